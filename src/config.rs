@@ -1,0 +1,469 @@
+//! Every setting, its default and its unit, once.
+//!
+//! Later wins: the defaults here, `[default.batch]` of the host's figment (with its profiles, and `ROCKET_BATCH={..}`), `REDIS_*`,
+//! `ROCKET_BATCH__*`, and last what the host says to [`BatchFairing::configure`](crate::BatchFairing::configure). An unknown key is
+//! answered with the right ones. Everything is checked once, at ignition.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use figment::{
+    Figment,
+    providers::{Env, Serialized},
+    value::Value,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+use crate::domain::{Backoff, CodeKey, Limits, Pace, RateLimit, Room};
+
+/// The settings of the plugin, under `[default.batch]`.
+///
+/// ```toml
+/// [default.batch]
+/// base = "/batches"
+/// chunk_size = 500
+///
+/// [default.batch.generate]
+/// concurrency = 4
+/// rate_limit = "off"
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where the routes are mounted. Default: `"/batches"`.
+    pub base: String,
+
+    /// What this process does: `all`, `web` (routes, no workers) or `worker` (workers and health probes). Default: `"all"`.
+    pub role: Role,
+
+    /// Items a job, when a request does not say. More is faster, fewer spread better and lose less with a worker. Default: 100.
+    pub batch_size: u64,
+
+    /// Items a transaction. More is faster, fewer answer a pause or a cancel sooner. Default: 50.
+    pub chunk_size: u64,
+
+    /// Most jobs of one batch, at most 100,000; when there would be more, jobs grow. Default: 1,000.
+    pub max_jobs_per_batch: u64,
+
+    /// Most items of one job; a request that would need larger jobs is refused. Default: 10,000.
+    pub max_items_per_job: u64,
+
+    /// Most items of one batch. Default: 10,000,000.
+    pub max_quantity: u64,
+
+    /// How often a chunk is tried within one attempt before it is set aside. Default: 3.
+    pub chunk_tries: u32,
+
+    /// The wait after a chunk's first failure; it doubles with each further one. Default: `"100ms"`.
+    #[serde(with = "span")]
+    #[schemars(with = "String")]
+    pub chunk_backoff: Duration,
+
+    /// How often a job may lose its worker, without one new item in between, before it is failed. Default: 5.
+    pub max_crashes: u32,
+
+    /// How often the ledger is searched for work that is in no queue. Default: `"10s"`, jittered by a tenth.
+    #[serde(with = "span")]
+    #[schemars(with = "String")]
+    pub feed_interval: Duration,
+
+    /// The pause between two pages of jobs that are put into the queue. Default: `"0s"`.
+    #[serde(with = "span")]
+    #[schemars(with = "String")]
+    pub feed_pause: Duration,
+
+    /// Most jobs of one batch in the queue at once. Default: 1,000.
+    pub queued_per_batch: u64,
+
+    /// Most jobs in the queue at once. Default: 10,000.
+    pub queued: u64,
+
+    /// How long a shutdown may take to end running chunks and to give jobs back. Keep it below what the service manager grants.
+    /// Default: `"25s"`.
+    #[serde(with = "span")]
+    #[schemars(with = "String")]
+    pub drain: Duration,
+
+    /// How long a call of a host's hook may take. Default: `"30s"`.
+    #[serde(with = "span")]
+    #[schemars(with = "String")]
+    pub hook_timeout: Duration,
+
+    /// The key that makes the codes: 32 hex digits. Without one, a key is made once and kept in the ledger. Default: none.
+    #[serde(skip_serializing)]
+    #[schemars(with = "Option<String>")]
+    pub code_key: Option<Secret>,
+
+    /// The queue `generate-product-batch-items`.
+    pub generate: QueueSettings,
+
+    /// The queue `update-batch-status`. Default: 5 at a time, no rate limit, 5 completed and 3 failed kept.
+    pub status: QueueSettings,
+
+    /// The Redis server of the queues.
+    pub redis: RedisSettings,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            base: "/batches".into(),
+            role: Role::All,
+            batch_size: 100,
+            chunk_size: 50,
+            max_jobs_per_batch: 1_000,
+            max_items_per_job: 10_000,
+            max_quantity: 10_000_000,
+            chunk_tries: 3,
+            chunk_backoff: Duration::from_millis(100),
+            max_crashes: 5,
+            feed_interval: Duration::from_secs(10),
+            feed_pause: Duration::ZERO,
+            queued_per_batch: 1_000,
+            queued: 10_000,
+            drain: Duration::from_secs(25),
+            hook_timeout: Duration::from_secs(30),
+            code_key: None,
+            generate: QueueSettings::default(),
+            status: QueueSettings::of_status(),
+            redis: RedisSettings::default(),
+        }
+    }
+}
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Serves the routes and works.
+    All,
+    /// Serves the routes.
+    Web,
+    /// Works, and serves the health probes.
+    Worker,
+}
+
+impl Role {
+    pub(crate) const fn works(self) -> bool {
+        matches!(self, Self::All | Self::Worker)
+    }
+}
+
+/// The settings of one queue.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct QueueSettings {
+    /// Tasks at a time in this process. Default: 2.
+    pub concurrency: u32,
+
+    /// Most starts over time and over all processes: `"<jobs> per <time>"`, or `"off"`. Default: `"5 per 10s"`.
+    pub rate_limit: RateLimitSetting,
+
+    /// Attempts in all. Default: 3.
+    pub attempts: u32,
+
+    /// The wait after the first failed attempt; it doubles with each further one. Default: `"1s"`.
+    #[serde(with = "span")]
+    #[schemars(with = "String")]
+    pub backoff: Duration,
+
+    /// The longest wait after a failed attempt. Default: `"5m"`.
+    #[serde(with = "span")]
+    #[schemars(with = "String")]
+    pub max_backoff: Duration,
+
+    /// Completed tasks that the queue remembers. Default: 10.
+    pub keep_completed: u64,
+
+    /// Failed tasks that the queue remembers. Default: 5.
+    pub keep_failed: u64,
+}
+
+impl Default for QueueSettings {
+    fn default() -> Self {
+        Self {
+            concurrency: 2,
+            rate_limit: RateLimitSetting(Some(RateLimit { jobs: 5, per: Duration::from_secs(10) })),
+            attempts: 3,
+            backoff: Duration::from_secs(1),
+            max_backoff: Duration::from_secs(300),
+            keep_completed: 10,
+            keep_failed: 5,
+        }
+    }
+}
+
+impl QueueSettings {
+    fn of_status() -> Self {
+        Self {
+            concurrency: 5,
+            rate_limit: RateLimitSetting(None),
+            keep_completed: 5,
+            keep_failed: 3,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn backoff(&self) -> Backoff {
+        Backoff { first: self.backoff, most: self.max_backoff }
+    }
+
+    pub(crate) fn pace(&self) -> Pace {
+        Pace { concurrency: self.concurrency, rate_limit: self.rate_limit.0 }
+    }
+
+    fn check(&self, queue: &str) -> Result<(), ConfigError> {
+        let within =
+            |key: &str, value: u32, most: u32| within(&format!("{queue}.{key}"), u64::from(value), 1, u64::from(most));
+        within("concurrency", self.concurrency, 1_000)?;
+        within("attempts", self.attempts, 100)?;
+        if self.rate_limit.0.is_some_and(|limit| limit.jobs == 0 || limit.per.is_zero()) {
+            return Err(ConfigError::new(
+                format!("{queue}.rate_limit"),
+                "must allow at least 1 job in a time above 0, or be \"off\"",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// A rate limit as it is written in a setting: `"5 per 10s"`, or `"off"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String")]
+pub struct RateLimitSetting(pub Option<RateLimit>);
+
+impl FromStr for RateLimitSetting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim() == "off" {
+            return Ok(Self(None));
+        }
+        let wrong = || format!("`{text}` is no rate limit; write \"5 per 10s\" or \"off\"");
+        let (jobs, per) = text.split_once(" per ").ok_or_else(wrong)?;
+        let jobs = jobs.trim().parse().map_err(|_| wrong())?;
+        let per = humantime::parse_duration(per.trim()).map_err(|_| wrong())?;
+        Ok(Self(Some(RateLimit { jobs, per })))
+    }
+}
+
+impl fmt::Display for RateLimitSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(RateLimit { jobs, per }) => write!(f, "{jobs} per {}", humantime::format_duration(per)),
+            None => f.write_str("off"),
+        }
+    }
+}
+
+impl Serialize for RateLimitSetting {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for RateLimitSetting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// Where Redis is. Also from the environment: `REDIS_HOST`, `REDIS_PORT`, `REDIS_PASSWORD`, `REDIS_DB`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct RedisSettings {
+    /// Its name or address; without one, the queues are in this process. Default: none.
+    pub host: Option<String>,
+
+    /// Its port. Default: 6379.
+    pub port: u16,
+
+    /// The password, when it wants one. Default: none.
+    #[serde(skip_serializing)]
+    #[schemars(with = "Option<String>")]
+    pub password: Option<Secret>,
+
+    /// The number of the database. Default: 0.
+    pub db: u32,
+}
+
+impl Default for RedisSettings {
+    fn default() -> Self {
+        Self { host: None, port: 6379, password: None, db: 0 }
+    }
+}
+
+/// A text that no log, no error and no `Debug` shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides `text`.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself. Mind where it goes.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // By way of a value, since serde's own message for a wrong type would show it.
+        let text = <Value as Deserialize>::deserialize(deserializer)?.into_string();
+        text.map(Self).ok_or_else(|| D::Error::custom("must be a text in quotes"))
+    }
+}
+
+/// Why the configuration can't be used: the key, what is wrong, how to mend it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`batch.{key}` {why}")]
+pub struct ConfigError {
+    key: String,
+    why: String,
+}
+
+impl ConfigError {
+    fn new(key: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { key: key.into(), why: why.into() }
+    }
+
+    fn of(error: figment::Error) -> Self {
+        let source = error.metadata.as_ref().map(|metadata| format!(" (in {})", metadata.name));
+        let path = error.path.join(".").to_lowercase();
+        Self::new(path, format!("{}{}", error.kind, source.unwrap_or_default()))
+    }
+}
+
+/// What is read from the environment as it stands: figment reads `007` as the number 7, and shows it in its errors.
+const VERBATIM: [(&str, &str); 5] = [
+    ("REDIS_HOST", "redis.host"),
+    ("REDIS_PASSWORD", "redis.password"),
+    ("ROCKET_BATCH__REDIS__HOST", "redis.host"),
+    ("ROCKET_BATCH__REDIS__PASSWORD", "redis.password"),
+    ("ROCKET_BATCH__CODE_KEY", "code_key"),
+];
+
+impl Config {
+    /// Reads the settings for a host that is configured by `host`, unchecked.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for an unknown key or a value of the wrong shape, naming both and where it stands.
+    pub fn from(host: &Figment) -> Result<Self, ConfigError> {
+        let verbatim = |key: &str| VERBATIM.iter().any(|(name, _)| name.eq_ignore_ascii_case(key));
+        let mut figment = Figment::from(Serialized::defaults(Self::default()))
+            .merge(host.focus("batch"))
+            .merge(Env::prefixed("REDIS_").only(&["port", "db"]).map(|key| format!("redis.{key}").into()).global())
+            .merge(
+                Env::prefixed("ROCKET_BATCH__")
+                    .filter(move |key| !verbatim(&format!("ROCKET_BATCH__{key}")))
+                    .split("__")
+                    .global(),
+            );
+        for (name, key) in VERBATIM {
+            if let Ok(value) = std::env::var(name) {
+                figment = figment.merge(Serialized::global(key, value));
+            }
+        }
+        figment.select(host.profile().clone()).extract().map_err(ConfigError::of)
+    }
+
+    /// Checks what a type can't say.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for the first setting that is out of its limits.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        within("max_quantity", self.max_quantity, 1, 1 << 40)?;
+        within("max_items_per_job", self.max_items_per_job, 1, 1_000_000)?;
+        within("max_jobs_per_batch", self.max_jobs_per_batch, 1, Limits::MOST_JOBS)?;
+        within("batch_size", self.batch_size, 1, self.max_items_per_job)?;
+        within("chunk_size", self.chunk_size, 1, 10_000)?;
+        within("chunk_tries", self.chunk_tries.into(), 1, 100)?;
+        within("queued", self.queued, 1, 1_000_000)?;
+        within("queued_per_batch", self.queued_per_batch, 1, self.queued)?;
+        if self.feed_interval < Duration::from_millis(100) {
+            return Err(ConfigError::new("feed_interval", "must be at least 100ms"));
+        }
+        self.check_base()?;
+        self.key()?;
+        self.generate.check("generate")?;
+        self.status.check("status")?;
+        self.check_redis()
+    }
+
+    fn check_base(&self) -> Result<(), ConfigError> {
+        let wrong =
+            |why: String| ConfigError::new("base", format!("{why}, but is {:?}; write \"/batches\", say", self.base));
+        let origin = rocket::http::uri::Origin::parse(&self.base).map_err(|e| wrong(format!("must be a path: {e}")))?;
+        let static_path = !self.base.contains(['<', '>']) && origin.query().is_none();
+        if !static_path || origin.path() == "/" || self.base.ends_with('/') {
+            return Err(wrong("must be a path below `/`, without parameters and without a slash at its end".into()));
+        }
+        Ok(())
+    }
+
+    /// There is no Redis queue in this version.
+    fn check_redis(&self) -> Result<(), ConfigError> {
+        match &self.redis.host {
+            None => Ok(()),
+            Some(_) => Err(ConfigError::new(
+                "redis.host",
+                "is set, but this build has no Redis queue; unset REDIS_HOST to use the one in the process",
+            )),
+        }
+    }
+
+    pub(crate) fn key(&self) -> Result<Option<CodeKey>, ConfigError> {
+        let wrong = || ConfigError::new("code_key", "must be 32 hex digits");
+        self.code_key.as_ref().map(|key| CodeKey::parse(key.expose()).ok_or_else(wrong)).transpose()
+    }
+
+    pub(crate) const fn limits(&self) -> Limits {
+        Limits {
+            max_quantity: self.max_quantity,
+            max_jobs_per_batch: self.max_jobs_per_batch,
+            max_items_per_job: self.max_items_per_job,
+        }
+    }
+
+    pub(crate) const fn room(&self) -> Room {
+        Room { per_batch: self.queued_per_batch, total: self.queued }
+    }
+}
+
+fn within(key: &str, value: u64, least: u64, most: u64) -> Result<(), ConfigError> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::new(key, format!("must be {least} to {most}, but is {value}")))
+}
+
+/// Durations as people write them: `"10s"`, `"500ms"`, `"1h 30m"`.
+mod span {
+    use super::{Deserialize, Deserializer, Duration, Serializer};
+    use serde::de::Error as _;
+
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(*duration))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text)
+            .map_err(|_| D::Error::custom(format!("`{text}` is no duration; write \"10s\" or \"500ms\"")))
+    }
+}

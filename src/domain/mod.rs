@@ -1,0 +1,27 @@
+//! What a batch is and what may become of it: the rules, and nothing that runs them.
+//!
+//! ```text
+//!   batch.rs     a request, its plan, its statuses
+//!   job.rs       a slice of a batch, its attempts, its place in the queue
+//!   code.rs      (batch, ordinal) <-> the code on the item
+//!   record.rs    what may be seen of them
+//!   progress.rs  counts that always sum, and how long the rest will take
+//! ```
+//!
+//! Pure: no async, no I/O, no clock, no chance, no Rocket. Whatever varies comes in as an argument, so every rule here is tested
+//! as a table or a property.
+
+mod batch;
+mod code;
+mod job;
+mod progress;
+mod record;
+
+pub use batch::{BatchId, BatchStatus, Change, ChangeRefused, Invalid, ItemOptions, JobSlice, Limits, Plan};
+pub use code::{CodeKey, CodeScheme, DecodedCode};
+pub use job::{
+    Attempt, Backoff, Failure, HookId, JobId, JobState, Outcome, Pace, RateLimit, Room, SetAside, StatusTask, Task,
+    Verdict, fair_priority, verdict,
+};
+pub use progress::{JobCounts, Measured, estimate, in_words, percent};
+pub use record::{Batch, BatchFinished, FailedJob, HookEvent, Item, JobEnded, RetryReport, SkippedJob};

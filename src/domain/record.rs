@@ -1,0 +1,158 @@
+//! What may be seen of batches, jobs and items: the shapes that the ledger answers with, the host reads and JSON shows.
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{BatchId, BatchStatus, ItemOptions, JobCounts, Measured, SetAside};
+
+/// A batch as it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Batch {
+    /// Its id.
+    pub batch_id: BatchId,
+    /// Where it stands.
+    pub status: BatchStatus,
+    /// How many items were asked for.
+    pub quantity: u64,
+    /// How they are made.
+    pub options: ItemOptions,
+    /// Its jobs by state; they sum to the number of its jobs.
+    pub jobs: JobCounts,
+    /// How many of its items exist.
+    pub items_created: u64,
+    /// How often it was closed, which is more than once after a retry.
+    pub round: u32,
+    /// When it was accepted.
+    pub created_at: DateTime<Utc>,
+    /// When its first job was begun.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it was over.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// What its attempts took so far.
+    #[serde(skip)]
+    pub measured: Measured,
+}
+
+/// A serialised product item.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Item {
+    /// The batch it belongs to.
+    pub batch_id: BatchId,
+    /// Its place in the batch, from 0.
+    pub ordinal: u64,
+    /// What its QR code says.
+    pub code: String,
+    /// When it was written.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A job that was given up, with what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FailedJob {
+    /// Its id, such as `b123-j4-g0`.
+    pub job_id: String,
+    /// Its number within the batch, from 0.
+    pub seq: u64,
+    /// Its first ordinal.
+    pub first: u64,
+    /// Its last ordinal, included.
+    pub last: u64,
+    /// How many of its items exist.
+    pub items_created: u64,
+    /// Attempts that failed.
+    pub attempts: u32,
+    /// How often a worker was lost with it, without a new item in between.
+    pub crashes: u32,
+    /// Why it was given up.
+    pub error: String,
+    /// The items that stayed unwritten because their chunk was set aside.
+    pub chunks: Vec<SetAside>,
+    /// When its last attempt began.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it was given up.
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// What a manual retry did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RetryReport {
+    /// The batch.
+    pub batch_id: BatchId,
+    /// Failed jobs that were there.
+    pub found: u64,
+    /// Those that were recreated, with fresh attempts.
+    pub recreated: u64,
+    /// Those that were not, and why.
+    pub skipped: Vec<SkippedJob>,
+    /// The ids of the recreated jobs.
+    pub job_ids: Vec<String>,
+    /// The status of the batch now.
+    pub status: BatchStatus,
+}
+
+/// A failed job that a retry left alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SkippedJob {
+    /// The job.
+    pub job_id: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What the host is told by its hooks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum HookEvent {
+    /// A batch is over.
+    BatchFinished(BatchFinished),
+    /// A job was given up.
+    JobFailed(JobEnded),
+    /// A job was completed.
+    JobCompleted(JobEnded),
+}
+
+/// The end of a batch, as it was when it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchFinished {
+    /// The batch.
+    pub batch_id: BatchId,
+    /// How often it was over before: the second end, after a retry, is round 1.
+    pub round: u32,
+    /// `completed`, `failed` or `cancelled`.
+    pub status: BatchStatus,
+    /// How many items were asked for.
+    pub quantity: u64,
+    /// How many exist.
+    pub items_created: u64,
+    /// How many jobs were given up.
+    pub failed_jobs: u64,
+}
+
+/// The end of a job, as it was when it ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobEnded {
+    /// The batch.
+    pub batch_id: BatchId,
+    /// The job's id, such as `b123-j4-g0`.
+    pub job_id: String,
+    /// Its number within the batch, from 0.
+    pub seq: u64,
+    /// Its first ordinal.
+    pub first: u64,
+    /// How many items it is about.
+    pub quantity: u64,
+    /// How many of them exist.
+    pub items_created: u64,
+    /// Attempts that failed.
+    pub attempts: u32,
+    /// Why it was given up.
+    pub error: Option<String>,
+}

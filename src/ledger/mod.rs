@@ -1,0 +1,416 @@
+//! The truth about batches, jobs and items, as the rest of the crate may see it.
+//!
+//! A [`Ledger`] answers from committed rows only. Each verb is one method, is atomic, and has one file of the same name per database:
+//! [`Ledger::begin`] is `sqlite/begin.rs`.
+//!
+//! ```text
+//!   create ──▶ Waiting ──begin──▶ Active ──settle──▶ Completed | Failed
+//!                 ▲                 │                              │
+//!                 └── given back ───┘◀────── retry ────────────────┘
+//! ```
+//!
+//! Every change is a compare-and-set on (state, epoch), so two who act on the same row can't both succeed. Verbs that touch several rows
+//! take the batch first, then its jobs by number. Nothing here knows that a queue exists, and no method returns a type of a database.
+
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+use std::{ops::Range, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use crate::domain::{
+    Batch, BatchId, BatchStatus, ChangeRefused, CodeKey, FailedJob, Failure, HookEvent, HookId, Item, ItemOptions,
+    JobId, Measured, Plan, RetryReport, Room, StatusTask,
+};
+
+/// What a verb answers.
+pub type Result<T> = std::result::Result<T, LedgerError>;
+
+/// A cause that is kept for the log.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why the ledger did not do what it was asked, by what can be done about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// The database did not answer. Try again; no attempt is spent on this.
+    #[error("the database did not answer while trying to {doing}")]
+    Unavailable {
+        /// What was tried, as a verb.
+        doing: &'static str,
+        /// What the database, or the way to it, said.
+        #[source]
+        source: BoxError,
+    },
+
+    /// The database refused the rows themselves; the same rows will be refused again.
+    #[error("the database refused the rows: {why}")]
+    Refused {
+        /// In the database's words.
+        why: String,
+    },
+
+    /// There is no such batch.
+    #[error("there is no batch {0}")]
+    NoSuchBatch(BatchId),
+
+    /// The id is in use.
+    #[error("batch {0} exists already")]
+    Taken(BatchId),
+
+    /// The batch stands in a status that does not allow it.
+    #[error(transparent)]
+    NotAllowed(#[from] ChangeRefused),
+
+    /// The statement itself failed, which is a defect of ours or of the tables.
+    #[error("could not {doing}")]
+    Broken {
+        /// What was tried, as a verb.
+        doing: &'static str,
+        /// What the database said.
+        #[source]
+        source: BoxError,
+    },
+}
+
+/// What the ledger is told once, when it is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// A job that lost its worker more often than this, without one new item in between, is failed.
+    pub max_crashes: u32,
+    /// Which ends are written down for the host.
+    pub hooks: HookKinds,
+}
+
+/// Which ends the host wants to be told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HookKinds {
+    /// Of batches.
+    pub batch_finished: bool,
+    /// Of jobs that were given up.
+    pub job_failed: bool,
+    /// Of jobs that were completed.
+    pub job_completed: bool,
+}
+
+/// A batch that is to be.
+#[derive(Debug, Clone)]
+pub struct NewBatch {
+    /// The id that the host chose; without one, the next free one.
+    pub id: Option<BatchId>,
+    /// How it is cut.
+    pub plan: Plan,
+    /// How its items are made.
+    pub options: ItemOptions,
+    /// Of the key that makes its codes.
+    pub key_fingerprint: String,
+}
+
+/// A batch that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Created {
+    /// Its id.
+    pub batch: BatchId,
+    /// Jobs of other batches that will be worked in between, if all stays as it is.
+    pub ahead: u64,
+    /// What the workers did in the batch that finished last.
+    pub measured: Measured,
+}
+
+/// The right to write for one job, until somebody else begins it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a dropped hold leaves the job active until somebody begins it again"]
+pub struct Hold {
+    /// The job.
+    pub job: JobId,
+    /// How often it was begun, this time included.
+    pub epoch: u32,
+}
+
+/// What [`Ledger::begin`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begun {
+    /// Go ahead.
+    Held(Work),
+    /// The job was completed, failed, cancelled or recreated meanwhile: acknowledge it and do nothing.
+    Over,
+    /// Its batch is paused: drop it; it is offered again when the batch is resumed.
+    Paused,
+    /// It lost its worker too often and was failed just now.
+    Poisoned(Settled, Failure),
+    /// There is no such job.
+    Unknown,
+}
+
+/// One attempt at a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Work {
+    /// The right to write.
+    pub hold: Hold,
+    /// The ordinals of the job.
+    pub range: Range<u64>,
+    /// Those whose items do not exist yet, in order and apart.
+    pub missing: Vec<Range<u64>>,
+    /// Attempts that failed before.
+    pub attempts_made: u32,
+    /// The prefix of the codes.
+    pub prefix: Option<String>,
+    /// Of the key that made the other codes of the batch.
+    pub key_fingerprint: String,
+}
+
+/// An item that is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewItem {
+    /// Its place in the batch.
+    pub ordinal: u64,
+    /// Its code.
+    pub code: String,
+}
+
+/// What [`Ledger::write`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// The rows are there; so many were not there before.
+    New(u64),
+    /// The job was begun again elsewhere: nothing was written.
+    Fenced,
+    /// The batch was cancelled: nothing was written.
+    Cancelled,
+    /// The batch is paused: nothing was written.
+    Paused,
+}
+
+/// How an attempt is put down.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    /// All items exist.
+    Completed,
+    /// To be tried again.
+    Delayed {
+        /// Why.
+        failure: Failure,
+        /// Not before.
+        not_before: DateTime<Utc>,
+    },
+    /// Given up.
+    Failed(Failure),
+    /// As if it had not been begun: no attempt and no crash is counted.
+    GivenBack,
+}
+
+/// What [`Ledger::settle`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// It is put down, and this call, or an earlier one with the same hold, did it.
+    Done {
+        /// The status task to add, when no job of the batch is open any more.
+        end: Option<StatusTask>,
+    },
+    /// The hold was not good any more; nothing changed.
+    Lost,
+}
+
+/// What [`Ledger::close`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Closed {
+    /// The batch is over; this call did it.
+    Now(Batch),
+    /// It was closed already, or has open jobs again: nothing to do.
+    Over,
+}
+
+/// What somebody wants of a batch as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// End it now.
+    Cancel,
+    /// Hold it.
+    Pause,
+    /// Let it go on.
+    Resume,
+}
+
+/// What [`Ledger::open_work`] found: what ought to be in the queues.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenWork {
+    /// The first open jobs of each batch, batch by batch.
+    pub jobs: Vec<OpenJob>,
+    /// Batches to close and hooks to call, with the time until they are due.
+    pub status: Vec<(StatusTask, Duration)>,
+    /// Whether there was more than there is room for.
+    pub left_out: bool,
+}
+
+/// A job that is not over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenJob {
+    /// Which.
+    pub job: JobId,
+    /// Its first ordinal.
+    pub first: u64,
+    /// How many items.
+    pub quantity: u64,
+    /// Its place, counted from the first open job of its batch.
+    pub rank: u64,
+    /// The time until it may be tried again.
+    pub delay: Duration,
+    /// Attempts that failed.
+    pub attempts_made: u32,
+}
+
+/// What the host must be told, and how often that was tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hook {
+    /// What happened.
+    pub event: HookEvent,
+    /// Tries that failed.
+    pub attempts: u32,
+}
+
+/// How a call of a hook went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// The host knows.
+    Delivered,
+    /// It answered with an error; try again, not before.
+    Again {
+        /// What it said.
+        error: String,
+        /// Not before.
+        not_before: DateTime<Utc>,
+    },
+    /// It answered with an error for the last time; the row stays, with it.
+    GivenUp {
+        /// What it said.
+        error: String,
+    },
+}
+
+/// Which rows of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slice {
+    /// Begin after this key; from the start without one.
+    pub after: Option<u64>,
+    /// At most so many.
+    pub limit: u64,
+}
+
+/// Being the only process that works this ledger with a queue of its own. Ends when it is dropped, and when the process dies.
+pub struct Lead(#[expect(dead_code, reason = "held for its drop alone")] Box<dyn Send + Sync>);
+
+impl Lead {
+    /// Holds `token` until it is dropped.
+    pub fn new(token: impl Send + Sync + 'static) -> Self {
+        Self(Box::new(token))
+    }
+}
+
+impl std::fmt::Debug for Lead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Lead")
+    }
+}
+
+/// The tables of batches, jobs, items and hooks, in verbs.
+///
+/// Cancel safe: a verb that was polled once runs to its end, also when its future is dropped; what the caller then does not know, a second
+/// call finds out. Every verb may answer [`LedgerError::Unavailable`]; whether it took effect is then unknown, and calling it again is safe
+/// but for [`Ledger::create`] without an id.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Inserts a batch and its jobs, all or nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Taken`] when the id is in use.
+    async fn create(&self, batch: NewBatch) -> Result<Created>;
+
+    /// Starts one attempt at `job` and fences every earlier one.
+    ///
+    /// Raises the job's epoch; from here on only writes that carry the returned [`Hold`] count. A hold before it that was neither settled
+    /// nor given back counts as a crash. The first begin of a batch sets it running.
+    async fn begin(&self, job: JobId) -> Result<Begun>;
+
+    /// Inserts those of `items` that do not exist yet, if the hold is good, and raises the counts: one transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Refused`] when the database refused the rows; none of them was written then.
+    async fn write(&self, hold: &Hold, items: Arc<[NewItem]>) -> Result<Written>;
+
+    /// Puts down how an attempt ended, after `worked`, if the hold is good.
+    ///
+    /// The settlement that leaves no open job returns the status task to add; two last jobs can't both look away. Calling it again with the
+    /// same hold answers the same.
+    async fn settle(&self, hold: &Hold, how: Settlement, worked: Duration) -> Result<Settled>;
+
+    /// Closes a batch without open jobs, if it was closed `round` times before, and writes the hook row.
+    async fn close(&self, batch: BatchId, round: u32) -> Result<Closed>;
+
+    /// Cancels, pauses or resumes a batch; answers with the batch after it.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::NoSuchBatch`], and [`LedgerError::NotAllowed`] when its status forbids it.
+    async fn steer(&self, batch: BatchId, wish: Wish) -> Result<Batch>;
+
+    /// Recreates the failed jobs of a batch with fresh attempts and a new generation. A failed job all of whose items exist is completed
+    /// instead and reported as skipped. Without failed jobs nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ledger::steer`].
+    async fn retry(&self, batch: BatchId) -> Result<RetryReport>;
+
+    /// One batch.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::NoSuchBatch`].
+    async fn batch(&self, batch: BatchId) -> Result<Batch>;
+
+    /// Batches by id, the highest first, those of one status when one is given; the key of a slice is the id.
+    async fn batches(&self, status: Option<BatchStatus>, slice: Slice) -> Result<Vec<Batch>>;
+
+    /// Items of a batch by ordinal, which is the key of a slice.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::NoSuchBatch`].
+    async fn items(&self, batch: BatchId, slice: Slice) -> Result<Vec<Item>>;
+
+    /// One item.
+    async fn item(&self, batch: BatchId, ordinal: u64) -> Result<Option<Item>>;
+
+    /// The failed jobs of a batch by number, which is the key of a slice.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::NoSuchBatch`].
+    async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Vec<FailedJob>>;
+
+    /// What ought to be in the queues: of each pending or running batch its first open jobs, as many as its share of `room`; the batches
+    /// that are to be closed; the hooks that are to be called.
+    async fn open_work(&self, room: Room) -> Result<OpenWork>;
+
+    /// One hook that is still to be called; `None` when it was delivered or given up.
+    async fn hook(&self, hook: HookId) -> Result<Option<Hook>>;
+
+    /// Puts down how the call of a hook went.
+    async fn settle_hook(&self, hook: HookId, how: Told) -> Result<()>;
+
+    /// The key that the ledger keeps; `candidate` becomes it when there is none.
+    async fn code_key(&self, candidate: CodeKey) -> Result<CodeKey>;
+
+    /// Takes the lead, if nobody has it.
+    async fn lead(&self) -> Result<Option<Lead>>;
+
+    /// A round trip to the database.
+    async fn ping(&self) -> Result<()>;
+
+    /// Ends what was begun and lets go of the database; every later verb is [`LedgerError::Unavailable`].
+    async fn shut(&self);
+}

@@ -1,0 +1,17 @@
+//! Asynchronous generation of serialised product items for Rocket.
+
+pub mod config;
+#[doc(hidden)]
+pub mod domain;
+#[doc(hidden)]
+pub mod ledger;
+#[doc(hidden)]
+pub mod queue;
+
+pub use domain::ItemOptions;
+/// x
+pub struct BatchFairing;
+impl BatchFairing {
+    /** x */
+    pub fn configure() {}
+}
