@@ -7,8 +7,10 @@ pub mod domain;
 pub mod ledger;
 #[doc(hidden)]
 pub mod queue;
+mod service;
 
 pub use domain::ItemOptions;
+pub use service::*;
 /// x
 pub struct BatchFairing;
 impl BatchFairing {
