@@ -10,6 +10,7 @@ pub mod queue;
 mod service;
 
 pub use domain::ItemOptions;
+mod worker;
 pub use service::*;
 /// x
 pub struct BatchFairing;
