@@ -3,6 +3,7 @@
 pub mod config;
 #[doc(hidden)]
 pub mod domain;
+mod http;
 #[doc(hidden)]
 pub mod ledger;
 #[doc(hidden)]
@@ -10,6 +11,7 @@ pub mod queue;
 mod service;
 
 pub use domain::ItemOptions;
+pub use http::Right;
 pub use service::*;
 /// x
 pub struct BatchFairing;
