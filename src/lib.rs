@@ -9,6 +9,7 @@ pub mod ledger;
 #[doc(hidden)]
 pub mod queue;
 mod service;
+mod worker;
 
 pub use domain::ItemOptions;
 pub use http::Right;
