@@ -76,7 +76,7 @@ impl BatchFairing {
     where
         G: for<'r> FromRequest<'r> + Send + 'static,
     {
-        self.read = Some(http::guard::<G>());
+        self.read = Some(http::by_guard::<G>());
         self
     }
 
@@ -85,7 +85,7 @@ impl BatchFairing {
     where
         G: for<'r> FromRequest<'r> + Send + 'static,
     {
-        self.write = Some(http::guard::<G>());
+        self.write = Some(http::by_guard::<G>());
         self
     }
 
@@ -105,15 +105,15 @@ impl BatchFairing {
         F: for<'a> Fn(&'a Request<'_>, Right) -> BoxFuture<'a, Result<(), Status>> + Send + Sync + 'static,
     {
         let ask = Arc::new(ask);
-        self.read = Some(http::authorize(ask.clone(), Right::Read));
-        self.write = Some(http::authorize(ask, Right::Write));
+        self.read = Some(http::by_closure(ask.clone(), Right::Read));
+        self.write = Some(http::by_closure(ask, Right::Write));
         self
     }
 
     /// Anybody may read and write. For hosts that nobody else can reach.
     pub fn public(mut self) -> Self {
-        self.read = Some(http::anybody());
-        self.write = Some(http::anybody());
+        self.read = Some(http::open());
+        self.write = Some(http::open());
         self
     }
 

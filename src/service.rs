@@ -414,7 +414,7 @@ impl BatchService {
         result
     }
 
-    fn limits(&self) -> Limits {
+    pub(crate) fn limits(&self) -> Limits {
         self.0.config.limits()
     }
 
