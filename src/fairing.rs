@@ -45,7 +45,6 @@ impl Batch {
     ///
     /// let rocket = rocket::build().attach(Batch::fairing().public());
     /// ```
-    #[must_use]
     pub fn fairing() -> BatchFairing {
         BatchFairing { read: None, write: None, configure: Vec::new(), hooks: Hooks::default() }
     }

@@ -45,9 +45,13 @@
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
+#[cfg(not(feature = "sqlite"))]
+compile_error!("rocket_batch needs a database for its ledger: turn on the feature `sqlite`");
+
 pub mod config;
 #[doc(hidden)]
 pub mod domain;
+#[cfg(feature = "sqlite")]
 mod fairing;
 mod http;
 #[doc(hidden)]
@@ -62,7 +66,10 @@ pub use domain::{
     Batch as BatchView, BatchFinished, BatchId, BatchStatus, FailedJob, Invalid, Item, ItemOptions, JobCounts,
     JobEnded, Progress, RetryReport, SetAside, SkippedJob, WaitingFor,
 };
+#[cfg(feature = "sqlite")]
 pub use fairing::{Batch, BatchFairing};
 pub use http::Right;
-pub use ledger::{BoxError, sqlite::BatchDb};
+pub use ledger::BoxError;
+#[cfg(feature = "sqlite")]
+pub use ledger::sqlite::BatchDb;
 pub use service::{BatchAccepted, BatchError, BatchService, Page, PageQuery, Readiness, Result};

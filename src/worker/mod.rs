@@ -94,9 +94,7 @@ impl Context {
                 }
             }
             let pause = PATIENCE.jittered(tries, fastrand::f64());
-            if end.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
-                return None;
-            }
+            end.run_until_cancelled(tokio::time::sleep(pause)).await?;
         }
         None
     }
