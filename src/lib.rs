@@ -59,8 +59,8 @@ mod worker;
 
 pub use config::Config;
 pub use domain::{
-    Batch as BatchView, BatchFinished, BatchId, BatchStatus, FailedJob, Invalid, Item, ItemOptions, JobCounts, JobEnded,
-    Progress, RetryReport, SetAside, SkippedJob, WaitingFor,
+    Batch as BatchView, BatchFinished, BatchId, BatchStatus, FailedJob, Invalid, Item, ItemOptions, JobCounts,
+    JobEnded, Progress, RetryReport, SetAside, SkippedJob, WaitingFor,
 };
 pub use fairing::{Batch, BatchFairing};
 pub use http::Right;

@@ -47,7 +47,8 @@ fn nobody_climbs_out_of_a_module_by_super() {
 fn the_domain_is_pure() {
     for file in sources().into_iter().filter(|file| module_of(file).as_deref() == Some("domain")) {
         let code = code_of(&file);
-        for word in ["async ", ".await", "rocket::", "tokio", "std::fs", "std::env", "Utc::now", "Instant", "fastrand"] {
+        for word in ["async ", ".await", "rocket::", "tokio", "std::fs", "std::env", "Utc::now", "Instant", "fastrand"]
+        {
             assert!(!code.contains(word), "{} has {word}", file.display());
         }
     }

@@ -152,3 +152,52 @@ impl<'r> Responder<'r, 'static> for BatchError {
         Problem::from(self).respond_to(request)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rocket::local::asynchronous::Client;
+
+    use super::*;
+    use crate::domain::{BatchId, BatchStatus, Change, ChangeRefused, RetryReport};
+
+    fn errors() -> [(BatchError, u16, &'static str); 8] {
+        let id = BatchId::new(7).unwrap();
+        let refused = ChangeRefused { status: BatchStatus::Completed, change: Change::Pause };
+        let report = RetryReport {
+            batch_id: id,
+            found: 0,
+            recreated: 0,
+            skipped: Vec::new(),
+            job_ids: Vec::new(),
+            status: BatchStatus::Running,
+        };
+        [
+            (Invalid::new("quantity", "must be 1 to 5, but is 6").into(), 422, "`quantity` must be 1 to 5, but is 6"),
+            (BatchError::NoSuchBatch(-1), 404, "there is no batch -1"),
+            (BatchError::NoSuchItem, 404, "there is no item with this code"),
+            (BatchError::Taken(id), 409, "batch 7 exists already"),
+            (BatchError::NotAllowed(refused), 409, "a batch that is completed can't be paused"),
+            (BatchError::NothingToRetry(Box::new(report)), 409, "batch 7 has no failed jobs to retry"),
+            (BatchError::Unavailable("a secret".into()), 503, "the database does not answer; try again later"),
+            (BatchError::Internal("a secret".into()), 500, "something went wrong here"),
+        ]
+    }
+
+    #[rocket::async_test]
+    async fn every_error_is_answered_with_its_status_and_nothing_of_its_inside() {
+        let client = Client::untracked(rocket::build()).await.unwrap();
+        let request = client.get("/");
+
+        for (error, status, detail) in errors() {
+            let mut response = error.respond_to(request.inner()).unwrap();
+            let body = response.body_mut().to_string().await.unwrap();
+            let problem: Value = serde_json::from_str(&body).unwrap();
+
+            assert_eq!((response.status().code, &problem["status"]), (status, &json!(status)));
+            assert_eq!(problem["detail"], detail);
+            assert_eq!(response.headers().get_one("Content-Type"), Some("application/problem+json"));
+            assert_eq!(response.headers().contains("Retry-After"), status == 503);
+            assert!(!body.contains("secret"));
+        }
+    }
+}
