@@ -25,8 +25,8 @@ use crate::{
     domain::{BatchFinished, CodeKey, CodeScheme, JobEnded},
     http::{self, Right, Rights},
     ledger::{
-        BatchDb, BoxError, Ledger, Outage, Rules,
-        sqlite::{SqliteLedger, SqlitePool},
+        BoxError, Ledger, Outage, Rules,
+        sqlite::{BatchDb, SqliteLedger, SqlitePool},
     },
     queue::{Queue, local::LocalQueue},
     service::{BatchService, Parts},

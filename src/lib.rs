@@ -64,5 +64,5 @@ pub use domain::{
 };
 pub use fairing::{Batch, BatchFairing};
 pub use http::Right;
-pub use ledger::{BatchDb, BoxError};
+pub use ledger::{BoxError, sqlite::BatchDb};
 pub use service::{BatchAccepted, BatchError, BatchService, Page, PageQuery, Readiness, Result};

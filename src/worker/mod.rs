@@ -28,7 +28,11 @@ use crate::{
     queue::{Offer, Queue},
 };
 
-pub(crate) use self::{feeder::Bell, hooks::Hooks, runtime::Runtime};
+pub(crate) use self::{
+    feeder::Bell,
+    hooks::{Hooks, callback},
+    runtime::Runtime,
+};
 
 /// What all workers of a process share.
 pub(crate) struct Context {

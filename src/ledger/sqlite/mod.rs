@@ -1,1 +1,143 @@
 //! The ledger in a SQLite file.
+//!
+//! ```text
+//!   SqliteLedger   one method a verb, each with a file of its own
+//!       │
+//!   SqlitePool ──▶ Writer    one thread; commits for many callers at once
+//!            └───▶ Readers   a few connections that see the last commit and can't write
+//! ```
+//!
+//! The file is in write-ahead mode and every commit is flushed. A verb is a plain function over a connection that is in a transaction
+//! already; it knows neither threads nor futures. Its SQL stands in `sql/`, or in its own file when it is short.
+
+mod address;
+mod begin;
+mod close;
+mod code_key;
+mod columns;
+mod create;
+mod error;
+mod feed;
+mod hooks;
+mod lead;
+mod migrate;
+mod pool;
+mod read;
+mod readers;
+mod retry;
+mod settle;
+mod steer;
+mod write;
+mod writer;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use rocket_db_pools::Pool as _;
+
+pub use self::pool::{BatchDb, OpenError, SqliteConnection, SqlitePool};
+use super::{
+    Begun, Closed, Created, Hold, Hook, Lead, Ledger, NewBatch, NewItem, OpenWork, Result, Rules, Settled, Settlement,
+    Slice, Told, Wish, Written,
+};
+use crate::domain::{Batch, BatchId, BatchStatus, CodeKey, FailedJob, HookId, Item, JobId, RetryReport, Room};
+
+/// The ledger in a SQLite database.
+pub struct SqliteLedger {
+    pool: SqlitePool,
+    rules: Rules,
+}
+
+impl SqliteLedger {
+    /// The ledger in the database of `pool`, whose tables are up to date already.
+    #[must_use]
+    pub const fn new(pool: SqlitePool, rules: Rules) -> Self {
+        Self { pool, rules }
+    }
+}
+
+#[async_trait]
+impl Ledger for SqliteLedger {
+    async fn create(&self, batch: NewBatch) -> Result<Created> {
+        self.pool.write("create a batch", move |conn| create::create(conn, &batch)).await
+    }
+
+    async fn begin(&self, job: JobId) -> Result<Begun> {
+        let rules = self.rules;
+        self.pool.write("begin a job", move |conn| begin::begin(conn, rules, job)).await
+    }
+
+    async fn write(&self, hold: &Hold, items: Arc<[NewItem]>) -> Result<Written> {
+        let hold = hold.clone();
+        self.pool.write("write items", move |conn| write::write(conn, &hold, &items)).await
+    }
+
+    async fn settle(&self, hold: &Hold, how: Settlement, worked: Duration) -> Result<Settled> {
+        let (rules, hold) = (self.rules, hold.clone());
+        self.pool.write("settle a job", move |conn| settle::settle(conn, rules, &hold, &how, worked)).await
+    }
+
+    async fn close(&self, batch: BatchId, round: u32) -> Result<Closed> {
+        let rules = self.rules;
+        self.pool.write("close a batch", move |conn| close::close(conn, rules, batch, round)).await
+    }
+
+    async fn steer(&self, batch: BatchId, wish: Wish) -> Result<Batch> {
+        let rules = self.rules;
+        self.pool.write("steer a batch", move |conn| steer::steer(conn, rules, batch, wish)).await
+    }
+
+    async fn retry(&self, batch: BatchId) -> Result<RetryReport> {
+        let rules = self.rules;
+        self.pool.write("retry a batch", move |conn| retry::retry(conn, rules, batch)).await
+    }
+
+    async fn batch(&self, batch: BatchId) -> Result<Batch> {
+        self.pool.read("read a batch", move |conn| read::batch(conn, batch)).await
+    }
+
+    async fn batches(&self, status: Option<BatchStatus>, slice: Slice) -> Result<Vec<Batch>> {
+        self.pool.read("list batches", move |conn| read::batches(conn, status, slice)).await
+    }
+
+    async fn items(&self, batch: BatchId, slice: Slice) -> Result<Vec<Item>> {
+        self.pool.read("list items", move |conn| read::items(conn, batch, slice)).await
+    }
+
+    async fn item(&self, batch: BatchId, ordinal: u64) -> Result<Option<Item>> {
+        self.pool.read("read an item", move |conn| read::item(conn, batch, ordinal)).await
+    }
+
+    async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Vec<FailedJob>> {
+        self.pool.read("list failed jobs", move |conn| read::failed_jobs(conn, batch, slice)).await
+    }
+
+    async fn open_work(&self, room: Room) -> Result<OpenWork> {
+        self.pool.read("look for open work", move |conn| feed::open_work(conn, room)).await
+    }
+
+    async fn hook(&self, hook: HookId) -> Result<Option<Hook>> {
+        self.pool.read("read a hook", move |conn| hooks::hook(conn, hook)).await
+    }
+
+    async fn settle_hook(&self, hook: HookId, how: Told) -> Result<()> {
+        self.pool.write("settle a hook", move |conn| hooks::settle_hook(conn, hook, &how)).await
+    }
+
+    async fn code_key(&self, candidate: CodeKey) -> Result<CodeKey> {
+        self.pool.write("keep the code key", move |conn| code_key::code_key(conn, &candidate)).await
+    }
+
+    async fn lead(&self) -> Result<Option<Lead>> {
+        lead::lead(&self.pool).await
+    }
+
+    /// Takes its turn with the writer, so that it finds a lock that another process holds.
+    async fn ping(&self) -> Result<()> {
+        self.pool.write("ping", |conn| Ok(conn.query_row("SELECT 1", [], |_| Ok(()))?)).await
+    }
+
+    async fn shut(&self) {
+        self.pool.close().await;
+    }
+}

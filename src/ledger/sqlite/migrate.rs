@@ -1,0 +1,44 @@
+//! Brings the tables to the version that this crate knows.
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+/// In order; the first is version 1. A published one is never changed, another one is added.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_tables.sql")];
+
+/// Not in a migration, since it says which of them were applied. Not `PRAGMA user_version`, which is the host's if the file is.
+const SETTINGS: &str = "CREATE TABLE IF NOT EXISTS batch_settings (
+    name  TEXT PRIMARY KEY,
+    value ANY NOT NULL
+) STRICT, WITHOUT ROWID";
+
+const VERSION: &str = "SELECT value FROM batch_settings WHERE name = 'schema_version'";
+
+const SET_VERSION: &str = "INSERT INTO batch_settings (name, value) VALUES ('schema_version', ?1)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+
+/// Why the tables can't be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MigrateError {
+    /// The database said no.
+    #[error(transparent)]
+    Database(#[from] rusqlite::Error),
+    /// The tables were made by a later version of this crate.
+    #[error("its tables have version {0}, and this version of rocket_batch knows {known} at most", known = MIGRATIONS.len())]
+    TooNew(usize),
+}
+
+/// Applies what was not applied yet, all or nothing. Several processes may do it at once: the lock that the transaction begins with makes
+/// the second find nothing to do.
+pub(super) fn migrate(conn: &mut Connection) -> Result<(), MigrateError> {
+    let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute_batch(SETTINGS)?;
+    let version: usize = transaction.query_row(VERSION, [], |row| row.get(0)).optional()?.unwrap_or(0);
+    let pending = MIGRATIONS.get(version..).ok_or(MigrateError::TooNew(version))?;
+    for migration in pending {
+        transaction.execute_batch(migration)?;
+    }
+    if !pending.is_empty() {
+        transaction.execute(SET_VERSION, [MIGRATIONS.len()])?;
+    }
+    Ok(transaction.commit()?)
+}

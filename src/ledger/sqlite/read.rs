@@ -1,0 +1,150 @@
+//! batch, batches, items, item, failed_jobs: what may be seen. Each runs on one snapshot.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use super::{
+    columns::{batch_id, json, key, set_time, state, status, time},
+    error::Answer,
+};
+use crate::domain::{Batch, BatchId, BatchStatus, FailedJob, Item, ItemOptions, JobCounts, JobId, Measured};
+use crate::ledger::{LedgerError, Slice};
+
+const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM batch_batches WHERE id = ?1)";
+const BATCH: &str = concat!(include_str!("sql/batch.sql"), "WHERE id = ?1");
+const BATCHES: &str = concat!(include_str!("sql/batch.sql"), "WHERE id < ?1 ORDER BY id DESC LIMIT ?2");
+const BATCHES_BY_STATUS: &str =
+    concat!(include_str!("sql/batch.sql"), "WHERE id < ?1 AND status = ?3 ORDER BY id DESC LIMIT ?2");
+const COUNTS: &str = "SELECT state, count(*) AS jobs FROM batch_jobs WHERE batch = ?1 GROUP BY state";
+const ITEMS: &str = "SELECT batch, ordinal, code, created_at FROM batch_items
+    WHERE batch = ?1 AND ordinal > ?2 ORDER BY ordinal LIMIT ?3";
+const ITEM: &str = "SELECT batch, ordinal, code, created_at FROM batch_items WHERE batch = ?1 AND ordinal = ?2";
+const FAILED_JOBS: &str = include_str!("sql/failed_jobs.sql");
+
+/// Whether there is such a batch.
+pub(super) fn exists(conn: &Connection, id: BatchId) -> Answer<bool> {
+    Ok(conn.prepare_cached(EXISTS)?.query_row([id.get()], |row| row.get(0))?)
+}
+
+fn expect(conn: &Connection, id: BatchId) -> Answer<()> {
+    if exists(conn, id)? { Ok(()) } else { Err(LedgerError::NoSuchBatch(id).into()) }
+}
+
+/// The jobs of a batch by state, counted.
+pub(super) fn counts(conn: &Connection, id: BatchId) -> Answer<JobCounts> {
+    let mut query = conn.prepare_cached(COUNTS)?;
+    let mut rows = query.query([id.get()])?;
+    let mut counts = JobCounts::default();
+    while let Some(row) = rows.next()? {
+        *counts.of(state(row, "state")?) = row.get("jobs")?;
+    }
+    Ok(counts)
+}
+
+pub(super) fn batch(conn: &Connection, id: BatchId) -> Answer<Batch> {
+    let found = conn.prepare_cached(BATCH)?.query_row([id.get()], read_batch).optional()?;
+    let batch = found.ok_or(LedgerError::NoSuchBatch(id))?;
+    with_counts(conn, batch)
+}
+
+pub(super) fn batches(conn: &Connection, status: Option<BatchStatus>, slice: Slice) -> Answer<Vec<Batch>> {
+    let (before, limit) = (slice.after.map_or(i64::MAX, key), key(slice.limit));
+    let found: Vec<Batch> = match status {
+        None => conn.prepare_cached(BATCHES)?.query_map((before, limit), read_batch)?.collect::<Result<_, _>>()?,
+        Some(status) => conn
+            .prepare_cached(BATCHES_BY_STATUS)?
+            .query_map((before, limit, status.as_str()), read_batch)?
+            .collect::<Result<_, _>>()?,
+    };
+    found.into_iter().map(|batch| with_counts(conn, batch)).collect()
+}
+
+/// The counts of a batch that is over were kept; those of an open one change all the time and are counted.
+fn with_counts(conn: &Connection, batch: Batch) -> Answer<Batch> {
+    if batch.status.is_over() {
+        return Ok(batch);
+    }
+    Ok(Batch { jobs: counts(conn, batch.batch_id)?, ..batch })
+}
+
+fn read_batch(row: &Row<'_>) -> rusqlite::Result<Batch> {
+    let kept = |column| row.get::<_, Option<u64>>(column).map(Option::unwrap_or_default);
+    Ok(Batch {
+        batch_id: batch_id(row, "id")?,
+        status: status(row, "status")?,
+        quantity: row.get("quantity")?,
+        options: read_options(row)?,
+        jobs: JobCounts {
+            completed: kept("completed")?,
+            failed: kept("failed")?,
+            cancelled: kept("cancelled")?,
+            ..JobCounts::default()
+        },
+        items_created: row.get("items_created")?,
+        round: row.get("round")?,
+        created_at: set_time(row, "created_at")?,
+        started_at: time(row, "started_at")?,
+        finished_at: time(row, "finished_at")?,
+        error: row.get("error")?,
+        measured: read_measured(row)?,
+    })
+}
+
+fn read_options(row: &Row<'_>) -> rusqlite::Result<ItemOptions> {
+    Ok(ItemOptions {
+        batch_size: row.get("batch_size")?,
+        qr_code_prefix: row.get("prefix")?,
+        max_jobs_per_batch: row.get("max_jobs")?,
+    })
+}
+
+/// What the workers did in a batch.
+pub(super) fn read_measured(row: &Row<'_>) -> rusqlite::Result<Measured> {
+    Ok(Measured { items: row.get("items_created")?, worked: Duration::from_millis(row.get("worked_ms")?) })
+}
+
+pub(super) fn items(conn: &Connection, id: BatchId, slice: Slice) -> Answer<Vec<Item>> {
+    expect(conn, id)?;
+    let mut query = conn.prepare_cached(ITEMS)?;
+    let items = query.query_map((id.get(), slice.after.map_or(-1, key), key(slice.limit)), read_item)?;
+    Ok(items.collect::<Result<_, _>>()?)
+}
+
+pub(super) fn item(conn: &Connection, id: BatchId, ordinal: u64) -> Answer<Option<Item>> {
+    Ok(conn.prepare_cached(ITEM)?.query_row((id.get(), key(ordinal)), read_item).optional()?)
+}
+
+fn read_item(row: &Row<'_>) -> rusqlite::Result<Item> {
+    Ok(Item {
+        batch_id: batch_id(row, "batch")?,
+        ordinal: row.get("ordinal")?,
+        code: row.get("code")?,
+        created_at: set_time(row, "created_at")?,
+    })
+}
+
+pub(super) fn failed_jobs(conn: &Connection, id: BatchId, slice: Slice) -> Answer<Vec<FailedJob>> {
+    expect(conn, id)?;
+    let mut query = conn.prepare_cached(FAILED_JOBS)?;
+    let page = (id.get(), slice.after.map_or(-1, key), key(slice.limit));
+    let failed = query.query_map(page, |row| read_failed_job(row, id))?;
+    Ok(failed.collect::<Result<_, _>>()?)
+}
+
+fn read_failed_job(row: &Row<'_>, batch: BatchId) -> rusqlite::Result<FailedJob> {
+    let (seq, first, quantity): (u64, u64, u64) = (row.get("seq")?, row.get("first")?, row.get("quantity")?);
+    Ok(FailedJob {
+        job_id: JobId { batch, seq, generation: row.get("generation")? }.to_string(),
+        seq,
+        first,
+        last: first + quantity - 1,
+        items_created: row.get("created")?,
+        attempts: row.get("attempts")?,
+        crashes: row.get("crashes")?,
+        error: row.get("error")?,
+        chunks: json(row, "chunks")?,
+        started_at: time(row, "begun_at")?,
+        finished_at: time(row, "finished_at")?,
+    })
+}

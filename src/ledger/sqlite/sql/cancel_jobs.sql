@@ -1,0 +1,7 @@
+-- steer: cancels the open jobs of a batch. Their workers find their holds void.
+--
+--   ?1 batch    ?2 now
+
+UPDATE batch_jobs
+SET state = 'cancelled', not_before = NULL, finished_at = ?2
+WHERE batch = ?1 AND state IN ('waiting', 'active', 'delayed')

@@ -1,0 +1,35 @@
+//! steer: cancels, pauses or resumes a batch.
+
+use rusqlite::Connection;
+
+use super::{close::conclude, columns::now, error::Answer, read::batch};
+use crate::domain::{Batch, BatchId, BatchStatus, Change};
+use crate::ledger::{Rules, Wish};
+
+const CANCEL_JOBS: &str = include_str!("sql/cancel_jobs.sql");
+const SET_STATUS: &str = "UPDATE batch_batches SET status = ?2, version = version + 1 WHERE id = ?1";
+
+pub(super) fn steer(conn: &Connection, rules: Rules, id: BatchId, wish: Wish) -> Answer<Batch> {
+    let before = batch(conn, id)?;
+    let change = match wish {
+        Wish::Cancel => Change::Cancel,
+        Wish::Pause => Change::Pause,
+        Wish::Resume => Change::Resume { begun: before.started_at.is_some() },
+    };
+    let status = before.status.after(change)?;
+    match wish {
+        Wish::Cancel => cancel(conn, rules, id, status)?,
+        Wish::Pause | Wish::Resume => set_status(conn, id, status)?,
+    }
+    batch(conn, id)
+}
+
+fn cancel(conn: &Connection, rules: Rules, id: BatchId, cancelled: BatchStatus) -> Answer<()> {
+    conn.prepare_cached(CANCEL_JOBS)?.execute((id.get(), now()))?;
+    conclude(conn, rules, id, cancelled, None)
+}
+
+fn set_status(conn: &Connection, id: BatchId, status: BatchStatus) -> Answer<()> {
+    conn.prepare_cached(SET_STATUS)?.execute((id.get(), status.as_str()))?;
+    Ok(())
+}

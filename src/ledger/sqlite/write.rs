@@ -1,0 +1,83 @@
+//! write: a chunk of items, if the hold is good.
+
+use std::ops::Range;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{
+    columns::{key, now, status},
+    error::Answer,
+};
+use crate::domain::BatchStatus;
+use crate::ledger::{Hold, LedgerError, NewItem, Written};
+
+const HOLD: &str = include_str!("sql/hold.sql");
+const INSERT: &str = include_str!("sql/write_item.sql");
+const COUNT_IN_JOB: &str = "UPDATE batch_jobs SET created = created + ?3, crashes = 0 WHERE batch = ?1 AND seq = ?2";
+const COUNT_IN_BATCH: &str =
+    "UPDATE batch_batches SET items_created = items_created + ?2, version = version + 1 WHERE id = ?1";
+
+pub(super) fn write(conn: &Connection, hold: &Hold, items: &[NewItem]) -> Answer<Written> {
+    let Some(standing) = standing(conn, hold)? else { return Ok(Written::Fenced) };
+    match standing {
+        Standing { status: BatchStatus::Cancelled, .. } => Ok(Written::Cancelled),
+        Standing { held: false, .. } => Ok(Written::Fenced),
+        Standing { status: BatchStatus::Paused, .. } => Ok(Written::Paused),
+        Standing { range, .. } => {
+            within(&range, items)?;
+            let new = insert(conn, hold, items)?;
+            count(conn, hold, new)?;
+            Ok(Written::New(new))
+        }
+    }
+}
+
+struct Standing {
+    held: bool,
+    status: BatchStatus,
+    range: Range<u64>,
+}
+
+fn standing(conn: &Connection, hold: &Hold) -> Answer<Option<Standing>> {
+    let job = hold.job;
+    let mut query = conn.prepare_cached(HOLD)?;
+    let standing = query.query_row((job.batch.get(), key(job.seq), job.generation, hold.epoch), |row| {
+        let (first, quantity): (u64, u64) = (row.get("first")?, row.get("quantity")?);
+        Ok(Standing { held: row.get("held")?, status: status(row, "status")?, range: first..first + quantity })
+    });
+    Ok(standing.optional()?)
+}
+
+/// An item of another job would be counted for this one.
+fn within(range: &Range<u64>, items: &[NewItem]) -> Result<(), LedgerError> {
+    match items.iter().find(|item| !range.contains(&item.ordinal)) {
+        None => Ok(()),
+        Some(stray) => Err(LedgerError::Refused {
+            why: format!("item {} is outside the job, which has {} to {}", stray.ordinal, range.start, range.end - 1),
+        }),
+    }
+}
+
+fn insert(conn: &Connection, hold: &Hold, items: &[NewItem]) -> Answer<u64> {
+    let mut insert = conn.prepare_cached(INSERT)?;
+    // What is the same for all is bound once: a third of the time of a row.
+    insert.raw_bind_parameter(1, hold.job.batch.get())?;
+    insert.raw_bind_parameter(4, now())?;
+    let mut new = 0;
+    for item in items {
+        insert.raw_bind_parameter(2, key(item.ordinal))?;
+        insert.raw_bind_parameter(3, item.code.as_str())?;
+        new += insert.raw_execute()? as u64;
+    }
+    Ok(new)
+}
+
+fn count(conn: &Connection, hold: &Hold, new: u64) -> Answer<()> {
+    if new == 0 {
+        return Ok(());
+    }
+    let batch = hold.job.batch.get();
+    conn.prepare_cached(COUNT_IN_JOB)?.execute(params![batch, key(hold.job.seq), key(new)])?;
+    conn.prepare_cached(COUNT_IN_BATCH)?.execute((batch, key(new)))?;
+    Ok(())
+}
