@@ -82,11 +82,9 @@ fn unreadable(path: Option<String>, error: &serde_json::Error) -> Problem {
 }
 
 fn wrong_shape(path: Option<String>, error: &serde_json::Error) -> Problem {
-    let problem =
-        |detail| Problem::new(Status::UnprocessableEntity, "urn:rocket-batch:invalid", "Invalid request", detail);
     match path {
-        Some(path) => problem(format!("`{path}`: {error}")).with("field", path),
-        None => problem(error.to_string()),
+        Some(path) => Problem::invalid(format!("`{path}`: {error}")).with("field", path),
+        None => Problem::invalid(error.to_string()),
     }
 }
 

@@ -33,6 +33,33 @@ async fn a_handler_of_the_host_fills_a_batch_and_answers_with_our_problems() {
     assert_ne!(own.content_type.as_deref(), Some("application/problem+json"), "the host's own refusal stays its own");
 }
 
+#[get("/<_..>", rank = 0)]
+fn late_page() -> &'static str {
+    "a page of the host"
+}
+
+#[get("/<_..>")]
+fn any_page() -> &'static str {
+    "a page of the host"
+}
+
+#[get("/<_>/about")]
+fn about() -> &'static str {
+    "about the host"
+}
+
+/// Rocket ranks `/<id>` as low as a catch-all, whatever the base; the launch failed by their collision.
+#[rocket::async_test]
+async fn pages_of_the_host_collide_with_no_route_of_ours() {
+    let shop = a_shop().open_with(|rocket| rocket.mount("/", routes![any_page, late_page, about])).await;
+    shop.batch(1, 10).await;
+
+    assert_eq!(shop.get("/batches/1").await.expect(200)["batchId"], 1);
+    shop.get("/batches/about").await.problem(404, &["batch `about`"]);
+    assert_eq!(shop.get("/en/about").await.body, "about the host");
+    assert_eq!(shop.get("/en/shelf").await.body, "a page of the host");
+}
+
 #[rocket::async_test]
 async fn the_service_is_found_on_the_rocket() {
     let shop = a_shop().without_workers().open().await;

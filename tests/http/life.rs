@@ -127,6 +127,17 @@ async fn the_base_is_a_setting_and_the_location_follows_it() {
 }
 
 #[rocket::async_test]
+async fn a_slash_behind_the_base_changes_nothing() {
+    let shop = a_shop().without_workers().open().await;
+
+    let reply = shop.post("/batches/", json!({ "quantity": 1, "batchId": 3 })).await;
+
+    reply.expect(202);
+    assert_eq!(reply.header("Location"), Some("/batches/3"));
+    assert_eq!(shop.get("/batches/").await.expect(200), shop.get("/batches").await.expect(200));
+}
+
+#[rocket::async_test]
 async fn a_taken_id_is_named_and_its_batch_stays_as_it_was() {
     let shop = a_shop().without_workers().open().await;
     shop.batch(9, 10).await;

@@ -111,7 +111,8 @@ impl Plan {
     /// Opens with what the host adds itself.
     pub async fn open_with(self, add: impl FnOnce(Rocket<Build>) -> Rocket<Build>) -> Shop {
         let (rocket, folder) = self.rocket();
-        let client = Client::untracked(add(rocket)).await.unwrap_or_else(|error| panic!("the shop must open: {error}"));
+        let client =
+            Client::untracked(add(rocket)).await.unwrap_or_else(|error| panic!("the shop must open: {error:?}"));
         Shop { client, folder }
     }
 }

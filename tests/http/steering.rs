@@ -10,14 +10,18 @@ const BYSTANDER: i64 = 2;
 async fn a_batch_that_is(status: &str) -> Shop {
     let shop = match status {
         "pending" | "paused" | "cancelled" => a_shop().without_workers().open().await,
-        // One job starts, and no other one for a day.
-        "running" => a_shop().with("batch.generate.rate_limit", "2 per 1day").open().await,
+        // After a first attempt its later jobs wait for an hour.
+        "running" => {
+            a_shop().with("batch.generate.backoff", "1h").with("batch.generate.max_backoff", "1h").open().await
+        }
         "completed" => a_shop().open().await,
-        "failed" => a_shop().with("batch.generate.attempts", 1).with("batch.chunk_tries", 1).open().await,
+        "failed" => a_shop().with("batch.generate.attempts", 1).open().await,
         other => panic!("{other} is no status"),
     };
-    if status == "failed" {
-        refuse_items(&shop);
+    match status {
+        "running" => refuse_items(&shop, "NEW.ordinal >= 10"),
+        "failed" => refuse_items(&shop, "TRUE"),
+        _ => {}
     }
     for id in [BATCH, BYSTANDER] {
         shop.batch(id, 30).await;
@@ -28,17 +32,19 @@ async fn a_batch_that_is(status: &str) -> Shop {
         }
     }
     for id in [BATCH, BYSTANDER] {
-        let still = |progress: &serde_json::Value| progress["status"] == status && progress["active"] == 0;
-        shop.until(id, status, still).await;
+        let delayed = if status == "running" { 2 } else { 0 };
+        shop.until(id, status, |progress| progress["status"] == status && progress["delayed"] == delayed).await;
     }
     shop
 }
 
-/// Lets the database itself refuse new items, until [`take_items`].
-fn refuse_items(shop: &Shop) {
-    let refuse =
-        "CREATE TRIGGER no_items BEFORE INSERT ON batch_items BEGIN SELECT RAISE(ABORT, 'the shelf is full'); END";
-    rusqlite::Connection::open(shop.database()).unwrap().execute_batch(refuse).unwrap();
+/// Lets the database itself refuse new items of which `condition` holds, until [`take_items`].
+fn refuse_items(shop: &Shop, condition: &str) {
+    let refuse = format!(
+        "CREATE TRIGGER no_items BEFORE INSERT ON batch_items WHEN {condition}
+         BEGIN SELECT RAISE(ABORT, 'the shelf is full'); END"
+    );
+    rusqlite::Connection::open(shop.database()).unwrap().execute_batch(&refuse).unwrap();
 }
 
 fn take_items(shop: &Shop) {
