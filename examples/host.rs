@@ -58,8 +58,9 @@ async fn shelve(end: BatchFinished) -> Result<(), std::io::Error> {
 
 #[launch]
 fn rocket() -> _ {
-    // Before `rocket::build()`, so that Rocket's own lines go the same way.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,rocket=warn"));
+    // Before `rocket::build()`, so that Rocket's own lines go the same way. A filter matches by prefix, hence the third part.
+    let usual = || EnvFilter::new("info,rocket=warn,rocket_batch=info");
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| usual());
     tracing_subscriber::fmt().with_env_filter(filter).with_target(false).init();
 
     rocket::custom(settings())

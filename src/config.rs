@@ -406,14 +406,13 @@ impl Config {
     }
 
     fn check_base(&self) -> Result<(), ConfigError> {
-        let wrong =
-            |why: String| ConfigError::new("base", format!("{why}, but is {:?}; write \"/batches\", say", self.base));
-        let origin = rocket::http::uri::Origin::parse(&self.base).map_err(|e| wrong(format!("must be a path: {e}")))?;
-        let static_path = !self.base.contains(['<', '>']) && origin.query().is_none();
-        if !static_path || origin.path() == "/" || self.base.ends_with('/') {
-            return Err(wrong("must be a path below `/`, without parameters and without a slash at its end".into()));
+        let parsed = rocket::http::uri::Origin::parse(&self.base);
+        let plain = parsed.is_ok_and(|origin| origin.query().is_none() && origin.path() != "/");
+        if plain && !self.base.ends_with('/') {
+            return Ok(());
         }
-        Ok(())
+        let why = "must be a path below `/`, without parameters and without a slash at its end";
+        Err(ConfigError::new("base", format!("{why}, but is {:?}; write \"/batches\", say", self.base)))
     }
 
     /// There is no Redis queue in this version.

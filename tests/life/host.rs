@@ -261,7 +261,11 @@ impl Host {
 fn example() -> Result<PathBuf> {
     let test = std::env::current_exe()?;
     let target = test.ancestors().nth(2).ok_or("the test is not in a target folder")?;
-    Ok(target.join("examples").join("host"))
+    let example = target.join("examples").join("host");
+    if !example.exists() {
+        return Err("the example is not built; `cargo build --example host` with the features of this test".into());
+    }
+    Ok(example)
 }
 
 fn free_port() -> Result<u16> {

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use host::{Home, Host};
+use host::Home;
 use serde_json::{Value, json};
 
 type TestResult = Result<(), Box<dyn Error>>;

@@ -213,13 +213,48 @@ async fn a_handler_that_outlives_the_deadline_may_still_answer() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_queue_that_has_nothing_to_do_drains_at_once() -> TestResult {
+    let queue = LocalQueue::new("test", &settings_with(|settings| settings.concurrency = 5));
+    let _stage = Stage::of(&queue).await?;
+    sleep(SECOND).await;
+    let called = Instant::now();
+
+    assert_eq!(queue.drain(called + 25 * SECOND).await, Drained::Clean);
+
+    assert_eq!(called.elapsed(), Duration::ZERO);
+    Ok(())
+}
+
+/// An offer wakes one worker, however many tasks it brings.
+#[tokio::test(start_paused = true)]
+async fn workers_that_sleep_wake_one_another() -> TestResult {
+    let queue = LocalQueue::new("test", &settings_with(|settings| settings.concurrency = 5));
+    let mut stage = Stage::of(&queue).await?;
+    sleep(SECOND).await;
+
+    queue.offer(&jobs_of(1, 4)).await?;
+    queue.offer(&[Offer { delay: SECOND, ..ready(1, 4) }]).await?;
+
+    let mut running = Vec::new();
+    for seq in 0..5 {
+        running.push(stage.next().await?);
+        assert_eq!(running[running.len() - 1].task, job(1, seq));
+    }
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_second_handler_gets_nothing() -> TestResult {
-    let queue = LocalQueue::new("test", &settings());
+    let queue = LocalQueue::new("test", &settings_with(|settings| settings.concurrency = 2));
     let mut first = Stage::of(&queue).await?;
     let mut second = Stage::of(&queue).await?;
-    queue.offer(&jobs_of(1, 3)).await?;
 
-    assert_eq!(first.finish(3).await?, [job(1, 0), job(1, 1), job(1, 2)]);
+    // One by one, so that every worker has its turn.
+    for seq in 0..6 {
+        queue.offer(&[ready(1, seq)]).await?;
+        assert_eq!(first.finish(1).await?, [job(1, seq)]);
+        sleep(SECOND).await;
+    }
 
     assert!(second.is_quiet());
     Ok(())

@@ -190,7 +190,7 @@ impl Stage {
         Ok(tasks)
     }
 
-    /// Whether an attempt began that the test has not taken.
+    /// Whether no attempt began but those that the test has taken.
     pub fn is_quiet(&mut self) -> bool {
         self.begun.try_recv().is_err()
     }

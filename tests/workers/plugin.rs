@@ -94,7 +94,7 @@ impl Plugin {
 
     pub async fn until_no_hook_is_left(&self) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(60);
-        while self.number("SELECT count(*) FROM batch_hooks WHERE state = 'pending'")? > 0 {
+        while self.number("SELECT count(*) FROM batch_hooks WHERE state = 'open'")? > 0 {
             if Instant::now() > deadline {
                 return Err("a hook is never called".into());
             }

@@ -6,7 +6,7 @@
 //!                       changed ──▶ └──────────────────┘        worker … ─┘
 //! ```
 //!
-//! [`Line`] decides and knows no task of tokio's; what is here carries its decisions out: as many workers as the settings say, each of
+//! `Line` decides and knows no task of tokio's; what is here carries its decisions out: as many workers as the settings say, each of
 //! which asks the line, works, reports, and asks again. The lock is never held over an await.
 //!
 //! One worker at a time is woken, and wakes the next one when it found work. That is enough, since whoever finds none waits for the very
