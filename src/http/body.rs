@@ -16,7 +16,8 @@ use super::problem::Problem;
 /// The JSON body of a request, at most as long as the host's limit named `batch`, or 64 KiB.
 pub(super) struct JsonBody<T>(pub T);
 
-/// How long a body may take to arrive, so that a caller who stops half-way does not hold a connection for ever.
+/// How long a body may take to arrive, so that a caller who stops half-way does not hold a connection for ever. It counts from when
+/// Rocket hands the body over: the first 14 bytes, in which it looks for a form's `_method`, it awaits itself and without a deadline.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 #[rocket::async_trait]
@@ -82,11 +83,9 @@ fn unreadable(path: Option<String>, error: &serde_json::Error) -> Problem {
 }
 
 fn wrong_shape(path: Option<String>, error: &serde_json::Error) -> Problem {
-    let problem =
-        |detail| Problem::new(Status::UnprocessableEntity, "urn:rocket-batch:invalid", "Invalid request", detail);
     match path {
-        Some(path) => problem(format!("`{path}`: {error}")).with("field", path),
-        None => problem(error.to_string()),
+        Some(path) => Problem::invalid(format!("`{path}`: {error}")).with("field", path),
+        None => Problem::invalid(error.to_string()),
     }
 }
 

@@ -34,10 +34,14 @@ pub(crate) fn mount(rocket: Rocket<Build>, rights: Rights, config: &Config) -> R
         Role::All | Role::Web => routes::guarded(),
         Role::Worker => Vec::new(),
     };
-    let guarded: Vec<Route> = guarded.into_iter().map(|route| rights.guard(route)).collect();
-    rocket
-        .manage(rights)
-        .mount(&config.base, guarded)
-        .mount(&config.base, routes::open())
-        .register(&config.base, catchers![problem::catch])
+    let guarded = guarded.into_iter().map(|route| rights.guard(route));
+    let routes: Vec<_> = guarded.chain(routes::open()).map(before_the_hosts).collect();
+    rocket.manage(rights).mount(&config.base, routes).register(&config.base, catchers![problem::catch])
+}
+
+/// Ranks `route` before all that a host may have. Rocket ranks by the path below the base, so that `/<id>` would collide with a
+/// host's `/<path..>`, and the launch fail.
+fn before_the_hosts(mut route: Route) -> Route {
+    route.rank -= 20;
+    route
 }

@@ -15,6 +15,11 @@ use serde_json::{Map, Value, json};
 use super::answer::NO_STORE;
 use crate::{domain::Invalid, service::BatchError};
 
+/// The `type` of a problem that its status says all about.
+const NO_KIND: &str = "about:blank";
+const INVALID: &str = "urn:rocket-batch:invalid";
+const NO_SUCH_BATCH: &str = "urn:rocket-batch:no-such-batch";
+
 /// An error as a document. `type` names the situation for programs and never changes; `detail` is for people.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Problem {
@@ -40,19 +45,25 @@ impl Problem {
     /// A problem that says no more than its status does.
     pub(crate) fn plain(status: Status) -> Self {
         let title = status.reason().unwrap_or("Error");
-        Self { kind: "about:blank", title, status, detail: None, more: Map::new() }
+        Self { kind: NO_KIND, title, status, detail: None, more: Map::new() }
     }
 
-    /// The problem of a kind of our own.
-    pub(crate) fn new(status: Status, kind: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { kind, title, status, detail: Some(detail.into()), more: Map::new() }
+    fn new(status: Status, kind: &'static str, title: &'static str, detail: String) -> Self {
+        Self { kind, title, status, detail: Some(detail), more: Map::new() }
     }
 
-    /// A path that names no batch, by number or otherwise.
-    pub(crate) fn no_such_batch(id: impl Into<Value>, detail: impl Into<String>) -> Self {
-        Self::new(Status::NotFound, "urn:rocket-batch:no-such-batch", "No such batch", detail).with("batchId", id)
+    /// A request whose content is wrong.
+    pub(crate) fn invalid(detail: String) -> Self {
+        Self::new(Status::UnprocessableEntity, INVALID, "Invalid request", detail)
     }
 
+    /// A path that names no batch, since no batch can have such an id.
+    pub(crate) fn no_such_batch(id: &str) -> Self {
+        let detail = format!("there is no batch `{id}`");
+        Self::new(Status::NotFound, NO_SUCH_BATCH, "No such batch", detail).with("batchId", id)
+    }
+
+    /// Says more about it.
     pub(crate) fn detail(self, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..self }
     }
@@ -100,33 +111,33 @@ impl From<Invalid> for Problem {
 
 impl From<BatchError> for Problem {
     fn from(error: BatchError) -> Self {
-        let detail = error.to_string();
-        let conflict = |kind, title, detail| Self::new(Status::Conflict, kind, title, detail);
+        let (status, kind, title) = name(&error);
+        let problem = Self::new(status, kind, title, error.to_string());
         match error {
-            BatchError::Invalid(Invalid { field, .. }) => {
-                Self::new(Status::UnprocessableEntity, "urn:rocket-batch:invalid", "Invalid request", detail)
-                    .with("field", field)
-            }
-            BatchError::NoSuchBatch(id) => Self::no_such_batch(id, detail),
-            BatchError::NoSuchItem => {
-                Self::new(Status::NotFound, "urn:rocket-batch:no-such-item", "No such item", detail)
-            }
-            BatchError::Taken(id) => {
-                conflict("urn:rocket-batch:taken", "Batch id in use", detail).with("batchId", id.get())
-            }
-            BatchError::NotAllowed(refused) => {
-                conflict("urn:rocket-batch:not-allowed", "Not allowed in this status", detail)
-                    .with("batchStatus", refused.status.as_str())
-            }
-            BatchError::NothingToRetry(report) => {
-                conflict("urn:rocket-batch:nothing-to-retry", "Nothing to retry", detail).with("report", json!(report))
-            }
-            BatchError::BadCursor => Self::new(Status::BadRequest, "urn:rocket-batch:bad-cursor", "Bad cursor", detail)
-                .with("field", "cursor"),
-            // What is inside of these two is for the log only, where the service wrote it.
-            BatchError::Unavailable(_) => Self::plain(Status::ServiceUnavailable).detail(detail),
-            BatchError::Internal(_) => Self::plain(Status::InternalServerError).detail(detail),
+            BatchError::Invalid(invalid) => problem.with("field", invalid.field),
+            BatchError::NoSuchBatch(id) => problem.with("batchId", id),
+            BatchError::Taken(id) => problem.with("batchId", id.get()),
+            BatchError::NotAllowed(refused) => problem.with("batchStatus", refused.status.as_str()),
+            BatchError::NothingToRetry(report) => problem.with("report", json!(report)),
+            BatchError::BadCursor => problem.with("field", "cursor"),
+            // What is inside of the last two is for the log only, where the service wrote it.
+            BatchError::NoSuchItem | BatchError::Unavailable(_) | BatchError::Internal(_) => problem,
         }
+    }
+}
+
+/// The status, the `type` and the title of an error.
+const fn name(error: &BatchError) -> (Status, &'static str, &'static str) {
+    match error {
+        BatchError::Invalid(_) => (Status::UnprocessableEntity, INVALID, "Invalid request"),
+        BatchError::NoSuchBatch(_) => (Status::NotFound, NO_SUCH_BATCH, "No such batch"),
+        BatchError::NoSuchItem => (Status::NotFound, "urn:rocket-batch:no-such-item", "No such item"),
+        BatchError::Taken(_) => (Status::Conflict, "urn:rocket-batch:taken", "Batch id in use"),
+        BatchError::NotAllowed(_) => (Status::Conflict, "urn:rocket-batch:not-allowed", "Not allowed in this status"),
+        BatchError::NothingToRetry(_) => (Status::Conflict, "urn:rocket-batch:nothing-to-retry", "Nothing to retry"),
+        BatchError::BadCursor => (Status::BadRequest, "urn:rocket-batch:bad-cursor", "Bad cursor"),
+        BatchError::Unavailable(_) => (Status::ServiceUnavailable, NO_KIND, "Service Unavailable"),
+        BatchError::Internal(_) => (Status::InternalServerError, NO_KIND, "Internal Server Error"),
     }
 }
 
@@ -150,5 +161,55 @@ impl<'r> Responder<'r, 'static> for Problem {
 impl<'r> Responder<'r, 'static> for BatchError {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         Problem::from(self).respond_to(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rocket::local::asynchronous::Client;
+
+    use super::*;
+    use crate::domain::{BatchId, BatchStatus, Change, ChangeRefused, RetryReport};
+
+    fn errors() -> [(BatchError, u16, &'static str); 9] {
+        let id = BatchId::new(7).unwrap();
+        let refused = ChangeRefused { status: BatchStatus::Completed, change: Change::Pause };
+        let report = RetryReport {
+            batch_id: id,
+            found: 0,
+            recreated: 0,
+            skipped: Vec::new(),
+            job_ids: Vec::new(),
+            status: BatchStatus::Running,
+        };
+        [
+            (Invalid::new("quantity", "must be 1 to 5, but is 6").into(), 422, "`quantity` must be 1 to 5, but is 6"),
+            (BatchError::NoSuchBatch(-1), 404, "there is no batch -1"),
+            (BatchError::NoSuchItem, 404, "there is no item with this code"),
+            (BatchError::Taken(id), 409, "batch 7 exists already"),
+            (BatchError::NotAllowed(refused), 409, "a batch that is completed can't be paused"),
+            (BatchError::NothingToRetry(Box::new(report)), 409, "batch 7 has no failed jobs to retry"),
+            (BatchError::BadCursor, 400, "`cursor` is not one that this list gave"),
+            (BatchError::Unavailable("a secret".into()), 503, "the database does not answer; try again later"),
+            (BatchError::Internal("a secret".into()), 500, "something went wrong here"),
+        ]
+    }
+
+    #[rocket::async_test]
+    async fn every_error_is_answered_with_its_status_and_nothing_of_its_inside() {
+        let client = Client::untracked(rocket::build()).await.unwrap();
+        let request = client.get("/");
+
+        for (error, status, detail) in errors() {
+            let mut response = error.respond_to(request.inner()).unwrap();
+            let body = response.body_mut().to_string().await.unwrap();
+            let problem: Value = serde_json::from_str(&body).unwrap();
+
+            assert_eq!((response.status().code, &problem["status"]), (status, &json!(status)));
+            assert_eq!(problem["detail"], detail);
+            assert_eq!(response.headers().get_one("Content-Type"), Some("application/problem+json"));
+            assert_eq!(response.headers().contains("Retry-After"), status == 503);
+            assert!(!body.contains("secret"));
+        }
     }
 }

@@ -33,7 +33,7 @@ impl<'r> FromParam<'r> for PathId {
 
     fn from_param(text: &'r str) -> Result<Self, Self::Error> {
         let number = text.parse::<i64>().ok().filter(|number| number.to_string() == text);
-        Ok(Self(number.ok_or_else(|| Problem::no_such_batch(text, format!("there is no batch `{text}`")))))
+        Ok(Self(number.ok_or_else(|| Problem::no_such_batch(text))))
     }
 }
 
@@ -72,7 +72,8 @@ pub(super) struct Wish {
 impl NewBatch {
     pub(super) fn checked(self, usual: ItemOptions, limits: &Limits) -> Result<Wish, Invalid> {
         let batch_size = self.batch_size.map(|size| size.within("batchSize", limits.max_items_per_job)).transpose()?;
-        let most_jobs = self.max_jobs_per_batch.map(|jobs| jobs.within("maxJobsPerBatch", Limits::MOST_JOBS));
+        let most_jobs =
+            self.max_jobs_per_batch.map(|jobs| jobs.within("maxJobsPerBatch", Limits::MOST_JOBS)).transpose()?;
         let batch_id = self.batch_id.map(|id| id.within("batchId", BatchId::MAX)).transpose()?;
         Ok(Wish {
             batch_id,
@@ -80,7 +81,7 @@ impl NewBatch {
             options: ItemOptions {
                 batch_size: batch_size.unwrap_or(usual.batch_size),
                 qr_code_prefix: self.qr_code_prefix,
-                max_jobs_per_batch: most_jobs.transpose()?,
+                max_jobs_per_batch: most_jobs,
             },
         })
     }
@@ -97,6 +98,7 @@ impl Whole {
         N: Copy + Into<i128> + TryFrom<i128>,
     {
         Invalid::unless_within(field, self.0, 1, most.into())?;
+        // It is in range, so it fits.
         Ok(N::try_from(self.0).unwrap_or(most))
     }
 }
