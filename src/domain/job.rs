@@ -201,8 +201,8 @@ impl From<Vec<SetAside>> for Failure {
 }
 
 fn cut(mut text: String) -> String {
-    let end = text.floor_char_boundary(Failure::MAX_REASON);
-    text.truncate(end);
+    let end = (0..=Failure::MAX_REASON).rev().find(|end| text.is_char_boundary(*end));
+    text.truncate(end.unwrap_or(0));
     text
 }
 
