@@ -1,5 +1,7 @@
 //! What every ledger must do. A backend brings a [`Harness`](crate::given::Harness) and says `every_ledger!(harness)`.
 
+#![expect(clippy::single_range_in_vec_init, reason = "what is missing is a list of ranges, and often of one")]
+
 use std::{collections::HashSet, time::Duration};
 
 use chrono::Utc;
