@@ -7,15 +7,16 @@ use std::{
 
 use figment::Figment;
 use rocket_batch::{
-    domain::{BatchId, JobId},
+    domain::{BatchId, JobId, StatusTask},
     ledger::{
-        Ledger, LedgerError, Rules, Settlement, Wish, Written,
+        Begun, Ledger, LedgerError, Rules, Settlement, Told, Wish, Written,
         sqlite::{SqliteConnection, SqliteLedger, SqlitePool},
     },
 };
 use rocket_db_pools::Pool;
 use rusqlite::Connection;
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 use crate::given::*;
 
@@ -128,6 +129,35 @@ async fn every_change_of_a_batch_raises_its_version() -> TestResult {
 
     assert!(versions.is_sorted_by(|before, after| before < after), "{versions:?}");
     assert_eq!(database.version(bystander).await, still);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn open_work_names_a_thousand_hooks_and_says_that_there_are_more() -> TestResult {
+    let database = Database::new().await;
+    let jobs = database.ledger.jobs_of(a_batch().of(1_001).in_jobs_of(1)).await?;
+    let mut ends = JoinSet::new();
+    for job in &jobs {
+        let (ledger, job) = (database.ledger.share(), *job);
+        ends.spawn(async move {
+            let Begun::Held(work) = ledger.begin(job).await? else { panic!("{job} waits") };
+            ledger.settle(&work.hold, Settlement::Failed(because("no")), WORKED).await
+        });
+    }
+    while let Some(end) = ends.join_next().await {
+        end??;
+    }
+    database.ledger.closed(jobs[0].batch, 0).await?;
+
+    let many = database.ledger.open_work(ROOM).await?;
+    for (task, _) in &many.status {
+        let StatusTask::Hook { hook, .. } = task else { panic!("{task:?}") };
+        database.ledger.settle_hook(*hook, Told::Delivered).await?;
+    }
+    let rest = database.ledger.open_work(ROOM).await?;
+
+    assert_eq!((many.status.len(), many.left_out), (1_000, true));
+    assert_eq!((rest.status.len(), rest.left_out), (2, false));
     Ok(())
 }
 
@@ -282,7 +312,7 @@ async fn of_many_writes_at_once_each_has_its_own_fate() -> TestResult {
     for job in &jobs {
         let (ledger, job) = (ledger.share(), *job);
         writes.push(tokio::spawn(async move {
-            let rocket_batch::ledger::Begun::Held(work) = ledger.begin(job).await? else { panic!("{job} waits") };
+            let Begun::Held(work) = ledger.begin(job).await? else { panic!("{job} waits") };
             ledger.write(&work.hold, chunk(work.range)).await
         }));
     }

@@ -49,6 +49,7 @@ macro_rules! every_ledger {
             suite::a_worker_that_was_overtaken_settles_nothing
             suite::of_two_last_jobs_exactly_one_ends_the_batch
             suite::a_job_given_back_is_as_if_it_had_not_been_begun
+            suite::a_job_of_a_paused_batch_is_given_back_without_a_crash
             suite::the_time_of_all_attempts_is_added_up
 
             suite::a_batch_is_closed_once
@@ -65,6 +66,7 @@ macro_rules! every_ledger {
             suite::a_retry_runs_a_failed_batch_again_and_it_ends_again
             suite::a_failed_job_whose_items_all_exist_is_completed_by_a_retry
             suite::of_two_retries_at_once_one_finds_nothing
+            suite::a_retry_leaves_a_paused_batch_paused
             suite::a_retry_is_refused_where_the_status_forbids_it
             suite::a_retry_without_failed_jobs_changes_nothing
 
@@ -570,6 +572,25 @@ pub async fn a_job_given_back_is_as_if_it_had_not_been_begun(given: impl Harness
     Ok(())
 }
 
+pub async fn a_job_of_a_paused_batch_is_given_back_without_a_crash(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let job = ledger.one_job().await?;
+
+    for _ in 0..5 {
+        let hold = ledger.hold(job).await?;
+        ledger.steer(job.batch, Wish::Pause).await?;
+        for _ in 0..5 {
+            assert_eq!(ledger.begin(job).await?, Begun::Paused);
+        }
+        assert_eq!(ledger.settle(&hold, Settlement::GivenBack, WORKED).await?, DONE);
+        ledger.steer(job.batch, Wish::Resume).await?;
+    }
+
+    assert_eq!(ledger.hold(job).await?.epoch, 6);
+    bystander.stands_still(&ledger).await
+}
+
 pub async fn the_time_of_all_attempts_is_added_up(given: impl Harness) -> TestResult {
     let ledger = given.ledger().await;
     let jobs = ledger.jobs_of(a_batch()).await?;
@@ -828,6 +849,23 @@ pub async fn of_two_retries_at_once_one_finds_nothing(given: impl Harness) -> Te
         assert_eq!(ledger.batch(job.batch).await?.jobs, JobCounts { waiting: 1, ..JobCounts::default() });
     }
     Ok(())
+}
+
+pub async fn a_retry_leaves_a_paused_batch_paused(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch()).await?;
+    ledger.fail(jobs[0]).await?;
+    ledger.steer(jobs[0].batch, Wish::Pause).await?;
+
+    let report = ledger.retry(jobs[0].batch).await?;
+
+    assert_eq!((report.recreated, report.status), (1, BatchStatus::Paused));
+    let again = JobId { generation: 1, ..jobs[0] };
+    assert_eq!(ledger.begin(again).await?, Begun::Paused);
+    assert_eq!(ledger.steer(again.batch, Wish::Resume).await?.status, BatchStatus::Running);
+    assert_eq!(ledger.open_jobs_of(again.batch).await?.len(), 2);
+    bystander.stands_still(&ledger).await
 }
 
 pub async fn a_retry_is_refused_where_the_status_forbids_it(given: impl Harness) -> TestResult {
