@@ -219,11 +219,16 @@ impl QueueSettings {
             |key: &str, value: u32, most: u32| within(&format!("{queue}.{key}"), u64::from(value), 1, u64::from(most));
         within("concurrency", self.concurrency, 1_000)?;
         within("attempts", self.attempts, 100)?;
+        span_within(&format!("{queue}.backoff"), self.backoff, Duration::ZERO)?;
+        span_within(&format!("{queue}.max_backoff"), self.max_backoff, Duration::ZERO)?;
+        self.check_rate_limit(queue)
+    }
+
+    fn check_rate_limit(&self, queue: &str) -> Result<(), ConfigError> {
+        let key = format!("{queue}.rate_limit");
+        span_within(&key, self.rate_limit.0.map_or(Duration::ZERO, |limit| limit.per), Duration::ZERO)?;
         if self.rate_limit.0.is_some_and(|limit| limit.jobs == 0 || limit.per.is_zero()) {
-            return Err(ConfigError::new(
-                format!("{queue}.rate_limit"),
-                "must allow at least 1 job in a time above 0, or be \"off\"",
-            ));
+            return Err(ConfigError::new(key, "must allow at least 1 job in a time above 0, or be \"off\""));
         }
         Ok(())
     }
@@ -395,9 +400,11 @@ impl Config {
         within("chunk_tries", self.chunk_tries.into(), 1, 100)?;
         within("queued", self.queued, 1, 1_000_000)?;
         within("queued_per_batch", self.queued_per_batch, 1, self.queued)?;
-        if self.feed_interval < Duration::from_millis(100) {
-            return Err(ConfigError::new("feed_interval", "must be at least 100ms"));
-        }
+        span_within("feed_interval", self.feed_interval, Duration::from_millis(100))?;
+        span_within("feed_pause", self.feed_pause, Duration::ZERO)?;
+        span_within("chunk_backoff", self.chunk_backoff, Duration::ZERO)?;
+        span_within("drain", self.drain, Duration::ZERO)?;
+        span_within("hook_timeout", self.hook_timeout, Duration::from_millis(1))?;
         self.check_base()?;
         self.key()?;
         self.generate.check("generate")?;
@@ -406,14 +413,13 @@ impl Config {
     }
 
     fn check_base(&self) -> Result<(), ConfigError> {
-        let wrong =
-            |why: String| ConfigError::new("base", format!("{why}, but is {:?}; write \"/batches\", say", self.base));
-        let origin = rocket::http::uri::Origin::parse(&self.base).map_err(|e| wrong(format!("must be a path: {e}")))?;
-        let static_path = !self.base.contains(['<', '>']) && origin.query().is_none();
-        if !static_path || origin.path() == "/" || self.base.ends_with('/') {
-            return Err(wrong("must be a path below `/`, without parameters and without a slash at its end".into()));
+        let parsed = rocket::http::uri::Origin::parse(&self.base);
+        let plain = parsed.is_ok_and(|origin| origin.query().is_none() && origin.path() != "/");
+        if plain && !self.base.ends_with('/') {
+            return Ok(());
         }
-        Ok(())
+        let why = "must be a path below `/`, without parameters and without a slash at its end";
+        Err(ConfigError::new("base", format!("{why}, but is {:?}; write \"/batches\", say", self.base)))
     }
 
     /// There is no Redis queue in this version.
@@ -449,6 +455,16 @@ fn within(key: &str, value: u64, least: u64, most: u64) -> Result<(), ConfigErro
     if (least..=most).contains(&value) {
         return Ok(());
     }
+    Err(ConfigError::new(key, format!("must be {least} to {most}, but is {value}")))
+}
+
+/// Longer than a month is a slip of the pen, and arithmetic with times stays far from its limits.
+fn span_within(key: &str, value: Duration, least: Duration) -> Result<(), ConfigError> {
+    let most = Duration::from_secs(30 * 24 * 60 * 60);
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    let [least, most, value] = [least, most, value].map(humantime::format_duration);
     Err(ConfigError::new(key, format!("must be {least} to {most}, but is {value}")))
 }
 

@@ -201,8 +201,10 @@ impl From<Vec<SetAside>> for Failure {
 }
 
 fn cut(mut text: String) -> String {
-    let end = (0..=Failure::MAX_REASON).rev().find(|end| text.is_char_boundary(*end));
-    text.truncate(end.unwrap_or(0));
+    if text.len() > Failure::MAX_REASON {
+        let end = (0..=Failure::MAX_REASON).rev().find(|end| text.is_char_boundary(*end));
+        text.truncate(end.unwrap_or(0));
+    }
     text
 }
 

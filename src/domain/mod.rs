@@ -24,4 +24,6 @@ pub use job::{
     Verdict, fair_priority, verdict,
 };
 pub use progress::{JobCounts, Measured, estimate, in_words, percent};
-pub use record::{Batch, BatchFinished, FailedJob, HookEvent, Item, JobEnded, RetryReport, SkippedJob};
+pub use record::{
+    Batch, BatchFinished, FailedJob, HookEvent, Item, JobEnded, Progress, RetryReport, SkippedJob, WaitingFor,
+};

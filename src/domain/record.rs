@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BatchId, BatchStatus, ItemOptions, JobCounts, Measured, SetAside};
+use super::{BatchId, BatchStatus, ItemOptions, JobCounts, Measured, Pace, SetAside, estimate, percent};
 
 /// A batch as it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -155,4 +155,61 @@ pub struct JobEnded {
     pub attempts: u32,
     /// Why it was given up.
     pub error: Option<String>,
+}
+
+/// How far a batch is. Jobs by state always sum to `total`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// The batch.
+    pub batch_id: BatchId,
+    /// Where it stands.
+    pub status: BatchStatus,
+    /// All its jobs.
+    pub total: u64,
+    /// Its jobs by state.
+    #[serde(flatten)]
+    pub jobs: JobCounts,
+    /// Items asked for.
+    pub items_total: u64,
+    /// Items that exist.
+    pub items_created: u64,
+    /// The share of items that exist, rounded down; 100 only when the batch is over.
+    pub percent: u8,
+    /// Seconds until it is over, by what was measured so far; 0 when it is, none while it is paused.
+    pub eta_seconds: Option<u64>,
+    /// What all work in this process waits for, when it does.
+    pub waiting_for: Option<WaitingFor>,
+}
+
+/// What work may be waiting for. No attempt is spent meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum WaitingFor {
+    /// The database does not answer.
+    Database,
+}
+
+impl Progress {
+    /// The progress of `batch`, when its jobs are worked at `pace`.
+    #[must_use]
+    pub fn of(batch: &Batch, pace: &Pace, waiting_for: Option<WaitingFor>) -> Self {
+        let left = batch.quantity.saturating_sub(batch.items_created);
+        let eta = match batch.status {
+            BatchStatus::Paused => None,
+            status if status.is_over() => Some(0),
+            _ => Some(estimate(batch.jobs.open(), left, 0, pace, batch.measured).as_secs()),
+        };
+        Self {
+            batch_id: batch.batch_id,
+            status: batch.status,
+            total: batch.jobs.total(),
+            jobs: batch.jobs,
+            items_total: batch.quantity,
+            items_created: batch.items_created,
+            percent: percent(batch.items_created, batch.quantity, batch.status.is_over()),
+            eta_seconds: eta,
+            waiting_for,
+        }
+    }
 }

@@ -15,7 +15,14 @@
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -312,6 +319,33 @@ impl Lead {
 impl std::fmt::Debug for Lead {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Lead")
+    }
+}
+
+/// Whether somebody in this process waits for the database to come back.
+#[derive(Debug, Default)]
+pub struct Outage(AtomicUsize);
+
+/// Somebody waits, until it is dropped.
+#[derive(Debug)]
+pub struct Waiting<'a>(&'a Outage);
+
+impl Outage {
+    /// Notes that somebody waits.
+    pub fn wait(&self) -> Waiting<'_> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Waiting(self)
+    }
+
+    /// Whether anybody does.
+    pub fn is_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -1,0 +1,295 @@
+//! Wires it all; the only file that sees everything.
+//!
+//! ```text
+//!   ignite    settings ──▶ pool ──▶ ledger ──▶ queues ──▶ service ──▶ routes        whatever can fail, fails here
+//!   liftoff   workers start, or stand by
+//!   shutdown  fetch nothing, end running chunks, give the rest back, close the pool last
+//! ```
+
+use std::sync::Arc;
+
+use rocket::{
+    Build, Orbit, Request, Rocket,
+    fairing::{self, Fairing, Info, Kind},
+    figment::{Figment, providers::Serialized},
+    futures::future::BoxFuture,
+    http::Status,
+    request::FromRequest,
+};
+use rocket_db_pools::Pool;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Config, QueueSettings},
+    domain::{BatchFinished, CodeKey, CodeScheme, JobEnded},
+    http::{self, Right, Rights},
+    ledger::{
+        BoxError, Ledger, Outage, Rules,
+        sqlite::{BatchDb, SqliteLedger, SqlitePool},
+    },
+    queue::{Queue, local::LocalQueue},
+    service::{BatchService, Parts},
+    worker::{Bell, Context, Hooks, Runtime, callback},
+};
+
+/// The plugin. [`Batch::fairing`] makes the one fairing there is.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch;
+
+impl Batch {
+    /// The fairing that a host attaches. Say who may call with [`guard`](BatchFairing::guard) or one of its kin; without, the launch fails.
+    ///
+    /// ```
+    /// use rocket_batch::Batch;
+    ///
+    /// let rocket = rocket::build().attach(Batch::fairing().public());
+    /// ```
+    pub fn fairing() -> BatchFairing {
+        BatchFairing { read: None, write: None, configure: Vec::new(), hooks: Hooks::default() }
+    }
+}
+
+type Configure = Box<dyn Fn(&mut Config) + Send + Sync>;
+
+/// Mounts the routes, works in the background, drains at shutdown. Made by [`Batch::fairing`].
+#[must_use = "a fairing does nothing until it is attached"]
+pub struct BatchFairing {
+    read: Option<http::Check>,
+    write: Option<http::Check>,
+    configure: Vec<Configure>,
+    hooks: Hooks,
+}
+
+impl BatchFairing {
+    /// Who passes `G` may read and write. `G` is any request guard of the host without a lifetime.
+    pub fn guard<G>(self) -> Self
+    where
+        G: for<'r> FromRequest<'r> + Send + 'static,
+    {
+        self.read_guard::<G>().write_guard::<G>()
+    }
+
+    /// Who passes `G` may read.
+    pub fn read_guard<G>(mut self) -> Self
+    where
+        G: for<'r> FromRequest<'r> + Send + 'static,
+    {
+        self.read = Some(http::by_guard::<G>());
+        self
+    }
+
+    /// Who passes `G` may create, retry, cancel, pause and resume.
+    pub fn write_guard<G>(mut self) -> Self
+    where
+        G: for<'r> FromRequest<'r> + Send + 'static,
+    {
+        self.write = Some(http::by_guard::<G>());
+        self
+    }
+
+    /// Asks the host for each request; for guards that borrow, and for rules of another kind.
+    ///
+    /// ```
+    /// use rocket::{Request, http::Status};
+    /// use rocket_batch::{Batch, Right};
+    ///
+    /// let fairing = Batch::fairing().authorize(|request: &Request<'_>, right| {
+    ///     let known = request.headers().get_one("Authorization").is_some();
+    ///     Box::pin(async move { if known || right == Right::Read { Ok(()) } else { Err(Status::Unauthorized) } })
+    /// });
+    /// ```
+    pub fn authorize<F>(mut self, ask: F) -> Self
+    where
+        F: for<'a> Fn(&'a Request<'_>, Right) -> BoxFuture<'a, Result<(), Status>> + Send + Sync + 'static,
+    {
+        let ask = Arc::new(ask);
+        self.read = Some(http::by_closure(ask.clone(), Right::Read));
+        self.write = Some(http::by_closure(ask, Right::Write));
+        self
+    }
+
+    /// Anybody may read and write. For hosts that nobody else can reach.
+    pub fn public(mut self) -> Self {
+        self.read = Some(http::open());
+        self.write = Some(http::open());
+        self
+    }
+
+    /// Has the last word on the settings.
+    pub fn configure(mut self, change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
+        self.configure.push(Box::new(change));
+        self
+    }
+
+    /// Is called, at least once, for each batch that is over, also after a cancel. An error, a panic or a call that takes longer than
+    /// `hook_timeout` is tried again, 3 times in all.
+    pub fn on_batch_finished<F, Fut, E>(mut self, hook: F) -> Self
+    where
+        F: Fn(BatchFinished) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        self.hooks.batch_finished = Some(callback(hook));
+        self
+    }
+
+    /// Is called, at least once, for each job that was given up, as [`BatchFairing::on_batch_finished`] is.
+    pub fn on_job_failed<F, Fut, E>(mut self, hook: F) -> Self
+    where
+        F: Fn(JobEnded) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        self.hooks.job_failed = Some(callback(hook));
+        self
+    }
+
+    /// Is called, at least once, for each job that was completed, as [`BatchFairing::on_batch_finished`] is. Costs a row and a task a job.
+    pub fn on_job_completed<F, Fut, E>(mut self, hook: F) -> Self
+    where
+        F: Fn(JobEnded) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        self.hooks.job_completed = Some(callback(hook));
+        self
+    }
+}
+
+/// What the shutdown needs.
+struct Plugin {
+    runtime: Runtime,
+    ledger: Arc<dyn Ledger>,
+    config: Arc<Config>,
+    draining: CancellationToken,
+}
+
+#[rocket::async_trait]
+impl Fairing for BatchFairing {
+    fn info(&self) -> Info {
+        Info { name: "Batch", kind: Kind::Ignite | Kind::Liftoff | Kind::Shutdown }
+    }
+
+    async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
+        match self.ignite(&rocket).await {
+            Ok((plugin, service, db, rights)) => {
+                let config = plugin.config.clone();
+                Ok(http::mount(rocket.manage(plugin).manage(service).manage(db), rights, &config))
+            }
+            Err(why) => {
+                tracing::error!("Batch: {}", chain(&*why));
+                Err(rocket)
+            }
+        }
+    }
+
+    async fn on_liftoff(&self, rocket: &Rocket<Orbit>) {
+        let plugin = rocket.state::<Plugin>().expect("managed at ignition");
+        let (shutdown, draining) = (rocket.shutdown(), plugin.draining.clone());
+        rocket::tokio::spawn(async move {
+            shutdown.await;
+            draining.cancel();
+        });
+        if plugin.config.role.works() {
+            plugin.runtime.start();
+        }
+    }
+
+    async fn on_shutdown(&self, rocket: &Rocket<Orbit>) {
+        let plugin = rocket.state::<Plugin>().expect("managed at ignition");
+        let deadline = Instant::now() + plugin.config.drain;
+        plugin.runtime.drain(deadline).await;
+        if tokio::time::timeout_at(deadline, plugin.ledger.shut()).await.is_err() {
+            tracing::warn!("the database could not be closed in time");
+        }
+    }
+}
+
+type Ignited = (Plugin, BatchService, BatchDb, Rights);
+
+impl BatchFairing {
+    /// Everything that can fail, in the order in which a host would want to hear of it.
+    async fn ignite(&self, rocket: &Rocket<Build>) -> Result<Ignited, BoxError> {
+        if BatchService::fetch(rocket).is_some() {
+            return Err("the fairing is attached twice; attach it once".into());
+        }
+        let rights = self.rights()?;
+        let config = Arc::new(self.settings(rocket.figment())?);
+        let pool = SqlitePool::init(&database(rocket.figment())).await?;
+        let rules = Rules { max_crashes: config.max_crashes, hooks: self.hooks.kinds() };
+        let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::new(pool.clone(), rules));
+        let codes = code_scheme(&config, &*ledger).await?;
+        let (plugin, service) = self.wire(config, ledger, codes);
+        Ok((plugin, service, BatchDb::from(pool), rights))
+    }
+
+    fn rights(&self) -> Result<Rights, BoxError> {
+        match (self.read.clone(), self.write.clone()) {
+            (Some(read), Some(write)) => Ok(Rights { read, write }),
+            (read, _) => {
+                let verb = if read.is_none() { "read" } else { "write" };
+                Err(format!("nobody is said to {verb}; add .guard::<YourGuard>(), .{verb}_guard::<..>(), .authorize(..) or .public()").into())
+            }
+        }
+    }
+
+    fn settings(&self, host: &Figment) -> Result<Config, BoxError> {
+        let mut config = Config::from(host)?;
+        self.configure.iter().for_each(|change| change(&mut config));
+        config.check()?;
+        Ok(config)
+    }
+
+    fn wire(&self, config: Arc<Config>, ledger: Arc<dyn Ledger>, codes: CodeScheme) -> (Plugin, BatchService) {
+        let queue = |name, settings: &QueueSettings| Arc::new(LocalQueue::new(name, settings)) as Arc<dyn Queue>;
+        let cx = Context {
+            ledger: ledger.clone(),
+            generate: queue("generate-product-batch-items", &config.generate),
+            status: queue("update-batch-status", &config.status),
+            codes: codes.clone(),
+            config: config.clone(),
+            hooks: self.hooks.clone(),
+            bell: Arc::new(Bell::default()),
+            draining: CancellationToken::new(),
+            outage: Arc::new(Outage::default()),
+        };
+        let (bell, draining) = (cx.bell.clone(), cx.draining.clone());
+        let service = BatchService::new(Parts {
+            ledger: ledger.clone(),
+            generate: cx.generate.clone(),
+            codes,
+            config: config.clone(),
+            wake: Box::new(move || bell.ring()),
+            draining: draining.clone(),
+            outage: cx.outage.clone(),
+        });
+        (Plugin { runtime: Runtime::new(cx), ledger, config, draining }, service)
+    }
+}
+
+/// `[default.databases.batch]`, with our defaults for what the host leaves out.
+fn database(host: &Figment) -> Figment {
+    host.focus("databases.batch")
+        .join(Serialized::default("url", "sqlite://batch.db"))
+        .join(Serialized::default("max_connections", 4))
+        .join(Serialized::default("connect_timeout", 5))
+}
+
+/// Codes are made with the key of the settings, or with one that is made once and kept in the ledger.
+async fn code_scheme(config: &Config, ledger: &dyn Ledger) -> Result<CodeScheme, BoxError> {
+    if let Some(key) = config.key()? {
+        return Ok(CodeScheme::new(&key));
+    }
+    let mut candidate = [0; 16];
+    getrandom::fill(&mut candidate).map_err(|error| format!("the system gives no random numbers: {error}"))?;
+    Ok(CodeScheme::new(&ledger.code_key(CodeKey::from_bytes(candidate)).await?))
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut texts: Vec<_> = causes.map(ToString::to_string).collect();
+    texts.dedup_by(|cause, error| error.contains(cause.as_str()));
+    texts.join(": ")
+}

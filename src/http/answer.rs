@@ -1,0 +1,54 @@
+//! What the routes answer when all went well. The status is part of the type, so that a description made from a handler's signature
+//! can't say another one.
+
+use rocket::{
+    Request, Response,
+    http::Status,
+    response::{self, Responder},
+    serde::json::Json,
+};
+use serde::Serialize;
+
+/// Everything here changes by itself; nobody may answer from a copy.
+pub(super) const NO_STORE: (&str, &str) = ("Cache-Control", "no-store");
+
+fn json<T: Serialize>(status: Status, body: T, request: &Request<'_>) -> response::Result<'static> {
+    let body = Json(body).respond_to(request)?;
+    Response::build_from(body).status(status).raw_header(NO_STORE.0, NO_STORE.1).ok()
+}
+
+/// 200 with a JSON body.
+pub(super) struct Answer<T>(pub T);
+
+impl<'r, T: Serialize> Responder<'r, 'static> for Answer<T> {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        json(Status::Ok, self.0, request)
+    }
+}
+
+/// 202 with a JSON body and a `Location`.
+pub(super) struct Accepted<T> {
+    /// Where to look from now on, below the base.
+    pub at: String,
+    pub body: T,
+}
+
+impl<'r, T: Serialize> Responder<'r, 'static> for Accepted<T> {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        let base = request.route().map(|route| route.uri.base().to_string()).unwrap_or_default();
+        let location = format!("{}/{}", base.trim_end_matches('/'), self.at);
+        Response::build_from(json(Status::Accepted, self.body, request)?).raw_header("Location", location).ok()
+    }
+}
+
+/// 200 or 503 with the same JSON body.
+pub(super) struct Probe<T> {
+    pub good: bool,
+    pub body: T,
+}
+
+impl<'r, T: Serialize> Responder<'r, 'static> for Probe<T> {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        json(if self.good { Status::Ok } else { Status::ServiceUnavailable }, self.body, request)
+    }
+}

@@ -1,0 +1,215 @@
+//! How we say no: RFC 9457 problem documents, for our routes, for hosts that answer with a [`BatchError`], and for everything that
+//! Rocket refuses under the base.
+//!
+//! A guard can only answer with a status, so it leaves the document in the request's local cache and the catcher finds it there.
+
+use rocket::{
+    Request, Response, catch,
+    http::{ContentType, Header, Status},
+    response::{self, Responder},
+    serde::json::Json,
+};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::answer::NO_STORE;
+use crate::{domain::Invalid, service::BatchError};
+
+/// The `type` of a problem that its status says all about.
+const NO_KIND: &str = "about:blank";
+const INVALID: &str = "urn:rocket-batch:invalid";
+const NO_SUCH_BATCH: &str = "urn:rocket-batch:no-such-batch";
+
+/// An error as a document. `type` names the situation for programs and never changes; `detail` is for people.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Problem {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    #[serde(serialize_with = "code")]
+    status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    #[serde(flatten)]
+    more: Map<String, Value>,
+}
+
+fn code<S: serde::Serializer>(status: &Status, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u16(status.code)
+}
+
+impl Problem {
+    /// Seconds until a caller may ask again when the database is away.
+    const RETRY_AFTER: &'static str = "5";
+
+    /// A problem that says no more than its status does.
+    pub(crate) fn plain(status: Status) -> Self {
+        let title = status.reason().unwrap_or("Error");
+        Self { kind: NO_KIND, title, status, detail: None, more: Map::new() }
+    }
+
+    fn new(status: Status, kind: &'static str, title: &'static str, detail: String) -> Self {
+        Self { kind, title, status, detail: Some(detail), more: Map::new() }
+    }
+
+    /// A request whose content is wrong.
+    pub(crate) fn invalid(detail: String) -> Self {
+        Self::new(Status::UnprocessableEntity, INVALID, "Invalid request", detail)
+    }
+
+    /// A path that names no batch, since no batch can have such an id.
+    pub(crate) fn no_such_batch(id: &str) -> Self {
+        let detail = format!("there is no batch `{id}`");
+        Self::new(Status::NotFound, NO_SUCH_BATCH, "No such batch", detail).with("batchId", id)
+    }
+
+    /// Says more about it.
+    pub(crate) fn detail(self, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..self }
+    }
+
+    /// Adds a member of our own.
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.more.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Leaves the problem for the catcher, and gives back the status that a guard answers with.
+    pub(crate) fn leave(self, request: &Request<'_>) -> Status {
+        let status = self.status;
+        request.local_cache(|| Left(Some(self)));
+        status
+    }
+}
+
+/// What a guard left for the catcher.
+struct Left(Option<Problem>);
+
+/// Answers whatever Rocket or a guard refused under the base.
+#[catch(default)]
+pub(crate) fn catch(status: Status, request: &Request<'_>) -> Problem {
+    let Left(left) = request.local_cache(|| Left(None));
+    let left = left.as_ref().filter(|problem| problem.status == status);
+    left.cloned().unwrap_or_else(|| of_status(status, request))
+}
+
+fn of_status(status: Status, request: &Request<'_>) -> Problem {
+    let problem = Problem::plain(status);
+    match status.code {
+        401 => problem.detail("this needs credentials that are valid"),
+        403 => problem.detail("these credentials do not allow this"),
+        404 => problem.detail(format!("there is no {} {}", request.method(), request.uri().path())),
+        _ => problem,
+    }
+}
+
+impl From<Invalid> for Problem {
+    fn from(invalid: Invalid) -> Self {
+        BatchError::from(invalid).into()
+    }
+}
+
+impl From<BatchError> for Problem {
+    fn from(error: BatchError) -> Self {
+        let (status, kind, title) = name(&error);
+        let problem = Self::new(status, kind, title, error.to_string());
+        match error {
+            BatchError::Invalid(invalid) => problem.with("field", invalid.field),
+            BatchError::NoSuchBatch(id) => problem.with("batchId", id),
+            BatchError::Taken(id) => problem.with("batchId", id.get()),
+            BatchError::NotAllowed(refused) => problem.with("batchStatus", refused.status.as_str()),
+            BatchError::NothingToRetry(report) => problem.with("report", json!(report)),
+            BatchError::BadCursor => problem.with("field", "cursor"),
+            // What is inside of the last two is for the log only, where the service wrote it.
+            BatchError::NoSuchItem | BatchError::Unavailable(_) | BatchError::Internal(_) => problem,
+        }
+    }
+}
+
+/// The status, the `type` and the title of an error.
+const fn name(error: &BatchError) -> (Status, &'static str, &'static str) {
+    match error {
+        BatchError::Invalid(_) => (Status::UnprocessableEntity, INVALID, "Invalid request"),
+        BatchError::NoSuchBatch(_) => (Status::NotFound, NO_SUCH_BATCH, "No such batch"),
+        BatchError::NoSuchItem => (Status::NotFound, "urn:rocket-batch:no-such-item", "No such item"),
+        BatchError::Taken(_) => (Status::Conflict, "urn:rocket-batch:taken", "Batch id in use"),
+        BatchError::NotAllowed(_) => (Status::Conflict, "urn:rocket-batch:not-allowed", "Not allowed in this status"),
+        BatchError::NothingToRetry(_) => (Status::Conflict, "urn:rocket-batch:nothing-to-retry", "Nothing to retry"),
+        BatchError::BadCursor => (Status::BadRequest, "urn:rocket-batch:bad-cursor", "Bad cursor"),
+        BatchError::Unavailable(_) => (Status::ServiceUnavailable, NO_KIND, "Service Unavailable"),
+        BatchError::Internal(_) => (Status::InternalServerError, NO_KIND, "Internal Server Error"),
+    }
+}
+
+impl<'r> Responder<'r, 'static> for Problem {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        let status = self.status;
+        let mut response = Response::build_from(Json(self).respond_to(request)?);
+        response
+            .status(status)
+            .header(ContentType::new("application", "problem+json"))
+            .raw_header(NO_STORE.0, NO_STORE.1)
+            .raw_header("X-Content-Type-Options", "nosniff");
+        match status.code {
+            401 => response.header(Header::new("WWW-Authenticate", "Bearer")).ok(),
+            503 => response.header(Header::new("Retry-After", Self::RETRY_AFTER)).ok(),
+            _ => response.ok(),
+        }
+    }
+}
+
+impl<'r> Responder<'r, 'static> for BatchError {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        Problem::from(self).respond_to(request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rocket::local::asynchronous::Client;
+
+    use super::*;
+    use crate::domain::{BatchId, BatchStatus, Change, ChangeRefused, RetryReport};
+
+    fn errors() -> [(BatchError, u16, &'static str); 9] {
+        let id = BatchId::new(7).unwrap();
+        let refused = ChangeRefused { status: BatchStatus::Completed, change: Change::Pause };
+        let report = RetryReport {
+            batch_id: id,
+            found: 0,
+            recreated: 0,
+            skipped: Vec::new(),
+            job_ids: Vec::new(),
+            status: BatchStatus::Running,
+        };
+        [
+            (Invalid::new("quantity", "must be 1 to 5, but is 6").into(), 422, "`quantity` must be 1 to 5, but is 6"),
+            (BatchError::NoSuchBatch(-1), 404, "there is no batch -1"),
+            (BatchError::NoSuchItem, 404, "there is no item with this code"),
+            (BatchError::Taken(id), 409, "batch 7 exists already"),
+            (BatchError::NotAllowed(refused), 409, "a batch that is completed can't be paused"),
+            (BatchError::NothingToRetry(Box::new(report)), 409, "batch 7 has no failed jobs to retry"),
+            (BatchError::BadCursor, 400, "`cursor` is not one that this list gave"),
+            (BatchError::Unavailable("a secret".into()), 503, "the database does not answer; try again later"),
+            (BatchError::Internal("a secret".into()), 500, "something went wrong here"),
+        ]
+    }
+
+    #[rocket::async_test]
+    async fn every_error_is_answered_with_its_status_and_nothing_of_its_inside() {
+        let client = Client::untracked(rocket::build()).await.unwrap();
+        let request = client.get("/");
+
+        for (error, status, detail) in errors() {
+            let mut response = error.respond_to(request.inner()).unwrap();
+            let body = response.body_mut().to_string().await.unwrap();
+            let problem: Value = serde_json::from_str(&body).unwrap();
+
+            assert_eq!((response.status().code, &problem["status"]), (status, &json!(status)));
+            assert_eq!(problem["detail"], detail);
+            assert_eq!(response.headers().get_one("Content-Type"), Some("application/problem+json"));
+            assert_eq!(response.headers().contains("Retry-After"), status == 503);
+            assert!(!body.contains("secret"));
+        }
+    }
+}

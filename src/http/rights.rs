@@ -1,0 +1,133 @@
+//! Who may call a route: the host's own guards, asked before anything of a request is read.
+//!
+//! The types of the host end here: a guard becomes a [`Check`], and a route is wrapped by replacing its handler, so that its name,
+//! rank and sentinels stay what Rocket made them.
+
+use std::sync::Arc;
+
+use rocket::{
+    Data, Request, Route,
+    futures::future::BoxFuture,
+    http::{Method, Status},
+    outcome::Outcome,
+    request::FromRequest,
+    route::{self, Handler},
+};
+
+/// What a request wants to do, for [`BatchFairing::authorize`](crate::BatchFairing::authorize).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Right {
+    /// Look at batches, items and progress.
+    Read,
+    /// Create, retry, cancel, pause or resume a batch.
+    Write,
+}
+
+impl Right {
+    /// The right that a route of this method needs. What is not known to be harmless needs the right to write.
+    const fn of(method: Method) -> Self {
+        match method {
+            Method::Get | Method::Head | Method::Options => Self::Read,
+            _ => Self::Write,
+        }
+    }
+}
+
+/// Lets a request through, or says with which status it is refused.
+pub(crate) type Check = Arc<dyn for<'a> Fn(&'a Request<'_>) -> BoxFuture<'a, Result<(), Status>> + Send + Sync>;
+
+/// Lets through whom the guard `G` lets through. A guard that forwards refuses with the status it forwards.
+pub(crate) fn by_guard<G>() -> Check
+where
+    G: for<'r> FromRequest<'r> + Send + 'static,
+{
+    erase(|request| {
+        Box::pin(async move {
+            // Neither `G` nor `G::Error` lives across an await: they need not be `Sync`, the error not even `Send`.
+            match request.guard::<G>().await {
+                Outcome::Success(_) => Ok(()),
+                Outcome::Error((status, _)) | Outcome::Forward(status) => Err(status),
+            }
+        })
+    })
+}
+
+/// Lets through whom the host's `closure` lets through when it is asked for `right`.
+pub(crate) fn by_closure<F>(closure: Arc<F>, right: Right) -> Check
+where
+    F: for<'a> Fn(&'a Request<'_>, Right) -> BoxFuture<'a, Result<(), Status>> + Send + Sync + 'static,
+{
+    erase(move |request| closure(request, right))
+}
+
+/// Lets everybody through.
+pub(crate) fn open() -> Check {
+    erase(|_| Box::pin(async { Ok(()) }))
+}
+
+/// Tells the compiler that `check` is good for every lifetime, which it does not see of a bare closure.
+fn erase<F>(check: F) -> Check
+where
+    F: for<'a> Fn(&'a Request<'_>) -> BoxFuture<'a, Result<(), Status>> + Send + Sync + 'static,
+{
+    Arc::new(check)
+}
+
+/// What the host said about who may call.
+#[derive(Clone)]
+pub(crate) struct Rights {
+    pub read: Check,
+    pub write: Check,
+}
+
+impl Rights {
+    /// Puts the right that its method needs before `route`.
+    pub(crate) fn guard(&self, mut route: Route) -> Route {
+        let check = match Right::of(route.method) {
+            Right::Read => self.read.clone(),
+            Right::Write => self.write.clone(),
+        };
+        route.handler = Box::new(Guarded { check, inner: route.handler });
+        route
+    }
+
+    /// Whether the caller may read, for what is open to all but tells some more.
+    pub(crate) async fn may_read(&self, request: &Request<'_>) -> bool {
+        (self.read)(request).await.is_ok()
+    }
+}
+
+#[derive(Clone)]
+struct Guarded {
+    check: Check,
+    inner: Box<dyn Handler>,
+}
+
+#[rocket::async_trait]
+impl Handler for Guarded {
+    async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> route::Outcome<'r> {
+        match (self.check)(request).await {
+            Ok(()) => self.inner.handle(request, data).await,
+            Err(status) => Outcome::Error(refusal(status)),
+        }
+    }
+}
+
+/// A refusal is an error and never forwarded: else a catch-all route of the host would answer in our place.
+const fn refusal(status: Status) -> Status {
+    if status.code >= 400 { status } else { Status::Forbidden }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_always_looks_like_one() {
+        let table = [(401, 401), (404, 404), (503, 503), (200, 403), (303, 403)];
+
+        for (said, answered) in table {
+            assert_eq!(refusal(Status::new(said)).code, answered);
+        }
+    }
+}

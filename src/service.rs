@@ -1,0 +1,435 @@
+//! Everything the crate does, without HTTP: what a host calls, and what the routes call.
+//!
+//! ```text
+//!   host's handler ──┐                      ┌──▶ ledger   (the truth)
+//!                    ├──▶ BatchService ─────┤
+//!   our routes ──────┘                      └──▶ wake     (the feeder puts the work into the queue)
+//! ```
+//!
+//! Nothing here waits for work: a batch is accepted once the ledger has it.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Config,
+    domain::{
+        Batch, BatchId, BatchStatus, ChangeRefused, CodeScheme, FailedJob, Invalid, Item, ItemOptions, JobId, Limits,
+        Pace, Plan, Progress, RetryReport, WaitingFor, estimate, in_words,
+    },
+    ledger::{BoxError, Created, Ledger, LedgerError, NewBatch, Outage, Slice, Wish},
+    queue::Queue,
+};
+
+/// Why the service did not do what it was asked. As a responder it is the same problem document that our own routes answer with.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BatchError {
+    /// A field is out of its limits. Nothing was done.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+
+    /// There is no such batch.
+    #[error("there is no batch {0}")]
+    NoSuchBatch(i64),
+
+    /// No item has this code.
+    #[error("there is no item with this code")]
+    NoSuchItem,
+
+    /// The id is in use; the batch that has it is untouched.
+    #[error("batch {0} exists already")]
+    Taken(BatchId),
+
+    /// The status of the batch forbids it. Nothing was done.
+    #[error(transparent)]
+    NotAllowed(ChangeRefused),
+
+    /// The batch has no failed jobs.
+    #[error("batch {} has no failed jobs to retry", .0.batch_id)]
+    NothingToRetry(Box<RetryReport>),
+
+    /// The cursor is not one that this list gave.
+    #[error("`cursor` is not one that this list gave")]
+    BadCursor,
+
+    /// The database did not answer in time. Whether a change took effect is unknown; asking again tells.
+    #[error("the database does not answer; try again later")]
+    Unavailable(#[source] BoxError),
+
+    /// A defect; the log says more.
+    #[error("something went wrong here")]
+    Internal(#[source] BoxError),
+}
+
+impl From<LedgerError> for BatchError {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::NoSuchBatch(id) => Self::NoSuchBatch(id.get()),
+            LedgerError::Taken(id) => Self::Taken(id),
+            LedgerError::NotAllowed(refusal) => Self::NotAllowed(refusal),
+            error @ LedgerError::Unavailable { .. } => Self::Unavailable(error.into()),
+            error @ (LedgerError::Refused { .. } | LedgerError::Broken { .. }) => Self::Internal(error.into()),
+        }
+    }
+}
+
+/// What a call of the service answers.
+pub type Result<T> = std::result::Result<T, BatchError>;
+
+/// The answer to a new batch: it is in the ledger, and its items will be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchAccepted {
+    /// Always true; what was not accepted is an error.
+    pub success: bool,
+    /// The id of the batch.
+    pub batch_id: BatchId,
+    /// Items that will be made.
+    pub total_quantity: u64,
+    /// Jobs that will make them.
+    pub jobs_created: u64,
+    /// The ids of the jobs, in order.
+    pub job_ids: Vec<String>,
+    /// How long that will take, in words: `90 seconds`, `100 minutes`.
+    pub estimated_duration: String,
+    /// The same in seconds.
+    pub estimated_seconds: u64,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "PageOf{T}")]
+pub struct Page<T> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// Asks for the next page; null at the end.
+    pub next_cursor: Option<String>,
+}
+
+/// Which page of a list: `limit` entries (1 to 1,000, default 100) from `cursor` on.
+///
+/// ```
+/// use rocket_batch::PageQuery;
+///
+/// let first = PageQuery { limit: Some(1_000), ..Default::default() };
+/// assert_eq!(first.cursor, None);
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PageQuery {
+    /// The `next_cursor` of the page before; none for the first page.
+    pub cursor: Option<String>,
+    /// Entries a page.
+    pub limit: Option<u64>,
+}
+
+impl PageQuery {
+    /// Most entries a page.
+    pub const MOST: u64 = 1_000;
+    const USUAL: u64 = 100;
+
+    /// The slice that holds the page and one entry more, which tells whether another page follows.
+    fn slice(&self, list: &str) -> Result<Slice> {
+        let limit = self.limit.unwrap_or(Self::USUAL);
+        Invalid::unless_within("limit", limit, 1, Self::MOST)?;
+        let after = self.cursor.as_deref().map(|cursor| read_cursor(list, cursor)).transpose()?;
+        Ok(Slice { after, limit: limit + 1 })
+    }
+}
+
+impl<T> Page<T> {
+    fn of(mut entries: Vec<T>, list: &str, slice: Slice, key: impl Fn(&T) -> u64) -> Self {
+        let more = entries.len() as u64 >= slice.limit;
+        entries.truncate(slice.limit as usize - 1);
+        let last = entries.last().filter(|_| more);
+        let next_cursor = last.map(|last| write_cursor(list, key(last)));
+        Self { items: entries, next_cursor }
+    }
+}
+
+/// A cursor names the list it belongs to, so that a foreign one is noticed.
+fn write_cursor(list: &str, after: u64) -> String {
+    data_encoding::BASE64URL_NOPAD.encode(format!("{list}:{after}").as_bytes())
+}
+
+fn read_cursor(list: &str, cursor: &str) -> Result<u64> {
+    let text = data_encoding::BASE64URL_NOPAD.decode(cursor.as_bytes()).map_err(|_| BatchError::BadCursor)?;
+    let text = String::from_utf8(text).map_err(|_| BatchError::BadCursor)?;
+    let after = text.strip_prefix(list).and_then(|rest| rest.strip_prefix(':'));
+    let after = after.and_then(|after| after.parse().ok()).filter(|after| *after <= BatchId::MAX as u64);
+    after.ok_or(BatchError::BadCursor)
+}
+
+/// Whether this process can take requests, and if not, why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Readiness {
+    /// Whether it can.
+    pub ready: bool,
+    /// What is wrong, one sentence each.
+    pub problems: Vec<String>,
+}
+
+/// The plugin's handle: a request guard in the host's handlers, and [`BatchService::fetch`]ed anywhere else. Cheap to clone.
+///
+/// ```
+/// # use rocket::{post, serde::json::Json};
+/// use rocket_batch::{BatchAccepted, BatchError, BatchService};
+///
+/// #[post("/product-batches/<id>/items")]
+/// async fn fill(id: i64, batches: BatchService) -> Result<Json<BatchAccepted>, BatchError> {
+///     Ok(Json(batches.create_product_items_async(id, 5_000, batches.default_options()).await?))
+/// }
+/// ```
+///
+/// Every method is cancel safe: a change that was begun takes place also when its future is dropped. Every method may answer
+/// [`BatchError::Unavailable`], after 30 seconds at the latest.
+#[derive(Clone)]
+pub struct BatchService(Arc<Parts>);
+
+/// What the fairing hands in.
+pub(crate) struct Parts {
+    pub ledger: Arc<dyn Ledger>,
+    pub generate: Arc<dyn Queue>,
+    pub codes: CodeScheme,
+    pub config: Arc<Config>,
+    /// Tells the feeder that there is work.
+    pub wake: Box<dyn Fn() + Send + Sync>,
+    /// Cancelled from the first moment of a shutdown.
+    pub draining: CancellationToken,
+    pub outage: Arc<Outage>,
+}
+
+impl BatchService {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// The options that the configuration says, for a request that says nothing.
+    #[must_use]
+    pub fn default_options(&self) -> ItemOptions {
+        ItemOptions { batch_size: self.0.config.batch_size, ..ItemOptions::default() }
+    }
+
+    /// Accepts a batch of `quantity` items under an id of the host's choice, or with `None` under the next free one.
+    ///
+    /// Answers when the batch is in the ledger; its items are made in the background.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::Invalid`] for a field out of its limits and [`BatchError::Taken`] for an id in use; nothing is done then.
+    pub async fn create_product_items_async(
+        &self,
+        batch_id: impl Into<Option<i64>>,
+        quantity: u64,
+        options: ItemOptions,
+    ) -> Result<BatchAccepted> {
+        let id = batch_id.into().map(BatchId::new).transpose()?;
+        let plan = Plan::new(quantity, &options, &self.limits())?;
+        let key_fingerprint = self.0.codes.fingerprint().to_owned();
+        let batch = NewBatch { id, plan, options, key_fingerprint };
+
+        let created = self.answer(self.0.ledger.create(batch)).await?;
+
+        (self.0.wake)();
+        Ok(self.accepted(&plan, created))
+    }
+
+    fn accepted(&self, plan: &Plan, created: Created) -> BatchAccepted {
+        let Created { batch, ahead, measured } = created;
+        let estimated = estimate(plan.jobs(), plan.quantity(), ahead, &self.pace(), measured);
+        BatchAccepted {
+            success: true,
+            batch_id: batch,
+            total_quantity: plan.quantity(),
+            jobs_created: plan.jobs(),
+            job_ids: (0..plan.jobs()).map(|seq| JobId { batch, seq, generation: 0 }.to_string()).collect(),
+            estimated_duration: in_words(estimated),
+            estimated_seconds: estimated.as_secs(),
+        }
+    }
+
+    /// How far a batch is.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::NoSuchBatch`].
+    pub async fn get_batch_job_progress(&self, batch_id: i64) -> Result<Progress> {
+        let batch = self.batch(batch_id).await?;
+        let waiting_for = self.0.outage.is_on().then_some(WaitingFor::Database);
+        Ok(Progress::of(&batch, &self.pace(), waiting_for))
+    }
+
+    /// One batch.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::NoSuchBatch`].
+    pub async fn batch(&self, batch_id: i64) -> Result<Batch> {
+        self.answer(self.0.ledger.batch(existing(batch_id)?)).await
+    }
+
+    /// A page of batches, the highest id first, those of one status when one is given.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::Invalid`] for a limit out of bounds, [`BatchError::BadCursor`] for a cursor of another list.
+    pub async fn batches(&self, status: Option<BatchStatus>, page: PageQuery) -> Result<Page<Batch>> {
+        let list = format!("batches:{}", status.map_or("all", BatchStatus::as_str));
+        let slice = page.slice(&list)?;
+        let batches = self.answer(self.0.ledger.batches(status, slice)).await?;
+        Ok(Page::of(batches, &list, slice, |batch| batch.batch_id.get().unsigned_abs()))
+    }
+
+    /// A page of the items of a batch, by ordinal.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::NoSuchBatch`], and as [`BatchService::batches`].
+    pub async fn items(&self, batch_id: i64, page: PageQuery) -> Result<Page<Item>> {
+        let (id, list) = (existing(batch_id)?, format!("items:{batch_id}"));
+        let slice = page.slice(&list)?;
+        let items = self.answer(self.0.ledger.items(id, slice)).await?;
+        Ok(Page::of(items, &list, slice, |item| item.ordinal))
+    }
+
+    /// The item that carries `code`.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::NoSuchItem`], also for what is no code at all.
+    pub async fn item_by_code(&self, code: &str) -> Result<Item> {
+        let decoded = self.0.codes.decode(code).ok_or(BatchError::NoSuchItem)?;
+        let item = self.answer(self.0.ledger.item(decoded.batch, decoded.ordinal)).await?;
+        item.filter(|item| item.code == decoded.canonical).ok_or(BatchError::NoSuchItem)
+    }
+
+    /// A page of the failed jobs of a batch, by number, with what is known of each.
+    ///
+    /// # Errors
+    ///
+    /// As [`BatchService::items`].
+    pub async fn failed_jobs(&self, batch_id: i64, page: PageQuery) -> Result<Page<FailedJob>> {
+        let (id, list) = (existing(batch_id)?, format!("failed-jobs:{batch_id}"));
+        let slice = page.slice(&list)?;
+        let jobs = self.answer(self.0.ledger.failed_jobs(id, slice)).await?;
+        Ok(Page::of(jobs, &list, slice, |job| job.seq))
+    }
+
+    /// Recreates the failed jobs of a batch, with fresh attempts. Only what is missing is made.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::NothingToRetry`] with the report, also for the later of two at once; [`BatchError::NotAllowed`] in a status other than
+    /// running, paused and failed; [`BatchError::NoSuchBatch`].
+    pub async fn retry_failed_jobs(&self, batch_id: i64) -> Result<RetryReport> {
+        let report = self.answer(self.0.ledger.retry(existing(batch_id)?)).await?;
+        if report.found == 0 {
+            return Err(BatchError::NothingToRetry(Box::new(report)));
+        }
+        (self.0.wake)();
+        Ok(report)
+    }
+
+    /// Ends a batch now. What is written stays; up to one chunk a running worker may land before the answer, none after.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::NotAllowed`] when it is over, [`BatchError::NoSuchBatch`].
+    pub async fn cancel(&self, batch_id: i64) -> Result<Batch> {
+        let batch = self.steer(batch_id, Wish::Cancel).await?;
+        self.withdraw(batch.batch_id).await;
+        Ok(batch)
+    }
+
+    /// Holds a batch: running jobs stop after their chunk, no other begins.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::NotAllowed`] unless it is pending or running, [`BatchError::NoSuchBatch`].
+    pub async fn pause(&self, batch_id: i64) -> Result<Batch> {
+        let batch = self.steer(batch_id, Wish::Pause).await?;
+        self.withdraw(batch.batch_id).await;
+        Ok(batch)
+    }
+
+    /// Lets a paused batch go on.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::NotAllowed`] unless it is paused, [`BatchError::NoSuchBatch`].
+    pub async fn resume(&self, batch_id: i64) -> Result<Batch> {
+        self.steer(batch_id, Wish::Resume).await
+    }
+
+    async fn steer(&self, batch_id: i64, wish: Wish) -> Result<Batch> {
+        let batch = self.answer(self.0.ledger.steer(existing(batch_id)?, wish)).await?;
+        (self.0.wake)();
+        Ok(batch)
+    }
+
+    /// Best effort: a job that stays in the queue finds in the ledger that there is nothing to do.
+    async fn withdraw(&self, batch: BatchId) {
+        if let Err(error) = self.0.generate.withdraw(batch).await {
+            tracing::warn!(%batch, %error, "could not take the jobs of a batch out of the queue");
+        }
+    }
+
+    /// Whether this process takes part: false from the first moment of a shutdown.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.0.draining.is_cancelled()
+    }
+
+    /// Looks, with a round trip to each part, whether this process can take requests.
+    pub async fn readiness(&self) -> Readiness {
+        let mut problems = Vec::new();
+        if !self.is_ready() {
+            problems.push("the process is shutting down".to_owned());
+        }
+        let in_time = |part| tokio::time::timeout(Self::PROBE, part);
+        if !matches!(in_time(self.0.ledger.ping()).await, Ok(Ok(()))) {
+            problems.push("the database does not answer".to_owned());
+        }
+        if !matches!(tokio::time::timeout(Self::PROBE, self.0.generate.ping()).await, Ok(Ok(()))) {
+            problems.push(format!("the queue {} does not answer", self.0.generate.name()));
+        }
+        Readiness { ready: problems.is_empty(), problems }
+    }
+
+    const ANSWER: Duration = Duration::from_secs(30);
+    const PROBE: Duration = Duration::from_secs(2);
+
+    /// Bounds a call. Dropping a ledger's future does no harm, see [`Ledger`].
+    async fn answer<T>(&self, call: impl Future<Output = std::result::Result<T, LedgerError>>) -> Result<T> {
+        let answer = tokio::time::timeout(Self::ANSWER, call).await;
+        let result = answer.map_err(|late| BatchError::Unavailable(late.into()))?.map_err(BatchError::from);
+        if let Err(BatchError::Unavailable(error) | BatchError::Internal(error)) = &result {
+            tracing::error!(%error, cause = error.source().map(tracing::field::display), "a call to the ledger failed");
+        }
+        result
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.0.config.limits()
+    }
+
+    fn pace(&self) -> Pace {
+        self.0.config.generate.pace()
+    }
+}
+
+/// An id out of range names no batch.
+fn existing(batch_id: i64) -> Result<BatchId> {
+    BatchId::new(batch_id).map_err(|_| BatchError::NoSuchBatch(batch_id))
+}
+
+impl fmt::Debug for BatchService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BatchService").field("queue", &self.0.generate).finish_non_exhaustive()
+    }
+}

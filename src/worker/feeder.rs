@@ -1,0 +1,134 @@
+//! Ledger to queue: one mechanism for a new batch, a retry, a resume, a restart and a loss.
+//!
+//! Each round asks the ledger what ought to be in the queues and offers it; the queues take what they do not have. A round follows a ring
+//! of the [`Bell`], and comes by itself every `feed_interval`, so what nobody rang for is found as well.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+
+use super::Context;
+use crate::{
+    domain::Task,
+    ledger::{OpenJob, OpenWork},
+    queue::{Offer, Queue, QueueError},
+};
+
+/// Calls the feeder.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    notify: Notify,
+    /// Whether the ledger had more than the queue has room for.
+    left_out: AtomicBool,
+    /// Jobs that ended since the last round.
+    ended: AtomicU64,
+}
+
+impl Bell {
+    /// So many jobs have to end before a queue with jobs left out is filled up again.
+    const REFILL: u64 = 100;
+
+    /// There is work.
+    pub fn ring(&self) {
+        self.notify.notify_one();
+    }
+
+    /// A job ended: there may be a hook to call, or room for jobs that were left out.
+    pub fn ended(&self, hook: bool) {
+        let ended = self.ended.fetch_add(1, Ordering::Relaxed) + 1;
+        let refill = self.left_out.load(Ordering::Relaxed) && ended >= Self::REFILL;
+        if hook || refill {
+            self.ring();
+        }
+    }
+
+    fn answered(&self, left_out: bool) {
+        self.ended.store(0, Ordering::Relaxed);
+        self.left_out.store(left_out, Ordering::Relaxed);
+    }
+}
+
+/// Runs until the drain begins.
+pub(crate) struct Feeder(pub Arc<Context>);
+
+impl Feeder {
+    /// Offers at a time.
+    const PAGE: usize = 500;
+    /// Rings within this time are answered together.
+    const GATHER: Duration = Duration::from_millis(5);
+
+    pub async fn run(self) {
+        while !self.0.draining.is_cancelled() {
+            self.round().await;
+            let interval = self.0.config.feed_interval.mul_f64(0.9 + 0.2 * fastrand::f64());
+            tokio::select! {
+                biased;
+                () = self.0.draining.cancelled() => break,
+                () = self.0.bell.notify.notified() => self.0.nap(Self::GATHER).await,
+                () = tokio::time::sleep(interval) => {}
+            }
+        }
+    }
+
+    async fn round(&self) {
+        let room = self.0.config.room();
+        let Some(found) = self.0.patiently(|| self.0.ledger.open_work(room)).await else { return };
+        let fed = match found {
+            Ok(work) => self.feed(work).await,
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the feeder could not read the open work");
+                return;
+            }
+        };
+        if let Err(error) = fed {
+            tracing::warn!(%error, "the feeder could not reach the queue; it tries again");
+        }
+    }
+
+    async fn feed(&self, work: OpenWork) -> Result<(), QueueError> {
+        let status = work.status.into_iter().map(|(task, delay)| Offer {
+            task: Task::Status(task),
+            rank: 0,
+            delay,
+            attempts_made: 0,
+        });
+        let status: Vec<_> = status.collect();
+        let jobs: Vec<_> = work.jobs.into_iter().map(offer).collect();
+        self.pages(&*self.0.status, &status, u64::MAX).await?;
+        let room = self.0.config.queued.saturating_sub(self.0.generate.counts().await?.open());
+        let all_in = self.pages(&*self.0.generate, &jobs, room).await?;
+        self.0.bell.answered(work.left_out || !all_in);
+        Ok(())
+    }
+
+    /// Offers page by page until `room` is used up; answers whether all were offered.
+    async fn pages(&self, queue: &dyn Queue, offers: &[Offer], mut room: u64) -> Result<bool, QueueError> {
+        let mut left = offers;
+        while !left.is_empty() && !self.0.draining.is_cancelled() {
+            if room == 0 {
+                return Ok(false);
+            }
+            let (page, rest) =
+                left.split_at(left.len().min(Self::PAGE).min(usize::try_from(room).unwrap_or(usize::MAX)));
+            let added = queue.offer(page).await?;
+            tracing::debug!(queue = queue.name(), offered = page.len(), added, "the feeder offered a page");
+            room = room.saturating_sub(added);
+            left = rest;
+            if !left.is_empty() && !self.0.config.feed_pause.is_zero() {
+                self.0.nap(self.0.config.feed_pause).await;
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn offer(open: OpenJob) -> Offer {
+    let OpenJob { job, first, quantity, rank, delay, attempts_made } = open;
+    Offer { task: Task::Generate { job, first, quantity }, rank, delay, attempts_made }
+}

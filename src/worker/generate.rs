@@ -1,0 +1,302 @@
+//! One job: begin it, make what is missing chunk by chunk, settle it.
+//!
+//! ```text
+//!   begin ──▶ missing ordinals ──▶ chunk ──▶ chunk ──▶ … ──▶ verdict ──▶ settle ──▶ answer to the queue
+//!                                   │
+//!                                   └─ refused: tried again with backoff, then set aside; the others go on
+//! ```
+//!
+//! Every write carries the hold that `begin` gave, so an attempt that was overtaken writes nothing.
+
+use std::{ops::Range, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use chrono::Utc;
+use rocket::futures::FutureExt;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use super::{Context, message, points};
+use crate::{
+    domain::{Attempt, Backoff, Failure, JobId, Outcome, SetAside, Task, Verdict, verdict},
+    ledger::{Begun, LedgerError, NewItem, Settled, Settlement, Work, Written},
+    queue::{Answer, Handler},
+};
+
+/// The handler of the queue `generate-product-batch-items`.
+pub(crate) struct Generate(pub Arc<Context>);
+
+#[async_trait]
+impl Handler for Generate {
+    async fn handle(&self, task: Task) -> Answer {
+        let Task::Generate { job, .. } = task else {
+            return Answer::Fail(format!("{task} is no job"));
+        };
+        let Some(begun) = self.0.patiently(|| self.0.ledger.begin(job)).await else {
+            return Answer::GiveBack;
+        };
+        match begun {
+            Ok(Begun::Held(work)) => self.attempt(work).await,
+            Ok(Begun::Over) => Answer::Done,
+            Ok(Begun::Paused) => Answer::Forget,
+            Ok(Begun::Unknown) => Answer::Fail(format!("the ledger has no job {job}")),
+            Ok(Begun::Poisoned(settled, failure)) => self.poisoned(job, settled, failure).await,
+            Err(error) => broke(job, &error),
+        }
+    }
+}
+
+impl Generate {
+    async fn attempt(&self, work: Work) -> Answer {
+        let attempt = Attempt { made: work.attempts_made, most: self.0.config.generate.attempts };
+        let job = work.hold.job;
+        let span = tracing::info_span!("attempt", batch = %job.batch, job = %job, attempt = attempt.number());
+        Run { cx: &self.0, work, attempt, began: Instant::now() }.run().instrument(span).await
+    }
+
+    async fn poisoned(&self, job: JobId, settled: Settled, failure: Failure) -> Answer {
+        tracing::error!(batch = %job.batch, %job, reason = failure.reason, "Job {job} failed for batch {}", job.batch);
+        self.0.follow_up(settled).await;
+        Answer::Fail(failure.reason)
+    }
+}
+
+fn broke(job: JobId, error: &LedgerError) -> Answer {
+    tracing::error!(batch = %job.batch, %job, error = error as &dyn std::error::Error, "Job {job} could not be begun");
+    Answer::Retry(error.to_string())
+}
+
+/// One attempt at one job.
+struct Run<'a> {
+    cx: &'a Context,
+    work: Work,
+    attempt: Attempt,
+    began: Instant,
+}
+
+/// How a chunk ended.
+enum Chunk {
+    /// Its items exist.
+    Written,
+    /// It stayed bad.
+    Bad(SetAside),
+    /// The whole attempt ends here.
+    Stop(Outcome),
+}
+
+impl Run<'_> {
+    async fn run(self) -> Answer {
+        let (batch, range) = (self.work.hold.job.batch, &self.work.range);
+        tracing::info!(
+            first = range.start,
+            last = range.end - 1,
+            "Starting batch generation for batch {batch}, items {}-{}",
+            range.start,
+            range.end - 1,
+        );
+        let made = AssertUnwindSafe(self.make()).catch_unwind().await;
+        let outcome = made.unwrap_or_else(|panic| Outcome::Panicked(message(panic)));
+        points::reach(points::BEFORE_SETTLE).await;
+        let answer = self.conclude(verdict(outcome, self.attempt)).await;
+        points::reach(points::BEFORE_ACKNOWLEDGE).await;
+        answer
+    }
+
+    /// Makes the missing items, chunk by chunk.
+    async fn make(&self) -> Outcome {
+        if self.work.key_fingerprint != self.cx.codes.fingerprint() {
+            return Outcome::Unworkable(format!(
+                "the batch was made with another code key ({}, this is {}); set that `code_key` again, then retry",
+                self.work.key_fingerprint,
+                self.cx.codes.fingerprint(),
+            ));
+        }
+        let mut bad = Vec::new();
+        let mut said = Said::new(&self.work);
+        for ordinals in chunks(&self.work.missing, self.cx.config.chunk_size) {
+            let items = ordinals.end - ordinals.start;
+            match self.chunk(ordinals).await {
+                Chunk::Written => said.written(items),
+                Chunk::Bad(chunk) => bad.push(chunk),
+                Chunk::Stop(outcome) => return outcome,
+            }
+        }
+        if bad.is_empty() { Outcome::AllWritten } else { Outcome::SetAside(bad) }
+    }
+
+    /// Writes one chunk, trying again when its rows are refused.
+    async fn chunk(&self, ordinals: Range<u64>) -> Chunk {
+        let items = self.items(ordinals.clone());
+        let backoff = Backoff { first: self.cx.config.chunk_backoff, most: Duration::from_secs(10) };
+        for tries in 1.. {
+            if self.cx.draining.is_cancelled() {
+                return Chunk::Stop(Outcome::Interrupted);
+            }
+            points::reach(points::BEFORE_WRITE).await;
+            let Some(written) = self.cx.patiently(|| self.cx.ledger.write(&self.work.hold, items.clone())).await else {
+                return Chunk::Stop(Outcome::Interrupted);
+            };
+            match end_of(written) {
+                Ok(chunk) => return chunk,
+                Err(why) if tries >= self.cx.config.chunk_tries => return Chunk::Bad(set_aside(&ordinals, tries, why)),
+                Err(why) => {
+                    tracing::warn!(
+                        from = ordinals.start,
+                        to = ordinals.end - 1,
+                        tries,
+                        why,
+                        "a chunk was refused; it is tried again"
+                    );
+                    self.cx.nap(backoff.jittered(tries, fastrand::f64())).await;
+                }
+            }
+        }
+        unreachable!("the last try returns")
+    }
+
+    fn items(&self, ordinals: Range<u64>) -> Arc<[NewItem]> {
+        let (batch, prefix) = (self.work.hold.job.batch, self.work.prefix.as_deref());
+        ordinals.map(|ordinal| NewItem { ordinal, code: self.cx.codes.encode(prefix, batch, ordinal) }).collect()
+    }
+
+    /// Puts the verdict down in the ledger, and answers the queue accordingly.
+    async fn conclude(&self, verdict: Verdict) -> Answer {
+        let (settlement, answer) = match verdict {
+            Verdict::Completed => (Settlement::Completed, Answer::Done),
+            Verdict::RetryLater(failure) => {
+                let reason = failure.reason.clone();
+                (Settlement::Delayed { failure, not_before: Utc::now() + self.backoff() }, Answer::Retry(reason))
+            }
+            Verdict::Failed(failure) => {
+                let reason = failure.reason.clone();
+                (Settlement::Failed(failure), Answer::Fail(reason))
+            }
+            Verdict::GivenBack => (Settlement::GivenBack, Answer::GiveBack),
+            Verdict::Parked => (Settlement::GivenBack, Answer::Forget),
+            Verdict::Forgotten => return Answer::Done,
+        };
+        let worked = self.began.elapsed();
+        let settle = || self.cx.ledger.settle(&self.work.hold, settlement.clone(), worked);
+        match self.cx.stubbornly(settle).await {
+            Ok(Settled::Lost) => Answer::Done,
+            Ok(settled) => {
+                self.say(&settlement);
+                self.cx.follow_up(settled).await;
+                answer
+            }
+            Err(error) => broke(self.work.hold.job, &error),
+        }
+    }
+
+    fn backoff(&self) -> Duration {
+        self.cx.config.generate.backoff().jittered(self.attempt.number(), fastrand::f64())
+    }
+
+    fn say(&self, settlement: &Settlement) {
+        let job = self.work.hold.job;
+        let (batch, items) = (job.batch, self.work.range.end - self.work.range.start);
+        match settlement {
+            Settlement::Completed => {
+                tracing::info!(items, "Successfully generated {items} product items for batch {batch}");
+                tracing::info!("Job {job} completed successfully for batch {batch}");
+            }
+            Settlement::Delayed { failure, not_before } => tracing::warn!(
+                reason = failure.reason, %not_before, attempts = self.attempt.most,
+                "Job {job} failed for batch {batch}; it will be tried again",
+            ),
+            Settlement::Failed(failure) => tracing::error!(
+                reason = failure.reason,
+                attempts = self.attempt.most,
+                set_aside = failure.chunks.len(),
+                "Job {job} failed for batch {batch}",
+            ),
+            Settlement::GivenBack => tracing::info!("Job {job} was given back for batch {batch}"),
+        }
+    }
+}
+
+/// The end of a chunk, or why its rows were refused.
+fn end_of(written: Result<Written, LedgerError>) -> Result<Chunk, String> {
+    match written {
+        Ok(Written::New(_)) => Ok(Chunk::Written),
+        Ok(Written::Fenced) => Ok(Chunk::Stop(Outcome::Fenced)),
+        Ok(Written::Cancelled) => Ok(Chunk::Stop(Outcome::Cancelled)),
+        Ok(Written::Paused) => Ok(Chunk::Stop(Outcome::Paused)),
+        Err(LedgerError::Refused { why }) => Err(why),
+        Err(error) => Ok(Chunk::Stop(Outcome::Broke(error.to_string()))),
+    }
+}
+
+fn set_aside(ordinals: &Range<u64>, tries: u32, error: String) -> SetAside {
+    tracing::warn!(from = ordinals.start, to = ordinals.end - 1, tries, error, "a chunk is set aside");
+    SetAside { from: ordinals.start, to: ordinals.end - 1, tries, error }
+}
+
+/// Cuts ranges into pieces of at most `size`.
+fn chunks(ranges: &[Range<u64>], size: u64) -> impl Iterator<Item = Range<u64>> {
+    ranges.iter().flat_map(move |range| {
+        let end = range.end;
+        range.clone().step_by(size as usize).map(move |start| start..end.min(start + size))
+    })
+}
+
+/// Says how far a job is: after every chunk of a small one, at every tenth of a large one.
+struct Said {
+    batch: crate::domain::BatchId,
+    done: u64,
+    total: u64,
+}
+
+impl Said {
+    fn new(work: &Work) -> Self {
+        let total = work.range.end - work.range.start;
+        let missing: u64 = work.missing.iter().map(|range| range.end - range.start).sum();
+        Self { batch: work.hold.job.batch, done: total - missing, total }
+    }
+
+    fn written(&mut self, items: u64) {
+        let tenth = |done| done * 10 / self.total;
+        let (before, now) = (tenth(self.done), tenth(self.done + items));
+        self.done += items;
+        if now > before {
+            let Self { batch, done, total } = self;
+            tracing::info!(done, total, "Processed {done}/{total} items for batch {batch}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn chunks_stop_at_the_gaps() {
+        let missing = [0..120, 150..151, 160..260];
+
+        let cut: Vec<_> = chunks(&missing, 50).collect();
+
+        assert_eq!(cut, [0..50, 50..100, 100..120, 150..151, 160..210, 210..260]);
+    }
+
+    proptest! {
+        #[test]
+        fn chunks_cover_what_is_missing_in_order(
+            gaps in prop::collection::vec((1_u64..40, 1_u64..90), 0..20), size in 1_u64..60,
+        ) {
+            let mut at = 0;
+            let missing: Vec<_> = gaps.into_iter().map(|(gap, length)| {
+                let start = at + gap;
+                at = start + length;
+                start..at
+            }).collect();
+
+            let cut: Vec<_> = chunks(&missing, size).collect();
+
+            prop_assert!(cut.iter().all(|chunk| (1..=size).contains(&(chunk.end - chunk.start))));
+            let all: Vec<_> = missing.into_iter().flatten().collect();
+            prop_assert_eq!(cut.into_iter().flatten().collect::<Vec<_>>(), all);
+        }
+    }
+}

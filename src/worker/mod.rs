@@ -1,0 +1,129 @@
+//! Runs jobs: what happens between the queue's hand-out and the ledger's answer.
+//!
+//! ```text
+//!   feeder.rs    ledger ──▶ queue        what is open in the ledger and absent from the queue
+//!   generate.rs  queue  ──▶ items        begin, missing ordinals chunk by chunk, settle
+//!   status.rs    queue  ──▶ batch, host  close a batch, call a hook
+//!   runtime.rs   start, stand by, drain
+//! ```
+//!
+//! The ledger decides, the queue obeys: what becomes of a job is settled in the ledger before the queue is told. While the database is
+//! away everything waits in place and no attempt is spent.
+
+mod feeder;
+mod generate;
+mod hooks;
+mod points;
+mod runtime;
+mod status;
+
+use std::{any::Any, sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Config,
+    domain::{Backoff, CodeScheme, StatusTask, Task},
+    ledger::{Ledger, LedgerError, Outage, Result, Settled},
+    queue::{Offer, Queue},
+};
+
+pub(crate) use self::{
+    feeder::Bell,
+    hooks::{Hooks, callback},
+    runtime::Runtime,
+};
+
+/// What all workers of a process share.
+pub(crate) struct Context {
+    pub ledger: Arc<dyn Ledger>,
+    pub generate: Arc<dyn Queue>,
+    pub status: Arc<dyn Queue>,
+    pub codes: CodeScheme,
+    pub config: Arc<Config>,
+    pub hooks: Hooks,
+    /// Wakes the feeder.
+    pub bell: Arc<Bell>,
+    /// Cancelled from the first moment of a shutdown.
+    pub draining: CancellationToken,
+    pub outage: Arc<Outage>,
+}
+
+/// How long to wait for the database between two tries.
+const PATIENCE: Backoff = Backoff { first: Duration::from_millis(50), most: Duration::from_secs(2) };
+
+impl Context {
+    /// Repeats `verb` until the database answers; `None` when the drain begins before it does.
+    ///
+    /// A verb that was begun is always awaited to its end.
+    async fn patiently<T, F>(&self, verb: impl Fn() -> F) -> Option<Result<T>>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        self.until(&self.draining, verb).await
+    }
+
+    /// Repeats `verb` until the database answers, also through a drain, whose deadline then ends it.
+    async fn stubbornly<T, F>(&self, verb: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let never = CancellationToken::new();
+        self.until(&never, verb).await.expect("a token that nobody else has is never cancelled")
+    }
+
+    async fn until<T, F>(&self, end: &CancellationToken, verb: impl Fn() -> F) -> Option<Result<T>>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let mut waiting = None;
+        for tries in 1.. {
+            match verb().await {
+                Err(LedgerError::Unavailable { doing, source }) => {
+                    let first = waiting.is_none();
+                    waiting.get_or_insert_with(|| self.outage.wait());
+                    if first {
+                        tracing::warn!(doing, cause = %source, "the database does not answer; work waits for it");
+                    }
+                }
+                answer => {
+                    if waiting.is_some() {
+                        tracing::info!(tries, "the database answers again");
+                    }
+                    return Some(answer);
+                }
+            }
+            let pause = PATIENCE.jittered(tries, fastrand::f64());
+            end.run_until_cancelled(tokio::time::sleep(pause)).await?;
+        }
+        None
+    }
+}
+
+impl Context {
+    /// Sleeps, but not through a drain.
+    async fn nap(&self, time: Duration) {
+        self.draining.run_until_cancelled(tokio::time::sleep(time)).await;
+    }
+
+    /// Sees to it that what a settled job leaves to do is done soon. Best effort: the feeder finds it in the ledger anyway.
+    async fn follow_up(&self, settled: Settled) {
+        if let Settled::Done { end: Some(end) } = settled {
+            self.offer_status(end).await;
+        }
+        self.bell.ended(self.hooks.of_jobs());
+    }
+
+    async fn offer_status(&self, task: StatusTask) {
+        let offer = Offer { task: Task::Status(task), rank: 0, delay: Duration::ZERO, attempts_made: 0 };
+        if let Err(error) = self.status.offer(&[offer]).await {
+            tracing::warn!(%error, "could not add a status task; the feeder will");
+        }
+    }
+}
+
+/// What a panic said.
+fn message(panic: Box<dyn Any + Send>) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast::<String>().ok().map(|text| *text)).unwrap_or_else(|| "without a message".into())
+}

@@ -1,0 +1,120 @@
+//! Where settings come from, which one wins, and what is said when one is wrong.
+
+use std::time::Duration;
+
+use figment::{
+    Figment, Jail,
+    providers::{Format, Toml},
+};
+use rocket_batch::{Config, config::RateLimitSetting};
+
+#[expect(clippy::result_large_err, reason = "figment's own type, which its Jail asks for")]
+fn read(toml: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+    let mut read = Err(String::new());
+    Jail::expect_with(|jail| {
+        environment.iter().for_each(|(key, value)| jail.set_env(key, value));
+        let host = Figment::from(rocket::Config::figment()).merge(Toml::string(toml).nested());
+        read = Config::from(&host).and_then(|config| config.check().map(|()| config)).map_err(|e| e.to_string());
+        Ok(())
+    });
+    read
+}
+
+fn refusal(toml: &str, environment: &[(&str, &str)]) -> String {
+    read(toml, environment).unwrap_err()
+}
+
+#[test]
+fn nothing_said_is_the_specification() {
+    let config = read("", &[]).unwrap();
+
+    assert_eq!(config, Config::default());
+    assert_eq!((config.generate.concurrency, config.status.concurrency), (2, 5));
+    assert_eq!(config.generate.rate_limit.to_string(), "5 per 10s");
+    assert_eq!(config.status.rate_limit, RateLimitSetting(None));
+    assert_eq!((config.generate.attempts, config.status.attempts), (3, 3));
+    assert_eq!((config.generate.keep_completed, config.generate.keep_failed), (10, 5));
+    assert_eq!((config.status.keep_completed, config.status.keep_failed), (5, 3));
+}
+
+#[test]
+fn later_sources_win() {
+    let toml = "[default.batch]\nchunk_size = 70\nbatch_size = 700\nfeed_interval = \"3s\"";
+    let environment = [("ROCKET_BATCH__CHUNK_SIZE", "80"), ("ROCKET_BATCH__GENERATE__RATE_LIMIT", "off")];
+
+    let config = read(toml, &environment).unwrap();
+
+    assert_eq!((config.chunk_size, config.batch_size), (80, 700));
+    assert_eq!(config.feed_interval, Duration::from_secs(3));
+    assert_eq!(config.generate.rate_limit, RateLimitSetting(None));
+}
+
+#[test]
+fn a_part_of_a_table_leaves_its_other_defaults() {
+    let config = read("[default.batch.status]\nattempts = 7", &[]).unwrap();
+
+    assert_eq!((config.status.attempts, config.status.concurrency, config.status.keep_failed), (7, 5, 3));
+}
+
+#[test]
+fn the_profile_counts() {
+    let toml = "[default.batch]\nchunk_size = 70\n[debug.batch]\nchunk_size = 71\n[release.batch]\nchunk_size = 72";
+
+    assert_eq!(read(toml, &[("ROCKET_PROFILE", "release")]).unwrap().chunk_size, 72);
+}
+
+#[test]
+fn an_unknown_key_is_answered_with_the_right_ones() {
+    let message = refusal("[default.batch]\nchunksize = 70", &[]);
+
+    assert!(message.contains("chunksize") && message.contains("chunk_size"), "{message}");
+    let message = refusal("", &[("ROCKET_BATCH__GENERATE__CONCURENCY", "3")]);
+    assert!(message.to_lowercase().contains("concurency") && message.contains("concurrency"), "{message}");
+}
+
+#[test]
+fn a_wrong_value_is_named_with_its_key_and_the_cure() {
+    let table = [
+        ("feed_interval = \"soon\"", "`batch.feed_interval`", "`soon` is no duration; write \"10s\""),
+        ("chunk_size = 0", "`batch.chunk_size`", "must be 1 to 10000, but is 0"),
+        ("batch_size = 10001", "`batch.batch_size`", "must be 1 to 10000, but is 10001"),
+        ("base = \"batches\"", "`batch.base`", "write \"/batches\""),
+        ("base = \"/<x>\"", "`batch.base`", "without parameters"),
+        ("base = \"/\"", "`batch.base`", "below `/`"),
+        ("generate = { rate_limit = \"often\" }", "`batch.generate.rate_limit`", "write \"5 per 10s\" or \"off\""),
+        ("generate = { rate_limit = \"0 per 10s\" }", "`batch.generate.rate_limit`", "at least 1 job"),
+        ("generate = { concurrency = 0 }", "`batch.generate.concurrency`", "must be 1 to 1000, but is 0"),
+        ("role = \"king\"", "`batch.role`", "`all`, `web`"),
+        ("redis = { host = \"here\" }", "`batch.redis.host`", "unset REDIS_HOST"),
+    ];
+
+    for (line, key, cure) in table {
+        let message = refusal(&format!("[default.batch]\n{line}"), &[]);
+        assert!(message.contains(key) && message.contains(cure), "{line}: {message}");
+    }
+}
+
+#[test]
+fn the_environment_of_redis_is_read_as_it_stands() {
+    let message = refusal("", &[("REDIS_HOST", "127.0.0.1"), ("REDIS_PORT", "6380"), ("REDIS_PASSWORD", "007")]);
+    assert!(message.contains("`batch.redis.host`") && !message.contains("007"), "{message}");
+
+    let config = read("", &[("REDIS_PORT", "6380"), ("REDIS_PASSWORD", "007"), ("REDIS_DB", "3")]).unwrap();
+
+    assert_eq!((config.redis.port, config.redis.db), (6380, 3));
+    assert_eq!(config.redis.password.unwrap().expose(), "007");
+}
+
+#[test]
+fn secrets_show_in_no_message() {
+    let key = "00112233445566778899001122334455";
+    let config = read("", &[("ROCKET_BATCH__CODE_KEY", key), ("REDIS_PASSWORD", "opensesame")]).unwrap();
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("0011") && !shown.contains("opensesame"), "{shown}");
+
+    for toml in ["code_key = \"00ff\"", "code_key = 4711", "redis = { password = 4711 }"] {
+        let message = refusal(&format!("[default.batch]\n{toml}"), &[]);
+        assert!(!message.contains("00ff") && !message.contains("4711"), "{message}");
+        assert!(message.contains("code_key") || message.contains("redis.password"), "{message}");
+    }
+}

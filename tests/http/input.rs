@@ -1,0 +1,243 @@
+//! Every kind of bad request: its status, that the answer says what is wrong and what would be right, and that nothing came of it.
+
+use std::time::Duration;
+
+use rocket::{fairing::AdHoc, http::ContentType};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::oneshot,
+};
+
+use crate::shop::{Shop, a_shop};
+
+async fn there_is_no_batch(shop: &Shop) {
+    assert_eq!(shop.pages("/batches", 10).await.0.len(), 0);
+}
+
+#[rocket::async_test]
+async fn a_number_out_of_range_is_answered_with_its_field_its_limit_and_its_value() {
+    let shop = a_shop().without_workers().open().await;
+    let table = [
+        ("quantity", json!({ "quantity": 0 }), "1 to 10000000", "is 0"),
+        ("quantity", json!({ "quantity": -5 }), "1 to 10000000", "is -5"),
+        ("quantity", json!({ "quantity": 10_000_001 }), "1 to 10000000", "is 10000001"),
+        ("quantity", json!({ "quantity": u64::MAX }), "1 to 10000000", "is 18446744073709551615"),
+        ("quantity", json!({ "quantity": 10_001, "maxJobsPerBatch": 1 }), "at most 10000", "is 10001"),
+        ("batchId", json!({ "quantity": 1, "batchId": 0 }), "1 to 9007199254740991", "is 0"),
+        ("batchId", json!({ "quantity": 1, "batchId": -1 }), "1 to 9007199254740991", "is -1"),
+        ("batchId", json!({ "quantity": 1, "batchId": 1_u64 << 53 }), "1 to 9007199254740991", "is 9007199254740992"),
+        ("batchId", json!({ "quantity": 1, "batchId": u64::MAX }), "1 to 9007199254740991", "is 18446744073709551615"),
+        ("batchSize", json!({ "quantity": 1, "batchSize": 0 }), "1 to 10000", "is 0"),
+        ("batchSize", json!({ "quantity": 1, "batchSize": -100 }), "1 to 10000", "is -100"),
+        ("batchSize", json!({ "quantity": 1, "batchSize": 10_001 }), "1 to 10000", "is 10001"),
+        ("maxJobsPerBatch", json!({ "quantity": 1, "maxJobsPerBatch": 0 }), "1 to 100000", "is 0"),
+        ("maxJobsPerBatch", json!({ "quantity": 1, "maxJobsPerBatch": -1 }), "1 to 100000", "is -1"),
+        ("maxJobsPerBatch", json!({ "quantity": 1, "maxJobsPerBatch": 100_001 }), "1 to 100000", "is 100001"),
+        ("qrCodePrefix", json!({ "quantity": 1, "qrCodePrefix": "" }), "1 to 16", "A-Z"),
+        ("qrCodePrefix", json!({ "quantity": 1, "qrCodePrefix": "seventeen-letters" }), "1 to 16", "A-Z"),
+        ("qrCodePrefix", json!({ "quantity": 1, "qrCodePrefix": "a/b" }), "1 to 16", "A-Z"),
+        ("qrCodePrefix", json!({ "quantity": 1, "qrCodePrefix": "\u{0}" }), "1 to 16", "A-Z"),
+    ];
+
+    for (field, body, limit, value) in table {
+        let reply = shop.post("/batches", &body).await;
+        assert_eq!(reply.problem(422, &[&format!("`{field}`"), limit, value])["field"], field, "{body}");
+    }
+    there_is_no_batch(&shop).await;
+}
+
+#[rocket::async_test]
+async fn json_of_another_shape_is_answered_with_its_field() {
+    let shop = a_shop().without_workers().open().await;
+    let table = [
+        ("{}", "quantity"),
+        ("[]", "struct NewBatch"),
+        ("null", "struct NewBatch"),
+        ("5", "struct NewBatch"),
+        (r#"{"quantity":null}"#, "quantity"),
+        (r#"{"quantity":"5"}"#, "quantity"),
+        (r#"{"quantity":1.5}"#, "quantity"),
+        (r#"{"quantity":1e30}"#, "quantity"),
+        (r#"{"quantity":true}"#, "quantity"),
+        (r#"{"quantity":[1]}"#, "quantity"),
+        (r#"{"quantity":1,"quantity":2}"#, "quantity"),
+        (r#"{"quantity":1,"batchId":"7"}"#, "batchId"),
+        (r#"{"quantity":1,"qrCodePrefix":7}"#, "qrCodePrefix"),
+        (r#"{"quantity":1,"batchsize":7}"#, "batchsize"),
+        (r#"{"quantity":1,"batch_size":7}"#, "batch_size"),
+        (r#"{"quantity":1,"colour":"red"}"#, "colour"),
+    ];
+
+    for (body, named) in table {
+        shop.post("/batches", body).await.problem(422, &[named]);
+    }
+    there_is_no_batch(&shop).await;
+}
+
+#[rocket::async_test]
+async fn an_unknown_field_is_answered_with_the_right_ones() {
+    let shop = a_shop().without_workers().open().await;
+
+    let reply = shop.post("/batches", r#"{"quantity":1,"batchsize":7}"#).await;
+
+    let problem = reply.problem(422, &["batchSize", "qrCodePrefix", "maxJobsPerBatch", "batchId"]);
+    assert_eq!(problem["field"], "batchsize");
+}
+
+#[rocket::async_test]
+async fn a_body_that_is_no_json_is_a_bad_request() {
+    let shop = a_shop().without_workers().open().await;
+
+    for body in ["", "{", r#"{"quantity":1"#, "quantity=1", r#"{"quantity":1} x"#, r#"{"quantity":01}"#, "\u{feff}{}"] {
+        shop.post("/batches", body).await.problem(400, &["not JSON"]);
+    }
+    let not_text = shop.client.post("/batches").header(ContentType::JSON).body(b"{\"quantity\xff\":1}");
+    shop.ask(not_text).await.problem(400, &["not JSON"]);
+    there_is_no_batch(&shop).await;
+}
+
+#[rocket::async_test]
+async fn a_body_of_another_type_is_answered_with_the_right_one() {
+    let shop = a_shop().without_workers().open().await;
+    let body = || json!({ "quantity": 1 }).to_string();
+
+    for kind in [Some(ContentType::Form), Some(ContentType::Text), Some(ContentType::XML), None] {
+        let mut request = shop.client.post("/batches").body(body());
+        kind.into_iter().for_each(|kind| request.add_header(kind));
+        shop.ask(request).await.problem(415, &["application/json"]);
+    }
+    there_is_no_batch(&shop).await;
+
+    let with_charset = ContentType::JSON.with_params(("charset", "utf-8"));
+    shop.ask(shop.client.post("/batches").header(with_charset).body(body())).await.expect(202);
+}
+
+#[rocket::async_test]
+async fn a_body_above_the_limit_is_answered_with_the_limit() {
+    let usual = a_shop().without_workers().open().await;
+    let small = a_shop().without_workers().with("limits.batch", "100B").open().await;
+    let padded = |length: usize| format!("{{\"quantity\":1{}}}", " ".repeat(length - 14));
+
+    usual.post("/batches", padded(64 * 1024 + 1)).await.problem(413, &["64KiB"]);
+    small.post("/batches", padded(101)).await.problem(413, &["100B"]);
+
+    there_is_no_batch(&usual).await;
+    there_is_no_batch(&small).await;
+    usual.post("/batches", padded(64 * 1024)).await.expect(202);
+    small.post("/batches", padded(100)).await.expect(202);
+}
+
+/// A real socket, since only there a body can come to a standstill. Of every body Rocket itself awaits 14 bytes, without a deadline,
+/// before it looks for a route; so this one stops behind them.
+#[rocket::async_test]
+async fn a_body_that_stops_half_way_is_not_waited_for() {
+    let (tell, port) = oneshot::channel();
+    let (rocket, _folder) = a_shop().without_workers().with("port", 0).with("shutdown.ctrlc", false).rocket();
+    let rocket = rocket.attach(AdHoc::on_liftoff("Port", |rocket| {
+        let port = rocket.config().port;
+        Box::pin(async move { tell.send(port).unwrap() })
+    }));
+    let rocket = rocket.ignite().await.unwrap();
+    let shutdown = rocket.shutdown();
+    let server = tokio::spawn(rocket.launch());
+
+    let mut socket = TcpStream::connect(("127.0.0.1", port.await.unwrap())).await.unwrap();
+    let half = "POST /batches HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nContent-Length: 40\r\n\r\n{\"quantity\": 100";
+    socket.write_all(half.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 4096];
+    let read = tokio::time::timeout(Duration::from_secs(30), socket.read(&mut answer)).await;
+
+    let length = read.expect("an answer comes").unwrap();
+    let answer = String::from_utf8_lossy(&answer[..length]);
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+    shutdown.notify();
+    drop(socket);
+    server.await.unwrap().unwrap();
+}
+
+#[rocket::async_test]
+async fn a_path_that_names_no_batch_is_not_found_whatever_stands_there() {
+    let shop = a_shop().without_workers().open().await;
+    shop.batch(7, 10).await;
+    let ids = [
+        "8",
+        "0",
+        "-1",
+        "9007199254740992",
+        "99999999999999999999999",
+        "abc",
+        "7x",
+        "07",
+        "+7",
+        "1.5",
+        "%207",
+        "%E2%9C%93",
+    ];
+
+    for id in ids {
+        for list in ["", "/progress", "/failed-jobs", "/items"] {
+            let problem = shop.get(&format!("/batches/{id}{list}")).await.problem(404, &["there is no batch"]);
+            assert!(!problem["batchId"].is_null(), "{problem}");
+        }
+        for verb in ["retry", "cancel", "pause", "resume"] {
+            shop.tell(&format!("/batches/{id}/{verb}")).await.problem(404, &["there is no batch"]);
+        }
+    }
+    assert_eq!(shop.get("/batches/abc").await.problem(404, &["abc"])["batchId"], "abc");
+    assert_eq!(shop.get("/batches/8").await.problem(404, &["8"])["batchId"], 8);
+    assert_eq!(shop.status(7).await, "pending");
+}
+
+#[rocket::async_test]
+async fn a_bad_query_is_answered_with_what_is_allowed() {
+    let shop = a_shop().without_workers().open().await;
+    shop.batch(7, 10).await;
+    let lists = ["/batches", "/batches/7/items", "/batches/7/failed-jobs"];
+
+    for list in lists {
+        for limit in ["abc", "", "0", "-1", "1001", "1.5", "99999999999999999999999", "+"] {
+            let reply = shop.get(&format!("{list}?limit={limit}")).await;
+            assert_eq!(reply.problem(422, &["`limit`", "1 to 1000"])["field"], "limit", "{list} {limit}");
+        }
+        shop.get(&format!("{list}?limit=1000&colour=red")).await.expect(200);
+    }
+    for status in ["done", "", "Pending", "pending,running"] {
+        let reply = shop.get(&format!("/batches?status={status}")).await;
+        let all = ["pending", "running", "paused", "completed", "failed", "cancelled"];
+        assert_eq!(reply.problem(422, &all)["field"], "status");
+    }
+}
+
+#[rocket::async_test]
+async fn a_cursor_is_good_for_its_own_list_only() {
+    let shop = a_shop().open().await;
+    for id in [1, 2] {
+        shop.batch(id, 30).await;
+        shop.until_it_is(id, "completed").await;
+    }
+    let cursor = async |list: &str| {
+        let page = shop.get(list).await.expect(200);
+        page["nextCursor"].as_str().unwrap_or_else(|| panic!("{list} has one page only")).to_owned()
+    };
+    let of_items = cursor("/batches/1/items?limit=1").await;
+    let of_all = cursor("/batches?limit=1").await;
+    let of_completed = cursor("/batches?status=completed&limit=1").await;
+    let foreign = [
+        ("/batches/2/items?", &of_items),
+        ("/batches/1/failed-jobs?", &of_items),
+        ("/batches?", &of_items),
+        ("/batches/1/items?", &of_all),
+        ("/batches?status=completed&", &of_all),
+        ("/batches?", &of_completed),
+    ];
+
+    for (list, cursor) in foreign {
+        assert_eq!(shop.get(&format!("{list}cursor={cursor}")).await.problem(400, &["cursor"])["field"], "cursor");
+    }
+    for made_up in ["", "abc", "1", "%00", "aXRlbXM6MTo5OTk5OTk5OTk5OTk5OTk5OTk5OTk", "aXRlbXM6MTotMQ"] {
+        shop.get(&format!("/batches/1/items?cursor={made_up}")).await.problem(400, &["cursor"]);
+    }
+    shop.get(&format!("/batches/1/items?cursor={of_items}")).await.expect(200);
+}

@@ -1,0 +1,151 @@
+//! A batch from its request to its last item, as a caller sees it.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::shop::a_shop;
+
+#[rocket::async_test]
+async fn a_batch_is_accepted_at_once_and_all_its_items_can_be_read() {
+    let shop = a_shop().open().await;
+    let body = json!({ "quantity": 250, "batchId": 7, "batchSize": 100, "qrCodePrefix": "QR", "maxJobsPerBatch": 50 });
+
+    let reply = shop.post("/batches", body).await;
+
+    let accepted = reply.expect(202);
+    assert_eq!(reply.header("Location"), Some("/batches/7"));
+    assert_eq!(accepted["success"], true);
+    assert_eq!(accepted["batchId"], 7);
+    assert_eq!(accepted["totalQuantity"], 250);
+    assert_eq!(accepted["jobsCreated"], 3);
+    assert_eq!(accepted["jobIds"], json!(["b7-j0-g0", "b7-j1-g0", "b7-j2-g0"]));
+    assert!(accepted["estimatedDuration"].is_string() && accepted["estimatedSeconds"].is_u64(), "{accepted}");
+
+    let progress = shop.until_it_is(7, "completed").await;
+    assert_eq!(progress["completed"], 3);
+    assert_eq!((&progress["itemsCreated"], &progress["itemsTotal"]), (&json!(250), &json!(250)));
+    assert_eq!((&progress["percent"], &progress["etaSeconds"]), (&json!(100), &json!(0)));
+    let batch = shop.get("/batches/7").await.expect(200);
+    assert_eq!(batch["options"], json!({ "batchSize": 100, "qrCodePrefix": "QR", "maxJobsPerBatch": 50 }));
+    assert_eq!((&batch["status"], &batch["itemsCreated"]), (&json!("completed"), &json!(250)));
+}
+
+#[rocket::async_test]
+async fn paging_shows_every_item_exactly_once() {
+    let shop = a_shop().open().await;
+    shop.batch(1, 250).await;
+    shop.batch(2, 30).await;
+    shop.until_it_is(1, "completed").await;
+    shop.until_it_is(2, "completed").await;
+
+    let (items, sizes) = shop.pages("/batches/1/items", 100).await;
+    let (even, even_sizes) = shop.pages("/batches/1/items", 125).await;
+
+    assert_eq!(sizes, [100, 100, 50]);
+    assert_eq!(even_sizes, [125, 125], "a page that is full and the last has no next one");
+    assert_eq!(items, even);
+    let ordinals: Vec<_> = items.iter().map(|item| item["ordinal"].as_u64().unwrap()).collect();
+    assert_eq!(ordinals, (0..250).collect::<Vec<_>>());
+    assert!(items.iter().all(|item| item["batchId"] == 1 && item["createdAt"].is_string()));
+    let codes: BTreeSet<_> = items.iter().map(|item| item["code"].as_str().unwrap()).collect();
+    assert_eq!(codes.len(), 250);
+}
+
+#[rocket::async_test]
+async fn an_item_is_found_by_its_code_and_a_forged_one_is_not() {
+    let shop = a_shop().open().await;
+    let elsewhere = a_shop().open().await;
+    for shop in [&shop, &elsewhere] {
+        shop.batch(1, 10).await;
+        shop.until_it_is(1, "completed").await;
+    }
+    let (items, _) = shop.pages("/batches/1/items", 100).await;
+    let code = items[4]["code"].as_str().unwrap();
+
+    assert_eq!(shop.get(&format!("/batches/items/{code}")).await.expect(200), items[4]);
+
+    let flipped = if code.starts_with('A') { "B" } else { "A" };
+    let forged = [format!("{flipped}{}", &code[1..]), format!("QR-{code}"), code[1..].to_owned()];
+    for forged in forged.iter().map(String::as_str).chain(["items", "0", "%00", "%F0%9F%8D%BA"]) {
+        shop.get(&format!("/batches/items/{forged}")).await.problem(404, &["no item"]);
+    }
+    let foreign = elsewhere.get("/batches/1/items").await.expect(200);
+    let foreign = foreign["items"][4]["code"].as_str().unwrap();
+    assert_ne!(code, foreign);
+    shop.get(&format!("/batches/items/{foreign}")).await.problem(404, &["no item"]);
+}
+
+#[rocket::async_test]
+async fn without_an_id_and_without_options_the_defaults_hold() {
+    let shop = a_shop().without_workers().with("batch.batch_size", 25).open().await;
+    let nulls =
+        json!({ "quantity": 50, "batchId": null, "batchSize": null, "qrCodePrefix": null, "maxJobsPerBatch": null });
+
+    let bare = shop.post("/batches", json!({ "quantity": 50 })).await.expect(202);
+    let nulls = shop.post("/batches", nulls).await.expect(202);
+
+    assert_ne!(bare["batchId"], nulls["batchId"]);
+    for accepted in [bare, nulls] {
+        assert_eq!(accepted["jobsCreated"], 2);
+        let batch = shop.get(&format!("/batches/{}", accepted["batchId"])).await.expect(200);
+        assert_eq!(batch["options"], json!({ "batchSize": 25, "qrCodePrefix": null, "maxJobsPerBatch": null }));
+    }
+}
+
+#[rocket::async_test]
+async fn batches_are_listed_by_status_page_by_page() {
+    let shop = a_shop().without_workers().open().await;
+    for id in 1..=5 {
+        shop.batch(id, 10).await;
+    }
+    shop.tell("/batches/2/pause").await.expect(200);
+    shop.tell("/batches/4/pause").await.expect(200);
+    let ids = |entries: &[Value]| entries.iter().map(|batch| batch["batchId"].as_i64().unwrap()).collect::<Vec<_>>();
+
+    let (all, sizes) = shop.pages("/batches", 2).await;
+    let (pending, _) = shop.pages("/batches?status=pending", 2).await;
+    let (paused, _) = shop.pages("/batches?status=paused", 2).await;
+    let (failed, sizes_of_none) = shop.pages("/batches?status=failed", 2).await;
+
+    assert_eq!((ids(&all), sizes), (vec![5, 4, 3, 2, 1], vec![2, 2, 1]));
+    assert_eq!(ids(&pending), [5, 3, 1]);
+    assert_eq!(ids(&paused), [4, 2]);
+    assert_eq!((failed, sizes_of_none), (vec![], vec![0]));
+}
+
+#[rocket::async_test]
+async fn the_base_is_a_setting_and_the_location_follows_it() {
+    let shop = a_shop().without_workers().with("batch.base", "/shop/lots").open().await;
+
+    let reply = shop.post("/shop/lots", json!({ "quantity": 1, "batchId": 3 })).await;
+
+    reply.expect(202);
+    assert_eq!(reply.header("Location"), Some("/shop/lots/3"));
+    assert_eq!(shop.get("/shop/lots/3").await.expect(200)["batchId"], 3);
+    assert_eq!(shop.get("/batches/3").await.status, 404);
+}
+
+#[rocket::async_test]
+async fn a_slash_behind_the_base_changes_nothing() {
+    let shop = a_shop().without_workers().open().await;
+
+    let reply = shop.post("/batches/", json!({ "quantity": 1, "batchId": 3 })).await;
+
+    reply.expect(202);
+    assert_eq!(reply.header("Location"), Some("/batches/3"));
+    assert_eq!(shop.get("/batches/").await.expect(200), shop.get("/batches").await.expect(200));
+}
+
+#[rocket::async_test]
+async fn a_taken_id_is_named_and_its_batch_stays_as_it_was() {
+    let shop = a_shop().without_workers().open().await;
+    shop.batch(9, 10).await;
+    let before = shop.get("/batches/9").await.expect(200);
+
+    let reply = shop.post("/batches", json!({ "quantity": 99, "batchId": 9 })).await;
+
+    assert_eq!(reply.problem(409, &["batch 9"])["batchId"], 9);
+    assert_eq!(shop.get("/batches/9").await.expect(200), before);
+    assert_eq!(shop.pages("/batches", 10).await.0.len(), 1);
+}

@@ -1,0 +1,10 @@
+//! What callers of the routes see: a real plugin on a database of its own, asked by Rocket's local client.
+
+mod health;
+mod hosting;
+mod input;
+mod life;
+mod problems;
+mod rights;
+mod shop;
+mod steering;

@@ -1,0 +1,67 @@
+//! Errors under the base are problem documents, and everybody else's errors stay theirs.
+
+use rocket::{Request, catch, catchers, get, routes};
+
+use crate::shop::a_shop;
+
+#[rocket::async_test]
+async fn a_path_that_is_not_there_is_a_problem_under_the_base_only() {
+    let shop = a_shop().open().await;
+
+    for path in ["/batches/1/colour", "/batches/health/late", "/batches/1/progress/of"] {
+        let problem = shop.get(path).await.problem(404, &["GET", path]);
+        assert_eq!(problem["type"], "about:blank");
+    }
+    shop.tell("/batches/1").await.problem(404, &["POST /batches/1"]);
+    for path in ["/shelf", "/batches2", "/"] {
+        let reply = shop.get(path).await;
+        assert_eq!(reply.status, 404);
+        assert_ne!(reply.content_type.as_deref(), Some("application/problem+json"), "{path}");
+    }
+}
+
+#[catch(default)]
+fn own_words(_: &Request<'_>) -> &'static str {
+    "the host's own words"
+}
+
+#[catch(404)]
+fn own_words_for_404(_: &Request<'_>) -> &'static str {
+    "the host's own words"
+}
+
+#[rocket::async_test]
+async fn the_catchers_of_a_host_keep_what_is_theirs() {
+    let catchers = || catchers![own_words, own_words_for_404];
+    let shop = a_shop().open_with(|rocket| rocket.register("/", catchers())).await;
+
+    assert_eq!(shop.get("/shelf").await.body, "the host's own words");
+    shop.get("/batches/8").await.problem(404, &["batch 8"]);
+    shop.get("/batches/1/colour").await.problem(404, &[]);
+}
+
+#[get("/batches/broken/down")]
+fn broken() -> &'static str {
+    panic!("a secret in a panic")
+}
+
+#[rocket::async_test]
+async fn a_panic_under_the_base_tells_nothing_of_its_inside() {
+    let shop = a_shop().open_with(|rocket| rocket.mount("/", routes![broken])).await;
+
+    let reply = shop.get("/batches/broken/down").await;
+
+    reply.problem(500, &[]);
+    assert!(!reply.body.contains("secret"));
+}
+
+#[rocket::async_test]
+async fn head_is_answered_as_get_without_a_body() {
+    let shop = a_shop().open().await;
+
+    let good = shop.ask(shop.client.head("/batches")).await;
+    let bad = shop.ask(shop.client.head("/batches/8")).await;
+
+    assert_eq!((good.status, good.body.as_str()), (200, ""));
+    assert_eq!((bad.status, bad.content_type.as_deref()), (404, Some("application/problem+json")));
+}

@@ -1,0 +1,248 @@
+//! A host with the plugin, and how a test talks to it.
+
+use std::{path::PathBuf, time::Duration};
+
+use rocket::{
+    Build, Request, Rocket,
+    figment::Figment,
+    http::{ContentType, Header, Status},
+    local::asynchronous::{Client, LocalRequest},
+    outcome::Outcome,
+    request::{self, FromRequest},
+};
+use rocket_batch::{Batch, BatchFairing};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Long enough for a slow machine; nothing here takes a tenth of it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A host on a database of its own.
+pub struct Shop {
+    pub client: Client,
+    pub folder: TempDir,
+}
+
+/// What a caller got.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub content_type: Option<String>,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Reply {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut found = self.headers.iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+        found.next().map(|(_, value)| value.as_str())
+    }
+
+    /// The document, after making sure that it is a problem of this status whose detail has these words.
+    pub fn problem(&self, status: u16, words: &[&str]) -> Value {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.content_type.as_deref(), Some("application/problem+json"), "{self:?}");
+        assert_eq!(self.header("Cache-Control"), Some("no-store"));
+        assert_eq!(self.header("X-Content-Type-Options"), Some("nosniff"));
+        let problem = self.json();
+        assert_eq!(problem["status"], status);
+        assert!(problem["title"].is_string() && problem["type"].is_string(), "{problem}");
+        let detail = problem["detail"].as_str().unwrap_or_default();
+        words.iter().for_each(|word| assert!(detail.contains(word), "`{word}` is not in: {detail}"));
+        problem
+    }
+
+    /// The JSON, after making sure of the status.
+    pub fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.content_type.as_deref(), Some("application/json"), "{self:?}");
+        assert_eq!(self.header("Cache-Control"), Some("no-store"));
+        self.json()
+    }
+}
+
+/// What a shop is made of, unless a test says otherwise.
+pub struct Plan {
+    fairing: BatchFairing,
+    figment: Figment,
+    folder: TempDir,
+}
+
+/// A shop where everybody may do everything, and where jobs start at once.
+pub fn a_shop() -> Plan {
+    guarded_by(Batch::fairing().public())
+}
+
+/// A shop with this fairing.
+pub fn guarded_by(fairing: BatchFairing) -> Plan {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("batch.db").display());
+    let figment = rocket::Config::figment()
+        .merge(("log_level", "off"))
+        .merge(("databases.batch.url", url))
+        .merge(("batch.generate.rate_limit", "off"));
+    Plan { fairing, figment, folder }
+}
+
+impl Plan {
+    /// With a setting of the host's, by its whole name.
+    pub fn with(mut self, key: &str, value: impl Into<rocket::figment::value::Value>) -> Self {
+        self.figment = self.figment.merge((key, value.into()));
+        self
+    }
+
+    /// Without workers, so that batches stay as they are.
+    pub fn without_workers(self) -> Self {
+        self.with("batch.role", "web")
+    }
+
+    pub fn rocket(self) -> (Rocket<Build>, TempDir) {
+        (rocket::custom(self.figment).attach(self.fairing), self.folder)
+    }
+
+    pub async fn open(self) -> Shop {
+        self.open_with(|rocket| rocket).await
+    }
+
+    /// Opens with what the host adds itself.
+    pub async fn open_with(self, add: impl FnOnce(Rocket<Build>) -> Rocket<Build>) -> Shop {
+        let (rocket, folder) = self.rocket();
+        let client =
+            Client::untracked(add(rocket)).await.unwrap_or_else(|error| panic!("the shop must open: {error:?}"));
+        Shop { client, folder }
+    }
+}
+
+impl Shop {
+    pub fn database(&self) -> PathBuf {
+        self.folder.path().join("batch.db")
+    }
+
+    pub async fn ask(&self, request: LocalRequest<'_>) -> Reply {
+        let response = request.dispatch().await;
+        let status = response.status().code;
+        let content_type = response.content_type().map(|kind| kind.to_string());
+        let header = |header: Header<'_>| (header.name().to_string(), header.value().to_owned());
+        let headers = response.headers().iter().map(header).collect();
+        let body = response.into_string().await.unwrap_or_default();
+        Reply { status, content_type, headers, body }
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.ask(self.client.get(path.to_owned())).await
+    }
+
+    /// Posts without a body, as the verbs are called.
+    pub async fn tell(&self, path: &str) -> Reply {
+        self.ask(self.client.post(path.to_owned())).await
+    }
+
+    pub async fn post(&self, path: &str, body: impl ToString) -> Reply {
+        let request = self.client.post(path.to_owned()).header(ContentType::JSON).body(body.to_string());
+        self.ask(request).await
+    }
+
+    /// Creates a batch with this id, in jobs of 10.
+    pub async fn batch(&self, id: i64, quantity: u64) {
+        let body = json!({ "batchId": id, "quantity": quantity, "batchSize": 10 });
+        assert_eq!(self.post("/batches", body).await.expect(202)["batchId"], id);
+    }
+
+    pub async fn status(&self, id: i64) -> String {
+        self.get(&format!("/batches/{id}")).await.expect(200)["status"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until the progress of a batch is as wanted, and checks on the way that its jobs always sum to their total.
+    pub async fn until(&self, id: i64, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let path = format!("/batches/{id}/progress");
+        let reached = async {
+            loop {
+                let progress = self.get(&path).await.expect(200);
+                assert_eq!(sum_of_jobs(&progress), progress["total"].as_u64().unwrap(), "{progress}");
+                if wanted(&progress) {
+                    break progress;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let reached = tokio::time::timeout(PATIENCE, reached).await;
+        match reached {
+            Ok(progress) => progress,
+            Err(_) => panic!("batch {id} is never {what}: {}", self.get(&path).await.body),
+        }
+    }
+
+    /// Waits until a batch has this status.
+    pub async fn until_it_is(&self, id: i64, status: &str) -> Value {
+        self.until(id, status, |progress| progress["status"] == status).await
+    }
+
+    /// Waits until a path answers with this status.
+    pub async fn until_answered(&self, path: &str, status: u16) -> Reply {
+        let answered = async {
+            loop {
+                let reply = self.get(path).await;
+                if reply.status == status {
+                    break reply;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, answered).await.unwrap_or_else(|_| panic!("{path} never answers {status}"))
+    }
+
+    /// All entries of a list, page by page, with the sizes of the pages.
+    pub async fn pages(&self, path: &str, limit: u64) -> (Vec<Value>, Vec<usize>) {
+        let (mut entries, mut sizes, mut cursor) = (Vec::new(), Vec::new(), String::new());
+        let mark = if path.contains('?') { '&' } else { '?' };
+        loop {
+            let page = self.get(&format!("{path}{mark}limit={limit}{cursor}")).await.expect(200);
+            let items = page["items"].as_array().unwrap();
+            sizes.push(items.len());
+            entries.extend(items.iter().cloned());
+            match page["nextCursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return (entries, sizes),
+            }
+        }
+    }
+}
+
+fn sum_of_jobs(progress: &Value) -> u64 {
+    let states = ["waiting", "active", "delayed", "completed", "failed", "cancelled"];
+    states.iter().map(|state| progress[state].as_u64().unwrap()).sum()
+}
+
+/// Says who calls, in the test's own way.
+pub fn from(who: &'static str) -> Header<'static> {
+    Header::new("x-who", who)
+}
+
+/// Guards of the host: without a name 401, with another name 403.
+macro_rules! guard_for {
+    ($guard:ident, $($who:literal)|+) => {
+        pub struct $guard;
+
+        #[rocket::async_trait]
+        impl<'r> FromRequest<'r> for $guard {
+            // As bad an error as there may be: neither `Send` nor `Sync`.
+            type Error = std::rc::Rc<()>;
+
+            async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
+                match request.headers().get_one("x-who") {
+                    Some($($who)|+) => Outcome::Success(Self),
+                    Some(_) => Outcome::Error((Status::Forbidden, Default::default())),
+                    None => Outcome::Error((Status::Unauthorized, Default::default())),
+                }
+            }
+        }
+    };
+}
+
+guard_for!(Admin, "admin");
+guard_for!(Reader, "reader" | "both");
+guard_for!(Writer, "writer" | "both");

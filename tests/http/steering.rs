@@ -1,0 +1,159 @@
+//! Cancel, pause, resume and retry, from every status that a batch can have.
+
+use crate::shop::{Shop, a_shop};
+
+/// The batch that is steered, and one beside it that must not move.
+const BATCH: i64 = 1;
+const BYSTANDER: i64 = 2;
+
+/// A shop with a batch of 3 jobs in the given status that stays there, and a bystander in the same.
+async fn a_batch_that_is(status: &str) -> Shop {
+    let shop = match status {
+        "pending" | "paused" | "cancelled" => a_shop().without_workers().open().await,
+        // After a first attempt its later jobs wait for an hour.
+        "running" => {
+            a_shop().with("batch.generate.backoff", "1h").with("batch.generate.max_backoff", "1h").open().await
+        }
+        "completed" => a_shop().open().await,
+        "failed" => a_shop().with("batch.generate.attempts", 1).open().await,
+        other => panic!("{other} is no status"),
+    };
+    match status {
+        "running" => refuse_items(&shop, "NEW.ordinal >= 10"),
+        "failed" => refuse_items(&shop, "TRUE"),
+        _ => {}
+    }
+    for id in [BATCH, BYSTANDER] {
+        shop.batch(id, 30).await;
+        match status {
+            "paused" => drop(shop.tell(&format!("/batches/{id}/pause")).await.expect(200)),
+            "cancelled" => drop(shop.tell(&format!("/batches/{id}/cancel")).await.expect(200)),
+            _ => {}
+        }
+    }
+    for id in [BATCH, BYSTANDER] {
+        let delayed = if status == "running" { 2 } else { 0 };
+        shop.until(id, status, |progress| progress["status"] == status && progress["delayed"] == delayed).await;
+    }
+    shop
+}
+
+/// Lets the database itself refuse new items of which `condition` holds, until [`take_items`].
+fn refuse_items(shop: &Shop, condition: &str) {
+    let refuse = format!(
+        "CREATE TRIGGER no_items BEFORE INSERT ON batch_items WHEN {condition}
+         BEGIN SELECT RAISE(ABORT, 'the shelf is full'); END"
+    );
+    rusqlite::Connection::open(shop.database()).unwrap().execute_batch(&refuse).unwrap();
+}
+
+fn take_items(shop: &Shop) {
+    rusqlite::Connection::open(shop.database()).unwrap().execute_batch("DROP TRIGGER no_items").unwrap();
+}
+
+#[rocket::async_test]
+async fn only_what_the_status_allows_is_done() {
+    let table = [
+        ("pending", "pause", Some("paused")),
+        ("pending", "resume", None),
+        ("pending", "cancel", Some("cancelled")),
+        ("pending", "retry", None),
+        ("running", "pause", Some("paused")),
+        ("running", "resume", None),
+        ("running", "cancel", Some("cancelled")),
+        ("running", "retry", None),
+        ("paused", "pause", None),
+        ("paused", "resume", Some("pending")),
+        ("paused", "cancel", Some("cancelled")),
+        ("paused", "retry", None),
+        ("completed", "pause", None),
+        ("completed", "resume", None),
+        ("completed", "cancel", None),
+        ("completed", "retry", None),
+        ("failed", "pause", None),
+        ("failed", "resume", None),
+        ("failed", "cancel", None),
+        ("cancelled", "pause", None),
+        ("cancelled", "resume", None),
+        ("cancelled", "cancel", None),
+        ("cancelled", "retry", None),
+    ];
+
+    for (before, verb, after) in table {
+        let shop = a_batch_that_is(before).await;
+        let reply = shop.tell(&format!("/batches/{BATCH}/{verb}")).await;
+
+        match after {
+            Some(after) => assert_eq!(reply.expect(200)["status"], after, "{before} {verb}"),
+            None => drop(reply.problem(409, &["batch"])),
+        }
+        assert_eq!(shop.status(BATCH).await, after.unwrap_or(before), "{before} {verb}");
+        assert_eq!(shop.status(BYSTANDER).await, before, "{before} {verb}");
+    }
+}
+
+#[rocket::async_test]
+async fn a_refusal_says_the_status_and_what_was_wished() {
+    let shop = a_batch_that_is("completed").await;
+
+    let problem = shop.tell("/batches/1/pause").await.problem(409, &["completed", "paused"]);
+
+    assert_eq!(problem["batchStatus"], "completed");
+}
+
+#[rocket::async_test]
+async fn a_batch_without_failed_jobs_is_answered_with_the_report_of_its_retry() {
+    let shop = a_batch_that_is("running").await;
+
+    let problem = shop.tell("/batches/1/retry").await.problem(409, &["batch 1", "no failed jobs"]);
+
+    assert_eq!(problem["report"]["found"], 0);
+    assert_eq!(problem["report"]["status"], "running");
+}
+
+#[rocket::async_test]
+async fn a_failed_batch_tells_why_and_completes_after_a_retry() {
+    let shop = a_batch_that_is("failed").await;
+    let (jobs, sizes) = shop.pages("/batches/1/failed-jobs", 2).await;
+    assert_eq!(sizes, [2, 1]);
+    for (seq, job) in jobs.iter().enumerate() {
+        assert_eq!(job["seq"], seq);
+        assert_eq!(job["jobId"], format!("b1-j{seq}-g0"));
+        assert!(job.to_string().contains("the shelf is full"), "{job}");
+    }
+
+    take_items(&shop);
+    let report = shop.tell("/batches/1/retry").await.expect(200);
+
+    assert_eq!((&report["found"], &report["recreated"], &report["status"]), (&3.into(), &3.into(), &"running".into()));
+    assert_eq!(report["jobIds"], serde_json::json!(["b1-j0-g1", "b1-j1-g1", "b1-j2-g1"]));
+    shop.until_it_is(BATCH, "completed").await;
+    assert_eq!(shop.pages("/batches/1/items", 100).await.0.len(), 30);
+    assert_eq!(shop.pages("/batches/1/failed-jobs", 100).await.0.len(), 0);
+    assert_eq!(shop.status(BYSTANDER).await, "failed");
+    shop.tell("/batches/1/retry").await.problem(409, &["batch"]);
+}
+
+#[rocket::async_test]
+async fn a_paused_batch_goes_on_after_a_resume() {
+    let shop = a_batch_that_is("running").await;
+    shop.tell("/batches/1/pause").await.expect(200);
+
+    let resumed = shop.tell("/batches/1/resume").await.expect(200);
+
+    assert_eq!(resumed["status"], "running", "it was begun before");
+    assert_eq!(shop.status(BYSTANDER).await, "running");
+}
+
+#[rocket::async_test]
+async fn of_two_retries_at_once_one_is_refused() {
+    let shop = a_batch_that_is("failed").await;
+    take_items(&shop);
+
+    let (one, other) = tokio::join!(shop.tell("/batches/1/retry"), shop.tell("/batches/1/retry"));
+
+    let mut answers = [one.status, other.status];
+    answers.sort_unstable();
+    assert_eq!(answers, [200, 409]);
+    shop.until_it_is(BATCH, "completed").await;
+}

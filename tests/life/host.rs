@@ -1,0 +1,273 @@
+//! Starts the example host, talks to it over HTTP, reads what it prints, kills it.
+
+use std::{
+    error::Error,
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncRead, BufReader},
+    process::{Child, Command},
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+const TOKEN: &str = "let-me-in";
+
+/// A folder with a database, in which hosts are started one after another, or beside each other.
+pub struct Home {
+    folder: TempDir,
+    config: Option<PathBuf>,
+    /// Everything that the hosts of this home ever printed.
+    said: Lines,
+}
+
+/// What was printed so far, line by line, and a bell that rings with each.
+#[derive(Clone)]
+struct Lines(Arc<Mutex<Vec<String>>>, watch::Sender<()>);
+
+impl Lines {
+    fn read(&self, from: impl AsyncRead + Unpin + Send + 'static) {
+        let (lines, mut reader) = (self.clone(), BufReader::new(from).lines());
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = reader.next_line().await {
+                lines.0.lock().unwrap().push(line);
+                lines.1.send_replace(());
+            }
+        });
+    }
+
+    fn any(&self, words: &str) -> bool {
+        self.0.lock().unwrap().iter().any(|line| line.contains(words))
+    }
+
+    async fn until(&self, words: &str) -> Result<()> {
+        let mut bell = self.1.subscribe();
+        let said = async {
+            while !self.any(words) {
+                bell.changed().await.expect("the sender lives as long as the home");
+            }
+        };
+        let late = timeout(Duration::from_secs(60), said).await;
+        late.map_err(|_| format!("nobody said `{words}`:\n{}", self.0.lock().unwrap().join("\n")).into())
+    }
+}
+
+impl Home {
+    pub fn new() -> Result<Self> {
+        let said = Lines(Arc::default(), watch::Sender::new(()));
+        Ok(Self { folder: TempDir::new()?, config: None, said })
+    }
+
+    /// An empty settings file instead of the example's.
+    pub fn with_the_specified_defaults() -> Result<Self> {
+        let home = Self::new()?;
+        let empty = home.folder.path().join("Empty.toml");
+        std::fs::write(&empty, "")?;
+        Ok(Self { config: Some(empty), ..home })
+    }
+
+    fn database(&self) -> PathBuf {
+        self.folder.path().join("batch.db")
+    }
+
+    pub async fn start(&self) -> Result<Host> {
+        self.start_at(None).await
+    }
+
+    /// Starts a host that stays at a named point when it reaches it.
+    pub async fn start_at(&self, point: Option<&str>) -> Result<Host> {
+        let port = free_port()?;
+        let mut command = Command::new(example()?);
+        command
+            .current_dir(self.folder.path())
+            .env("ROCKET_PORT", port.to_string())
+            .env("ROCKET_DATABASES", format!("{{batch={{url=\"sqlite://{}\"}}}}", self.database().display()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        if let Some(config) = &self.config {
+            command.env("ROCKET_CONFIG", config);
+        }
+        if let Some(point) = point {
+            command.env("ROCKET_BATCH_TEST_POINT", point);
+        }
+        let mut child = command.spawn()?;
+        // Only what this host says counts for it; the shop's own lines are kept for the home.
+        let said = Lines(Arc::default(), watch::Sender::new(()));
+        said.read(child.stderr.take().ok_or("no standard error")?);
+        let out = BufReader::new(child.stdout.take().ok_or("no standard output")?).lines();
+        tee(out, said.clone(), self.said.clone());
+        let host = Host { child, port, said, told: self.said.clone(), client: reqwest::Client::new() };
+        host.until_ready().await?;
+        Ok(host)
+    }
+
+    pub fn count(&self, sql: &str) -> Result<i64> {
+        Ok(rusqlite::Connection::open(self.database())?.query_row(sql, [], |row| row.get(0))?)
+    }
+
+    /// When the jobs of a batch began, in milliseconds, in order.
+    pub fn starts(&self, batch: i64) -> Result<Vec<i64>> {
+        let connection = rusqlite::Connection::open(self.database())?;
+        let mut statement = connection.prepare("SELECT begun_at FROM batch_jobs WHERE batch = ?1 ORDER BY begun_at")?;
+        Ok(statement.query_map([batch], |row| row.get(0))?.collect::<std::result::Result<_, _>>()?)
+    }
+
+    pub fn check_integrity(&self) -> Result<()> {
+        let connection = rusqlite::Connection::open(self.database())?;
+        let answer: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
+        if answer == "ok" { Ok(()) } else { Err(answer.into()) }
+    }
+}
+
+fn tee(mut out: tokio::io::Lines<BufReader<impl AsyncRead + Unpin + Send + 'static>>, one: Lines, two: Lines) {
+    tokio::spawn(async move {
+        while let Ok(Some(line)) = out.next_line().await {
+            for lines in [&one, &two] {
+                lines.0.lock().unwrap().push(line.clone());
+                lines.1.send_replace(());
+            }
+        }
+    });
+}
+
+/// A running example host.
+pub struct Host {
+    child: Child,
+    port: u16,
+    said: Lines,
+    told: Lines,
+    client: reqwest::Client,
+}
+
+impl Host {
+    async fn until_ready(&self) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while Instant::now() < deadline {
+            if self.get("/batches/health/ready").await.is_ok_and(|answer| answer["ready"] == true) {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        Err(format!("the host did not start:\n{}", self.said.0.lock().unwrap().join("\n")).into())
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    pub async fn get(&self, path: &str) -> Result<Value> {
+        let answer = self.client.get(self.url(path)).bearer_auth(TOKEN).send().await?;
+        Ok(answer.error_for_status()?.json().await?)
+    }
+
+    pub async fn post_batch(&self, body: &Value) -> Result<Value> {
+        let answer = self.client.post(self.url("/batches")).bearer_auth(TOKEN).json(body).send().await?;
+        Ok(answer.error_for_status()?.json().await?)
+    }
+
+    /// Posts a batch; answers with its id.
+    pub async fn post(&self, body: &Value) -> Result<i64> {
+        let accepted = self.post_batch(body).await?;
+        accepted["batchId"].as_i64().ok_or_else(|| format!("no id in {accepted}").into())
+    }
+
+    /// The shop's own route.
+    pub async fn fill(&self, id: i64) -> Result<Value> {
+        let url = self.url(&format!("/product-batches/{id}/items"));
+        let answer = self.client.post(url).bearer_auth(TOKEN).send().await?;
+        Ok(answer.error_for_status()?.json().await?)
+    }
+
+    pub async fn progress(&self, batch: i64) -> Result<Value> {
+        self.get(&format!("/batches/{batch}/progress")).await
+    }
+
+    pub async fn until(&self, batch: i64, so: impl Fn(&Value) -> bool) -> Result<Value> {
+        self.until_within(batch, Duration::from_secs(60), so).await
+    }
+
+    pub async fn until_over(&self, batch: i64, limit: Duration) -> Result<Value> {
+        let over = |progress: &Value| ["completed", "failed", "cancelled"].iter().any(|s| progress["status"] == *s);
+        self.until_within(batch, limit, over).await
+    }
+
+    async fn until_within(&self, batch: i64, limit: Duration, so: impl Fn(&Value) -> bool) -> Result<Value> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let progress = self.progress(batch).await?;
+            if so(&progress) {
+                return Ok(progress);
+            }
+            if Instant::now() > deadline {
+                return Err(format!("still {progress}:\n{}", self.said.0.lock().unwrap().join("\n")).into());
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// All items of a batch, page by page.
+    pub async fn items(&self, batch: i64) -> Result<Vec<Value>> {
+        let (mut items, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let mut page = self.get(&format!("/batches/{batch}/items?limit=1000{cursor}")).await?;
+            items.append(page["items"].as_array_mut().ok_or("no items")?);
+            match page["nextCursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return Ok(items),
+            }
+        }
+    }
+
+    pub async fn until_it_says(&self, words: &str) -> Result<()> {
+        self.said.until(words).await
+    }
+
+    /// By this host, or by one before it in the same home.
+    pub async fn until_the_shop_was_told(&self, batch: i64) -> Result<()> {
+        self.told.until(&format!("The shop was told: batch {batch} is ")).await
+    }
+
+    pub async fn kill(&mut self) -> Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
+    /// Sends SIGTERM, and waits for the end.
+    pub async fn terminate(mut self) -> Result<ExitStatus> {
+        let pid = self.child.id().ok_or("it is gone already")?;
+        let sent = Command::new("sh").arg("-c").arg(format!("kill -TERM {pid}")).status().await?;
+        assert!(sent.success());
+        Ok(timeout(Duration::from_secs(40), self.child.wait()).await??)
+    }
+
+    /// The largest resident memory so far, in bytes.
+    pub fn peak_memory(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().ok_or("it is gone")?))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
+    }
+}
+
+/// Cargo builds examples beside the tests.
+fn example() -> Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    let target = test.ancestors().nth(2).ok_or("the test is not in a target folder")?;
+    let example = target.join("examples").join("host");
+    if !example.exists() {
+        return Err("the example is not built; `cargo build --example host` with the features of this test".into());
+    }
+    Ok(example)
+}
+
+fn free_port() -> Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}

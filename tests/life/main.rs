@@ -1,0 +1,215 @@
+//! The example host as a real process, killed and stopped from outside, and what is in its database afterwards.
+//!
+//! `cargo test --features test-points` builds the example with named points at which it can be held and killed.
+
+mod host;
+
+use std::{
+    collections::HashSet,
+    error::Error,
+    time::{Duration, Instant},
+};
+
+use host::Home;
+use serde_json::{Value, json};
+
+type TestResult = Result<(), Box<dyn Error>>;
+
+/// Twenty SIGKILLs in the middle of a batch: at random moments, and held at each named point. Nothing is lost, nothing is made twice.
+#[tokio::test]
+#[cfg(feature = "test-points")]
+async fn a_batch_outlives_twenty_kills() -> TestResult {
+    const QUANTITY: u64 = 200_000;
+    const POINTS: [&str; 3] = ["before-settle", "before-acknowledge", "before-hook"];
+    let seed: u64 = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    println!("SEED={seed}");
+    let mut chance = fastrand::Rng::with_seed(seed);
+    let home = Home::new()?;
+    let mut small = Vec::new();
+    let large = 1_000_000;
+
+    for kill in 0..20 {
+        let point = (kill % 2 == 1).then(|| POINTS[kill / 2 % POINTS.len()]);
+        let mut host = home.start_at(point).await?;
+        if kill == 0 {
+            host.post(&json!({ "quantity": QUANTITY, "batchId": large, "batchSize": 200 })).await?;
+        }
+        // A short one in each life, so that batches end and hooks are due all the time.
+        small.push(host.post(&json!({ "quantity": 300 })).await?);
+        match point {
+            Some(point) => host.until_it_says(&format!("test point {point} reached")).await?,
+            None => tokio::time::sleep(Duration::from_millis(chance.u64(20..600))).await,
+        }
+        host.kill().await?;
+    }
+
+    let host = home.start().await?;
+    assert_ne!(host.progress(large).await?["status"], "completed", "the kills came too late");
+    for (batch, quantity) in small.into_iter().map(|batch| (batch, 300)).chain([(large, QUANTITY)]) {
+        let progress = host.until_over(batch, Duration::from_secs(120)).await?;
+        assert_eq!(progress["status"], "completed", "{progress}");
+        assert_eq!(progress["itemsCreated"], quantity, "{progress}");
+        let items = host.items(batch).await?;
+        let ordinals: HashSet<_> = items.iter().map(|item| item["ordinal"].as_u64()).collect();
+        let codes: HashSet<_> = items.iter().map(|item| item["code"].as_str()).collect();
+        assert_eq!([items.len(), ordinals.len(), codes.len()], [quantity as usize; 3]);
+        host.until_the_shop_was_told(batch).await?;
+    }
+    host.terminate().await?;
+    home.check_integrity()
+}
+
+/// What SIGTERM interrupts is given back: it costs neither an attempt nor a crash.
+#[tokio::test]
+async fn a_stop_in_the_middle_spends_nothing() -> TestResult {
+    let home = Home::new()?;
+    let host = home.start().await?;
+    let batch = host.post(&json!({ "quantity": 300_000, "batchSize": 2_000 })).await?;
+    host.until(batch, |progress| progress["itemsCreated"].as_u64() > Some(0)).await?;
+
+    let began = Instant::now();
+    let status = host.terminate().await?;
+
+    assert_eq!(status.code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(26), "{:?}", began.elapsed());
+    assert!(home.count("SELECT items_created FROM batch_batches")? < 300_000, "the stop came too late");
+    assert_eq!(home.count("SELECT count(*) FROM batch_jobs WHERE state = 'active'")?, 0);
+    let host = home.start().await?;
+    let progress = host.until_over(batch, Duration::from_secs(120)).await?;
+    assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("completed"), &json!(300_000)));
+    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs")?, 0);
+    host.terminate().await?;
+    Ok(())
+}
+
+/// A second SIGTERM, and one while nothing runs, are no trouble.
+#[tokio::test]
+async fn an_idle_host_leaves_at_once() -> TestResult {
+    let home = Home::new()?;
+    let host = home.start().await?;
+
+    let began = Instant::now();
+    let status = host.terminate().await?;
+
+    assert_eq!(status.code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    Ok(())
+}
+
+/// Two processes on one file: one works, the other serves and stands by, and takes over when the first one dies.
+#[tokio::test]
+async fn a_process_that_stands_by_takes_over() -> TestResult {
+    let home = Home::new()?;
+    let mut first = home.start().await?;
+    let second = home.start().await?;
+    second.until_it_says("this one stands by").await?;
+    let batch = second.post(&json!({ "quantity": 300_000, "batchSize": 2_000 })).await?;
+    first.until(batch, |progress| progress["itemsCreated"].as_u64() > Some(0)).await?;
+
+    first.kill().await?;
+
+    let progress = second.until_over(batch, Duration::from_secs(120)).await?;
+    assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("completed"), &json!(300_000)));
+    second.until_the_shop_was_told(batch).await?;
+    second.terminate().await?;
+    Ok(())
+}
+
+/// A worker that panics fails its attempt with the message; the process lives on.
+#[tokio::test]
+#[cfg(feature = "test-points")]
+async fn a_panic_is_a_failed_attempt_with_its_message() -> TestResult {
+    let home = Home::new()?;
+    let host = home.start_at(Some("before-write=panic")).await?;
+    let batch = host.post(&json!({ "quantity": 100 })).await?;
+
+    let progress = host.until_over(batch, Duration::from_secs(60)).await?;
+
+    assert_eq!(progress["status"], "failed", "{progress}");
+    let failed = host.get(&format!("/batches/{batch}/failed-jobs")).await?;
+    let job = &failed["items"][0];
+    assert_eq!((&job["attempts"], &job["error"]), (&json!(3), &json!("panicked: test point before-write")));
+    host.until_the_shop_was_told(batch).await?;
+    host.terminate().await?;
+    Ok(())
+}
+
+/// With the specification's defaults five jobs start per ten seconds, and the estimate is right to a fifth.
+#[tokio::test]
+async fn the_specified_pace_is_kept_and_foretold() -> TestResult {
+    let home = Home::with_the_specified_defaults()?;
+    let host = home.start().await?;
+
+    let began = Instant::now();
+    let accepted = host.post_batch(&json!({ "quantity": 5_000 })).await?;
+    let batch = accepted["batchId"].as_i64().ok_or("no id")?;
+    host.until_over(batch, Duration::from_secs(150)).await?;
+    let took = began.elapsed().as_secs_f64();
+
+    assert_eq!(accepted["jobsCreated"], 50);
+    let estimated = accepted["estimatedSeconds"].as_f64().ok_or("no estimate")?;
+    assert!((estimated - took).abs() <= took / 5.0, "estimated {estimated} s, took {took} s");
+    assert_eq!(accepted["estimatedDuration"], json!(format!("{estimated} seconds")));
+    let starts = home.starts(batch)?;
+    assert_eq!(starts.len(), 50);
+    // The ledger notes a start a little after the queue allowed it.
+    for (n, (start, fifth)) in starts.iter().zip(&starts[5..]).enumerate() {
+        assert!(fifth - start >= 9_000, "start {} came {} ms after start {n}", n + 5, fifth - start);
+    }
+    host.terminate().await?;
+    Ok(())
+}
+
+/// The log tells a batch's life in the words that operators search for.
+#[tokio::test]
+async fn the_log_tells_the_life_of_a_batch() -> TestResult {
+    let home = Home::with_the_specified_defaults()?;
+    let host = home.start().await?;
+    host.post(&json!({ "quantity": 200, "batchId": 123 })).await?;
+    host.until_over(123, Duration::from_secs(30)).await?;
+
+    for line in [
+        "Starting batch generation for batch 123, items 0-99",
+        "Processed 50/100 items for batch 123",
+        "Processed 100/100 items for batch 123",
+        "Successfully generated 100 product items for batch 123",
+        "Job b123-j0-g0 completed successfully for batch 123",
+        "Starting batch generation for batch 123, items 100-199",
+        "Batch 123 completed",
+    ] {
+        host.until_it_says(line).await?;
+    }
+    host.terminate().await?;
+    Ok(())
+}
+
+/// A large batch answers as fast as a small one, and is made in little memory.
+#[tokio::test]
+async fn a_large_batch_takes_little_memory() -> TestResult {
+    let home = Home::new()?;
+    let host = home.start().await?;
+    let batch = host.post(&json!({ "quantity": 400_000 })).await?;
+
+    host.until_over(batch, Duration::from_secs(180)).await?;
+
+    let peak = host.peak_memory()?;
+    assert!(peak < 100 << 20, "{} MB", peak >> 20);
+    host.terminate().await?;
+    Ok(())
+}
+
+/// A page that a host's developer would curl first.
+#[tokio::test]
+async fn the_host_says_where_to_look() -> TestResult {
+    let home = Home::new()?;
+    let host = home.start().await?;
+
+    host.until_it_says("curl -X POST").await?;
+    assert_eq!(host.get("/batches/health/ready").await?, json!({ "ready": true, "problems": [] }));
+    let accepted: Value = host.fill(77).await?;
+
+    assert_eq!((&accepted["batchId"], &accepted["jobsCreated"]), (&json!(77), &json!(50)));
+    host.until_over(77, Duration::from_secs(60)).await?;
+    host.terminate().await?;
+    Ok(())
+}

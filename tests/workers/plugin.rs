@@ -1,0 +1,128 @@
+//! The plugin in a host of its own, and a second way to its database.
+
+use std::{error::Error, path::PathBuf, time::Duration};
+
+use rocket::{figment::providers::Serialized, local::asynchronous::Client};
+use rocket_batch::{Batch, BatchFairing, BatchService, Config, Item, PageQuery, Progress};
+use rusqlite::Connection;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// A folder with a database.
+pub struct Home(TempDir);
+
+impl Home {
+    fn database(&self) -> PathBuf {
+        self.0.path().join("batch.db")
+    }
+
+    pub fn number(&self, sql: &str) -> Result<i64> {
+        Ok(Connection::open(self.database())?.query_row(sql, [], |row| row.get(0))?)
+    }
+}
+
+pub struct Plugin {
+    client: Client,
+    home: Home,
+}
+
+impl Plugin {
+    pub async fn start(configure: impl Fn(&mut Config) + Send + Sync + 'static) -> Result<Self> {
+        Self::start_in(Home(TempDir::new()?), configure).await
+    }
+
+    pub async fn start_in(home: Home, configure: impl Fn(&mut Config) + Send + Sync + 'static) -> Result<Self> {
+        Self::attach_in(home, Batch::fairing().public().configure(configure)).await
+    }
+
+    pub async fn attach(fairing: BatchFairing) -> Result<Self> {
+        Self::attach_in(Home(TempDir::new()?), fairing).await
+    }
+
+    async fn attach_in(home: Home, fairing: BatchFairing) -> Result<Self> {
+        let url = format!("sqlite://{}", home.database().display());
+        let figment = rocket::Config::figment()
+            .merge(("log_level", "off"))
+            .merge(Serialized::default("databases.batch.url", url))
+            .merge(Serialized::default("databases.batch.connect_timeout", 1));
+        let client = Client::untracked(rocket::custom(figment).attach(fairing)).await?;
+        Ok(Self { client, home })
+    }
+
+    pub fn service(&self) -> &BatchService {
+        BatchService::fetch(self.client.rocket()).expect("the fairing is attached")
+    }
+
+    pub fn connection(&self) -> Result<Connection> {
+        let connection = Connection::open(self.home.database())?;
+        connection.busy_timeout(Duration::from_secs(10))?;
+        Ok(connection)
+    }
+
+    pub fn sql(&self, sql: &str) -> Result<()> {
+        Ok(self.connection()?.execute_batch(sql)?)
+    }
+
+    pub fn number(&self, sql: &str) -> Result<i64> {
+        self.home.number(sql)
+    }
+
+    pub fn text(&self, sql: &str) -> Result<String> {
+        Ok(self.connection()?.query_row(sql, [], |row| row.get(0))?)
+    }
+
+    pub async fn until_over(&self, batch: i64) -> Result<Progress> {
+        self.until(batch, |progress| progress.status.is_over()).await
+    }
+
+    pub async fn until(&self, batch: i64, so: impl Fn(&Progress) -> bool) -> Result<Progress> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let progress = self.service().get_batch_job_progress(batch).await?;
+            assert_eq!(progress.total, progress.jobs.total());
+            if so(&progress) {
+                return Ok(progress);
+            }
+            if Instant::now() > deadline {
+                return Err(format!("still {progress:?}").into());
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    pub async fn until_no_hook_is_left(&self) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while self.number("SELECT count(*) FROM batch_hooks WHERE state = 'open'")? > 0 {
+            if Instant::now() > deadline {
+                return Err("a hook is never called".into());
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    }
+
+    pub async fn items(&self, batch: i64) -> Result<Vec<Item>> {
+        let mut query = PageQuery { limit: Some(1_000), ..PageQuery::default() };
+        let mut items = Vec::new();
+        loop {
+            let page = self.service().items(batch, query.clone()).await?;
+            items.extend(page.items);
+            query.cursor = page.next_cursor;
+            if query.cursor.is_none() {
+                return Ok(items);
+            }
+        }
+    }
+
+    pub async fn stop(self) -> std::result::Result<(), Box<dyn Error>> {
+        self.stop_and_keep().await.map(drop)
+    }
+
+    pub async fn stop_and_keep(self) -> Result<Home> {
+        let Self { client, home } = self;
+        drop(client.terminate().await);
+        Ok(home)
+    }
+}
