@@ -7,9 +7,6 @@
 //!   sqlite.rs    the ledger in a SQLite file: its harness, and what only its pool can show
 //! ```
 
-// Without it there is no ledger to test.
-#![cfg(feature = "sqlite")]
-
 #[macro_use]
 mod suite;
 mod chance;

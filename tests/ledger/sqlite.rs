@@ -1,8 +1,11 @@
 //! The ledger in SQLite: in a file and in memory, and what is true of its pool alone.
 
 use std::{
+    future::{Future, poll_fn},
     path::{Path, PathBuf},
+    pin::Pin,
     sync::{Arc, mpsc},
+    task::Poll,
 };
 
 use figment::Figment;
@@ -481,6 +484,41 @@ async fn nobody_waits_for_ever_for_a_reader() -> TestResult {
     assert!(slow.await??);
     host.interact(|_| Ok(())).await?;
     Ok(())
+}
+
+#[tokio::test]
+async fn nobody_waits_for_ever_for_the_writer_and_who_has_a_place_gets_its_turn() -> TestResult {
+    let database = Database::new().await;
+    let (release, released) = mpsc::channel::<()>();
+    let host = database.host().await;
+    let slow = host.interact_mut(move |_| Ok(released.recv().is_ok()));
+    let slow = queued(slow).await;
+    let mut pings = JoinSet::new();
+
+    // More than there are places.
+    for _ in 0..300 {
+        let ledger = database.ledger.share();
+        pings.spawn(async move { ledger.ping().await });
+    }
+    let first = pings.join_next().await.expect("there are 300")?;
+    release.send(())?;
+    let mut answered = 0;
+    while let Some(ping) = pings.join_next().await {
+        answered += usize::from(ping?.is_ok());
+    }
+
+    assert!(matches!(first, Err(LedgerError::Unavailable { .. })), "{first:?}");
+    assert!(slow.await?);
+    assert!((250..300).contains(&answered), "{answered}");
+    Ok(())
+}
+
+/// Polls `future` once, so that it has its place in the queue.
+async fn queued<F: Future>(future: F) -> Pin<Box<F>> {
+    let mut future = Box::pin(future);
+    let pending = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await;
+    assert!(pending, "it can't be done yet");
+    future
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

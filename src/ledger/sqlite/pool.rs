@@ -43,7 +43,7 @@ struct Inner {
 /// The database of the ledger, for handlers of the host: `db: Connection<BatchDb>`.
 ///
 /// ```
-/// # use rocket_batch::ledger::sqlite::BatchDb;
+/// use rocket_batch::BatchDb;
 /// use rocket_db_pools::Connection;
 ///
 /// #[rocket::get("/items")]
