@@ -222,6 +222,7 @@ pub enum Settled {
 
 /// What [`Ledger::close`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is taken apart at once")]
 pub enum Closed {
     /// The batch is over; this call did it.
     Now(Batch),

@@ -9,6 +9,9 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+/// More than there are, so that each is prepared once a connection.
+const STATEMENTS: usize = 64;
+
 /// A file, or the memory of this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Address {
@@ -47,19 +50,7 @@ impl Address {
         };
         conn.pragma_update(None, "synchronous", "FULL")?;
         conn.pragma_update(None, "foreign_keys", true)?;
-        conn.set_prepared_statement_cache_capacity(64);
-        Ok(conn)
-    }
-
-    /// A connection that only reads.
-    pub(super) fn reader(&self, patience: Duration) -> rusqlite::Result<Connection> {
-        let conn = match self {
-            Self::Memory => Connection::open_in_memory()?,
-            Self::File(path) => open(path, OpenFlags::empty())?,
-        };
-        conn.busy_timeout(patience)?;
-        conn.pragma_update(None, "query_only", true)?;
-        conn.set_prepared_statement_cache_capacity(64);
+        conn.set_prepared_statement_cache_capacity(STATEMENTS);
         Ok(conn)
     }
 
@@ -79,6 +70,15 @@ impl fmt::Display for Address {
             Self::Memory => f.write_str(":memory:"),
         }
     }
+}
+
+/// A connection that only reads, to a file that is there.
+pub(super) fn reader(path: &Path, patience: Duration) -> rusqlite::Result<Connection> {
+    let conn = open(path, OpenFlags::empty())?;
+    conn.busy_timeout(patience)?;
+    conn.pragma_update(None, "query_only", true)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(conn)
 }
 
 fn open(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {

@@ -43,6 +43,9 @@ use super::{
 use crate::domain::{Batch, BatchId, BatchStatus, CodeKey, FailedJob, HookId, Item, JobId, RetryReport, Room};
 
 /// The ledger in a SQLite database.
+///
+/// A verb waits for a place in the queue of the writer, and not longer than the pool's `connect_timeout`; if it is dropped there, it does
+/// not run at all. With a place, it runs to its end.
 pub struct SqliteLedger {
     pool: SqlitePool,
     rules: Rules,

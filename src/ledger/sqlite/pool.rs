@@ -43,7 +43,7 @@ struct Inner {
 /// The database of the ledger, for handlers of the host: `db: Connection<BatchDb>`.
 ///
 /// ```
-/// # use rocket_batch::ledger::sqlite::BatchDb;
+/// use rocket_batch::BatchDb;
 /// use rocket_db_pools::Connection;
 ///
 /// #[rocket::get("/items")]
@@ -164,7 +164,7 @@ impl SqlitePool {
         let address = address.resolved();
         let writer = Writer::start(conn, patience).map_err(|why| OpenError::at(&address, why))?;
         let readers = match &address {
-            Address::File(_) => Some(Readers::new(address.clone(), settings.max_connections.max(1), patience)),
+            Address::File(path) => Some(Readers::new(path.clone(), settings.max_connections.max(1), patience)),
             Address::Memory => None,
         };
         Ok(Self(Arc::new(Inner { address, writer, readers, lead: Arc::new(Semaphore::new(1)) })))

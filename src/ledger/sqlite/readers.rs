@@ -1,6 +1,7 @@
 //! Connections that only read, beside the writer and never in its way.
 
 use std::{
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -13,7 +14,7 @@ use tokio::{
 };
 
 use super::{
-    address::Address,
+    address::reader,
     error::{Answer, broken, shut, unavailable},
 };
 use crate::ledger::Result;
@@ -27,15 +28,15 @@ pub(super) struct Readers {
 }
 
 struct Idle {
-    address: Address,
+    path: PathBuf,
     patience: Duration,
     connections: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
-    /// Up to `most` readers of the database at `address`. A call waits at most `patience` for one of them.
-    pub(super) fn new(address: Address, most: u32, patience: Duration) -> Self {
-        let idle = Arc::new(Idle { address, patience, connections: Mutex::default() });
+    /// Up to `most` readers of the database at `path`. A call waits at most `patience` for one of them.
+    pub(super) fn new(path: PathBuf, most: u32, patience: Duration) -> Self {
+        let idle = Arc::new(Idle { path, patience, connections: Mutex::default() });
         Self { idle, free: Arc::new(Semaphore::new(most as usize)), most, patience }
     }
 
@@ -76,7 +77,7 @@ impl Readers {
 impl Idle {
     fn read<T>(&self, work: impl FnOnce(&mut Connection) -> Answer<T>) -> Answer<T> {
         let kept = self.connections().pop();
-        let mut conn = kept.map_or_else(|| self.address.reader(self.patience), Ok)?;
+        let mut conn = kept.map_or_else(|| reader(&self.path, self.patience), Ok)?;
         conn.execute_batch("BEGIN")?;
         let answer = work(&mut conn);
         // One that can't be brought back to rest is dropped, and so is one whose work panicked.

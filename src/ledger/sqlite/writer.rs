@@ -36,7 +36,7 @@ const GROUP: usize = 64;
 
 /// The way to the thread.
 pub(super) struct Writer {
-    queue: Mutex<Option<mpsc::Sender<Box<dyn Job>>>>,
+    queue: Mutex<Option<mpsc::Sender<Box<dyn Turn>>>>,
     thread: tokio::sync::Mutex<Option<JoinHandle<()>>>,
     patience: Duration,
 }
@@ -44,8 +44,8 @@ pub(super) struct Writer {
 impl Writer {
     /// Gives `conn` to a thread of its own. A call waits at most `patience` for a place in the queue.
     pub(super) fn start(conn: Connection, patience: Duration) -> io::Result<Self> {
-        let (queue, jobs) = mpsc::channel(QUEUED);
-        let thread = thread::Builder::new().name("batch-sqlite".into()).spawn(|| Thread { conn, jobs }.run())?;
+        let (queue, turns) = mpsc::channel(QUEUED);
+        let thread = thread::Builder::new().name("batch-sqlite".into()).spawn(|| Thread { conn, turns }.run())?;
         Ok(Self { queue: Mutex::new(Some(queue)), thread: tokio::sync::Mutex::new(Some(thread)), patience })
     }
 
@@ -60,9 +60,9 @@ impl Writer {
         answer.await.unwrap_or_else(|gone| Err(unavailable(doing, gone)))
     }
 
-    async fn enqueue(&self, doing: &'static str, job: Box<dyn Job>) -> Result<()> {
+    async fn enqueue(&self, doing: &'static str, turn: Box<dyn Turn>) -> Result<()> {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(|| shut(doing))?;
-        queue.send_timeout(job, self.patience).await.map_err(|refused| match refused {
+        queue.send_timeout(turn, self.patience).await.map_err(|refused| match refused {
             SendTimeoutError::Timeout(_) => unavailable(doing, "the queue of the writer stayed full"),
             SendTimeoutError::Closed(_) => shut(doing),
         })
@@ -82,11 +82,11 @@ impl Writer {
     }
 }
 
-/// What became of the transaction that a job ran in: nothing, or why its effects are gone or not known.
+/// What became of the transaction that a turn was part of: nothing, or why its effects are gone or not known.
 type Fate = std::result::Result<(), String>;
 
-/// Work of one caller.
-trait Job: Send {
+/// What one caller does with the connection when it is its turn.
+trait Turn: Send {
     /// Does it and keeps the answer; whether its effects are to stay.
     fn run(&mut self, conn: &mut Connection) -> bool;
 
@@ -101,7 +101,7 @@ struct Call<T, F> {
     reply: oneshot::Sender<Result<T>>,
 }
 
-impl<T, F> Job for Call<T, F>
+impl<T, F> Turn for Call<T, F>
 where
     T: Send,
     F: FnOnce(&mut Connection) -> Answer<T> + Send,
@@ -137,15 +137,15 @@ fn message(panic: &(dyn std::any::Any + Send)) -> &str {
 
 struct Thread {
     conn: Connection,
-    jobs: mpsc::Receiver<Box<dyn Job>>,
+    turns: mpsc::Receiver<Box<dyn Turn>>,
 }
 
 impl Thread {
     fn run(mut self) {
-        while let Some(first) = self.jobs.blocking_recv() {
+        while let Some(first) = self.turns.blocking_recv() {
             let mut group = VecDeque::from([first]);
             while group.len() < GROUP
-                && let Ok(next) = self.jobs.try_recv()
+                && let Ok(next) = self.turns.try_recv()
             {
                 group.push_back(next);
             }
@@ -154,8 +154,8 @@ impl Thread {
         self.checkpoint();
     }
 
-    /// Answers every job of `group`. Mostly that is one transaction; a job that brings the whole of it down leaves the rest to another.
-    fn serve(&mut self, mut group: VecDeque<Box<dyn Job>>) {
+    /// Takes every turn of `group`. Mostly that is one transaction; a turn that brings the whole of it down leaves the rest to another.
+    fn serve(&mut self, mut group: VecDeque<Box<dyn Turn>>) {
         while !group.is_empty() {
             let mut ran = Vec::with_capacity(group.len());
             let fate = match self.execute("BEGIN IMMEDIATE") {
@@ -169,30 +169,30 @@ impl Thread {
                 // All callers are told that it failed, so nothing of it may be committed with the next group.
                 let _ = self.execute("ROLLBACK");
             }
-            ran.into_iter().for_each(|job| job.tell(&fate));
+            ran.into_iter().for_each(|turn| turn.tell(&fate));
         }
     }
 
-    fn run_all(&mut self, group: &mut VecDeque<Box<dyn Job>>, ran: &mut Vec<Box<dyn Job>>) -> Fate {
-        while let Some(mut job) = group.pop_front() {
-            let fate = self.run_one(&mut *job);
-            ran.push(job);
+    fn run_all(&mut self, group: &mut VecDeque<Box<dyn Turn>>, ran: &mut Vec<Box<dyn Turn>>) -> Fate {
+        while let Some(mut turn) = group.pop_front() {
+            let fate = self.run_one(&mut *turn);
+            ran.push(turn);
             fate?;
         }
         Ok(())
     }
 
-    fn run_one(&mut self, job: &mut dyn Job) -> Fate {
-        self.execute("SAVEPOINT job")?;
-        let keep = job.run(&mut self.conn);
-        // A full disk, a failing one and `RAISE(ROLLBACK)` end the whole transaction, and so may the host's own work.
+    fn run_one(&mut self, turn: &mut dyn Turn) -> Fate {
+        self.execute("SAVEPOINT turn")?;
+        let keep = turn.run(&mut self.conn);
+        // A full disk, a failing one and `RAISE(ROLLBACK)` end the whole transaction, and so may the work of a host.
         if self.conn.is_autocommit() {
-            return Err("another work ended the transaction that it shared".into());
+            return Err("the transaction, which several share, was ended before its time".into());
         }
         if !keep {
-            self.execute("ROLLBACK TO job")?;
+            self.execute("ROLLBACK TO turn")?;
         }
-        self.execute("RELEASE job")
+        self.execute("RELEASE turn")
     }
 
     fn execute(&self, sql: &'static str) -> Fate {

@@ -1,0 +1,306 @@
+//! The words that the claims are written in.
+
+use std::{error::Error, future::Future, ops::Deref, ops::Range, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use rocket_batch::{
+    domain::{
+        Batch, BatchId, FailedJob, Failure, HookEvent, HookId, Item, ItemOptions, JobId, Limits, Plan, Room, SetAside,
+        StatusTask,
+    },
+    ledger::{
+        Begun, Closed, Created, Hold, HookKinds, Ledger, LedgerError, NewBatch, NewItem, OpenJob, Rules, Settled,
+        Settlement, Slice, Work, Written,
+    },
+};
+
+pub type TestResult<T = ()> = Result<T, Box<dyn Error>>;
+
+/// Makes ledgers of one backend.
+pub trait Harness {
+    /// An empty ledger of its own.
+    fn ledger_with(&self, rules: Rules) -> impl Future<Output = Subject>;
+
+    /// The same by the usual rules: few crashes, every hook.
+    fn ledger(&self) -> impl Future<Output = Subject> {
+        self.ledger_with(RULES)
+    }
+}
+
+pub const RULES: Rules =
+    Rules { max_crashes: 2, hooks: HookKinds { batch_finished: true, job_failed: true, job_completed: true } };
+
+/// Room for everything.
+pub const ROOM: Room = Room { per_batch: 1_000_000, total: 1_000_000 };
+
+/// All rows of a list.
+pub const ALL: Slice = Slice { after: None, limit: 1_000_000 };
+
+pub const fn page(after: Option<u64>, limit: u64) -> Slice {
+    Slice { after, limit }
+}
+
+pub fn id(id: i64) -> BatchId {
+    BatchId::new(id).expect("tests use ids that are in range")
+}
+
+/// A batch that is to be, in words.
+pub struct ABatch {
+    id: Option<BatchId>,
+    quantity: u64,
+    options: ItemOptions,
+}
+
+/// Of 200 items in jobs of 100.
+pub fn a_batch() -> ABatch {
+    ABatch { id: None, quantity: 200, options: ItemOptions::default() }
+}
+
+impl ABatch {
+    pub fn of(self, quantity: u64) -> Self {
+        Self { quantity, ..self }
+    }
+
+    pub fn in_jobs_of(mut self, batch_size: u64) -> Self {
+        self.options.batch_size = batch_size;
+        self.options.max_jobs_per_batch = Some(100_000);
+        self
+    }
+
+    pub fn with_id(self, id: i64) -> Self {
+        Self { id: Some(self::id(id)), ..self }
+    }
+
+    pub fn with_prefix(mut self, prefix: &str) -> Self {
+        self.options.qr_code_prefix = Some(prefix.into());
+        self
+    }
+
+    pub fn build(self) -> NewBatch {
+        let limits = Limits { max_quantity: 10_000_000, max_jobs_per_batch: 1_000, max_items_per_job: 10_000 };
+        let plan = Plan::new(self.quantity, &self.options, &limits).expect("tests ask for what can be planned");
+        NewBatch { id: self.id, plan, options: self.options, key_fingerprint: "f00d".into() }
+    }
+}
+
+/// Items with these ordinals; the code says nothing, and says it again on a retry.
+pub fn chunk(ordinals: Range<u64>) -> Arc<[NewItem]> {
+    ordinals.map(|ordinal| NewItem { ordinal, code: format!("code-{ordinal}") }).collect()
+}
+
+pub fn because(reason: &str) -> Failure {
+    Failure::because(reason)
+}
+
+/// A failure for the sake of one chunk.
+pub fn set_aside(ordinals: Range<u64>, error: &str) -> Failure {
+    vec![SetAside { from: ordinals.start, to: ordinals.end - 1, tries: 3, error: error.into() }].into()
+}
+
+pub fn delayed(failure: Failure, by: Duration) -> Settlement {
+    Settlement::Delayed { failure, not_before: Utc::now() + by }
+}
+
+/// What a settlement answers while other jobs are open.
+pub const DONE: Settled = Settled::Done { end: None };
+
+/// What the settlement of the last open job answers.
+pub fn done_and_last(batch: BatchId, round: u32) -> Settled {
+    Settled::Done { end: Some(StatusTask::End { batch, round }) }
+}
+
+/// The time that attempts take here.
+pub const WORKED: Duration = Duration::from_millis(30);
+
+/// A ledger under test, with the sentences that its tests begin with.
+pub struct Subject {
+    ledger: Arc<dyn Ledger>,
+    /// What must live as long as the ledger does.
+    _ground: Box<dyn Send + Sync>,
+}
+
+impl Deref for Subject {
+    type Target = dyn Ledger;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.ledger
+    }
+}
+
+impl Subject {
+    pub fn new(ledger: Arc<dyn Ledger>, ground: impl Send + Sync + 'static) -> Self {
+        Self { ledger, _ground: Box::new(ground) }
+    }
+
+    pub fn share(&self) -> Arc<dyn Ledger> {
+        Arc::clone(&self.ledger)
+    }
+
+    /// Makes a batch and answers its jobs.
+    pub async fn jobs_of(&self, batch: ABatch) -> Result<Vec<JobId>, LedgerError> {
+        let new = batch.build();
+        let jobs = new.plan.jobs();
+        let Created { batch, .. } = self.create(new).await?;
+        Ok((0..jobs).map(|seq| JobId { batch, seq, generation: 0 }).collect())
+    }
+
+    /// Makes a batch of one job.
+    pub async fn one_job(&self) -> Result<JobId, LedgerError> {
+        Ok(self.jobs_of(a_batch().of(100)).await?[0])
+    }
+
+    /// Begins a job that can be begun.
+    pub async fn work(&self, job: JobId) -> TestResult<Work> {
+        match self.begin(job).await? {
+            Begun::Held(work) => Ok(work),
+            other => Err(format!("{job} was not begun: {other:?}").into()),
+        }
+    }
+
+    pub async fn hold(&self, job: JobId) -> TestResult<Hold> {
+        Ok(self.work(job).await?.hold)
+    }
+
+    /// Begins a job and ends it so.
+    pub async fn end(&self, job: JobId, how: Settlement) -> TestResult<Settled> {
+        let hold = self.hold(job).await?;
+        Ok(self.settle(&hold, how, WORKED).await?)
+    }
+
+    /// Begins a job, writes all that is missing and completes it.
+    pub async fn complete(&self, job: JobId) -> TestResult<Settled> {
+        let work = self.work(job).await?;
+        for range in work.missing {
+            assert!(matches!(self.write(&work.hold, chunk(range)).await?, Written::New(_)));
+        }
+        Ok(self.settle(&work.hold, Settlement::Completed, WORKED).await?)
+    }
+
+    pub async fn fail(&self, job: JobId) -> TestResult<Settled> {
+        self.end(job, Settlement::Failed(because("no ink"))).await
+    }
+
+    /// Begins a job and loses its worker.
+    pub async fn lose(&self, job: JobId) -> TestResult {
+        let _lost = self.hold(job).await?;
+        Ok(())
+    }
+
+    /// A batch of one job that failed, closed.
+    pub async fn failed_batch(&self) -> TestResult<JobId> {
+        let job = self.one_job().await?;
+        self.fail(job).await?;
+        self.closed(job.batch, 0).await?;
+        Ok(job)
+    }
+
+    /// A batch of one job that was completed, closed.
+    pub async fn completed_batch(&self) -> TestResult<JobId> {
+        let job = self.one_job().await?;
+        self.complete(job).await?;
+        self.closed(job.batch, 0).await?;
+        Ok(job)
+    }
+
+    /// Closes a batch that can be closed.
+    pub async fn closed(&self, batch: BatchId, round: u32) -> TestResult<Batch> {
+        match self.close(batch, round).await? {
+            Closed::Now(batch) => Ok(batch),
+            Closed::Over => Err(format!("batch {batch} could not be closed").into()),
+        }
+    }
+
+    pub async fn items_of(&self, batch: BatchId) -> Result<Vec<u64>, LedgerError> {
+        Ok(self.items(batch, ALL).await?.into_iter().map(|item| item.ordinal).collect())
+    }
+
+    /// The open job, as the feeder sees it.
+    pub async fn open_job(&self, job: JobId) -> Result<Option<OpenJob>, LedgerError> {
+        Ok(self.open_work(ROOM).await?.jobs.into_iter().find(|open| open.job == job))
+    }
+
+    pub async fn open_jobs_of(&self, batch: BatchId) -> Result<Vec<OpenJob>, LedgerError> {
+        let jobs = self.open_work(ROOM).await?.jobs;
+        Ok(jobs.into_iter().filter(|open| open.job.batch == batch).collect())
+    }
+
+    /// The task that closes the batch, as the feeder sees it.
+    pub async fn end_task(&self, batch: BatchId) -> Result<Option<StatusTask>, LedgerError> {
+        let tasks = self.open_work(ROOM).await?.status.into_iter().map(|(task, _)| task);
+        Ok(tasks.into_iter().find(|task| matches!(task, StatusTask::End { batch: of, .. } if *of == batch)))
+    }
+
+    /// The hooks of a batch that are still to be called, the oldest first.
+    pub async fn hooks_of(&self, batch: BatchId) -> Result<Vec<HookId>, LedgerError> {
+        let tasks = self.open_work(ROOM).await?.status.into_iter();
+        Ok(tasks.filter_map(|(task, _)| hook_about(task, batch)).collect())
+    }
+
+    pub async fn events_of(&self, batch: BatchId) -> Result<Vec<HookEvent>, LedgerError> {
+        let mut events = Vec::new();
+        for hook in self.hooks_of(batch).await? {
+            events.extend(self.hook(hook).await?.map(|hook| hook.event));
+        }
+        Ok(events)
+    }
+
+    /// A batch with a job in every state that nobody touches: it must not move, whatever becomes of others.
+    pub async fn bystander(&self) -> TestResult<Bystander> {
+        let jobs = self.jobs_of(a_batch().of(500)).await?;
+        self.complete(jobs[0]).await?;
+        self.fail(jobs[1]).await?;
+        self.end(jobs[2], delayed(because("later"), Duration::from_secs(3_600))).await?;
+        self.lose(jobs[3]).await?;
+        let held = self.hold(jobs[3]).await?;
+        self.write(&held, chunk(300..310)).await?;
+        let seen = self.seen(jobs[0].batch).await?;
+        Ok(Bystander { held, seen })
+    }
+
+    async fn seen(&self, batch: BatchId) -> Result<Seen, LedgerError> {
+        let open = self.open_jobs_of(batch).await?.into_iter();
+        Ok(Seen {
+            open: open.map(|job| OpenJob { delay: Duration::ZERO, ..job }).collect(),
+            failed: self.failed_jobs(batch, ALL).await?,
+            items: self.items(batch, ALL).await?,
+            hooks: self.hooks_of(batch).await?,
+            batch: self.batch(batch).await?,
+        })
+    }
+}
+
+fn hook_about(task: StatusTask, batch: BatchId) -> Option<HookId> {
+    match task {
+        StatusTask::Hook { batch: of, hook } if of == batch => Some(hook),
+        StatusTask::Hook { .. } | StatusTask::End { .. } => None,
+    }
+}
+
+/// See [`Subject::bystander`].
+pub struct Bystander {
+    held: Hold,
+    seen: Seen,
+}
+
+#[derive(Debug, PartialEq)]
+struct Seen {
+    batch: Batch,
+    open: Vec<OpenJob>,
+    failed: Vec<FailedJob>,
+    items: Vec<Item>,
+    hooks: Vec<HookId>,
+}
+
+impl Bystander {
+    /// Looks the same as ever, and its worker still works.
+    pub async fn stands_still(self, ledger: &Subject) -> TestResult {
+        assert_eq!(ledger.seen(self.held.job.batch).await?, self.seen);
+        assert_eq!(ledger.write(&self.held, chunk(310..320)).await?, Written::New(10));
+        Ok(())
+    }
+}
+
+/// Whether a time lies between then and now.
+pub fn is_recent(time: Option<DateTime<Utc>>) -> bool {
+    time.is_some_and(|time| (Utc::now() - time).abs() < chrono::TimeDelta::minutes(1))
+}

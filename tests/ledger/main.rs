@@ -1,0 +1,14 @@
+//! What every ledger must do, run against each of them, and what is true of one alone.
+//!
+//! ```text
+//!   suite.rs     the claims, each once
+//!   given.rs     the words they are written in: batches, holds, a bystander that must not move
+//!   chance.rs    verbs in any order, and what must be true after each
+//!   sqlite.rs    the ledger in a SQLite file: its harness, and what only its pool can show
+//! ```
+
+#[macro_use]
+mod suite;
+mod chance;
+mod given;
+mod sqlite;

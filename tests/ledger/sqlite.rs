@@ -1,0 +1,567 @@
+//! The ledger in SQLite: in a file and in memory, and what is true of its pool alone.
+
+use std::{
+    future::{Future, poll_fn},
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::{Arc, mpsc},
+    task::Poll,
+};
+
+use figment::Figment;
+use rocket_batch::{
+    domain::{BatchId, JobId, StatusTask},
+    ledger::{
+        Begun, Ledger, LedgerError, Rules, Settlement, Told, Wish, Written,
+        sqlite::{SqliteConnection, SqliteLedger, SqlitePool},
+    },
+};
+use rocket_db_pools::Pool;
+use rusqlite::Connection;
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use crate::given::*;
+
+mod in_a_file {
+    every_ledger!(super::InAFile);
+}
+
+mod in_memory {
+    every_ledger!(super::InMemory);
+}
+
+struct InAFile;
+
+impl Harness for InAFile {
+    async fn ledger_with(&self, rules: Rules) -> Subject {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = pool_at(&folder.path().join("batch.db"), 5).await;
+        Subject::new(Arc::new(SqliteLedger::new(pool, rules)), folder)
+    }
+}
+
+struct InMemory;
+
+impl Harness for InMemory {
+    async fn ledger_with(&self, rules: Rules) -> Subject {
+        let pool = SqlitePool::init(&figment("sqlite://:memory:", 5)).await.unwrap();
+        Subject::new(Arc::new(SqliteLedger::new(pool, rules)), ())
+    }
+}
+
+fn figment(url: &str, connect_timeout: u64) -> Figment {
+    Figment::new()
+        .join(("url", url))
+        .join(("connect_timeout", connect_timeout))
+        // A host may have more in its section than concerns us.
+        .join(("idle_timeout", 60))
+}
+
+async fn pool_at(path: &Path, connect_timeout: u64) -> SqlitePool {
+    SqlitePool::init(&figment(&format!("sqlite://{}", path.display()), connect_timeout)).await.unwrap()
+}
+
+/// A database file with a ledger, and all that a test wants to do to it.
+struct Database {
+    folder: TempDir,
+    pool: SqlitePool,
+    ledger: Subject,
+}
+
+impl Database {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = pool_at(&folder.path().join("batch.db"), 1).await;
+        let ledger = Subject::new(Arc::new(SqliteLedger::new(pool.clone(), RULES)), ());
+        Self { folder, pool, ledger }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("batch.db")
+    }
+
+    async fn host(&self) -> SqliteConnection {
+        self.pool.get().await.unwrap()
+    }
+
+    /// Another process, as far as SQLite can tell.
+    fn outsider(&self) -> Connection {
+        Connection::open(self.path()).unwrap()
+    }
+
+    async fn version(&self, batch: BatchId) -> i64 {
+        let query = "SELECT version FROM batch_batches WHERE id = ?1";
+        let id = batch.get();
+        self.host().await.interact(move |conn| conn.query_row(query, [id], |row| row.get(0))).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn every_change_of_a_batch_raises_its_version() -> TestResult {
+    let database = Database::new().await;
+    let ledger = &database.ledger;
+    let bystander = ledger.one_job().await?.batch;
+    let still = database.version(bystander).await;
+    let jobs = ledger.jobs_of(a_batch()).await?;
+    let batch = jobs[0].batch;
+    let mut versions = vec![database.version(batch).await];
+
+    let hold = ledger.hold(jobs[0]).await?;
+    versions.push(database.version(batch).await);
+    ledger.write(&hold, chunk(0..100)).await?;
+    versions.push(database.version(batch).await);
+    ledger.settle(&hold, Settlement::Completed, WORKED).await?;
+    versions.push(database.version(batch).await);
+    for wish in [Wish::Pause, Wish::Resume] {
+        ledger.steer(batch, wish).await?;
+        versions.push(database.version(batch).await);
+    }
+    ledger.fail(jobs[1]).await?;
+    versions.push(database.version(batch).await);
+    ledger.closed(batch, 0).await?;
+    versions.push(database.version(batch).await);
+    ledger.retry(batch).await?;
+    versions.push(database.version(batch).await);
+    for _ in 0..4 {
+        ledger.begin(JobId { generation: 1, ..jobs[1] }).await?;
+        versions.push(database.version(batch).await);
+    }
+    ledger.steer(batch, Wish::Cancel).await?;
+    versions.push(database.version(batch).await);
+
+    assert!(versions.is_sorted_by(|before, after| before < after), "{versions:?}");
+    assert_eq!(database.version(bystander).await, still);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn open_work_names_a_thousand_hooks_and_says_that_there_are_more() -> TestResult {
+    let database = Database::new().await;
+    let jobs = database.ledger.jobs_of(a_batch().of(1_001).in_jobs_of(1)).await?;
+    let mut ends = JoinSet::new();
+    for job in &jobs {
+        let (ledger, job) = (database.ledger.share(), *job);
+        ends.spawn(async move {
+            let Begun::Held(work) = ledger.begin(job).await? else { panic!("{job} waits") };
+            ledger.settle(&work.hold, Settlement::Failed(because("no")), WORKED).await
+        });
+    }
+    while let Some(end) = ends.join_next().await {
+        end??;
+    }
+    database.ledger.closed(jobs[0].batch, 0).await?;
+
+    let many = database.ledger.open_work(ROOM).await?;
+    for (task, _) in &many.status {
+        let StatusTask::Hook { hook, .. } = task else { panic!("{task:?}") };
+        database.ledger.settle_hook(*hook, Told::Delivered).await?;
+    }
+    let rest = database.ledger.open_work(ROOM).await?;
+
+    assert_eq!((many.status.len(), many.left_out), (1_000, true));
+    assert_eq!((rest.status.len(), rest.left_out), (2, false));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_that_is_opened_again_has_what_it_had() -> TestResult {
+    let database = Database::new().await;
+    let job = database.ledger.completed_batch().await?;
+    database.ledger.shut().await;
+
+    let again = SqliteLedger::new(pool_at(&database.path(), 5).await, RULES);
+
+    assert_eq!(again.items(job.batch, ALL).await?.len(), 100);
+    assert_eq!(again.create(a_batch().build()).await?.batch, id(2));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_may_make_the_same_database_at_once() -> TestResult {
+    for _ in 0..5 {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("batch.db");
+        let pools = [0; 4].map(|_| {
+            let path = path.clone();
+            tokio::spawn(async move { pool_at(&path, 10).await })
+        });
+        for pool in pools {
+            SqliteLedger::new(pool.await?, RULES).create(a_batch().build()).await?;
+        }
+        let count: i64 =
+            Connection::open(path)?.query_row("SELECT count(*) FROM batch_batches", [], |row| row.get(0))?;
+        assert_eq!(count, 4);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_of_a_later_version_is_refused() -> TestResult {
+    let database = Database::new().await;
+    database.ledger.shut().await;
+    database.outsider().execute("UPDATE batch_settings SET value = 99 WHERE name = 'schema_version'", [])?;
+
+    let error = SqlitePool::init(&figment(&format!("sqlite://{}", database.path().display()), 1)).await.err().unwrap();
+
+    assert!(error.to_string().contains("its tables have version 99"), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_that_can_not_be_used_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = folder.path().join("text.db");
+    std::fs::write(&text, "no database at all, but long enough to be looked at").unwrap();
+    let table = [
+        (format!("sqlite://{}/missing/batch.db", folder.path().display()), "missing/batch.db"),
+        (format!("sqlite://{}", text.display()), "text.db"),
+        ("postgres://me:secret@host/db".into(), "is no URL of SQLite"),
+    ];
+
+    for (url, named) in table {
+        let error = SqlitePool::init(&figment(&url, 1)).await.err().unwrap().to_string();
+        assert!(error.contains(named) && !error.contains("secret"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn of_two_pools_of_a_file_one_has_the_lead() -> TestResult {
+    let database = Database::new().await;
+    let link = database.folder.path().join("link.db");
+    std::os::unix::fs::symlink(database.path(), &link)?;
+    let others = [&database.path(), &link];
+
+    let lead = database.ledger.lead().await?;
+
+    assert!(lead.is_some());
+    for path in others {
+        assert!(SqliteLedger::new(pool_at(path, 1).await, RULES).lead().await?.is_none());
+    }
+    drop(lead);
+    let other = SqliteLedger::new(pool_at(&link, 1).await, RULES);
+    let lead = other.lead().await?;
+    assert!(lead.is_some());
+    assert!(database.ledger.lead().await?.is_none());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lock_that_another_process_holds_is_waited_for_and_then_said() -> TestResult {
+    let database = Database::new().await;
+    let job = database.ledger.one_job().await?;
+    let outsider = database.outsider();
+
+    outsider.execute_batch("BEGIN IMMEDIATE")?;
+    let locked = database.ledger.begin(job).await;
+    let pinged = database.ledger.ping().await;
+    let read = database.ledger.batch(job.batch).await;
+    outsider.execute_batch("COMMIT")?;
+
+    assert!(matches!(locked, Err(LedgerError::Unavailable { .. })), "{locked:?}");
+    assert!(matches!(pinged, Err(LedgerError::Unavailable { .. })), "{pinged:?}");
+    assert!(read.is_ok(), "readers don't mind a writer");
+    assert_eq!(database.ledger.hold(job).await?.epoch, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_chunk_with_one_bad_item_leaves_nothing_behind() -> TestResult {
+    let database = Database::new().await;
+    let ledger = &database.ledger;
+    let bystander = ledger.bystander().await?;
+    database.outsider().execute_batch(
+        "CREATE TRIGGER picky BEFORE INSERT ON batch_items WHEN new.ordinal = 30
+         BEGIN SELECT RAISE(ABORT, 'item 30 is not wanted'); END",
+    )?;
+    let job = ledger.one_job().await?;
+    let hold = ledger.hold(job).await?;
+
+    let refused = ledger.write(&hold, chunk(0..50)).await;
+    let good = ledger.write(&hold, chunk(50..100)).await?;
+
+    assert!(matches!(refused, Err(LedgerError::Refused { why }) if why.contains("item 30 is not wanted")));
+    assert_eq!(good, Written::New(50));
+    assert_eq!(ledger.items_of(job.batch).await?, (50..100).collect::<Vec<_>>());
+    assert_eq!(ledger.batch(job.batch).await?.items_created, 50);
+    bystander.stands_still(ledger).await
+}
+
+/// An upsert without its target would take the row for one that is there, and the item would be missing for ever.
+#[tokio::test]
+async fn a_clash_with_an_index_of_the_host_is_refused_and_not_passed_over() -> TestResult {
+    let database = Database::new().await;
+    let ledger = &database.ledger;
+    database.outsider().execute_batch("CREATE UNIQUE INDEX mine ON batch_items (code)")?;
+    ledger.completed_batch().await?;
+    let hold = ledger.hold(ledger.one_job().await?).await?;
+
+    let clash = ledger.write(&hold, chunk(0..10)).await;
+
+    assert!(matches!(clash, Err(LedgerError::Refused { .. })), "{clash:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_many_writes_at_once_each_has_its_own_fate() -> TestResult {
+    let database = Database::new().await;
+    let ledger = &database.ledger;
+    database.outsider().execute_batch(
+        "CREATE TRIGGER picky BEFORE INSERT ON batch_items WHEN new.ordinal = 1005
+         BEGIN SELECT RAISE(ABORT, 'no'); END",
+    )?;
+    let jobs = ledger.jobs_of(a_batch().of(2_000).in_jobs_of(10)).await?;
+    let mut writes = Vec::new();
+    for job in &jobs {
+        let (ledger, job) = (ledger.share(), *job);
+        writes.push(tokio::spawn(async move {
+            let Begun::Held(work) = ledger.begin(job).await? else { panic!("{job} waits") };
+            ledger.write(&work.hold, chunk(work.range)).await
+        }));
+    }
+
+    let mut refused = 0;
+    for write in writes {
+        match write.await? {
+            Ok(written) => assert_eq!(written, Written::New(10)),
+            Err(LedgerError::Refused { .. }) => refused += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
+
+    assert_eq!(refused, 1);
+    assert_eq!(ledger.batch(jobs[0].batch).await?.items_created, 1_990);
+    assert_eq!(ledger.items_of(jobs[0].batch).await?.len(), 1_990);
+    Ok(())
+}
+
+/// `RAISE(ROLLBACK)` ends the transaction of everybody who shared it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_work_that_brings_a_commit_down_is_not_taken_for_done() -> TestResult {
+    let database = Database::new().await;
+    let ledger = &database.ledger;
+    database.outsider().execute_batch(
+        "CREATE TRIGGER rude BEFORE INSERT ON batch_items WHEN new.ordinal = 105
+         BEGIN SELECT RAISE(ROLLBACK, 'everybody out'); END",
+    )?;
+    let jobs = ledger.jobs_of(a_batch().of(400).in_jobs_of(10)).await?;
+    let mut holds = Vec::new();
+    for job in &jobs {
+        holds.push(ledger.hold(*job).await?);
+    }
+
+    let writes = holds.iter().map(|hold| {
+        let (ledger, hold) = (ledger.share(), hold.clone());
+        tokio::spawn(async move { ledger.write(&hold, chunk(hold.job.seq * 10..hold.job.seq * 10 + 10)).await })
+    });
+    let mut said = 0;
+    for write in writes.collect::<Vec<_>>() {
+        match write.await? {
+            Ok(Written::New(new)) => said += new,
+            Ok(other) => panic!("{other:?}"),
+            Err(LedgerError::Refused { .. } | LedgerError::Unavailable { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+
+    assert_eq!(ledger.items_of(jobs[0].batch).await?.len() as u64, said);
+    assert_eq!(ledger.batch(jobs[0].batch).await?.items_created, said);
+    assert_eq!(ledger.write(&holds[10], chunk(100..105)).await?, Written::New(5));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_full_disk_is_said_and_survived() -> TestResult {
+    let database = Database::new().await;
+    let ledger = &database.ledger;
+    let job = ledger.jobs_of(a_batch().of(10_000).in_jobs_of(10_000)).await?[0];
+    let hold = ledger.hold(job).await?;
+    let limit = async |pages: u32| {
+        let sql = format!("PRAGMA max_page_count = {pages}");
+        database.host().await.interact_mut(move |conn| conn.query_row(&sql, [], |_| Ok(()))).await
+    };
+
+    limit(1).await?;
+    let full = ledger.write(&hold, chunk(0..10_000)).await;
+    limit(1_000_000).await?;
+
+    assert!(matches!(full, Err(LedgerError::Unavailable { .. })), "{full:?}");
+    assert!(ledger.items_of(job.batch).await?.is_empty());
+    assert_eq!(ledger.write(&hold, chunk(0..10_000)).await?, Written::New(10_000));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_host_writes_in_a_transaction() -> TestResult {
+    let database = Database::new().await;
+    let host = database.host().await;
+    host.interact_mut(|conn| conn.execute_batch("CREATE TABLE mine (x UNIQUE)")).await?;
+    let count = || host.interact(|conn| conn.query_row("SELECT count(*) FROM mine", [], |row| row.get::<_, i64>(0)));
+
+    host.interact_mut(|conn| conn.execute("INSERT INTO mine VALUES (1)", [])).await?;
+    let error = host.interact_mut(|conn| {
+        conn.execute("INSERT INTO mine VALUES (2)", [])?;
+        conn.execute("INSERT INTO mine VALUES (1)", [])
+    });
+    assert!(matches!(error.await, Err(LedgerError::Refused { .. })));
+    let panic = host.interact_mut(|conn| -> rusqlite::Result<()> {
+        conn.execute("INSERT INTO mine VALUES (3)", [])?;
+        panic!("on purpose")
+    });
+    assert!(
+        matches!(panic.await, Err(LedgerError::Broken { source, .. }) if source.to_string().contains("on purpose"))
+    );
+    let commit = host.interact_mut(|conn| conn.execute_batch("COMMIT"));
+    assert!(commit.await.is_err(), "a work that ends the transaction can't be taken for committed");
+
+    assert_eq!(count().await?, 1);
+    host.interact_mut(|conn| {
+        let savepoint = conn.savepoint()?;
+        savepoint.execute("INSERT INTO mine VALUES (4)", [])?;
+        savepoint.commit()
+    })
+    .await?;
+    assert_eq!(count().await?, 2);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_reader_can_not_write() -> TestResult {
+    for url in ["sqlite://:memory:", "a file"] {
+        let database = Database::new().await;
+        let pool = match url {
+            "a file" => database.pool.clone(),
+            url => SqlitePool::init(&figment(url, 1)).await.unwrap(),
+        };
+        let host = pool.get().await.unwrap();
+
+        let written = host.interact(|conn| conn.execute_batch("CREATE TABLE mine (x)")).await;
+
+        assert!(written.is_err(), "{url}");
+        host.interact_mut(|conn| conn.execute_batch("CREATE TABLE mine (x)")).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_panic_costs_no_reader() -> TestResult {
+    let database = Database::new().await;
+    let host = database.host().await;
+
+    for _ in 0..10 {
+        let panic = host.interact(|_| -> rusqlite::Result<()> { panic!("on purpose") }).await;
+        assert!(matches!(panic, Err(LedgerError::Broken { .. })));
+    }
+
+    host.interact(|conn| conn.query_row("SELECT 1", [], |_| Ok(()))).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_waits_for_ever_for_a_reader() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let url = format!("sqlite://{}", folder.path().join("batch.db").display());
+    let pool = SqlitePool::init(&figment(&url, 0).join(("max_connections", 1))).await.unwrap();
+    let host = pool.get().await.unwrap();
+    let (release, released) = mpsc::channel::<()>();
+    let (started, start) = tokio::sync::oneshot::channel();
+    let slow = tokio::spawn({
+        let host = host.clone();
+        async move {
+            host.interact(move |_| {
+                let _ = started.send(());
+                Ok(released.recv().is_ok())
+            })
+            .await
+        }
+    });
+    start.await?;
+
+    let busy = host.interact(|_| Ok(())).await;
+    release.send(())?;
+
+    assert!(matches!(busy, Err(LedgerError::Unavailable { .. })), "{busy:?}");
+    assert!(slow.await??);
+    host.interact(|_| Ok(())).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_waits_for_ever_for_the_writer_and_who_has_a_place_gets_its_turn() -> TestResult {
+    let database = Database::new().await;
+    let (release, released) = mpsc::channel::<()>();
+    let host = database.host().await;
+    let slow = host.interact_mut(move |_| Ok(released.recv().is_ok()));
+    let slow = queued(slow).await;
+    let mut pings = JoinSet::new();
+
+    // More than there are places.
+    for _ in 0..300 {
+        let ledger = database.ledger.share();
+        pings.spawn(async move { ledger.ping().await });
+    }
+    let first = pings.join_next().await.expect("there are 300")?;
+    release.send(())?;
+    let mut answered = 0;
+    while let Some(ping) = pings.join_next().await {
+        answered += usize::from(ping?.is_ok());
+    }
+
+    assert!(matches!(first, Err(LedgerError::Unavailable { .. })), "{first:?}");
+    assert!(slow.await?);
+    assert!((250..300).contains(&answered), "{answered}");
+    Ok(())
+}
+
+/// Polls `future` once, so that it has its place in the queue.
+async fn queued<F: Future>(future: F) -> Pin<Box<F>> {
+    let mut future = Box::pin(future);
+    let pending = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await;
+    assert!(pending, "it can't be done yet");
+    future
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_shut_answers_what_was_begun_and_leaves_one_sound_file() -> TestResult {
+    let database = Database::new().await;
+    let jobs = database.ledger.jobs_of(a_batch().of(20_000).in_jobs_of(100)).await?;
+    let mut writes = Vec::new();
+    for job in jobs {
+        let hold = database.ledger.hold(job).await?;
+        let ledger = database.ledger.share();
+        writes.push(tokio::spawn(async move { ledger.write(&hold, chunk(job.seq * 100..job.seq * 100 + 100)).await }));
+    }
+
+    database.ledger.shut().await;
+
+    let mut said = 0;
+    for write in writes {
+        match write.await? {
+            Ok(Written::New(new)) => said += new,
+            Err(LedgerError::Unavailable { .. }) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(!database.folder.path().join("batch.db-wal").exists());
+    let file = database.outsider();
+    assert_eq!(file.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0))?, "ok");
+    assert_eq!(file.query_row("SELECT count(*) FROM batch_items", [], |row| row.get::<_, u64>(0))?, said);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_file_is_as_safe_as_it_is_said_to_be() -> TestResult {
+    let database = Database::new().await;
+    let host = database.host().await;
+    let setting = async |name: &'static str| {
+        host.interact_mut(move |conn| {
+            conn.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0))
+        })
+        .await
+    };
+
+    assert_eq!(setting("journal_mode").await?, rusqlite::types::Value::Text("wal".into()));
+    assert_eq!(setting("synchronous").await?, rusqlite::types::Value::Integer(2));
+    assert_eq!(setting("foreign_keys").await?, rusqlite::types::Value::Integer(1));
+    Ok(())
+}

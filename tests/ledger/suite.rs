@@ -1,0 +1,1266 @@
+//! What every ledger must do. A backend brings a [`Harness`](crate::given::Harness) and says `every_ledger!(harness)`.
+
+#![expect(clippy::single_range_in_vec_init, reason = "what is missing is a list of ranges, and often of one")]
+
+use std::{collections::HashSet, time::Duration};
+
+use chrono::Utc;
+use rocket_batch::{
+    domain::{
+        BatchFinished, BatchId, BatchStatus, CodeKey, HookEvent, HookId, JobCounts, JobEnded, JobId, Measured, Room,
+        StatusTask,
+    },
+    ledger::{Begun, Closed, Hook, HookKinds, LedgerError, Rules, Settled, Settlement, Told, Wish, Written},
+};
+
+use crate::given::*;
+
+/// Every claim, run against the ledgers of one harness.
+macro_rules! every_ledger {
+    ($harness:expr) => {
+        every_ledger! { $harness;
+            suite::a_new_batch_is_pending_and_all_its_jobs_wait
+            suite::an_id_that_is_taken_is_refused
+            suite::the_sequence_steps_over_taken_ids_and_is_not_pushed_by_large_ones
+            suite::a_batch_of_a_hundred_thousand_jobs_is_made_and_fed
+            suite::the_jobs_ahead_are_those_that_come_in_between
+            suite::the_speed_is_that_of_the_batch_that_finished_last
+
+            suite::the_first_begin_sets_the_batch_running
+            suite::a_begin_says_what_is_missing
+            suite::a_job_that_is_over_is_not_begun
+            suite::a_job_that_does_not_exist_is_unknown
+            suite::a_job_of_a_paused_batch_is_not_begun
+            suite::a_delayed_job_may_be_begun
+            suite::a_lost_worker_counts_as_a_crash_until_a_new_item_exists
+            suite::a_job_that_loses_its_worker_too_often_is_failed
+            suite::the_lost_worker_of_a_failed_job_settles_nothing
+            suite::a_job_that_was_given_back_did_not_crash
+
+            suite::items_are_written_once_however_often_they_come
+            suite::a_worker_that_was_overtaken_writes_nothing
+            suite::nothing_is_written_after_a_settlement
+            suite::nothing_is_written_after_a_cancel
+            suite::nothing_is_written_while_the_batch_is_paused
+            suite::an_item_of_another_job_is_refused
+
+            suite::each_settlement_leaves_the_job_in_its_state
+            suite::settling_again_answers_the_same
+            suite::a_worker_that_was_overtaken_settles_nothing
+            suite::of_two_last_jobs_exactly_one_ends_the_batch
+            suite::a_job_given_back_is_as_if_it_had_not_been_begun
+            suite::a_job_of_a_paused_batch_is_given_back_without_a_crash
+            suite::the_time_of_all_attempts_is_added_up
+
+            suite::a_batch_is_closed_once
+            suite::a_batch_with_open_jobs_is_not_closed
+            suite::a_batch_with_failed_jobs_fails_and_says_why
+            suite::a_paused_batch_is_closed_when_its_last_jobs_ended
+
+            suite::a_cancel_ends_the_batch_and_its_open_jobs
+            suite::a_wish_is_granted_where_the_status_allows_it
+            suite::a_resume_leads_back_to_where_the_batch_was
+            suite::who_is_not_there_can_not_be_steered
+
+            suite::a_retry_recreates_the_failed_jobs_and_no_other
+            suite::a_retry_runs_a_failed_batch_again_and_it_ends_again
+            suite::a_failed_job_whose_items_all_exist_is_completed_by_a_retry
+            suite::of_two_retries_at_once_one_finds_nothing
+            suite::a_retry_leaves_a_paused_batch_paused
+            suite::a_retry_is_refused_where_the_status_forbids_it
+            suite::a_retry_without_failed_jobs_changes_nothing
+
+            suite::counts_sum_to_the_jobs_in_every_state
+            suite::batches_are_listed_from_the_newest_by_pages_and_by_status
+            suite::items_are_listed_by_pages
+            suite::an_item_is_found_by_its_place
+            suite::failed_jobs_are_listed_by_pages_with_their_chunks
+            suite::lists_of_an_unknown_batch_are_refused
+
+            suite::open_work_shares_the_room_between_batches
+            suite::open_work_is_ranked_from_the_first_open_job
+            suite::open_work_says_how_long_a_delayed_job_must_wait
+            suite::open_work_says_what_is_to_be_closed
+            suite::open_work_of_a_paused_batch_is_left_alone
+
+            suite::a_hook_is_there_until_it_is_delivered
+            suite::a_hook_that_failed_is_due_again_later
+            suite::a_hook_that_was_given_up_is_not_called_any_more
+            suite::ends_that_nobody_asks_for_are_not_written_down
+            suite::each_end_is_told_as_it_was
+
+            suite::the_first_code_key_is_kept
+            suite::one_alone_has_the_lead
+            suite::a_ledger_that_was_shut_is_unavailable
+            suite::a_verb_runs_to_its_end_when_nobody_waits_for_it
+
+            chance::verbs_in_any_order_keep_the_books
+        }
+    };
+    ($harness:expr; $($file:ident :: $claim:ident)*) => { $(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $claim() -> $crate::given::TestResult {
+            $crate::$file::$claim($harness).await
+        }
+    )* };
+}
+
+// create
+
+pub async fn a_new_batch_is_pending_and_all_its_jobs_wait(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+
+    let new = a_batch().of(250).with_prefix("QR").build();
+    let options = new.options.clone();
+    let batch = ledger.create(new).await?.batch;
+
+    let made = ledger.batch(batch).await?;
+    assert_eq!((made.status, made.quantity, made.options), (BatchStatus::Pending, 250, options));
+    assert_eq!(made.jobs, JobCounts { waiting: 3, ..JobCounts::default() });
+    assert_eq!((made.items_created, made.round, made.started_at, made.finished_at), (0, 0, None, None));
+    assert!(is_recent(Some(made.created_at)));
+    let open = ledger.open_jobs_of(batch).await?;
+    assert_eq!(open.iter().map(|job| (job.first, job.quantity)).collect::<Vec<_>>(), [(0, 100), (100, 100), (200, 50)]);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn an_id_that_is_taken_is_refused(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+
+    assert_eq!(ledger.create(a_batch().with_id(77).build()).await?.batch, id(77));
+    let again = ledger.create(a_batch().with_id(77).of(5_000).build()).await;
+
+    assert!(matches!(again, Err(LedgerError::Taken(taken)) if taken == id(77)));
+    assert_eq!(ledger.batch(id(77)).await?.quantity, 200);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn the_sequence_steps_over_taken_ids_and_is_not_pushed_by_large_ones(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let mut ids = Vec::new();
+
+    ids.push(ledger.create(a_batch().build()).await?.batch);
+    for taken in [2, 3, i64::pow(2, 53) - 1] {
+        ledger.create(a_batch().with_id(taken).build()).await?;
+    }
+    ids.push(ledger.create(a_batch().build()).await?.batch);
+    ids.push(ledger.create(a_batch().build()).await?.batch);
+
+    assert_eq!(ids, [id(1), id(4), id(5)]);
+    Ok(())
+}
+
+pub async fn a_batch_of_a_hundred_thousand_jobs_is_made_and_fed(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+
+    let batch = ledger.create(a_batch().of(100_000).in_jobs_of(1).build()).await?.batch;
+
+    let room = Room { per_batch: 1_000, total: 10_000 };
+    let work = ledger.open_work(room).await?;
+    assert_eq!(ledger.batch(batch).await?.jobs.waiting, 100_000);
+    assert_eq!(work.jobs.iter().filter(|open| open.job.batch == batch).count(), 1_000);
+    assert!(work.left_out);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn the_jobs_ahead_are_those_that_come_in_between(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let small = ledger.jobs_of(a_batch().of(300)).await?;
+    let large = ledger.jobs_of(a_batch().of(5_000)).await?;
+    let paused = ledger.jobs_of(a_batch().of(2_000)).await?;
+    ledger.steer(paused[0].batch, Wish::Pause).await?;
+    ledger.completed_batch().await?;
+
+    // Three of the small one and ten of the large one, since the new batch has ten.
+    assert_eq!(ledger.create(a_batch().of(1_000).build()).await?.ahead, 3 + 10);
+
+    ledger.complete(small[0]).await?;
+    ledger.steer(large[0].batch, Wish::Cancel).await?;
+    assert_eq!(ledger.create(a_batch().of(1_000).build()).await?.ahead, 2 + 10);
+    Ok(())
+}
+
+pub async fn the_speed_is_that_of_the_batch_that_finished_last(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let before = ledger.create(a_batch().build()).await?.measured;
+    let [first, second] = [ledger.one_job().await?, ledger.jobs_of(a_batch().of(50)).await?[0]];
+
+    ledger.complete(second).await?;
+    ledger.complete(first).await?;
+    ledger.closed(second.batch, 0).await?;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    ledger.closed(first.batch, 0).await?;
+
+    let after = ledger.create(a_batch().build()).await?.measured;
+    assert_eq!(before, Measured::default());
+    assert_eq!(after, Measured { items: 100, worked: WORKED });
+    Ok(())
+}
+
+// begin
+
+pub async fn the_first_begin_sets_the_batch_running(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch().with_prefix("QR")).await?;
+
+    let work = ledger.work(jobs[1]).await?;
+    let started = ledger.batch(jobs[0].batch).await?;
+    ledger.lose(jobs[0]).await?;
+    let later = ledger.batch(jobs[0].batch).await?;
+
+    assert_eq!((work.hold.job, work.hold.epoch, work.range), (jobs[1], 1, 100..200));
+    assert_eq!((work.attempts_made, work.prefix.as_deref(), work.key_fingerprint.as_str()), (0, Some("QR"), "f00d"));
+    assert_eq!((started.status, started.jobs.active, started.jobs.waiting), (BatchStatus::Running, 1, 1));
+    assert!(is_recent(started.started_at));
+    assert_eq!((later.started_at, later.jobs.active), (started.started_at, 2));
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn a_begin_says_what_is_missing(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let jobs = ledger.jobs_of(a_batch()).await?;
+    let neighbour = ledger.hold(jobs[0]).await?;
+    ledger.write(&neighbour, chunk(0..100)).await?;
+
+    let first = ledger.work(jobs[1]).await?;
+    ledger.write(&first.hold, chunk(100..110)).await?;
+    ledger.write(&first.hold, chunk(150..160)).await?;
+    let second = ledger.work(jobs[1]).await?;
+    ledger.write(&second.hold, chunk(110..150)).await?;
+    ledger.write(&second.hold, chunk(160..200)).await?;
+    let third = ledger.work(jobs[1]).await?;
+
+    assert_eq!(first.missing, [100..200]);
+    assert_eq!(second.missing, [110..150, 160..200]);
+    assert_eq!(third.missing, []);
+    Ok(())
+}
+
+pub async fn a_job_that_is_over_is_not_begun(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch().of(400)).await?;
+    ledger.complete(jobs[0]).await?;
+    ledger.fail(jobs[1]).await?;
+    ledger.fail(jobs[2]).await?;
+    ledger.retry(jobs[0].batch).await?;
+    ledger.fail(JobId { generation: 1, ..jobs[2] }).await?;
+    let cancelled = ledger.one_job().await?;
+    ledger.steer(cancelled.batch, Wish::Cancel).await?;
+
+    let recreated = jobs[1];
+    let again = JobId { generation: 1, ..jobs[2] };
+    for over in [jobs[0], recreated, jobs[2], again, cancelled] {
+        assert_eq!(ledger.begin(over).await?, Begun::Over, "{over}");
+    }
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn a_job_that_does_not_exist_is_unknown(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let job = ledger.one_job().await?;
+
+    for unknown in [
+        JobId { batch: id(4_711), ..job },
+        JobId { seq: 1, ..job },
+        JobId { seq: u64::MAX, ..job },
+        JobId { generation: 1, ..job },
+    ] {
+        assert_eq!(ledger.begin(unknown).await?, Begun::Unknown, "{unknown}");
+    }
+    assert_eq!(ledger.batch(job.batch).await?.status, BatchStatus::Pending);
+    Ok(())
+}
+
+pub async fn a_job_of_a_paused_batch_is_not_begun(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let job = ledger.one_job().await?;
+    ledger.steer(job.batch, Wish::Pause).await?;
+
+    assert_eq!(ledger.begin(job).await?, Begun::Paused);
+
+    ledger.steer(job.batch, Wish::Resume).await?;
+    assert_eq!(ledger.hold(job).await?.epoch, 1);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn a_delayed_job_may_be_begun(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let job = ledger.one_job().await?;
+    ledger.end(job, delayed(because("later"), Duration::from_secs(3_600))).await?;
+
+    let work = ledger.work(job).await?;
+
+    assert_eq!((work.hold.epoch, work.attempts_made), (2, 1));
+    assert_eq!(ledger.open_job(job).await?.map(|open| open.delay), Some(Duration::ZERO));
+    Ok(())
+}
+
+pub async fn a_lost_worker_counts_as_a_crash_until_a_new_item_exists(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let job = ledger.one_job().await?;
+
+    for ordinal in 0..10 {
+        ledger.lose(job).await?;
+        let hold = ledger.hold(job).await?;
+        ledger.write(&hold, chunk(ordinal..ordinal + 1)).await?;
+    }
+    ledger.lose(job).await?;
+    let hold = ledger.hold(job).await?;
+    let nothing_new = ledger.write(&hold, chunk(0..10)).await?;
+
+    assert_eq!(nothing_new, Written::New(0));
+    assert!(matches!(ledger.begin(job).await?, Begun::Poisoned(..)));
+    Ok(())
+}
+
+pub async fn a_job_that_loses_its_worker_too_often_is_failed(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch()).await?;
+    ledger.complete(jobs[0]).await?;
+    for _ in 0..3 {
+        ledger.lose(jobs[1]).await?;
+    }
+
+    let poisoned = ledger.begin(jobs[1]).await?;
+
+    let why = "lost its worker 3 times without a new item";
+    assert_eq!(poisoned, Begun::Poisoned(done_and_last(jobs[0].batch, 0), because(why)));
+    assert_eq!(ledger.begin(jobs[1]).await?, Begun::Over);
+    let failed = ledger.failed_jobs(jobs[0].batch, ALL).await?;
+    assert_eq!((failed[0].seq, failed[0].crashes, failed[0].attempts, failed[0].error.as_str()), (1, 3, 0, why));
+    assert!(
+        ledger.events_of(jobs[0].batch).await?.iter().any(
+            |event| matches!(event, HookEvent::JobFailed(job) if job.seq == 1 && job.error.as_deref() == Some(why))
+        )
+    );
+    bystander.stands_still(&ledger).await
+}
+
+/// It slept through its job's end, and its own settlement looks just like that end.
+pub async fn the_lost_worker_of_a_failed_job_settles_nothing(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let job = ledger.one_job().await?;
+    ledger.lose(job).await?;
+    ledger.lose(job).await?;
+    let sleeper = ledger.hold(job).await?;
+    assert!(matches!(ledger.begin(job).await?, Begun::Poisoned(..)));
+
+    assert_eq!(ledger.settle(&sleeper, Settlement::Failed(because("mine")), WORKED).await?, Settled::Lost);
+    assert_eq!(ledger.write(&sleeper, chunk(0..1)).await?, Written::Fenced);
+    Ok(())
+}
+
+pub async fn a_job_that_was_given_back_did_not_crash(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let job = ledger.one_job().await?;
+
+    for _ in 0..10 {
+        ledger.end(job, Settlement::GivenBack).await?;
+    }
+
+    let work = ledger.work(job).await?;
+    assert_eq!((work.hold.epoch, work.attempts_made), (11, 0));
+    Ok(())
+}
+
+// write
+
+pub async fn items_are_written_once_however_often_they_come(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch()).await?;
+    let hold = ledger.hold(jobs[0]).await?;
+
+    assert_eq!(ledger.write(&hold, chunk(0..50)).await?, Written::New(50));
+    assert_eq!(ledger.write(&hold, chunk(0..50)).await?, Written::New(0));
+    assert_eq!(ledger.write(&hold, chunk(40..60)).await?, Written::New(10));
+    assert_eq!(ledger.write(&hold, chunk(0..0)).await?, Written::New(0));
+
+    assert_eq!(ledger.items_of(jobs[0].batch).await?, (0..60).collect::<Vec<_>>());
+    assert_eq!(ledger.batch(jobs[0].batch).await?.items_created, 60);
+    let item = ledger.item(jobs[0].batch, 7).await?.expect("it was written");
+    assert_eq!((item.batch_id, item.ordinal, item.code.as_str()), (jobs[0].batch, 7, "code-7"));
+    assert!(is_recent(Some(item.created_at)));
+    bystander.stands_still(&ledger).await
+}
+
+/// A worker that was stopped past its turn wakes up and writes; nothing of it may land.
+pub async fn a_worker_that_was_overtaken_writes_nothing(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let job = ledger.one_job().await?;
+    let slow = ledger.hold(job).await?;
+    let fast = ledger.hold(job).await?;
+
+    let late = ledger.write(&slow, chunk(0..50)).await?;
+
+    assert_eq!(late, Written::Fenced);
+    assert!(ledger.items_of(job.batch).await?.is_empty());
+    assert_eq!(ledger.write(&fast, chunk(0..50)).await?, Written::New(50));
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn nothing_is_written_after_a_settlement(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let settlements =
+        [Settlement::GivenBack, Settlement::Failed(because("no")), delayed(because("no"), Duration::ZERO)];
+
+    for how in settlements {
+        let job = ledger.jobs_of(a_batch()).await?[0];
+        let hold = ledger.hold(job).await?;
+        ledger.settle(&hold, how, WORKED).await?;
+        assert_eq!(ledger.write(&hold, chunk(0..50)).await?, Written::Fenced);
+        assert_eq!(ledger.batch(job.batch).await?.items_created, 0);
+    }
+    Ok(())
+}
+
+pub async fn nothing_is_written_after_a_cancel(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let job = ledger.one_job().await?;
+    let hold = ledger.hold(job).await?;
+    ledger.write(&hold, chunk(0..10)).await?;
+    ledger.steer(job.batch, Wish::Cancel).await?;
+
+    assert_eq!(ledger.write(&hold, chunk(10..20)).await?, Written::Cancelled);
+    assert_eq!(ledger.settle(&hold, Settlement::GivenBack, WORKED).await?, Settled::Lost);
+
+    assert_eq!(ledger.items_of(job.batch).await?.len(), 10);
+    assert_eq!(ledger.batch(job.batch).await?.jobs.cancelled, 1);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn nothing_is_written_while_the_batch_is_paused(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let job = ledger.one_job().await?;
+    let hold = ledger.hold(job).await?;
+
+    ledger.steer(job.batch, Wish::Pause).await?;
+    assert_eq!(ledger.write(&hold, chunk(0..10)).await?, Written::Paused);
+    assert!(ledger.items_of(job.batch).await?.is_empty());
+
+    ledger.steer(job.batch, Wish::Resume).await?;
+    assert_eq!(ledger.write(&hold, chunk(0..10)).await?, Written::New(10));
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn an_item_of_another_job_is_refused(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let job = ledger.jobs_of(a_batch()).await?[0];
+    let hold = ledger.hold(job).await?;
+
+    let stray = ledger.write(&hold, chunk(99..101)).await;
+
+    assert!(matches!(stray, Err(LedgerError::Refused { why }) if why.contains("item 100")));
+    assert!(ledger.items_of(job.batch).await?.is_empty());
+    Ok(())
+}
+
+// settle
+
+pub async fn each_settlement_leaves_the_job_in_its_state(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch().of(500)).await?;
+
+    assert_eq!(ledger.complete(jobs[0]).await?, DONE);
+    assert_eq!(ledger.fail(jobs[1]).await?, DONE);
+    assert_eq!(ledger.end(jobs[2], delayed(because("later"), Duration::from_secs(60))).await?, DONE);
+    assert_eq!(ledger.end(jobs[3], Settlement::GivenBack).await?, DONE);
+    ledger.lose(jobs[4]).await?;
+
+    let batch = ledger.batch(jobs[0].batch).await?;
+    assert_eq!(batch.jobs, JobCounts { waiting: 1, active: 1, delayed: 1, completed: 1, failed: 1, cancelled: 0 });
+    assert_eq!(ledger.open_job(jobs[2]).await?.map(|open| open.attempts_made), Some(1));
+    let failed = ledger.failed_jobs(batch.batch_id, ALL).await?;
+    assert_eq!((failed[0].attempts, failed[0].error.as_str()), (1, "no ink"));
+    assert!(is_recent(failed[0].finished_at));
+    bystander.stands_still(&ledger).await
+}
+
+/// The answer to a commit may be lost on the way, and the worker then asks again.
+pub async fn settling_again_answers_the_same(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch()).await?;
+    let settlements = [
+        Settlement::GivenBack,
+        delayed(because("once"), Duration::ZERO),
+        delayed(because("twice"), Duration::ZERO),
+        Settlement::Failed(because("at last")),
+    ];
+
+    for how in settlements {
+        let hold = ledger.hold(jobs[0]).await?;
+        for _ in 0..3 {
+            assert_eq!(ledger.settle(&hold, how.clone(), WORKED).await?, DONE);
+        }
+    }
+    let last = ledger.hold(jobs[1]).await?;
+    ledger.write(&last, chunk(100..200)).await?;
+    for _ in 0..3 {
+        let settled = ledger.settle(&last, Settlement::Completed, WORKED).await?;
+        assert_eq!(settled, done_and_last(jobs[1].batch, 0));
+    }
+
+    let failed = ledger.failed_jobs(jobs[0].batch, ALL).await?;
+    assert_eq!(failed[0].attempts, 3);
+    assert_eq!(ledger.batch(jobs[0].batch).await?.measured.worked, WORKED * 5);
+    assert_eq!(ledger.events_of(jobs[0].batch).await?.len(), 2);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn a_worker_that_was_overtaken_settles_nothing(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let job = ledger.one_job().await?;
+    let slow = ledger.hold(job).await?;
+    let fast = ledger.hold(job).await?;
+
+    for how in [Settlement::Completed, Settlement::GivenBack, Settlement::Failed(because("slow"))] {
+        assert_eq!(ledger.settle(&slow, how, WORKED).await?, Settled::Lost);
+    }
+
+    assert_eq!(ledger.batch(job.batch).await?.jobs.active, 1);
+    assert_eq!(ledger.settle(&fast, Settlement::Failed(because("fast")), WORKED).await?, done_and_last(job.batch, 0));
+    // Nor after a retry, when it is another job.
+    ledger.closed(job.batch, 0).await?;
+    ledger.retry(job.batch).await?;
+    assert_eq!(ledger.settle(&fast, Settlement::Failed(because("fast")), WORKED).await?, Settled::Lost);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn of_two_last_jobs_exactly_one_ends_the_batch(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+
+    for _ in 0..30 {
+        let jobs = ledger.jobs_of(a_batch()).await?;
+        let holds = [ledger.hold(jobs[0]).await?, ledger.hold(jobs[1]).await?];
+        let ends = holds.map(|hold| {
+            let ledger = ledger.share();
+            tokio::spawn(async move { ledger.settle(&hold, Settlement::Failed(because("no")), WORKED).await })
+        });
+        let mut settled = Vec::new();
+        for end in ends {
+            settled.push(end.await??);
+        }
+        settled.sort_by_key(|settled| *settled != DONE);
+        assert_eq!(settled, [DONE, done_and_last(jobs[0].batch, 0)]);
+    }
+    Ok(())
+}
+
+pub async fn a_job_given_back_is_as_if_it_had_not_been_begun(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let job = ledger.one_job().await?;
+    ledger.end(job, delayed(because("once"), Duration::ZERO)).await?;
+    let before = ledger.open_job(job).await?;
+
+    ledger.end(job, Settlement::GivenBack).await?;
+
+    assert_eq!(ledger.open_job(job).await?, before);
+    assert_eq!(ledger.batch(job.batch).await?.jobs.waiting, 1);
+    Ok(())
+}
+
+pub async fn a_job_of_a_paused_batch_is_given_back_without_a_crash(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let job = ledger.one_job().await?;
+
+    for _ in 0..5 {
+        let hold = ledger.hold(job).await?;
+        ledger.steer(job.batch, Wish::Pause).await?;
+        for _ in 0..5 {
+            assert_eq!(ledger.begin(job).await?, Begun::Paused);
+        }
+        assert_eq!(ledger.settle(&hold, Settlement::GivenBack, WORKED).await?, DONE);
+        ledger.steer(job.batch, Wish::Resume).await?;
+    }
+
+    assert_eq!(ledger.hold(job).await?.epoch, 6);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn the_time_of_all_attempts_is_added_up(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let jobs = ledger.jobs_of(a_batch()).await?;
+
+    ledger.end(jobs[0], Settlement::GivenBack).await?;
+    ledger.complete(jobs[0]).await?;
+    ledger.fail(jobs[1]).await?;
+
+    let measured = ledger.batch(jobs[0].batch).await?.measured;
+    assert_eq!(measured, Measured { items: 100, worked: WORKED * 3 });
+    Ok(())
+}
+
+// close
+
+pub async fn a_batch_is_closed_once(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let job = ledger.one_job().await?;
+    ledger.complete(job).await?;
+
+    assert_eq!(ledger.close(job.batch, 1).await?, Closed::Over);
+    let closed = ledger.closed(job.batch, 0).await?;
+    for round in 0..3 {
+        assert_eq!(ledger.close(job.batch, round).await?, Closed::Over);
+    }
+    assert_eq!(ledger.close(id(4_711), 0).await?, Closed::Over);
+
+    assert_eq!((closed.status, closed.round, &closed.error), (BatchStatus::Completed, 1, &None));
+    assert_eq!(closed.jobs, JobCounts { completed: 1, ..JobCounts::default() });
+    assert!(is_recent(closed.finished_at));
+    assert_eq!(ledger.batch(job.batch).await?, closed);
+    assert_eq!(ledger.end_task(job.batch).await?, None);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn a_batch_with_open_jobs_is_not_closed(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let jobs = ledger.jobs_of(a_batch()).await?;
+    assert_eq!(ledger.close(jobs[0].batch, 0).await?, Closed::Over);
+
+    ledger.complete(jobs[0]).await?;
+    ledger.lose(jobs[1]).await?;
+
+    assert_eq!(ledger.close(jobs[0].batch, 0).await?, Closed::Over);
+    assert_eq!(ledger.batch(jobs[0].batch).await?.status, BatchStatus::Running);
+    Ok(())
+}
+
+pub async fn a_batch_with_failed_jobs_fails_and_says_why(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch().of(400)).await?;
+    ledger.end(jobs[3], Settlement::Failed(because("no paper"))).await?;
+    ledger.end(jobs[1], Settlement::Failed(because("no ink"))).await?;
+    ledger.complete(jobs[0]).await?;
+    ledger.complete(jobs[2]).await?;
+
+    let closed = ledger.closed(jobs[0].batch, 0).await?;
+
+    assert_eq!((closed.status, closed.items_created), (BatchStatus::Failed, 200));
+    assert_eq!(closed.jobs, JobCounts { completed: 2, failed: 2, ..JobCounts::default() });
+    assert_eq!(closed.error.as_deref(), Some("2 of 4 jobs failed: no ink"));
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn a_paused_batch_is_closed_when_its_last_jobs_ended(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let job = ledger.one_job().await?;
+    let hold = ledger.hold(job).await?;
+    ledger.write(&hold, chunk(0..100)).await?;
+    ledger.steer(job.batch, Wish::Pause).await?;
+
+    let settled = ledger.settle(&hold, Settlement::Completed, WORKED).await?;
+
+    assert_eq!(settled, done_and_last(job.batch, 0));
+    assert_eq!(ledger.end_task(job.batch).await?, Some(StatusTask::End { batch: job.batch, round: 0 }));
+    assert_eq!(ledger.closed(job.batch, 0).await?.status, BatchStatus::Completed);
+    Ok(())
+}
+
+// steer
+
+pub async fn a_cancel_ends_the_batch_and_its_open_jobs(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch().of(500)).await?;
+    ledger.complete(jobs[0]).await?;
+    ledger.fail(jobs[1]).await?;
+    ledger.end(jobs[2], delayed(because("later"), Duration::from_secs(60))).await?;
+    ledger.lose(jobs[3]).await?;
+
+    let cancelled = ledger.steer(jobs[0].batch, Wish::Cancel).await?;
+
+    assert_eq!((cancelled.status, cancelled.round, &cancelled.error), (BatchStatus::Cancelled, 1, &None));
+    assert_eq!(cancelled.jobs, JobCounts { completed: 1, failed: 1, cancelled: 3, ..JobCounts::default() });
+    assert!(is_recent(cancelled.finished_at));
+    assert_eq!(ledger.batch(jobs[0].batch).await?, cancelled);
+    assert_eq!(ledger.open_jobs_of(jobs[0].batch).await?, []);
+    assert_eq!(ledger.end_task(jobs[0].batch).await?, None);
+    assert_eq!(ledger.items_of(jobs[0].batch).await?.len(), 100);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn a_wish_is_granted_where_the_status_allows_it(given: impl Harness) -> TestResult {
+    use BatchStatus::{Cancelled, Paused, Pending, Running};
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let granted = [
+        (Pending, Wish::Cancel, Cancelled),
+        (Running, Wish::Cancel, Cancelled),
+        (Paused, Wish::Cancel, Cancelled),
+        (Pending, Wish::Pause, Paused),
+        (Running, Wish::Pause, Paused),
+        (Paused, Wish::Resume, Pending),
+    ];
+
+    for (status, wish) in BatchStatus::ALL
+        .into_iter()
+        .flat_map(|s| [Wish::Cancel, Wish::Pause, Wish::Resume].into_iter().map(move |wish| (s, wish)))
+    {
+        let batch = batch_that_is(status, &ledger).await?;
+        let before = ledger.batch(batch).await?;
+        match granted.iter().find(|(from, of, _)| (*from, *of) == (status, wish)) {
+            Some((.., to)) => assert_eq!(ledger.steer(batch, wish).await?.status, *to, "{status} {wish:?}"),
+            None => {
+                let refused = ledger.steer(batch, wish).await;
+                assert!(
+                    matches!(refused, Err(LedgerError::NotAllowed(refused)) if refused.status == status),
+                    "{status} {wish:?}"
+                );
+                assert_eq!(ledger.batch(batch).await?, before);
+            }
+        }
+    }
+    bystander.stands_still(&ledger).await
+}
+
+async fn batch_that_is(status: BatchStatus, ledger: &Subject) -> TestResult<BatchId> {
+    let job = match status {
+        BatchStatus::Completed => ledger.completed_batch().await?,
+        BatchStatus::Failed => ledger.failed_batch().await?,
+        _ => ledger.one_job().await?,
+    };
+    match status {
+        BatchStatus::Running => ledger.lose(job).await?,
+        BatchStatus::Paused => drop(ledger.steer(job.batch, Wish::Pause).await?),
+        BatchStatus::Cancelled => drop(ledger.steer(job.batch, Wish::Cancel).await?),
+        BatchStatus::Pending | BatchStatus::Completed | BatchStatus::Failed => {}
+    }
+    assert_eq!(ledger.batch(job.batch).await?.status, status);
+    Ok(job.batch)
+}
+
+pub async fn a_resume_leads_back_to_where_the_batch_was(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let [begun, fresh] = [ledger.one_job().await?, ledger.one_job().await?];
+    ledger.end(begun, Settlement::GivenBack).await?;
+    for job in [begun, fresh] {
+        ledger.steer(job.batch, Wish::Pause).await?;
+    }
+
+    assert_eq!(ledger.steer(begun.batch, Wish::Resume).await?.status, BatchStatus::Running);
+    assert_eq!(ledger.steer(fresh.batch, Wish::Resume).await?.status, BatchStatus::Pending);
+    Ok(())
+}
+
+pub async fn who_is_not_there_can_not_be_steered(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+
+    for wish in [Wish::Cancel, Wish::Pause, Wish::Resume] {
+        assert!(matches!(ledger.steer(id(9), wish).await, Err(LedgerError::NoSuchBatch(batch)) if batch == id(9)));
+    }
+    assert!(matches!(ledger.retry(id(9)).await, Err(LedgerError::NoSuchBatch(_))));
+    assert!(matches!(ledger.batch(id(9)).await, Err(LedgerError::NoSuchBatch(_))));
+    Ok(())
+}
+
+// retry
+
+pub async fn a_retry_recreates_the_failed_jobs_and_no_other(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch().of(400)).await?;
+    ledger.complete(jobs[0]).await?;
+    let half = ledger.hold(jobs[1]).await?;
+    ledger.write(&half, chunk(100..150)).await?;
+    ledger.settle(&half, Settlement::Failed(set_aside(150..200, "bad")), WORKED).await?;
+    ledger.fail(jobs[3]).await?;
+
+    let report = ledger.retry(jobs[0].batch).await?;
+
+    let batch = jobs[0].batch;
+    let again = [1, 3].map(|seq| JobId { batch, seq, generation: 1 });
+    assert_eq!((report.found, report.recreated, report.status), (2, 2, BatchStatus::Running));
+    assert_eq!(report.job_ids, again.map(|job| job.to_string()));
+    assert_eq!(report.skipped, []);
+    assert_eq!(ledger.failed_jobs(batch, ALL).await?, []);
+    assert_eq!(ledger.batch(batch).await?.jobs, JobCounts { waiting: 3, completed: 1, ..JobCounts::default() });
+    let work = ledger.work(again[0]).await?;
+    assert_eq!((work.attempts_made, work.missing), (0, vec![150..200]));
+    assert_eq!(ledger.write(&half, chunk(150..200)).await?, Written::Fenced);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn a_retry_runs_a_failed_batch_again_and_it_ends_again(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let job = ledger.failed_batch().await?;
+
+    ledger.retry(job.batch).await?;
+    let running = ledger.batch(job.batch).await?;
+    let settled = ledger.complete(JobId { generation: 1, ..job }).await?;
+    let closed = ledger.closed(job.batch, 1).await?;
+
+    assert_eq!((running.status, running.round, running.error), (BatchStatus::Running, 1, None));
+    assert_eq!((running.finished_at, running.jobs.total()), (None, 1));
+    assert_eq!(settled, done_and_last(job.batch, 1));
+    assert_eq!((closed.status, closed.round, closed.items_created), (BatchStatus::Completed, 2, 100));
+    bystander.stands_still(&ledger).await
+}
+
+/// Its worker was lost between the last item and the word that it was done, too often.
+pub async fn a_failed_job_whose_items_all_exist_is_completed_by_a_retry(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let job = ledger.one_job().await?;
+    let hold = ledger.hold(job).await?;
+    ledger.write(&hold, chunk(0..100)).await?;
+    ledger.settle(&hold, Settlement::Failed(because("died at the door")), WORKED).await?;
+    ledger.closed(job.batch, 0).await?;
+
+    let report = ledger.retry(job.batch).await?;
+
+    assert_eq!((report.found, report.recreated, report.job_ids), (1, 0, vec![]));
+    assert_eq!((report.skipped.len(), report.skipped[0].job_id.as_str()), (1, job.to_string().as_str()));
+    assert!(report.skipped[0].reason.contains("all its items exist"));
+    assert_eq!(ledger.end_task(job.batch).await?, Some(StatusTask::End { batch: job.batch, round: 1 }));
+    assert_eq!(ledger.closed(job.batch, 1).await?.status, BatchStatus::Completed);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn of_two_retries_at_once_one_finds_nothing(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+
+    for _ in 0..20 {
+        let job = ledger.failed_batch().await?;
+        let retries =
+            [ledger.share(), ledger.share()].map(|ledger| tokio::spawn(async move { ledger.retry(job.batch).await }));
+        let mut found = Vec::new();
+        for retry in retries {
+            found.push(retry.await??.found);
+        }
+        found.sort_unstable();
+        assert_eq!(found, [0, 1]);
+        assert_eq!(ledger.batch(job.batch).await?.jobs, JobCounts { waiting: 1, ..JobCounts::default() });
+    }
+    Ok(())
+}
+
+pub async fn a_retry_leaves_a_paused_batch_paused(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch()).await?;
+    ledger.fail(jobs[0]).await?;
+    ledger.steer(jobs[0].batch, Wish::Pause).await?;
+
+    let report = ledger.retry(jobs[0].batch).await?;
+
+    assert_eq!((report.recreated, report.status), (1, BatchStatus::Paused));
+    let again = JobId { generation: 1, ..jobs[0] };
+    assert_eq!(ledger.begin(again).await?, Begun::Paused);
+    assert_eq!(ledger.steer(again.batch, Wish::Resume).await?.status, BatchStatus::Running);
+    assert_eq!(ledger.open_jobs_of(again.batch).await?.len(), 2);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn a_retry_is_refused_where_the_status_forbids_it(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+
+    for status in [BatchStatus::Pending, BatchStatus::Completed, BatchStatus::Cancelled] {
+        let batch = batch_that_is(status, &ledger).await?;
+        let refused = ledger.retry(batch).await;
+        assert!(matches!(refused, Err(LedgerError::NotAllowed(refused)) if refused.status == status));
+    }
+    Ok(())
+}
+
+pub async fn a_retry_without_failed_jobs_changes_nothing(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+
+    for status in [BatchStatus::Running, BatchStatus::Paused] {
+        let batch = batch_that_is(status, &ledger).await?;
+        let before = ledger.batch(batch).await?;
+        let report = ledger.retry(batch).await?;
+        assert_eq!((report.found, report.recreated, report.status), (0, 0, status));
+        assert_eq!(ledger.batch(batch).await?, before);
+    }
+    Ok(())
+}
+
+// batch, batches, items, item, failed_jobs
+
+pub async fn counts_sum_to_the_jobs_in_every_state(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+
+    for status in BatchStatus::ALL {
+        let batch = batch_that_is(status, &ledger).await?;
+        assert_eq!(ledger.batch(batch).await?.jobs.total(), 1, "{status}");
+    }
+    let listed = ledger.batches(None, ALL).await?;
+    assert_eq!(listed.len(), 6);
+    assert!(listed.iter().all(|batch| batch.jobs.total() == 1));
+    Ok(())
+}
+
+pub async fn batches_are_listed_from_the_newest_by_pages_and_by_status(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    for number in 1..=5 {
+        ledger.create(a_batch().with_id(number).build()).await?;
+    }
+    for number in [2, 4, 5] {
+        ledger.steer(id(number), Wish::Cancel).await?;
+    }
+    let listed = async |status, slice| -> TestResult<Vec<i64>> {
+        Ok(ledger.batches(status, slice).await?.iter().map(|batch| batch.batch_id.get()).collect())
+    };
+
+    assert_eq!(listed(None, page(None, 3)).await?, [5, 4, 3]);
+    assert_eq!(listed(None, page(Some(3), 3)).await?, [2, 1]);
+    assert_eq!(listed(Some(BatchStatus::Cancelled), page(None, 2)).await?, [5, 4]);
+    assert_eq!(listed(Some(BatchStatus::Cancelled), page(Some(4), 2)).await?, [2]);
+    assert_eq!(listed(Some(BatchStatus::Pending), ALL).await?, [3, 1]);
+    assert!(listed(Some(BatchStatus::Failed), ALL).await?.is_empty());
+    assert_eq!(ledger.batches(None, page(None, 1)).await?[0], ledger.batch(id(5)).await?);
+    Ok(())
+}
+
+pub async fn items_are_listed_by_pages(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let _bystander = ledger.bystander().await?;
+    let job = ledger.one_job().await?;
+    ledger.complete(job).await?;
+
+    let mut seen = Vec::new();
+    let mut after = None;
+    loop {
+        let found = ledger.items(job.batch, page(after, 30)).await?;
+        let Some(last) = found.last() else { break };
+        after = Some(last.ordinal);
+        seen.extend(found.into_iter().map(|item| item.ordinal));
+    }
+
+    assert_eq!(seen, (0..100).collect::<Vec<_>>());
+    assert_eq!(ledger.items(job.batch, page(Some(u64::MAX), 30)).await?, []);
+    Ok(())
+}
+
+pub async fn an_item_is_found_by_its_place(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let job = ledger.completed_batch().await?;
+
+    assert_eq!(ledger.item(job.batch, 99).await?.map(|item| item.code), Some("code-99".into()));
+    assert_eq!(ledger.item(job.batch, 100).await?, None);
+    assert_eq!(ledger.item(job.batch, u64::MAX).await?, None);
+    assert_eq!(ledger.item(id(4_711), 0).await?, None);
+    Ok(())
+}
+
+pub async fn failed_jobs_are_listed_by_pages_with_their_chunks(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let _bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch().of(450)).await?;
+    ledger.complete(jobs[1]).await?;
+    let failure = set_aside(420..430, "a bad code");
+    for job in [jobs[0], jobs[2], jobs[4]] {
+        let first = job.seq * 100;
+        let hold = ledger.hold(job).await?;
+        ledger.write(&hold, chunk(first..first + 20)).await?;
+        ledger.settle(&hold, Settlement::Failed(failure.clone()), WORKED).await?;
+    }
+
+    let seqs = async |slice| -> TestResult<Vec<u64>> {
+        Ok(ledger.failed_jobs(jobs[0].batch, slice).await?.iter().map(|job| job.seq).collect())
+    };
+    let last = ledger.failed_jobs(jobs[0].batch, page(Some(3), 10)).await?.remove(0);
+
+    assert_eq!(seqs(page(None, 2)).await?, [0, 2]);
+    assert_eq!(seqs(page(Some(2), 2)).await?, [4]);
+    assert_eq!((last.job_id.as_str(), last.first, last.last), (jobs[4].to_string().as_str(), 400, 449));
+    assert_eq!((last.items_created, last.attempts, last.crashes), (20, 1, 0));
+    assert_eq!((last.error, last.chunks), (failure.reason, failure.chunks));
+    assert!(is_recent(last.started_at) && is_recent(last.finished_at));
+    Ok(())
+}
+
+pub async fn lists_of_an_unknown_batch_are_refused(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+
+    assert!(matches!(ledger.items(id(9), ALL).await, Err(LedgerError::NoSuchBatch(_))));
+    assert!(matches!(ledger.failed_jobs(id(9), ALL).await, Err(LedgerError::NoSuchBatch(_))));
+    Ok(())
+}
+
+// open_work
+
+pub async fn open_work_shares_the_room_between_batches(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let large = ledger.jobs_of(a_batch().of(1_000)).await?[0].batch;
+    let small = ledger.jobs_of(a_batch().of(200)).await?[0].batch;
+    let fed = async |per_batch, total| -> TestResult<_> {
+        let work = ledger.open_work(Room { per_batch, total }).await?;
+        let of = |batch| work.jobs.iter().filter(|open| open.job.batch == batch).count();
+        Ok((of(large), of(small), work.left_out))
+    };
+
+    assert_eq!(fed(100, 100).await?, (10, 2, false));
+    assert_eq!(fed(10, 20).await?, (10, 2, false));
+    assert_eq!(fed(4, 100).await?, (4, 2, true));
+    assert_eq!(fed(100, 8).await?, (4, 2, true));
+    assert_eq!(fed(100, 1).await?, (1, 0, true));
+    Ok(())
+}
+
+pub async fn open_work_is_ranked_from_the_first_open_job(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let _bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch().of(600)).await?;
+    ledger.complete(jobs[0]).await?;
+    ledger.complete(jobs[1]).await?;
+    ledger.fail(jobs[3]).await?;
+
+    let open = ledger.open_jobs_of(jobs[0].batch).await?;
+
+    let ranks: Vec<_> = open.iter().map(|open| (open.job.seq, open.rank)).collect();
+    assert_eq!(ranks, [(2, 0), (4, 2), (5, 3)]);
+    Ok(())
+}
+
+pub async fn open_work_says_how_long_a_delayed_job_must_wait(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let jobs = ledger.jobs_of(a_batch().of(300)).await?;
+    ledger.end(jobs[1], delayed(because("later"), Duration::from_secs(3_600))).await?;
+    let passed = Settlement::Delayed { failure: because("past"), not_before: Utc::now() - Duration::from_secs(60) };
+    ledger.end(jobs[2], passed).await?;
+
+    let delays: Vec<_> = ledger.open_jobs_of(jobs[0].batch).await?.iter().map(|open| open.delay).collect();
+
+    assert_eq!((delays[0], delays[2]), (Duration::ZERO, Duration::ZERO));
+    assert!((Duration::from_secs(3_540)..=Duration::from_secs(3_600)).contains(&delays[1]), "{delays:?}");
+    Ok(())
+}
+
+pub async fn open_work_says_what_is_to_be_closed(given: impl Harness) -> TestResult {
+    let ledger = given.ledger_with(Rules { hooks: HookKinds::default(), ..RULES }).await;
+    let [job, open] = [ledger.one_job().await?, ledger.one_job().await?];
+    ledger.fail(job).await?;
+    ledger.lose(open).await?;
+
+    let work = ledger.open_work(ROOM).await?;
+
+    assert_eq!(work.status, [(StatusTask::End { batch: job.batch, round: 0 }, Duration::ZERO)]);
+    assert!(!work.left_out);
+    Ok(())
+}
+
+pub async fn open_work_of_a_paused_batch_is_left_alone(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let job = ledger.one_job().await?;
+
+    ledger.steer(job.batch, Wish::Pause).await?;
+    let paused = ledger.open_work(ROOM).await?;
+    ledger.steer(job.batch, Wish::Resume).await?;
+    let resumed = ledger.open_work(ROOM).await?;
+
+    assert_eq!((paused.jobs.len(), paused.left_out), (0, false));
+    assert_eq!(resumed.jobs.len(), 1);
+    Ok(())
+}
+
+// hook, settle_hook
+
+pub async fn a_hook_is_there_until_it_is_delivered(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let job = ledger.one_job().await?;
+    ledger.fail(job).await?;
+    let hook = ledger.hooks_of(job.batch).await?[0];
+    assert!(ledger.hook(hook).await?.is_some());
+
+    ledger.settle_hook(hook, Told::Delivered).await?;
+    ledger.settle_hook(hook, Told::Delivered).await?;
+
+    assert_eq!(ledger.hook(hook).await?, None);
+    assert_eq!(ledger.hooks_of(job.batch).await?, []);
+    assert_eq!(ledger.hook(HookId(4_711)).await?, None);
+    // A queue may remember the id, so no other hook may have it.
+    ledger.closed(job.batch, 0).await?;
+    assert_ne!(ledger.hooks_of(job.batch).await?, [hook]);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn a_hook_that_failed_is_due_again_later(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let job = ledger.one_job().await?;
+    ledger.fail(job).await?;
+    let hook = ledger.hooks_of(job.batch).await?[0];
+
+    let again = Told::Again { error: "no answer".into(), not_before: Utc::now() + Duration::from_secs(60) };
+    ledger.settle_hook(hook, again.clone()).await?;
+    ledger.settle_hook(hook, again).await?;
+
+    let task = StatusTask::Hook { batch: job.batch, hook };
+    let due = ledger.open_work(ROOM).await?.status.into_iter().find(|(of, _)| *of == task);
+    assert!(due.is_some_and(|(_, delay)| delay > Duration::from_secs(50)));
+    assert_eq!(ledger.hook(hook).await?.map(|hook| hook.attempts), Some(2));
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn a_hook_that_was_given_up_is_not_called_any_more(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let job = ledger.one_job().await?;
+    ledger.fail(job).await?;
+    let hook = ledger.hooks_of(job.batch).await?[0];
+
+    ledger.settle_hook(hook, Told::GivenUp { error: "no answer".into() }).await?;
+
+    assert_eq!(ledger.hook(hook).await?, None);
+    assert_eq!(ledger.hooks_of(job.batch).await?, []);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn ends_that_nobody_asks_for_are_not_written_down(given: impl Harness) -> TestResult {
+    let none = HookKinds::default();
+    let table = [
+        (none, [0, 0, 0]),
+        (HookKinds { batch_finished: true, ..none }, [1, 0, 0]),
+        (HookKinds { job_failed: true, ..none }, [0, 1, 0]),
+        (HookKinds { job_completed: true, ..none }, [0, 0, 1]),
+    ];
+
+    for (hooks, expected) in table {
+        let ledger = given.ledger_with(Rules { hooks, ..RULES }).await;
+        let jobs = ledger.jobs_of(a_batch()).await?;
+        ledger.complete(jobs[0]).await?;
+        ledger.fail(jobs[1]).await?;
+        ledger.closed(jobs[0].batch, 0).await?;
+        let mut told = [0, 0, 0];
+        for event in ledger.events_of(jobs[0].batch).await? {
+            told[match event {
+                HookEvent::BatchFinished(_) => 0,
+                HookEvent::JobFailed(_) => 1,
+                HookEvent::JobCompleted(_) => 2,
+            }] += 1;
+        }
+        assert_eq!(told, expected, "{hooks:?}");
+    }
+    Ok(())
+}
+
+pub async fn each_end_is_told_as_it_was(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch()).await?;
+    let batch_id = jobs[0].batch;
+    ledger.complete(jobs[0]).await?;
+    ledger.fail(jobs[1]).await?;
+    ledger.closed(batch_id, 0).await?;
+    ledger.retry(batch_id).await?;
+    ledger.steer(batch_id, Wish::Cancel).await?;
+
+    let job = |seq: u64, items_created, attempts, error: Option<&str>| JobEnded {
+        batch_id,
+        job_id: jobs[seq as usize].to_string(),
+        seq,
+        first: seq * 100,
+        quantity: 100,
+        items_created,
+        attempts,
+        error: error.map(Into::into),
+    };
+    let finished = |round, status, failed_jobs| {
+        HookEvent::BatchFinished(BatchFinished {
+            batch_id,
+            round,
+            status,
+            quantity: 200,
+            items_created: 100,
+            failed_jobs,
+        })
+    };
+    assert_eq!(
+        ledger.events_of(batch_id).await?,
+        [
+            HookEvent::JobCompleted(job(0, 100, 0, None)),
+            HookEvent::JobFailed(job(1, 0, 1, Some("no ink"))),
+            finished(0, BatchStatus::Failed, 1),
+            finished(1, BatchStatus::Cancelled, 0),
+        ]
+    );
+    let first = ledger.hooks_of(batch_id).await?[0];
+    assert!(matches!(ledger.hook(first).await?, Some(Hook { attempts: 0, .. })));
+    bystander.stands_still(&ledger).await
+}
+
+// code_key, lead, ping, shut
+
+pub async fn the_first_code_key_is_kept(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let [first, second] = [1, 2].map(|byte| CodeKey::from_bytes([byte; 16]));
+
+    assert_eq!(ledger.code_key(first.clone()).await?, first);
+    assert_eq!(ledger.code_key(second).await?, first);
+    Ok(())
+}
+
+pub async fn one_alone_has_the_lead(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+
+    let lead = ledger.lead().await?;
+    assert!(lead.is_some());
+    assert!(ledger.lead().await?.is_none());
+    drop(lead);
+    assert!(ledger.lead().await?.is_some());
+    Ok(())
+}
+
+pub async fn a_ledger_that_was_shut_is_unavailable(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let job = ledger.one_job().await?;
+    let hold = ledger.hold(job).await?;
+    ledger.ping().await?;
+
+    tokio::join!(ledger.shut(), ledger.shut());
+    ledger.shut().await;
+
+    let answers = [
+        ledger.ping().await.err(),
+        ledger.create(a_batch().build()).await.err(),
+        ledger.begin(job).await.err(),
+        ledger.write(&hold, chunk(0..1)).await.err(),
+        ledger.settle(&hold, Settlement::GivenBack, WORKED).await.err(),
+        ledger.batch(job.batch).await.err(),
+        ledger.items(job.batch, ALL).await.err(),
+        ledger.open_work(ROOM).await.err(),
+        ledger.lead().await.err(),
+    ];
+    for (number, answer) in answers.into_iter().enumerate() {
+        assert!(matches!(answer, Some(LedgerError::Unavailable { .. })), "{number}: {answer:?}");
+    }
+    Ok(())
+}
+
+pub async fn a_verb_runs_to_its_end_when_nobody_waits_for_it(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let job = ledger.one_job().await?;
+    let hold = ledger.hold(job).await?;
+
+    for ordinal in 0..100 {
+        let write = ledger.write(&hold, chunk(ordinal..ordinal + 1));
+        // Polled once and dropped.
+        let _ = tokio::time::timeout(Duration::ZERO, write).await;
+    }
+
+    // Comes to its turn behind the others.
+    ledger.write(&hold, chunk(0..1)).await?;
+    let items: HashSet<_> = ledger.items_of(job.batch).await?.into_iter().collect();
+    assert_eq!(items.len(), 100);
+    assert_eq!(ledger.batch(job.batch).await?.items_created, 100);
+    Ok(())
+}
