@@ -63,8 +63,8 @@ mod worker;
 
 pub use config::Config;
 pub use domain::{
-    Batch as BatchView, BatchFinished, BatchId, BatchStatus, FailedJob, Invalid, Item, ItemOptions, JobCounts,
-    JobEnded, Progress, RetryReport, SetAside, SkippedJob, WaitingFor,
+    BatchFinished, BatchId, BatchRecord, BatchStatus, FailedJob, Invalid, Item, ItemOptions, JobCounts, JobEnded,
+    Progress, RetryReport, SetAside, SkippedJob, WaitingFor,
 };
 #[cfg(feature = "sqlite")]
 pub use fairing::{Batch, BatchFairing};

@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Config,
     domain::{
-        Batch, BatchId, BatchStatus, ChangeRefused, CodeScheme, FailedJob, Invalid, Item, ItemOptions, JobId, Limits,
-        Pace, Plan, Progress, RetryReport, WaitingFor, estimate, in_words,
+        BatchId, BatchRecord, BatchStatus, ChangeRefused, CodeScheme, FailedJob, Invalid, Item, ItemOptions, JobId,
+        Limits, Pace, Plan, Progress, RetryReport, WaitingFor, estimate, in_words,
     },
     ledger::{BoxError, Created, Ledger, LedgerError, NewBatch, Outage, Slice, Wish},
     queue::Queue,
@@ -269,7 +269,7 @@ impl BatchService {
     /// # Errors
     ///
     /// [`BatchError::NoSuchBatch`].
-    pub async fn batch(&self, batch_id: i64) -> Result<Batch> {
+    pub async fn batch(&self, batch_id: i64) -> Result<BatchRecord> {
         self.answer(self.0.ledger.batch(existing(batch_id)?)).await
     }
 
@@ -278,7 +278,7 @@ impl BatchService {
     /// # Errors
     ///
     /// [`BatchError::Invalid`] for a limit out of bounds, [`BatchError::BadCursor`] for a cursor of another list.
-    pub async fn batches(&self, status: Option<BatchStatus>, page: PageQuery) -> Result<Page<Batch>> {
+    pub async fn batches(&self, status: Option<BatchStatus>, page: PageQuery) -> Result<Page<BatchRecord>> {
         let list = format!("batches:{}", status.map_or("all", BatchStatus::as_str));
         let slice = page.slice(&list)?;
         let batches = self.answer(self.0.ledger.batches(status, slice)).await?;
@@ -340,7 +340,7 @@ impl BatchService {
     /// # Errors
     ///
     /// [`BatchError::NotAllowed`] when it is over, [`BatchError::NoSuchBatch`].
-    pub async fn cancel(&self, batch_id: i64) -> Result<Batch> {
+    pub async fn cancel(&self, batch_id: i64) -> Result<BatchRecord> {
         let batch = self.steer(batch_id, Wish::Cancel).await?;
         self.withdraw(batch.batch_id).await;
         Ok(batch)
@@ -351,7 +351,7 @@ impl BatchService {
     /// # Errors
     ///
     /// [`BatchError::NotAllowed`] unless it is pending or running, [`BatchError::NoSuchBatch`].
-    pub async fn pause(&self, batch_id: i64) -> Result<Batch> {
+    pub async fn pause(&self, batch_id: i64) -> Result<BatchRecord> {
         let batch = self.steer(batch_id, Wish::Pause).await?;
         self.withdraw(batch.batch_id).await;
         Ok(batch)
@@ -362,11 +362,11 @@ impl BatchService {
     /// # Errors
     ///
     /// [`BatchError::NotAllowed`] unless it is paused, [`BatchError::NoSuchBatch`].
-    pub async fn resume(&self, batch_id: i64) -> Result<Batch> {
+    pub async fn resume(&self, batch_id: i64) -> Result<BatchRecord> {
         self.steer(batch_id, Wish::Resume).await
     }
 
-    async fn steer(&self, batch_id: i64, wish: Wish) -> Result<Batch> {
+    async fn steer(&self, batch_id: i64, wish: Wish) -> Result<BatchRecord> {
         let batch = self.answer(self.0.ledger.steer(existing(batch_id)?, wish)).await?;
         (self.0.wake)();
         Ok(batch)

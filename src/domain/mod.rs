@@ -25,5 +25,5 @@ pub use job::{
 };
 pub use progress::{JobCounts, Measured, estimate, in_words, percent};
 pub use record::{
-    Batch, BatchFinished, FailedJob, HookEvent, Item, JobEnded, Progress, RetryReport, SkippedJob, WaitingFor,
+    BatchFinished, BatchRecord, FailedJob, HookEvent, Item, JobEnded, Progress, RetryReport, SkippedJob, WaitingFor,
 };

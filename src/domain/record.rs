@@ -9,7 +9,8 @@ use super::{BatchId, BatchStatus, ItemOptions, JobCounts, Measured, Pace, SetAsi
 /// A batch as it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Batch {
+#[schemars(rename = "Batch")]
+pub struct BatchRecord {
     /// Its id.
     pub batch_id: BatchId,
     /// Where it stands.
@@ -193,7 +194,7 @@ pub enum WaitingFor {
 impl Progress {
     /// The progress of `batch`, when its jobs are worked at `pace`.
     #[must_use]
-    pub fn of(batch: &Batch, pace: &Pace, waiting_for: Option<WaitingFor>) -> Self {
+    pub fn of(batch: &BatchRecord, pace: &Pace, waiting_for: Option<WaitingFor>) -> Self {
         let left = batch.quantity.saturating_sub(batch.items_created);
         let eta = match batch.status {
             BatchStatus::Paused => None,

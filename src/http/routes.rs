@@ -14,7 +14,7 @@ use super::{
     problem::Problem,
 };
 use crate::{
-    domain::{Batch, FailedJob, Item, Progress, RetryReport},
+    domain::{BatchRecord, FailedJob, Item, Progress, RetryReport},
     service::{BatchAccepted, BatchService, Page},
 };
 
@@ -48,14 +48,14 @@ async fn create(batches: BatchService, body: JsonBody<NewBatch>) -> Result<Accep
 
 /// Lists batches, the highest id first.
 #[get("/?<query..>")]
-async fn batches(batches: BatchService, query: BatchesQuery) -> Result<Answer<Page<Batch>>> {
+async fn batches(batches: BatchService, query: BatchesQuery) -> Result<Answer<Page<BatchRecord>>> {
     let (status, page) = query.checked()?;
     Ok(Answer(batches.batches(status, page).await?))
 }
 
 /// Shows a batch.
 #[get("/<id>")]
-async fn batch(batches: BatchService, id: PathId) -> Result<Answer<Batch>> {
+async fn batch(batches: BatchService, id: PathId) -> Result<Answer<BatchRecord>> {
     Ok(Answer(batches.batch(id.number()?).await?))
 }
 
@@ -79,19 +79,19 @@ async fn retry(batches: BatchService, id: PathId) -> Result<Answer<RetryReport>>
 
 /// Ends a batch now. What is written stays.
 #[post("/<id>/cancel")]
-async fn cancel(batches: BatchService, id: PathId) -> Result<Answer<Batch>> {
+async fn cancel(batches: BatchService, id: PathId) -> Result<Answer<BatchRecord>> {
     Ok(Answer(batches.cancel(id.number()?).await?))
 }
 
 /// Holds a batch until it is resumed.
 #[post("/<id>/pause")]
-async fn pause(batches: BatchService, id: PathId) -> Result<Answer<Batch>> {
+async fn pause(batches: BatchService, id: PathId) -> Result<Answer<BatchRecord>> {
     Ok(Answer(batches.pause(id.number()?).await?))
 }
 
 /// Lets a paused batch go on.
 #[post("/<id>/resume")]
-async fn resume(batches: BatchService, id: PathId) -> Result<Answer<Batch>> {
+async fn resume(batches: BatchService, id: PathId) -> Result<Answer<BatchRecord>> {
     Ok(Answer(batches.resume(id.number()?).await?))
 }
 

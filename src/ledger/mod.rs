@@ -28,8 +28,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::domain::{
-    Batch, BatchId, BatchStatus, ChangeRefused, CodeKey, FailedJob, Failure, HookEvent, HookId, Item, ItemOptions,
-    JobId, Measured, Plan, RetryReport, Room, StatusTask,
+    BatchId, BatchRecord, BatchStatus, ChangeRefused, CodeKey, FailedJob, Failure, HookEvent, HookId, Item,
+    ItemOptions, JobId, Measured, Plan, RetryReport, Room, StatusTask,
 };
 
 /// What a verb answers.
@@ -225,7 +225,7 @@ pub enum Settled {
 #[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is taken apart at once")]
 pub enum Closed {
     /// The batch is over; this call did it.
-    Now(Batch),
+    Now(BatchRecord),
     /// It was closed already, or has open jobs again: nothing to do.
     Over,
 }
@@ -390,7 +390,7 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     ///
     /// [`LedgerError::NoSuchBatch`], and [`LedgerError::NotAllowed`] when its status forbids it.
-    async fn steer(&self, batch: BatchId, wish: Wish) -> Result<Batch>;
+    async fn steer(&self, batch: BatchId, wish: Wish) -> Result<BatchRecord>;
 
     /// Recreates the failed jobs of a batch with fresh attempts and a new generation. A failed job all of whose items exist is completed
     /// instead and reported as skipped. Without failed jobs nothing changes.
@@ -405,10 +405,10 @@ pub trait Ledger: Send + Sync {
     /// # Errors
     ///
     /// [`LedgerError::NoSuchBatch`].
-    async fn batch(&self, batch: BatchId) -> Result<Batch>;
+    async fn batch(&self, batch: BatchId) -> Result<BatchRecord>;
 
     /// Batches by id, the highest first, those of one status when one is given; the key of a slice is the id.
-    async fn batches(&self, status: Option<BatchStatus>, slice: Slice) -> Result<Vec<Batch>>;
+    async fn batches(&self, status: Option<BatchStatus>, slice: Slice) -> Result<Vec<BatchRecord>>;
 
     /// Items of a batch by ordinal, which is the key of a slice.
     ///

@@ -10,7 +10,7 @@ use chrono::Utc;
 
 use super::{Context, points};
 use crate::{
-    domain::{Attempt, Batch, BatchId, BatchStatus, HookId, StatusTask, Task},
+    domain::{Attempt, BatchId, BatchRecord, BatchStatus, HookId, StatusTask, Task},
     ledger::{Closed, Hook, LedgerError, Told},
     queue::{Answer, Handler},
 };
@@ -75,7 +75,7 @@ impl Status {
     }
 }
 
-fn say(batch: &Batch) {
+fn say(batch: &BatchRecord) {
     let (id, items, quantity) = (batch.batch_id, batch.items_created, batch.quantity);
     match batch.status {
         BatchStatus::Failed => tracing::error!(

@@ -5,8 +5,8 @@ use std::{error::Error, future::Future, ops::Deref, ops::Range, sync::Arc, time:
 use chrono::{DateTime, Utc};
 use rocket_batch::{
     domain::{
-        Batch, BatchId, FailedJob, Failure, HookEvent, HookId, Item, ItemOptions, JobId, Limits, Plan, Room, SetAside,
-        StatusTask,
+        BatchId, BatchRecord, FailedJob, Failure, HookEvent, HookId, Item, ItemOptions, JobId, Limits, Plan, Room,
+        SetAside, StatusTask,
     },
     ledger::{
         Begun, Closed, Created, Hold, HookKinds, Ledger, LedgerError, NewBatch, NewItem, OpenJob, Rules, Settled,
@@ -203,7 +203,7 @@ impl Subject {
     }
 
     /// Closes a batch that can be closed.
-    pub async fn closed(&self, batch: BatchId, round: u32) -> TestResult<Batch> {
+    pub async fn closed(&self, batch: BatchId, round: u32) -> TestResult<BatchRecord> {
         match self.close(batch, round).await? {
             Closed::Now(batch) => Ok(batch),
             Closed::Over => Err(format!("batch {batch} could not be closed").into()),
@@ -284,7 +284,7 @@ pub struct Bystander {
 
 #[derive(Debug, PartialEq)]
 struct Seen {
-    batch: Batch,
+    batch: BatchRecord,
     open: Vec<OpenJob>,
     failed: Vec<FailedJob>,
     items: Vec<Item>,

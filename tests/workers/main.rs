@@ -275,12 +275,11 @@ async fn the_host_is_told_of_every_end() -> TestResult {
     assert_eq!(status_of(1), [(BatchStatus::Failed, 1)]);
     assert_eq!(status_of(2), [(BatchStatus::Completed, 0)]);
     assert_eq!(status_of(3), [(BatchStatus::Cancelled, 0)]);
-    let failed = failed.lock().unwrap();
+    let failed = std::mem::take(&mut *failed.lock().unwrap());
     assert_eq!(failed.len(), 1);
     assert_eq!((failed[0].job_id.as_str(), failed[0].attempts, failed[0].items_created), ("b1-j0-g0", 3, 50));
-    let completed = completed.lock().unwrap();
+    let completed = std::mem::take(&mut *completed.lock().unwrap());
     assert_eq!(completed.iter().filter(|end| end.batch_id.get() == 1).count(), 2);
-    drop((failed, completed));
     plugin.stop().await
 }
 

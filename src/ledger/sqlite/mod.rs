@@ -40,7 +40,7 @@ use super::{
     Begun, Closed, Created, Hold, Hook, Lead, Ledger, NewBatch, NewItem, OpenWork, Result, Rules, Settled, Settlement,
     Slice, Told, Wish, Written,
 };
-use crate::domain::{Batch, BatchId, BatchStatus, CodeKey, FailedJob, HookId, Item, JobId, RetryReport, Room};
+use crate::domain::{BatchId, BatchRecord, BatchStatus, CodeKey, FailedJob, HookId, Item, JobId, RetryReport, Room};
 
 /// The ledger in a SQLite database.
 ///
@@ -85,7 +85,7 @@ impl Ledger for SqliteLedger {
         self.pool.write("close a batch", move |conn| close::close(conn, rules, batch, round)).await
     }
 
-    async fn steer(&self, batch: BatchId, wish: Wish) -> Result<Batch> {
+    async fn steer(&self, batch: BatchId, wish: Wish) -> Result<BatchRecord> {
         let rules = self.rules;
         self.pool.write("steer a batch", move |conn| steer::steer(conn, rules, batch, wish)).await
     }
@@ -95,11 +95,11 @@ impl Ledger for SqliteLedger {
         self.pool.write("retry a batch", move |conn| retry::retry(conn, rules, batch)).await
     }
 
-    async fn batch(&self, batch: BatchId) -> Result<Batch> {
+    async fn batch(&self, batch: BatchId) -> Result<BatchRecord> {
         self.pool.read("read a batch", move |conn| read::batch(conn, batch)).await
     }
 
-    async fn batches(&self, status: Option<BatchStatus>, slice: Slice) -> Result<Vec<Batch>> {
+    async fn batches(&self, status: Option<BatchStatus>, slice: Slice) -> Result<Vec<BatchRecord>> {
         self.pool.read("list batches", move |conn| read::batches(conn, status, slice)).await
     }
 

@@ -8,7 +8,7 @@ use super::{
     columns::{batch_id, json, key, set_time, state, status, time},
     error::Answer,
 };
-use crate::domain::{Batch, BatchId, BatchStatus, FailedJob, Item, ItemOptions, JobCounts, JobId, Measured};
+use crate::domain::{BatchId, BatchRecord, BatchStatus, FailedJob, Item, ItemOptions, JobCounts, JobId, Measured};
 use crate::ledger::{LedgerError, Slice};
 
 const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM batch_batches WHERE id = ?1)";
@@ -42,15 +42,15 @@ pub(super) fn counts(conn: &Connection, id: BatchId) -> Answer<JobCounts> {
     Ok(counts)
 }
 
-pub(super) fn batch(conn: &Connection, id: BatchId) -> Answer<Batch> {
+pub(super) fn batch(conn: &Connection, id: BatchId) -> Answer<BatchRecord> {
     let found = conn.prepare_cached(BATCH)?.query_row([id.get()], read_batch).optional()?;
     let batch = found.ok_or(LedgerError::NoSuchBatch(id))?;
     with_counts(conn, batch)
 }
 
-pub(super) fn batches(conn: &Connection, status: Option<BatchStatus>, slice: Slice) -> Answer<Vec<Batch>> {
+pub(super) fn batches(conn: &Connection, status: Option<BatchStatus>, slice: Slice) -> Answer<Vec<BatchRecord>> {
     let (before, limit) = (slice.after.map_or(i64::MAX, key), key(slice.limit));
-    let found: Vec<Batch> = match status {
+    let found: Vec<BatchRecord> = match status {
         None => conn.prepare_cached(BATCHES)?.query_map((before, limit), read_batch)?.collect::<Result<_, _>>()?,
         Some(status) => conn
             .prepare_cached(BATCHES_BY_STATUS)?
@@ -61,16 +61,16 @@ pub(super) fn batches(conn: &Connection, status: Option<BatchStatus>, slice: Sli
 }
 
 /// The counts of a batch that is over were kept; those of an open one change all the time and are counted.
-fn with_counts(conn: &Connection, batch: Batch) -> Answer<Batch> {
+fn with_counts(conn: &Connection, batch: BatchRecord) -> Answer<BatchRecord> {
     if batch.status.is_over() {
         return Ok(batch);
     }
-    Ok(Batch { jobs: counts(conn, batch.batch_id)?, ..batch })
+    Ok(BatchRecord { jobs: counts(conn, batch.batch_id)?, ..batch })
 }
 
-fn read_batch(row: &Row<'_>) -> rusqlite::Result<Batch> {
+fn read_batch(row: &Row<'_>) -> rusqlite::Result<BatchRecord> {
     let kept = |column| row.get::<_, Option<u64>>(column).map(Option::unwrap_or_default);
-    Ok(Batch {
+    Ok(BatchRecord {
         batch_id: batch_id(row, "id")?,
         status: status(row, "status")?,
         quantity: row.get("quantity")?,

@@ -3,13 +3,13 @@
 use rusqlite::Connection;
 
 use super::{close::conclude, columns::now, error::Answer, read::batch};
-use crate::domain::{Batch, BatchId, BatchStatus, Change};
+use crate::domain::{BatchId, BatchRecord, BatchStatus, Change};
 use crate::ledger::{Rules, Wish};
 
 const CANCEL_JOBS: &str = include_str!("sql/cancel_jobs.sql");
 const SET_STATUS: &str = "UPDATE batch_batches SET status = ?2, version = version + 1 WHERE id = ?1";
 
-pub(super) fn steer(conn: &Connection, rules: Rules, id: BatchId, wish: Wish) -> Answer<Batch> {
+pub(super) fn steer(conn: &Connection, rules: Rules, id: BatchId, wish: Wish) -> Answer<BatchRecord> {
     let before = batch(conn, id)?;
     let change = match wish {
         Wish::Cancel => Change::Cancel,
