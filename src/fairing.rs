@@ -46,7 +46,27 @@ impl Batch {
     /// let rocket = rocket::build().attach(Batch::fairing().public());
     /// ```
     pub fn fairing() -> BatchFairing {
-        BatchFairing { read: None, write: None, configure: Vec::new(), hooks: Hooks::default() }
+        BatchFairing {
+            read: None,
+            write: None,
+            scheme: http::SecurityScheme::default(),
+            configure: Vec::new(),
+            hooks: Hooks::default(),
+        }
+    }
+
+    /// The OpenAPI 3.1 document of the routes as they are by default, for a host that merges it into a document of its own. What a
+    /// process really serves, with its settings and its security, is at `openapi.json` below its base.
+    ///
+    /// ```
+    /// use rocket_batch::Batch;
+    ///
+    /// let document = Batch::openapi();
+    /// assert_eq!(document["paths"]["/batches/{id}"]["get"]["operationId"], "getBatch");
+    /// ```
+    #[must_use]
+    pub fn openapi() -> serde_json::Value {
+        http::openapi::document(&Config::default(), &http::Security::default())
     }
 }
 
@@ -57,6 +77,7 @@ type Configure = Box<dyn Fn(&mut Config) + Send + Sync>;
 pub struct BatchFairing {
     read: Option<http::Check>,
     write: Option<http::Check>,
+    scheme: http::SecurityScheme,
     configure: Vec<Configure>,
     hooks: Hooks,
 }
@@ -111,8 +132,23 @@ impl BatchFairing {
 
     /// Anybody may read and write. For hosts that nobody else can reach.
     pub fn public(mut self) -> Self {
-        self.read = Some(http::open());
-        self.write = Some(http::open());
+        self.read = Some(http::Check::Open);
+        self.write = Some(http::Check::Open);
+        self
+    }
+
+    /// Tells readers of the OpenAPI document how callers show who they are: a security scheme under a name of yours. Default: a bearer
+    /// token in the header `Authorization`.
+    ///
+    /// ```
+    /// use rocket_batch::Batch;
+    /// use serde_json::json;
+    ///
+    /// let by_key = json!({ "type": "apiKey", "in": "header", "name": "X-Api-Key" });
+    /// let fairing = Batch::fairing().security_scheme("key", by_key);
+    /// ```
+    pub fn security_scheme(mut self, name: impl Into<String>, scheme: serde_json::Value) -> Self {
+        self.scheme = http::SecurityScheme { name: name.into(), scheme };
         self
     }
 
@@ -226,7 +262,7 @@ impl BatchFairing {
 
     fn rights(&self) -> Result<Rights, BoxError> {
         match (self.read.clone(), self.write.clone()) {
-            (Some(read), Some(write)) => Ok(Rights { read, write }),
+            (Some(read), Some(write)) => Ok(Rights { read, write, scheme: self.scheme.clone() }),
             (read, _) => {
                 let verb = if read.is_none() { "read" } else { "write" };
                 Err(format!("nobody is said to {verb}; add .guard::<YourGuard>(), .{verb}_guard::<..>(), .authorize(..) or .public()").into())

@@ -130,7 +130,7 @@ pub struct PageQuery {
 impl PageQuery {
     /// Most entries a page.
     pub const MOST: u64 = 1_000;
-    const USUAL: u64 = 100;
+    pub(crate) const USUAL: u64 = 100;
 
     /// The slice that holds the page and one entry more, which tells whether another page follows.
     fn slice(&self, list: &str) -> Result<Slice> {

@@ -7,7 +7,11 @@ use rocket::{
     response::{self, Responder},
     serde::json::Json,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
+
+use super::openapi::{Operation, Output};
 
 /// Everything here changes by itself; nobody may answer from a copy.
 pub(super) const NO_STORE: (&str, &str) = ("Cache-Control", "no-store");
@@ -26,6 +30,12 @@ impl<'r, T: Serialize> Responder<'r, 'static> for Answer<T> {
     }
 }
 
+impl<T: JsonSchema> Output for Answer<T> {
+    fn describe(operation: &mut Operation<'_>) {
+        operation.answer::<T>(Status::Ok, "As it stands now.");
+    }
+}
+
 /// 202 with a JSON body and a `Location`.
 pub(super) struct Accepted<T> {
     /// Where to look from now on, below the base.
@@ -41,6 +51,14 @@ impl<'r, T: Serialize> Responder<'r, 'static> for Accepted<T> {
     }
 }
 
+impl<T: JsonSchema> Output for Accepted<T> {
+    fn describe(operation: &mut Operation<'_>) {
+        operation.answer::<T>(Status::Accepted, "Accepted; the work is done in the background.");
+        let path = json!({ "type": "string", "format": "uri-reference" });
+        operation.answer_header(Status::Accepted, "Location", "Where to look from now on.", path);
+    }
+}
+
 /// 200 or 503 with the same JSON body.
 pub(super) struct Probe<T> {
     pub good: bool,
@@ -50,5 +68,12 @@ pub(super) struct Probe<T> {
 impl<'r, T: Serialize> Responder<'r, 'static> for Probe<T> {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         json(if self.good { Status::Ok } else { Status::ServiceUnavailable }, self.body, request)
+    }
+}
+
+impl<T: JsonSchema> Output for Probe<T> {
+    fn describe(operation: &mut Operation<'_>) {
+        operation.answer::<T>(Status::Ok, "It can.");
+        operation.answer::<T>(Status::ServiceUnavailable, "It can't.");
     }
 }

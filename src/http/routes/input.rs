@@ -14,10 +14,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::{
+    config::Config,
     domain::{BatchId, BatchStatus, Invalid, ItemOptions, Limits},
-    http::{problem::Problem, rights::Rights},
-    service::PageQuery,
+    http::{
+        openapi::{Input, Operation},
+        problem::Problem,
+        rights::Rights,
+    },
+    service::{BatchError, BatchService, PageQuery},
 };
+
+/// What the service needs from a request is nothing.
+impl Input for BatchService {
+    fn describe(_: &str, _: &mut Operation<'_>) {}
+}
 
 /// The id in a path. Whatever stands there, at worst there is no such batch.
 pub(super) struct PathId(Result<i64, Problem>);
@@ -37,6 +47,31 @@ impl<'r> FromParam<'r> for PathId {
     }
 }
 
+impl Input for PathId {
+    fn describe(name: &str, operation: &mut Operation<'_>) {
+        operation.path::<BatchId>(name, "The id of a batch.");
+        operation.problem("There is no such batch, also for what can't be an id.", &BatchError::NoSuchBatch(42).into());
+    }
+}
+
+/// The code of an item in a path.
+pub(super) struct PathCode<'r>(pub &'r str);
+
+impl<'r> FromParam<'r> for PathCode<'r> {
+    type Error = std::convert::Infallible;
+
+    fn from_param(text: &'r str) -> Result<Self, Self::Error> {
+        Ok(Self(text))
+    }
+}
+
+impl Input for PathCode<'_> {
+    fn describe(name: &str, operation: &mut Operation<'_>) {
+        operation.path::<String>(name, "The code of an item.");
+        operation.problem("No item has this code.", &BatchError::NoSuchItem.into());
+    }
+}
+
 /// The body of a new batch.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -49,16 +84,16 @@ pub(super) struct NewBatch {
     #[schemars(with = "Option<BatchId>")]
     batch_id: Option<Whole>,
 
-    /// Items a job; a large batch may get larger jobs. Default: the setting of the same name.
+    /// Items a job; a large batch may get larger jobs.
     #[schemars(with = "Option<u64>", range(min = 1))]
     batch_size: Option<Whole>,
 
     /// Put before the code of every item, with a `-` between. Default: none.
-    #[schemars(regex(pattern = "^[A-Za-z0-9_-]{1,16}$"))]
+    #[schemars(regex(pattern = ItemOptions::PREFIX_PATTERN))]
     qr_code_prefix: Option<String>,
 
-    /// Most jobs the batch may be cut into. Default: the setting of the same name.
-    #[schemars(with = "Option<u64>", range(min = 1, max = 100_000))]
+    /// Most jobs the batch may be cut into; when there would be more, jobs grow.
+    #[schemars(with = "Option<u64>", range(min = 1))]
     max_jobs_per_batch: Option<Whole>,
 }
 
@@ -85,6 +120,19 @@ impl NewBatch {
             },
         })
     }
+}
+
+/// What the settings of the host say about the fields of a request: schema, field, keyword, value.
+pub(in crate::http) const fn settings_in_schemas(
+    config: &Config,
+) -> [(&'static str, &'static str, &'static str, u64); 5] {
+    [
+        ("NewBatch", "quantity", "maximum", config.max_quantity),
+        ("NewBatch", "batchSize", "maximum", config.max_items_per_job),
+        ("NewBatch", "batchSize", "default", config.batch_size),
+        ("NewBatch", "maxJobsPerBatch", "maximum", Limits::MOST_JOBS),
+        ("NewBatch", "maxJobsPerBatch", "default", config.max_jobs_per_batch),
+    ]
 }
 
 /// A whole number of any sign and size that JSON can say, so that the answer to a bad one can name the limit.
@@ -132,9 +180,21 @@ impl de::Visitor<'_> for WholeVisitor {
 pub(super) struct PageParams {
     /// The `nextCursor` of the page before; none for the first page.
     cursor: Option<String>,
-    /// Entries a page. Default: 100.
-    #[schemars(with = "Option<u64>", range(min = 1, max = 1_000))]
+    /// Entries a page.
+    #[schemars(with = "Option<u64>", range(min = 1, max = PageQuery::MOST), extend("default" = PageQuery::USUAL))]
     limit: Option<String>,
+}
+
+impl Input for PageParams {
+    fn describe(_: &str, operation: &mut Operation<'_>) {
+        operation.query::<Self>();
+        a_page_may_be_wrong(operation);
+    }
+}
+
+fn a_page_may_be_wrong(operation: &mut Operation<'_>) {
+    operation.problem("The cursor is not one that this list gave.", &BatchError::BadCursor.into());
+    operation.problem("A parameter is not one of its values.", &wrong_limit("0").into());
 }
 
 impl PageParams {
@@ -151,9 +211,16 @@ pub(super) struct BatchesQuery {
     status: Option<String>,
     /// The `nextCursor` of the page before; none for the first page.
     cursor: Option<String>,
-    /// Entries a page. Default: 100.
-    #[schemars(with = "Option<u64>", range(min = 1, max = 1_000))]
+    /// Entries a page.
+    #[schemars(with = "Option<u64>", range(min = 1, max = PageQuery::MOST), extend("default" = PageQuery::USUAL))]
     limit: Option<String>,
+}
+
+impl Input for BatchesQuery {
+    fn describe(_: &str, operation: &mut Operation<'_>) {
+        operation.query::<Self>();
+        a_page_may_be_wrong(operation);
+    }
 }
 
 impl BatchesQuery {
@@ -192,4 +259,9 @@ impl<'r> FromRequest<'r> for MayRead {
         };
         Outcome::Success(Self(may))
     }
+}
+
+/// Who asks changes what is told, not whether.
+impl Input for MayRead {
+    fn describe(_: &str, _: &mut Operation<'_>) {}
 }
