@@ -119,6 +119,7 @@ impl From<BatchError> for Problem {
             BatchError::Taken(id) => problem.with("batchId", id.get()),
             BatchError::NotAllowed(refused) => problem.with("batchStatus", refused.status.as_str()),
             BatchError::NothingToRetry(report) => problem.with("report", json!(report)),
+            BatchError::NotOver(progress) => problem.with("progress", json!(progress)),
             BatchError::BadCursor => problem.with("field", "cursor"),
             // What is inside of the last two is for the log only, where the service wrote it.
             BatchError::NoSuchItem | BatchError::Unavailable(_) | BatchError::Internal(_) => problem,
@@ -135,6 +136,7 @@ const fn name(error: &BatchError) -> (Status, &'static str, &'static str) {
         BatchError::Taken(_) => (Status::Conflict, "urn:rocket-batch:taken", "Batch id in use"),
         BatchError::NotAllowed(_) => (Status::Conflict, "urn:rocket-batch:not-allowed", "Not allowed in this status"),
         BatchError::NothingToRetry(_) => (Status::Conflict, "urn:rocket-batch:nothing-to-retry", "Nothing to retry"),
+        BatchError::NotOver(_) => (Status::ServiceUnavailable, "urn:rocket-batch:not-over", "Not over yet"),
         BatchError::BadCursor => (Status::BadRequest, "urn:rocket-batch:bad-cursor", "Bad cursor"),
         BatchError::Unavailable(_) => (Status::ServiceUnavailable, NO_KIND, "Service Unavailable"),
         BatchError::Internal(_) => (Status::InternalServerError, NO_KIND, "Internal Server Error"),
