@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Config, QueueSettings},
-    domain::{BatchFinished, CodeKey, CodeScheme, JobEnded},
+    domain::{BatchFinished, CodeKey, CodeScheme, JobEnded, with_causes},
     http::{self, Right, Rights},
     ledger::{
         BoxError, Ledger, Outage, Rules,
@@ -178,7 +178,7 @@ impl Fairing for BatchFairing {
                 Ok(http::mount(rocket.manage(plugin).manage(service).manage(db), rights, &config))
             }
             Err(why) => {
-                tracing::error!("Batch: {}", chain(&*why));
+                tracing::error!("Batch: {}", with_causes(&*why));
                 Err(rocket)
             }
         }
@@ -284,12 +284,4 @@ async fn code_scheme(config: &Config, ledger: &dyn Ledger) -> Result<CodeScheme,
     let mut candidate = [0; 16];
     getrandom::fill(&mut candidate).map_err(|error| format!("the system gives no random numbers: {error}"))?;
     Ok(CodeScheme::new(&ledger.code_key(CodeKey::from_bytes(candidate)).await?))
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let mut texts: Vec<_> = causes.map(ToString::to_string).collect();
-    texts.dedup_by(|cause, error| error.contains(cause.as_str()));
-    texts.join(": ")
 }
