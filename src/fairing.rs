@@ -46,7 +46,7 @@ impl Batch {
     /// let rocket = rocket::build().attach(Batch::fairing().public());
     /// ```
     pub fn fairing() -> BatchFairing {
-        BatchFairing { read: None, write: None, configure: Vec::new(), hooks: Hooks::default() }
+        BatchFairing { read: None, write: None, actor: None, configure: Vec::new(), hooks: Hooks::default() }
     }
 }
 
@@ -57,6 +57,7 @@ type Configure = Box<dyn Fn(&mut Config) + Send + Sync>;
 pub struct BatchFairing {
     read: Option<http::Check>,
     write: Option<http::Check>,
+    actor: Option<http::Actor>,
     configure: Vec<Configure>,
     hooks: Hooks,
 }
@@ -113,6 +114,22 @@ impl BatchFairing {
     pub fn public(mut self) -> Self {
         self.read = Some(http::open());
         self.write = Some(http::open());
+        self
+    }
+
+    /// Says who sends a request: the id of a user, of a tenant, of an access key. Each has `Idempotency-Key`s of its own; without this, and
+    /// where it answers `None`, all callers share theirs. Asked after the right to write was granted. Only a hash of the answer is kept.
+    ///
+    /// ```
+    /// use rocket::Request;
+    /// use rocket_batch::Batch;
+    ///
+    /// let fairing = Batch::fairing().public().actor(|request: &Request<'_>| -> Option<String> {
+    ///     request.headers().get_one("X-Tenant").map(str::to_owned)
+    /// });
+    /// ```
+    pub fn actor(mut self, name: impl Fn(&Request<'_>) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.actor = Some(Arc::new(name));
         self
     }
 
@@ -226,7 +243,7 @@ impl BatchFairing {
 
     fn rights(&self) -> Result<Rights, BoxError> {
         match (self.read.clone(), self.write.clone()) {
-            (Some(read), Some(write)) => Ok(Rights { read, write }),
+            (Some(read), Some(write)) => Ok(Rights { read, write, actor: self.actor.clone() }),
             (read, _) => {
                 let verb = if read.is_none() { "read" } else { "write" };
                 Err(format!("nobody is said to {verb}; add .guard::<YourGuard>(), .{verb}_guard::<..>(), .authorize(..) or .public()").into())

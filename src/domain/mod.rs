@@ -6,6 +6,7 @@
 //!   code.rs      (batch, ordinal) <-> the code on the item
 //!   record.rs    what may be seen of them
 //!   progress.rs  counts that always sum, and how long the rest will take
+//!   request.rs   a request that comes twice
 //!   causes.rs    an error in one line
 //! ```
 //!
@@ -18,6 +19,7 @@ mod code;
 mod job;
 mod progress;
 mod record;
+mod request;
 
 pub use batch::{BatchId, BatchStatus, Change, ChangeRefused, Invalid, ItemOptions, JobSlice, Limits, Plan};
 pub use causes::with_causes;
@@ -30,3 +32,4 @@ pub use progress::{JobCounts, Measured, estimate, in_words, percent};
 pub use record::{
     BatchFinished, BatchRecord, FailedJob, HookEvent, Item, JobEnded, Progress, RetryReport, SkippedJob, WaitingFor,
 };
+pub use request::{CreateRequest, IdempotencyKey};
