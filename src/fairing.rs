@@ -26,7 +26,7 @@ use crate::{
     http::{self, Right, Rights},
     ledger::{
         BoxError, Ledger, Outage, Rules,
-        sqlite::{BatchDb, SqliteLedger, SqlitePool},
+        sqlite::{BatchDb, ItemWriter, SqliteLedger, SqlitePool},
     },
     queue::{Queue, local::LocalQueue},
     service::{BatchService, Parts},
@@ -46,7 +46,14 @@ impl Batch {
     /// let rocket = rocket::build().attach(Batch::fairing().public());
     /// ```
     pub fn fairing() -> BatchFairing {
-        BatchFairing { read: None, write: None, actor: None, configure: Vec::new(), hooks: Hooks::default() }
+        BatchFairing {
+            read: None,
+            write: None,
+            actor: None,
+            configure: Vec::new(),
+            hooks: Hooks::default(),
+            item_writer: None,
+        }
     }
 }
 
@@ -60,6 +67,7 @@ pub struct BatchFairing {
     actor: Option<http::Actor>,
     configure: Vec<Configure>,
     hooks: Hooks,
+    item_writer: Option<Arc<dyn ItemWriter>>,
 }
 
 impl BatchFairing {
@@ -130,6 +138,31 @@ impl BatchFairing {
     /// ```
     pub fn actor(mut self, name: impl Fn(&Request<'_>) -> Option<String> + Send + Sync + 'static) -> Self {
         self.actor = Some(Arc::new(name));
+        self
+    }
+
+    /// Writes the rows of new items into a table of the host's as well, in the transaction that inserts them: both or neither, once each.
+    ///
+    /// What the writer may do, and what becomes of its errors and panics, stands at [`ItemWriter`].
+    ///
+    /// ```
+    /// use rocket_batch::{
+    ///     Batch, BoxError, NewItemRow,
+    ///     sqlite::rusqlite::Connection,
+    /// };
+    ///
+    /// fn stock(transaction: &Connection, items: &[NewItemRow<'_>]) -> Result<(), BoxError> {
+    ///     let mut insert = transaction.prepare_cached("INSERT INTO products (batch, place, code) VALUES (?1, ?2, ?3)")?;
+    ///     for item in items {
+    ///         insert.execute((item.batch_id.get(), item.ordinal, item.code))?;
+    ///     }
+    ///     Ok(())
+    /// }
+    ///
+    /// let fairing = Batch::fairing().public().sqlite_item_writer(stock);
+    /// ```
+    pub fn sqlite_item_writer(mut self, writer: impl ItemWriter) -> Self {
+        self.item_writer = Some(Arc::new(writer));
         self
     }
 
@@ -234,8 +267,7 @@ impl BatchFairing {
         let rights = self.rights()?;
         let config = Arc::new(self.settings(rocket.figment())?);
         let pool = SqlitePool::init(&database(rocket.figment())).await?;
-        let rules = Rules { max_crashes: config.max_crashes, hooks: self.hooks.kinds() };
-        let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::new(pool.clone(), rules));
+        let ledger = self.ledger(pool.clone(), &config);
         let codes = code_scheme(&config, &*ledger).await?;
         let (plugin, service) = self.wire(config, ledger, codes);
         Ok((plugin, service, BatchDb::from(pool), rights))
@@ -256,6 +288,15 @@ impl BatchFairing {
         self.configure.iter().for_each(|change| change(&mut config));
         config.check()?;
         Ok(config)
+    }
+
+    fn ledger(&self, pool: SqlitePool, config: &Config) -> Arc<dyn Ledger> {
+        let rules = Rules { max_crashes: config.max_crashes, hooks: self.hooks.kinds() };
+        let ledger = SqliteLedger::new(pool, rules);
+        match &self.item_writer {
+            Some(writer) => Arc::new(ledger.with_item_writer(writer.clone())),
+            None => Arc::new(ledger),
+        }
     }
 
     fn wire(&self, config: Arc<Config>, ledger: Arc<dyn Ledger>, codes: CodeScheme) -> (Plugin, BatchService) {

@@ -52,10 +52,10 @@ pub enum LedgerError {
         source: BoxError,
     },
 
-    /// The database refused the rows themselves; the same rows will be refused again.
-    #[error("the database refused the rows: {why}")]
+    /// The database, or the host's item writer, refused the rows themselves; the same rows may be refused again.
+    #[error("the rows were refused: {why}")]
     Refused {
-        /// In the database's words.
+        /// In the words of the database, or of the host's item writer.
         why: String,
     },
 
@@ -187,6 +187,18 @@ pub struct NewItem {
     pub ordinal: u64,
     /// Its code.
     pub code: String,
+}
+
+/// An item whose row was written just now, as an item writer of the host gets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NewItemRow<'a> {
+    /// Its batch.
+    pub batch_id: BatchId,
+    /// Its place in the batch, from 0.
+    pub ordinal: u64,
+    /// Its code.
+    pub code: &'a str,
 }
 
 /// What [`Ledger::write`] did.
@@ -384,11 +396,12 @@ pub trait Ledger: Send + Sync {
     /// nor given back counts as a crash. The first begin of a batch sets it running.
     async fn begin(&self, job: JobId) -> Result<Begun>;
 
-    /// Inserts those of `items` that do not exist yet, if the hold is good, and raises the counts: one transaction.
+    /// Inserts those of `items` that do not exist yet, if the hold is good, raises the counts, and calls the host's item writer with the
+    /// rows that are new: one transaction.
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Refused`] when the database refused the rows; none of them was written then.
+    /// [`LedgerError::Refused`] when the database or the item writer refused the rows; none of them was written then.
     async fn write(&self, hold: &Hold, items: Arc<[NewItem]>) -> Result<Written>;
 
     /// Puts down how an attempt ended, after `worked`, if the hold is good.
