@@ -17,7 +17,7 @@ use rocket::{
     request::FromRequest,
 };
 use rocket_db_pools::Pool;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -311,6 +311,7 @@ impl BatchFairing {
             bell: Arc::new(Bell::default()),
             draining: CancellationToken::new(),
             outage: Arc::new(Outage::default()),
+            ended: Arc::new(Notify::new()),
         };
         let (bell, draining) = (cx.bell.clone(), cx.draining.clone());
         let service = BatchService::new(Parts {
@@ -321,6 +322,7 @@ impl BatchFairing {
             wake: Box::new(move || bell.ring()),
             draining: draining.clone(),
             outage: cx.outage.clone(),
+            ended: cx.ended.clone(),
         });
         (Plugin { runtime: Runtime::new(cx), ledger, config, draining }, service)
     }

@@ -8,10 +8,11 @@
 //!
 //! Nothing here waits for work: a batch is accepted once the ledger has it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, pin::pin, sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -55,6 +56,10 @@ pub enum BatchError {
     /// The batch has no failed jobs.
     #[error("batch {} has no failed jobs to retry", .0.batch_id)]
     NothingToRetry(Box<RetryReport>),
+
+    /// The batch was not over in time; this is how far it is.
+    #[error("batch {} is {} and not over yet", .0.batch_id, .0.status)]
+    NotOver(Box<Progress>),
 
     /// The cursor is not one that this list gave.
     #[error("`cursor` is not one that this list gave")]
@@ -230,6 +235,8 @@ pub(crate) struct Parts {
     /// Cancelled from the first moment of a shutdown.
     pub draining: CancellationToken,
     pub outage: Arc<Outage>,
+    /// Rings whenever a batch ends in this process.
+    pub ended: Arc<Notify>,
 }
 
 impl BatchService {
@@ -289,6 +296,29 @@ impl BatchService {
         let batch = self.batch(batch_id).await?;
         let waiting_for = self.0.outage.is_on().then_some(WaitingFor::Database);
         Ok(Progress::of(&batch, &self.pace(), waiting_for))
+    }
+
+    /// Waits until a batch is over, at most `limit`. It answers at once when this process ends the batch, and within a quarter of a second
+    /// when another one does.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::NotOver`] with the progress when `limit` comes first; [`BatchError::NoSuchBatch`].
+    pub async fn until_over(&self, batch_id: i64, limit: Duration) -> Result<Progress> {
+        let deadline = tokio::time::Instant::now() + limit;
+        loop {
+            let mut ended = pin!(self.0.ended.notified());
+            // From here on no ring is missed, also not one during the look below.
+            ended.as_mut().enable();
+            let progress = self.get_batch_job_progress(batch_id).await?;
+            if progress.status.is_over() {
+                return Ok(progress);
+            }
+            let look_again = (tokio::time::Instant::now() + Self::LOOK_AGAIN).min(deadline);
+            if tokio::time::timeout_at(look_again, ended).await.is_err() && look_again == deadline {
+                return Err(BatchError::NotOver(Box::new(progress)));
+            }
+        }
     }
 
     /// One batch.
@@ -369,6 +399,7 @@ impl BatchService {
     /// [`BatchError::NotAllowed`] when it is over, [`BatchError::NoSuchBatch`].
     pub async fn cancel(&self, batch_id: i64) -> Result<BatchRecord> {
         let batch = self.steer(batch_id, Wish::Cancel).await?;
+        self.0.ended.notify_waiters();
         self.withdraw(batch.batch_id).await;
         Ok(batch)
     }
@@ -430,6 +461,7 @@ impl BatchService {
 
     const ANSWER: Duration = Duration::from_secs(30);
     const PROBE: Duration = Duration::from_secs(2);
+    const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
     /// Bounds a call. Dropping a ledger's future does no harm, see [`Ledger`].
     async fn answer<T>(&self, call: impl Future<Output = std::result::Result<T, LedgerError>>) -> Result<T> {

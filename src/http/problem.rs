@@ -130,6 +130,7 @@ impl From<BatchError> for Problem {
             BatchError::KeyReused(id) => problem.with("header", IdempotencyKey::HEADER).with("batchId", id.get()),
             BatchError::NotAllowed(refused) => problem.with("batchStatus", refused.status.as_str()),
             BatchError::NothingToRetry(report) => problem.with("report", json!(report)),
+            BatchError::NotOver(progress) => problem.with("progress", json!(progress)),
             BatchError::BadCursor => problem.with("field", "cursor"),
             // What is inside of the last two is for the log only, where the service wrote it.
             BatchError::NoSuchItem | BatchError::Unavailable(_) | BatchError::Internal(_) => problem,
@@ -147,6 +148,7 @@ const fn name(error: &BatchError) -> (Status, &'static str, &'static str) {
         BatchError::KeyReused(_) => (Status::UnprocessableEntity, KEY_REUSED, "Idempotency-Key reused"),
         BatchError::NotAllowed(_) => (Status::Conflict, "urn:rocket-batch:not-allowed", "Not allowed in this status"),
         BatchError::NothingToRetry(_) => (Status::Conflict, "urn:rocket-batch:nothing-to-retry", "Nothing to retry"),
+        BatchError::NotOver(_) => (Status::ServiceUnavailable, "urn:rocket-batch:not-over", "Not over yet"),
         BatchError::BadCursor => (Status::BadRequest, "urn:rocket-batch:bad-cursor", "Bad cursor"),
         BatchError::Unavailable(_) => (Status::ServiceUnavailable, NO_KIND, "Service Unavailable"),
         BatchError::Internal(_) => (Status::InternalServerError, NO_KIND, "Internal Server Error"),
