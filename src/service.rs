@@ -8,17 +8,18 @@
 //!
 //! Nothing here waits for work: a batch is accepted once the ledger has it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, pin::pin, sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Config,
     domain::{
-        BatchId, BatchRecord, BatchStatus, ChangeRefused, CodeScheme, FailedJob, Invalid, Item, ItemOptions, JobId,
-        Limits, Pace, Plan, Progress, RetryReport, WaitingFor, estimate, in_words,
+        BatchId, BatchRecord, BatchStatus, ChangeRefused, CodeScheme, CreateRequest, FailedJob, Invalid, Item,
+        ItemOptions, JobId, Limits, Pace, Plan, Progress, RetryReport, WaitingFor, in_words,
     },
     ledger::{BoxError, Created, Ledger, LedgerError, NewBatch, Outage, Slice, Wish},
     queue::Queue,
@@ -44,6 +45,10 @@ pub enum BatchError {
     #[error("batch {0} exists already")]
     Taken(BatchId),
 
+    /// The `Idempotency-Key` belongs to another request, the one that made this batch. Nothing was done. Only our own route answers so.
+    #[error("the `Idempotency-Key` belongs to another request, the one that made batch {0}")]
+    KeyReused(BatchId),
+
     /// The status of the batch forbids it. Nothing was done.
     #[error(transparent)]
     NotAllowed(ChangeRefused),
@@ -51,6 +56,10 @@ pub enum BatchError {
     /// The batch has no failed jobs.
     #[error("batch {} has no failed jobs to retry", .0.batch_id)]
     NothingToRetry(Box<RetryReport>),
+
+    /// The batch was not over in time; this is how far it is.
+    #[error("batch {} is {} and not over yet", .0.batch_id, .0.status)]
+    NotOver(Box<Progress>),
 
     /// The cursor is not one that this list gave.
     #[error("`cursor` is not one that this list gave")]
@@ -70,6 +79,7 @@ impl From<LedgerError> for BatchError {
         match error {
             LedgerError::NoSuchBatch(id) => Self::NoSuchBatch(id.get()),
             LedgerError::Taken(id) => Self::Taken(id),
+            LedgerError::KeyReused(id) => Self::KeyReused(id),
             LedgerError::NotAllowed(refusal) => Self::NotAllowed(refusal),
             error @ LedgerError::Unavailable { .. } => Self::Unavailable(error.into()),
             error @ (LedgerError::Refused { .. } | LedgerError::Broken { .. }) => Self::Internal(error.into()),
@@ -98,6 +108,29 @@ pub struct BatchAccepted {
     pub estimated_duration: String,
     /// The same in seconds.
     pub estimated_seconds: u64,
+}
+
+impl From<Created> for BatchAccepted {
+    fn from(Created { batch, quantity, jobs, estimated, .. }: Created) -> Self {
+        Self {
+            success: true,
+            batch_id: batch,
+            total_quantity: quantity,
+            jobs_created: jobs,
+            job_ids: (0..jobs).map(|seq| JobId { batch, seq, generation: 0 }.to_string()).collect(),
+            estimated_duration: in_words(estimated),
+            estimated_seconds: estimated.as_secs(),
+        }
+    }
+}
+
+/// Whether a request was answered before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// It made the batch.
+    First,
+    /// It came again, and is answered as it was then.
+    Again,
 }
 
 /// A page of a list.
@@ -131,6 +164,8 @@ impl PageQuery {
     /// Most entries a page.
     pub const MOST: u64 = 1_000;
     pub(crate) const USUAL: u64 = 100;
+    /// What a cursor is written in, for readers of a schema.
+    pub(crate) const CURSOR_PATTERN: &str = "^[A-Za-z0-9_-]+$";
 
     /// The slice that holds the page and one entry more, which tells whether another page follows.
     fn slice(&self, list: &str) -> Result<Slice> {
@@ -202,6 +237,8 @@ pub(crate) struct Parts {
     /// Cancelled from the first moment of a shutdown.
     pub draining: CancellationToken,
     pub outage: Arc<Outage>,
+    /// Rings whenever a batch ends in this process.
+    pub ended: Arc<Notify>,
 }
 
 impl BatchService {
@@ -228,29 +265,28 @@ impl BatchService {
         quantity: u64,
         options: ItemOptions,
     ) -> Result<BatchAccepted> {
-        let id = batch_id.into().map(BatchId::new).transpose()?;
+        let (accepted, _new) = self.create(batch_id.into(), quantity, options, None).await?;
+        Ok(accepted)
+    }
+
+    /// The same for a request that may come again, and whether it was answered before.
+    pub(crate) async fn create(
+        &self,
+        batch_id: Option<i64>,
+        quantity: u64,
+        options: ItemOptions,
+        request: Option<CreateRequest>,
+    ) -> Result<(BatchAccepted, Answered)> {
+        let id = batch_id.map(BatchId::new).transpose()?;
         let plan = Plan::new(quantity, &options, &self.limits())?;
         let key_fingerprint = self.0.codes.fingerprint().to_owned();
-        let batch = NewBatch { id, plan, options, key_fingerprint };
+        let batch = NewBatch { id, plan, options, key_fingerprint, pace: self.pace(), request };
 
         let created = self.answer(self.0.ledger.create(batch)).await?;
 
         (self.0.wake)();
-        Ok(self.accepted(&plan, created))
-    }
-
-    fn accepted(&self, plan: &Plan, created: Created) -> BatchAccepted {
-        let Created { batch, ahead, measured } = created;
-        let estimated = estimate(plan.jobs(), plan.quantity(), ahead, &self.pace(), measured);
-        BatchAccepted {
-            success: true,
-            batch_id: batch,
-            total_quantity: plan.quantity(),
-            jobs_created: plan.jobs(),
-            job_ids: (0..plan.jobs()).map(|seq| JobId { batch, seq, generation: 0 }.to_string()).collect(),
-            estimated_duration: in_words(estimated),
-            estimated_seconds: estimated.as_secs(),
-        }
+        let answered = if created.repeated { Answered::Again } else { Answered::First };
+        Ok((created.into(), answered))
     }
 
     /// How far a batch is.
@@ -262,6 +298,29 @@ impl BatchService {
         let batch = self.batch(batch_id).await?;
         let waiting_for = self.0.outage.is_on().then_some(WaitingFor::Database);
         Ok(Progress::of(&batch, &self.pace(), waiting_for))
+    }
+
+    /// Waits until a batch is over, at most `limit`. It answers at once when this process ends the batch, and within a quarter of a second
+    /// when another one does.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::NotOver`] with the progress when `limit` comes first; [`BatchError::NoSuchBatch`].
+    pub async fn until_over(&self, batch_id: i64, limit: Duration) -> Result<Progress> {
+        let deadline = tokio::time::Instant::now() + limit;
+        loop {
+            let mut ended = pin!(self.0.ended.notified());
+            // From here on no ring is missed, also not one during the look below.
+            ended.as_mut().enable();
+            let progress = self.get_batch_job_progress(batch_id).await?;
+            if progress.status.is_over() {
+                return Ok(progress);
+            }
+            let look_again = (tokio::time::Instant::now() + Self::LOOK_AGAIN).min(deadline);
+            if tokio::time::timeout_at(look_again, ended).await.is_err() && look_again == deadline {
+                return Err(BatchError::NotOver(Box::new(progress)));
+            }
+        }
     }
 
     /// One batch.
@@ -342,6 +401,7 @@ impl BatchService {
     /// [`BatchError::NotAllowed`] when it is over, [`BatchError::NoSuchBatch`].
     pub async fn cancel(&self, batch_id: i64) -> Result<BatchRecord> {
         let batch = self.steer(batch_id, Wish::Cancel).await?;
+        self.0.ended.notify_waiters();
         self.withdraw(batch.batch_id).await;
         Ok(batch)
     }
@@ -403,6 +463,7 @@ impl BatchService {
 
     const ANSWER: Duration = Duration::from_secs(30);
     const PROBE: Duration = Duration::from_secs(2);
+    const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
     /// Bounds a call. Dropping a ledger's future does no harm, see [`Ledger`].
     async fn answer<T>(&self, call: impl Future<Output = std::result::Result<T, LedgerError>>) -> Result<T> {

@@ -26,7 +26,7 @@ mod routes;
 use rocket::{Build, Rocket, Route, catchers};
 
 pub use rights::Right;
-pub(crate) use rights::{Check, Rights, Security, SecurityScheme, by_closure, by_guard};
+pub(crate) use rights::{Actor, Check, Rights, Security, SecurityScheme, by_closure, by_guard};
 
 use self::openapi::Endpoint;
 use crate::config::Config;

@@ -1,16 +1,20 @@
 //! The routes: each reads its request, asks the service once, and answers.
 //!
 //! Handlers say all they take and answer in their signatures, from which the OpenAPI document is made; what a path, a query or a body may
-//! hold is a type in [`input`].
+//! hold is a type in [`input`], what a header may hold in [`once`].
 
 mod input;
+mod once;
 
 use rocket::{get, post};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 pub(super) use self::input::settings_in_schemas;
-use self::input::{BatchesQuery, MayRead, NewBatch, PageParams, PathCode, PathId};
+use self::{
+    input::{BatchesQuery, MayRead, NewBatch, PageParams, PathCode, PathId},
+    once::Once,
+};
 use super::{
     answer::{Accepted, Answer, Probe},
     body::JsonBody,
@@ -43,12 +47,18 @@ endpoint! {
     /// Accepts a batch; its items are made in the background.
     ///
     /// It is cut into jobs, which workers take in turns with those of other batches. The answer comes as soon as it is in the database; how
-    /// far it is, its progress tells. Without `batchId` it gets the next free id.
+    /// far it is, its progress tells. Without `batchId` it gets the next free id. Sent again with the same `Idempotency-Key`, it is
+    /// answered again and makes no second batch.
     #[post("/", data = "<body>")]
-    async fn create_batch(batches: BatchService, body: JsonBody<NewBatch>) -> Result<Accepted<BatchAccepted>, Refusal<IdTaken>> {
+    async fn create_batch(
+        batches: BatchService,
+        once: Once,
+        body: JsonBody<NewBatch>,
+    ) -> Result<Accepted<BatchAccepted>, Refusal<IdTaken>> {
+        let request = once.request_for(&body.0);
         let wish = body.0.checked(batches.default_options(), &batches.limits())?;
-        let accepted = batches.create_product_items_async(wish.batch_id, wish.quantity, wish.options).await?;
-        Ok(Accepted { at: accepted.batch_id.to_string(), body: accepted })
+        let (accepted, answered) = batches.create(wish.batch_id, wish.quantity, wish.options, request).await?;
+        Ok(Accepted { at: accepted.batch_id.to_string(), body: accepted, answered })
     }
 }
 

@@ -19,6 +19,7 @@ mod status;
 
 use std::{any::Any, sync::Arc, time::Duration};
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -47,6 +48,8 @@ pub(crate) struct Context {
     /// Cancelled from the first moment of a shutdown.
     pub draining: CancellationToken,
     pub outage: Arc<Outage>,
+    /// Rings whenever a batch ends here.
+    pub ended: Arc<Notify>,
 }
 
 /// How long to wait for the database between two tries.

@@ -36,6 +36,7 @@ impl Status {
             Some(Ok(Closed::Over)) => Answer::Done,
             Some(Ok(Closed::Now(batch))) => {
                 say(&batch);
+                self.0.ended.notify_waiters();
                 points::reach(points::BEFORE_HOOK).await;
                 self.0.bell.ring();
                 Answer::Done

@@ -5,6 +5,7 @@ mod health;
 mod hosting;
 mod input;
 mod life;
+mod once;
 mod openapi;
 mod problems;
 mod rights;

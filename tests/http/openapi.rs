@@ -274,6 +274,7 @@ async fn the_schema_of_a_new_batch_refuses_what_the_route_refuses() {
         (json!({ "quantity": 10_000_000 }), true),
         (json!({ "quantity": 0 }), false),
         (json!({ "quantity": 10_000_001 }), false),
+        (json!({ "quantity": 5.0 }), true),
         (json!({ "quantity": 1.5 }), false),
         (json!({ "quantity": "1" }), false),
         (json!({}), false),

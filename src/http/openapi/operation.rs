@@ -100,7 +100,6 @@ impl<'a> Operation<'a> {
     }
 
     /// Reads a header, which need not be there.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no route reads a header yet"))]
     pub(in crate::http) fn header<T: JsonSchema>(&mut self, name: &str, what: &str) {
         let schema = self.input.subschema_for::<T>().to_value();
         self.parameters.push(json!({ "name": name, "in": "header", "description": what, "schema": schema }));
@@ -119,10 +118,15 @@ impl<'a> Operation<'a> {
         response["content"]["application/json"]["schema"] = schema.to_value();
     }
 
-    /// Answers with a header when the status is this one.
+    /// Answers with a header whenever the status is this one.
     pub(in crate::http) fn answer_header(&mut self, status: Status, name: &str, what: &str, schema: Value) {
-        let response = self.response(status, "");
-        response["headers"][name] = json!({ "description": what, "schema": schema });
+        self.answer_header_at_times(status, name, what, schema);
+        self.response(status, "")["headers"][name]["required"] = true.into();
+    }
+
+    /// Answers with a header in some of the cases of this status.
+    pub(in crate::http) fn answer_header_at_times(&mut self, status: Status, name: &str, what: &str, schema: Value) {
+        self.response(status, "")["headers"][name] = json!({ "description": what, "schema": schema });
     }
 
     /// Answers with a problem document like `sample`. A status may be answered for several reasons.

@@ -11,7 +11,7 @@ use rocket::{
     request::{self, FromParam, FromRequest},
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
     config::Config,
@@ -72,8 +72,10 @@ impl Input for PathCode<'_> {
     }
 }
 
-/// The body of a new batch.
-#[derive(Debug, Deserialize, JsonSchema)]
+/// The body of a new batch. Written again, it says the same in one spelling, and leaves out what was left out: a later version with more
+/// fields writes an old body as this one does.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[schemars(description = "What is wanted of a new batch.")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct NewBatch {
     /// How many items to make.
@@ -81,18 +83,22 @@ pub(super) struct NewBatch {
     quantity: Whole,
 
     /// The id that the batch shall have. Default: the next free one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<BatchId>")]
     batch_id: Option<Whole>,
 
     /// Items a job; a large batch may get larger jobs.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<u64>", range(min = 1))]
     batch_size: Option<Whole>,
 
     /// Put before the code of every item, with a `-` between. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = ItemOptions::PREFIX_PATTERN))]
     qr_code_prefix: Option<String>,
 
     /// Most jobs the batch may be cut into; when there would be more, jobs grow.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<u64>", range(min = 1))]
     max_jobs_per_batch: Option<Whole>,
 }
@@ -157,6 +163,12 @@ impl<'de> Deserialize<'de> for Whole {
     }
 }
 
+impl Serialize for Whole {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i128(self.0)
+    }
+}
+
 struct WholeVisitor;
 
 impl de::Visitor<'_> for WholeVisitor {
@@ -173,16 +185,35 @@ impl de::Visitor<'_> for WholeVisitor {
     fn visit_u64<E>(self, number: u64) -> Result<Whole, E> {
         Ok(Whole(number.into()))
     }
+
+    /// In JSON, 5.0 is a whole number too, as long as a float counts by ones.
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Whole, E> {
+        if number.fract() == 0.0 && number.abs() <= BatchId::MAX as f64 {
+            return Ok(Whole(number as i128));
+        }
+        Err(E::invalid_type(de::Unexpected::Float(number), &self))
+    }
+}
+
+/// What may stand in a query once: Rocket would take of several none, as if nothing was said.
+type AtMostOne = Vec<String>;
+
+fn the_one(field: &'static str, mut said: AtMostOne) -> Result<Option<String>, Invalid> {
+    match said.len() {
+        0 | 1 => Ok(said.pop()),
+        times => Err(Invalid::new(field, format!("must be given once, but is given {times} times"))),
+    }
 }
 
 /// Which page of a list.
 #[derive(Debug, FromForm, JsonSchema)]
 pub(super) struct PageParams {
     /// The `nextCursor` of the page before; none for the first page.
-    cursor: Option<String>,
+    #[schemars(with = "Option<String>", regex(pattern = PageQuery::CURSOR_PATTERN))]
+    cursor: AtMostOne,
     /// Entries a page.
     #[schemars(with = "Option<u64>", range(min = 1, max = PageQuery::MOST), extend("default" = PageQuery::USUAL))]
-    limit: Option<String>,
+    limit: AtMostOne,
 }
 
 impl Input for PageParams {
@@ -199,7 +230,7 @@ fn a_page_may_be_wrong(operation: &mut Operation<'_>) {
 
 impl PageParams {
     pub(super) fn checked(self) -> Result<PageQuery, Invalid> {
-        page(self.cursor, self.limit.as_deref())
+        page(self.cursor, self.limit)
     }
 }
 
@@ -208,12 +239,13 @@ impl PageParams {
 pub(super) struct BatchesQuery {
     /// Only batches of this status.
     #[schemars(with = "Option<BatchStatus>")]
-    status: Option<String>,
+    status: AtMostOne,
     /// The `nextCursor` of the page before; none for the first page.
-    cursor: Option<String>,
+    #[schemars(with = "Option<String>", regex(pattern = PageQuery::CURSOR_PATTERN))]
+    cursor: AtMostOne,
     /// Entries a page.
     #[schemars(with = "Option<u64>", range(min = 1, max = PageQuery::MOST), extend("default" = PageQuery::USUAL))]
-    limit: Option<String>,
+    limit: AtMostOne,
 }
 
 impl Input for BatchesQuery {
@@ -225,14 +257,15 @@ impl Input for BatchesQuery {
 
 impl BatchesQuery {
     pub(super) fn checked(self) -> Result<(Option<BatchStatus>, PageQuery), Invalid> {
-        let status = self.status.as_deref().map(status).transpose()?;
-        Ok((status, page(self.cursor, self.limit.as_deref())?))
+        let status = the_one("status", self.status)?.as_deref().map(status).transpose()?;
+        Ok((status, page(self.cursor, self.limit)?))
     }
 }
 
-fn page(cursor: Option<String>, limit: Option<&str>) -> Result<PageQuery, Invalid> {
-    let limit = limit.map(|text| text.parse().map_err(|_| wrong_limit(text))).transpose()?;
-    Ok(PageQuery { cursor, limit })
+fn page(cursor: AtMostOne, limit: AtMostOne) -> Result<PageQuery, Invalid> {
+    let limit = the_one("limit", limit)?;
+    let limit = limit.map(|text| text.parse().map_err(|_| wrong_limit(&text))).transpose()?;
+    Ok(PageQuery { cursor: the_one("cursor", cursor)?, limit })
 }
 
 fn wrong_limit(text: &str) -> Invalid {
