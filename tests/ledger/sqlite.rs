@@ -490,9 +490,15 @@ async fn nobody_waits_for_ever_for_a_reader() -> TestResult {
 async fn nobody_waits_for_ever_for_the_writer_and_who_has_a_place_gets_its_turn() -> TestResult {
     let database = Database::new().await;
     let (release, released) = mpsc::channel::<()>();
+    let (started, start) = tokio::sync::oneshot::channel();
     let host = database.host().await;
-    let slow = host.interact_mut(move |_| Ok(released.recv().is_ok()));
-    let slow = queued(slow).await;
+    let slow = queued(host.interact_mut(move |_| {
+        let _ = started.send(());
+        Ok(released.recv().is_ok())
+    }))
+    .await;
+    // Or some of the others would share its turn, and leave places free.
+    start.await?;
     let mut pings = JoinSet::new();
 
     // More than there are places.
@@ -509,7 +515,8 @@ async fn nobody_waits_for_ever_for_the_writer_and_who_has_a_place_gets_its_turn(
 
     assert!(matches!(first, Err(LedgerError::Unavailable { .. })), "{first:?}");
     assert!(slow.await?);
-    assert!((250..300).contains(&answered), "{answered}");
+    // Whoever had a place, and who found one when the first had given up.
+    assert!((256..300).contains(&answered), "{answered}");
     Ok(())
 }
 

@@ -817,6 +817,7 @@ pub async fn a_retry_runs_a_failed_batch_again_and_it_ends_again(given: impl Har
 pub async fn a_failed_job_whose_items_all_exist_is_completed_by_a_retry(given: impl Harness) -> TestResult {
     let ledger = given.ledger().await;
     let bystander = ledger.bystander().await?;
+    let other = ledger.failed_batch().await?;
     let job = ledger.one_job().await?;
     let hold = ledger.hold(job).await?;
     ledger.write(&hold, chunk(0..100)).await?;
@@ -830,6 +831,7 @@ pub async fn a_failed_job_whose_items_all_exist_is_completed_by_a_retry(given: i
     assert!(report.skipped[0].reason.contains("all its items exist"));
     assert_eq!(ledger.end_task(job.batch).await?, Some(StatusTask::End { batch: job.batch, round: 1 }));
     assert_eq!(ledger.closed(job.batch, 1).await?.status, BatchStatus::Completed);
+    assert_eq!(ledger.failed_jobs(other.batch, ALL).await?.len(), 1);
     bystander.stands_still(&ledger).await
 }
 
@@ -1096,6 +1098,8 @@ pub async fn a_hook_is_there_until_it_is_delivered(given: impl Harness) -> TestR
 pub async fn a_hook_that_failed_is_due_again_later(given: impl Harness) -> TestResult {
     let ledger = given.ledger().await;
     let bystander = ledger.bystander().await?;
+    let others = ledger.hooks_of(id(1)).await?;
+    assert_eq!(others.len(), 2);
     let job = ledger.one_job().await?;
     ledger.fail(job).await?;
     let hook = ledger.hooks_of(job.batch).await?[0];
@@ -1108,6 +1112,9 @@ pub async fn a_hook_that_failed_is_due_again_later(given: impl Harness) -> TestR
     let due = ledger.open_work(ROOM).await?.status.into_iter().find(|(of, _)| *of == task);
     assert!(due.is_some_and(|(_, delay)| delay > Duration::from_secs(50)));
     assert_eq!(ledger.hook(hook).await?.map(|hook| hook.attempts), Some(2));
+    for other in others {
+        assert_eq!(ledger.hook(other).await?.map(|hook| hook.attempts), Some(0));
+    }
     bystander.stands_still(&ledger).await
 }
 

@@ -1,6 +1,6 @@
 //! The example host as a real process, killed and stopped from outside, and what is in its database afterwards.
 //!
-//! `cargo test --features test-points` builds the example with named points at which it can be held and killed.
+//! Needs the feature `test-points`: named points at which the example can be held and killed. Cargo builds the example beside the tests.
 
 mod host;
 
@@ -17,7 +17,6 @@ type TestResult = Result<(), Box<dyn Error>>;
 
 /// Twenty SIGKILLs in the middle of a batch: at random moments, and held at each named point. Nothing is lost, nothing is made twice.
 #[tokio::test]
-#[cfg(feature = "test-points")]
 async fn a_batch_outlives_twenty_kills() -> TestResult {
     const POINTS: [&str; 3] = ["before-settle", "before-acknowledge", "before-hook"];
     const LARGE: i64 = 150_000;
@@ -116,7 +115,6 @@ async fn a_process_that_stands_by_takes_over() -> TestResult {
 
 /// A worker that panics fails its attempt with the message; the process lives on.
 #[tokio::test]
-#[cfg(feature = "test-points")]
 async fn a_panic_is_a_failed_attempt_with_its_message() -> TestResult {
     let home = Home::new()?;
     let host = home.start_at(Some("before-write=panic")).await?;

@@ -1,0 +1,185 @@
+//! What the embedded default costs: `cargo bench --bench embedded`.
+//!
+//! Each figure stands beside its counterpart of the same run, in turn with it, since a figure alone says more about the machine than
+//! about the crate. Medians, and the extremes beside them.
+
+use std::{
+    hint::black_box,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use rocket::{
+    figment::{Figment, providers::Serialized},
+    http::ContentType,
+    local::asynchronous::Client,
+};
+use rocket_batch::{
+    Batch, BatchService, BatchStatus, ItemOptions,
+    domain::{BatchId, CodeKey, CodeScheme},
+};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+const ITEMS: u64 = 1_000_000;
+const CHUNK: u64 = 1_000;
+const ROUNDS: usize = 5;
+
+#[rocket::main]
+async fn main() -> Result<()> {
+    throughput().await?;
+    posts().await?;
+    reads().await
+}
+
+/// A plugin on a file in `folder`, with no limit but the disk's.
+async fn plugin(folder: &Path) -> Result<Client> {
+    let settings: Figment = rocket::Config::figment()
+        .merge(("log_level", "off"))
+        .merge(Serialized::global("databases.batch.url", format!("sqlite://{}", folder.join("batch.db").display())))
+        .merge(Serialized::global("batch.generate.rate_limit", "off"))
+        .merge(Serialized::global("batch.chunk_size", CHUNK))
+        .merge(Serialized::global("batch.batch_size", 10_000));
+    Ok(Client::untracked(rocket::custom(settings).attach(Batch::fairing().public())).await?)
+}
+
+fn service(client: &Client) -> &BatchService {
+    BatchService::fetch(client.rocket()).expect("the fairing is attached")
+}
+
+/// Items a second end to end, from the call to the end of the batch, beside a bare loop of prepared inserts of the same rows.
+async fn throughput() -> Result<()> {
+    let (mut ours, mut bare) = (Vec::new(), Vec::new());
+    for round in 0..=ROUNDS {
+        let end_to_end = end_to_end().await?;
+        let loop_alone = bare_loop().await?;
+        // The first one warms up.
+        if round > 0 {
+            ours.push(ITEMS as f64 / end_to_end.as_secs_f64());
+            bare.push(ITEMS as f64 / loop_alone.as_secs_f64());
+        }
+    }
+    println!("{ITEMS} items into SQLite, {CHUNK} a transaction, {ROUNDS} rounds, items/s (least to most):");
+    let ratio = say("rocket_batch, end to end", &mut ours) / say("bare prepared inserts", &mut bare);
+    println!("  ratio {ratio:.2}\n");
+    Ok(())
+}
+
+fn say(what: &str, figures: &mut [f64]) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    let median = figures[figures.len() / 2];
+    println!("  {what:<26} {median:>10.0}  ({:.0} to {:.0})", figures[0], figures[figures.len() - 1]);
+    median
+}
+
+async fn end_to_end() -> Result<Duration> {
+    let folder = TempDir::new()?;
+    let client = plugin(folder.path()).await?;
+    let options = service(&client).default_options();
+    let began = Instant::now();
+    service(&client).create_product_items_async(1, ITEMS, options).await?;
+    let progress = service(&client).until_over(1, Duration::from_secs(600)).await?;
+    let took = began.elapsed();
+    assert_eq!((progress.status, progress.items_created), (BatchStatus::Completed, ITEMS));
+    client.terminate().await;
+    Ok(took)
+}
+
+/// The same rows into the same tables, by nothing but the database; the codes are made beforehand.
+async fn bare_loop() -> Result<Duration> {
+    let folder = TempDir::new()?;
+    plugin(folder.path()).await?.terminate().await;
+    let mut connection = Connection::open(folder.path().join("batch.db"))?;
+    connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")?;
+    let (codes, batch) = (CodeScheme::new(&CodeKey::from_bytes([7; 16])), BatchId::new(1)?);
+    let codes: Vec<_> = (0..ITEMS).map(|ordinal| codes.encode(None, batch, ordinal)).collect();
+    let began = Instant::now();
+    for (chunk, codes) in codes.chunks(CHUNK as usize).enumerate() {
+        let transaction = connection.transaction()?;
+        let mut insert = transaction
+            .prepare_cached("INSERT INTO batch_items (batch, ordinal, code, created_at) VALUES (1, ?1, ?2, 0)")?;
+        for (ordinal, code) in (chunk as i64 * CHUNK as i64..).zip(codes) {
+            insert.execute((ordinal, code))?;
+        }
+        drop(insert);
+        transaction.commit()?;
+    }
+    Ok(began.elapsed())
+}
+
+/// What a caller waits for when it posts, by size. The queue is held, so that nothing else is going on.
+async fn posts() -> Result<()> {
+    let folder = TempDir::new()?;
+    let client = plugin(folder.path()).await?;
+    println!("POST, milliseconds, median of 20 (least to most):");
+    let mut medians = Vec::new();
+    for (quantity, size) in [(1_000, 10), (100_000, 100), (10_000_000, 10_000)] {
+        let mut figures = Vec::new();
+        for _ in 0..21 {
+            let body = format!("{{\"quantity\": {quantity}, \"batchSize\": {size}}}");
+            let request = client.post("/batches").header(ContentType::JSON).body(body);
+            let began = Instant::now();
+            let answer = request.dispatch().await.into_json::<serde_json::Value>().await.ok_or("no answer")?;
+            figures.push(began.elapsed().as_secs_f64() * 1e3);
+            let id = answer["batchId"].as_i64().ok_or("no id")?;
+            service(&client).cancel(id).await?;
+        }
+        let jobs = quantity / size;
+        medians.push(say_ms(&format!("{quantity} items, {jobs} jobs"), &mut figures[1..]));
+    }
+    println!("  ratio of 10,000,000 to 100,000 items: {:.2}\n", medians[2] / medians[1]);
+    client.terminate().await;
+    Ok(())
+}
+
+fn say_ms(what: &str, figures: &mut [f64]) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    let median = figures[figures.len() / 2];
+    println!("  {what:<40} {median:>8.3}  ({:.3} to {:.3})", figures[0], figures[figures.len() - 1]);
+    median
+}
+
+/// Whether looking at a batch stays as quick with 5,000,000 items present as with 10,000.
+async fn reads() -> Result<()> {
+    let folder = TempDir::new()?;
+    let client = plugin(folder.path()).await?;
+    println!("reading, milliseconds, median of 200 (least to most):");
+    let few = read_with(&client, 1, 10_000).await?;
+    let many = read_with(&client, 2, 5_000_000).await?;
+    for (what, (few, many)) in ["progress", "first page", "last page", "item by code"].iter().zip(few.iter().zip(&many))
+    {
+        println!("  ratio of {what}: {:.2}", many / few);
+    }
+    client.terminate().await;
+    Ok(())
+}
+
+/// Adds a batch of `quantity` items, then reads of it.
+async fn read_with(client: &Client, id: i64, quantity: u64) -> Result<Vec<f64>> {
+    let options = ItemOptions { batch_size: quantity.div_ceil(1_000), ..ItemOptions::default() };
+    service(client).create_product_items_async(id, quantity, options).await?;
+    service(client).until_over(id, Duration::from_secs(600)).await?;
+    let near_the_end = data_encoding::BASE64URL_NOPAD.encode(format!("items:{id}:{}", quantity - 101).as_bytes());
+    let last = format!("/batches/{id}/items?cursor={near_the_end}");
+    let page = client.get(&last).dispatch().await.into_json::<serde_json::Value>().await.ok_or("no page")?;
+    let code = page["items"][99]["code"].as_str().ok_or("no code")?.to_owned();
+    let paths = [
+        ("progress", format!("/batches/{id}/progress")),
+        ("first page of 100", format!("/batches/{id}/items")),
+        ("last page of 100", last),
+        ("item by code", format!("/batches/items/{code}")),
+    ];
+    let mut medians = Vec::new();
+    for (what, path) in paths {
+        let mut figures = Vec::new();
+        for _ in 0..201 {
+            let began = Instant::now();
+            black_box(client.get(&path).dispatch().await.into_bytes().await.ok_or("no answer")?);
+            figures.push(began.elapsed().as_secs_f64() * 1e3);
+        }
+        medians.push(say_ms(&format!("{what}, {quantity} items"), &mut figures[1..]));
+    }
+    Ok(medians)
+}
