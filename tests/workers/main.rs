@@ -169,19 +169,23 @@ async fn a_paused_batch_rests_and_goes_on() -> TestResult {
     plugin.stop().await
 }
 
+/// Once, a room of fewer than a hundred jobs was only filled up at each interval.
 #[rocket::async_test]
 async fn jobs_beyond_the_room_of_the_queue_follow_without_delay() -> TestResult {
-    let plugin = Plugin::start(|config| {
-        eager(config);
-        config.queued_per_batch = 150;
-        config.feed_interval = Duration::from_secs(3_600);
-    })
-    .await?;
+    for room in [1, 3, 120] {
+        let plugin = Plugin::start(move |config| {
+            eager(config);
+            config.queued_per_batch = room;
+            config.feed_interval = Duration::from_secs(3_600);
+        })
+        .await?;
 
-    plugin.service().create_product_items_async(1, 1_000, jobs_of(1)).await?;
+        plugin.service().create_product_items_async(1, 200, jobs_of(1)).await?;
 
-    assert_eq!(plugin.until_over(1).await?.status, BatchStatus::Completed);
-    plugin.stop().await
+        assert_eq!(plugin.until_over(1).await?.status, BatchStatus::Completed, "with room for {room}");
+        plugin.stop().await?;
+    }
+    Ok(())
 }
 
 #[rocket::async_test]
