@@ -75,6 +75,8 @@ impl Batch {
 type Configure = Box<dyn Fn(&mut Config) + Send + Sync>;
 
 /// Mounts the routes, works in the background, drains at shutdown. Made by [`Batch::fairing`].
+///
+/// For each right and each kind of hook the last word counts.
 #[must_use = "a fairing does nothing until it is attached"]
 pub struct BatchFairing {
     read: Option<http::Check>,
@@ -87,7 +89,8 @@ pub struct BatchFairing {
 }
 
 impl BatchFairing {
-    /// Who passes `G` may read and write. `G` is any request guard of the host without a lifetime.
+    /// Who passes `G` may read and write. `G` is any request guard of the host without a lifetime. It protects the crate's routes; handlers
+    /// of the host that use [`BatchService`] have guards of their own.
     pub fn guard<G>(self) -> Self
     where
         G: for<'r> FromRequest<'r> + Send + 'static,
@@ -197,14 +200,14 @@ impl BatchFairing {
         self
     }
 
-    /// Has the last word on the settings.
+    /// Has the last word on the settings: after the file and the environment, before the check. Closures run in the order they are given.
     pub fn configure(mut self, change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
         self.configure.push(Box::new(change));
         self
     }
 
     /// Is called, at least once, for each batch that is over, also after a cancel. An error, a panic or a call that takes longer than
-    /// `hook_timeout` is tried again, 3 times in all.
+    /// `hook_timeout` is tried again, `status.attempts` times in all.
     pub fn on_batch_finished<F, Fut, E>(mut self, hook: F) -> Self
     where
         F: Fn(BatchFinished) -> Fut + Send + Sync + 'static,

@@ -221,7 +221,7 @@ pub struct Readiness {
 /// }
 /// ```
 ///
-/// Every method is cancel safe: a change that was begun takes place also when its future is dropped. Every method may answer
+/// Every method is cancel safe: a change that was begun takes place also when its future is dropped. Whatever asks the ledger may answer
 /// [`BatchError::Unavailable`], after 30 seconds at the latest.
 #[derive(Clone)]
 pub struct BatchService(Arc<Parts>);
