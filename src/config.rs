@@ -37,6 +37,10 @@ pub struct Config {
     /// What this process does: `all`, `web` (routes, no workers) or `worker` (workers and health probes). Default: `"all"`.
     pub role: Role,
 
+    /// Whether the OpenAPI document is served at `openapi.json` below the base, and a page that shows it at `docs`. They hold no data
+    /// and ask nobody for credentials. Default: true.
+    pub docs: bool,
+
     /// Items a job, when a request does not say. More is faster, fewer spread better and lose less with a worker. Default: 100.
     pub batch_size: u64,
 
@@ -112,6 +116,7 @@ impl Default for Config {
         Self {
             base: "/batches".into(),
             role: Role::All,
+            docs: true,
             batch_size: 100,
             chunk_size: 50,
             max_jobs_per_batch: 1_000,
@@ -149,6 +154,10 @@ pub enum Role {
 impl Role {
     pub(crate) const fn works(self) -> bool {
         matches!(self, Self::All | Self::Worker)
+    }
+
+    pub(crate) const fn serves(self) -> bool {
+        matches!(self, Self::All | Self::Web)
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Who may name whom. The fairing sees everything and is seen by none.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("guide", &[]),
     ("domain", &[]),
     ("config", &["domain"]),
@@ -16,6 +16,7 @@ const ARROWS: [(&str, &[&str]); 10] = [
     ("worker", &["domain", "config", "ledger", "queue"]),
     ("service", &["domain", "config", "ledger", "queue"]),
     ("live", &["domain", "ledger"]),
+    ("sqlite", &["ledger"]),
     ("http", &["domain", "config", "service", "live"]),
     ("fairing", &["domain", "config", "ledger", "queue", "worker", "service", "live", "http"]),
 ];

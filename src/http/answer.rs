@@ -7,7 +7,12 @@ use rocket::{
     response::{self, Responder},
     serde::json::Json,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
+
+use super::openapi::{Operation, Output};
+use crate::service::Answered;
 
 /// Everything here changes by itself; nobody may answer from a copy.
 pub(super) const NO_STORE: (&str, &str) = ("Cache-Control", "no-store");
@@ -26,18 +31,41 @@ impl<'r, T: Serialize> Responder<'r, 'static> for Answer<T> {
     }
 }
 
-/// 202 with a JSON body and a `Location`.
+impl<T: JsonSchema> Output for Answer<T> {
+    fn describe(operation: &mut Operation<'_>) {
+        operation.answer::<T>(Status::Ok, "As it stands now.");
+    }
+}
+
+/// 202 with a JSON body and a `Location`; `Idempotent-Replayed: true` when the same request was answered before.
 pub(super) struct Accepted<T> {
     /// Where to look from now on, below the base.
     pub at: String,
     pub body: T,
+    pub answered: Answered,
 }
 
 impl<'r, T: Serialize> Responder<'r, 'static> for Accepted<T> {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         let base = request.route().map(|route| route.uri.base().to_string()).unwrap_or_default();
         let location = format!("{}/{}", base.trim_end_matches('/'), self.at);
-        Response::build_from(json(Status::Accepted, self.body, request)?).raw_header("Location", location).ok()
+        let mut response = Response::build_from(json(Status::Accepted, self.body, request)?);
+        response.raw_header("Location", location);
+        match self.answered {
+            Answered::First => response.ok(),
+            Answered::Again => response.raw_header("Idempotent-Replayed", "true").ok(),
+        }
+    }
+}
+
+impl<T: JsonSchema> Output for Accepted<T> {
+    fn describe(operation: &mut Operation<'_>) {
+        operation.answer::<T>(Status::Accepted, "Accepted; the work is done in the background.");
+        let path = json!({ "type": "string", "format": "uri-reference" });
+        operation.answer_header(Status::Accepted, "Location", "Where to look from now on.", path);
+        let again = json!({ "const": "true" });
+        let what = "The same request was answered before, and this is that answer.";
+        operation.answer_header_at_times(Status::Accepted, "Idempotent-Replayed", what, again);
     }
 }
 
@@ -50,5 +78,12 @@ pub(super) struct Probe<T> {
 impl<'r, T: Serialize> Responder<'r, 'static> for Probe<T> {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         json(if self.good { Status::Ok } else { Status::ServiceUnavailable }, self.body, request)
+    }
+}
+
+impl<T: JsonSchema> Output for Probe<T> {
+    fn describe(operation: &mut Operation<'_>) {
+        operation.answer::<T>(Status::Ok, "It can.");
+        operation.answer::<T>(Status::ServiceUnavailable, "It can't.");
     }
 }
