@@ -74,4 +74,6 @@ pub use http::Right;
 #[cfg(feature = "sqlite")]
 pub use ledger::sqlite::BatchDb;
 pub use ledger::{BoxError, NewItemRow};
+#[cfg(feature = "redis")]
+pub use queue::bullmq::{BatchRedis, RedisConnection};
 pub use service::{BatchAccepted, BatchError, BatchService, Page, PageQuery, Readiness, Result};
