@@ -20,6 +20,8 @@ pub(super) enum Pulse {
     Quiet,
     /// It answered, and there is work that this worker could take.
     Ready,
+    /// It answered, and to somebody in this process it did not since the worker was made.
+    Back,
 }
 
 /// What is known of a worker.
@@ -27,13 +29,12 @@ pub(super) enum Pulse {
 pub(super) struct Health {
     /// When there was last no reason for it to take work, or when it did.
     excused: Instant,
-    away: bool,
     failures: u32,
 }
 
 impl Health {
     pub fn new(now: Instant) -> Self {
-        Self { excused: now, away: false, failures: 0 }
+        Self { excused: now, failures: 0 }
     }
 
     /// Round trips that failed, one after the other.
@@ -58,10 +59,9 @@ impl Health {
 
     /// Takes note of a round trip; answers why the worker has to be replaced, if it has to.
     pub fn felt(&mut self, pulse: Pulse, now: Instant) -> Option<String> {
-        let was_away = std::mem::replace(&mut self.away, pulse == Pulse::Away);
-        self.failures = if self.away { self.failures.saturating_add(1) } else { 0 };
+        self.failures = if pulse == Pulse::Away { self.failures.saturating_add(1) } else { 0 };
         match pulse {
-            Pulse::Ready | Pulse::Quiet if was_away => Some("Redis is back".into()),
+            Pulse::Back => Some("Redis is back".into()),
             Pulse::Ready if now - self.excused > PATIENCE => Some("it takes no work".into()),
             Pulse::Ready => None,
             Pulse::Away | Pulse::Quiet => {
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(health.felt(Pulse::Away, now), None);
         assert_eq!(health.felt(Pulse::Away, now), None);
         assert_eq!(health.failures(), 2);
-        assert_eq!(health.felt(Pulse::Quiet, now), Some("Redis is back".into()));
-        assert_eq!(health.felt(Pulse::Quiet, now), None);
+        assert_eq!(health.felt(Pulse::Back, now), Some("Redis is back".into()));
+        assert_eq!(health.failures(), 0);
     }
 }

@@ -135,14 +135,7 @@ impl Queue for BullQueue {
     }
 
     async fn counts(&self) -> Result<QueueCounts> {
-        let counts = self.shared.with_queue(async |queue| queue.get_job_counts().await).await?;
-        Ok(QueueCounts {
-            waiting: counts.waiting + counts.prioritized + counts.paused,
-            delayed: counts.delayed,
-            active: counts.active,
-            completed: counts.completed,
-            failed: counts.failed,
-        })
+        self.shared.server.count(&self.shared.keys).await.map_err(|error| unavailable(self.name(), error))
     }
 
     async fn work(&self, handler: Arc<dyn Handler>) -> Result<()> {
@@ -236,7 +229,12 @@ impl Shared {
 
     async fn look(&self, ids: &[String]) -> std::result::Result<Look, Box<dyn std::error::Error + Send + Sync>> {
         let most = self.settings.rate_limit.0.map_or(0, |limit| limit.jobs);
-        self.server.look(&self.keys, most, ids).await
+        let look = self.server.look(&self.keys, most, ids).await;
+        if look.is_err() {
+            // Found out in two seconds, where the crate's own socket would take five.
+            *self.adds.lock().await = None;
+        }
+        look
     }
 
     /// Sees to it that a page of offers is in Redis. `head` is what the first page of a call saw, so that all keep the distance of their

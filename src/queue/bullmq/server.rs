@@ -3,7 +3,14 @@
 //! A socket can fall silent without ever failing, and the crate then waits for it for ever. So nothing here trusts a connection: whoever
 //! got no answer in time takes the idle ones with it, and the next round trip begins with a new one.
 
-use std::{fmt, future::Future, sync::Once, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Once,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bullmq::{QueueKeys, options::RedisConnectionOptions};
@@ -16,7 +23,7 @@ use tokio::time::timeout;
 use super::options;
 use crate::{
     config::RedisSettings,
-    queue::{QueueError, Result},
+    queue::{QueueCounts, QueueError, Result},
 };
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -129,6 +136,8 @@ pub struct Server {
     pub(super) connection: RedisConnectionOptions,
     pub(super) prefix: String,
     look: Script,
+    /// Round trips that failed.
+    failures: AtomicU64,
 }
 
 impl Server {
@@ -143,7 +152,13 @@ impl Server {
         let connection = options::connection(settings);
         let address = connection.effective_url().into_connection_info();
         let pool = address.and_then(RedisPool::to).map_err(|error| unavailable("redis", error))?;
-        Ok(Self { pool, connection, prefix: settings.prefix.clone(), look: Script::new(include_str!("look.lua")) })
+        Ok(Self {
+            pool,
+            connection,
+            prefix: settings.prefix.clone(),
+            look: Script::new(include_str!("look.lua")),
+            failures: AtomicU64::new(0),
+        })
     }
 
     /// The pool, for the host.
@@ -190,6 +205,24 @@ impl Server {
         Ok(Look { head, ready: ready == 1, states: states.into_iter().map(Standing::of).collect() })
     }
 
+    /// How many round trips have failed so far. Who holds a socket that is older than the last of them had better replace it.
+    pub(super) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::SeqCst)
+    }
+
+    /// How many jobs are where, in the queue of `keys`.
+    pub(super) async fn count(&self, keys: &QueueKeys) -> std::result::Result<QueueCounts, BoxError> {
+        let mut lengths = redis::pipe();
+        lengths.llen(keys.wait()).zcard(keys.prioritized()).zcard(keys.delayed()).llen(keys.active());
+        lengths.zcard(keys.completed()).zcard(keys.failed());
+        self.promptly(async {
+            let mut connection = self.pool.0.get().await?;
+            let [wait, prioritized, delayed, active, completed, failed] = lengths.query_async(&mut connection).await?;
+            Ok(QueueCounts { waiting: wait + prioritized, delayed, active, completed, failed })
+        })
+        .await
+    }
+
     /// What Redis does with keys when its memory is full: `noeviction` is what a queue needs.
     async fn eviction_policy(&self) -> std::result::Result<Option<String>, BoxError> {
         let mut info = redis::cmd("INFO");
@@ -218,6 +251,7 @@ impl Server {
         let done = timeout(PROMPT, work).await.unwrap_or_else(|_| Err(silent(PROMPT)));
         if done.is_err() {
             // Whatever befell this connection may have befallen all.
+            self.failures.fetch_add(1, Ordering::SeqCst);
             self.pool.0.retain(|_, _| false);
         }
         done

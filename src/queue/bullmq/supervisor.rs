@@ -52,6 +52,8 @@ pub(super) struct Supervisor {
 struct Crew {
     worker: Worker,
     closing: CancellationToken,
+    /// [`Server::failures`](super::Server::failures) when it was made.
+    failures: u64,
 }
 
 impl Supervisor {
@@ -103,6 +105,7 @@ impl Supervisor {
         let Shared { server, name, settings, .. } = &*self.shared;
         // The crate would try for half a minute before it says that nobody is there.
         self.shared.look(&[]).await?;
+        let failures = server.failures();
         let closing = self.shared.draining.child_token();
         let attempts = Arc::new(Attempts {
             shared: self.shared.clone(),
@@ -114,7 +117,7 @@ impl Supervisor {
         let options = options::worker(settings, server.connection.clone(), &server.prefix);
         let worker = timeout(STANDING, Worker::with_options(name, process, options)).await??;
         worker.run().await?;
-        Ok(Crew { worker, closing })
+        Ok(Crew { worker, closing, failures })
     }
 
     /// Watches until the worker has to be replaced, and says why; `None` when the drain begins.
@@ -151,6 +154,7 @@ impl Supervisor {
                 tracing::debug!(queue = self.shared.name, %error, "Redis does not answer");
                 Pulse::Away
             }
+            Ok(_) if self.shared.server.failures() != crew.failures => Pulse::Back,
             Ok(look) if look.ready && crew.worker.active_count().await < crew.worker.concurrency() => Pulse::Ready,
             Ok(_) => Pulse::Quiet,
         }

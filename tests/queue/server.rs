@@ -100,3 +100,8 @@ pub fn settings(host: &str, port: u16, prefix: &str) -> RedisSettings {
     settings.prefix = prefix.into();
     settings
 }
+
+/// What Redis answered, as the type that the test wants.
+pub fn value<T: redis::FromRedisValue>(answer: redis::Value) -> Result<T, redis::ParsingError> {
+    redis::from_redis_value(answer)
+}
