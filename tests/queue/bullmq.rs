@@ -35,9 +35,9 @@ impl OfTheirOwn {
         match std::env::var(SHARED) {
             Ok(address) => {
                 let (host, port) = address.split_once(':').expect("it reads host:port");
-                server::settings(host, port.parse().expect("it reads host:port"), &prefix)
+                at(host, port.parse().expect("it reads host:port"), &prefix)
             }
-            Err(_) => self.0.get_or_init(Redis::start).await.settings(&prefix),
+            Err(_) => at("127.0.0.1", self.0.get_or_init(Redis::start).await.port, &prefix),
         }
     }
 }
@@ -46,6 +46,15 @@ impl Harness for OfTheirOwn {
     async fn queue(&self, settings: QueueSettings) -> Arc<dyn Queue> {
         Arc::new(open(&self.redis().await, &settings).await)
     }
+}
+
+/// How to reach a server.
+pub fn at(host: &str, port: u16, prefix: &str) -> RedisSettings {
+    let mut settings = RedisSettings::default();
+    settings.host = Some(host.into());
+    settings.port = port;
+    settings.prefix = prefix.into();
+    settings
 }
 
 pub async fn open(redis: &RedisSettings, settings: &QueueSettings) -> BullQueue {
@@ -119,7 +128,7 @@ async fn processes_share_the_rate_limit_and_the_global_concurrency() -> TestResu
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn foreign_data_is_no_panic() -> TestResult {
     let redis = Redis::start().await;
-    let queue = open(&redis.settings("bull"), &settings()).await;
+    let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings()).await;
     queue.offer(&jobs_of(1, 3)).await?;
     redis.command(&["HSET", "bull:test:b1-j0-g0", "data", r#"{"v":2,"whatever":true}"#]).await;
     redis.command(&["HSET", "bull:test:b1-j1-g0", "data", "{"]).await;
@@ -140,7 +149,7 @@ async fn foreign_data_is_no_panic() -> TestResult {
 async fn a_queue_cleans_up_after_itself() -> TestResult {
     let redis = Redis::start().await;
     let keeps = settings_with(|settings| settings.concurrency = 50);
-    let queue = open(&redis.settings("bull"), &keeps).await;
+    let queue = open(&at("127.0.0.1", redis.port, "bull"), &keeps).await;
     queue.offer(&jobs_of(1, 4_000)).await?;
     queue.offer(&jobs_of(2, 500)).await?;
     queue.withdraw(batch(2)).await?;
@@ -165,7 +174,7 @@ async fn a_queue_has_few_connections() -> TestResult {
         // Without the one that asks.
         Ok(list.lines().count() - 1)
     };
-    let queue = open(&redis.settings("bull"), &settings_with(|settings| settings.concurrency = 20)).await;
+    let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings_with(|settings| settings.concurrency = 20)).await;
     queue.offer(&jobs_of(1, 1_000)).await?;
     let feeding = clients().await?;
     assert!((2..=5).contains(&feeding), "{feeding} connections: one adds, up to four ask");

@@ -11,9 +11,9 @@ use rocket_batch::{
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
-    bullmq::open,
+    bullmq::{at, open},
     proxy::Proxy,
-    server::{self, Redis},
+    server::Redis,
     suite::{Stage, TestResult, counts, job, jobs_of, ready, settings, settings_with, until},
 };
 
@@ -48,7 +48,7 @@ async fn an_absent_server_is_said_at_once_and_a_password_never() -> TestResult {
     };
     let redis = Redis::start().await;
     redis.command(&["CONFIG", "SET", "requirepass", "right"]).await;
-    let mut wrong = redis.settings("bull");
+    let mut wrong = at("127.0.0.1", redis.port, "bull");
     wrong.password = Some(Secret::new("opensesame"));
     let mut absent = wrong.clone();
     absent.port = 1;
@@ -67,7 +67,7 @@ async fn an_absent_server_is_said_at_once_and_a_password_never() -> TestResult {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_that_was_flushed_is_filled_by_the_next_offer() -> TestResult {
     let redis = Redis::start().await;
-    let queue = open(&redis.settings("bull"), &settings()).await;
+    let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings()).await;
     let mut stage = Stage::of(&queue).await?;
     queue.offer(&jobs_of(1, 10)).await?;
     let running = stage.next().await?;
@@ -83,7 +83,7 @@ async fn a_queue_that_was_flushed_is_filled_by_the_next_offer() -> TestResult {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_of_redis_delays_and_loses_nothing() -> TestResult {
     let mut redis = Redis::start().await;
-    let queue = open(&redis.settings("bull"), &settings()).await;
+    let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings()).await;
     let mut stage = Stage::of(&queue).await?;
     queue.offer(&jobs_of(1, 20)).await?;
     stage.finish(5).await?;
@@ -115,7 +115,7 @@ async fn a_crash_of_redis_delays_and_loses_nothing() -> TestResult {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_hung_is_worked_again() -> TestResult {
     let redis = Redis::start().await;
-    let queue = open(&redis.settings("bull"), &settings()).await;
+    let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings()).await;
     let mut stage = Stage::of(&queue).await?;
     works_within(5 * SECOND, &queue, &mut stage, 0).await?;
 
@@ -133,7 +133,7 @@ async fn a_server_that_hung_is_worked_again() -> TestResult {
 async fn sockets_that_fall_silent_are_replaced() -> TestResult {
     let redis = Redis::start().await;
     let proxy = Proxy::to(redis.port).await?;
-    let through = server::settings("127.0.0.1", proxy.port, "bull");
+    let through = at("127.0.0.1", proxy.port, "bull");
     let queue = open(&through, &settings()).await;
     let mut stage = Stage::of(&queue).await?;
     works_within(5 * SECOND, &queue, &mut stage, 0).await?;
@@ -150,7 +150,7 @@ async fn sockets_that_fall_silent_are_replaced() -> TestResult {
 async fn sockets_that_fall_silent_under_a_rate_limit_are_replaced() -> TestResult {
     let redis = Redis::start().await;
     let proxy = Proxy::to(redis.port).await?;
-    let queue = open(&server::settings("127.0.0.1", proxy.port, "bull"), &paced()).await;
+    let queue = open(&at("127.0.0.1", proxy.port, "bull"), &paced()).await;
     let mut stage = Stage::of(&queue).await?;
     queue.offer(&jobs_of(1, 2)).await?;
     stage.finish(1).await?;
@@ -169,7 +169,7 @@ async fn a_task_whose_worker_was_replaced_comes_to_its_end() -> TestResult {
     let redis = Redis::start().await;
     let proxy = Proxy::to(redis.port).await?;
     let quick = settings_with(|settings| (settings.lock, settings.stall_check) = (2 * SECOND, SECOND));
-    let queue = open(&server::settings("127.0.0.1", proxy.port, "bull"), &quick).await;
+    let queue = open(&at("127.0.0.1", proxy.port, "bull"), &quick).await;
     let mut stage = Stage::of(&queue).await?;
     queue.offer(&[ready(1, 0)]).await?;
     let running = stage.next().await?;
@@ -185,7 +185,7 @@ async fn a_task_whose_worker_was_replaced_comes_to_its_end() -> TestResult {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_memory_is_waited_for_and_spends_nothing() -> TestResult {
     let redis = Redis::start().await;
-    let queue = open(&redis.settings("bull"), &settings_with(|settings| settings.attempts = 1)).await;
+    let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings_with(|settings| settings.attempts = 1)).await;
     queue.offer(&jobs_of(1, 5)).await?;
     redis.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
     let mut stage = Stage::of(&queue).await?;
@@ -204,7 +204,7 @@ async fn a_full_memory_is_waited_for_and_spends_nothing() -> TestResult {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_became_a_replica_and_back_is_worked_again() -> TestResult {
     let redis = Redis::start().await;
-    let queue = open(&redis.settings("bull"), &settings()).await;
+    let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings()).await;
     let mut stage = Stage::of(&queue).await?;
     redis.command(&["REPLICAOF", "127.0.0.1", "1"]).await;
     assert!(queue.offer(&jobs_of(1, 1)).await.is_err(), "it is read-only");
@@ -218,7 +218,7 @@ async fn a_node_that_became_a_replica_and_back_is_worked_again() -> TestResult {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_and_scripts_that_are_thrown_away_are_made_anew() -> TestResult {
     let redis = Redis::start().await;
-    let queue = open(&redis.settings("bull"), &settings()).await;
+    let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings()).await;
     let mut stage = Stage::of(&queue).await?;
 
     for (seq, fault) in
@@ -235,7 +235,7 @@ async fn connections_and_scripts_that_are_thrown_away_are_made_anew() -> TestRes
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drain_ends_in_time_when_redis_hangs() -> TestResult {
     let redis = Redis::start().await;
-    let queue = open(&redis.settings("bull"), &settings_with(|settings| settings.concurrency = 2)).await;
+    let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings_with(|settings| settings.concurrency = 2)).await;
     let mut stage = Stage::of(&queue).await?;
     queue.offer(&jobs_of(1, 2)).await?;
     let (ends, _stays) = (stage.next().await?, stage.next().await?);
@@ -254,7 +254,7 @@ async fn a_drain_ends_in_time_when_redis_hangs() -> TestResult {
 async fn an_idle_queue_drains_in_half_a_second() -> TestResult {
     let redis = Redis::start().await;
     for limited in [settings(), paced()] {
-        let queue = open(&redis.settings("bull"), &limited).await;
+        let queue = open(&at("127.0.0.1", redis.port, "bull"), &limited).await;
         let mut stage = Stage::of(&queue).await?;
         queue.offer(&jobs_of(1, 2)).await?;
         stage.finish(1).await?;
@@ -277,7 +277,7 @@ async fn a_drain_in_the_middle_of_a_fetch_leaves_nothing_behind() -> TestResult 
     let redis = Redis::start().await;
     let many = settings_with(|settings| settings.concurrency = 4);
     for life in 0..40_u64 {
-        let queue = open(&redis.settings("bull"), &many).await;
+        let queue = open(&at("127.0.0.1", redis.port, "bull"), &many).await;
         let mut stage = Stage::of(&queue).await?;
         queue.offer(&jobs_of(1, 50)).await?;
         let played = tokio::spawn(async move { while stage.finish(1).await.is_ok() {} });
@@ -298,7 +298,7 @@ fn a_killed_worker_is_taken_over() -> TestResult {
     let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let (survivor, victim) = (runtime()?, runtime()?);
     let redis = survivor.block_on(Redis::start());
-    let place = redis.settings("bull");
+    let place = at("127.0.0.1", redis.port, "bull");
     victim.block_on(async {
         let queue = open(&place, &quick).await;
         let mut stage = Stage::of(&queue).await?;

@@ -7,7 +7,6 @@ use std::{
 };
 
 use redis::Client;
-use rocket_batch::config::RedisSettings;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
@@ -81,24 +80,12 @@ impl Redis {
         command.arg(&words[1..]);
         command.query_async(&mut connection).await
     }
-
-    pub fn settings(&self, prefix: &str) -> RedisSettings {
-        settings("127.0.0.1", self.port, prefix)
-    }
 }
 
 impl Drop for Redis {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-pub fn settings(host: &str, port: u16, prefix: &str) -> RedisSettings {
-    let mut settings = RedisSettings::default();
-    settings.host = Some(host.into());
-    settings.port = port;
-    settings.prefix = prefix.into();
-    settings
 }
 
 /// What Redis answered, as the type that the test wants.
