@@ -37,6 +37,10 @@ pub struct Config {
     /// What this process does: `all`, `web` (routes, no workers) or `worker` (workers and health probes). Default: `"all"`.
     pub role: Role,
 
+    /// Whether the OpenAPI document is served at `openapi.json` below the base, and a page that shows it at `docs`. They hold no data
+    /// and ask nobody for credentials. Default: true.
+    pub docs: bool,
+
     /// Items a job, when a request does not say. More is faster, fewer spread better and lose less with a worker. Default: 100.
     pub batch_size: u64,
 
@@ -55,7 +59,8 @@ pub struct Config {
     /// How often a chunk is tried within one attempt before it is set aside. Default: 3.
     pub chunk_tries: u32,
 
-    /// The wait after a chunk's first failure; it doubles with each further one. Default: `"100ms"`.
+    /// The wait after a chunk's first failure; it doubles with each further one, up to 10 seconds, and chance shortens it by up to a half.
+    /// Default: `"100ms"`.
     #[serde(with = "span")]
     #[schemars(with = "String")]
     pub chunk_backoff: Duration,
@@ -63,7 +68,8 @@ pub struct Config {
     /// How often a job may lose its worker, without one new item in between, before it is failed. Default: 5.
     pub max_crashes: u32,
 
-    /// How often the ledger is searched for work that is in no queue. Default: `"10s"`, jittered by a tenth.
+    /// How often the ledger is searched for work that is in no queue, more or less by a tenth. Longer spares the database, shorter finds
+    /// sooner what another process accepted. Default: `"10s"`.
     #[serde(with = "span")]
     #[schemars(with = "String")]
     pub feed_interval: Duration,
@@ -95,13 +101,13 @@ pub struct Config {
     #[schemars(with = "Option<String>")]
     pub code_key: Option<Secret>,
 
-    /// The queue `generate-product-batch-items`.
+    /// The queue `generate-product-batch-items`: the jobs.
     pub generate: QueueSettings,
 
-    /// The queue `update-batch-status`. Default: 5 at a time, no rate limit, 5 completed and 3 failed kept.
+    /// The queue `update-batch-status`: ends of batches, and hooks. Default: 5 at a time, no rate limit, 5 completed and 3 failed kept.
     pub status: QueueSettings,
 
-    /// The Redis server of the queues.
+    /// The Redis server of the queues, for a later version: this one has no Redis queue.
     pub redis: RedisSettings,
 }
 
@@ -110,6 +116,7 @@ impl Default for Config {
         Self {
             base: "/batches".into(),
             role: Role::All,
+            docs: true,
             batch_size: 100,
             chunk_size: 50,
             max_jobs_per_batch: 1_000,
@@ -148,6 +155,10 @@ impl Role {
     pub(crate) const fn works(self) -> bool {
         matches!(self, Self::All | Self::Worker)
     }
+
+    pub(crate) const fn serves(self) -> bool {
+        matches!(self, Self::All | Self::Web)
+    }
 }
 
 /// The settings of one queue.
@@ -155,19 +166,19 @@ impl Role {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct QueueSettings {
-    /// Tasks at a time in this process. Default: 2.
+    /// Jobs at a time in this process; of the queue `update-batch-status`, closings and calls of hooks. Default: 2.
     pub concurrency: u32,
 
-    /// Most tasks at a time over all processes. Default: none.
+    /// Most jobs at a time over all processes. Default: none.
     pub global_concurrency: Option<u32>,
 
     /// Most starts over time and over all processes: `"<jobs> per <time>"`, or `"off"`. Default: `"5 per 10s"`.
     pub rate_limit: RateLimitSetting,
 
-    /// Attempts in all. Default: 3.
+    /// Attempts at a job, or calls of a hook, in all. Default: 3.
     pub attempts: u32,
 
-    /// The wait after the first failed attempt; it doubles with each further one. Default: `"1s"`.
+    /// The wait after the first failed attempt; it doubles with each further one, and chance shortens it by up to a half. Default: `"1s"`.
     #[serde(with = "span")]
     #[schemars(with = "String")]
     pub backoff: Duration,
@@ -183,13 +194,13 @@ pub struct QueueSettings {
     /// Failed tasks that the queue remembers. Default: 5.
     pub keep_failed: u64,
 
-    /// How long a worker's claim to a task lasts in Redis; it is renewed twice in this time. Shorter frees the tasks of a killed worker
+    /// How long a worker's claim to a job lasts in Redis; it is renewed twice in this time. Shorter frees the jobs of a killed worker
     /// sooner, longer survives a slow network. Default: `"10s"`.
     #[serde(with = "span")]
     #[schemars(with = "String")]
     pub lock: Duration,
 
-    /// How often the workers look for tasks whose claim ran out. Default: `"5s"`.
+    /// How often the workers look in Redis for jobs whose claim ran out. Default: `"5s"`.
     #[serde(with = "span")]
     #[schemars(with = "String")]
     pub stall_check: Duration,
@@ -300,27 +311,27 @@ impl<'de> Deserialize<'de> for RateLimitSetting {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RedisSettings {
-    /// Its name or address; without one, the queues are in this process. Default: none.
+    /// The name or address of Redis; without one, the queues are in this process. Default: none.
     pub host: Option<String>,
 
-    /// Its port. Default: 6379.
+    /// The port of Redis. Default: 6379.
     pub port: u16,
 
-    /// The user, when it has several. Default: none.
+    /// The user of Redis, when it has several. Default: none.
     pub username: Option<String>,
 
-    /// The password, when it wants one. Default: none.
+    /// The password of Redis, when it wants one. Default: none.
     #[serde(skip_serializing)]
     #[schemars(with = "Option<String>")]
     pub password: Option<Secret>,
 
-    /// The number of the database, 0 to 255. Default: 0.
+    /// The number of the database in Redis, 0 to 255. Default: 0.
     pub db: u32,
 
-    /// Whether it is spoken to over TLS. Default: false.
+    /// Whether Redis is spoken to over TLS. Default: false.
     pub tls: bool,
 
-    /// What the names of all keys begin with, before a colon: letters, digits, `_`, `.`, `-`, and at most one hash tag in braces, such as
+    /// What the names of all keys in Redis begin with, before a colon: letters, digits, `_`, `.`, `-`, and at most one hash tag in braces, such as
     /// `{bull}`. Whoever has the same prefix shares the queues. Default: `"bull"`.
     pub prefix: String,
 }

@@ -7,7 +7,8 @@ use std::{
 };
 
 /// Who may name whom. The fairing sees everything and is seen by none.
-const ARROWS: [(&str, &[&str]); 10] = [
+const ARROWS: [(&str, &[&str]); 11] = [
+    ("guide", &[]),
     ("domain", &[]),
     ("config", &["domain"]),
     ("ledger", &["domain"]),

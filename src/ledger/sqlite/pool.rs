@@ -40,7 +40,10 @@ struct Inner {
     lead: Arc<Semaphore>,
 }
 
-/// The database of the ledger, for handlers of the host: `db: Connection<BatchDb>`.
+/// The database of the ledger, for handlers of the host: `db: Connection<BatchDb>`, with the `Connection` of `rocket_db_pools` 0.2.
+///
+/// `db.interact(..)` reads one snapshot and can't change anything. `db.interact_mut(..)` is a transaction of the only connection that writes:
+/// keep it short, everybody waits for it. The tables `batch_…` belong to the ledger; read them as you like.
 ///
 /// ```
 /// use rocket_batch::BatchDb;
