@@ -16,6 +16,7 @@ page!(configuration);
 page!(settings);
 page!(rights);
 page!(hooks);
+page!(redis);
 page!(operating);
 page!(testing);
 page!(guarantees);

@@ -44,7 +44,7 @@
 //! # Guide
 //!
 //! [Start](guide::start), [configuration](guide::configuration), [settings](guide::settings), [rights](guide::rights),
-//! [hooks](guide::hooks), [operating](guide::operating), [testing](guide::testing), [guarantees](guide::guarantees).
+//! [hooks](guide::hooks), [Redis](guide::redis), [operating](guide::operating), [testing](guide::testing), [guarantees](guide::guarantees).
 //!
 //! # What there is
 //!
