@@ -169,6 +169,9 @@ pub struct QueueSettings {
     /// Jobs at a time in this process; of the queue `update-batch-status`, closings and calls of hooks. Default: 2.
     pub concurrency: u32,
 
+    /// Most jobs at a time over all processes. Default: none.
+    pub global_concurrency: Option<u32>,
+
     /// Most starts over time and over all processes: `"<jobs> per <time>"`, or `"off"`. Default: `"5 per 10s"`.
     pub rate_limit: RateLimitSetting,
 
@@ -190,18 +193,32 @@ pub struct QueueSettings {
 
     /// Failed tasks that the queue remembers. Default: 5.
     pub keep_failed: u64,
+
+    /// How long a worker's claim to a job lasts in Redis; it is renewed twice in this time. Shorter frees the jobs of a killed worker
+    /// sooner, longer survives a slow network. Default: `"10s"`.
+    #[serde(with = "span")]
+    #[schemars(with = "String")]
+    pub lock: Duration,
+
+    /// How often the workers look in Redis for jobs whose claim ran out. Default: `"5s"`.
+    #[serde(with = "span")]
+    #[schemars(with = "String")]
+    pub stall_check: Duration,
 }
 
 impl Default for QueueSettings {
     fn default() -> Self {
         Self {
             concurrency: 2,
+            global_concurrency: None,
             rate_limit: RateLimitSetting(Some(RateLimit { jobs: 5, per: Duration::from_secs(10) })),
             attempts: 3,
             backoff: Duration::from_secs(1),
             max_backoff: Duration::from_secs(300),
             keep_completed: 10,
             keep_failed: 5,
+            lock: Duration::from_secs(10),
+            stall_check: Duration::from_secs(5),
         }
     }
 }
@@ -229,7 +246,10 @@ impl QueueSettings {
         let within =
             |key: &str, value: u32, most: u32| within(&format!("{queue}.{key}"), u64::from(value), 1, u64::from(most));
         within("concurrency", self.concurrency, 1_000)?;
+        within("global_concurrency", self.global_concurrency.unwrap_or(1), 1_000_000)?;
         within("attempts", self.attempts, 100)?;
+        span_within(&format!("{queue}.lock"), self.lock, Duration::from_secs(1))?;
+        span_within(&format!("{queue}.stall_check"), self.stall_check, Duration::from_millis(500))?;
         span_within(&format!("{queue}.backoff"), self.backoff, Duration::ZERO)?;
         span_within(&format!("{queue}.max_backoff"), self.max_backoff, Duration::ZERO)?;
         self.check_rate_limit(queue)
@@ -286,30 +306,73 @@ impl<'de> Deserialize<'de> for RateLimitSetting {
     }
 }
 
-/// Where Redis is; this version has no Redis queue and refuses a `host`. Also from the environment: `REDIS_HOST`, `REDIS_PORT`, `REDIS_PASSWORD`, `REDIS_DB`.
+/// Where Redis is, and how it is spoken to. Also from the environment: `REDIS_HOST`, `REDIS_PORT`, `REDIS_PASSWORD`, `REDIS_DB`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RedisSettings {
-    /// The name or address of Redis; without one, the queues are in this process. This version has no Redis queue, so a host stops the
-    /// launch. Default: none.
+    /// The name or address of Redis; without one, the queues are in this process. Default: none.
     pub host: Option<String>,
 
     /// The port of Redis. Default: 6379.
     pub port: u16,
+
+    /// The user of Redis, when it has several. Default: none.
+    pub username: Option<String>,
 
     /// The password of Redis, when it wants one. Default: none.
     #[serde(skip_serializing)]
     #[schemars(with = "Option<String>")]
     pub password: Option<Secret>,
 
-    /// The number of the database in Redis. Default: 0.
+    /// The number of the database in Redis, 0 to 255. Default: 0.
     pub db: u32,
+
+    /// Whether Redis is spoken to over TLS. Default: false.
+    pub tls: bool,
+
+    /// What the names of all keys in Redis begin with, before a colon: letters, digits, `_`, `.`, `-`, and at most one hash tag in braces, such as
+    /// `{bull}`. Whoever has the same prefix shares the queues. Default: `"bull"`.
+    pub prefix: String,
 }
 
 impl Default for RedisSettings {
     fn default() -> Self {
-        Self { host: None, port: 6379, password: None, db: 0 }
+        Self { host: None, port: 6379, username: None, password: None, db: 0, tls: false, prefix: "bull".into() }
+    }
+}
+
+impl RedisSettings {
+    /// Where Redis is, if there is one. An empty name is none: compose files like to set all variables.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        self.host.as_deref().map(str::trim).filter(|host| !host.is_empty())
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.host().is_some() && cfg!(not(feature = "redis")) {
+            let why = "is set, but this build has no Redis queue; turn on the feature `redis` of rocket_batch, or unset REDIS_HOST to use \
+                       the queue in the process";
+            return Err(ConfigError::new("redis.host", why));
+        }
+        within("redis.db", self.db.into(), 0, 255)?;
+        self.check_prefix()
+    }
+
+    fn check_prefix(&self) -> Result<(), ConfigError> {
+        let untagged = match self.prefix.split_once(['{', '}']) {
+            None => Some(self.prefix.clone()),
+            Some((before, rest)) => rest
+                .split_once('}')
+                .filter(|(tag, _)| self.prefix.as_bytes()[before.len()] == b'{' && !tag.is_empty())
+                .map(|(tag, after)| format!("{before}{tag}{after}")),
+        };
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        if untagged.is_some_and(|name| (1..=64).contains(&name.len()) && name.chars().all(plain)) {
+            return Ok(());
+        }
+        let why = "must be 1 to 64 letters, digits, `_`, `.` or `-`, with at most one hash tag in braces";
+        Err(ConfigError::new("redis.prefix", format!("{why}, but is {:?}; write \"bull\", say", self.prefix)))
     }
 }
 
@@ -384,11 +447,13 @@ impl ConfigError {
 }
 
 /// What is read from the environment as it stands: figment reads `007` as the number 7, and shows it in its errors.
-const VERBATIM: [(&str, &str); 5] = [
+const VERBATIM: [(&str, &str); 7] = [
     ("REDIS_HOST", "redis.host"),
     ("REDIS_PASSWORD", "redis.password"),
     ("ROCKET_BATCH__REDIS__HOST", "redis.host"),
+    ("ROCKET_BATCH__REDIS__USERNAME", "redis.username"),
     ("ROCKET_BATCH__REDIS__PASSWORD", "redis.password"),
+    ("ROCKET_BATCH__REDIS__PREFIX", "redis.prefix"),
     ("ROCKET_BATCH__CODE_KEY", "code_key"),
 ];
 
@@ -440,7 +505,7 @@ impl Config {
         self.key()?;
         self.generate.check("generate")?;
         self.status.check("status")?;
-        self.check_redis()
+        self.redis.check()
     }
 
     fn check_base(&self) -> Result<(), ConfigError> {
@@ -451,17 +516,6 @@ impl Config {
         }
         let why = "must be a path below `/`, without parameters and without a slash at its end";
         Err(ConfigError::new("base", format!("{why}, but is {:?}; write \"/batches\", say", self.base)))
-    }
-
-    /// There is no Redis queue in this version.
-    fn check_redis(&self) -> Result<(), ConfigError> {
-        match &self.redis.host {
-            None => Ok(()),
-            Some(_) => Err(ConfigError::new(
-                "redis.host",
-                "is set, but this build has no Redis queue; unset REDIS_HOST to use the one in the process",
-            )),
-        }
     }
 
     pub(crate) fn key(&self) -> Result<Option<CodeKey>, ConfigError> {

@@ -21,14 +21,14 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{Config, QueueSettings},
+    config::Config,
     domain::{BatchFinished, CodeKey, CodeScheme, JobEnded, with_causes},
     http::{self, Right, Rights},
     ledger::{
         BoxError, Ledger, Outage, Rules,
         sqlite::{BatchDb, ItemWriter, SqliteLedger, SqlitePool},
     },
-    queue::{Queue, local::LocalQueue},
+    queue::Queues,
     service::{BatchService, Parts},
     worker::{Bell, Context, Hooks, Runtime, callback},
 };
@@ -245,6 +245,7 @@ impl BatchFairing {
 struct Plugin {
     runtime: Runtime,
     ledger: Arc<dyn Ledger>,
+    queues: Queues,
     config: Arc<Config>,
     draining: CancellationToken,
 }
@@ -259,6 +260,7 @@ impl Fairing for BatchFairing {
         match self.ignite(&rocket).await {
             Ok((plugin, service, db, rights)) => {
                 let config = plugin.config.clone();
+                let rocket = manage_redis(rocket, &plugin.queues);
                 Ok(http::mount(rocket.manage(plugin).manage(service).manage(db), rights, &config))
             }
             Err(why) => {
@@ -275,9 +277,7 @@ impl Fairing for BatchFairing {
             shutdown.await;
             draining.cancel();
         });
-        if plugin.config.role.works() {
-            plugin.runtime.start();
-        }
+        plugin.runtime.start();
     }
 
     async fn on_shutdown(&self, rocket: &Rocket<Orbit>) {
@@ -287,6 +287,7 @@ impl Fairing for BatchFairing {
         if tokio::time::timeout_at(deadline, plugin.ledger.shut()).await.is_err() {
             tracing::warn!("the database could not be closed in time");
         }
+        plugin.queues.close().await;
     }
 }
 
@@ -303,7 +304,8 @@ impl BatchFairing {
         let pool = SqlitePool::init(&database(rocket.figment())).await?;
         let ledger = self.ledger(pool.clone(), &config);
         let codes = code_scheme(&config, &*ledger).await?;
-        let (plugin, service) = self.wire(config, ledger, codes);
+        let queues = Queues::open(&config).await?;
+        let (plugin, service) = self.wire(config, ledger, queues, codes);
         Ok((plugin, service, BatchDb::from(pool), rights))
     }
 
@@ -335,12 +337,17 @@ impl BatchFairing {
         }
     }
 
-    fn wire(&self, config: Arc<Config>, ledger: Arc<dyn Ledger>, codes: CodeScheme) -> (Plugin, BatchService) {
-        let queue = |name, settings: &QueueSettings| Arc::new(LocalQueue::new(name, settings)) as Arc<dyn Queue>;
+    fn wire(
+        &self,
+        config: Arc<Config>,
+        ledger: Arc<dyn Ledger>,
+        queues: Queues,
+        codes: CodeScheme,
+    ) -> (Plugin, BatchService) {
         let cx = Context {
             ledger: ledger.clone(),
-            generate: queue("generate-product-batch-items", &config.generate),
-            status: queue("update-batch-status", &config.status),
+            generate: queues.generate.clone(),
+            status: queues.status.clone(),
             codes: codes.clone(),
             config: config.clone(),
             hooks: self.hooks.clone(),
@@ -360,8 +367,22 @@ impl BatchFairing {
             outage: cx.outage.clone(),
             ended: cx.ended.clone(),
         });
-        (Plugin { runtime: Runtime::new(cx), ledger, config, draining }, service)
+        (Plugin { runtime: Runtime::new(cx), ledger, queues, config, draining }, service)
     }
+}
+
+/// Gives the host its way to Redis, where the queues are there.
+#[cfg(feature = "redis")]
+fn manage_redis(rocket: Rocket<Build>, queues: &Queues) -> Rocket<Build> {
+    match queues.redis() {
+        Some(redis) => rocket.manage(redis),
+        None => rocket,
+    }
+}
+
+#[cfg(not(feature = "redis"))]
+fn manage_redis(rocket: Rocket<Build>, _: &Queues) -> Rocket<Build> {
+    rocket
 }
 
 /// `[default.databases.batch]`, with our defaults for what the host leaves out.

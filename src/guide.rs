@@ -17,6 +17,7 @@ page!(settings);
 page!(rights);
 page!(hooks);
 page!(item_writers);
+page!(redis);
 page!(operating);
 page!(testing);
 page!(guarantees);

@@ -44,7 +44,7 @@
 //! # Guide
 //!
 //! [Start](guide::start), [configuration](guide::configuration), [settings](guide::settings), [rights](guide::rights),
-//! [hooks](guide::hooks), [operating](guide::operating), [testing](guide::testing), [guarantees](guide::guarantees).
+//! [hooks](guide::hooks), [Redis](guide::redis), [operating](guide::operating), [testing](guide::testing), [guarantees](guide::guarantees).
 //!
 //! # What there is
 //!
@@ -112,6 +112,8 @@ pub use http::Right;
 #[cfg(feature = "sqlite")]
 pub use ledger::sqlite::BatchDb;
 pub use ledger::{BoxError, NewItemRow};
+#[cfg(feature = "redis")]
+pub use queue::bullmq::{BatchRedis, RedisConnection};
 pub use service::{BatchAccepted, BatchError, BatchService, Page, PageQuery, Readiness, Result};
 
 /// The Rust of the README, compiled as documentation.

@@ -85,7 +85,12 @@ fn a_wrong_value_is_named_with_its_key_and_the_cure() {
         ("generate = { rate_limit = \"0 per 10s\" }", "`batch.generate.rate_limit`", "at least 1 job"),
         ("generate = { concurrency = 0 }", "`batch.generate.concurrency`", "must be 1 to 1000, but is 0"),
         ("role = \"king\"", "`batch.role`", "`all`, `web`"),
-        ("redis = { host = \"here\" }", "`batch.redis.host`", "unset REDIS_HOST"),
+        ("generate = { lock = \"1ms\" }", "`batch.generate.lock`", "must be 1s"),
+        ("redis = { db = 256 }", "`batch.redis.db`", "must be 0 to 255"),
+        ("redis = { prefix = \"a:b\" }", "`batch.redis.prefix`", "write \"bull\""),
+        ("redis = { prefix = \"{}\" }", "`batch.redis.prefix`", "one hash tag"),
+        ("redis = { prefix = \"{a}{b}\" }", "`batch.redis.prefix`", "one hash tag"),
+        ("redis = { prefix = \"a}b\" }", "`batch.redis.prefix`", "one hash tag"),
     ];
 
     for (line, key, cure) in table {
@@ -96,13 +101,22 @@ fn a_wrong_value_is_named_with_its_key_and_the_cure() {
 
 #[test]
 fn the_environment_of_redis_is_read_as_it_stands() {
-    let message = refusal("", &[("REDIS_HOST", "127.0.0.1"), ("REDIS_PORT", "6380"), ("REDIS_PASSWORD", "007")]);
-    assert!(message.contains("`batch.redis.host`") && !message.contains("007"), "{message}");
-
     let config = read("", &[("REDIS_PORT", "6380"), ("REDIS_PASSWORD", "007"), ("REDIS_DB", "3")]).unwrap();
 
     assert_eq!((config.redis.port, config.redis.db), (6380, 3));
     assert_eq!(config.redis.password.unwrap().expose(), "007");
+    let config = read("", &[("ROCKET_BATCH__REDIS__PREFIX", "{bull}"), ("REDIS_HOST", "")]).unwrap();
+    assert_eq!((config.redis.prefix.as_str(), config.redis.host()), ("{bull}", None));
+}
+
+/// Without the queue a batch would be worked in each process for itself, which nobody who sets this wants.
+#[cfg(not(feature = "redis"))]
+#[test]
+fn a_host_of_redis_needs_the_feature() {
+    let message = refusal("", &[("REDIS_HOST", "127.0.0.1"), ("REDIS_PASSWORD", "007")]);
+
+    assert!(message.contains("`batch.redis.host`") && message.contains("unset REDIS_HOST"), "{message}");
+    assert!(!message.contains("007"), "{message}");
 }
 
 #[test]

@@ -11,13 +11,18 @@
 //!
 //! Nothing here knows what a task means; [`Handler`] does.
 
+#[cfg(feature = "redis")]
+pub mod bullmq;
+mod chosen;
 pub mod local;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{any::Any, fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use rocket::futures::FutureExt as _;
 use tokio::time::Instant;
 
+pub(crate) use self::chosen::Queues;
 use crate::domain::{BatchId, Task};
 
 /// What a verb answers.
@@ -113,6 +118,10 @@ pub trait Queue: Send + Sync + fmt::Debug {
     /// Its name, such as `generate-product-batch-items`.
     fn name(&self) -> &str;
 
+    /// Whether other processes see the same queue. One that is in the process alone works its ledger alone, see
+    /// `Ledger::lead`; a shared one needs no leader.
+    fn is_shared(&self) -> bool;
+
     /// Makes sure that every offered task is in the queue; answers with how many were not.
     ///
     /// Idempotent: absent is added; waiting, delayed and active stay as they are.
@@ -139,4 +148,20 @@ pub trait Queue: Send + Sync + fmt::Debug {
 
     /// A round trip to wherever the queue is.
     async fn ping(&self) -> Result<()>;
+}
+
+/// Lets the handler work one task, and survives its panic.
+async fn attempt(queue: &str, handler: &dyn Handler, task: Task) -> Answer {
+    // In an async block, since a handler that is written by hand may panic before it returns its future.
+    let attempt = AssertUnwindSafe(async { handler.handle(task).await });
+    attempt.catch_unwind().await.unwrap_or_else(|panic| {
+        let message = message_of(&*panic);
+        tracing::error!(queue, %task, message, "a handler panicked");
+        Answer::Retry(format!("panicked: {message}"))
+    })
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }

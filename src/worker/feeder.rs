@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use super::Context;
 use crate::{
-    domain::Task,
+    domain::{Backoff, Task, with_causes},
     ledger::{OpenJob, OpenWork},
     queue::{Offer, Queue, QueueError},
 };
@@ -68,11 +68,14 @@ impl Feeder {
     const PAGE: usize = 500;
     /// Rings within this time are answered together.
     const GATHER: Duration = Duration::from_millis(5);
+    /// Between two tries to reach the queue.
+    const AGAIN: Backoff = Backoff { first: Duration::from_millis(50), most: Duration::from_secs(1) };
 
     pub async fn run(self) {
+        let mut failures = 0;
         while !self.0.draining.is_cancelled() {
-            self.round().await;
-            let interval = self.0.config.feed_interval.mul_f64(0.9 + 0.2 * fastrand::f64());
+            failures = if self.round().await { 0 } else { failures + 1 };
+            let interval = self.interval(failures);
             tokio::select! {
                 biased;
                 () = self.0.draining.cancelled() => break,
@@ -82,20 +85,29 @@ impl Feeder {
         }
     }
 
-    async fn round(&self) {
+    /// Until the next round: soon when the queue could not be reached, which is no reason to leave a new batch waiting when it can.
+    fn interval(&self, failures: u32) -> Duration {
+        let usual = self.0.config.feed_interval.mul_f64(0.9 + 0.2 * fastrand::f64());
+        if failures == 0 { usual } else { Self::AGAIN.jittered(failures, fastrand::f64()).min(usual) }
+    }
+
+    /// One round; answers whether the queue could be reached.
+    async fn round(&self) -> bool {
         self.0.bell.answering();
         let room = self.0.config.room();
-        let Some(found) = self.0.patiently(|| self.0.ledger.open_work(room)).await else { return };
+        let Some(found) = self.0.patiently(|| self.0.ledger.open_work(room)).await else { return true };
         let fed = match found {
             Ok(work) => self.feed(work).await,
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the feeder could not read the open work");
-                return;
+                return true;
             }
         };
-        if let Err(error) = fed {
-            tracing::warn!(%error, "the feeder could not reach the queue; it tries again");
+        if let Err(error) = &fed {
+            let cause = with_causes(error);
+            tracing::warn!(cause, "the feeder could not reach the queue; it tries again");
         }
+        fed.is_ok()
     }
 
     async fn feed(&self, work: OpenWork) -> Result<(), QueueError> {

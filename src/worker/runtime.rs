@@ -1,7 +1,8 @@
 //! Starts the workers of a process, keeps them standing by while another process leads, and drains them.
 //!
 //! A queue in the process works its ledger alone: two such queues would fence each other in turns. Whoever has the lead works; when its
-//! process dies, the lead is free and the next one takes it.
+//! process dies, the lead is free and the next one takes it. A shared queue needs no lead: every process feeds it, since offering twice is
+//! no harm, and every process that works takes from it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,9 +29,15 @@ impl Runtime {
         Self { cx: Arc::new(cx), tasks: TaskTracker::new() }
     }
 
-    /// Starts to work, or to stand by. Returns at once.
+    /// Starts to work, to stand by or, where others work, to feed. Returns at once.
     pub fn start(&self) {
-        self.tasks.spawn(lead_and_feed(self.cx.clone()));
+        let cx = self.cx.clone();
+        match (cx.generate.is_shared(), cx.config.role.works()) {
+            (false, true) => drop(self.tasks.spawn(lead_and_feed(cx))),
+            (false, false) => {}
+            (true, true) => drop(self.tasks.spawn(work_and_feed(cx))),
+            (true, false) => drop(self.tasks.spawn(Feeder(cx).run())),
+        }
     }
 
     /// Stops fetching, waits until running chunks ended and their jobs were given back, at most until `deadline`.
@@ -57,15 +64,20 @@ impl Runtime {
 /// Feeds and works from the moment this process has the lead, and keeps it until the end.
 async fn lead_and_feed(cx: Arc<Context>) {
     let Some(lead) = lead(&cx).await else { return };
+    work_and_feed(cx.clone()).await;
+    // Not before the last handler is gone: whoever leads next begins the jobs again.
+    keep_until_idle(&cx, lead).await;
+}
+
+/// Feeds and works until the drain begins.
+async fn work_and_feed(cx: Arc<Context>) {
     let (generate, status) = (Arc::new(Generate(cx.clone())), Arc::new(Status(cx.clone())));
     for started in [cx.generate.work(generate).await, cx.status.work(status).await] {
         if let Err(error) = started {
             tracing::error!(%error, "the workers could not be started");
         }
     }
-    Feeder(cx.clone()).run().await;
-    // Not before the last handler is gone: whoever leads next begins the jobs again.
-    keep_until_idle(&cx, lead).await;
+    Feeder(cx).run().await;
 }
 
 async fn lead(cx: &Context) -> Option<Lead> {

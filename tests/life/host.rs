@@ -26,6 +26,8 @@ const TOKEN: &str = "let-me-in";
 pub struct Home {
     folder: TempDir,
     config: Option<PathBuf>,
+    /// What the environment of its hosts says besides.
+    environment: Vec<(String, String)>,
     /// Everything that the hosts of this home ever printed.
     said: Lines,
 }
@@ -64,7 +66,7 @@ impl Lines {
 impl Home {
     pub fn new() -> Result<Self> {
         let said = Lines(Arc::default(), watch::Sender::new(()));
-        Ok(Self { folder: TempDir::new()?, config: None, said })
+        Ok(Self { folder: TempDir::new()?, config: None, environment: Vec::new(), said })
     }
 
     /// An empty settings file instead of the example's.
@@ -75,6 +77,27 @@ impl Home {
         Ok(Self { config: Some(empty), ..home })
     }
 
+    /// The hosts of this home share the queues of a Redis server, and notice within seconds that one of them died.
+    pub fn on_redis(port: u16) -> Result<Self> {
+        let environment = [
+            ("REDIS_HOST", "127.0.0.1"),
+            ("REDIS_PORT", &port.to_string()),
+            ("ROCKET_BATCH__FEED_INTERVAL", "2s"),
+            ("ROCKET_BATCH__GENERATE__LOCK", "2s"),
+            ("ROCKET_BATCH__GENERATE__STALL_CHECK", "1s"),
+            ("ROCKET_BATCH__STATUS__LOCK", "2s"),
+            ("ROCKET_BATCH__STATUS__STALL_CHECK", "1s"),
+        ];
+        let environment = environment.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        Ok(Self { environment, ..Self::new()? })
+    }
+
+    /// The same with one more setting.
+    pub fn with(mut self, key: &str, value: &str) -> Self {
+        self.environment.push((key.into(), value.into()));
+        self
+    }
+
     fn database(&self) -> PathBuf {
         self.folder.path().join("batch.db")
     }
@@ -83,8 +106,20 @@ impl Home {
         self.start_at(None).await
     }
 
+    /// Starts a host that only serves, or only works.
+    pub async fn start_as(&self, role: &str) -> Result<Host> {
+        self.start_with(&[("ROCKET_BATCH__ROLE", role)]).await
+    }
+
     /// Starts a host that stays at a named point when it reaches it.
     pub async fn start_at(&self, point: Option<&str>) -> Result<Host> {
+        match point {
+            Some(point) => self.start_with(&[("ROCKET_BATCH_TEST_POINT", point)]).await,
+            None => self.start_with(&[]).await,
+        }
+    }
+
+    async fn start_with(&self, environment: &[(&str, &str)]) -> Result<Host> {
         let port = free_port()?;
         let mut command = Command::new(example()?);
         command
@@ -98,9 +133,7 @@ impl Home {
         if let Some(config) = &self.config {
             command.env("ROCKET_CONFIG", config);
         }
-        if let Some(point) = point {
-            command.env("ROCKET_BATCH_TEST_POINT", point);
-        }
+        command.envs(self.environment.iter().map(|(key, value)| (key, value))).envs(environment.iter().copied());
         let mut child = command.spawn()?;
         // Only what this host says counts for it; the shop's own lines are kept for the home.
         let said = Lines(Arc::default(), watch::Sender::new(()));
@@ -244,6 +277,15 @@ impl Host {
                 None => return Ok(items),
             }
         }
+    }
+
+    pub fn said_any(&self, words: &str) -> bool {
+        self.said.any(words)
+    }
+
+    pub async fn is_ready(&self) -> Result<bool> {
+        let answer = self.client.get(self.url("/batches/health/ready")).send().await?;
+        Ok(answer.status().is_success())
     }
 
     pub async fn until_it_says(&self, words: &str) -> Result<()> {

@@ -3,6 +3,11 @@
 //! Needs the feature `test-points`: named points at which the example can be held and killed. Cargo builds the example beside the tests.
 
 mod host;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "redis")]
+#[path = "../queue/server.rs"]
+mod server;
 
 use std::{
     collections::HashSet,
@@ -10,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use host::Home;
+use host::{Home, Host};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -19,12 +24,15 @@ type TestResult = Result<(), Box<dyn Error>>;
 /// Twenty SIGKILLs in the middle of a batch: at random moments, and held at each named point. Nothing is lost, nothing is made twice.
 #[tokio::test]
 async fn a_batch_outlives_twenty_kills() -> TestResult {
+    outlives_twenty_kills(&Home::new()?).await
+}
+
+async fn outlives_twenty_kills(home: &Home) -> TestResult {
     const POINTS: [&str; 3] = ["before-settle", "before-acknowledge", "before-hook"];
     const LARGE: i64 = 150_000;
     let seed: u64 = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     println!("SEED={seed}");
     let mut chance = fastrand::Rng::with_seed(seed);
-    let home = Home::new()?;
     let left = "SELECT coalesce(sum(quantity - items_created), 0) FROM batch_batches";
     let mut batches = Vec::new();
 
@@ -46,17 +54,22 @@ async fn a_batch_outlives_twenty_kills() -> TestResult {
 
     let host = home.start().await?;
     for (batch, quantity) in batches {
-        let progress = host.until_over(batch, Duration::from_secs(120)).await?;
-        assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("completed"), &json!(quantity)));
-        let items = host.items(batch).await?;
-        let ordinals: HashSet<_> = items.iter().map(|item| item["ordinal"].as_u64()).collect();
-        let codes: HashSet<_> = items.iter().map(|item| item["code"].as_str()).collect();
-        assert_eq!([items.len(), ordinals.len(), codes.len()], [usize::try_from(quantity)?; 3]);
-        host.until_the_shop_was_told(batch).await?;
+        is_complete(&host, batch, quantity).await?;
     }
     host.terminate().await?;
     home.the_shop_has_every_item()?;
     home.check_integrity()
+}
+
+/// Waits for the end of a batch: every item is there, once, and the shop was told.
+async fn is_complete(host: &Host, batch: i64, quantity: i64) -> TestResult {
+    let progress = host.until_over(batch, Duration::from_secs(120)).await?;
+    assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("completed"), &json!(quantity)));
+    let items = host.items(batch).await?;
+    let ordinals: HashSet<_> = items.iter().map(|item| item["ordinal"].as_u64()).collect();
+    let codes: HashSet<_> = items.iter().map(|item| item["code"].as_str()).collect();
+    assert_eq!([items.len(), ordinals.len(), codes.len()], [usize::try_from(quantity)?; 3]);
+    host.until_the_shop_was_told(batch).await
 }
 
 /// The shop's item writer fails on demand: its chunk is set aside, the others are written, and a retry makes what is missing.

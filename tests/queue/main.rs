@@ -2,9 +2,21 @@
 //!
 //! ```text
 //!   suite.rs    the claims, each once, and the handler that the tests play
+//!   bullmq.rs   the queues in Redis: their harness, and what is true of them alone
+//!   faults.rs   … and what a server, a network and other programs can do to them
+//!   proxy.rs    a way to a server that can fall silent
+//!   server.rs   a Redis server that can be stopped, killed and started again
 //!   local.rs    the queue in the process: its harness, and what only virtual time can show
 //! ```
 
 #[macro_use]
 mod suite;
+#[cfg(feature = "redis")]
+mod bullmq;
+#[cfg(feature = "redis")]
+mod faults;
 mod local;
+#[cfg(feature = "redis")]
+mod proxy;
+#[cfg(feature = "redis")]
+mod server;

@@ -109,9 +109,9 @@ impl Line {
         }
     }
 
-    /// How many tasks may be active at a time.
-    pub(super) const fn concurrency(&self) -> u32 {
-        self.settings.concurrency
+    /// How many tasks may be active at a time. This process is all there is.
+    pub(super) fn concurrency(&self) -> u32 {
+        self.settings.global_concurrency.map_or(self.settings.concurrency, |most| most.min(self.settings.concurrency))
     }
 
     /// Adds what is absent; answers with how many were.

@@ -15,9 +15,7 @@
 mod line;
 
 use std::{
-    any::Any,
     fmt,
-    panic::AssertUnwindSafe,
     pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -26,7 +24,6 @@ use std::{
 };
 
 use async_trait::async_trait;
-use rocket::futures::FutureExt as _;
 use tokio::{
     sync::Notify,
     task::consume_budget,
@@ -35,7 +32,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use self::line::{Line, Next};
-use super::{Answer, Drained, Handler, Offer, Queue, QueueCounts, Result};
+use super::{Drained, Handler, Offer, Queue, QueueCounts, Result, attempt};
 use crate::{
     config::QueueSettings,
     domain::{BatchId, Task},
@@ -73,6 +70,10 @@ impl LocalQueue {
 impl Queue for LocalQueue {
     fn name(&self) -> &str {
         &self.shared.name
+    }
+
+    fn is_shared(&self) -> bool {
+        false
     }
 
     async fn offer(&self, offers: &[Offer]) -> Result<u64> {
@@ -156,7 +157,7 @@ impl Shared {
     /// One worker's life.
     async fn work(self: Arc<Self>, handler: Arc<dyn Handler>) {
         while let Some(task) = self.next().await {
-            let answer = self.attempt(&*handler, task).await;
+            let answer = attempt(&self.name, &*handler, task).await;
             tracing::debug!(queue = self.name, %task, ?answer, "an attempt ended");
             self.line().settle(&task, answer, Instant::now(), fastrand::f64());
             // A handler that never has to wait must not keep its thread from everybody else.
@@ -184,20 +185,4 @@ impl Shared {
             }
         }
     }
-
-    /// Lets the handler work one task, and survives its panic.
-    async fn attempt(&self, handler: &dyn Handler, task: Task) -> Answer {
-        // In an async block, since a handler that is written by hand may panic before it returns its future.
-        let attempt = AssertUnwindSafe(async { handler.handle(task).await });
-        attempt.catch_unwind().await.unwrap_or_else(|panic| {
-            let message = message_of(&*panic);
-            tracing::error!(queue = self.name, %task, message, "a handler panicked");
-            Answer::Retry(format!("panicked: {message}"))
-        })
-    }
-}
-
-fn message_of(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }

@@ -1,0 +1,139 @@
+//! One job in a worker's hands: from Redis's words to a handler's, and back.
+//!
+//! ```text
+//!   job ──▶ wire::read ──▶ a hand is free ──▶ Handler ──▶ Answer ──▶ what the crate is told
+//!              │                 │
+//!              │                 └─ the worker is being closed: given back
+//!              ├─ newer than we are: delayed, nothing spent
+//!              └─ malformed: failed for good; if the ledger has the job open, the feeder brings it anew
+//! ```
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bullmq::{Error, Job};
+use serde_json::Value;
+use tokio::{sync::Semaphore, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Shared,
+    server::PROMPT,
+    wire::{self, Unreadable},
+};
+use crate::{
+    domain::Task,
+    queue::{Answer, Handler, attempt},
+};
+
+/// How long a task rests that was given back by a worker which goes on: without, it would come again at once.
+const REST: Duration = Duration::from_millis(50);
+
+/// How long a task rests that only a newer process can read.
+const UNTIL_A_NEWER_ONE: Duration = Duration::from_secs(10);
+
+/// How long a task is out of everybody's reach while it is taken out. If we die in between, it comes again after this.
+const OUT_OF_REACH: Duration = Duration::from_secs(5);
+
+/// What all attempts of one worker have in common.
+pub(super) struct Attempts {
+    pub shared: Arc<Shared>,
+    pub handler: Arc<dyn Handler>,
+    /// As many as the settings allow, also while a worker that was replaced ends its last tasks.
+    pub hands: Arc<Semaphore>,
+    /// Cancelled when the worker is to begin nothing any more. What it fetched all the same is given back.
+    pub closing: CancellationToken,
+}
+
+impl Attempts {
+    /// What the crate calls for each job.
+    pub async fn process(self: Arc<Self>, job: Job) -> Result<Value, Error> {
+        let task = match wire::read(job.id(), job.data()) {
+            Ok(task) => task,
+            Err(newer @ Unreadable::Newer(_)) => {
+                tracing::info!(queue = self.shared.name, job = job.id(), %newer, "a task is left to a newer process");
+                return later(&job, UNTIL_A_NEWER_ONE).await;
+            }
+            Err(malformed @ Unreadable::Malformed(_)) => {
+                tracing::error!(queue = self.shared.name, job = job.id(), %malformed, "a task can't be read");
+                return Err(Error::Unrecoverable(malformed.to_string()));
+            }
+        };
+        let hand = self.closing.run_until_cancelled(self.hands.acquire()).await;
+        if self.closing.is_cancelled() {
+            return now();
+        }
+        let answer = self.work(task).await;
+        drop(hand);
+        self.conclude(&job, answer).await
+    }
+
+    async fn work(&self, task: Task) -> Answer {
+        let running = Running::one_of(&self.shared.running);
+        let answer = attempt(&self.shared.name, &*self.handler, task).await;
+        drop(running);
+        tracing::debug!(queue = self.shared.name, %task, ?answer, "an attempt ended");
+        answer
+    }
+
+    async fn conclude(&self, job: &Job, answer: Answer) -> Result<Value, Error> {
+        match answer {
+            Answer::Done => Ok(Value::Null),
+            Answer::Retry(why) => Err(Error::ProcessingError(why)),
+            Answer::Fail(why) => Err(Error::Unrecoverable(why)),
+            Answer::GiveBack if self.closing.is_cancelled() => now(),
+            Answer::GiveBack => later(job, REST).await,
+            Answer::Forget => self.forget(job).await,
+        }
+    }
+
+    /// Takes the job out. Nobody can take out what somebody works, so it is put aside first.
+    async fn forget(&self, job: &Job) -> Result<Value, Error> {
+        let aside = later(job, OUT_OF_REACH).await;
+        if matches!(aside, Err(Error::Delayed)) {
+            let id = job.id().to_owned();
+            let removed = self.shared.with_queue(async move |queue| queue.remove(&id).await).await;
+            if let Err(error) = removed {
+                tracing::warn!(queue = self.shared.name, job = job.id(), %error, "a task could not be taken out; it comes again");
+            }
+        }
+        aside
+    }
+}
+
+/// Back to its place, at once; the crate's way to say so.
+const fn now() -> Result<Value, Error> {
+    Err(Error::RateLimited { delay_ms: 0 })
+}
+
+/// Back to its place after a rest, with no attempt spent.
+async fn later(job: &Job, rest: Duration) -> Result<Value, Error> {
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let due = u64::try_from((clock + rest).as_millis()).unwrap_or(u64::MAX);
+    match timeout(PROMPT, job.move_to_delayed(due)).await {
+        Ok(Ok(())) => Err(Error::Delayed),
+        // Where it can't be put aside it is given back as it is; where that fails as well, its lock runs out and it is found.
+        Ok(Err(_)) | Err(_) => now(),
+    }
+}
+
+/// Counts a handler for as long as it runs, however it ends.
+struct Running<'a>(&'a AtomicU64);
+
+impl<'a> Running<'a> {
+    fn one_of(count: &'a AtomicU64) -> Self {
+        count.fetch_add(1, SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+    }
+}

@@ -1,0 +1,132 @@
+//! Tasks as they lie in Redis: the data of a job, as JSON.
+//!
+//! ```json
+//! {"v": 1, "batch": 7, "seq": 0, "generation": 0, "first": 0, "quantity": 100}
+//! {"v": 1, "batch": 7, "round": 0}
+//! {"v": 1, "batch": 7, "hook": 3}
+//! ```
+//!
+//! The version is there for a process that is older than its neighbours: it leaves alone what it can't read yet.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::domain::{BatchId, HookId, JobId, StatusTask, Task};
+
+/// The version that this code writes, and the only one that it reads.
+const VERSION: u64 = 1;
+
+/// Why a job's data is no task.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unreadable {
+    /// Somebody newer wrote it and will work it.
+    #[error("version {0} is newer than this process")]
+    Newer(u64),
+
+    /// Nobody ever can.
+    #[error("the data of the job is no task: {0}")]
+    Malformed(String),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Data {
+    Generate { batch: i64, seq: u64, generation: u32, first: u64, quantity: u64 },
+    End { batch: i64, round: u32 },
+    Hook { batch: i64, hook: i64 },
+}
+
+/// What a task is called in lists of jobs.
+pub(super) const fn name(task: &Task) -> &'static str {
+    match task {
+        Task::Generate { .. } => "generate",
+        Task::Status(StatusTask::End { .. }) => "end",
+        Task::Status(StatusTask::Hook { .. }) => "hook",
+    }
+}
+
+/// The data of the job that carries `task`.
+pub(super) fn write(task: &Task) -> Value {
+    let batch = task.batch().get();
+    match task {
+        Task::Generate { job, first, quantity } => {
+            let JobId { seq, generation, .. } = job;
+            json!({"v": VERSION, "batch": batch, "seq": seq, "generation": generation, "first": first, "quantity": quantity})
+        }
+        Task::Status(StatusTask::End { round, .. }) => json!({"v": VERSION, "batch": batch, "round": round}),
+        Task::Status(StatusTask::Hook { hook, .. }) => json!({"v": VERSION, "batch": batch, "hook": hook.0}),
+    }
+}
+
+/// The task that the job called `id` carries.
+pub(super) fn read(id: &str, data: &Value) -> Result<Task, Unreadable> {
+    match data.get("v").and_then(Value::as_u64) {
+        Some(VERSION) => {}
+        Some(newer) if newer > VERSION => return Err(Unreadable::Newer(newer)),
+        _ => return Err(Unreadable::Malformed("it has no version".into())),
+    }
+    let parsed =
+        Data::deserialize(data).map_err(|_| Unreadable::Malformed("its fields are not those of a task".into()))?;
+    let task = task_of(&parsed)?;
+    if task.to_string() == id {
+        return Ok(task);
+    }
+    Err(Unreadable::Malformed(format!("it is that of {task}")))
+}
+
+fn task_of(data: &Data) -> Result<Task, Unreadable> {
+    let of = |id| BatchId::new(id).map_err(|_| Unreadable::Malformed(format!("{id} is no id of a batch")));
+    Ok(match *data {
+        Data::Generate { batch, seq, generation, first, quantity } => {
+            Task::Generate { job: JobId { batch: of(batch)?, seq, generation }, first, quantity }
+        }
+        Data::End { batch, round } => Task::Status(StatusTask::End { batch: of(batch)?, round }),
+        Data::Hook { batch, hook } => Task::Status(StatusTask::Hook { batch: of(batch)?, hook: HookId(hook) }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tasks() -> impl Strategy<Value = Task> {
+        let batch = (1_i64..=BatchId::MAX).prop_map(|id| BatchId::new(id).unwrap());
+        (batch, any::<(u64, u32, u64, u64, i64)>(), 0..3).prop_map(
+            |(batch, (seq, count, first, quantity, hook), kind)| match kind {
+                0 => Task::Generate { job: JobId { batch, seq, generation: count }, first, quantity },
+                1 => Task::Status(StatusTask::End { batch, round: count }),
+                _ => Task::Status(StatusTask::Hook { batch, hook: HookId(hook) }),
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_task_reads_back(task in tasks()) {
+            prop_assert_eq!(read(&task.to_string(), &write(&task)), Ok(task));
+        }
+    }
+
+    #[test]
+    fn what_is_newer_is_left_alone_and_what_is_wrong_is_named() {
+        let job = json!({"v": 1, "batch": 7, "seq": 0, "generation": 0, "first": 0, "quantity": 100});
+        let with = |key: &str, value: Value| {
+            let mut data = job.clone();
+            data[key] = value;
+            read("b7-j0-g0", &data)
+        };
+
+        assert!(read("b7-j0-g0", &job).is_ok());
+        assert_eq!(with("v", json!(2)), Err(Unreadable::Newer(2)));
+        for (key, value) in
+            [("v", json!(0)), ("v", json!("1")), ("seq", json!(-1)), ("seq", json!(1)), ("batch", json!(0))]
+        {
+            assert!(matches!(with(key, value.clone()), Err(Unreadable::Malformed(_))), "{key}: {value}");
+        }
+        for data in [Value::Null, json!([]), json!("x"), json!({"v": 1}), json!({"v": 1, "batch": 7})] {
+            assert!(matches!(read("b7-j0-g0", &data), Err(Unreadable::Malformed(_))), "{data}");
+        }
+    }
+}

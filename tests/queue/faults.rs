@@ -1,0 +1,322 @@
+//! What a server, a network and other programs can do to the queues in Redis, and how soon they are themselves again.
+//!
+//! These count seconds, on a server of their own each. The figures are what is promised, not what is usual.
+
+use std::{error::Error, time::Duration};
+
+use rocket_batch::{
+    config::QueueSettings,
+    queue::{Answer, Drained, Queue, QueueCounts},
+};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::{
+    bullmq::{at, open},
+    proxy::Proxy,
+    server::Redis,
+    suite::{Stage, TestResult, counts, job, jobs_of, ready, settings, settings_with, until},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn paced() -> QueueSettings {
+    settings_with(|settings| settings.rate_limit = "1 per 10s".parse().expect("it is a rate limit"))
+}
+
+/// Offers until it is taken, as the feeder does, and waits until it is worked.
+async fn works_within(limit: Duration, queue: &dyn Queue, stage: &mut Stage, seq: u64) -> TestResult {
+    let from = Instant::now();
+    let worked = async {
+        while let Err(error) = queue.offer(&[ready(9, seq)]).await {
+            println!("after {:?}: {error}: {:?}", from.elapsed(), error.source());
+            sleep(SECOND / 10).await;
+        }
+        println!("offered after {:?}", from.elapsed());
+        stage.finish(1).await
+    };
+    let done = timeout(limit, worked).await.map_err(|_| format!("nothing was worked within {limit:?}"))??;
+    println!("worked after {:?}", from.elapsed());
+    assert_eq!(done, [job(9, seq)]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_absent_server_is_said_at_once_and_a_password_never() -> TestResult {
+    use rocket_batch::{
+        config::Secret,
+        queue::bullmq::{BullQueue, Server},
+    };
+    let redis = Redis::start().await;
+    redis.command(&["CONFIG", "SET", "requirepass", "right"]).await;
+    let mut wrong = at("127.0.0.1", redis.port, "bull");
+    wrong.password = Some(Secret::new("opensesame"));
+    let mut absent = wrong.clone();
+    absent.port = 1;
+
+    for (settings_of_redis, word) in [(wrong, "Password authentication failed"), (absent, "refused")] {
+        let from = Instant::now();
+        let server = std::sync::Arc::new(Server::new(&settings_of_redis)?);
+        let error = BullQueue::open("test", &settings(), server.clone()).await.expect_err("there is nothing to open");
+        let text = format!("{error} {error:?} {:?} {server:?}", error.source());
+        assert!(text.contains(word) && !text.contains("opensesame"), "{text}");
+        assert!(from.elapsed() < 3 * SECOND);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_that_was_flushed_is_filled_by_the_next_offer() -> TestResult {
+    let redis = Redis::start().await;
+    let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings()).await;
+    let mut stage = Stage::of(&queue).await?;
+    queue.offer(&jobs_of(1, 10)).await?;
+    let running = stage.next().await?;
+
+    redis.command(&["FLUSHALL"]).await;
+    running.answer(Answer::Done);
+
+    assert_eq!(queue.offer(&jobs_of(1, 10)).await?, 10);
+    stage.finish(10).await?;
+    until(&queue, QueueCounts { completed: 10, ..counts(0, 0, 0) }).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crash_of_redis_delays_and_loses_nothing() -> TestResult {
+    let mut redis = Redis::start().await;
+    let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings()).await;
+    let mut stage = Stage::of(&queue).await?;
+    queue.offer(&jobs_of(1, 20)).await?;
+    stage.finish(5).await?;
+    let running = stage.next().await?;
+
+    redis.kill();
+    sleep(5 * SECOND).await;
+    assert!(queue.ping().await.is_err(), "nobody is there");
+    redis.start_again().await;
+    let back = Instant::now();
+    running.answer(Answer::Done);
+    let first = stage.next().await?;
+
+    println!("the first task after {:?}", back.elapsed());
+    assert!(back.elapsed() < 3 * SECOND, "{:?}", back.elapsed());
+    first.answer(Answer::Done);
+    stage.finish(13).await?;
+    // What ended while Redis was away may have to be handed out once more.
+    let end = Instant::now() + 40 * SECOND;
+    while queue.counts().await?.open() > 0 {
+        if let Ok(again) = timeout(SECOND, stage.next()).await {
+            again?.answer(Answer::Done);
+        }
+        assert!(Instant::now() < end, "{:?}", queue.counts().await?);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_hung_is_worked_again() -> TestResult {
+    let redis = Redis::start().await;
+    let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings()).await;
+    let mut stage = Stage::of(&queue).await?;
+    works_within(5 * SECOND, &queue, &mut stage, 0).await?;
+
+    redis.signal("STOP");
+    let from = Instant::now();
+    assert!(queue.ping().await.is_err() && queue.offer(&jobs_of(1, 1)).await.is_err());
+    assert!(from.elapsed() < 8 * SECOND, "{:?}", from.elapsed());
+    sleep(5 * SECOND).await;
+    redis.signal("CONT");
+
+    works_within(3 * SECOND, &queue, &mut stage, 1).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sockets_that_fall_silent_are_replaced() -> TestResult {
+    let redis = Redis::start().await;
+    let proxy = Proxy::to(redis.port).await?;
+    let through = at("127.0.0.1", proxy.port, "bull");
+    let queue = open(&through, &settings()).await;
+    let mut stage = Stage::of(&queue).await?;
+    works_within(5 * SECOND, &queue, &mut stage, 0).await?;
+
+    for seq in 1..4 {
+        proxy.silence();
+        works_within(15 * SECOND, &queue, &mut stage, seq).await?;
+    }
+    Ok(())
+}
+
+/// Its worker waits for the window to end, and hears nothing meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sockets_that_fall_silent_under_a_rate_limit_are_replaced() -> TestResult {
+    let redis = Redis::start().await;
+    let proxy = Proxy::to(redis.port).await?;
+    let queue = open(&at("127.0.0.1", proxy.port, "bull"), &paced()).await;
+    let mut stage = Stage::of(&queue).await?;
+    queue.offer(&jobs_of(1, 2)).await?;
+    stage.finish(1).await?;
+
+    proxy.silence();
+    let from = Instant::now();
+    stage.finish(1).await?;
+
+    assert!(from.elapsed() < 15 * SECOND, "{:?}", from.elapsed());
+    Ok(())
+}
+
+/// A handler runs while the sockets of its worker fall silent; it ends, and its task is not lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_whose_worker_was_replaced_comes_to_its_end() -> TestResult {
+    let redis = Redis::start().await;
+    let proxy = Proxy::to(redis.port).await?;
+    let quick = settings_with(|settings| (settings.lock, settings.stall_check) = (2 * SECOND, SECOND));
+    let queue = open(&at("127.0.0.1", proxy.port, "bull"), &quick).await;
+    let mut stage = Stage::of(&queue).await?;
+    queue.offer(&[ready(1, 0)]).await?;
+    let running = stage.next().await?;
+
+    proxy.silence();
+    sleep(4 * SECOND).await;
+    running.answer(Answer::Done);
+
+    assert_eq!(stage.finish(1).await?, [job(1, 0)], "nobody knows that it ended, so it is begun again");
+    until(&queue, QueueCounts { completed: 1, ..counts(0, 0, 0) }).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_memory_is_waited_for_and_spends_nothing() -> TestResult {
+    let redis = Redis::start().await;
+    let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings_with(|settings| settings.attempts = 1)).await;
+    queue.offer(&jobs_of(1, 5)).await?;
+    redis.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    let mut stage = Stage::of(&queue).await?;
+    assert!(queue.offer(&jobs_of(2, 1)).await.is_err(), "there is no room");
+    sleep(3 * SECOND).await;
+    assert!(stage.is_quiet());
+
+    redis.command(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    let from = Instant::now();
+    stage.finish(5).await?;
+
+    assert!(from.elapsed() < 2 * SECOND, "{:?}", from.elapsed());
+    until(&queue, QueueCounts { completed: 5, ..counts(0, 0, 0) }).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_became_a_replica_and_back_is_worked_again() -> TestResult {
+    let redis = Redis::start().await;
+    let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings()).await;
+    let mut stage = Stage::of(&queue).await?;
+    redis.command(&["REPLICAOF", "127.0.0.1", "1"]).await;
+    assert!(queue.offer(&jobs_of(1, 1)).await.is_err(), "it is read-only");
+    sleep(3 * SECOND).await;
+
+    redis.command(&["REPLICAOF", "NO", "ONE"]).await;
+
+    works_within(3 * SECOND, &queue, &mut stage, 0).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_and_scripts_that_are_thrown_away_are_made_anew() -> TestResult {
+    let redis = Redis::start().await;
+    let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings()).await;
+    let mut stage = Stage::of(&queue).await?;
+
+    for (seq, fault) in
+        [&["CLIENT", "KILL", "TYPE", "normal"][..], &["SCRIPT", "FLUSH"], &["CLIENT", "KILL", "TYPE", "normal"]]
+            .into_iter()
+            .enumerate()
+    {
+        redis.command(fault).await;
+        works_within(3 * SECOND, &queue, &mut stage, seq as u64).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_ends_in_time_when_redis_hangs() -> TestResult {
+    let redis = Redis::start().await;
+    let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings_with(|settings| settings.concurrency = 2)).await;
+    let mut stage = Stage::of(&queue).await?;
+    queue.offer(&jobs_of(1, 2)).await?;
+    let (ends, _stays) = (stage.next().await?, stage.next().await?);
+    redis.signal("STOP");
+
+    let deadline = Instant::now() + 2 * SECOND;
+    let (drained, ()) = tokio::join!(queue.drain(deadline), async { ends.answer(Answer::GiveBack) });
+
+    assert_eq!(drained, Drained::Left(1));
+    assert!(deadline.elapsed() < SECOND, "{:?}", deadline.elapsed());
+    redis.signal("CONT");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_queue_drains_in_half_a_second() -> TestResult {
+    let redis = Redis::start().await;
+    for limited in [settings(), paced()] {
+        let queue = open(&at("127.0.0.1", redis.port, "bull"), &limited).await;
+        let mut stage = Stage::of(&queue).await?;
+        queue.offer(&jobs_of(1, 2)).await?;
+        stage.finish(1).await?;
+        queue.withdraw(crate::suite::batch(1)).await?;
+        sleep(2 * SECOND).await;
+        let _ = stage.is_quiet();
+
+        let from = Instant::now();
+        let drained = queue.drain(from + 25 * SECOND).await;
+
+        assert_eq!(drained, Drained::Clean);
+        assert!(from.elapsed() < SECOND / 2, "{:?}", from.elapsed());
+    }
+    Ok(())
+}
+
+/// No job is left active without an owner, whenever the drain comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_in_the_middle_of_a_fetch_leaves_nothing_behind() -> TestResult {
+    let redis = Redis::start().await;
+    let many = settings_with(|settings| settings.concurrency = 4);
+    for life in 0..40_u64 {
+        let queue = open(&at("127.0.0.1", redis.port, "bull"), &many).await;
+        let mut stage = Stage::of(&queue).await?;
+        queue.offer(&jobs_of(1, 50)).await?;
+        let played = tokio::spawn(async move { while stage.finish(1).await.is_ok() {} });
+        sleep(Duration::from_micros(life * 731 % 9_000)).await;
+
+        let drained = queue.drain(Instant::now() + 5 * SECOND).await;
+
+        played.abort();
+        assert_eq!((drained, queue.counts().await?.active), (Drained::Clean, 0), "life {life}");
+    }
+    Ok(())
+}
+
+/// A process is killed with a task in its hands; another one has it soon.
+#[test]
+fn a_killed_worker_is_taken_over() -> TestResult {
+    let quick = settings_with(|settings| (settings.lock, settings.stall_check) = (2 * SECOND, SECOND));
+    let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let (survivor, victim) = (runtime()?, runtime()?);
+    let redis = survivor.block_on(Redis::start());
+    let place = at("127.0.0.1", redis.port, "bull");
+    victim.block_on(async {
+        let queue = open(&place, &quick).await;
+        let mut stage = Stage::of(&queue).await?;
+        queue.offer(&[ready(1, 0)]).await?;
+        let begun = stage.next().await?;
+        // As good as dead: nothing of it runs any more, and nothing says goodbye.
+        std::mem::forget((queue, stage, begun));
+        Ok::<_, Box<dyn Error>>(())
+    })?;
+    victim.shutdown_background();
+
+    survivor.block_on(async {
+        let queue = open(&place, &quick).await;
+        let mut stage = Stage::of(&queue).await?;
+        let from = Instant::now();
+        assert_eq!(stage.finish(1).await?, [job(1, 0)]);
+        println!("taken over after {:?}", from.elapsed());
+        assert!(from.elapsed() < 5 * SECOND, "{:?}", from.elapsed());
+        until(&queue, QueueCounts { completed: 1, ..counts(0, 0, 0) }).await
+    })
+}
