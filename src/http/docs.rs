@@ -24,7 +24,6 @@ use crate::config::Config;
 pub(super) fn files(config: &Config, security: &Security) -> Vec<Route> {
     let document = openapi::document(config, security).to_string();
     let mut files = vec![File::changing(ContentType::JSON, document).at("/openapi.json")];
-    #[cfg(feature = "swagger-ui")]
     files.extend(page(&config.base));
     files
 }
@@ -49,6 +48,11 @@ fn page(base: &str) -> Vec<Route> {
         files.push(File::lasting(kind, bytes).at(&format!("/docs/{}", part.file_name())));
     }
     files
+}
+
+#[cfg(not(feature = "swagger-ui"))]
+fn page(_: &str) -> Vec<Route> {
+    Vec::new()
 }
 
 /// What the page may do: run and show what comes from its own host, and call that. Pictures are in the style sheet.

@@ -42,8 +42,9 @@ struct Inner {
 
 /// The database of the ledger, for handlers of the host: `db: Connection<BatchDb>`, with the `Connection` of `rocket_db_pools` 0.2.
 ///
-/// `db.interact(..)` reads one snapshot and can't change anything. `db.interact_mut(..)` is a transaction of the only connection that writes:
-/// keep it short, everybody waits for it. The tables `batch_…` belong to the ledger; read them as you like.
+/// [`interact`](SqliteConnection::interact) reads one snapshot and can't change anything.
+/// [`interact_mut`](SqliteConnection::interact_mut) is a transaction of the only connection that writes: keep it short, everybody waits
+/// for it. The tables `batch_…` belong to the ledger; read them as you like.
 ///
 /// ```
 /// use rocket_batch::BatchDb;
