@@ -50,10 +50,12 @@ async fn an_absent_server_is_said_at_once_and_a_password_never() -> TestResult {
     redis.command(&["CONFIG", "SET", "requirepass", "right"]).await;
     let mut wrong = at("127.0.0.1", redis.port, "bull");
     wrong.password = Some(Secret::new("opensesame"));
-    let mut absent = wrong.clone();
+    let (mut absent, mut without_tls) = (wrong.clone(), wrong.clone());
     absent.port = 1;
+    without_tls.tls = true;
 
-    for (settings_of_redis, word) in [(wrong, "Password authentication failed"), (absent, "refused")] {
+    let table = [(wrong, "Password authentication failed"), (absent, "refused"), (without_tls, "")];
+    for (settings_of_redis, word) in table {
         let from = Instant::now();
         let server = std::sync::Arc::new(Server::new(&settings_of_redis)?);
         let error = BullQueue::open("test", &settings(), server.clone()).await.expect_err("there is nothing to open");

@@ -40,7 +40,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::server::{BatchRedis, RedisConnection, RedisPool, Server};
 use self::{
-    server::{Look, Standing, silent, unavailable},
+    server::{BoxError, Look, Standing, silent, unavailable},
     supervisor::Supervisor,
 };
 use super::{Drained, Handler, Offer, Queue, QueueCounts, Result};
@@ -227,7 +227,7 @@ impl Shared {
         .await
     }
 
-    async fn look(&self, ids: &[String]) -> std::result::Result<Look, Box<dyn std::error::Error + Send + Sync>> {
+    async fn look(&self, ids: &[String]) -> std::result::Result<Look, BoxError> {
         let most = self.settings.rate_limit.0.map_or(0, |limit| limit.jobs);
         let look = self.server.look(&self.keys, most, ids).await;
         if look.is_err() {
@@ -274,29 +274,31 @@ impl Shared {
     }
 
     /// The ids of the batch's jobs that wait or are delayed.
-    async fn ids_of(
-        &self,
-        batch: BatchId,
-    ) -> std::result::Result<Vec<String>, Box<dyn std::error::Error + Send + Sync>> {
+    async fn ids_of(&self, batch: BatchId) -> std::result::Result<Vec<String>, BoxError> {
         let own = format!("b{batch}-");
         let mut waiting = redis::cmd("LRANGE");
         waiting.arg(self.keys.wait()).arg(0).arg(-1);
-        let waiting: Vec<String> = self.server.ask(waiting).await?;
-        let mut ids: Vec<String> = waiting.into_iter().filter(|id| id.starts_with(&own)).collect();
+        let mut ids: Vec<String> = self.server.ask(waiting).await?;
+        ids.retain(|id| id.starts_with(&own));
         for key in [self.keys.prioritized(), self.keys.delayed()] {
-            let mut cursor = 0_u64;
-            loop {
-                let mut scan = redis::cmd("ZSCAN");
-                scan.arg(&key).arg(cursor).arg("MATCH").arg(format!("{own}*")).arg("COUNT").arg(PAGE);
-                let (next, found): (u64, Vec<(String, f64)>) = self.server.ask(scan).await?;
-                ids.extend(found.into_iter().map(|(id, _)| id));
-                cursor = next;
-                if cursor == 0 {
-                    break;
-                }
-            }
+            ids.extend(self.scan(&key, &format!("{own}*")).await?);
         }
         Ok(ids)
+    }
+
+    /// The members of a sorted set that match, in portions.
+    async fn scan(&self, key: &str, pattern: &str) -> std::result::Result<Vec<String>, BoxError> {
+        let (mut cursor, mut members) = (0, Vec::new());
+        loop {
+            let mut scan = redis::cmd("ZSCAN");
+            scan.arg(key).arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(PAGE);
+            let (next, found): (u64, Vec<(String, f64)>) = self.server.ask(scan).await?;
+            members.extend(found.into_iter().map(|(member, _)| member));
+            cursor = next;
+            if cursor == 0 {
+                return Ok(members);
+            }
+        }
     }
 
     fn deadline(&self) -> Instant {

@@ -26,7 +26,7 @@ use crate::{
     queue::{QueueCounts, QueueError, Result},
 };
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How long a connection may take to stand, and how long a small round trip may take.
 pub(super) const PROMPT: Duration = Duration::from_secs(2);

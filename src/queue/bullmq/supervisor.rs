@@ -24,6 +24,7 @@ use super::{
     attempt::Attempts,
     health::{Health, Pulse},
     options,
+    server::BoxError,
 };
 use crate::{domain::Backoff, queue::Handler};
 
@@ -101,7 +102,7 @@ impl Supervisor {
         None
     }
 
-    async fn try_to_make(&self) -> Result<Crew, Box<dyn std::error::Error + Send + Sync>> {
+    async fn try_to_make(&self) -> Result<Crew, BoxError> {
         let Shared { server, name, settings, .. } = &*self.shared;
         // The crate would try for half a minute before it says that nobody is there.
         self.shared.look(&[]).await?;
