@@ -3,12 +3,25 @@
 //! `cargo run --release --example host`, and follow what it prints. Nothing needs to be installed: the ledger is the file `batch.db` in
 //! the working directory, the queues are in this process.
 //!
+//! The shop has a table of its own, `products`, in the same file. Its item writer fills it in the transactions that make the items, so that
+//! both tables always agree. To see what a failure looks like, let the shop run out of labels at some item, with the token:
+//!
+//! ```text
+//! POST   /shortage/57               from now on no batch gets its item 57: "out of labels at 57"
+//! POST   /batches                   {"quantity": 2000, "batchSize": 1000}
+//! GET    /batches/1/failed-jobs     in each of 3 attempts the chunk with item 57 was tried 3 times and set aside; the others are written
+//! DELETE /shortage                  there are labels again
+//! POST   /batches/1/retry           makes what is missing, and nothing else
+//! ```
+//!
 //! Settings come from `examples/Rocket.toml`, or from the file that `ROCKET_CONFIG` names, and then from `ROCKET_*` and
 //! `ROCKET_BATCH__*` in the environment.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use rocket::{
-    Request,
-    fairing::AdHoc,
+    Build, Request, Rocket, State, delete,
+    fairing::{self, AdHoc},
     figment::{
         Figment, Profile,
         providers::{Env, Format, Toml},
@@ -20,7 +33,11 @@ use rocket::{
     routes,
     serde::json::Json,
 };
-use rocket_batch::{Batch, BatchAccepted, BatchError, BatchFinished, BatchService, ItemOptions};
+use rocket_batch::{
+    Batch, BatchAccepted, BatchDb, BatchError, BatchFinished, BatchService, BoxError, ItemOptions, NewItemRow,
+    sqlite::{ItemWriter, rusqlite::Connection},
+};
+use rocket_db_pools::{Database, Pool};
 use tracing_subscriber::EnvFilter;
 
 /// Who may use the batch routes. A real shop asks its own login here.
@@ -45,6 +62,71 @@ async fn fill(_admin: Admin, id: i64, batches: BatchService) -> Result<Json<Batc
     Ok(Json(batches.create_product_items_async(id, 5_000, options).await?))
 }
 
+/// The shop's own rows, one for each item.
+const PRODUCTS: &str = "CREATE TABLE IF NOT EXISTS products (
+    batch INTEGER, ordinal INTEGER, label TEXT NOT NULL, PRIMARY KEY (batch, ordinal)
+) WITHOUT ROWID";
+
+/// Makes the shop's table, before any worker starts.
+async fn open_stockroom(rocket: Rocket<Build>) -> fairing::Result {
+    let made = async {
+        let db = BatchDb::fetch(&rocket).ok_or("the fairing of the batches is not attached")?.get().await?;
+        Ok::<_, BoxError>(db.interact_mut(|db| db.execute_batch(PRODUCTS)).await?)
+    };
+    match made.await {
+        Ok(()) => Ok(rocket),
+        Err(error) => {
+            tracing::error!(error, "the table of products could not be made");
+            Err(rocket)
+        }
+    }
+}
+
+/// Puts a label on every new item, as long as there are labels.
+#[derive(Clone, Default)]
+struct Stockroom {
+    /// The item of each batch that there is no label for.
+    out_at: Arc<Mutex<Option<u64>>>,
+}
+
+impl Stockroom {
+    fn run_out_at(&self, ordinal: Option<u64>) {
+        *self.out_at.lock().unwrap_or_else(PoisonError::into_inner) = ordinal;
+    }
+
+    fn lacks(&self, item: &NewItemRow<'_>) -> bool {
+        *self.out_at.lock().unwrap_or_else(PoisonError::into_inner) == Some(item.ordinal)
+    }
+}
+
+impl ItemWriter for Stockroom {
+    fn write(&self, transaction: &Connection, items: &[NewItemRow<'_>]) -> Result<(), BoxError> {
+        let mut insert =
+            transaction.prepare_cached("INSERT INTO products (batch, ordinal, label) VALUES (?1, ?2, ?3)")?;
+        for item in items {
+            if self.lacks(item) {
+                return Err(format!("out of labels at {}", item.ordinal).into());
+            }
+            insert.execute((item.batch_id.get(), item.ordinal, item.code))?;
+        }
+        Ok(())
+    }
+}
+
+/// From now on there is no label for this item of any batch.
+#[post("/shortage/<ordinal>")]
+fn run_out(_admin: Admin, ordinal: u64, stockroom: &State<Stockroom>) -> String {
+    stockroom.run_out_at(Some(ordinal));
+    format!("The shop is out of labels at {ordinal}.\n")
+}
+
+/// There are labels again.
+#[delete("/shortage")]
+fn restock(_admin: Admin, stockroom: &State<Stockroom>) -> &'static str {
+    stockroom.run_out_at(None);
+    "The shop has labels again.\n"
+}
+
 #[get("/")]
 fn index() -> &'static str {
     "A shop. Its items are made under /batches; see /batches/health/ready.\n"
@@ -63,10 +145,13 @@ fn rocket() -> _ {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| usual());
     tracing_subscriber::fmt().with_env_filter(filter).with_target(false).init();
 
+    let stockroom = Stockroom::default();
     rocket::custom(settings())
-        .attach(Batch::fairing().guard::<Admin>().on_batch_finished(shelve))
+        .attach(Batch::fairing().guard::<Admin>().on_batch_finished(shelve).sqlite_item_writer(stockroom.clone()))
+        .attach(AdHoc::try_on_ignite("Stockroom", open_stockroom))
         .attach(AdHoc::on_liftoff("Welcome", |rocket| Box::pin(async move { welcome(rocket.config()) })))
-        .mount("/", routes![index, fill])
+        .manage(stockroom)
+        .mount("/", routes![index, fill, run_out, restock])
 }
 
 /// Rocket's own, but with a file that is found whatever the working directory.
@@ -87,4 +172,6 @@ fn welcome(config: &rocket::Config) {
     println!("       -H 'Content-Type: application/json' -d '{{\"quantity\": 100000}}'");
     println!();
     println!("and look, with the same token, at {at}/batches/1/progress and {at}/batches/1/items.");
+    println!("To see a failure, POST {at}/shortage/57 first, and look at {at}/batches/1/failed-jobs;");
+    println!("to mend it, DELETE {at}/shortage, and POST {at}/batches/1/retry.");
 }

@@ -22,11 +22,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Config, QueueSettings},
-    domain::{BatchFinished, CodeKey, CodeScheme, JobEnded},
+    domain::{BatchFinished, CodeKey, CodeScheme, JobEnded, with_causes},
     http::{self, Right, Rights},
     ledger::{
         BoxError, Ledger, Outage, Rules,
-        sqlite::{BatchDb, SqliteLedger, SqlitePool},
+        sqlite::{BatchDb, ItemWriter, SqliteLedger, SqlitePool},
     },
     queue::{Queue, local::LocalQueue},
     service::{BatchService, Parts},
@@ -46,7 +46,14 @@ impl Batch {
     /// let rocket = rocket::build().attach(Batch::fairing().public());
     /// ```
     pub fn fairing() -> BatchFairing {
-        BatchFairing { read: None, write: None, configure: Vec::new(), hooks: Hooks::default() }
+        BatchFairing {
+            read: None,
+            write: None,
+            actor: None,
+            configure: Vec::new(),
+            hooks: Hooks::default(),
+            item_writer: None,
+        }
     }
 }
 
@@ -57,8 +64,10 @@ type Configure = Box<dyn Fn(&mut Config) + Send + Sync>;
 pub struct BatchFairing {
     read: Option<http::Check>,
     write: Option<http::Check>,
+    actor: Option<http::Actor>,
     configure: Vec<Configure>,
     hooks: Hooks,
+    item_writer: Option<Arc<dyn ItemWriter>>,
 }
 
 impl BatchFairing {
@@ -113,6 +122,47 @@ impl BatchFairing {
     pub fn public(mut self) -> Self {
         self.read = Some(http::open());
         self.write = Some(http::open());
+        self
+    }
+
+    /// Says who sends a request: the id of a user, of a tenant, of an access key. Each has `Idempotency-Key`s of its own; without this, and
+    /// where it answers `None`, all callers share theirs. Asked after the right to write was granted. Only a hash of the answer is kept.
+    ///
+    /// ```
+    /// use rocket::Request;
+    /// use rocket_batch::Batch;
+    ///
+    /// let fairing = Batch::fairing().public().actor(|request: &Request<'_>| -> Option<String> {
+    ///     request.headers().get_one("X-Tenant").map(str::to_owned)
+    /// });
+    /// ```
+    pub fn actor(mut self, name: impl Fn(&Request<'_>) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.actor = Some(Arc::new(name));
+        self
+    }
+
+    /// Writes the rows of new items into a table of the host's as well, in the transaction that inserts them: both or neither, once each.
+    ///
+    /// What the writer may do, and what becomes of its errors and panics, stands at [`ItemWriter`].
+    ///
+    /// ```
+    /// use rocket_batch::{
+    ///     Batch, BoxError, NewItemRow,
+    ///     sqlite::rusqlite::Connection,
+    /// };
+    ///
+    /// fn stock(transaction: &Connection, items: &[NewItemRow<'_>]) -> Result<(), BoxError> {
+    ///     let mut insert = transaction.prepare_cached("INSERT INTO products (batch, place, code) VALUES (?1, ?2, ?3)")?;
+    ///     for item in items {
+    ///         insert.execute((item.batch_id.get(), item.ordinal, item.code))?;
+    ///     }
+    ///     Ok(())
+    /// }
+    ///
+    /// let fairing = Batch::fairing().public().sqlite_item_writer(stock);
+    /// ```
+    pub fn sqlite_item_writer(mut self, writer: impl ItemWriter) -> Self {
+        self.item_writer = Some(Arc::new(writer));
         self
     }
 
@@ -178,7 +228,7 @@ impl Fairing for BatchFairing {
                 Ok(http::mount(rocket.manage(plugin).manage(service).manage(db), rights, &config))
             }
             Err(why) => {
-                tracing::error!("Batch: {}", chain(&*why));
+                tracing::error!("Batch: {}", with_causes(&*why));
                 Err(rocket)
             }
         }
@@ -217,8 +267,7 @@ impl BatchFairing {
         let rights = self.rights()?;
         let config = Arc::new(self.settings(rocket.figment())?);
         let pool = SqlitePool::init(&database(rocket.figment())).await?;
-        let rules = Rules { max_crashes: config.max_crashes, hooks: self.hooks.kinds() };
-        let ledger: Arc<dyn Ledger> = Arc::new(SqliteLedger::new(pool.clone(), rules));
+        let ledger = self.ledger(pool.clone(), &config);
         let codes = code_scheme(&config, &*ledger).await?;
         let (plugin, service) = self.wire(config, ledger, codes);
         Ok((plugin, service, BatchDb::from(pool), rights))
@@ -226,7 +275,7 @@ impl BatchFairing {
 
     fn rights(&self) -> Result<Rights, BoxError> {
         match (self.read.clone(), self.write.clone()) {
-            (Some(read), Some(write)) => Ok(Rights { read, write }),
+            (Some(read), Some(write)) => Ok(Rights { read, write, actor: self.actor.clone() }),
             (read, _) => {
                 let verb = if read.is_none() { "read" } else { "write" };
                 Err(format!("nobody is said to {verb}; add .guard::<YourGuard>(), .{verb}_guard::<..>(), .authorize(..) or .public()").into())
@@ -239,6 +288,15 @@ impl BatchFairing {
         self.configure.iter().for_each(|change| change(&mut config));
         config.check()?;
         Ok(config)
+    }
+
+    fn ledger(&self, pool: SqlitePool, config: &Config) -> Arc<dyn Ledger> {
+        let rules = Rules { max_crashes: config.max_crashes, hooks: self.hooks.kinds() };
+        let ledger = SqliteLedger::new(pool, rules);
+        match &self.item_writer {
+            Some(writer) => Arc::new(ledger.with_item_writer(writer.clone())),
+            None => Arc::new(ledger),
+        }
     }
 
     fn wire(&self, config: Arc<Config>, ledger: Arc<dyn Ledger>, codes: CodeScheme) -> (Plugin, BatchService) {
@@ -286,12 +344,4 @@ async fn code_scheme(config: &Config, ledger: &dyn Ledger) -> Result<CodeScheme,
     let mut candidate = [0; 16];
     getrandom::fill(&mut candidate).map_err(|error| format!("the system gives no random numbers: {error}"))?;
     Ok(CodeScheme::new(&ledger.code_key(CodeKey::from_bytes(candidate)).await?))
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    let mut texts: Vec<_> = causes.map(ToString::to_string).collect();
-    texts.dedup_by(|cause, error| error.contains(cause.as_str()));
-    texts.join(": ")
 }

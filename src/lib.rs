@@ -59,6 +59,8 @@ pub mod ledger;
 #[doc(hidden)]
 pub mod queue;
 mod service;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 mod worker;
 
 pub use config::Config;
@@ -69,7 +71,7 @@ pub use domain::{
 #[cfg(feature = "sqlite")]
 pub use fairing::{Batch, BatchFairing};
 pub use http::Right;
-pub use ledger::BoxError;
 #[cfg(feature = "sqlite")]
 pub use ledger::sqlite::BatchDb;
+pub use ledger::{BoxError, NewItemRow};
 pub use service::{BatchAccepted, BatchError, BatchService, Page, PageQuery, Readiness, Result};

@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Config,
     domain::{
-        BatchId, BatchRecord, BatchStatus, ChangeRefused, CodeScheme, FailedJob, Invalid, Item, ItemOptions, JobId,
-        Limits, Pace, Plan, Progress, RetryReport, WaitingFor, estimate, in_words,
+        BatchId, BatchRecord, BatchStatus, ChangeRefused, CodeScheme, CreateRequest, FailedJob, Invalid, Item,
+        ItemOptions, JobId, Limits, Pace, Plan, Progress, RetryReport, WaitingFor, in_words,
     },
     ledger::{BoxError, Created, Ledger, LedgerError, NewBatch, Outage, Slice, Wish},
     queue::Queue,
@@ -44,6 +44,10 @@ pub enum BatchError {
     /// The id is in use; the batch that has it is untouched.
     #[error("batch {0} exists already")]
     Taken(BatchId),
+
+    /// The `Idempotency-Key` belongs to another request, the one that made this batch. Nothing was done. Only our own route answers so.
+    #[error("the `Idempotency-Key` belongs to another request, the one that made batch {0}")]
+    KeyReused(BatchId),
 
     /// The status of the batch forbids it. Nothing was done.
     #[error(transparent)]
@@ -75,6 +79,7 @@ impl From<LedgerError> for BatchError {
         match error {
             LedgerError::NoSuchBatch(id) => Self::NoSuchBatch(id.get()),
             LedgerError::Taken(id) => Self::Taken(id),
+            LedgerError::KeyReused(id) => Self::KeyReused(id),
             LedgerError::NotAllowed(refusal) => Self::NotAllowed(refusal),
             error @ LedgerError::Unavailable { .. } => Self::Unavailable(error.into()),
             error @ (LedgerError::Refused { .. } | LedgerError::Broken { .. }) => Self::Internal(error.into()),
@@ -103,6 +108,29 @@ pub struct BatchAccepted {
     pub estimated_duration: String,
     /// The same in seconds.
     pub estimated_seconds: u64,
+}
+
+impl From<Created> for BatchAccepted {
+    fn from(Created { batch, quantity, jobs, estimated, .. }: Created) -> Self {
+        Self {
+            success: true,
+            batch_id: batch,
+            total_quantity: quantity,
+            jobs_created: jobs,
+            job_ids: (0..jobs).map(|seq| JobId { batch, seq, generation: 0 }.to_string()).collect(),
+            estimated_duration: in_words(estimated),
+            estimated_seconds: estimated.as_secs(),
+        }
+    }
+}
+
+/// Whether a request was answered before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// It made the batch.
+    First,
+    /// It came again, and is answered as it was then.
+    Again,
 }
 
 /// A page of a list.
@@ -235,29 +263,28 @@ impl BatchService {
         quantity: u64,
         options: ItemOptions,
     ) -> Result<BatchAccepted> {
-        let id = batch_id.into().map(BatchId::new).transpose()?;
+        let (accepted, _new) = self.create(batch_id.into(), quantity, options, None).await?;
+        Ok(accepted)
+    }
+
+    /// The same for a request that may come again, and whether it was answered before.
+    pub(crate) async fn create(
+        &self,
+        batch_id: Option<i64>,
+        quantity: u64,
+        options: ItemOptions,
+        request: Option<CreateRequest>,
+    ) -> Result<(BatchAccepted, Answered)> {
+        let id = batch_id.map(BatchId::new).transpose()?;
         let plan = Plan::new(quantity, &options, &self.limits())?;
         let key_fingerprint = self.0.codes.fingerprint().to_owned();
-        let batch = NewBatch { id, plan, options, key_fingerprint };
+        let batch = NewBatch { id, plan, options, key_fingerprint, pace: self.pace(), request };
 
         let created = self.answer(self.0.ledger.create(batch)).await?;
 
         (self.0.wake)();
-        Ok(self.accepted(&plan, created))
-    }
-
-    fn accepted(&self, plan: &Plan, created: Created) -> BatchAccepted {
-        let Created { batch, ahead, measured } = created;
-        let estimated = estimate(plan.jobs(), plan.quantity(), ahead, &self.pace(), measured);
-        BatchAccepted {
-            success: true,
-            batch_id: batch,
-            total_quantity: plan.quantity(),
-            jobs_created: plan.jobs(),
-            job_ids: (0..plan.jobs()).map(|seq| JobId { batch, seq, generation: 0 }.to_string()).collect(),
-            estimated_duration: in_words(estimated),
-            estimated_seconds: estimated.as_secs(),
-        }
+        let answered = if created.repeated { Answered::Again } else { Answered::First };
+        Ok((created.into(), answered))
     }
 
     /// How far a batch is.

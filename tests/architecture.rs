@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Who may name whom. The fairing sees everything and is seen by none.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("domain", &[]),
     ("config", &["domain"]),
     ("ledger", &["domain"]),
@@ -15,6 +15,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("worker", &["domain", "config", "ledger", "queue"]),
     ("service", &["domain", "config", "ledger", "queue"]),
     ("live", &["domain", "ledger"]),
+    ("sqlite", &["ledger"]),
     ("http", &["domain", "config", "service", "live"]),
     ("fairing", &["domain", "config", "ledger", "queue", "worker", "service", "live", "http"]),
 ];

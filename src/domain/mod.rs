@@ -6,18 +6,23 @@
 //!   code.rs      (batch, ordinal) <-> the code on the item
 //!   record.rs    what may be seen of them
 //!   progress.rs  counts that always sum, and how long the rest will take
+//!   request.rs   a request that comes twice
+//!   causes.rs    an error in one line
 //! ```
 //!
 //! Pure: no async, no I/O, no clock, no chance, no Rocket. Whatever varies comes in as an argument, so every rule here is tested
 //! as a table or a property.
 
 mod batch;
+mod causes;
 mod code;
 mod job;
 mod progress;
 mod record;
+mod request;
 
 pub use batch::{BatchId, BatchStatus, Change, ChangeRefused, Invalid, ItemOptions, JobSlice, Limits, Plan};
+pub use causes::with_causes;
 pub use code::{CodeKey, CodeScheme, DecodedCode};
 pub use job::{
     Attempt, Backoff, Failure, HookId, JobId, JobState, Outcome, Pace, RateLimit, Room, SetAside, StatusTask, Task,
@@ -27,3 +32,4 @@ pub use progress::{JobCounts, Measured, estimate, in_words, percent};
 pub use record::{
     BatchFinished, BatchRecord, FailedJob, HookEvent, Item, JobEnded, Progress, RetryReport, SkippedJob, WaitingFor,
 };
+pub use request::{CreateRequest, IdempotencyKey};

@@ -9,6 +9,8 @@ use rocket::{
 };
 use serde::Serialize;
 
+use crate::service::Answered;
+
 /// Everything here changes by itself; nobody may answer from a copy.
 pub(super) const NO_STORE: (&str, &str) = ("Cache-Control", "no-store");
 
@@ -26,18 +28,24 @@ impl<'r, T: Serialize> Responder<'r, 'static> for Answer<T> {
     }
 }
 
-/// 202 with a JSON body and a `Location`.
+/// 202 with a JSON body and a `Location`; `Idempotent-Replayed: true` when the same request was answered before.
 pub(super) struct Accepted<T> {
     /// Where to look from now on, below the base.
     pub at: String,
     pub body: T,
+    pub answered: Answered,
 }
 
 impl<'r, T: Serialize> Responder<'r, 'static> for Accepted<T> {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         let base = request.route().map(|route| route.uri.base().to_string()).unwrap_or_default();
         let location = format!("{}/{}", base.trim_end_matches('/'), self.at);
-        Response::build_from(json(Status::Accepted, self.body, request)?).raw_header("Location", location).ok()
+        let mut response = Response::build_from(json(Status::Accepted, self.body, request)?);
+        response.raw_header("Location", location);
+        match self.answered {
+            Answered::First => response.ok(),
+            Answered::Again => response.raw_header("Idempotent-Replayed", "true").ok(),
+        }
     }
 }
 

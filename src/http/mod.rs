@@ -22,7 +22,7 @@ mod routes;
 use rocket::{Build, Rocket, Route, catchers};
 
 pub use rights::Right;
-pub(crate) use rights::{Check, Rights, by_closure, by_guard, open};
+pub(crate) use rights::{Actor, Check, Rights, by_closure, by_guard, open};
 
 use crate::config::{Config, Role};
 

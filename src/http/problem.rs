@@ -13,12 +13,17 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::answer::NO_STORE;
-use crate::{domain::Invalid, service::BatchError};
+use crate::{
+    domain::{IdempotencyKey, Invalid},
+    service::BatchError,
+};
 
 /// The `type` of a problem that its status says all about.
 const NO_KIND: &str = "about:blank";
 const INVALID: &str = "urn:rocket-batch:invalid";
 const NO_SUCH_BATCH: &str = "urn:rocket-batch:no-such-batch";
+const BAD_KEY: &str = "urn:rocket-batch:bad-idempotency-key";
+const KEY_REUSED: &str = "urn:rocket-batch:idempotency-key-reused";
 
 /// An error as a document. `type` names the situation for programs and never changes; `detail` is for people.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -61,6 +66,11 @@ impl Problem {
     pub(crate) fn no_such_batch(id: &str) -> Self {
         let detail = format!("there is no batch `{id}`");
         Self::new(Status::NotFound, NO_SUCH_BATCH, "No such batch", detail).with("batchId", id)
+    }
+
+    /// An `Idempotency-Key` that is none.
+    pub(crate) fn bad_key(detail: String) -> Self {
+        Self::new(Status::BadRequest, BAD_KEY, "Bad Idempotency-Key", detail).with("header", IdempotencyKey::HEADER)
     }
 
     /// Says more about it.
@@ -117,6 +127,7 @@ impl From<BatchError> for Problem {
             BatchError::Invalid(invalid) => problem.with("field", invalid.field),
             BatchError::NoSuchBatch(id) => problem.with("batchId", id),
             BatchError::Taken(id) => problem.with("batchId", id.get()),
+            BatchError::KeyReused(id) => problem.with("header", IdempotencyKey::HEADER).with("batchId", id.get()),
             BatchError::NotAllowed(refused) => problem.with("batchStatus", refused.status.as_str()),
             BatchError::NothingToRetry(report) => problem.with("report", json!(report)),
             BatchError::NotOver(progress) => problem.with("progress", json!(progress)),
@@ -134,6 +145,7 @@ const fn name(error: &BatchError) -> (Status, &'static str, &'static str) {
         BatchError::NoSuchBatch(_) => (Status::NotFound, NO_SUCH_BATCH, "No such batch"),
         BatchError::NoSuchItem => (Status::NotFound, "urn:rocket-batch:no-such-item", "No such item"),
         BatchError::Taken(_) => (Status::Conflict, "urn:rocket-batch:taken", "Batch id in use"),
+        BatchError::KeyReused(_) => (Status::UnprocessableEntity, KEY_REUSED, "Idempotency-Key reused"),
         BatchError::NotAllowed(_) => (Status::Conflict, "urn:rocket-batch:not-allowed", "Not allowed in this status"),
         BatchError::NothingToRetry(_) => (Status::Conflict, "urn:rocket-batch:nothing-to-retry", "Nothing to retry"),
         BatchError::NotOver(_) => (Status::ServiceUnavailable, "urn:rocket-batch:not-over", "Not over yet"),
@@ -173,7 +185,7 @@ mod tests {
     use super::*;
     use crate::domain::{BatchId, BatchStatus, Change, ChangeRefused, RetryReport};
 
-    fn errors() -> [(BatchError, u16, &'static str); 9] {
+    fn errors() -> [(BatchError, u16, &'static str); 10] {
         let id = BatchId::new(7).unwrap();
         let refused = ChangeRefused { status: BatchStatus::Completed, change: Change::Pause };
         let report = RetryReport {
@@ -189,6 +201,11 @@ mod tests {
             (BatchError::NoSuchBatch(-1), 404, "there is no batch -1"),
             (BatchError::NoSuchItem, 404, "there is no item with this code"),
             (BatchError::Taken(id), 409, "batch 7 exists already"),
+            (
+                BatchError::KeyReused(id),
+                422,
+                "the `Idempotency-Key` belongs to another request, the one that made batch 7",
+            ),
             (BatchError::NotAllowed(refused), 409, "a batch that is completed can't be paused"),
             (BatchError::NothingToRetry(Box::new(report)), 409, "batch 7 has no failed jobs to retry"),
             (BatchError::BadCursor, 400, "`cursor` is not one that this list gave"),

@@ -73,11 +73,16 @@ where
     Arc::new(check)
 }
 
-/// What the host said about who may call.
+/// Names who calls, for what is kept per caller.
+pub(crate) type Actor = Arc<dyn Fn(&Request<'_>) -> Option<String> + Send + Sync>;
+
+/// What the host said about who may call, and who that is.
 #[derive(Clone)]
 pub(crate) struct Rights {
     pub read: Check,
     pub write: Check,
+    /// Without it, callers are not told apart.
+    pub actor: Option<Actor>,
 }
 
 impl Rights {
@@ -89,6 +94,11 @@ impl Rights {
         };
         route.handler = Box::new(Guarded { check, inner: route.handler });
         route
+    }
+
+    /// Who calls, in the host's words.
+    pub(crate) fn actor(&self, request: &Request<'_>) -> Option<String> {
+        self.actor.as_ref().and_then(|name| name(request))
     }
 
     /// Whether the caller may read, for what is open to all but tells some more.

@@ -1,13 +1,18 @@
 //! The routes: each reads its request, asks the service once, and answers.
 //!
-//! Handlers say all they take and answer in their signatures; what a path, a query or a body may hold is a type in [`input`].
+//! Handlers say all they take and answer in their signatures; what a path, a query or a body may hold is a type in [`input`], what a
+//! header may hold in [`once`].
 
 mod input;
+mod once;
 
 use rocket::{Route, get, post, routes};
 use serde::Serialize;
 
-use self::input::{BatchesQuery, NewBatch, PageParams, PathId};
+use self::{
+    input::{BatchesQuery, NewBatch, PageParams, PathId},
+    once::Once,
+};
 use super::{
     answer::{Accepted, Answer, Probe},
     body::JsonBody,
@@ -38,12 +43,14 @@ pub(super) fn open() -> Vec<Route> {
     routes![live, ready]
 }
 
-/// Accepts a batch; its items are made in the background.
+/// Accepts a batch; its items are made in the background. Sent again with the same `Idempotency-Key`, it is answered again and makes no
+/// second batch.
 #[post("/", data = "<body>")]
-async fn create(batches: BatchService, body: JsonBody<NewBatch>) -> Result<Accepted<BatchAccepted>> {
+async fn create(batches: BatchService, once: Once, body: JsonBody<NewBatch>) -> Result<Accepted<BatchAccepted>> {
+    let request = once.request_for(&body.0);
     let wish = body.0.checked(batches.default_options(), &batches.limits())?;
-    let accepted = batches.create_product_items_async(wish.batch_id, wish.quantity, wish.options).await?;
-    Ok(Accepted { at: accepted.batch_id.to_string(), body: accepted })
+    let (accepted, answered) = batches.create(wish.batch_id, wish.quantity, wish.options, request).await?;
+    Ok(Accepted { at: accepted.batch_id.to_string(), body: accepted, answered })
 }
 
 /// Lists batches, the highest id first.

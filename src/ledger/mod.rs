@@ -28,8 +28,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::domain::{
-    BatchId, BatchRecord, BatchStatus, ChangeRefused, CodeKey, FailedJob, Failure, HookEvent, HookId, Item,
-    ItemOptions, JobId, Measured, Plan, RetryReport, Room, StatusTask,
+    BatchId, BatchRecord, BatchStatus, ChangeRefused, CodeKey, CreateRequest, FailedJob, Failure, HookEvent, HookId,
+    Item, ItemOptions, JobId, Pace, Plan, RetryReport, Room, StatusTask,
 };
 
 /// What a verb answers.
@@ -52,10 +52,10 @@ pub enum LedgerError {
         source: BoxError,
     },
 
-    /// The database refused the rows themselves; the same rows will be refused again.
-    #[error("the database refused the rows: {why}")]
+    /// The database, or the host's item writer, refused the rows themselves; the same rows may be refused again.
+    #[error("the rows were refused: {why}")]
     Refused {
-        /// In the database's words.
+        /// In the words of the database, or of the host's item writer.
         why: String,
     },
 
@@ -66,6 +66,10 @@ pub enum LedgerError {
     /// The id is in use.
     #[error("batch {0} exists already")]
     Taken(BatchId),
+
+    /// The key of the request belongs to another one.
+    #[error("the `Idempotency-Key` belongs to another request, the one that made batch {0}")]
+    KeyReused(BatchId),
 
     /// The batch stands in a status that does not allow it.
     #[error(transparent)]
@@ -113,17 +117,25 @@ pub struct NewBatch {
     pub options: ItemOptions,
     /// Of the key that makes its codes.
     pub key_fingerprint: String,
+    /// How fast jobs may be worked, for the estimate.
+    pub pace: Pace,
+    /// The request that it is made for, if that may come again.
+    pub request: Option<CreateRequest>,
 }
 
-/// A batch that is.
+/// A batch that is, with what was said of it when it was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Created {
     /// Its id.
     pub batch: BatchId,
-    /// Jobs of other batches that will be worked in between, if all stays as it is.
-    pub ahead: u64,
-    /// What the workers did in the batch that finished last.
-    pub measured: Measured,
+    /// Items.
+    pub quantity: u64,
+    /// Jobs that it was cut into.
+    pub jobs: u64,
+    /// How long it was to take: what the workers did in the batch that finished last, and the jobs of others that come in between.
+    pub estimated: Duration,
+    /// Whether an earlier call with the same request made it.
+    pub repeated: bool,
 }
 
 /// The right to write for one job, until somebody else begins it.
@@ -175,6 +187,18 @@ pub struct NewItem {
     pub ordinal: u64,
     /// Its code.
     pub code: String,
+}
+
+/// An item whose row was written just now, as an item writer of the host gets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NewItemRow<'a> {
+    /// Its batch.
+    pub batch_id: BatchId,
+    /// Its place in the batch, from 0.
+    pub ordinal: u64,
+    /// Its code.
+    pub code: &'a str,
 }
 
 /// What [`Ledger::write`] did.
@@ -353,14 +377,17 @@ impl Drop for Waiting<'_> {
 ///
 /// Cancel safe: a verb that was polled once runs to its end, also when its future is dropped; what the caller then does not know, a second
 /// call finds out. Every verb may answer [`LedgerError::Unavailable`]; whether it took effect is then unknown, and calling it again is safe
-/// but for [`Ledger::create`] without an id.
+/// but for [`Ledger::create`] without an id and without a request.
 #[async_trait]
 pub trait Ledger: Send + Sync {
     /// Inserts a batch and its jobs, all or nothing.
     ///
+    /// A request that is still remembered is answered as it was the first time, whatever changed since, and nothing is inserted; of twins at
+    /// once one makes the batch. A request that is forgotten gives up its key in the same transaction.
+    ///
     /// # Errors
     ///
-    /// [`LedgerError::Taken`] when the id is in use.
+    /// [`LedgerError::KeyReused`] when the key is remembered for another request; otherwise [`LedgerError::Taken`] when the id is in use.
     async fn create(&self, batch: NewBatch) -> Result<Created>;
 
     /// Starts one attempt at `job` and fences every earlier one.
@@ -369,11 +396,12 @@ pub trait Ledger: Send + Sync {
     /// nor given back counts as a crash. The first begin of a batch sets it running.
     async fn begin(&self, job: JobId) -> Result<Begun>;
 
-    /// Inserts those of `items` that do not exist yet, if the hold is good, and raises the counts: one transaction.
+    /// Inserts those of `items` that do not exist yet, if the hold is good, raises the counts, and calls the host's item writer with the
+    /// rows that are new: one transaction.
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Refused`] when the database refused the rows; none of them was written then.
+    /// [`LedgerError::Refused`] when the database or the item writer refused the rows; none of them was written then.
     async fn write(&self, hold: &Hold, items: Arc<[NewItem]>) -> Result<Written>;
 
     /// Puts down how an attempt ended, after `worked`, if the hold is good.

@@ -6,7 +6,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU64, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -24,16 +24,13 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Bell {
     notify: Notify,
-    /// Whether the ledger had more than the queue has room for.
-    left_out: AtomicBool,
     /// Jobs that ended since the last round.
     ended: AtomicU64,
+    /// So many have to end before the queue is filled up again; 0 when the ledger has no more than is in it.
+    refill: AtomicU64,
 }
 
 impl Bell {
-    /// So many jobs have to end before a queue with jobs left out is filled up again.
-    const REFILL: u64 = 100;
-
     /// There is work.
     pub fn ring(&self) {
         self.notify.notify_one();
@@ -41,16 +38,25 @@ impl Bell {
 
     /// A job ended: there may be a hook to call, or room for jobs that were left out.
     pub fn ended(&self, hook: bool) {
-        let ended = self.ended.fetch_add(1, Ordering::Relaxed) + 1;
-        let refill = self.left_out.load(Ordering::Relaxed) && ended >= Self::REFILL;
-        if hook || refill {
+        let ended = self.ended.fetch_add(1, SeqCst) + 1;
+        let refill = self.refill.load(SeqCst);
+        if hook || (refill > 0 && ended >= refill) {
             self.ring();
         }
     }
 
-    fn answered(&self, left_out: bool) {
-        self.ended.store(0, Ordering::Relaxed);
-        self.left_out.store(left_out, Ordering::Relaxed);
+    /// A round begins: jobs that end from here on make room that it may not see.
+    fn answering(&self) {
+        self.ended.store(0, SeqCst);
+    }
+
+    /// A round offered so many jobs, and left others out or not. The next one comes when half of them are gone, or a hundred.
+    fn answered(&self, offered: usize, left_out: bool) {
+        let refill = if left_out { (offered as u64 / 2).clamp(1, 100) } else { 0 };
+        self.refill.store(refill, SeqCst);
+        if refill > 0 && self.ended.load(SeqCst) >= refill {
+            self.ring();
+        }
     }
 }
 
@@ -77,6 +83,7 @@ impl Feeder {
     }
 
     async fn round(&self) {
+        self.0.bell.answering();
         let room = self.0.config.room();
         let Some(found) = self.0.patiently(|| self.0.ledger.open_work(room)).await else { return };
         let fed = match found {
@@ -103,7 +110,7 @@ impl Feeder {
         self.pages(&*self.0.status, &status, u64::MAX).await?;
         let room = self.0.config.queued.saturating_sub(self.0.generate.counts().await?.open());
         let all_in = self.pages(&*self.0.generate, &jobs, room).await?;
-        self.0.bell.answered(work.left_out || !all_in);
+        self.0.bell.answered(jobs.len(), work.left_out || !all_in);
         Ok(())
     }
 

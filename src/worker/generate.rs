@@ -18,7 +18,7 @@ use tracing::Instrument;
 
 use super::{Context, message, points};
 use crate::{
-    domain::{Attempt, Backoff, Failure, JobId, Outcome, SetAside, Task, Verdict, verdict},
+    domain::{Attempt, Backoff, Failure, JobId, Outcome, SetAside, Task, Verdict, verdict, with_causes},
     ledger::{Begun, LedgerError, NewItem, Settled, Settlement, Work, Written},
     queue::{Answer, Handler},
 };
@@ -63,7 +63,7 @@ impl Generate {
 
 fn broke(job: JobId, error: &LedgerError) -> Answer {
     tracing::error!(batch = %job.batch, %job, error = error as &dyn std::error::Error, "Job {job} could not be begun");
-    Answer::Retry(error.to_string())
+    Answer::Retry(with_causes(error))
 }
 
 /// One attempt at one job.
@@ -223,7 +223,7 @@ fn end_of(written: Result<Written, LedgerError>) -> Result<Chunk, String> {
         Ok(Written::Cancelled) => Ok(Chunk::Stop(Outcome::Cancelled)),
         Ok(Written::Paused) => Ok(Chunk::Stop(Outcome::Paused)),
         Err(LedgerError::Refused { why }) => Err(why),
-        Err(error) => Ok(Chunk::Stop(Outcome::Broke(error.to_string()))),
+        Err(error) => Ok(Chunk::Stop(Outcome::Broke(with_causes(&error)))),
     }
 }
 

@@ -4,6 +4,7 @@ mod health;
 mod hosting;
 mod input;
 mod life;
+mod once;
 mod problems;
 mod rights;
 mod shop;

@@ -5,8 +5,8 @@ use std::{error::Error, future::Future, ops::Deref, ops::Range, sync::Arc, time:
 use chrono::{DateTime, Utc};
 use rocket_batch::{
     domain::{
-        BatchId, BatchRecord, FailedJob, Failure, HookEvent, HookId, Item, ItemOptions, JobId, Limits, Plan, Room,
-        SetAside, StatusTask,
+        BatchId, BatchRecord, CreateRequest, FailedJob, Failure, HookEvent, HookId, IdempotencyKey, Item, ItemOptions,
+        JobId, Limits, Pace, Plan, RateLimit, Room, SetAside, StatusTask,
     },
     ledger::{
         Begun, Closed, Created, Hold, HookKinds, Ledger, LedgerError, NewBatch, NewItem, OpenJob, Rules, Settled,
@@ -49,11 +49,26 @@ pub struct ABatch {
     id: Option<BatchId>,
     quantity: u64,
     options: ItemOptions,
+    pace: Pace,
+    request: Option<CreateRequest>,
+}
+
+/// One worker, as fast as it goes.
+pub const UNLIMITED: Pace = Pace { concurrency: 1, rate_limit: None };
+
+/// A job a second.
+pub const ONE_A_SECOND: Pace =
+    Pace { concurrency: 1, rate_limit: Some(RateLimit { jobs: 1, per: Duration::from_secs(1) }) };
+
+/// The request of a caller, under the key `once`.
+pub fn a_request(caller: &str, asked: &str) -> CreateRequest {
+    let key = IdempotencyKey::new("once").expect("it is a key");
+    CreateRequest::new(Some(caller), key, asked.as_bytes())
 }
 
 /// Of 200 items in jobs of 100.
 pub fn a_batch() -> ABatch {
-    ABatch { id: None, quantity: 200, options: ItemOptions::default() }
+    ABatch { id: None, quantity: 200, options: ItemOptions::default(), pace: UNLIMITED, request: None }
 }
 
 impl ABatch {
@@ -76,10 +91,25 @@ impl ABatch {
         self
     }
 
+    pub fn at(self, pace: Pace) -> Self {
+        Self { pace, ..self }
+    }
+
+    pub fn asked_by(self, request: CreateRequest) -> Self {
+        Self { request: Some(request), ..self }
+    }
+
     pub fn build(self) -> NewBatch {
         let limits = Limits { max_quantity: 10_000_000, max_jobs_per_batch: 1_000, max_items_per_job: 10_000 };
         let plan = Plan::new(self.quantity, &self.options, &limits).expect("tests ask for what can be planned");
-        NewBatch { id: self.id, plan, options: self.options, key_fingerprint: "f00d".into() }
+        NewBatch {
+            id: self.id,
+            plan,
+            options: self.options,
+            key_fingerprint: "f00d".into(),
+            pace: self.pace,
+            request: self.request,
+        }
     }
 }
 

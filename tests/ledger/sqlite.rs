@@ -4,7 +4,7 @@ use std::{
     future::{Future, poll_fn},
     path::{Path, PathBuf},
     pin::Pin,
-    sync::{Arc, mpsc},
+    sync::{Arc, Mutex, mpsc},
     task::Poll,
 };
 
@@ -12,8 +12,8 @@ use figment::Figment;
 use rocket_batch::{
     domain::{BatchId, JobId, StatusTask},
     ledger::{
-        Begun, Ledger, LedgerError, Rules, Settlement, Told, Wish, Written,
-        sqlite::{SqliteConnection, SqliteLedger, SqlitePool},
+        Begun, BoxError, Ledger, LedgerError, NewItemRow, Rules, Settlement, Told, Wish, Written,
+        sqlite::{ItemWriter, SqliteConnection, SqliteLedger, SqlitePool},
     },
 };
 use rocket_db_pools::Pool;
@@ -71,10 +71,40 @@ struct Database {
 
 impl Database {
     async fn new() -> Self {
+        Self::of(|ledger| ledger).await
+    }
+
+    /// With a table `mine` of the host's, that `writer` fills.
+    async fn with_item_writer(writer: impl ItemWriter) -> Self {
+        let database = Self::of(|ledger| ledger.with_item_writer(Arc::new(writer))).await;
+        database.outsider().execute_batch("CREATE TABLE mine (batch, ordinal, code, UNIQUE (batch, ordinal))").unwrap();
+        database
+    }
+
+    async fn of(ledger: impl FnOnce(SqliteLedger) -> SqliteLedger) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let pool = pool_at(&folder.path().join("batch.db"), 1).await;
-        let ledger = Subject::new(Arc::new(SqliteLedger::new(pool.clone(), RULES)), ());
+        let ledger = Subject::new(Arc::new(ledger(SqliteLedger::new(pool.clone(), RULES))), ());
         Self { folder, pool, ledger }
+    }
+
+    /// What the item writer wrote of a batch.
+    async fn mine(&self, batch: BatchId) -> Vec<(u64, String)> {
+        self.rows("SELECT ordinal, code FROM mine WHERE batch = ?1 ORDER BY ordinal", batch).await
+    }
+
+    /// What the ledger wrote of it.
+    async fn ours(&self, batch: BatchId) -> Vec<(u64, String)> {
+        self.rows("SELECT ordinal, code FROM batch_items WHERE batch = ?1 ORDER BY ordinal", batch).await
+    }
+
+    async fn rows(&self, sql: &'static str, batch: BatchId) -> Vec<(u64, String)> {
+        let host = self.host().await;
+        let rows = host.interact(move |conn| {
+            let mut query = conn.prepare(sql)?;
+            query.query_map([batch.get()], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        });
+        rows.await.unwrap()
     }
 
     fn path(&self) -> PathBuf {
@@ -388,6 +418,121 @@ async fn a_full_disk_is_said_and_survived() -> TestResult {
     assert!(matches!(full, Err(LedgerError::Unavailable { .. })), "{full:?}");
     assert!(ledger.items_of(job.batch).await?.is_empty());
     assert_eq!(ledger.write(&hold, chunk(0..10_000)).await?, Written::New(10_000));
+    Ok(())
+}
+
+/// Puts every row into `mine`.
+fn keep(transaction: &Connection, items: &[NewItemRow<'_>]) -> Result<(), BoxError> {
+    let mut insert = transaction.prepare_cached("INSERT INTO mine VALUES (?1, ?2, ?3)")?;
+    for item in items {
+        insert.execute((item.batch_id.get(), item.ordinal, item.code))?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_item_writer_gets_exactly_the_rows_that_are_new() -> TestResult {
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&calls);
+    let database = Database::with_item_writer(move |conn: &Connection, items: &[NewItemRow<'_>]| {
+        noted.lock().unwrap().push(items.iter().map(|item| item.ordinal).collect::<Vec<_>>());
+        keep(conn, items)
+    })
+    .await;
+    let ledger = &database.ledger;
+    let job = ledger.jobs_of(a_batch()).await?[1];
+    let late = ledger.hold(job).await?;
+    let hold = ledger.hold(job).await?;
+
+    for ordinals in [110..113, 111..112, 110..113, 109..115] {
+        ledger.write(&hold, chunk(ordinals)).await?;
+    }
+    ledger.write(&hold, chunk(120..120)).await?;
+    assert_eq!(ledger.write(&late, chunk(130..140)).await?, Written::Fenced);
+
+    assert_eq!(*calls.lock().unwrap(), [vec![110, 111, 112], vec![109, 113, 114]]);
+    let mine = database.mine(job.batch).await;
+    assert_eq!(mine, database.ours(job.batch).await);
+    assert_eq!(mine[0], (109, "code-109".to_owned()));
+    Ok(())
+}
+
+/// Refuses ordinal 630 in its own way, after it wrote the rows before it.
+fn picky(how: fn() -> Result<(), BoxError>) -> impl ItemWriter {
+    move |conn: &Connection, items: &[NewItemRow<'_>]| match items.iter().position(|item| item.ordinal == 630) {
+        Some(at) => keep(conn, &items[..at]).and_then(|()| how()),
+        None => keep(conn, items),
+    }
+}
+
+fn disk_full() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL), None)
+}
+
+#[tokio::test]
+async fn what_an_item_writer_does_not_take_is_in_neither_table() -> TestResult {
+    type Way = fn() -> Result<(), BoxError>;
+    type Is = fn(&LedgerError) -> bool;
+    let table: [(Way, Is); 4] = [
+        (|| Err("no label for 630".into()), |e| matches!(e, LedgerError::Refused { why } if why == "no label for 630")),
+        (
+            || Err(rusqlite::Error::InvalidColumnName("label".into()).into()),
+            |e| matches!(e, LedgerError::Refused { why } if why.contains("label")),
+        ),
+        (
+            || panic!("dropped the labels"),
+            |e| matches!(e, LedgerError::Broken { source, .. } if source.to_string() == "panicked: dropped the labels"),
+        ),
+        (|| Err(disk_full().into()), |e| matches!(e, LedgerError::Unavailable { .. })),
+    ];
+
+    for (way, expected) in table {
+        let database = Database::with_item_writer(picky(way)).await;
+        let ledger = &database.ledger;
+        let bystander = ledger.bystander().await?;
+        let job = ledger.jobs_of(a_batch().of(1_000).in_jobs_of(1_000)).await?[0];
+        let hold = ledger.hold(job).await?;
+
+        let error = ledger.write(&hold, chunk(600..650)).await.expect_err("630 is among them");
+        let good = ledger.write(&hold, chunk(650..700)).await?;
+
+        assert!(expected(&error), "{error:?}");
+        assert_eq!(good, Written::New(50));
+        let mine = database.mine(job.batch).await;
+        assert_eq!(mine.iter().map(|(ordinal, _)| *ordinal).collect::<Vec<_>>(), (650..700).collect::<Vec<_>>());
+        assert_eq!(mine, database.ours(job.batch).await);
+        assert_eq!(ledger.batch(job.batch).await?.items_created, 50);
+        bystander.stands_still(ledger).await?;
+    }
+    Ok(())
+}
+
+/// Nobody may, but somebody will. What the file says afterwards is true, and the thread goes on.
+#[tokio::test]
+async fn an_item_writer_that_ends_the_transaction_spoils_nothing() -> TestResult {
+    for end in ["COMMIT", "ROLLBACK"] {
+        let rude = move |conn: &Connection, items: &[NewItemRow<'_>]| {
+            keep(conn, items)?;
+            if items.iter().any(|item| item.ordinal == 30) { Ok(conn.execute_batch(end)?) } else { Ok(()) }
+        };
+        let database = Database::with_item_writer(rude).await;
+        let ledger = &database.ledger;
+        let job = ledger.one_job().await?;
+        let hold = ledger.hold(job).await?;
+
+        let ended = ledger.write(&hold, chunk(0..50)).await;
+        let good = ledger.write(&hold, chunk(50..100)).await?;
+
+        assert!(
+            matches!(&ended, Err(LedgerError::Broken { source, .. })
+            if source.to_string().contains("item writer ended the transaction")),
+            "{ended:?}"
+        );
+        assert_eq!(good, Written::New(50));
+        let ours = database.ours(job.batch).await;
+        assert_eq!(database.mine(job.batch).await, ours, "{end}");
+        assert_eq!(ledger.batch(job.batch).await?.items_created, ours.len() as u64, "{end}");
+    }
     Ok(())
 }
 

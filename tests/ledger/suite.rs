@@ -7,11 +7,12 @@ use std::{collections::HashSet, time::Duration};
 use chrono::Utc;
 use rocket_batch::{
     domain::{
-        BatchFinished, BatchId, BatchStatus, CodeKey, HookEvent, HookId, JobCounts, JobEnded, JobId, Measured, Room,
-        StatusTask,
+        BatchFinished, BatchId, BatchStatus, CodeKey, CreateRequest, HookEvent, HookId, JobCounts, JobEnded, JobId,
+        Measured, Room, StatusTask,
     },
-    ledger::{Begun, Closed, Hook, HookKinds, LedgerError, Rules, Settled, Settlement, Told, Wish, Written},
+    ledger::{Begun, Closed, Created, Hook, HookKinds, LedgerError, Rules, Settled, Settlement, Told, Wish, Written},
 };
+use tokio::task::JoinSet;
 
 use crate::given::*;
 
@@ -23,8 +24,14 @@ macro_rules! every_ledger {
             suite::an_id_that_is_taken_is_refused
             suite::the_sequence_steps_over_taken_ids_and_is_not_pushed_by_large_ones
             suite::a_batch_of_a_hundred_thousand_jobs_is_made_and_fed
-            suite::the_jobs_ahead_are_those_that_come_in_between
-            suite::the_speed_is_that_of_the_batch_that_finished_last
+            suite::the_estimate_counts_the_jobs_that_come_in_between
+            suite::the_estimate_goes_by_the_speed_of_the_batch_that_finished_last
+            suite::a_request_that_comes_again_is_answered_as_it_was
+            suite::a_key_of_another_request_is_refused
+            suite::every_caller_has_keys_of_its_own
+            suite::a_request_that_was_refused_keeps_no_key
+            suite::a_key_is_free_again_when_its_time_is_up
+            suite::of_fifty_twins_at_once_one_makes_the_batch
 
             suite::the_first_begin_sets_the_batch_running
             suite::a_begin_says_what_is_missing
@@ -166,37 +173,136 @@ pub async fn a_batch_of_a_hundred_thousand_jobs_is_made_and_fed(given: impl Harn
     bystander.stands_still(&ledger).await
 }
 
-pub async fn the_jobs_ahead_are_those_that_come_in_between(given: impl Harness) -> TestResult {
+pub async fn the_estimate_counts_the_jobs_that_come_in_between(given: impl Harness) -> TestResult {
     let ledger = given.ledger().await;
     let small = ledger.jobs_of(a_batch().of(300)).await?;
     let large = ledger.jobs_of(a_batch().of(5_000)).await?;
     let paused = ledger.jobs_of(a_batch().of(2_000)).await?;
     ledger.steer(paused[0].batch, Wish::Pause).await?;
     ledger.completed_batch().await?;
+    let ten_jobs = || a_batch().of(1_000).at(ONE_A_SECOND).build();
 
-    // Three of the small one and ten of the large one, since the new batch has ten.
-    assert_eq!(ledger.create(a_batch().of(1_000).build()).await?.ahead, 3 + 10);
+    // Three of the small one and ten of the large one, since the new batch has ten; the first of all starts at once.
+    assert_eq!(ledger.create(ten_jobs()).await?.estimated.as_secs(), 3 + 10 + 10 - 1);
 
     ledger.complete(small[0]).await?;
     ledger.steer(large[0].batch, Wish::Cancel).await?;
-    assert_eq!(ledger.create(a_batch().of(1_000).build()).await?.ahead, 2 + 10);
+    assert_eq!(ledger.create(ten_jobs()).await?.estimated.as_secs(), 2 + 10 + 10 - 1);
     Ok(())
 }
 
-pub async fn the_speed_is_that_of_the_batch_that_finished_last(given: impl Harness) -> TestResult {
+pub async fn the_estimate_goes_by_the_speed_of_the_batch_that_finished_last(given: impl Harness) -> TestResult {
     let ledger = given.ledger().await;
-    let before = ledger.create(a_batch().build()).await?.measured;
     let [first, second] = [ledger.one_job().await?, ledger.jobs_of(a_batch().of(50)).await?[0]];
 
     ledger.complete(second).await?;
     ledger.complete(first).await?;
+    let before = ledger.create(a_batch().of(1_000_000).build()).await?;
+    ledger.steer(before.batch, Wish::Cancel).await?;
     ledger.closed(second.batch, 0).await?;
     tokio::time::sleep(Duration::from_millis(5)).await;
     ledger.closed(first.batch, 0).await?;
+    let after = ledger.create(a_batch().of(1_000_000).build()).await?;
 
-    let after = ledger.create(a_batch().build()).await?.measured;
-    assert_eq!(before, Measured::default());
-    assert_eq!(after, Measured { items: 100, worked: WORKED });
+    // At the assumed 10,000 items a second, and at 100 in 30 ms.
+    assert_eq!((before.estimated.as_secs(), after.estimated.as_secs()), (100, 300));
+    Ok(())
+}
+
+pub async fn a_request_that_comes_again_is_answered_as_it_was(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let asked = || a_batch().of(1_000).with_id(77).asked_by(a_request("ann", "a thousand"));
+    let first = ledger.create(asked().at(ONE_A_SECOND).build()).await?;
+    ledger.complete(JobId { batch: first.batch, seq: 0, generation: 0 }).await?;
+    ledger.create(a_batch().of(5_000).build()).await?;
+    let before = ledger.batch(first.batch).await?;
+
+    // Settings have changed meanwhile: jobs would be larger, and faster.
+    let again = ledger.create(asked().in_jobs_of(500).at(UNLIMITED).build()).await?;
+
+    assert_eq!((first.batch, first.quantity, first.jobs, first.repeated), (id(77), 1_000, 10, false));
+    assert_eq!(again, Created { repeated: true, ..first });
+    assert_eq!(ledger.batch(first.batch).await?, before);
+    assert_eq!(ledger.batches(None, ALL).await?.len(), 3);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn a_key_of_another_request_is_refused(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let first = ledger.create(a_batch().asked_by(a_request("ann", "two hundred")).build()).await?;
+
+    let other = ledger.create(a_batch().of(300).asked_by(a_request("ann", "three hundred")).build()).await;
+    let same = ledger.create(a_batch().asked_by(a_request("ann", "two hundred")).build()).await?;
+
+    assert!(matches!(other, Err(LedgerError::KeyReused(batch)) if batch == first.batch), "{other:?}");
+    assert_eq!(same, Created { repeated: true, ..first });
+    assert_eq!(ledger.batches(None, ALL).await?.len(), 2);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn every_caller_has_keys_of_its_own(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let mut batches = HashSet::new();
+
+    for caller in ["ann", "bob", ""] {
+        let first = ledger.create(a_batch().asked_by(a_request(caller, "the same")).build()).await?;
+        let again = ledger.create(a_batch().asked_by(a_request(caller, "the same")).build()).await?;
+        assert_eq!((first.repeated, again.repeated, again.batch), (false, true, first.batch), "{caller}");
+        batches.insert(first.batch);
+    }
+
+    assert_eq!(batches.len(), 3);
+    Ok(())
+}
+
+pub async fn a_request_that_was_refused_keeps_no_key(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let taken = ledger.one_job().await?.batch.get();
+
+    let refused = ledger.create(a_batch().with_id(taken).asked_by(a_request("ann", "taken")).build()).await;
+    let made = ledger.create(a_batch().with_id(77).asked_by(a_request("ann", "free")).build()).await?;
+
+    assert!(matches!(refused, Err(LedgerError::Taken(_))), "{refused:?}");
+    assert_eq!((made.batch, made.repeated), (id(77), false));
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn a_key_is_free_again_when_its_time_is_up(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let asked =
+        |remembered| a_batch().asked_by(CreateRequest { remembered, ..a_request("ann", "two hundred") }).build();
+    let first = ledger.create(asked(CreateRequest::REMEMBERED)).await?;
+    let still = ledger.create(asked(CreateRequest::REMEMBERED)).await?;
+    let before = ledger.batch(first.batch).await?;
+
+    let second = ledger.create(asked(Duration::ZERO)).await?;
+    let again = ledger.create(asked(CreateRequest::REMEMBERED)).await?;
+
+    assert_eq!((still.batch, still.repeated), (first.batch, true));
+    assert!(second.batch != first.batch && !second.repeated, "{second:?}");
+    assert_eq!((again.batch, again.repeated), (second.batch, true));
+    assert_eq!(ledger.batch(first.batch).await?, before);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn of_fifty_twins_at_once_one_makes_the_batch(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let mut twins = JoinSet::new();
+
+    for _ in 0..50 {
+        let (ledger, new) = (ledger.share(), a_batch().asked_by(a_request("ann", "two hundred")).build());
+        twins.spawn(async move { ledger.create(new).await });
+    }
+    let answers = twins.join_all().await.into_iter().collect::<Result<Vec<_>, _>>()?;
+
+    let (again, first): (Vec<_>, Vec<_>) = answers.into_iter().partition(|created| created.repeated);
+    assert_eq!((first.len(), again.len()), (1, 49));
+    assert!(again.iter().all(|created| *created == Created { repeated: true, ..first[0] }), "{again:?}");
+    assert_eq!(ledger.batches(None, ALL).await?.len(), 1);
     Ok(())
 }
 

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use reqwest::Method;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -122,6 +123,17 @@ impl Home {
         Ok(statement.query_map([batch], |row| row.get(0))?.collect::<std::result::Result<_, _>>()?)
     }
 
+    /// The shop's table has the items of the ledger, each once and with the same code, and no other.
+    pub fn the_shop_has_every_item(&self) -> Result<()> {
+        let both = "SELECT count(*) FROM products p JOIN batch_items i USING (batch, ordinal) WHERE p.label = i.code";
+        let [products, items] = ["products", "batch_items"].map(|table| format!("SELECT count(*) FROM {table}"));
+        let counts = [self.count(both)?, self.count(&products)?, self.count(&items)?];
+        if counts.iter().all(|count| *count == counts[0]) {
+            return Ok(());
+        }
+        Err(format!("in both, products, items: {counts:?}").into())
+    }
+
     pub fn check_integrity(&self) -> Result<()> {
         let connection = rusqlite::Connection::open(self.database())?;
         let answer: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
@@ -179,6 +191,12 @@ impl Host {
     pub async fn post(&self, body: &Value) -> Result<i64> {
         let accepted = self.post_batch(body).await?;
         accepted["batchId"].as_i64().ok_or_else(|| format!("no id in {accepted}").into())
+    }
+
+    /// Sends a request without a body; answers with what was said.
+    pub async fn send(&self, method: Method, path: &str) -> Result<String> {
+        let answer = self.client.request(method, self.url(path)).bearer_auth(TOKEN).send().await?;
+        Ok(answer.error_for_status()?.text().await?)
     }
 
     /// The shop's own route.

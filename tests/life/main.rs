@@ -1,6 +1,6 @@
 //! The example host as a real process, killed and stopped from outside, and what is in its database afterwards.
 //!
-//! `cargo test --features test-points` builds the example with named points at which it can be held and killed.
+//! Needs the feature `test-points`: named points at which the example can be held and killed. Cargo builds the example beside the tests.
 
 mod host;
 
@@ -11,13 +11,13 @@ use std::{
 };
 
 use host::Home;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 type TestResult = Result<(), Box<dyn Error>>;
 
 /// Twenty SIGKILLs in the middle of a batch: at random moments, and held at each named point. Nothing is lost, nothing is made twice.
 #[tokio::test]
-#[cfg(feature = "test-points")]
 async fn a_batch_outlives_twenty_kills() -> TestResult {
     const POINTS: [&str; 3] = ["before-settle", "before-acknowledge", "before-hook"];
     const LARGE: i64 = 150_000;
@@ -55,7 +55,36 @@ async fn a_batch_outlives_twenty_kills() -> TestResult {
         host.until_the_shop_was_told(batch).await?;
     }
     host.terminate().await?;
+    home.the_shop_has_every_item()?;
     home.check_integrity()
+}
+
+/// The shop's item writer fails on demand: its chunk is set aside, the others are written, and a retry makes what is missing.
+#[tokio::test]
+async fn a_shortage_of_the_shop_is_told_and_can_be_made_good() -> TestResult {
+    let home = Home::new()?;
+    let host = home.start().await?;
+    host.send(Method::POST, "/shortage/57").await?;
+    let batch = host.post(&json!({ "quantity": 2_000, "batchSize": 1_000 })).await?;
+
+    let progress = host.until_over(batch, Duration::from_secs(60)).await?;
+    assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("failed"), &json!(1_500)));
+    home.the_shop_has_every_item()?;
+    let failed = host.get(&format!("/batches/{batch}/failed-jobs")).await?;
+    let chunk = json!({ "from": 0, "to": 499, "tries": 3, "error": "out of labels at 57" });
+    assert_eq!(failed["items"].as_array().map(Vec::len), Some(1));
+    assert_eq!((&failed["items"][0]["attempts"], &failed["items"][0]["chunks"]), (&json!(3), &json!([chunk])));
+
+    host.send(Method::DELETE, "/shortage").await?;
+    let report = host.send(Method::POST, &format!("/batches/{batch}/retry")).await?;
+    let progress = host.until_over(batch, Duration::from_secs(60)).await?;
+
+    assert!(report.contains(&format!("b{batch}-j0-g1")), "{report}");
+    assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("completed"), &json!(2_000)));
+    assert_eq!(home.count("SELECT count(*) FROM products")?, 2_000);
+    home.the_shop_has_every_item()?;
+    host.terminate().await?;
+    Ok(())
 }
 
 /// What SIGTERM interrupts is given back: it costs neither an attempt nor a crash.
@@ -116,7 +145,6 @@ async fn a_process_that_stands_by_takes_over() -> TestResult {
 
 /// A worker that panics fails its attempt with the message; the process lives on.
 #[tokio::test]
-#[cfg(feature = "test-points")]
 async fn a_panic_is_a_failed_attempt_with_its_message() -> TestResult {
     let home = Home::new()?;
     let host = home.start_at(Some("before-write=panic")).await?;

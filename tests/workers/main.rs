@@ -13,8 +13,9 @@ use std::{
 
 use plugin::Plugin;
 use rocket_batch::{
-    Batch, BatchError, BatchFinished, BatchStatus, ItemOptions, JobEnded, PageQuery, WaitingFor,
+    Batch, BatchError, BatchFinished, BatchStatus, BoxError, ItemOptions, JobEnded, NewItemRow, PageQuery, WaitingFor,
     config::{Config, RateLimitSetting},
+    sqlite::{ItemWriter, rusqlite::Connection},
 };
 
 type TestResult = Result<(), Box<dyn Error>>;
@@ -29,6 +30,32 @@ fn eager(config: &mut Config) {
     config.status.backoff = Duration::from_millis(20);
     config.chunk_backoff = Duration::from_millis(5);
 }
+
+/// Keeps new items in `mine`, but for ordinal 57, where it does as it is told.
+fn keep_but(at_57: fn() -> Result<(), BoxError>) -> impl ItemWriter {
+    move |transaction: &Connection, items: &[NewItemRow<'_>]| {
+        let mut insert = transaction.prepare_cached("INSERT INTO mine VALUES (?1, ?2, ?3)")?;
+        for item in items {
+            if item.ordinal == 57 {
+                at_57()?;
+            }
+            insert.execute((item.batch_id.get(), item.ordinal, item.code))?;
+        }
+        Ok(())
+    }
+}
+
+/// How many items stand in both tables with the same code; an error when one of them stands in one alone.
+fn kept(plugin: &Plugin) -> Result<i64, Box<dyn Error>> {
+    let both = "SELECT count(*) FROM mine JOIN batch_items USING (batch, ordinal, code)";
+    let counts = [both, "SELECT count(*) FROM mine", "SELECT count(*) FROM batch_items"].map(|sql| plugin.number(sql));
+    match counts {
+        [Ok(both), Ok(mine), Ok(ours)] if both == mine && both == ours => Ok(both),
+        other => Err(format!("both, mine, ours: {other:?}").into()),
+    }
+}
+
+const MINE: &str = "CREATE TABLE mine (batch, ordinal, code, PRIMARY KEY (batch, ordinal))";
 
 fn jobs_of(batch_size: u64) -> ItemOptions {
     ItemOptions { batch_size, ..ItemOptions::default() }
@@ -76,6 +103,46 @@ async fn a_retry_by_hand_makes_what_is_missing_with_fresh_attempts() -> TestResu
     assert_eq!(after.len(), 300);
     let again = plugin.service().retry_failed_jobs(1).await;
     assert!(matches!(again, Err(BatchError::NotAllowed(_))), "{again:?}");
+    plugin.stop().await
+}
+
+#[rocket::async_test]
+async fn what_an_item_writer_refuses_is_set_aside_in_its_words() -> TestResult {
+    let writer = keep_but(|| Err("fifty-seven has no shelf".into()));
+    let plugin = Plugin::attach(Batch::fairing().public().configure(eager).sqlite_item_writer(writer)).await?;
+    plugin.sql(MINE)?;
+
+    plugin.service().create_product_items_async(1, 300, jobs_of(100)).await?;
+    let progress = plugin.until_over(1).await?;
+
+    assert_eq!((progress.status, progress.items_created), (BatchStatus::Failed, 250));
+    let failed = plugin.service().failed_jobs(1, PageQuery::default()).await?.items;
+    let [job] = &failed[..] else { return Err("one failed job, please".into()) };
+    let [chunk] = &job.chunks[..] else { return Err("one chunk, please".into()) };
+    assert_eq!((job.attempts, chunk.from, chunk.to, chunk.tries), (3, 50, 99, 3));
+    assert_eq!(chunk.error, "fifty-seven has no shelf");
+    assert_eq!(kept(&plugin)?, 250);
+    plugin.stop().await
+}
+
+/// A panic on the thread that writes for all: the attempt fails with its message, everybody else goes on.
+#[rocket::async_test]
+async fn an_item_writer_that_panics_fails_the_attempt_and_nothing_else() -> TestResult {
+    let writer = keep_but(|| panic!("fifty-seven fell off the shelf"));
+    let plugin = Plugin::attach(Batch::fairing().public().configure(eager).sqlite_item_writer(writer)).await?;
+    plugin.sql(MINE)?;
+
+    plugin.service().create_product_items_async(1, 300, jobs_of(100)).await?;
+    plugin.service().create_product_items_async(2, 50, jobs_of(50)).await?;
+    let (panicked, bystander) = (plugin.until_over(1).await?, plugin.until_over(2).await?);
+
+    assert_eq!((panicked.status, panicked.items_created), (BatchStatus::Failed, 250));
+    let failed = plugin.service().failed_jobs(1, PageQuery::default()).await?.items;
+    let [job] = &failed[..] else { return Err("one failed job, please".into()) };
+    assert_eq!(job.attempts, 3);
+    assert_eq!(job.error, "could not write items: panicked: fifty-seven fell off the shelf");
+    assert_eq!((bystander.status, bystander.items_created), (BatchStatus::Completed, 50));
+    assert_eq!(kept(&plugin)?, 300);
     plugin.stop().await
 }
 
@@ -169,19 +236,23 @@ async fn a_paused_batch_rests_and_goes_on() -> TestResult {
     plugin.stop().await
 }
 
+/// Once, a room of fewer than a hundred jobs was only filled up at each interval.
 #[rocket::async_test]
 async fn jobs_beyond_the_room_of_the_queue_follow_without_delay() -> TestResult {
-    let plugin = Plugin::start(|config| {
-        eager(config);
-        config.queued_per_batch = 150;
-        config.feed_interval = Duration::from_secs(3_600);
-    })
-    .await?;
+    for room in [1, 3, 120] {
+        let plugin = Plugin::start(move |config| {
+            eager(config);
+            config.queued_per_batch = room;
+            config.feed_interval = Duration::from_secs(3_600);
+        })
+        .await?;
 
-    plugin.service().create_product_items_async(1, 1_000, jobs_of(1)).await?;
+        plugin.service().create_product_items_async(1, 200, jobs_of(1)).await?;
 
-    assert_eq!(plugin.until_over(1).await?.status, BatchStatus::Completed);
-    plugin.stop().await
+        assert_eq!(plugin.until_over(1).await?.status, BatchStatus::Completed, "with room for {room}");
+        plugin.stop().await?;
+    }
+    Ok(())
 }
 
 #[rocket::async_test]

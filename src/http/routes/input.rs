@@ -11,7 +11,7 @@ use rocket::{
     request::{self, FromParam, FromRequest},
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
     domain::{BatchId, BatchStatus, Invalid, ItemOptions, Limits},
@@ -37,8 +37,9 @@ impl<'r> FromParam<'r> for PathId {
     }
 }
 
-/// The body of a new batch.
-#[derive(Debug, Deserialize, JsonSchema)]
+/// The body of a new batch. Written again, it says the same in one spelling, and leaves out what was left out: a later version with more
+/// fields writes an old body as this one does.
+#[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct NewBatch {
     /// How many items to make.
@@ -46,18 +47,22 @@ pub(super) struct NewBatch {
     quantity: Whole,
 
     /// The id that the batch shall have. Default: the next free one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<BatchId>")]
     batch_id: Option<Whole>,
 
     /// Items a job; a large batch may get larger jobs. Default: the setting of the same name.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<u64>", range(min = 1))]
     batch_size: Option<Whole>,
 
     /// Put before the code of every item, with a `-` between. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = "^[A-Za-z0-9_-]{1,16}$"))]
     qr_code_prefix: Option<String>,
 
     /// Most jobs the batch may be cut into. Default: the setting of the same name.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<u64>", range(min = 1, max = 100_000))]
     max_jobs_per_batch: Option<Whole>,
 }
@@ -106,6 +111,12 @@ impl Whole {
 impl<'de> Deserialize<'de> for Whole {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(WholeVisitor)
+    }
+}
+
+impl Serialize for Whole {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i128(self.0)
     }
 }
 

@@ -1,15 +1,19 @@
-//! create: a batch and its jobs, all or nothing.
+//! create: a batch and its jobs, all or nothing; or, for a request that came before, the answer of then.
 
-use rusqlite::{Connection, OptionalExtension, params};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
-    columns::{key, now},
+    columns::{batch_id, key, now},
     error::{Answer, Stop},
     read::{exists, read_measured},
 };
-use crate::domain::{BatchId, Measured, Plan};
+use crate::domain::{BatchId, CreateRequest, Measured, Plan, estimate};
 use crate::ledger::{Created, LedgerError, NewBatch};
 
+const EARLIER: &str = include_str!("sql/earlier.sql");
+const FORGET: &str = "UPDATE batch_batches SET idempotency_key = NULL, request_fingerprint = NULL WHERE id = ?1";
 const INSERT_BATCH: &str = include_str!("sql/create_batch.sql");
 const INSERT_JOB: &str = "INSERT INTO batch_jobs (batch, seq, first, quantity) VALUES (?1, ?2, ?3, ?4)";
 const AHEAD: &str = include_str!("sql/ahead.sql");
@@ -19,13 +23,63 @@ const SET_LAST_ID: &str = "INSERT INTO batch_settings (name, value) VALUES ('las
     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
 pub(super) fn create(conn: &Connection, new: &NewBatch) -> Answer<Created> {
+    let earlier = new.request.as_ref().map(|request| earlier(conn, request)).transpose()?.flatten();
+    earlier.map_or_else(|| insert(conn, new), Ok)
+}
+
+/// What the same request was answered before. A key that has outlived its request is free again.
+fn earlier(conn: &Connection, request: &CreateRequest) -> Answer<Option<Created>> {
+    let whose = (&request.caller, request.key.as_str());
+    let Some(earlier) = conn.prepare_cached(EARLIER)?.query_row(whose, Earlier::read).optional()? else {
+        return Ok(None);
+    };
+    let batch = earlier.answer.batch;
+    if earlier.age >= request.remembered {
+        conn.prepare_cached(FORGET)?.execute([batch.get()])?;
+        return Ok(None);
+    }
+    if earlier.fingerprint == request.fingerprint {
+        Ok(Some(earlier.answer))
+    } else {
+        Err(LedgerError::KeyReused(batch).into())
+    }
+}
+
+/// A request that made a batch.
+struct Earlier {
+    answer: Created,
+    fingerprint: String,
+    age: Duration,
+}
+
+impl Earlier {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let age = now() - row.get::<_, i64>("created_at")?;
+        Ok(Self {
+            answer: Created {
+                batch: batch_id(row, "id")?,
+                quantity: row.get("quantity")?,
+                jobs: row.get("jobs")?,
+                estimated: Duration::from_millis(row.get("estimated_ms")?),
+                repeated: true,
+            },
+            fingerprint: row.get("request_fingerprint")?,
+            // A clock that was set back makes it as if it were new.
+            age: Duration::from_millis(u64::try_from(age).unwrap_or_default()),
+        })
+    }
+}
+
+fn insert(conn: &Connection, new: &NewBatch) -> Answer<Created> {
     let batch = match new.id {
         Some(id) if exists(conn, id)? => return Err(LedgerError::Taken(id).into()),
         Some(id) => id,
         None => next_id(conn)?,
     };
-    let created = Created { batch, ahead: ahead(conn, new.plan.jobs())?, measured: measured(conn)? };
-    insert_batch(conn, batch, new)?;
+    let (quantity, jobs) = (new.plan.quantity(), new.plan.jobs());
+    let estimated = estimate(jobs, quantity, ahead(conn, jobs)?, &new.pace, measured(conn)?);
+    let created = Created { batch, quantity, jobs, estimated, repeated: false };
+    insert_batch(conn, &created, new)?;
     insert_jobs(conn, batch, &new.plan)?;
     Ok(created)
 }
@@ -57,17 +111,21 @@ fn measured(conn: &Connection) -> Answer<Measured> {
     Ok(conn.prepare_cached(MEASURED)?.query_row([], read_measured).optional()?.unwrap_or_default())
 }
 
-fn insert_batch(conn: &Connection, batch: BatchId, new: &NewBatch) -> Answer<()> {
-    let options = &new.options;
+fn insert_batch(conn: &Connection, created: &Created, new: &NewBatch) -> Answer<()> {
+    let (options, request) = (&new.options, new.request.as_ref());
     conn.prepare_cached(INSERT_BATCH)?.execute(params![
-        batch.get(),
-        key(new.plan.quantity()),
+        created.batch.get(),
+        key(created.quantity),
         key(options.batch_size),
         options.qr_code_prefix,
         options.max_jobs_per_batch.map(key),
         new.key_fingerprint,
-        key(new.plan.jobs()),
+        key(created.jobs),
+        key(created.estimated.as_millis() as u64),
         now(),
+        request.map_or("", |request| &request.caller),
+        request.map(|request| request.key.as_str()),
+        request.map(|request| &request.fingerprint),
     ])?;
     Ok(())
 }

@@ -19,6 +19,7 @@ mod create;
 mod error;
 mod feed;
 mod hooks;
+mod item_writer;
 mod lead;
 mod migrate;
 mod pool;
@@ -35,7 +36,10 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use rocket_db_pools::Pool as _;
 
-pub use self::pool::{BatchDb, OpenError, SqliteConnection, SqlitePool};
+pub use self::{
+    item_writer::ItemWriter,
+    pool::{BatchDb, OpenError, SqliteConnection, SqlitePool},
+};
 use super::{
     Begun, Closed, Created, Hold, Hook, Lead, Ledger, NewBatch, NewItem, OpenWork, Result, Rules, Settled, Settlement,
     Slice, Told, Wish, Written,
@@ -49,13 +53,20 @@ use crate::domain::{BatchId, BatchRecord, BatchStatus, CodeKey, FailedJob, HookI
 pub struct SqliteLedger {
     pool: SqlitePool,
     rules: Rules,
+    item_writer: Option<Arc<dyn ItemWriter>>,
 }
 
 impl SqliteLedger {
     /// The ledger in the database of `pool`, whose tables are up to date already.
     #[must_use]
     pub const fn new(pool: SqlitePool, rules: Rules) -> Self {
-        Self { pool, rules }
+        Self { pool, rules, item_writer: None }
+    }
+
+    /// Has the rows of new items written by `item_writer` as well.
+    #[must_use]
+    pub fn with_item_writer(self, item_writer: Arc<dyn ItemWriter>) -> Self {
+        Self { item_writer: Some(item_writer), ..self }
     }
 }
 
@@ -71,8 +82,8 @@ impl Ledger for SqliteLedger {
     }
 
     async fn write(&self, hold: &Hold, items: Arc<[NewItem]>) -> Result<Written> {
-        let hold = hold.clone();
-        self.pool.write("write items", move |conn| write::write(conn, &hold, &items)).await
+        let (hold, item_writer) = (hold.clone(), self.item_writer.clone());
+        self.pool.write("write items", move |conn| write::write(conn, &hold, &items, item_writer.as_deref())).await
     }
 
     async fn settle(&self, hold: &Hold, how: Settlement, worked: Duration) -> Result<Settled> {

@@ -1,4 +1,4 @@
-//! write: a chunk of items, if the hold is good.
+//! write: a chunk of items, if the hold is good, and the host's rows with them.
 
 use std::ops::Range;
 
@@ -7,9 +7,10 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{
     columns::{key, now, status},
     error::Answer,
+    item_writer::{ItemWriter, call},
 };
 use crate::domain::BatchStatus;
-use crate::ledger::{Hold, LedgerError, NewItem, Written};
+use crate::ledger::{Hold, LedgerError, NewItem, NewItemRow, Written};
 
 const HOLD: &str = include_str!("sql/hold.sql");
 const INSERT: &str = include_str!("sql/write_item.sql");
@@ -17,7 +18,12 @@ const COUNT_IN_JOB: &str = "UPDATE batch_jobs SET created = created + ?3, crashe
 const COUNT_IN_BATCH: &str =
     "UPDATE batch_batches SET items_created = items_created + ?2, version = version + 1 WHERE id = ?1";
 
-pub(super) fn write(conn: &Connection, hold: &Hold, items: &[NewItem]) -> Answer<Written> {
+pub(super) fn write(
+    conn: &Connection,
+    hold: &Hold,
+    items: &[NewItem],
+    item_writer: Option<&dyn ItemWriter>,
+) -> Answer<Written> {
     let Some(standing) = standing(conn, hold)? else { return Ok(Written::Fenced) };
     match standing {
         Standing { status: BatchStatus::Cancelled, .. } => Ok(Written::Cancelled),
@@ -26,8 +32,13 @@ pub(super) fn write(conn: &Connection, hold: &Hold, items: &[NewItem]) -> Answer
         Standing { range, .. } => {
             within(&range, items)?;
             let new = insert(conn, hold, items)?;
-            count(conn, hold, new)?;
-            Ok(Written::New(new))
+            count(conn, hold, new.len() as u64)?;
+            // Last, so that our books are whole whatever it does.
+            match item_writer {
+                Some(writer) if !new.is_empty() => call(writer, conn, &new)?,
+                _ => {}
+            }
+            Ok(Written::New(new.len() as u64))
         }
     }
 }
@@ -58,16 +69,20 @@ fn within(range: &Range<u64>, items: &[NewItem]) -> Result<(), LedgerError> {
     }
 }
 
-fn insert(conn: &Connection, hold: &Hold, items: &[NewItem]) -> Answer<u64> {
+/// Inserts those that are not there, and answers which those were.
+fn insert<'a>(conn: &Connection, hold: &Hold, items: &'a [NewItem]) -> Answer<Vec<NewItemRow<'a>>> {
+    let batch_id = hold.job.batch;
     let mut insert = conn.prepare_cached(INSERT)?;
     // What is the same for all is bound once: a third of the time of a row.
-    insert.raw_bind_parameter(1, hold.job.batch.get())?;
+    insert.raw_bind_parameter(1, batch_id.get())?;
     insert.raw_bind_parameter(4, now())?;
-    let mut new = 0;
+    let mut new = Vec::with_capacity(items.len());
     for item in items {
         insert.raw_bind_parameter(2, key(item.ordinal))?;
         insert.raw_bind_parameter(3, item.code.as_str())?;
-        new += insert.raw_execute()? as u64;
+        if insert.raw_execute()? == 1 {
+            new.push(NewItemRow { batch_id, ordinal: item.ordinal, code: &item.code });
+        }
     }
     Ok(new)
 }

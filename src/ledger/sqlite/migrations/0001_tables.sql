@@ -20,6 +20,8 @@ CREATE TABLE batch_batches (
     worked_ms           INTEGER NOT NULL DEFAULT 0 CHECK (worked_ms >= 0),
     version             INTEGER NOT NULL DEFAULT 1,
     error               TEXT,
+    -- How long it was to take, when it was made.
+    estimated_ms        INTEGER NOT NULL CHECK (estimated_ms >= 0),
 
     created_at          INTEGER NOT NULL,
     started_at          INTEGER,
@@ -30,7 +32,7 @@ CREATE TABLE batch_batches (
     failed              INTEGER,
     cancelled           INTEGER,
 
-    -- Of the request that made it.
+    -- Of the request that made it, as long as the key stands for it.
     caller              TEXT    NOT NULL DEFAULT '',
     idempotency_key     TEXT,
     request_fingerprint TEXT,
@@ -38,7 +40,8 @@ CREATE TABLE batch_batches (
     CHECK ((finished_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))),
     CHECK (finished_at IS NULL OR open_jobs = 0),
     CHECK (finished_at IS NULL OR completed + failed + cancelled IS jobs),
-    CHECK (status <> 'completed' OR items_created = quantity)
+    CHECK (status <> 'completed' OR items_created = quantity),
+    CHECK ((request_fingerprint IS NOT NULL) = (idempotency_key IS NOT NULL))
 ) STRICT;
 
 CREATE INDEX batch_batches_by_status ON batch_batches (status, id);

@@ -1,8 +1,10 @@
 -- create: inserts the batch.
 --
---   ?1 id            ?4 prefix            ?7 jobs
---   ?2 quantity      ?5 most jobs         ?8 now
---   ?3 batch size    ?6 key fingerprint
+--   ?1 id            ?4 prefix            ?7 jobs            ?10 caller
+--   ?2 quantity      ?5 most jobs         ?8 estimate, ms    ?11 idempotency key
+--   ?3 batch size    ?6 key fingerprint   ?9 now             ?12 request fingerprint
 
-INSERT INTO batch_batches (id, quantity, batch_size, prefix, max_jobs, key_fingerprint, jobs, open_jobs, created_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8)
+INSERT INTO batch_batches
+    (id, quantity, batch_size, prefix, max_jobs, key_fingerprint, jobs, open_jobs, estimated_ms, created_at,
+     caller, idempotency_key, request_fingerprint)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12)

@@ -1,0 +1,62 @@
+//! The header `Idempotency-Key`: a request that comes twice counts once.
+
+use rocket::{
+    Request,
+    http::HeaderMap,
+    outcome::Outcome,
+    request::{self, FromRequest},
+};
+use serde::Serialize;
+
+use crate::{
+    domain::{CreateRequest, IdempotencyKey},
+    http::{problem::Problem, rights::Rights},
+};
+
+/// The key of a request, if it has one, and who sent it.
+pub(super) struct Once(Option<Sent>);
+
+struct Sent {
+    key: IdempotencyKey,
+    /// As the host names the caller.
+    actor: Option<String>,
+}
+
+impl Once {
+    /// The request for `body`, as it is remembered. Bodies are the same when they say the same: neither their spelling nor a setting
+    /// that fills in what they leave out makes a difference.
+    pub(super) fn request_for(self, body: &impl Serialize) -> Option<CreateRequest> {
+        let Sent { key, actor } = self.0?;
+        let said = serde_json::to_vec(body).expect("what was read from JSON can be written as JSON");
+        Some(CreateRequest::new(actor.as_deref(), key, &said))
+    }
+}
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for Once {
+    type Error = ();
+
+    async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
+        match key(request.headers()) {
+            Ok(key) => Outcome::Success(Self(key.map(|key| Sent { key, actor: actor(request) }))),
+            Err(problem) => Outcome::Error((problem.leave(request), ())),
+        }
+    }
+}
+
+fn key(headers: &HeaderMap<'_>) -> Result<Option<IdempotencyKey>, Problem> {
+    let mut sent = headers.get(IdempotencyKey::HEADER);
+    match (sent.next(), sent.next()) {
+        (None, _) => Ok(None),
+        (Some(text), None) => {
+            IdempotencyKey::new(text).map(Some).map_err(|invalid| Problem::bad_key(invalid.to_string()))
+        }
+        (Some(_), Some(_)) => {
+            Err(Problem::bad_key(format!("a request may have one `{}`, not several", IdempotencyKey::HEADER)))
+        }
+    }
+}
+
+fn actor(request: &Request<'_>) -> Option<String> {
+    request.rocket().state::<Rights>().and_then(|rights| rights.actor(request))
+}

@@ -1,0 +1,9 @@
+-- create: finds the batch that an earlier request with the same key made.
+--
+--   ?1 caller    ?2 idempotency key
+--
+-- At most one row, since the index is unique.
+
+SELECT id, quantity, jobs, estimated_ms, request_fingerprint, created_at
+FROM batch_batches INDEXED BY batch_batches_by_request
+WHERE caller = ?1 AND idempotency_key = ?2
