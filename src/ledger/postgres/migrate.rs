@@ -15,6 +15,11 @@ const VERSION: &str = "SELECT value::bigint FROM settings WHERE name = 'schema_v
 const SET_VERSION: &str = "INSERT INTO settings (name, value) VALUES ('schema_version', $1::bigint::text)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
+/// For hosts whose own statements look items up by their code. It makes writing items half as fast.
+const INDEX_CODES: &str = "SET LOCAL statement_timeout = 0; CREATE INDEX IF NOT EXISTS items_by_code ON items (code)";
+
+const NO_INDEX: &str = "DROP INDEX IF EXISTS items_by_code";
+
 /// One lock for all schemas of a database: who makes one does it alone.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('rocket_batch migrations', 0))";
 
@@ -34,7 +39,7 @@ pub(super) enum MigrateError {
 
 /// Applies what was not applied yet, all or nothing. Several processes may do it at once: one does it, and the others wait and find nothing
 /// to do.
-pub(super) async fn migrate(client: &mut Client, schema: &str) -> Result<(), MigrateError> {
+pub(super) async fn migrate(client: &mut Client, schema: &str, index_codes: bool) -> Result<(), MigrateError> {
     let transaction = client.transaction().await?;
     transaction.batch_execute(PATIENCE).await?;
     transaction.execute(LOCK, &[]).await?;
@@ -49,5 +54,6 @@ pub(super) async fn migrate(client: &mut Client, schema: &str) -> Result<(), Mig
         transaction.batch_execute(migration).await?;
     }
     transaction.execute(SET_VERSION, &[&(MIGRATIONS.len() as i64)]).await?;
+    transaction.batch_execute(if index_codes { INDEX_CODES } else { NO_INDEX }).await?;
     Ok(transaction.commit().await?)
 }

@@ -25,6 +25,8 @@ CREATE TABLE batches (
     worked_ms           bigint      NOT NULL DEFAULT 0 CHECK (worked_ms >= 0),
     version             bigint      NOT NULL DEFAULT 1,
     error               text,
+    -- How long it was to take, when it was made.
+    estimated_ms        bigint      NOT NULL CHECK (estimated_ms >= 0),
 
     -- Of the call that made it, so that it knows its own batch when the answer to its commit was lost.
     token               bigint      NOT NULL,
@@ -38,15 +40,22 @@ CREATE TABLE batches (
     failed              bigint,
     cancelled           bigint,
 
+    -- Of the request that made it, as long as the key stands for it.
+    caller              text        NOT NULL DEFAULT '',
+    idempotency_key     text,
+    request_fingerprint text,
+
     CHECK ((finished_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))),
     CHECK (finished_at IS NULL OR open_jobs = 0),
     CHECK (finished_at IS NULL OR completed + failed + cancelled IS NOT DISTINCT FROM jobs),
-    CHECK (status <> 'completed' OR items_created = quantity)
+    CHECK (status <> 'completed' OR items_created = quantity),
+    CHECK ((request_fingerprint IS NOT NULL) = (idempotency_key IS NOT NULL))
 ) WITH (fillfactor = 70);
 
 CREATE INDEX batches_by_status ON batches (status, id);
 CREATE INDEX batches_to_close ON batches (id) WHERE open_jobs = 0 AND finished_at IS NULL;
 CREATE INDEX batches_measured ON batches (finished_at) WHERE finished_at IS NOT NULL AND worked_ms > 0;
+CREATE UNIQUE INDEX batches_by_request ON batches (caller, idempotency_key) WHERE idempotency_key IS NOT NULL;
 
 -- Room is left in each page: a chunk updates its job, and stays on the page then.
 CREATE TABLE jobs (
