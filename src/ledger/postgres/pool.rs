@@ -286,3 +286,16 @@ fn message(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }
+
+/// A round trip.
+pub(super) struct Ping;
+
+#[async_trait]
+impl Verb for Ping {
+    type Answer = ();
+    const DOING: &'static str = "ping";
+
+    async fn run(&self, conn: &mut Client) -> Answer<()> {
+        Ok(conn.simple_query("SELECT 1").await.map(drop)?)
+    }
+}
