@@ -89,6 +89,9 @@ struct Settings {
     max_connections: u32,
     #[serde(default = "Settings::connect_timeout")]
     connect_timeout: u64,
+    /// From the crate's own settings.
+    #[serde(default)]
+    index_codes: bool,
 }
 
 impl Settings {
@@ -131,7 +134,7 @@ impl SqlitePool {
     fn open(settings: &Settings) -> std::result::Result<Self, OpenError> {
         let address = Address::parse(&settings.url).map_err(OpenError::url)?;
         let patience = Duration::from_secs(settings.connect_timeout);
-        let conn = prepared(&address, patience).map_err(|why| OpenError::at(&address, why))?;
+        let conn = prepared(&address, patience, settings.index_codes).map_err(|why| OpenError::at(&address, why))?;
         let address = address.resolved();
         let writer = Writer::start(conn, patience).map_err(|why| OpenError::at(&address, why))?;
         let readers = match &address {
@@ -176,9 +179,13 @@ impl SqlitePool {
     }
 }
 
-fn prepared(address: &Address, patience: Duration) -> std::result::Result<Connection, MigrateError> {
+fn prepared(
+    address: &Address,
+    patience: Duration,
+    index_codes: bool,
+) -> std::result::Result<Connection, MigrateError> {
     let mut conn = address.writer(patience)?;
-    migrate(&mut conn)?;
+    migrate(&mut conn, index_codes)?;
     Ok(conn)
 }
 
