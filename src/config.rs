@@ -37,6 +37,10 @@ pub struct Config {
     /// What this process does: `all`, `web` (routes, no workers) or `worker` (workers and health probes). Default: `"all"`.
     pub role: Role,
 
+    /// Whether the OpenAPI document is served at `openapi.json` below the base, and a page that shows it at `docs`. They hold no data
+    /// and ask nobody for credentials. Default: true.
+    pub docs: bool,
+
     /// Items a job, when a request does not say. More is faster, fewer spread better and lose less with a worker. Default: 100.
     pub batch_size: u64,
 
@@ -55,7 +59,8 @@ pub struct Config {
     /// How often a chunk is tried within one attempt before it is set aside. Default: 3.
     pub chunk_tries: u32,
 
-    /// The wait after a chunk's first failure; it doubles with each further one. Default: `"100ms"`.
+    /// The wait after a chunk's first failure; it doubles with each further one, up to 10 seconds, and chance shortens it by up to a half.
+    /// Default: `"100ms"`.
     #[serde(with = "span")]
     #[schemars(with = "String")]
     pub chunk_backoff: Duration,
@@ -63,7 +68,8 @@ pub struct Config {
     /// How often a job may lose its worker, without one new item in between, before it is failed. Default: 5.
     pub max_crashes: u32,
 
-    /// How often the ledger is searched for work that is in no queue. Default: `"10s"`, jittered by a tenth.
+    /// How often the ledger is searched for work that is in no queue, more or less by a tenth. Longer spares the database, shorter finds
+    /// sooner what another process accepted. Default: `"10s"`.
     #[serde(with = "span")]
     #[schemars(with = "String")]
     pub feed_interval: Duration,
@@ -99,13 +105,13 @@ pub struct Config {
     /// takes at least twice as long with one. Made or removed at the next start. Default: `false`.
     pub index_codes: bool,
 
-    /// The queue `generate-product-batch-items`.
+    /// The queue `generate-product-batch-items`: the jobs.
     pub generate: QueueSettings,
 
-    /// The queue `update-batch-status`. Default: 5 at a time, no rate limit, 5 completed and 3 failed kept.
+    /// The queue `update-batch-status`: ends of batches, and hooks. Default: 5 at a time, no rate limit, 5 completed and 3 failed kept.
     pub status: QueueSettings,
 
-    /// The Redis server of the queues.
+    /// The Redis server of the queues, for a later version: this one has no Redis queue.
     pub redis: RedisSettings,
 }
 
@@ -114,6 +120,7 @@ impl Default for Config {
         Self {
             base: "/batches".into(),
             role: Role::All,
+            docs: true,
             batch_size: 100,
             chunk_size: 50,
             max_jobs_per_batch: 1_000,
@@ -153,6 +160,10 @@ impl Role {
     pub(crate) const fn works(self) -> bool {
         matches!(self, Self::All | Self::Worker)
     }
+
+    pub(crate) const fn serves(self) -> bool {
+        matches!(self, Self::All | Self::Web)
+    }
 }
 
 /// The settings of one queue.
@@ -160,16 +171,16 @@ impl Role {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct QueueSettings {
-    /// Tasks at a time in this process. Default: 2.
+    /// Jobs at a time in this process; of the queue `update-batch-status`, closings and calls of hooks. Default: 2.
     pub concurrency: u32,
 
     /// Most starts over time and over all processes: `"<jobs> per <time>"`, or `"off"`. Default: `"5 per 10s"`.
     pub rate_limit: RateLimitSetting,
 
-    /// Attempts in all. Default: 3.
+    /// Attempts at a job, or calls of a hook, in all. Default: 3.
     pub attempts: u32,
 
-    /// The wait after the first failed attempt; it doubles with each further one. Default: `"1s"`.
+    /// The wait after the first failed attempt; it doubles with each further one, and chance shortens it by up to a half. Default: `"1s"`.
     #[serde(with = "span")]
     #[schemars(with = "String")]
     pub backoff: Duration,
@@ -280,23 +291,24 @@ impl<'de> Deserialize<'de> for RateLimitSetting {
     }
 }
 
-/// Where Redis is. Also from the environment: `REDIS_HOST`, `REDIS_PORT`, `REDIS_PASSWORD`, `REDIS_DB`.
+/// Where Redis is; this version has no Redis queue and refuses a `host`. Also from the environment: `REDIS_HOST`, `REDIS_PORT`, `REDIS_PASSWORD`, `REDIS_DB`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RedisSettings {
-    /// Its name or address; without one, the queues are in this process. Default: none.
+    /// The name or address of Redis; without one, the queues are in this process. This version has no Redis queue, so a host stops the
+    /// launch. Default: none.
     pub host: Option<String>,
 
-    /// Its port. Default: 6379.
+    /// The port of Redis. Default: 6379.
     pub port: u16,
 
-    /// The password, when it wants one. Default: none.
+    /// The password of Redis, when it wants one. Default: none.
     #[serde(skip_serializing)]
     #[schemars(with = "Option<String>")]
     pub password: Option<Secret>,
 
-    /// The number of the database. Default: 0.
+    /// The number of the database in Redis. Default: 0.
     pub db: u32,
 }
 

@@ -46,11 +46,26 @@ impl Batch {
         BatchFairing {
             read: None,
             write: None,
+            scheme: http::SecurityScheme::default(),
             actor: None,
             configure: Vec::new(),
             hooks: Hooks::default(),
             item_writers: ItemWriters::default(),
         }
+    }
+
+    /// The OpenAPI 3.1 document of the routes as they are by default, for a host that merges it into a document of its own. What a
+    /// process really serves, with its settings and its security, is at `openapi.json` below its base.
+    ///
+    /// ```
+    /// use rocket_batch::Batch;
+    ///
+    /// let document = Batch::openapi();
+    /// assert_eq!(document["paths"]["/batches/{id}"]["get"]["operationId"], "getBatch");
+    /// ```
+    #[must_use]
+    pub fn openapi() -> serde_json::Value {
+        http::openapi::document(&Config::default(), &http::Security::default())
     }
 }
 
@@ -66,10 +81,13 @@ struct ItemWriters {
 type Configure = Box<dyn Fn(&mut Config) + Send + Sync>;
 
 /// Mounts the routes, works in the background, drains at shutdown. Made by [`Batch::fairing`].
+///
+/// For each right and each kind of hook the last word counts.
 #[must_use = "a fairing does nothing until it is attached"]
 pub struct BatchFairing {
     read: Option<http::Check>,
     write: Option<http::Check>,
+    scheme: http::SecurityScheme,
     actor: Option<http::Actor>,
     configure: Vec<Configure>,
     hooks: Hooks,
@@ -77,7 +95,8 @@ pub struct BatchFairing {
 }
 
 impl BatchFairing {
-    /// Who passes `G` may read and write. `G` is any request guard of the host without a lifetime.
+    /// Who passes `G` may read and write. `G` is any request guard of the host without a lifetime. It protects the crate's routes; handlers
+    /// of the host that use [`BatchService`] have guards of their own.
     pub fn guard<G>(self) -> Self
     where
         G: for<'r> FromRequest<'r> + Send + 'static,
@@ -126,8 +145,23 @@ impl BatchFairing {
 
     /// Anybody may read and write. For hosts that nobody else can reach.
     pub fn public(mut self) -> Self {
-        self.read = Some(http::open());
-        self.write = Some(http::open());
+        self.read = Some(http::Check::Open);
+        self.write = Some(http::Check::Open);
+        self
+    }
+
+    /// Tells readers of the OpenAPI document how callers show who they are: a security scheme under a name of yours. Default: a bearer
+    /// token in the header `Authorization`.
+    ///
+    /// ```
+    /// use rocket_batch::Batch;
+    /// use serde_json::json;
+    ///
+    /// let by_key = json!({ "type": "apiKey", "in": "header", "name": "X-Api-Key" });
+    /// let fairing = Batch::fairing().security_scheme("key", by_key);
+    /// ```
+    pub fn security_scheme(mut self, name: impl Into<String>, scheme: serde_json::Value) -> Self {
+        self.scheme = http::SecurityScheme { name: name.into(), scheme };
         self
     }
 
@@ -200,14 +234,14 @@ impl BatchFairing {
         self
     }
 
-    /// Has the last word on the settings.
+    /// Has the last word on the settings: after the file and the environment, before the check. Closures run in the order they are given.
     pub fn configure(mut self, change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
         self.configure.push(Box::new(change));
         self
     }
 
     /// Is called, at least once, for each batch that is over, also after a cancel. An error, a panic or a call that takes longer than
-    /// `hook_timeout` is tried again, 3 times in all.
+    /// `hook_timeout` is tried again, `status.attempts` times in all.
     pub fn on_batch_finished<F, Fut, E>(mut self, hook: F) -> Self
     where
         F: Fn(BatchFinished) -> Fut + Send + Sync + 'static,
@@ -309,7 +343,9 @@ impl BatchFairing {
 
     fn rights(&self) -> Result<Rights, BoxError> {
         match (self.read.clone(), self.write.clone()) {
-            (Some(read), Some(write)) => Ok(Rights { read, write, actor: self.actor.clone() }),
+            (Some(read), Some(write)) => {
+                Ok(Rights { read, write, scheme: self.scheme.clone(), actor: self.actor.clone() })
+            }
             (read, _) => {
                 let verb = if read.is_none() { "read" } else { "write" };
                 Err(format!("nobody is said to {verb}; add .guard::<YourGuard>(), .{verb}_guard::<..>(), .authorize(..) or .public()").into())

@@ -1,22 +1,59 @@
 //! Asynchronous generation of serialised product items for Rocket: attach one fairing, post a batch, get its items exactly once.
 //!
-//! ```rust
-//! use rocket::{post, routes, serde::json::Json};
-//! use rocket_batch::{Batch, BatchAccepted, BatchError, BatchService, ItemOptions};
+//! A batch is accepted in milliseconds, cut into jobs, and its items are written in the background, in small transactions. Nothing needs to be
+//! installed: the ledger is a SQLite file, the queue is in the process.
 //!
-//! /// The shop keeps its own product batches; their items are made in the background.
-//! #[post("/product-batches/<id>/items")]
-//! async fn fill(id: i64, batches: BatchService) -> Result<Json<BatchAccepted>, BatchError> {
-//!     let options = ItemOptions { batch_size: 100, qr_code_prefix: Some("QR".into()), ..Default::default() };
-//!     Ok(Json(batches.create_product_items_async(id, 5_000, options).await?))
-//! }
+//! # Usage
 //!
-//! # fn host() -> rocket::Rocket<rocket::Build> {
-//! rocket::build()
-//!     .attach(Batch::fairing().public()) // routes under /batches, workers, drain
-//!     .mount("/", routes![fill])
-//! # }
-//! ```
+//! 1. Add `rocket_batch` beside `rocket` to your `Cargo.toml`. SQLite is compiled from source, so a C compiler is needed.
+//! 2. Optionally configure it, in `Rocket.toml`:
+//!
+//!    ```toml
+//!    [default.databases.batch]
+//!    url = "sqlite://batch.db"
+//!
+//!    [default.batch.generate]
+//!    rate_limit = "off"
+//!    ```
+//!
+//! 3. Attach [`Batch::fairing`], and say who may call. Here, anybody:
+//!
+//!    ```rust
+//!    use rocket_batch::Batch;
+//!
+//!    # fn host() -> rocket::Rocket<rocket::Build> {
+//!    rocket::build().attach(Batch::fairing().public()) // routes under /batches, workers, drain
+//!    # }
+//!    ```
+//!
+//! 4. Post a batch, `{"quantity": 5000}`, to `/batches`, and look at `/batches/1/progress`. Or do it in a handler of yours:
+//!
+//!    ```rust
+//!    use rocket::{post, serde::json::Json};
+//!    use rocket_batch::{BatchAccepted, BatchError, BatchService, ItemOptions};
+//!
+//!    /// The shop keeps its own product batches; their items are made in the background.
+//!    #[post("/product-batches/<id>/items")]
+//!    async fn fill(id: i64, batches: BatchService) -> Result<Json<BatchAccepted>, BatchError> {
+//!        let options = ItemOptions { batch_size: 100, qr_code_prefix: Some("QR".into()), ..Default::default() };
+//!        Ok(Json(batches.create_product_items_async(id, 5_000, options).await?))
+//!    }
+//!    # let _ = rocket::routes![fill];
+//!    ```
+//!
+//! # Guide
+//!
+//! [Start](guide::start), [configuration](guide::configuration), [settings](guide::settings), [rights](guide::rights),
+//! [hooks](guide::hooks), [operating](guide::operating), [testing](guide::testing), [guarantees](guide::guarantees).
+//!
+//! # What there is
+//!
+//! - Routes to create, list, watch, retry, cancel, pause and resume batches, and to list items and failed jobs, behind your own guards.
+//! - [`BatchService`], the same for your handlers, without HTTP.
+//! - Retries of chunks and of jobs with backoff; what stays bad is listed with its reasons.
+//! - Hooks for the end of batches and jobs, called at least once.
+//! - Codes that nobody guesses, unique by construction, that lead back to their item.
+//! - A drain at shutdown that gives running jobs back at no cost.
 //!
 //! # The words
 //!
@@ -35,12 +72,11 @@
 //! # What is promised
 //!
 //! Items of a batch are written exactly once, also when workers or the database crash, pause or restart, as long as the database keeps its
-//! committed data. Jobs run at least once; so do hooks.
+//! committed data. Jobs run at least once; so do hooks. [Guarantees](guide::guarantees) says why, and what is not promised.
 //!
-//! # Settings
+//! # Features
 //!
-//! Under `[default.batch]` of `Rocket.toml`, and in `ROCKET_BATCH__*`: see [`Config`]. The database is `[default.databases.batch]`, by
-//! default the file `batch.db`.
+//! - `sqlite` (default): the embedded ledger. There is no other one yet, so the crate does not build without it.
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
@@ -52,6 +88,8 @@ pub mod config;
 #[doc(hidden)]
 pub mod domain;
 mod fairing;
+#[cfg(feature = "sqlite")]
+pub mod guide;
 mod http;
 #[doc(hidden)]
 pub mod ledger;
@@ -73,3 +111,8 @@ pub use fairing::{Batch, BatchFairing};
 pub use http::Right;
 pub use ledger::{BatchConnection, BatchDb, BatchPool, BoxError, NewItemRow, OtherDatabase};
 pub use service::{BatchAccepted, BatchError, BatchService, Page, PageQuery, Readiness, Result};
+
+/// The Rust of the README, compiled as documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

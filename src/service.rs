@@ -163,7 +163,9 @@ pub struct PageQuery {
 impl PageQuery {
     /// Most entries a page.
     pub const MOST: u64 = 1_000;
-    const USUAL: u64 = 100;
+    pub(crate) const USUAL: u64 = 100;
+    /// What a cursor is written in, for readers of a schema.
+    pub(crate) const CURSOR_PATTERN: &str = "^[A-Za-z0-9_-]+$";
 
     /// The slice that holds the page and one entry more, which tells whether another page follows.
     fn slice(&self, list: &str) -> Result<Slice> {
@@ -219,7 +221,7 @@ pub struct Readiness {
 /// }
 /// ```
 ///
-/// Every method is cancel safe: a change that was begun takes place also when its future is dropped. Every method may answer
+/// Every method is cancel safe: a change that was begun takes place also when its future is dropped. Whatever asks the ledger may answer
 /// [`BatchError::Unavailable`], after 30 seconds at the latest.
 #[derive(Clone)]
 pub struct BatchService(Arc<Parts>);

@@ -7,7 +7,8 @@ use std::{
 };
 
 /// Who may name whom. The fairing sees everything and is seen by none.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
+    ("guide", &[]),
     ("domain", &[]),
     ("config", &["domain"]),
     ("ledger", &["domain"]),

@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 /// The id of a batch: 1 to 2^53 − 1, so that a JSON number carries it exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "i64", into = "i64")]
-pub struct BatchId(#[schemars(range(min = 1, max = 9_007_199_254_740_991_i64))] i64);
+#[schemars(extend("minimum" = 1, "maximum" = Self::MAX))]
+pub struct BatchId(i64);
 
 impl BatchId {
     /// The largest id.
@@ -101,15 +102,18 @@ impl Invalid {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(description = "How the items of a batch are made.")]
 pub struct ItemOptions {
-    /// Items a job. A large batch may get larger jobs, see `max_jobs_per_batch`. Default: 100.
+    /// Items a job, unless that makes too many jobs. Default: 100.
+    #[schemars(range(min = 1))]
     pub batch_size: u64,
 
     /// Put before the code of every item, with a `-` between: 1 to 16 of `A-Z a-z 0-9 _ -`. Default: none.
+    #[schemars(regex(pattern = Self::PREFIX_PATTERN))]
     pub qr_code_prefix: Option<String>,
 
-    /// Most jobs the batch may be cut into; when `quantity / batch_size` is more, jobs grow. Default: the
-    /// setting of the same name.
+    /// Most jobs the batch may be cut into; when there would be more, jobs grow. Default: the setting of the same name.
+    #[schemars(range(min = 1, max = Limits::MOST_JOBS))]
     pub max_jobs_per_batch: Option<u64>,
 }
 
@@ -122,6 +126,9 @@ impl Default for ItemOptions {
 impl ItemOptions {
     /// The longest prefix, in characters.
     pub const MAX_PREFIX: usize = 16;
+
+    /// What a prefix may be, for readers of a schema.
+    pub(crate) const PREFIX_PATTERN: &str = "^[A-Za-z0-9_-]{1,16}$";
 
     fn check_prefix(&self) -> Result<(), Invalid> {
         let Some(prefix) = &self.qr_code_prefix else { return Ok(()) };

@@ -176,6 +176,7 @@ pub struct Progress {
     /// Items that exist.
     pub items_created: u64,
     /// The share of items that exist, rounded down; 100 only when the batch is over.
+    #[schemars(range(max = 100))]
     pub percent: u8,
     /// Seconds until it is over, by what was measured so far; 0 when it is, none while it is paused.
     pub eta_seconds: Option<u64>,

@@ -5,19 +5,23 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use sha2::{Digest, Sha256};
 
 use super::Invalid;
 
 /// A caller's own word for one request: 1 to 255 visible ASCII characters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IdempotencyKey(String);
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(inline)]
+pub struct IdempotencyKey(#[schemars(length(min = 1, max = Self::MOST), regex(pattern = Self::PATTERN))] String);
 
 impl IdempotencyKey {
     /// The header that carries it.
     pub const HEADER: &str = "Idempotency-Key";
     /// The longest key, in characters.
     pub const MOST: usize = 255;
+    /// What it may be, for readers of a schema.
+    const PATTERN: &str = "^[!-~]+$";
 
     /// Checks a key.
     ///

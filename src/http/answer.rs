@@ -7,8 +7,11 @@ use rocket::{
     response::{self, Responder},
     serde::json::Json,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 
+use super::openapi::{Operation, Output};
 use crate::service::Answered;
 
 /// Everything here changes by itself; nobody may answer from a copy.
@@ -25,6 +28,12 @@ pub(super) struct Answer<T>(pub T);
 impl<'r, T: Serialize> Responder<'r, 'static> for Answer<T> {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         json(Status::Ok, self.0, request)
+    }
+}
+
+impl<T: JsonSchema> Output for Answer<T> {
+    fn describe(operation: &mut Operation<'_>) {
+        operation.answer::<T>(Status::Ok, "As it stands now.");
     }
 }
 
@@ -49,6 +58,17 @@ impl<'r, T: Serialize> Responder<'r, 'static> for Accepted<T> {
     }
 }
 
+impl<T: JsonSchema> Output for Accepted<T> {
+    fn describe(operation: &mut Operation<'_>) {
+        operation.answer::<T>(Status::Accepted, "Accepted; the work is done in the background.");
+        let path = json!({ "type": "string", "format": "uri-reference" });
+        operation.answer_header(Status::Accepted, "Location", "Where to look from now on.", path);
+        let again = json!({ "const": "true" });
+        let what = "The same request was answered before, and this is that answer.";
+        operation.answer_header_at_times(Status::Accepted, "Idempotent-Replayed", what, again);
+    }
+}
+
 /// 200 or 503 with the same JSON body.
 pub(super) struct Probe<T> {
     pub good: bool,
@@ -58,5 +78,12 @@ pub(super) struct Probe<T> {
 impl<'r, T: Serialize> Responder<'r, 'static> for Probe<T> {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         json(if self.good { Status::Ok } else { Status::ServiceUnavailable }, self.body, request)
+    }
+}
+
+impl<T: JsonSchema> Output for Probe<T> {
+    fn describe(operation: &mut Operation<'_>) {
+        operation.answer::<T>(Status::Ok, "It can.");
+        operation.answer::<T>(Status::ServiceUnavailable, "It can't.");
     }
 }

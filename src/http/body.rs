@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use rocket::{
     Request,
-    data::{ByteUnit, Capped, Data, FromData, ToByteUnit},
+    data::{ByteUnit, Capped, Data, FromData},
     http::Status,
     outcome::Outcome,
 };
+use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
-use super::problem::Problem;
+use super::{
+    openapi::{Input, Operation},
+    problem::Problem,
+};
 
 /// The JSON body of a request, at most as long as the host's limit named `batch`, or 64 KiB.
 pub(super) struct JsonBody<T>(pub T);
@@ -32,11 +36,26 @@ impl<'r, T: DeserializeOwned> FromData<'r> for JsonBody<T> {
     }
 }
 
+impl<T: JsonSchema> Input for JsonBody<T> {
+    fn describe(_: &str, operation: &mut Operation<'_>) {
+        operation.body::<T>();
+        operation.problem("The body is no JSON, or broke off.", &broken_off());
+        operation.problem("The body did not arrive in time.", &late());
+        operation.problem("The body is longer than the host allows.", &too_long(USUAL_LIMIT));
+        operation.problem("The body is not sent as JSON.", &wrong_type());
+        let wrong = Problem::invalid("`quantity` must be 1 to 10000000, but is 0".into()).with("field", "quantity");
+        operation.problem("The body is JSON of another shape, or a value in it is out of its limits.", &wrong);
+    }
+}
+
+/// The most of a body, unless the host says otherwise.
+const USUAL_LIMIT: ByteUnit = ByteUnit::Kibibyte(64);
+
 async fn read(request: &Request<'_>, data: Data<'_>) -> Result<Vec<u8>, Problem> {
     if !request.content_type().is_some_and(|content| content.is_json()) {
         return Err(wrong_type());
     }
-    let limit = request.limits().get("batch").unwrap_or_else(|| 64.kibibytes());
+    let limit = request.limits().get("batch").unwrap_or(USUAL_LIMIT);
     let body = tokio::time::timeout(DEADLINE, data.open(limit).into_bytes()).await;
     within(limit, body.map_err(|_| late())?.map_err(|_| broken_off())?)
 }
@@ -45,7 +64,11 @@ fn within(limit: ByteUnit, body: Capped<Vec<u8>>) -> Result<Vec<u8>, Problem> {
     if body.is_complete() {
         return Ok(body.into_inner());
     }
-    Err(Problem::plain(Status::PayloadTooLarge).detail(format!("a body may have at most {limit}")))
+    Err(too_long(limit))
+}
+
+fn too_long(limit: ByteUnit) -> Problem {
+    Problem::plain(Status::PayloadTooLarge).detail(format!("a body may have at most {limit}"))
 }
 
 fn wrong_type() -> Problem {

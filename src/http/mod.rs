@@ -9,12 +9,16 @@
 //!                     problem.rs: application/problem+json
 //! ```
 //!
+//! What the routes take and answer is told by their signatures, and written into a document by openapi.rs; docs.rs serves it.
+//!
 //! Which request needs which right follows from its method, so a new route can't forget to ask. What a request means is decided by
 //! the service; here it is only read, and the answer written.
 
 mod answer;
 mod body;
+mod docs;
 mod guard;
+pub(crate) mod openapi;
 mod problem;
 mod rights;
 mod routes;
@@ -22,20 +26,23 @@ mod routes;
 use rocket::{Build, Rocket, Route, catchers};
 
 pub use rights::Right;
-pub(crate) use rights::{Actor, Check, Rights, by_closure, by_guard, open};
+pub(crate) use rights::{Actor, Check, Rights, Security, SecurityScheme, by_closure, by_guard};
 
-use crate::config::{Config, Role};
+use self::openapi::Endpoint;
+use crate::config::Config;
 
 /// Mounts all routes at the base, each behind the right it needs, and answers every error under the base with a problem.
 ///
 /// A process that only works has the health probes and nothing else. The caller manages the [`BatchService`](crate::BatchService).
 pub(crate) fn mount(rocket: Rocket<Build>, rights: Rights, config: &Config) -> Rocket<Build> {
-    let guarded = match config.role {
-        Role::All | Role::Web => routes::guarded(),
-        Role::Worker => Vec::new(),
-    };
-    let guarded = guarded.into_iter().map(|route| rights.guard(route));
-    let routes: Vec<_> = guarded.chain(routes::open()).map(before_the_hosts).collect();
+    let mut routes: Vec<_> = routes::open().into_iter().map(Endpoint::open).collect();
+    if config.role.serves() {
+        routes.extend(routes::guarded().into_iter().map(|endpoint| endpoint.guarded(&rights)));
+    }
+    if config.role.serves() && config.docs {
+        routes.extend(docs::files(config, &rights.security()));
+    }
+    let routes: Vec<_> = routes.into_iter().map(before_the_hosts).collect();
     rocket.manage(rights).mount(&config.base, routes).register(&config.base, catchers![problem::catch])
 }
 

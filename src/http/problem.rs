@@ -3,18 +3,24 @@
 //!
 //! A guard can only answer with a status, so it leaves the document in the request's local cache and the catcher finds it there.
 
+use std::marker::PhantomData;
+
 use rocket::{
     Request, Response, catch,
     http::{ContentType, Header, Status},
     response::{self, Responder},
     serde::json::Json,
 };
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::answer::NO_STORE;
+use super::{
+    answer::NO_STORE,
+    openapi::{Operation, Output},
+};
 use crate::{
-    domain::{IdempotencyKey, Invalid},
+    domain::{BatchId, BatchStatus, Change, ChangeRefused, IdempotencyKey, Invalid, RetryReport},
     service::BatchError,
 };
 
@@ -57,6 +63,14 @@ impl Problem {
         Self { kind, title, status, detail: Some(detail), more: Map::new() }
     }
 
+    pub(super) fn unauthorized() -> Self {
+        Self::plain(Status::Unauthorized).detail("this needs credentials that are valid")
+    }
+
+    pub(super) fn forbidden() -> Self {
+        Self::plain(Status::Forbidden).detail("these credentials do not allow this")
+    }
+
     /// A request whose content is wrong.
     pub(crate) fn invalid(detail: String) -> Self {
         Self::new(Status::UnprocessableEntity, INVALID, "Invalid request", detail)
@@ -84,12 +98,48 @@ impl Problem {
         self
     }
 
+    pub(super) const fn status(&self) -> Status {
+        self.status
+    }
+
+    pub(super) const fn title(&self) -> &'static str {
+        self.title
+    }
+
+    /// The header that comes with every problem of this status.
+    pub(super) const fn header(status: Status) -> Option<ProblemHeader> {
+        match status.code {
+            401 => Some(ProblemHeader {
+                name: "WWW-Authenticate",
+                value: "Bearer",
+                what: "How to show who you are.",
+                kind: "string",
+            }),
+            503 => Some(ProblemHeader {
+                name: "Retry-After",
+                value: Self::RETRY_AFTER,
+                what: "Seconds until it is worth trying again.",
+                kind: "integer",
+            }),
+            _ => None,
+        }
+    }
+
     /// Leaves the problem for the catcher, and gives back the status that a guard answers with.
     pub(crate) fn leave(self, request: &Request<'_>) -> Status {
         let status = self.status;
         request.local_cache(|| Left(Some(self)));
         status
     }
+}
+
+/// A header that comes with a problem, and what readers of the document are told about it.
+pub(super) struct ProblemHeader {
+    pub name: &'static str,
+    value: &'static str,
+    pub what: &'static str,
+    /// The type of its value in JSON's words.
+    pub kind: &'static str,
 }
 
 /// What a guard left for the catcher.
@@ -104,12 +154,11 @@ pub(crate) fn catch(status: Status, request: &Request<'_>) -> Problem {
 }
 
 fn of_status(status: Status, request: &Request<'_>) -> Problem {
-    let problem = Problem::plain(status);
     match status.code {
-        401 => problem.detail("this needs credentials that are valid"),
-        403 => problem.detail("these credentials do not allow this"),
-        404 => problem.detail(format!("there is no {} {}", request.method(), request.uri().path())),
-        _ => problem,
+        401 => Problem::unauthorized(),
+        403 => Problem::forbidden(),
+        404 => Problem::plain(status).detail(format!("there is no {} {}", request.method(), request.uri().path())),
+        _ => Problem::plain(status),
     }
 }
 
@@ -155,6 +204,7 @@ const fn name(error: &BatchError) -> (Status, &'static str, &'static str) {
     }
 }
 
+/// `X-Content-Type-Options` comes from Rocket's Shield, which warns in the log when it is there already.
 impl<'r> Responder<'r, 'static> for Problem {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         let status = self.status;
@@ -162,14 +212,148 @@ impl<'r> Responder<'r, 'static> for Problem {
         response
             .status(status)
             .header(ContentType::new("application", "problem+json"))
-            .raw_header(NO_STORE.0, NO_STORE.1)
-            .raw_header("X-Content-Type-Options", "nosniff");
-        match status.code {
-            401 => response.header(Header::new("WWW-Authenticate", "Bearer")).ok(),
-            503 => response.header(Header::new("Retry-After", Self::RETRY_AFTER)).ok(),
-            _ => response.ok(),
+            .raw_header(NO_STORE.0, NO_STORE.1);
+        if let Some(ProblemHeader { name, value, .. }) = Self::header(status) {
+            response.header(Header::new(name, value));
         }
+        response.ok()
     }
+}
+
+/// Whatever answers a problem asked the ledger, and the ledger may be away.
+impl Output for Problem {
+    fn describe(operation: &mut Operation<'_>) {
+        let away = BatchError::Unavailable("".into());
+        operation
+            .problem("The database does not answer. Whether a change took effect, asking again tells.", &away.into());
+    }
+}
+
+/// The shape of a [`Problem`], whose own type keeps its members apart in another way.
+#[derive(JsonSchema)]
+#[schemars(rename = "Problem", rename_all = "camelCase", description = "Why a request was refused (RFC 9457).")]
+#[expect(dead_code, reason = "only described")]
+struct Shape {
+    /// Names the situation for programs, and never changes: `about:blank` when the status says it all.
+    #[schemars(regex(pattern = "^(about:blank|urn:rocket-batch:[a-z-]+)$"))]
+    r#type: String,
+    /// The situation in a few words.
+    title: String,
+    /// The status of the answer.
+    #[schemars(range(min = 400, max = 599))]
+    status: u16,
+    /// What is wrong, and what would be right, for people.
+    #[schemars(with = "String", skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    /// The field of the body or of the query that is wrong.
+    #[schemars(with = "String", skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    /// The header that is wrong.
+    #[schemars(with = "String", skip_serializing_if = "Option::is_none")]
+    header: Option<String>,
+    /// The batch that it is about; a text when the path named no number.
+    #[schemars(with = "IdOrText", skip_serializing_if = "Option::is_none")]
+    batch_id: Option<IdOrText>,
+    /// The status that forbids it.
+    #[schemars(with = "BatchStatus", skip_serializing_if = "Option::is_none")]
+    batch_status: Option<BatchStatus>,
+    /// What the retry found.
+    #[schemars(with = "RetryReport", skip_serializing_if = "Option::is_none")]
+    report: Option<RetryReport>,
+}
+
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+#[expect(dead_code, reason = "only described")]
+enum IdOrText {
+    Id(i64),
+    Text(String),
+}
+
+impl JsonSchema for Problem {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        Shape::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Shape::json_schema(generator)
+    }
+}
+
+/// A problem, which may also be one of those that `R` tells: what the state of a batch forbids is part of a handler's signature.
+pub(super) struct Refusal<R> {
+    problem: Problem,
+    reasons: PhantomData<R>,
+}
+
+impl<R, E: Into<Problem>> From<E> for Refusal<R> {
+    fn from(error: E) -> Self {
+        Self { problem: error.into(), reasons: PhantomData }
+    }
+}
+
+impl<'r, R> Responder<'r, 'static> for Refusal<R> {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        self.problem.respond_to(request)
+    }
+}
+
+impl<R: Output> Output for Refusal<R> {
+    fn describe(operation: &mut Operation<'_>) {
+        Problem::describe(operation);
+        R::describe(operation);
+    }
+}
+
+/// The id of a new batch is in use.
+pub(super) struct IdTaken;
+
+impl Output for IdTaken {
+    fn describe(operation: &mut Operation<'_>) {
+        operation
+            .problem("The id is in use; the batch that has it is untouched.", &BatchError::Taken(sample_id()).into());
+    }
+}
+
+/// The status of a batch forbids it.
+pub(super) struct WrongStatus;
+
+impl Output for WrongStatus {
+    fn describe(operation: &mut Operation<'_>) {
+        let refused = ChangeRefused { status: BatchStatus::Completed, change: Change::Cancel };
+        operation
+            .problem("The status of the batch forbids it. Nothing was done.", &BatchError::NotAllowed(refused).into());
+    }
+}
+
+/// A batch has no failed jobs.
+pub(super) struct NoFailedJobs;
+
+impl Output for NoFailedJobs {
+    fn describe(operation: &mut Operation<'_>) {
+        let report = RetryReport {
+            batch_id: sample_id(),
+            found: 0,
+            recreated: 0,
+            skipped: Vec::new(),
+            job_ids: Vec::new(),
+            status: BatchStatus::Running,
+        };
+        let nothing = BatchError::NothingToRetry(Box::new(report));
+        operation.problem("The batch has no failed jobs, also for the later of two at once.", &nothing.into());
+    }
+}
+
+impl<A: Output, B: Output> Output for (A, B) {
+    fn describe(operation: &mut Operation<'_>) {
+        A::describe(operation);
+        B::describe(operation);
+    }
+}
+
+fn sample_id() -> BatchId {
+    BatchId::new(42).expect("in range")
 }
 
 impl<'r> Responder<'r, 'static> for BatchError {
@@ -183,7 +367,6 @@ mod tests {
     use rocket::local::asynchronous::Client;
 
     use super::*;
-    use crate::domain::{BatchId, BatchStatus, Change, ChangeRefused, RetryReport};
 
     fn errors() -> [(BatchError, u16, &'static str); 10] {
         let id = BatchId::new(7).unwrap();

@@ -13,6 +13,7 @@ use rocket::{
     request::FromRequest,
     route::{self, Handler},
 };
+use serde_json::{Value, json};
 
 /// What a request wants to do, for [`BatchFairing::authorize`](crate::BatchFairing::authorize).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,8 +34,30 @@ impl Right {
     }
 }
 
+/// Whether a request is let through.
+#[derive(Clone)]
+pub(crate) enum Check {
+    /// Every request is.
+    Open,
+    /// The host is asked.
+    Asks(Ask),
+}
+
 /// Lets a request through, or says with which status it is refused.
-pub(crate) type Check = Arc<dyn for<'a> Fn(&'a Request<'_>) -> BoxFuture<'a, Result<(), Status>> + Send + Sync>;
+type Ask = Arc<dyn for<'a> Fn(&'a Request<'_>) -> BoxFuture<'a, Result<(), Status>> + Send + Sync>;
+
+impl Check {
+    async fn ask(&self, request: &Request<'_>) -> Result<(), Status> {
+        match self {
+            Self::Open => Ok(()),
+            Self::Asks(ask) => ask(request).await,
+        }
+    }
+
+    const fn asks(&self) -> bool {
+        matches!(self, Self::Asks(_))
+    }
+}
 
 /// Lets through whom the guard `G` lets through. A guard that forwards refuses with the status it forwards.
 pub(crate) fn by_guard<G>() -> Check
@@ -60,17 +83,12 @@ where
     erase(move |request| closure(request, right))
 }
 
-/// Lets everybody through.
-pub(crate) fn open() -> Check {
-    erase(|_| Box::pin(async { Ok(()) }))
-}
-
 /// Tells the compiler that `check` is good for every lifetime, which it does not see of a bare closure.
 fn erase<F>(check: F) -> Check
 where
     F: for<'a> Fn(&'a Request<'_>) -> BoxFuture<'a, Result<(), Status>> + Send + Sync + 'static,
 {
-    Arc::new(check)
+    Check::Asks(Arc::new(check))
 }
 
 /// Names who calls, for what is kept per caller.
@@ -81,6 +99,8 @@ pub(crate) type Actor = Arc<dyn Fn(&Request<'_>) -> Option<String> + Send + Sync
 pub(crate) struct Rights {
     pub read: Check,
     pub write: Check,
+    /// How callers show who they are.
+    pub scheme: SecurityScheme,
     /// Without it, callers are not told apart.
     pub actor: Option<Actor>,
 }
@@ -103,7 +123,55 @@ impl Rights {
 
     /// Whether the caller may read, for what is open to all but tells some more.
     pub(crate) async fn may_read(&self, request: &Request<'_>) -> bool {
-        (self.read)(request).await.is_ok()
+        self.read.ask(request).await.is_ok()
+    }
+
+    /// The same for readers of the OpenAPI document.
+    pub(crate) fn security(&self) -> Security {
+        Security { read: self.read.asks(), write: self.write.asks(), scheme: self.scheme.clone() }
+    }
+}
+
+/// How callers show who they are: a security scheme of OpenAPI under its name. The guards do what they do, whatever it says.
+#[derive(Debug, Clone)]
+pub(crate) struct SecurityScheme {
+    pub name: String,
+    pub scheme: Value,
+}
+
+impl Default for SecurityScheme {
+    fn default() -> Self {
+        Self { name: "bearer".into(), scheme: json!({ "type": "http", "scheme": "bearer" }) }
+    }
+}
+
+/// Which rights are guarded, and how callers show that they have them.
+#[derive(Debug, Clone)]
+pub(crate) struct Security {
+    read: bool,
+    write: bool,
+    scheme: SecurityScheme,
+}
+
+impl Default for Security {
+    fn default() -> Self {
+        Self { read: true, write: true, scheme: SecurityScheme::default() }
+    }
+}
+
+impl Security {
+    /// The name of the scheme that a route of this method asks for, when it asks.
+    pub(super) fn of(&self, method: Method) -> Option<&str> {
+        let guarded = match Right::of(method) {
+            Right::Read => self.read,
+            Right::Write => self.write,
+        };
+        guarded.then_some(&self.scheme.name)
+    }
+
+    /// The schemes that the document has to explain.
+    pub(super) fn schemes(&self) -> Option<Value> {
+        (self.read || self.write).then(|| json!({ &self.scheme.name: self.scheme.scheme }))
     }
 }
 
@@ -116,7 +184,7 @@ struct Guarded {
 #[rocket::async_trait]
 impl Handler for Guarded {
     async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> route::Outcome<'r> {
-        match (self.check)(request).await {
+        match self.check.ask(request).await {
             Ok(()) => self.inner.handle(request, data).await,
             Err(status) => Outcome::Error(refusal(status)),
         }

@@ -12,9 +12,11 @@ use super::postgres::{PostgresConnection, PostgresPool};
 use super::sqlite::{SqliteConnection, SqlitePool};
 use super::LedgerError;
 
-/// The database of the ledger, for handlers of the host: `db: Connection<BatchDb>`.
+/// The database of the ledger, for handlers of the host: `db: Connection<BatchDb>`, with the `Connection` of `rocket_db_pools` 0.2.
 ///
-/// A host knows which database it configured, and asks for that one:
+/// A host knows which database it configured, and asks for that one. SQLite: `interact(..)` reads one snapshot and can't change anything;
+/// `interact_mut(..)` is a transaction of the only connection that writes, so keep it short, everybody waits for it. PostgreSQL: a client,
+/// bounded as the ledger's own are. The ledger's tables are to be read as you like.
 ///
 #[cfg_attr(feature = "sqlite", doc = "```")]
 #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]

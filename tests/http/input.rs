@@ -202,6 +202,10 @@ async fn a_bad_query_is_answered_with_what_is_allowed() {
             assert_eq!(reply.problem(422, &["`limit`", "1 to 1000"])["field"], "limit", "{list} {limit}");
         }
         shop.get(&format!("{list}?limit=1000&colour=red")).await.expect(200);
+        // Of two, Rocket took none, and the list came as if nothing had been asked.
+        for twice in ["limit=5&limit=6", "limit=5&limit[]=6", "cursor=a&cursor=b"] {
+            shop.get(&format!("{list}?{twice}")).await.problem(422, &["once", "2 times"]);
+        }
     }
     for status in ["done", "", "Pending", "pending,running"] {
         let reply = shop.get(&format!("/batches?status={status}")).await;

@@ -14,6 +14,8 @@ use rocket_batch::{Batch, BatchFairing};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::contract::Contract;
+
 /// Long enough for a slow machine; nothing here takes a tenth of it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -21,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub struct Shop {
     pub client: Client,
     pub folder: TempDir,
+    /// What the shop says about itself; every answer is held against it.
+    pub contract: Option<Contract>,
 }
 
 /// What a caller got.
@@ -70,6 +74,7 @@ pub struct Plan {
     fairing: BatchFairing,
     figment: Figment,
     folder: TempDir,
+    judged: bool,
 }
 
 /// A shop where everybody may do everything, and where jobs start at once.
@@ -85,7 +90,7 @@ pub fn guarded_by(fairing: BatchFairing) -> Plan {
         .merge(("log_level", "off"))
         .merge(("databases.batch.url", url))
         .merge(("batch.generate.rate_limit", "off"));
-    Plan { fairing, figment, folder }
+    Plan { fairing, figment, folder, judged: true }
 }
 
 impl Plan {
@@ -100,6 +105,11 @@ impl Plan {
         self.with("batch.role", "web")
     }
 
+    /// With a guard that answers with statuses which no document can know.
+    pub fn with_statuses_of_its_own(self) -> Self {
+        Self { judged: false, ..self }
+    }
+
     pub fn rocket(self) -> (Rocket<Build>, TempDir) {
         (rocket::custom(self.figment).attach(self.fairing), self.folder)
     }
@@ -110,10 +120,12 @@ impl Plan {
 
     /// Opens with what the host adds itself.
     pub async fn open_with(self, add: impl FnOnce(Rocket<Build>) -> Rocket<Build>) -> Shop {
+        let judged = self.judged;
         let (rocket, folder) = self.rocket();
         let client =
             Client::untracked(add(rocket)).await.unwrap_or_else(|error| panic!("the shop must open: {error:?}"));
-        Shop { client, folder }
+        let contract = if judged { Contract::of(&client).await } else { None };
+        Shop { client, folder, contract }
     }
 }
 
@@ -123,13 +135,16 @@ impl Shop {
     }
 
     pub async fn ask(&self, request: LocalRequest<'_>) -> Reply {
+        let (method, path) = (request.inner().method(), request.inner().uri().path().to_string());
         let response = request.dispatch().await;
         let status = response.status().code;
         let content_type = response.content_type().map(|kind| kind.to_string());
         let header = |header: Header<'_>| (header.name().to_string(), header.value().to_owned());
         let headers = response.headers().iter().map(header).collect();
         let body = response.into_string().await.unwrap_or_default();
-        Reply { status, content_type, headers, body }
+        let reply = Reply { status, content_type, headers, body };
+        self.contract.iter().for_each(|contract| contract.judge(method.as_str(), &path, &reply));
+        reply
     }
 
     pub async fn get(&self, path: &str) -> Reply {

@@ -39,7 +39,7 @@ async fn a_batch_that_is(status: &str) -> Shop {
 }
 
 /// Lets the database itself refuse new items of which `condition` holds, until [`take_items`].
-fn refuse_items(shop: &Shop, condition: &str) {
+pub fn refuse_items(shop: &Shop, condition: &str) {
     let refuse = format!(
         "CREATE TRIGGER no_items BEFORE INSERT ON batch_items WHEN {condition}
          BEGIN SELECT RAISE(ABORT, 'the shelf is full'); END"
@@ -47,7 +47,7 @@ fn refuse_items(shop: &Shop, condition: &str) {
     rusqlite::Connection::open(shop.database()).unwrap().execute_batch(&refuse).unwrap();
 }
 
-fn take_items(shop: &Shop) {
+pub fn take_items(shop: &Shop) {
     rusqlite::Connection::open(shop.database()).unwrap().execute_batch("DROP TRIGGER no_items").unwrap();
 }
 

@@ -14,10 +14,20 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
+    config::Config,
     domain::{BatchId, BatchStatus, Invalid, ItemOptions, Limits},
-    http::{problem::Problem, rights::Rights},
-    service::PageQuery,
+    http::{
+        openapi::{Input, Operation},
+        problem::Problem,
+        rights::Rights,
+    },
+    service::{BatchError, BatchService, PageQuery},
 };
+
+/// What the service needs from a request is nothing.
+impl Input for BatchService {
+    fn describe(_: &str, _: &mut Operation<'_>) {}
+}
 
 /// The id in a path. Whatever stands there, at worst there is no such batch.
 pub(super) struct PathId(Result<i64, Problem>);
@@ -37,9 +47,35 @@ impl<'r> FromParam<'r> for PathId {
     }
 }
 
+impl Input for PathId {
+    fn describe(name: &str, operation: &mut Operation<'_>) {
+        operation.path::<BatchId>(name, "The id of a batch.");
+        operation.problem("There is no such batch, also for what can't be an id.", &BatchError::NoSuchBatch(42).into());
+    }
+}
+
+/// The code of an item in a path.
+pub(super) struct PathCode<'r>(pub &'r str);
+
+impl<'r> FromParam<'r> for PathCode<'r> {
+    type Error = std::convert::Infallible;
+
+    fn from_param(text: &'r str) -> Result<Self, Self::Error> {
+        Ok(Self(text))
+    }
+}
+
+impl Input for PathCode<'_> {
+    fn describe(name: &str, operation: &mut Operation<'_>) {
+        operation.path::<String>(name, "The code of an item.");
+        operation.problem("No item has this code.", &BatchError::NoSuchItem.into());
+    }
+}
+
 /// The body of a new batch. Written again, it says the same in one spelling, and leaves out what was left out: a later version with more
 /// fields writes an old body as this one does.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[schemars(description = "What is wanted of a new batch.")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct NewBatch {
     /// How many items to make.
@@ -51,19 +87,19 @@ pub(super) struct NewBatch {
     #[schemars(with = "Option<BatchId>")]
     batch_id: Option<Whole>,
 
-    /// Items a job; a large batch may get larger jobs. Default: the setting of the same name.
+    /// Items a job; a large batch may get larger jobs.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<u64>", range(min = 1))]
     batch_size: Option<Whole>,
 
     /// Put before the code of every item, with a `-` between. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = "^[A-Za-z0-9_-]{1,16}$"))]
+    #[schemars(regex(pattern = ItemOptions::PREFIX_PATTERN))]
     qr_code_prefix: Option<String>,
 
-    /// Most jobs the batch may be cut into. Default: the setting of the same name.
+    /// Most jobs the batch may be cut into; when there would be more, jobs grow.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<u64>", range(min = 1, max = 100_000))]
+    #[schemars(with = "Option<u64>", range(min = 1))]
     max_jobs_per_batch: Option<Whole>,
 }
 
@@ -90,6 +126,19 @@ impl NewBatch {
             },
         })
     }
+}
+
+/// What the settings of the host say about the fields of a request: schema, field, keyword, value.
+pub(in crate::http) const fn settings_in_schemas(
+    config: &Config,
+) -> [(&'static str, &'static str, &'static str, u64); 5] {
+    [
+        ("NewBatch", "quantity", "maximum", config.max_quantity),
+        ("NewBatch", "batchSize", "maximum", config.max_items_per_job),
+        ("NewBatch", "batchSize", "default", config.batch_size),
+        ("NewBatch", "maxJobsPerBatch", "maximum", Limits::MOST_JOBS),
+        ("NewBatch", "maxJobsPerBatch", "default", config.max_jobs_per_batch),
+    ]
 }
 
 /// A whole number of any sign and size that JSON can say, so that the answer to a bad one can name the limit.
@@ -136,21 +185,52 @@ impl de::Visitor<'_> for WholeVisitor {
     fn visit_u64<E>(self, number: u64) -> Result<Whole, E> {
         Ok(Whole(number.into()))
     }
+
+    /// In JSON, 5.0 is a whole number too, as long as a float counts by ones.
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Whole, E> {
+        if number.fract() == 0.0 && number.abs() <= BatchId::MAX as f64 {
+            return Ok(Whole(number as i128));
+        }
+        Err(E::invalid_type(de::Unexpected::Float(number), &self))
+    }
+}
+
+/// What may stand in a query once: Rocket would take of several none, as if nothing was said.
+type AtMostOne = Vec<String>;
+
+fn the_one(field: &'static str, mut said: AtMostOne) -> Result<Option<String>, Invalid> {
+    match said.len() {
+        0 | 1 => Ok(said.pop()),
+        times => Err(Invalid::new(field, format!("must be given once, but is given {times} times"))),
+    }
 }
 
 /// Which page of a list.
 #[derive(Debug, FromForm, JsonSchema)]
 pub(super) struct PageParams {
     /// The `nextCursor` of the page before; none for the first page.
-    cursor: Option<String>,
-    /// Entries a page. Default: 100.
-    #[schemars(with = "Option<u64>", range(min = 1, max = 1_000))]
-    limit: Option<String>,
+    #[schemars(with = "Option<String>", regex(pattern = PageQuery::CURSOR_PATTERN))]
+    cursor: AtMostOne,
+    /// Entries a page.
+    #[schemars(with = "Option<u64>", range(min = 1, max = PageQuery::MOST), extend("default" = PageQuery::USUAL))]
+    limit: AtMostOne,
+}
+
+impl Input for PageParams {
+    fn describe(_: &str, operation: &mut Operation<'_>) {
+        operation.query::<Self>();
+        a_page_may_be_wrong(operation);
+    }
+}
+
+fn a_page_may_be_wrong(operation: &mut Operation<'_>) {
+    operation.problem("The cursor is not one that this list gave.", &BatchError::BadCursor.into());
+    operation.problem("A parameter is not one of its values.", &wrong_limit("0").into());
 }
 
 impl PageParams {
     pub(super) fn checked(self) -> Result<PageQuery, Invalid> {
-        page(self.cursor, self.limit.as_deref())
+        page(self.cursor, self.limit)
     }
 }
 
@@ -159,24 +239,33 @@ impl PageParams {
 pub(super) struct BatchesQuery {
     /// Only batches of this status.
     #[schemars(with = "Option<BatchStatus>")]
-    status: Option<String>,
+    status: AtMostOne,
     /// The `nextCursor` of the page before; none for the first page.
-    cursor: Option<String>,
-    /// Entries a page. Default: 100.
-    #[schemars(with = "Option<u64>", range(min = 1, max = 1_000))]
-    limit: Option<String>,
+    #[schemars(with = "Option<String>", regex(pattern = PageQuery::CURSOR_PATTERN))]
+    cursor: AtMostOne,
+    /// Entries a page.
+    #[schemars(with = "Option<u64>", range(min = 1, max = PageQuery::MOST), extend("default" = PageQuery::USUAL))]
+    limit: AtMostOne,
+}
+
+impl Input for BatchesQuery {
+    fn describe(_: &str, operation: &mut Operation<'_>) {
+        operation.query::<Self>();
+        a_page_may_be_wrong(operation);
+    }
 }
 
 impl BatchesQuery {
     pub(super) fn checked(self) -> Result<(Option<BatchStatus>, PageQuery), Invalid> {
-        let status = self.status.as_deref().map(status).transpose()?;
-        Ok((status, page(self.cursor, self.limit.as_deref())?))
+        let status = the_one("status", self.status)?.as_deref().map(status).transpose()?;
+        Ok((status, page(self.cursor, self.limit)?))
     }
 }
 
-fn page(cursor: Option<String>, limit: Option<&str>) -> Result<PageQuery, Invalid> {
-    let limit = limit.map(|text| text.parse().map_err(|_| wrong_limit(text))).transpose()?;
-    Ok(PageQuery { cursor, limit })
+fn page(cursor: AtMostOne, limit: AtMostOne) -> Result<PageQuery, Invalid> {
+    let limit = the_one("limit", limit)?;
+    let limit = limit.map(|text| text.parse().map_err(|_| wrong_limit(&text))).transpose()?;
+    Ok(PageQuery { cursor: the_one("cursor", cursor)?, limit })
 }
 
 fn wrong_limit(text: &str) -> Invalid {
@@ -203,4 +292,9 @@ impl<'r> FromRequest<'r> for MayRead {
         };
         Outcome::Success(Self(may))
     }
+}
+
+/// Who asks changes what is told, not whether.
+impl Input for MayRead {
+    fn describe(_: &str, _: &mut Operation<'_>) {}
 }

@@ -9,8 +9,13 @@ use rocket::{
 use serde::Serialize;
 
 use crate::{
-    domain::{CreateRequest, IdempotencyKey},
-    http::{problem::Problem, rights::Rights},
+    domain::{BatchId, CreateRequest, IdempotencyKey},
+    http::{
+        openapi::{Input, Operation},
+        problem::Problem,
+        rights::Rights,
+    },
+    service::BatchError,
 };
 
 /// The key of a request, if it has one, and who sent it.
@@ -41,6 +46,18 @@ impl<'r> FromRequest<'r> for Once {
             Ok(key) => Outcome::Success(Self(key.map(|key| Sent { key, actor: actor(request) }))),
             Err(problem) => Outcome::Error((problem.leave(request), ())),
         }
+    }
+}
+
+impl Input for Once {
+    fn describe(_: &str, operation: &mut Operation<'_>) {
+        let what =
+            "A word of the caller's own for this request. For 24 hours, what comes again under it is answered again.";
+        operation.header::<IdempotencyKey>(IdempotencyKey::HEADER, what);
+        let none = IdempotencyKey::new("").expect_err("too short");
+        operation.problem("The key is none, or not the only one.", &Problem::bad_key(none.to_string()));
+        let batch = BatchId::new(42).expect("in range");
+        operation.problem("Under this key came another request.", &BatchError::KeyReused(batch).into());
     }
 }
 

@@ -1,0 +1,21 @@
+// Of two definitions of a link the first counts. So the links of a page lead to files on a code host, and to modules here. The lines that a
+// failing block is reported at count from the first line of `links.md`.
+#![doc = include_str!("guide/links.md")]
+#![doc = include_str!("../docs/guide/README.md")]
+
+macro_rules! page {
+    ($name:ident) => {
+        #[doc = include_str!("guide/links.md")]
+        #[doc = include_str!(concat!("../docs/guide/", stringify!($name), ".md"))]
+        pub mod $name {}
+    };
+}
+
+page!(start);
+page!(configuration);
+page!(settings);
+page!(rights);
+page!(hooks);
+page!(operating);
+page!(testing);
+page!(guarantees);

@@ -1,0 +1,117 @@
+//! What the shapes look like in practice: one story, of batch 42 and its 250 items, of which some failed at first.
+//!
+//! A test holds each example against its schema, so that none can go stale.
+
+use serde_json::{Map, Value, json};
+
+/// Gives each schema that has an example its example.
+pub(super) fn put_into(schemas: &mut Map<String, Value>) {
+    for (name, example) in all() {
+        if let Some(schema) = schemas.get_mut(name) {
+            schema["examples"] = json!([example]);
+        }
+    }
+}
+
+fn all() -> [(&'static str, Value); 11] {
+    [
+        ("NewBatch", json!({ "quantity": 250, "batchId": 42, "batchSize": 100, "qrCodePrefix": "QR" })),
+        ("BatchAccepted", accepted()),
+        ("Batch", batch()),
+        ("PageOfBatch", page(batch())),
+        ("Progress", progress()),
+        ("Item", item()),
+        ("PageOfItem", page(item())),
+        ("FailedJob", failed_job()),
+        ("PageOfFailedJob", page(failed_job())),
+        ("RetryReport", retry_report()),
+        ("Ready", json!({ "ready": false, "problems": ["the database does not answer"] })),
+    ]
+}
+
+fn page(entry: Value) -> Value {
+    json!({ "items": [entry], "nextCursor": null })
+}
+
+fn accepted() -> Value {
+    json!({
+        "success": true,
+        "batchId": 42,
+        "totalQuantity": 250,
+        "jobsCreated": 3,
+        "jobIds": ["b42-j0-g0", "b42-j1-g0", "b42-j2-g0"],
+        "estimatedDuration": "1 second",
+        "estimatedSeconds": 1,
+    })
+}
+
+fn batch() -> Value {
+    json!({
+        "batchId": 42,
+        "status": "failed",
+        "quantity": 250,
+        "options": { "batchSize": 100, "qrCodePrefix": "QR", "maxJobsPerBatch": null },
+        "jobs": { "waiting": 0, "active": 0, "delayed": 0, "completed": 2, "failed": 1, "cancelled": 0 },
+        "itemsCreated": 200,
+        "round": 1,
+        "createdAt": "2026-01-31T12:00:00Z",
+        "startedAt": "2026-01-31T12:00:01Z",
+        "finishedAt": "2026-01-31T12:00:09Z",
+        "error": "1 of 3 jobs failed",
+    })
+}
+
+fn progress() -> Value {
+    json!({
+        "batchId": 42,
+        "status": "running",
+        "total": 3,
+        "waiting": 0,
+        "active": 1,
+        "delayed": 0,
+        "completed": 2,
+        "failed": 0,
+        "cancelled": 0,
+        "itemsTotal": 250,
+        "itemsCreated": 200,
+        "percent": 80,
+        "etaSeconds": 1,
+        "waitingFor": null,
+    })
+}
+
+fn item() -> Value {
+    json!({
+        "batchId": 42,
+        "ordinal": 7,
+        "code": "QR-0J5ZK4T9W3M8X1C6V2B7N0QHRS",
+        "createdAt": "2026-01-31T12:00:02.125Z",
+    })
+}
+
+fn failed_job() -> Value {
+    json!({
+        "jobId": "b42-j2-g0",
+        "seq": 2,
+        "first": 200,
+        "last": 249,
+        "itemsCreated": 0,
+        "attempts": 3,
+        "crashes": 0,
+        "error": "1 chunk was set aside",
+        "chunks": [{ "from": 200, "to": 249, "tries": 3, "error": "the shelf is full" }],
+        "startedAt": "2026-01-31T12:00:07Z",
+        "finishedAt": "2026-01-31T12:00:09Z",
+    })
+}
+
+fn retry_report() -> Value {
+    json!({
+        "batchId": 42,
+        "found": 1,
+        "recreated": 1,
+        "skipped": [],
+        "jobIds": ["b42-j2-g1"],
+        "status": "running",
+    })
+}

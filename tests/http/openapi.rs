@@ -1,0 +1,425 @@
+//! The OpenAPI document tells all that the routes do, and nothing else.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use rocket::http::{ContentType, Method};
+use rocket_batch::Batch;
+use serde_json::{Value, json};
+
+use crate::{
+    contract::Contract,
+    shop::{Admin, Reader, Reply, Shop, Writer, a_shop, from, guarded_by},
+    steering::{refuse_items, take_items},
+};
+
+fn document() -> Value {
+    Batch::openapi()
+}
+
+/// Every object and list of the document, with its place.
+fn walk(value: &Value, place: &str, look: &mut impl FnMut(&str, &Value)) {
+    look(place, value);
+    match value {
+        Value::Object(members) => {
+            members.iter().for_each(|(name, member)| walk(member, &format!("{place}/{name}"), look))
+        }
+        Value::Array(entries) => {
+            entries.iter().enumerate().for_each(|(at, entry)| walk(entry, &format!("{place}/{at}"), look))
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn the_document_in_the_repository_is_the_one_of_the_code() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json");
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&file, serde_json::to_string_pretty(&document()).unwrap() + "\n").unwrap();
+    }
+
+    let kept: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap_or_default()).unwrap_or_default();
+
+    assert!(
+        kept == document(),
+        "docs/openapi.json is not what the routes say now; look at the difference after\n\n  \
+         UPDATE=1 cargo test --test http openapi\n"
+    );
+}
+
+#[rocket::async_test]
+async fn the_operations_are_the_mounted_routes() {
+    let shop = a_shop().with("batch.docs", false).open().await;
+    let mounted: BTreeSet<_> = shop
+        .client
+        .rocket()
+        .routes()
+        .filter(|route| route.uri.base() == "/batches")
+        .map(|route| {
+            let path = route.uri.path().trim_end_matches('/').replace('<', "{").replace('>', "}");
+            (route.method.as_str().to_lowercase(), path)
+        })
+        .collect();
+
+    let contract = Contract::new(document());
+    let told: BTreeSet<_> =
+        contract.operations().map(|(method, path, _)| (method.to_owned(), path.to_owned())).collect();
+
+    assert_eq!(told, mounted);
+}
+
+#[test]
+fn every_operation_says_all_that_is_asked_of_one() {
+    let contract = Contract::new(document());
+    let mut names = BTreeSet::new();
+
+    for (method, path, operation) in contract.operations() {
+        let place = format!("{method} {path}");
+        assert!(names.insert(operation["operationId"].as_str().unwrap()), "{place}: the name is in use");
+        assert!(operation["summary"].as_str().unwrap().ends_with('.'), "{place}");
+        assert!(contract_tags().contains(&operation["tags"][0]), "{place}");
+        let responses = operation["responses"].as_object().unwrap();
+        for class in ['2', '5'] {
+            assert!(responses.keys().any(|status| status.starts_with(class)), "{place} has no {class}xx");
+        }
+        for (status, response) in responses {
+            assert!(!response["description"].as_str().unwrap().is_empty(), "{place} {status}");
+            let kind = if status.starts_with('2') { "application/json" } else { "application/problem+json" };
+            let probe = operation["operationId"] == "probeReady" && status == "503";
+            assert!(probe || response["content"][kind]["schema"].is_object(), "{place} {status}");
+        }
+    }
+}
+
+fn contract_tags() -> Vec<Value> {
+    document()["tags"].as_array().unwrap().iter().map(|tag| tag["name"].clone()).collect()
+}
+
+/// OpenAPI's own rules, as far as they touch what is used here.
+#[test]
+fn the_document_is_a_document_of_openapi() {
+    let document = document();
+    assert_eq!(document["openapi"], "3.1.0");
+    assert!(document["info"]["title"].is_string() && document["info"]["version"].is_string());
+    let only = |place: &str, object: &Value, known: &[&str]| {
+        let unknown = object.as_object().unwrap().keys().find(|key| !known.contains(&key.as_str()));
+        assert!(unknown.is_none(), "{place} has {unknown:?}");
+    };
+    only("the document", &document, &["openapi", "info", "tags", "paths", "components"]);
+    only("its components", &document["components"], &["schemas", "securitySchemes"]);
+
+    for (method, path, operation) in Contract::new(document.clone()).operations() {
+        let place = format!("{method} {path}");
+        let known =
+            ["operationId", "summary", "description", "tags", "parameters", "requestBody", "responses", "security"];
+        only(&place, operation, &known);
+        let mut in_path = BTreeSet::new();
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            only(&place, parameter, &["name", "in", "required", "description", "schema"]);
+            assert!(parameter["description"].is_string() && parameter["schema"].is_object(), "{place}: {parameter}");
+            if parameter["in"] == "path" {
+                assert_eq!(parameter["required"], true, "{place}");
+                in_path.insert(format!("{{{}}}", parameter["name"].as_str().unwrap()));
+            }
+        }
+        let named = path.split('/').filter(|part| part.starts_with('{')).map(str::to_owned).collect();
+        assert_eq!(in_path, named, "{place}");
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            assert!(status.len() == 3 && status.parse::<u16>().is_ok(), "{place}: {status}");
+            only(&place, response, &["description", "headers", "content"]);
+        }
+        for scheme in operation["security"].as_array().into_iter().flatten() {
+            let name = scheme.as_object().unwrap().keys().next().unwrap();
+            assert!(document["components"]["securitySchemes"][name].is_object(), "{place}: {name}");
+        }
+    }
+}
+
+#[test]
+fn every_reference_leads_to_a_schema_and_every_schema_is_led_to() {
+    let document = document();
+    let mut led_to = BTreeSet::new();
+
+    walk(&document, "", &mut |place, value| {
+        if let Some(reference) = value.get("$ref").and_then(Value::as_str) {
+            let pointer = reference.strip_prefix('#').unwrap_or_else(|| panic!("{place}: {reference}"));
+            assert!(document.pointer(pointer).is_some(), "{place}: {reference}");
+            led_to.insert(reference.rsplit('/').next().unwrap().to_owned());
+        }
+    });
+
+    let schemas = document["components"]["schemas"].as_object().unwrap();
+    assert_eq!(led_to, schemas.keys().cloned().collect());
+}
+
+#[test]
+fn every_example_is_one() {
+    let document = document();
+    let contract = Contract::new(document.clone());
+    let mut examples = 0;
+
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        for example in schema["examples"].as_array().into_iter().flatten() {
+            let reference = json!({ "$ref": format!("#/components/schemas/{name}") });
+            contract.fits(&reference, example).unwrap_or_else(|why| panic!("{name}: {why}"));
+            examples += 1;
+        }
+    }
+    walk(&document["paths"], "", &mut |place, value| {
+        for example in value.get("examples").and_then(Value::as_object).into_iter().flat_map(|all| all.values()) {
+            contract.fits(&value["schema"], &example["value"]).unwrap_or_else(|why| panic!("{place}: {why}"));
+            examples += 1;
+        }
+    });
+
+    assert!(examples > 40, "{examples}");
+}
+
+/// Descriptions are the comments of the types, which are written for Rust first.
+#[test]
+fn the_prose_is_for_callers_and_not_for_rust() {
+    walk(&document(), "", &mut |place, value| {
+        if let Some(text) = value.get("description").and_then(Value::as_str) {
+            for word in ["```", "::", "[`", "rust", "_size", "_per_"] {
+                assert!(!text.contains(word), "{place} has {word}: {text}");
+            }
+        }
+    });
+}
+
+#[rocket::async_test]
+async fn the_settings_of_the_host_are_in_its_document() {
+    let shop = a_shop().with("batch.base", "/shop/lots").with("batch.max_quantity", 700).open().await;
+
+    let document = shop.get("/shop/lots/openapi.json").await.json();
+
+    assert!(document["paths"]["/shop/lots/{id}"].is_object());
+    let quantity = &document["components"]["schemas"]["NewBatch"]["properties"]["quantity"];
+    assert_eq!((&quantity["minimum"], &quantity["maximum"]), (&json!(1), &json!(700)));
+}
+
+async fn secured(shop: &Shop) -> (BTreeSet<String>, Value) {
+    let document = shop.get("/batches/openapi.json").await.json();
+    let contract = Contract::new(document.clone());
+    let secured = contract.operations().filter(|(_, _, operation)| operation.get("security").is_some());
+    let secured = secured.map(|(_, _, operation)| operation["operationId"].as_str().unwrap().to_owned()).collect();
+    (secured, document["components"]["securitySchemes"].clone())
+}
+
+#[rocket::async_test]
+async fn only_what_is_guarded_asks_for_credentials_in_the_way_of_the_host() {
+    let by_key = json!({ "type": "apiKey", "in": "header", "name": "X-Who" });
+    let shop = guarded_by(Batch::fairing().guard::<Admin>().security_scheme("key", by_key.clone())).open().await;
+    let writes = ["cancelBatch", "createBatch", "pauseBatch", "resumeBatch", "retryBatch"];
+
+    let (all, schemes) = secured(&shop).await;
+    assert!(all.len() == 11 && !all.contains("probeReady"), "{all:?}");
+    assert_eq!(schemes, json!({ "key": by_key }));
+
+    let shop = guarded_by(Batch::fairing().public().write_guard::<Writer>()).open().await;
+    let (of_writes, schemes) = secured(&shop).await;
+    assert_eq!(of_writes, writes.map(str::to_owned).into());
+    assert_eq!(schemes, json!({ "bearer": { "type": "http", "scheme": "bearer" } }));
+
+    let (none, schemes) = secured(&a_shop().open().await).await;
+    assert!(none.is_empty() && schemes.is_null(), "{none:?} {schemes}");
+}
+
+#[rocket::async_test]
+async fn the_document_and_its_page_ask_nobody_and_can_be_switched_off() {
+    let open = guarded_by(Batch::fairing().read_guard::<Reader>().write_guard::<Writer>()).open().await;
+    let off = a_shop().with("batch.docs", false).open().await;
+    let files = |shop: &Shop| {
+        let paths = shop.client.rocket().routes().map(|route| route.uri.path().to_owned());
+        paths.filter(|path| path.contains("/docs") || path.contains("openapi")).collect::<BTreeSet<_>>()
+    };
+
+    assert!(files(&open).contains("/batches/openapi.json"));
+    assert_eq!(files(&open).contains("/batches/docs"), cfg!(feature = "swagger-ui"));
+    for path in files(&open) {
+        let reply = open.get(&path).await;
+        assert_eq!((reply.status, reply.header("X-Content-Type-Options")), (200, Some("nosniff")), "{path}");
+        let policy = reply.header("Content-Security-Policy").unwrap();
+        assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self';"), "{policy}");
+        assert_eq!(reply.header("Referrer-Policy"), Some("no-referrer"));
+    }
+    assert_eq!(files(&off), BTreeSet::new());
+    off.get("/batches/openapi.json").await.problem(404, &[]);
+}
+
+/// The page loads what is mounted, and names nothing beyond its own host.
+#[cfg(feature = "swagger-ui")]
+#[rocket::async_test]
+async fn the_page_is_all_there() {
+    let shop = a_shop().with("batch.base", "/shop/lots").open().await;
+
+    let page = shop.get("/shop/lots/docs").await;
+
+    let links: Vec<_> = page.body.split(['"']).filter(|text| text.starts_with('/')).collect();
+    assert_eq!(links.len(), 5, "{links:?}");
+    for link in links {
+        assert_eq!(shop.get(link).await.status, 200, "{link}");
+    }
+    assert!(!page.body.contains("http"), "{}", page.body);
+    assert_eq!(page.content_type.as_deref(), Some("text/html; charset=utf-8"));
+}
+
+/// What a caller may say, and whether it is taken: the schema of a new batch and the code agree.
+#[rocket::async_test]
+async fn the_schema_of_a_new_batch_refuses_what_the_route_refuses() {
+    let shop = a_shop().without_workers().open().await;
+    let contract = Contract::new(document());
+    let schema = json!({ "$ref": "#/components/schemas/NewBatch" });
+    let table = [
+        (json!({ "quantity": 1 }), true),
+        (json!({ "quantity": 10_000_000 }), true),
+        (json!({ "quantity": 0 }), false),
+        (json!({ "quantity": 10_000_001 }), false),
+        (json!({ "quantity": 5.0 }), true),
+        (json!({ "quantity": 1.5 }), false),
+        (json!({ "quantity": "1" }), false),
+        (json!({}), false),
+        (json!([]), false),
+        (json!({ "quantity": 1, "colour": "red" }), false),
+        (
+            json!({ "quantity": 1, "batchId": null, "batchSize": null, "qrCodePrefix": null, "maxJobsPerBatch": null }),
+            true,
+        ),
+        (json!({ "quantity": 1, "batchId": 9_007_199_254_740_991_i64 }), true),
+        (json!({ "quantity": 1, "batchId": 9_007_199_254_740_992_i64 }), false),
+        (json!({ "quantity": 1, "batchId": 0 }), false),
+        (json!({ "quantity": 1, "batchSize": 10_000 }), true),
+        (json!({ "quantity": 1, "batchSize": 10_001 }), false),
+        (json!({ "quantity": 1, "batchSize": 0 }), false),
+        (json!({ "quantity": 1, "maxJobsPerBatch": 100_000 }), true),
+        (json!({ "quantity": 1, "maxJobsPerBatch": 100_001 }), false),
+        (json!({ "quantity": 1, "qrCodePrefix": "sixteen-letters-" }), true),
+        (json!({ "quantity": 1, "qrCodePrefix": "seventeen-letters" }), false),
+        (json!({ "quantity": 1, "qrCodePrefix": "" }), false),
+        (json!({ "quantity": 1, "qrCodePrefix": "QR\n" }), false),
+    ];
+
+    for (body, good) in table {
+        assert_eq!(contract.fits(&schema, &body).is_ok(), good, "{body}");
+        assert_eq!(shop.post("/batches", &body).await.status == 202, good, "{body}");
+    }
+}
+
+struct Asked<'a>(&'a Shop);
+
+impl Asked<'_> {
+    async fn by(&self, who: Option<&'static str>, method: Method, path: &str, body: Option<&str>) -> Reply {
+        let mut request = self.0.client.req(method, path.to_owned());
+        who.into_iter().for_each(|who| request.add_header(from(who)));
+        if let Some(body) = body {
+            request.add_header(ContentType::JSON);
+            request.set_body(body);
+        }
+        self.0.ask(request).await
+    }
+
+    /// Asks as one who may do everything. The shop itself holds the answer against its document.
+    async fn all(&self, table: &[(Method, &str, Option<&str>, u16)]) {
+        for (method, path, body, status) in table {
+            let reply = self.by(Some("admin"), *method, path, *body).await;
+            assert_eq!(reply.status, *status, "{method} {path} {body:?}: {reply:?}");
+        }
+    }
+}
+
+/// Each status that the document tells of is answered here for real, but for those that need a broken database or a slow caller.
+#[rocket::async_test]
+async fn every_status_that_is_told_of_can_be_had() {
+    use Method::{Get, Post};
+    let guarded = || guarded_by(Batch::fairing().guard::<Admin>());
+    let working = guarded().with("batch.generate.attempts", 1).open().await;
+    let idle = guarded().without_workers().open().await;
+    refuse_items(&working, "NEW.batch = 2");
+    let long = format!("{{\"quantity\":1{}}}", " ".repeat(70_000));
+
+    Asked(&working)
+        .all(&[
+            (Post, "/batches", Some(r#"{"quantity":30,"batchId":1,"batchSize":10,"qrCodePrefix":"QR"}"#), 202),
+            (Post, "/batches", Some(r#"{"quantity":30,"batchId":2,"batchSize":10}"#), 202),
+            (Post, "/batches", Some(r#"{"quantity":30,"batchId":2}"#), 409),
+            (Post, "/batches", Some(r#"{"quantity":0}"#), 422),
+            (Post, "/batches", Some("{}"), 422),
+            (Post, "/batches", Some("{"), 400),
+            (Post, "/batches", Some(&long), 413),
+            (Post, "/batches", None, 415),
+        ])
+        .await;
+    let until = async |id: u8, status: &str| {
+        let path = format!("/batches/{id}/progress");
+        while Asked(&working).by(Some("admin"), Get, &path, None).await.json()["status"] != status {
+            tokio::task::yield_now().await;
+        }
+    };
+    until(1, "completed").await;
+    until(2, "failed").await;
+    let items = Asked(&working).by(Some("admin"), Get, "/batches/1/items?limit=1", None).await.json();
+    let code = items["items"][0]["code"].as_str().unwrap();
+    Asked(&working)
+        .all(&[
+            (Get, "/batches?limit=1&status=failed", None, 200),
+            (Get, "/batches?cursor=x", None, 400),
+            (Get, "/batches?limit=0", None, 422),
+            (Get, "/batches?status=x", None, 422),
+            (Get, "/batches/1", None, 200),
+            (Get, "/batches/2", None, 200),
+            (Get, "/batches/9", None, 404),
+            (Get, "/batches/x", None, 404),
+            (Get, "/batches/9/progress", None, 404),
+            (Get, "/batches/1/items", None, 200),
+            (Get, "/batches/1/items?cursor=x", None, 400),
+            (Get, "/batches/1/items?limit=0", None, 422),
+            (Get, "/batches/9/items", None, 404),
+            (Get, &format!("/batches/items/{code}"), None, 200),
+            (Get, "/batches/items/x", None, 404),
+            (Get, "/batches/2/failed-jobs", None, 200),
+            (Get, "/batches/2/failed-jobs?cursor=x", None, 400),
+            (Get, "/batches/2/failed-jobs?limit=0", None, 422),
+            (Get, "/batches/9/failed-jobs", None, 404),
+            (Post, "/batches/1/retry", None, 409),
+            (Post, "/batches/9/retry", None, 404),
+        ])
+        .await;
+    take_items(&working);
+    Asked(&working).all(&[(Post, "/batches/2/retry", None, 200)]).await;
+    Asked(&idle)
+        .all(&[
+            (Post, "/batches", Some(r#"{"quantity":30,"batchId":1}"#), 202),
+            (Post, "/batches/1/retry", None, 409),
+            (Post, "/batches/1/resume", None, 409),
+            (Post, "/batches/1/pause", None, 200),
+            (Post, "/batches/1/pause", None, 409),
+            (Post, "/batches/1/resume", None, 200),
+            (Post, "/batches/1/cancel", None, 200),
+            (Post, "/batches/1/cancel", None, 409),
+            (Post, "/batches/9/pause", None, 404),
+            (Post, "/batches/9/resume", None, 404),
+            (Post, "/batches/9/cancel", None, 404),
+            (Get, "/batches/health/live", None, 200),
+            (Get, "/batches/health/ready", None, 200),
+        ])
+        .await;
+    let contract = idle.contract.as_ref().unwrap();
+    for (method, path, operation) in contract.operations() {
+        let path = path.replace("{id}", "1").replace("{code}", "x");
+        if operation.get("security").is_some() {
+            Asked(&idle).by(None, method.parse().unwrap(), &path, None).await.problem(401, &[]);
+            Asked(&idle).by(Some("guest"), method.parse().unwrap(), &path, None).await.problem(403, &[]);
+        }
+    }
+    idle.client.rocket().shutdown().notify();
+    idle.until_answered("/batches/health/ready", 503).await;
+
+    let seen: BTreeSet<_> = working.contract.as_ref().unwrap().seen().union(&contract.seen()).cloned().collect();
+    for (_, _, operation) in contract.operations() {
+        let id = operation["operationId"].as_str().unwrap();
+        for status in operation["responses"].as_object().unwrap().keys() {
+            let status = status.parse().unwrap();
+            let needs_a_fault = [408, 500, 503].contains(&status);
+            assert!(needs_a_fault || seen.contains(&(id.to_owned(), status)), "{id} never answered {status}");
+        }
+    }
+}
