@@ -55,7 +55,7 @@ impl Address {
         let millis = |limit: Duration| limit.as_millis();
         // The statements rely on seeing what was committed before each of them, whatever the database's default is.
         let options = format!(
-            "{own} -c search_path={schema} -c default_transaction_isolation=read\\ committed -c statement_timeout={} \
+            "{own} -c search_path={schema},public -c default_transaction_isolation=read\\ committed -c statement_timeout={} \
              -c lock_timeout={} -c idle_in_transaction_session_timeout={}",
             millis(limits.statement),
             millis(limits.lock()),
@@ -158,7 +158,7 @@ mod tests {
 
         let options = address.in_session("shop", limits).config.get_options().unwrap().to_owned();
 
-        assert!(options.starts_with("-c work_mem=8MB -c search_path=shop "), "{options}");
+        assert!(options.starts_with("-c work_mem=8MB -c search_path=shop,public "), "{options}");
         assert!(options.contains("statement_timeout=10000") && options.contains("lock_timeout=5000"), "{options}");
     }
 }

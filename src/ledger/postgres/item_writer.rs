@@ -18,7 +18,7 @@ use crate::ledger::{BoxError, LedgerError, NewItemRow, Result};
 /// - **A panic** fails the attempt, with its message; nothing of the chunk is kept.
 /// - **Keep it short**: the job is locked meanwhile, and the transaction is bounded by `statement_timeout`.
 /// - **Leave the transaction alone**: it is committed when the writer answers. A savepoint is fine, by the SQL of that name. The search path
-///   begins with the ledger's schema, so name your tables with theirs. The ledger's tables are to be read only.
+///   is the ledger's schema and `public`. The ledger's tables are to be read only.
 ///
 /// A function of the same signature is an item writer; [`postgres_item_writer`](crate::BatchFairing::postgres_item_writer) shows one.
 pub trait ItemWriter: Send + Sync + 'static {

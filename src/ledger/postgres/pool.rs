@@ -80,7 +80,7 @@ pub(super) trait Verb: Send + Sync + 'static {
     async fn run(&self, conn: &mut Client) -> Answer<Self::Answer>;
 }
 
-/// A host's way to the database of the ledger: a client of [`tokio_postgres`] whose search path begins with the ledger's schema.
+/// A host's way to the database of the ledger: a client of [`tokio_postgres`] whose search path is the ledger's schema and `public`.
 ///
 /// The tables of the ledger's schema are to be read as you like, and to be changed through the crate alone. What was left of a
 /// transaction or of session settings is taken back when the connection is used again.
