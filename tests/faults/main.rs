@@ -12,10 +12,12 @@ use tokio::time::{Instant, sleep};
 
 type TestResult<T = ()> = Result<T, Box<dyn Error>>;
 
+/// A plugin whose chunks are so small that there is time to break things.
 async fn plugin(url: &str) -> TestResult<Client> {
     let figment = rocket::Config::figment()
         .merge(("log_level", "off"))
         .merge(Serialized::global("databases.batch.url", url))
+        .merge(Serialized::global("batch.chunk_size", 10))
         .merge(Serialized::global("batch.generate.rate_limit", "off"));
     Ok(Client::untracked(rocket::custom(figment).attach(Batch::fairing().public())).await?)
 }
@@ -56,6 +58,7 @@ async fn a_batch_is_made_on_a_server_that_keeps_failing() -> TestResult {
     let client = plugin(&url).await?;
     let options = ItemOptions { batch_size: 2_000, ..ItemOptions::default() };
     service(&client).create_product_items_async(1, 200_000, options).await?;
+    let began = Instant::now();
     let terminated = tokio::spawn(terminate_one_after_another(url.clone(), Duration::from_secs(20)));
     let restarted = std::thread::spawn(move || {
         for fault in ["fast", "crash", "immediate"] {
@@ -66,6 +69,8 @@ async fn a_batch_is_made_on_a_server_that_keeps_failing() -> TestResult {
     });
 
     let progress = until_over(&client, Duration::from_secs(120)).await?;
+    println!("over after {:?}", began.elapsed());
+    assert!(restarted.is_finished(), "the faults came too late");
     let terminated = terminated.await?;
     let server = tokio::task::spawn_blocking(move || restarted.join()).await?.expect("no order fails");
 
