@@ -37,7 +37,8 @@ use rocket::{
     serde::json::Json,
 };
 use rocket_batch::{
-    Batch, BatchAccepted, BatchConnection, BatchDb, BatchError, BatchFinished, BatchService, BoxError, ItemOptions, NewItemRow,
+    Batch, BatchAccepted, BatchConnection, BatchDb, BatchError, BatchFinished, BatchService, BoxError, ItemOptions,
+    NewItemRow,
     postgres::{self, tokio_postgres::Transaction},
     sqlite::{self, rusqlite::Connection},
 };

@@ -401,10 +401,16 @@ impl BatchFairing {
 
 impl ItemWriters {
     #[cfg(feature = "sqlite")]
-    fn sqlite_ledger(&self, pool: crate::ledger::sqlite::SqlitePool, rules: Rules) -> Result<Arc<dyn Ledger>, BoxError> {
+    fn sqlite_ledger(
+        &self,
+        pool: crate::ledger::sqlite::SqlitePool,
+        rules: Rules,
+    ) -> Result<Arc<dyn Ledger>, BoxError> {
         #[cfg(feature = "postgres")]
         if self.sqlite.is_none() && self.postgres.is_some() {
-            return Err("the ledger is in SQLite, and the item writer is for PostgreSQL; add .sqlite_item_writer(..)".into());
+            return Err(
+                "the ledger is in SQLite, and the item writer is for PostgreSQL; add .sqlite_item_writer(..)".into()
+            );
         }
         let ledger = crate::ledger::sqlite::SqliteLedger::new(pool, rules);
         Ok(match &self.sqlite {
@@ -421,7 +427,9 @@ impl ItemWriters {
     ) -> Result<Arc<dyn Ledger>, BoxError> {
         #[cfg(feature = "sqlite")]
         if self.postgres.is_none() && self.sqlite.is_some() {
-            return Err("the ledger is in PostgreSQL, and the item writer is for SQLite; add .postgres_item_writer(..)".into());
+            return Err(
+                "the ledger is in PostgreSQL, and the item writer is for SQLite; add .postgres_item_writer(..)".into(),
+            );
         }
         let ledger = crate::ledger::postgres::PostgresLedger::new(pool, rules);
         Ok(match &self.postgres {

@@ -23,10 +23,13 @@ use crate::config::Config;
 /// All of it, as routes below the base.
 pub(super) fn files(config: &Config, security: &Security) -> Vec<Route> {
     let document = openapi::document(config, security).to_string();
-    let mut files = vec![File::changing(ContentType::JSON, document).at("/openapi.json")];
-    #[cfg(feature = "swagger-ui")]
-    files.extend(page(&config.base));
-    files
+    let document = File::changing(ContentType::JSON, document).at("/openapi.json");
+    [vec![document], page(&config.base)].concat()
+}
+
+#[cfg(not(feature = "swagger-ui"))]
+const fn page(_: &str) -> Vec<Route> {
+    Vec::new()
 }
 
 #[cfg(feature = "swagger-ui")]

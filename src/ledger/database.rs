@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use rocket::figment::Figment;
 use rocket_db_pools::{Error, Pool};
 
+use super::LedgerError;
 #[cfg(feature = "postgres")]
 use super::postgres::{PostgresConnection, PostgresPool};
 #[cfg(feature = "sqlite")]
 use super::sqlite::{SqliteConnection, SqlitePool};
-use super::LedgerError;
 
 /// The database of the ledger, for handlers of the host: `db: Connection<BatchDb>`, with the `Connection` of `rocket_db_pools` 0.2.
 ///

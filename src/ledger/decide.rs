@@ -86,7 +86,10 @@ impl<'how> After<'how> {
 }
 
 /// The gaps that `there`, in order, leaves in `range`.
-pub(super) fn missing<E>(range: &Range<u64>, there: impl IntoIterator<Item = Result<u64, E>>) -> Result<Vec<Range<u64>>, E> {
+pub(super) fn missing<E>(
+    range: &Range<u64>,
+    there: impl IntoIterator<Item = Result<u64, E>>,
+) -> Result<Vec<Range<u64>>, E> {
     let mut gaps = Vec::new();
     let mut next = range.start;
     for ordinal in there {

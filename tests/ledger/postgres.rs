@@ -369,7 +369,9 @@ async fn a_host_writes_its_rows_in_the_same_transaction() -> TestResult {
     let refused = ledger.write(&hold, chunk(50..60)).await;
     assert!(matches!(refused, Err(LedgerError::Refused { why }) if why == "out of labels at 57"));
     let panicked = ledger.write(&hold, chunk(70..80)).await;
-    assert!(matches!(panicked, Err(LedgerError::Broken { source, .. }) if source.to_string().contains("no label has this number")));
+    assert!(
+        matches!(panicked, Err(LedgerError::Broken { source, .. }) if source.to_string().contains("no label has this number"))
+    );
     schema.outsider.execute("INSERT INTO products VALUES (0, 90)", &[]).await?;
     let clash = ledger.write(&hold, chunk(90..95)).await;
     assert!(matches!(clash, Err(LedgerError::Refused { why }) if why.contains("products_ordinal_key")));
@@ -514,7 +516,8 @@ async fn close_and_retry(ledger: Arc<dyn Ledger>, batch: BatchId) -> Result<(), 
 async fn check_books(schema: &Schema, id: BatchId) -> TestResult {
     let batch = schema.ledger.batch(id).await?;
     let items = schema.ledger.items_of(id).await?.len() as u64;
-    let ends = schema.number(&format!("SELECT count(*) FROM hooks WHERE batch = {id} AND kind = 'batch_finished'")).await;
+    let ends =
+        schema.number(&format!("SELECT count(*) FROM hooks WHERE batch = {id} AND kind = 'batch_finished'")).await;
     let open = schema.number(&format!("SELECT open_jobs FROM batches WHERE id = {id}")).await;
     assert_eq!((batch.items_created, batch.jobs.total()), (items, 4), "{batch:?}");
     assert_eq!((u64::try_from(open)?, u64::try_from(ends)?), (batch.jobs.open(), u64::from(batch.round)), "{batch:?}");

@@ -127,7 +127,11 @@ mod tests {
             ("postgresql://me:se%40cret@here:5433/shop?sslmode=prefer", "here:5433", Trust::Anybody),
             ("postgres://me@here,there:5433/shop?sslmode=disable", "here:5432, there:5433", Trust::Anybody),
             ("postgres://me@here/shop?sslmode=verify-full&application_name=x", "here:5432", Trust::Verified(None)),
-            ("postgres://me@here/shop?sslmode=require&sslrootcert=/ca.pem", "here:5432", Trust::Verified(Some("/ca.pem".into()))),
+            (
+                "postgres://me@here/shop?sslmode=require&sslrootcert=/ca.pem",
+                "here:5432",
+                Trust::Verified(Some("/ca.pem".into())),
+            ),
         ];
 
         for (url, shown, trust) in table {

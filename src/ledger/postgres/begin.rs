@@ -25,8 +25,7 @@ const JOB: &str = include_str!("sql/begin_job.sql");
 const BEGIN: &str = include_str!("sql/begin.sql");
 const BEGIN_FIRST: &str = include_str!("sql/begin_first.sql");
 const POISON: &str = include_str!("sql/poison.sql");
-const ORDINALS: &str =
-    "SELECT ordinal FROM items WHERE batch = $1 AND ordinal >= $2 AND ordinal < $3 ORDER BY ordinal";
+const ORDINALS: &str = "SELECT ordinal FROM items WHERE batch = $1 AND ordinal >= $2 AND ordinal < $3 ORDER BY ordinal";
 
 /// See [`Ledger::begin`](crate::ledger::Ledger::begin).
 pub(super) struct Begin {

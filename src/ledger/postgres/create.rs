@@ -134,8 +134,20 @@ impl Create {
         let caller = request.map_or("", |request| &request.caller);
         let (word, asked) = (request.map(|request| request.key.as_str()), request.map(|request| &request.fingerprint));
         let parameters: [&(dyn ToSql + Sync); 14] = [
-            &id, &quantity, &batch_size, &options.qr_code_prefix, &max_jobs, &self.new.key_fingerprint, &self.token,
-            &estimated, &caller, &word, &asked, &seqs, &firsts, &quantities,
+            &id,
+            &quantity,
+            &batch_size,
+            &options.qr_code_prefix,
+            &max_jobs,
+            &self.new.key_fingerprint,
+            &self.token,
+            &estimated,
+            &caller,
+            &word,
+            &asked,
+            &seqs,
+            &firsts,
+            &quantities,
         ];
         Ok(conn.query_one(&conn.prepare_cached(INSERT).await?, &parameters).await?.try_get("made")?)
     }

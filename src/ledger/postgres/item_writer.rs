@@ -51,7 +51,11 @@ where
 }
 
 /// Calls `writer`, and sorts its error.
-pub(super) async fn call(writer: &dyn ItemWriter, transaction: &Transaction<'_>, items: &[NewItemRow<'_>]) -> Result<()> {
+pub(super) async fn call(
+    writer: &dyn ItemWriter,
+    transaction: &Transaction<'_>,
+    items: &[NewItemRow<'_>],
+) -> Result<()> {
     writer.write(transaction, items).await.map_err(|error| match error.downcast_ref::<tokio_postgres::Error>() {
         Some(said) if is_unavailable(said) => unavailable("write items", error),
         Some(said) => LedgerError::Refused { why: in_words(said) },

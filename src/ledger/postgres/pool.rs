@@ -84,7 +84,7 @@ pub(super) trait Verb: Send + Sync + 'static {
 ///
 /// The tables of the ledger's schema are to be read as you like, and to be changed through the crate alone. What was left of a
 /// transaction or of session settings is taken back when the connection is used again.
-pub struct PostgresConnection(Client);
+pub struct PostgresConnection(Box<Client>);
 
 impl Deref for PostgresConnection {
     type Target = tokio_postgres::Client;
@@ -138,7 +138,8 @@ impl Pool for PostgresPool {
 
     async fn get(&self) -> std::result::Result<PostgresConnection, Self::Error> {
         let got = connection(&self.0.host).await;
-        got.map(PostgresConnection).map_err(|stop| Error::Get(stop.while_trying_to("connect for the host")))
+        got.map(|client| PostgresConnection(Box::new(client)))
+            .map_err(|stop| Error::Get(stop.while_trying_to("connect for the host")))
     }
 
     /// Ends what was begun and closes the connections. What comes later is [`LedgerError::Unavailable`].
@@ -279,7 +280,10 @@ fn checked(schema: &str) -> std::result::Result<String, OpenError> {
     if plain && begins && schema.len() <= 63 && !schema.starts_with("pg_") {
         return Ok(schema.to_owned());
     }
-    Err(OpenError::of("schema", format!("must be up to 63 of a-z 0-9 _, but is {schema:?}; write \"rocket_batch\", say")))
+    Err(OpenError::of(
+        "schema",
+        format!("must be up to 63 of a-z 0-9 _, but is {schema:?}; write \"rocket_batch\", say"),
+    ))
 }
 
 fn message(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -66,8 +66,17 @@ impl Settle {
         let (batch, seq, state) = (job.batch.get(), key(job.seq), after.state.as_str());
         let (generation, epoch, more) = (small(job.generation), small(self.hold.epoch), small(after.attempts_more));
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 11] = [
-            &batch, &seq, &generation, &epoch, &state, &more, &after.not_before, &error.as_deref(), &chunks,
-            &!after.state.is_open(), &worked,
+            &batch,
+            &seq,
+            &generation,
+            &epoch,
+            &state,
+            &more,
+            &after.not_before,
+            &error.as_deref(),
+            &chunks,
+            &!after.state.is_open(),
+            &worked,
         ];
         Ok(conn.query_opt(&statement, &parameters).await?)
     }
@@ -76,9 +85,8 @@ impl Settle {
     async fn settled_before(&self, conn: &impl GenericClient, after: &After<'_>) -> Answer<Settled> {
         let Hold { job, epoch } = &self.hold;
         let query = conn.prepare_cached(STANDING).await?;
-        let row = conn
-            .query_opt(&query, &[&job.batch.get(), &key(job.seq), &small(job.generation), &small(*epoch)])
-            .await?;
+        let row =
+            conn.query_opt(&query, &[&job.batch.get(), &key(job.seq), &small(job.generation), &small(*epoch)]).await?;
         let Some(row) = row else { return Ok(Settled::Lost) };
         if state(&row, "state")? != after.state {
             return Ok(Settled::Lost);

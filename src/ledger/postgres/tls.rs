@@ -51,7 +51,9 @@ fn roots(file: Option<&str>) -> io::Result<RootCertStore> {
     roots.add_parsable_certificates(found);
     if roots.is_empty() {
         return Err(io::Error::other(match file {
-            None => "the system has no certificates of authorities; install ca-certificates, or name a file by `sslrootcert`",
+            None => {
+                "the system has no certificates of authorities; install ca-certificates, or name a file by `sslrootcert`"
+            }
             Some(_) => "the file of `sslrootcert` has no certificate",
         }));
     }

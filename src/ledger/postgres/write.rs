@@ -85,7 +85,12 @@ impl Write {
         match self.items.iter().find(|item| !range.contains(&item.ordinal)) {
             None => Ok(()),
             Some(stray) => Err(LedgerError::Refused {
-                why: format!("item {} is outside the job, which has {} to {}", stray.ordinal, range.start, range.end - 1),
+                why: format!(
+                    "item {} is outside the job, which has {} to {}",
+                    stray.ordinal,
+                    range.start,
+                    range.end - 1
+                ),
             }
             .into()),
         }
@@ -96,7 +101,11 @@ impl Write {
         let written: Option<HashSet<i64>> = ordinals.map(HashSet::from_iter);
         let new = |item: &&NewItem| written.as_ref().is_none_or(|written| written.contains(&key(item.ordinal)));
         let batch_id = self.hold.job.batch;
-        self.items.iter().filter(new).map(|item| NewItemRow { batch_id, ordinal: item.ordinal, code: &item.code }).collect()
+        self.items
+            .iter()
+            .filter(new)
+            .map(|item| NewItemRow { batch_id, ordinal: item.ordinal, code: &item.code })
+            .collect()
     }
 }
 

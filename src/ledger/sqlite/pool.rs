@@ -113,7 +113,9 @@ impl Pool for SqlitePool {
     async fn init(figment: &Figment) -> std::result::Result<Self, Self::Error> {
         let settings: Settings = figment.extract()?;
         let opening = spawn_blocking(move || Self::open(&settings)).await;
-        opening.unwrap_or_else(|ended| Err(OpenError::url(format!("could not be opened: {ended}")))).map_err(Error::Init)
+        opening
+            .unwrap_or_else(|ended| Err(OpenError::url(format!("could not be opened: {ended}"))))
+            .map_err(Error::Init)
     }
 
     async fn get(&self) -> std::result::Result<SqliteConnection, Self::Error> {
@@ -179,11 +181,7 @@ impl SqlitePool {
     }
 }
 
-fn prepared(
-    address: &Address,
-    patience: Duration,
-    index_codes: bool,
-) -> std::result::Result<Connection, MigrateError> {
+fn prepared(address: &Address, patience: Duration, index_codes: bool) -> std::result::Result<Connection, MigrateError> {
     let mut conn = address.writer(patience)?;
     migrate(&mut conn, index_codes)?;
     Ok(conn)
