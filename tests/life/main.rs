@@ -3,6 +3,8 @@
 //! Needs the feature `test-points`: named points at which the example can be held and killed. Cargo builds the example beside the tests.
 
 mod host;
+#[path = "../servers/postgres.rs"]
+mod servers;
 
 use std::{
     collections::HashSet,
@@ -10,21 +12,43 @@ use std::{
     time::{Duration, Instant},
 };
 
-use host::Home;
+use host::{Home, Store};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 type TestResult = Result<(), Box<dyn Error>>;
 
+/// What must hold whatever the ledger is in.
+macro_rules! on_each_ledger {
+    ($($module:ident: $store:expr, $($claim:ident)*;)*) => { $(
+        mod $module {
+            use super::{Store, TestResult};
+
+            $(
+                #[tokio::test]
+                async fn $claim() -> TestResult {
+                    super::$claim($store).await
+                }
+            )*
+        }
+    )* };
+}
+
+on_each_ledger! {
+    sqlite: Store::Sqlite,
+        a_batch_outlives_twenty_kills a_stop_in_the_middle_spends_nothing a_process_that_stands_by_takes_over;
+    postgres: Store::Postgres,
+        a_batch_outlives_twenty_kills a_stop_in_the_middle_spends_nothing a_process_that_stands_by_takes_over;
+}
+
 /// Twenty SIGKILLs in the middle of a batch: at random moments, and held at each named point. Nothing is lost, nothing is made twice.
-#[tokio::test]
-async fn a_batch_outlives_twenty_kills() -> TestResult {
+async fn a_batch_outlives_twenty_kills(store: Store) -> TestResult {
     const POINTS: [&str; 3] = ["before-settle", "before-acknowledge", "before-hook"];
     const LARGE: i64 = 150_000;
     let seed: u64 = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     println!("SEED={seed}");
     let mut chance = fastrand::Rng::with_seed(seed);
-    let home = Home::new()?;
+    let home = Home::on(store)?;
     let left = "SELECT coalesce(sum(quantity - items_created), 0) FROM batch_batches";
     let mut batches = Vec::new();
 
@@ -32,7 +56,7 @@ async fn a_batch_outlives_twenty_kills() -> TestResult {
         let point = (kill % 2 == 1).then(|| POINTS[kill / 2 % POINTS.len()]);
         let mut host = home.start_at(point).await?;
         // Always more to do than one life can, and a short batch in each life, so that ends and hooks are due all the time.
-        if home.count(left)? < LARGE {
+        if home.count(left).await? < LARGE {
             batches.push((host.post(&json!({ "quantity": LARGE, "batchSize": 200 })).await?, LARGE));
         }
         batches.push((host.post(&json!({ "quantity": 300 })).await?, 300));
@@ -41,7 +65,7 @@ async fn a_batch_outlives_twenty_kills() -> TestResult {
             None => tokio::time::sleep(Duration::from_millis(chance.u64(20..600))).await,
         }
         host.kill().await?;
-        assert!(home.count(left)? > 0, "kill {kill} came too late");
+        assert!(home.count(left).await? > 0, "kill {kill} came too late");
     }
 
     let host = home.start().await?;
@@ -55,7 +79,7 @@ async fn a_batch_outlives_twenty_kills() -> TestResult {
         host.until_the_shop_was_told(batch).await?;
     }
     host.terminate().await?;
-    home.the_shop_has_every_item()?;
+    home.the_shop_has_every_item().await?;
     home.check_integrity()
 }
 
@@ -69,7 +93,7 @@ async fn a_shortage_of_the_shop_is_told_and_can_be_made_good() -> TestResult {
 
     let progress = host.until_over(batch, Duration::from_secs(60)).await?;
     assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("failed"), &json!(1_500)));
-    home.the_shop_has_every_item()?;
+    home.the_shop_has_every_item().await?;
     let failed = host.get(&format!("/batches/{batch}/failed-jobs")).await?;
     let chunk = json!({ "from": 0, "to": 499, "tries": 3, "error": "out of labels at 57" });
     assert_eq!(failed["items"].as_array().map(Vec::len), Some(1));
@@ -81,16 +105,15 @@ async fn a_shortage_of_the_shop_is_told_and_can_be_made_good() -> TestResult {
 
     assert!(report.contains(&format!("b{batch}-j0-g1")), "{report}");
     assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("completed"), &json!(2_000)));
-    assert_eq!(home.count("SELECT count(*) FROM products")?, 2_000);
-    home.the_shop_has_every_item()?;
+    assert_eq!(home.count("SELECT count(*) FROM products").await?, 2_000);
+    home.the_shop_has_every_item().await?;
     host.terminate().await?;
     Ok(())
 }
 
 /// What SIGTERM interrupts is given back: it costs neither an attempt nor a crash.
-#[tokio::test]
-async fn a_stop_in_the_middle_spends_nothing() -> TestResult {
-    let home = Home::new()?;
+async fn a_stop_in_the_middle_spends_nothing(store: Store) -> TestResult {
+    let home = Home::on(store)?;
     let host = home.start().await?;
     let batch = host.post(&json!({ "quantity": 300_000, "batchSize": 2_000 })).await?;
     host.until(batch, |progress| progress["itemsCreated"].as_u64() > Some(0)).await?;
@@ -100,12 +123,12 @@ async fn a_stop_in_the_middle_spends_nothing() -> TestResult {
 
     assert_eq!(status.code(), Some(0));
     assert!(began.elapsed() < Duration::from_secs(26), "{:?}", began.elapsed());
-    assert!(home.count("SELECT items_created FROM batch_batches")? < 300_000, "the stop came too late");
-    assert_eq!(home.count("SELECT count(*) FROM batch_jobs WHERE state = 'active'")?, 0);
+    assert!(home.count("SELECT items_created FROM batch_batches").await? < 300_000, "the stop came too late");
+    assert_eq!(home.count("SELECT count(*) FROM batch_jobs WHERE state = 'active'").await?, 0);
     let host = home.start().await?;
     let progress = host.until_over(batch, Duration::from_secs(120)).await?;
     assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("completed"), &json!(300_000)));
-    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs")?, 0);
+    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
     host.terminate().await?;
     Ok(())
 }
@@ -125,9 +148,8 @@ async fn an_idle_host_leaves_at_once() -> TestResult {
 }
 
 /// Two processes on one file: one works, the other serves and stands by, and takes over when the first one dies.
-#[tokio::test]
-async fn a_process_that_stands_by_takes_over() -> TestResult {
-    let home = Home::new()?;
+async fn a_process_that_stands_by_takes_over(store: Store) -> TestResult {
+    let home = Home::on(store)?;
     let mut first = home.start().await?;
     let second = home.start().await?;
     second.until_it_says("this one stands by").await?;

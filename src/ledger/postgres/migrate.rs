@@ -24,7 +24,8 @@ const NO_INDEX: &str = "DROP INDEX IF EXISTS items_by_code";
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('rocket_batch migrations', 0))";
 
 /// Another process may have a long migration to do, and each of its statements may take its time.
-const PATIENCE: &str = "SET LOCAL lock_timeout = '10min'; SET LOCAL statement_timeout = '10min'";
+const PATIENCE: &str =
+    "SET LOCAL lock_timeout = '10min'; SET LOCAL statement_timeout = '10min'; SET LOCAL client_min_messages = warning";
 
 /// Why the tables can't be used.
 #[derive(Debug, thiserror::Error)]

@@ -261,8 +261,9 @@ impl PostgresPool {
     }
 }
 
-/// Leaves nothing of a host's session to the next one, but for statements that are prepared.
-const TIDY: &str = "ROLLBACK; CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
+/// Leaves nothing of a host's session to the next one, but for statements that are prepared. Quietly, since mostly there is nothing to roll
+/// back; in a transaction that failed it fails at its first word, and the connection is replaced.
+const TIDY: &str = "SET client_min_messages = error; ROLLBACK; CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
                     SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
 
 async fn connection(pool: &deadpool_postgres::Pool) -> Answer<Client> {
