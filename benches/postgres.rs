@@ -6,7 +6,10 @@
 #[path = "../tests/servers/postgres.rs"]
 mod servers;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use rocket::{
     figment::{Figment, providers::Serialized},
@@ -23,6 +26,11 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>
 
 const ROUNDS: usize = 5;
 const CONNECTIONS: u64 = 2;
+/// Items a job, worked by one connection.
+const JOB: u64 = 10_000;
+
+/// The first ordinal and the codes of each job that is left.
+type Jobs = Arc<Mutex<std::vec::IntoIter<(u64, Vec<String>)>>>;
 
 #[rocket::main]
 async fn main() -> Result<()> {
@@ -43,7 +51,7 @@ async fn plugin(url: &str, schema: &str, chunk: u64) -> Result<Client> {
         .merge(Serialized::global("batch.generate.rate_limit", "off"))
         .merge(Serialized::global("batch.generate.concurrency", CONNECTIONS))
         .merge(Serialized::global("batch.chunk_size", chunk))
-        .merge(Serialized::global("batch.batch_size", 10_000));
+        .merge(Serialized::global("batch.batch_size", JOB));
     Ok(Client::untracked(rocket::custom(settings).attach(Batch::fairing().public())).await?)
 }
 
@@ -51,8 +59,8 @@ fn service(client: &Client) -> &BatchService {
     BatchService::fetch(client.rocket()).expect("the fairing is attached")
 }
 
-/// Items a second end to end, from the call to the end of the batch, beside a bare loop of array inserts of the same rows, on as many
-/// connections as there are workers.
+/// Items a second end to end, from the call to the end of the batch, beside a bare loop of array inserts of the same rows in the
+/// same order, on as many connections as there are workers.
 async fn throughput(url: &str, chunk: u64, items: u64) -> Result<()> {
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
@@ -102,16 +110,16 @@ async fn bare_loop(url: &str, chunk: u64, items: u64) -> Result<Duration> {
     let schema = servers::a_schema();
     plugin(url, &schema, chunk).await?.terminate().await;
     let (codes, batch) = (CodeScheme::new(&CodeKey::from_bytes([7; 16])), BatchId::new(1)?);
-    let share = items / CONNECTIONS;
-    let lanes: Vec<Vec<String>> = (0..CONNECTIONS)
-        .map(|lane| (lane * share..(lane + 1) * share).map(|ordinal| codes.encode(None, batch, ordinal)).collect())
+    let jobs: Vec<(u64, Vec<String>)> = (0..items / JOB)
+        .map(|job| (job * JOB, (job * JOB..(job + 1) * JOB).map(|at| codes.encode(None, batch, at)).collect()))
         .collect();
+    let jobs = Arc::new(Mutex::new(jobs.into_iter()));
     let began = Instant::now();
     let mut running = Vec::new();
-    for (lane, codes) in (0..).zip(lanes) {
+    for _ in 0..CONNECTIONS {
         let client = servers::client(url).await;
         client.batch_execute(&format!("SET search_path = {schema}")).await?;
-        running.push(tokio::spawn(insert(client, lane * share, codes, chunk)));
+        running.push(tokio::spawn(insert(client, jobs.clone(), chunk)));
     }
     for lane in running {
         lane.await??;
@@ -121,13 +129,16 @@ async fn bare_loop(url: &str, chunk: u64, items: u64) -> Result<Duration> {
     Ok(took)
 }
 
-async fn insert(client: tokio_postgres::Client, first: u64, codes: Vec<String>, chunk: u64) -> Result<()> {
+async fn insert(client: tokio_postgres::Client, jobs: Jobs, chunk: u64) -> Result<()> {
     let insert = "INSERT INTO items (batch, ordinal, code) SELECT 1, * FROM unnest($1::bigint[], $2::text[])";
     let insert = client.prepare(insert).await?;
-    for (at, codes) in (0..).zip(codes.chunks(chunk as usize)) {
-        let from = (first + at * chunk) as i64;
-        let ordinals: Vec<i64> = (from..from + codes.len() as i64).collect();
-        client.execute(&insert, &[&ordinals, &codes]).await?;
+    let next = || jobs.lock().expect("nobody panics").next();
+    while let Some((first, codes)) = next() {
+        for (at, codes) in (0..).zip(codes.chunks(chunk as usize)) {
+            let from = (first + at * chunk) as i64;
+            let ordinals: Vec<i64> = (from..from + codes.len() as i64).collect();
+            client.execute(&insert, &[&ordinals, &codes]).await?;
+        }
     }
     Ok(())
 }

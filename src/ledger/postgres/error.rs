@@ -29,6 +29,8 @@ pub(super) enum Stop {
     Verb(LedgerError),
     /// No connection came free in time, or none could be made.
     Unreached(BoxError),
+    /// Another transaction was committed at the wrong moment; nothing was written.
+    Raced,
     /// No answer came in time, not even that the time was over.
     Silent,
 }
@@ -72,6 +74,7 @@ impl Stop {
         match self {
             Self::Verb(error) => error,
             Self::Unreached(why) => unavailable(doing, why),
+            Self::Raced => unavailable(doing, "others were faster, again and again"),
             Self::Silent => unavailable(doing, "the server stays silent"),
             Self::Database(error) => match kind(&error) {
                 Kind::TakenBack | Kind::Lost | Kind::Unable => unavailable(doing, in_words(&error)),
@@ -83,7 +86,11 @@ impl Stop {
 
     /// Whether nothing happened for sure, so that anything may be tried again.
     pub(super) fn left_nothing(&self) -> bool {
-        matches!(self, Self::Database(error) if kind(error) == Kind::TakenBack)
+        match self {
+            Self::Raced => true,
+            Self::Database(error) => kind(error) == Kind::TakenBack,
+            Self::Verb(_) | Self::Unreached(_) | Self::Silent => false,
+        }
     }
 
     /// Whether the connection broke, so that it is not known what happened.
@@ -96,7 +103,7 @@ impl Stop {
         match self {
             Self::Silent => true,
             Self::Database(error) => matches!(kind(error), Kind::Lost | Kind::Unable | Kind::Defect),
-            Self::Verb(_) | Self::Unreached(_) => false,
+            Self::Verb(_) | Self::Unreached(_) | Self::Raced => false,
         }
     }
 }

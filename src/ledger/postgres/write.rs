@@ -4,11 +4,11 @@ use std::{collections::HashSet, sync::Arc};
 
 use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
-use tokio_postgres::{Row, types::ToSql};
+use tokio_postgres::{Error, Row, error::SqlState, types::ToSql};
 
 use super::{
     columns::{key, number, small, state},
-    error::Answer,
+    error::{Answer, Stop},
     item_writer::{ItemWriter, call},
     pool::Verb,
 };
@@ -75,7 +75,8 @@ impl Write {
         let (generation, epoch) = (small(job.generation), small(self.hold.epoch));
         let parameters: [&(dyn ToSql + Sync); 8] =
             [&batch, &seq, &generation, &epoch, &ordinals, &codes, &least, &largest];
-        Ok(conn.query_opt(&conn.prepare_cached(WRITE).await?, &parameters).await?)
+        let found = conn.query_opt(&conn.prepare_cached(WRITE).await?, &parameters).await;
+        found.map_err(|error| if is_race(&error) { Stop::Raced } else { error.into() })
     }
 
     /// An item of another job would be counted for this one; the statement wrote nothing then.
@@ -107,6 +108,13 @@ impl Write {
             .map(|item| NewItemRow { batch_id, ordinal: item.ordinal, code: &item.code })
             .collect()
     }
+}
+
+/// Whether one of our own rows was there, though the statement did not see it. A trigger of the host's would say where it was.
+fn is_race(error: &Error) -> bool {
+    error.as_db_error().is_some_and(|said| {
+        said.code() == &SqlState::UNIQUE_VIOLATION && said.constraint() == Some("items_pkey") && said.where_().is_none()
+    })
 }
 
 struct Standing {

@@ -71,6 +71,8 @@ CREATE TABLE jobs (
     created             bigint      NOT NULL DEFAULT 0 CHECK (created BETWEEN 0 AND quantity),
     -- How many of them the batch's row knows of: a chunk counts here alone, and what is new is handed in when the job is settled.
     counted             bigint      NOT NULL DEFAULT 0 CHECK (counted BETWEEN 0 AND created),
+    -- Past the largest ordinal that was ever written. What is beyond does not exist, and need not be looked up.
+    written_to          bigint      NOT NULL DEFAULT 0,
     -- Set in an active job while its batch is paused, since a chunk looks at the job alone.
     paused              boolean     NOT NULL DEFAULT false,
     -- Of the call that began it last, so that it knows its own begin when the answer to its commit was lost.
