@@ -73,8 +73,9 @@ impl Write {
         let (least, largest) = (ordinals.iter().min().copied(), ordinals.iter().max().copied());
         let (batch, seq) = (job.batch.get(), key(job.seq));
         let (generation, epoch) = (small(job.generation), small(self.hold.epoch));
-        let parameters: [&(dyn ToSql + Sync); 8] =
-            [&batch, &seq, &generation, &epoch, &ordinals, &codes, &least, &largest];
+        let which = self.item_writer.is_some();
+        let parameters: [&(dyn ToSql + Sync); 9] =
+            [&batch, &seq, &generation, &epoch, &ordinals, &codes, &least, &largest, &which];
         let found = conn.query_opt(&conn.prepare_cached(WRITE).await?, &parameters).await;
         found.map_err(|error| if is_race(&error) { Stop::Raced } else { error.into() })
     }

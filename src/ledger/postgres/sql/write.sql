@@ -3,9 +3,11 @@
 --   $1 batch            $3 generation    $5 ordinals, bigint[]                  $7 the least ordinal
 --   $2 job's number     $4 epoch         $6 codes, text[], as many as ordinals  $8 the largest ordinal
 --
+--   $9 whether to say which were new
+--
 -- Returns one row (state, held, paused, first, quantity, written, ordinals), or none when there is no such job. Items were written only
 -- when it is held, not paused, and all ordinals are the job's; written counts those that were not there before, and ordinals says which
--- they were, when not all of them.
+-- they were, when it is asked and not all of them were.
 --
 -- One statement, so that the check, the rows and the count commit together or not at all. It locks the job and nothing else: chunks of one
 -- batch don't wait for each other's commit. Whoever cancels or pauses a batch puts it down in its active jobs, and so waits for the
@@ -29,7 +31,7 @@ WITH job AS MATERIALIZED (
            OR NOT EXISTS (SELECT FROM items there WHERE there.batch = $1 AND there.ordinal = item.ordinal))
     RETURNING ordinal
 ), new AS MATERIALIZED (
-    SELECT count(*) AS written, array_agg(ordinal) AS ordinals FROM written
+    SELECT count(*) AS written, array_agg(ordinal) FILTER (WHERE $9) AS ordinals FROM written
 ), counted AS (
     UPDATE jobs
     SET created = created + new.written, written_to = greatest(written_to, $8 + 1), crashes = 0
