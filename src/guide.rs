@@ -16,6 +16,7 @@ page!(configuration);
 page!(settings);
 page!(rights);
 page!(hooks);
+page!(item_writers);
 page!(operating);
 page!(testing);
 page!(guarantees);

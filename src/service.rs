@@ -285,8 +285,12 @@ impl BatchService {
         let created = self.answer(self.0.ledger.create(batch)).await?;
 
         (self.0.wake)();
-        let answered = if created.repeated { Answered::Again } else { Answered::First };
-        Ok((created.into(), answered))
+        if created.repeated {
+            return Ok((created.into(), Answered::Again));
+        }
+        let (id, jobs) = (created.batch, created.jobs);
+        tracing::info!(batch = %id, quantity, jobs, "Accepted batch {id} of {quantity} items in {jobs} jobs");
+        Ok((created.into(), Answered::First))
     }
 
     /// How far a batch is.
@@ -300,8 +304,8 @@ impl BatchService {
         Ok(Progress::of(&batch, &self.pace(), waiting_for))
     }
 
-    /// Waits until a batch is over, at most `limit`. It answers at once when this process ends the batch, and within a quarter of a second
-    /// when another one does.
+    /// Waits until a batch is over, at most `limit`, and as long as one look at a database that is slow to answer. It answers at once when
+    /// this process ends the batch, and within a quarter of a second when another one does.
     ///
     /// # Errors
     ///
@@ -390,6 +394,8 @@ impl BatchService {
         if report.found == 0 {
             return Err(BatchError::NothingToRetry(Box::new(report)));
         }
+        let (found, recreated) = (report.found, report.recreated);
+        tracing::info!(batch = batch_id, found, recreated, "Retrying {recreated} failed jobs of batch {batch_id}");
         (self.0.wake)();
         Ok(report)
     }
@@ -428,6 +434,12 @@ impl BatchService {
 
     async fn steer(&self, batch_id: i64, wish: Wish) -> Result<BatchRecord> {
         let batch = self.answer(self.0.ledger.steer(existing(batch_id)?, wish)).await?;
+        let done = match wish {
+            Wish::Cancel => "cancelled",
+            Wish::Pause => "paused",
+            Wish::Resume => "resumed",
+        };
+        tracing::info!(batch = batch_id, status = %batch.status, items = batch.items_created, "Batch {batch_id} was {done}");
         (self.0.wake)();
         Ok(batch)
     }

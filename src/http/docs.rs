@@ -23,13 +23,9 @@ use crate::config::Config;
 /// All of it, as routes below the base.
 pub(super) fn files(config: &Config, security: &Security) -> Vec<Route> {
     let document = openapi::document(config, security).to_string();
-    let document = File::changing(ContentType::JSON, document).at("/openapi.json");
-    [vec![document], page(&config.base)].concat()
-}
-
-#[cfg(not(feature = "swagger-ui"))]
-const fn page(_: &str) -> Vec<Route> {
-    Vec::new()
+    let mut files = vec![File::changing(ContentType::JSON, document).at("/openapi.json")];
+    files.extend(page(&config.base));
+    files
 }
 
 #[cfg(feature = "swagger-ui")]
@@ -52,6 +48,11 @@ fn page(base: &str) -> Vec<Route> {
         files.push(File::lasting(kind, bytes).at(&format!("/docs/{}", part.file_name())));
     }
     files
+}
+
+#[cfg(not(feature = "swagger-ui"))]
+fn page(_: &str) -> Vec<Route> {
+    Vec::new()
 }
 
 /// What the page may do: run and show what comes from its own host, and call that. Pictures are in the style sheet.

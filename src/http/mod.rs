@@ -20,6 +20,7 @@ mod docs;
 mod guard;
 pub(crate) mod openapi;
 mod problem;
+mod refusal;
 mod rights;
 mod routes;
 

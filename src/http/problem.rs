@@ -3,8 +3,6 @@
 //!
 //! A guard can only answer with a status, so it leaves the document in the request's local cache and the catcher finds it there.
 
-use std::marker::PhantomData;
-
 use rocket::{
     Request, Response, catch,
     http::{ContentType, Header, Status},
@@ -20,7 +18,7 @@ use super::{
     openapi::{Operation, Output},
 };
 use crate::{
-    domain::{BatchId, BatchStatus, Change, ChangeRefused, IdempotencyKey, Invalid, RetryReport},
+    domain::{BatchStatus, IdempotencyKey, Invalid, RetryReport},
     service::BatchError,
 };
 
@@ -281,81 +279,6 @@ impl JsonSchema for Problem {
     }
 }
 
-/// A problem, which may also be one of those that `R` tells: what the state of a batch forbids is part of a handler's signature.
-pub(super) struct Refusal<R> {
-    problem: Problem,
-    reasons: PhantomData<R>,
-}
-
-impl<R, E: Into<Problem>> From<E> for Refusal<R> {
-    fn from(error: E) -> Self {
-        Self { problem: error.into(), reasons: PhantomData }
-    }
-}
-
-impl<'r, R> Responder<'r, 'static> for Refusal<R> {
-    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
-        self.problem.respond_to(request)
-    }
-}
-
-impl<R: Output> Output for Refusal<R> {
-    fn describe(operation: &mut Operation<'_>) {
-        Problem::describe(operation);
-        R::describe(operation);
-    }
-}
-
-/// The id of a new batch is in use.
-pub(super) struct IdTaken;
-
-impl Output for IdTaken {
-    fn describe(operation: &mut Operation<'_>) {
-        operation
-            .problem("The id is in use; the batch that has it is untouched.", &BatchError::Taken(sample_id()).into());
-    }
-}
-
-/// The status of a batch forbids it.
-pub(super) struct WrongStatus;
-
-impl Output for WrongStatus {
-    fn describe(operation: &mut Operation<'_>) {
-        let refused = ChangeRefused { status: BatchStatus::Completed, change: Change::Cancel };
-        operation
-            .problem("The status of the batch forbids it. Nothing was done.", &BatchError::NotAllowed(refused).into());
-    }
-}
-
-/// A batch has no failed jobs.
-pub(super) struct NoFailedJobs;
-
-impl Output for NoFailedJobs {
-    fn describe(operation: &mut Operation<'_>) {
-        let report = RetryReport {
-            batch_id: sample_id(),
-            found: 0,
-            recreated: 0,
-            skipped: Vec::new(),
-            job_ids: Vec::new(),
-            status: BatchStatus::Running,
-        };
-        let nothing = BatchError::NothingToRetry(Box::new(report));
-        operation.problem("The batch has no failed jobs, also for the later of two at once.", &nothing.into());
-    }
-}
-
-impl<A: Output, B: Output> Output for (A, B) {
-    fn describe(operation: &mut Operation<'_>) {
-        A::describe(operation);
-        B::describe(operation);
-    }
-}
-
-fn sample_id() -> BatchId {
-    BatchId::new(42).expect("in range")
-}
-
 impl<'r> Responder<'r, 'static> for BatchError {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         Problem::from(self).respond_to(request)
@@ -367,6 +290,7 @@ mod tests {
     use rocket::local::asynchronous::Client;
 
     use super::*;
+    use crate::domain::{BatchId, Change, ChangeRefused};
 
     fn errors() -> [(BatchError, u16, &'static str); 10] {
         let id = BatchId::new(7).unwrap();

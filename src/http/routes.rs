@@ -19,7 +19,8 @@ use super::{
     answer::{Accepted, Answer, Probe},
     body::JsonBody,
     openapi::{Endpoint, Tag, endpoint, endpoints},
-    problem::{IdTaken, NoFailedJobs, Problem, Refusal, WrongStatus},
+    problem::Problem,
+    refusal::{IdTaken, NoFailedJobs, Refusal, WrongStatus},
 };
 use crate::{
     domain::{BatchRecord, FailedJob, Item, Progress, RetryReport},

@@ -65,7 +65,7 @@ CREATE TABLE batch_jobs (
     not_before          INTEGER,
     error               TEXT,
     -- Those set aside by the last attempt that failed: [{from, to, tries, error}].
-    chunks              TEXT    CHECK (json_valid(chunks)),
+    chunks              TEXT    CHECK (chunks IS NULL OR json_valid(chunks)),
 
     begun_at            INTEGER,
     finished_at         INTEGER,
