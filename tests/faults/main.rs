@@ -9,6 +9,7 @@ use rocket::{figment::providers::Serialized, local::asynchronous::Client};
 use rocket_batch::{Batch, BatchService, BatchStatus, ItemOptions, Progress};
 use servers::Server;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 type TestResult<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -17,7 +18,7 @@ async fn plugin(url: &str) -> TestResult<Client> {
     let figment = rocket::Config::figment()
         .merge(("log_level", "off"))
         .merge(Serialized::global("databases.batch.url", url))
-        .merge(Serialized::global("batch.chunk_size", 10))
+        .merge(Serialized::global("batch.chunk_size", 5))
         .merge(Serialized::global("batch.generate.rate_limit", "off"));
     Ok(Client::untracked(rocket::custom(figment).attach(Batch::fairing().public())).await?)
 }
@@ -26,12 +27,12 @@ fn service(client: &Client) -> &BatchService {
     BatchService::fetch(client.rocket()).expect("the fairing is attached")
 }
 
-async fn until_over(client: &Client, limit: Duration) -> TestResult<Progress> {
-    let deadline = Instant::now() + limit;
+async fn until(client: &Client, so: impl Fn(&Progress) -> bool) -> TestResult<Progress> {
+    let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         // Looking fails while the server is away.
         match service(client).get_batch_job_progress(1).await {
-            Ok(progress) if progress.status.is_over() => return Ok(progress),
+            Ok(progress) if so(&progress) => return Ok(progress),
             seen if Instant::now() > deadline => return Err(format!("still {seen:?}").into()),
             _ => sleep(Duration::from_millis(20)).await,
         }
@@ -50,30 +51,26 @@ async fn check(url: &str, items: i64) -> TestResult {
     Ok(())
 }
 
-/// Connections are ended one after another, the server is restarted twice and killed once, and 200,000 items are made.
+/// While 200,000 items are made, connections are ended one after another, and at each quarter the server is restarted or killed.
 #[rocket::async_test]
 async fn a_batch_is_made_on_a_server_that_keeps_failing() -> TestResult {
     let mut server = Server::start();
-    let url = server.url().to_owned();
-    let client = plugin(&url).await?;
+    let client = plugin(server.url()).await?;
     let options = ItemOptions { batch_size: 2_000, ..ItemOptions::default() };
     service(&client).create_product_items_async(1, 200_000, options).await?;
-    let began = Instant::now();
-    let terminated = tokio::spawn(terminate_one_after_another(url.clone(), Duration::from_secs(20)));
-    let restarted = std::thread::spawn(move || {
-        for fault in ["fast", "crash", "immediate"] {
-            std::thread::sleep(Duration::from_secs(4));
-            server.order(fault);
-        }
-        server
-    });
+    let over = CancellationToken::new();
+    let terminating = tokio::spawn(terminate_one_after_another(server.url().to_owned(), over.clone()));
 
-    let progress = until_over(&client, Duration::from_secs(120)).await?;
-    println!("over after {:?}", began.elapsed());
-    assert!(restarted.is_finished(), "the faults came too late");
-    let terminated = terminated.await?;
-    let server = tokio::task::spawn_blocking(move || restarted.join()).await?.expect("no order fails");
+    for (made, fault) in [(50_000, "fast"), (100_000, "crash"), (150_000, "immediate")] {
+        let progress = until(&client, |progress| progress.items_created >= made).await?;
+        assert!(!progress.status.is_over(), "the faults came too late");
+        tokio::task::block_in_place(|| server.order(fault));
+    }
+    let progress = until(&client, |progress| progress.status.is_over()).await?;
+    over.cancel();
+    let terminated = terminating.await?;
 
+    println!("{terminated} connections were ended");
     assert_eq!((progress.status, progress.items_created), (BatchStatus::Completed, 200_000));
     assert!(terminated > 20, "only {terminated} connections were ended");
     check(server.url(), 200_000).await?;
@@ -82,11 +79,11 @@ async fn a_batch_is_made_on_a_server_that_keeps_failing() -> TestResult {
 }
 
 /// Every 100 ms, on a connection of its own that may fail as well.
-async fn terminate_one_after_another(url: String, time: Duration) -> u64 {
+async fn terminate_one_after_another(url: String, over: CancellationToken) -> u64 {
     let one = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE application_name = 'rocket_batch' ORDER BY random() LIMIT 1";
-    let (until, mut terminated) = (Instant::now() + time, 0);
-    while Instant::now() < until {
+    let mut terminated = 0;
+    while !over.is_cancelled() {
         if let Ok((client, connection)) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await {
             let connection = tokio::spawn(connection);
             terminated += client.query(one, &[]).await.map_or(0, |ended| ended.len() as u64);
@@ -122,7 +119,7 @@ async fn while_the_server_is_away_work_waits_and_spends_nothing() -> TestResult 
     server.order("start");
 
     assert!(matches!(away, Err(rocket_batch::BatchError::Unavailable(_))), "{away:?}");
-    assert_eq!(until_over(&client, Duration::from_secs(60)).await?.status, BatchStatus::Completed);
+    assert_eq!(until(&client, |progress| progress.status.is_over()).await?.status, BatchStatus::Completed);
     check(server.url(), 50_000).await?;
     client.terminate().await;
     Ok(())
