@@ -3,7 +3,9 @@
 //! `cargo run --release --example host`, and follow what it prints. Nothing needs to be installed: the ledger is the file `batch.db` in
 //! the working directory, the queues are in this process.
 //!
-//! The shop has a table of its own, `products`, in the same file. Its item writer fills it in the transactions that make the items, so that
+//! With `ROCKET_DATABASES='{batch={url="postgres://user:password@localhost/shop"}}'` the ledger is in PostgreSQL instead.
+//!
+//! The shop has a table of its own, `products`, in the same database. Its item writer fills it in the transactions that make the items, so that
 //! both tables always agree. To see what a failure looks like, let the shop run out of labels at some item, with the token:
 //!
 //! ```text
@@ -26,6 +28,7 @@ use rocket::{
         Figment, Profile,
         providers::{Env, Format, Toml},
     },
+    futures::{FutureExt, future::BoxFuture},
     get,
     http::Status,
     launch, post,
@@ -34,8 +37,10 @@ use rocket::{
     serde::json::Json,
 };
 use rocket_batch::{
-    Batch, BatchAccepted, BatchDb, BatchError, BatchFinished, BatchService, BoxError, ItemOptions, NewItemRow,
-    sqlite::{ItemWriter, rusqlite::Connection},
+    Batch, BatchAccepted, BatchConnection, BatchDb, BatchError, BatchFinished, BatchService, BoxError, ItemOptions,
+    NewItemRow,
+    postgres::{self, tokio_postgres::Transaction},
+    sqlite::{self, rusqlite::Connection},
 };
 use rocket_db_pools::{Database, Pool};
 use tracing_subscriber::EnvFilter;
@@ -64,14 +69,18 @@ async fn fill(_admin: Admin, id: i64, batches: BatchService) -> Result<Json<Batc
 
 /// The shop's own rows, one for each item.
 const PRODUCTS: &str = "CREATE TABLE IF NOT EXISTS products (
-    batch INTEGER, ordinal INTEGER, label TEXT NOT NULL, PRIMARY KEY (batch, ordinal)
-) WITHOUT ROWID";
+    batch BIGINT, ordinal BIGINT, label TEXT NOT NULL, PRIMARY KEY (batch, ordinal)
+)";
 
 /// Makes the shop's table, before any worker starts.
 async fn open_stockroom(rocket: Rocket<Build>) -> fairing::Result {
     let made = async {
-        let db = BatchDb::fetch(&rocket).ok_or("the fairing of the batches is not attached")?.get().await?;
-        Ok::<_, BoxError>(db.interact_mut(|db| db.execute_batch(PRODUCTS)).await?)
+        match BatchDb::fetch(&rocket).ok_or("the fairing of the batches is not attached")?.get().await? {
+            BatchConnection::Sqlite(db) => db.interact_mut(|db| db.execute_batch(PRODUCTS)).await?,
+            BatchConnection::Postgres(db) => db.batch_execute(PRODUCTS).await?,
+            _ => return Err("the shop knows no other database".into()),
+        }
+        Ok::<_, BoxError>(())
     };
     match made.await {
         Ok(()) => Ok(rocket),
@@ -94,22 +103,43 @@ impl Stockroom {
         *self.out_at.lock().unwrap_or_else(PoisonError::into_inner) = ordinal;
     }
 
-    fn lacks(&self, item: &NewItemRow<'_>) -> bool {
-        *self.out_at.lock().unwrap_or_else(PoisonError::into_inner) == Some(item.ordinal)
+    fn check(&self, items: &[NewItemRow<'_>]) -> Result<(), BoxError> {
+        let out_at = *self.out_at.lock().unwrap_or_else(PoisonError::into_inner);
+        match items.iter().find(|item| out_at == Some(item.ordinal)) {
+            None => Ok(()),
+            Some(item) => Err(format!("out of labels at {}", item.ordinal).into()),
+        }
     }
 }
 
-impl ItemWriter for Stockroom {
+impl sqlite::ItemWriter for Stockroom {
     fn write(&self, transaction: &Connection, items: &[NewItemRow<'_>]) -> Result<(), BoxError> {
+        self.check(items)?;
         let mut insert =
             transaction.prepare_cached("INSERT INTO products (batch, ordinal, label) VALUES (?1, ?2, ?3)")?;
         for item in items {
-            if self.lacks(item) {
-                return Err(format!("out of labels at {}", item.ordinal).into());
-            }
             insert.execute((item.batch_id.get(), item.ordinal, item.code))?;
         }
         Ok(())
+    }
+}
+
+impl postgres::ItemWriter for Stockroom {
+    fn write<'a>(
+        &'a self,
+        transaction: &'a Transaction<'_>,
+        items: &'a [NewItemRow<'a>],
+    ) -> BoxFuture<'a, Result<(), BoxError>> {
+        async move {
+            self.check(items)?;
+            let batches: Vec<_> = items.iter().map(|item| item.batch_id.get()).collect();
+            let ordinals: Vec<_> = items.iter().map(|item| item.ordinal as i64).collect();
+            let labels: Vec<_> = items.iter().map(|item| item.code).collect();
+            let insert = "INSERT INTO products SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[])";
+            transaction.execute(insert, &[&batches, &ordinals, &labels]).await?;
+            Ok(())
+        }
+        .boxed()
     }
 }
 
@@ -147,7 +177,13 @@ fn rocket() -> _ {
 
     let stockroom = Stockroom::default();
     rocket::custom(settings())
-        .attach(Batch::fairing().guard::<Admin>().on_batch_finished(shelve).sqlite_item_writer(stockroom.clone()))
+        .attach(
+            Batch::fairing()
+                .guard::<Admin>()
+                .on_batch_finished(shelve)
+                .sqlite_item_writer(stockroom.clone())
+                .postgres_item_writer(stockroom.clone()),
+        )
         .attach(AdHoc::try_on_ignite("Stockroom", open_stockroom))
         .attach(AdHoc::on_liftoff("Welcome", |rocket| Box::pin(async move { welcome(rocket.config()) })))
         .manage(stockroom)

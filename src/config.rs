@@ -101,6 +101,10 @@ pub struct Config {
     #[schemars(with = "Option<String>")]
     pub code_key: Option<Secret>,
 
+    /// Whether the items have an index on their code. For hosts whose own statements look items up by it; the crate needs none, and writing
+    /// takes at least twice as long with one. Made or removed at the next start. Default: `false`.
+    pub index_codes: bool,
+
     /// The queue `generate-product-batch-items`: the jobs.
     pub generate: QueueSettings,
 
@@ -132,6 +136,7 @@ impl Default for Config {
             drain: Duration::from_secs(25),
             hook_timeout: Duration::from_secs(30),
             code_key: None,
+            index_codes: false,
             generate: QueueSettings::default(),
             status: QueueSettings::of_status(),
             redis: RedisSettings::default(),

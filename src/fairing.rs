@@ -24,10 +24,7 @@ use crate::{
     config::Config,
     domain::{BatchFinished, CodeKey, CodeScheme, JobEnded, with_causes},
     http::{self, Right, Rights},
-    ledger::{
-        BoxError, Ledger, Outage, Rules,
-        sqlite::{BatchDb, ItemWriter, SqliteLedger, SqlitePool},
-    },
+    ledger::{BatchDb, BatchPool, BoxError, Ledger, Outage, Rules},
     queue::Queues,
     service::{BatchService, Parts},
     worker::{Bell, Context, Hooks, Runtime, callback},
@@ -53,7 +50,7 @@ impl Batch {
             actor: None,
             configure: Vec::new(),
             hooks: Hooks::default(),
-            item_writer: None,
+            item_writers: ItemWriters::default(),
         }
     }
 
@@ -72,6 +69,15 @@ impl Batch {
     }
 }
 
+/// Of each database one, since a host may be configured for either.
+#[derive(Default)]
+struct ItemWriters {
+    #[cfg(feature = "sqlite")]
+    sqlite: Option<Arc<dyn crate::sqlite::ItemWriter>>,
+    #[cfg(feature = "postgres")]
+    postgres: Option<Arc<dyn crate::postgres::ItemWriter>>,
+}
+
 type Configure = Box<dyn Fn(&mut Config) + Send + Sync>;
 
 /// Mounts the routes, works in the background, drains at shutdown. Made by [`Batch::fairing`].
@@ -85,7 +91,7 @@ pub struct BatchFairing {
     actor: Option<http::Actor>,
     configure: Vec<Configure>,
     hooks: Hooks,
-    item_writer: Option<Arc<dyn ItemWriter>>,
+    item_writers: ItemWriters,
 }
 
 impl BatchFairing {
@@ -177,7 +183,8 @@ impl BatchFairing {
 
     /// Writes the rows of new items into a table of the host's as well, in the transaction that inserts them: both or neither, once each.
     ///
-    /// What the writer may do, and what becomes of its errors and panics, stands at [`ItemWriter`].
+    /// For a ledger in SQLite; what the writer may do, and what becomes of its errors and panics, stands at
+    /// [`sqlite::ItemWriter`](crate::sqlite::ItemWriter).
     ///
     /// ```
     /// use rocket_batch::{
@@ -195,8 +202,35 @@ impl BatchFairing {
     ///
     /// let fairing = Batch::fairing().public().sqlite_item_writer(stock);
     /// ```
-    pub fn sqlite_item_writer(mut self, writer: impl ItemWriter) -> Self {
-        self.item_writer = Some(Arc::new(writer));
+    #[cfg(feature = "sqlite")]
+    pub fn sqlite_item_writer(mut self, writer: impl crate::sqlite::ItemWriter) -> Self {
+        self.item_writers.sqlite = Some(Arc::new(writer));
+        self
+    }
+
+    /// Writes the rows of new items into a table of the host's as well, in the transaction that inserts them: both or neither, once each.
+    ///
+    /// For a ledger in PostgreSQL; what the writer may do, and what becomes of its errors and panics, stands at
+    /// [`postgres::ItemWriter`](crate::postgres::ItemWriter). With one, a chunk takes a few round trips instead of one.
+    ///
+    /// ```
+    /// use rocket::futures::{FutureExt, future::BoxFuture};
+    /// use rocket_batch::{Batch, BoxError, NewItemRow, postgres::tokio_postgres::Transaction};
+    ///
+    /// fn stock<'a>(transaction: &'a Transaction<'_>, items: &'a [NewItemRow<'a>]) -> BoxFuture<'a, Result<(), BoxError>> {
+    ///     async move {
+    ///         let codes: Vec<_> = items.iter().map(|item| item.code).collect();
+    ///         transaction.execute("INSERT INTO shop.products (code) SELECT unnest($1::text[])", &[&codes]).await?;
+    ///         Ok(())
+    ///     }
+    ///     .boxed()
+    /// }
+    ///
+    /// let fairing = Batch::fairing().public().postgres_item_writer(stock);
+    /// ```
+    #[cfg(feature = "postgres")]
+    pub fn postgres_item_writer(mut self, writer: impl crate::postgres::ItemWriter) -> Self {
+        self.item_writers.postgres = Some(Arc::new(writer));
         self
     }
 
@@ -301,8 +335,8 @@ impl BatchFairing {
         }
         let rights = self.rights()?;
         let config = Arc::new(self.settings(rocket.figment())?);
-        let pool = SqlitePool::init(&database(rocket.figment())).await?;
-        let ledger = self.ledger(pool.clone(), &config);
+        let pool = BatchPool::init(&database(rocket.figment(), &config)).await?;
+        let ledger = self.ledger(&pool, &config)?;
         let codes = code_scheme(&config, &*ledger).await?;
         let queues = Queues::open(&config).await?;
         let (plugin, service) = self.wire(config, ledger, queues, codes);
@@ -328,12 +362,13 @@ impl BatchFairing {
         Ok(config)
     }
 
-    fn ledger(&self, pool: SqlitePool, config: &Config) -> Arc<dyn Ledger> {
+    fn ledger(&self, pool: &BatchPool, config: &Config) -> Result<Arc<dyn Ledger>, BoxError> {
         let rules = Rules { max_crashes: config.max_crashes, hooks: self.hooks.kinds() };
-        let ledger = SqliteLedger::new(pool, rules);
-        match &self.item_writer {
-            Some(writer) => Arc::new(ledger.with_item_writer(writer.clone())),
-            None => Arc::new(ledger),
+        match pool {
+            #[cfg(feature = "sqlite")]
+            BatchPool::Sqlite(pool) => self.item_writers.sqlite_ledger(pool.clone(), rules),
+            #[cfg(feature = "postgres")]
+            BatchPool::Postgres(pool) => self.item_writers.postgres_ledger(pool.clone(), rules),
         }
     }
 
@@ -385,12 +420,51 @@ fn manage_redis(rocket: Rocket<Build>, _: &Queues) -> Rocket<Build> {
     rocket
 }
 
-/// `[default.databases.batch]`, with our defaults for what the host leaves out.
-fn database(host: &Figment) -> Figment {
+impl ItemWriters {
+    #[cfg(feature = "sqlite")]
+    fn sqlite_ledger(
+        &self,
+        pool: crate::ledger::sqlite::SqlitePool,
+        rules: Rules,
+    ) -> Result<Arc<dyn Ledger>, BoxError> {
+        #[cfg(feature = "postgres")]
+        if self.sqlite.is_none() && self.postgres.is_some() {
+            return Err(
+                "the ledger is in SQLite, and the item writer is for PostgreSQL; add .sqlite_item_writer(..)".into()
+            );
+        }
+        let ledger = crate::ledger::sqlite::SqliteLedger::new(pool, rules);
+        Ok(match &self.sqlite {
+            Some(writer) => Arc::new(ledger.with_item_writer(writer.clone())),
+            None => Arc::new(ledger),
+        })
+    }
+
+    #[cfg(feature = "postgres")]
+    fn postgres_ledger(
+        &self,
+        pool: crate::ledger::postgres::PostgresPool,
+        rules: Rules,
+    ) -> Result<Arc<dyn Ledger>, BoxError> {
+        #[cfg(feature = "sqlite")]
+        if self.postgres.is_none() && self.sqlite.is_some() {
+            return Err(
+                "the ledger is in PostgreSQL, and the item writer is for SQLite; add .postgres_item_writer(..)".into(),
+            );
+        }
+        let ledger = crate::ledger::postgres::PostgresLedger::new(pool, rules);
+        Ok(match &self.postgres {
+            Some(writer) => Arc::new(ledger.with_item_writer(writer.clone())),
+            None => Arc::new(ledger),
+        })
+    }
+}
+
+/// `[default.databases.batch]`, with our default for the URL, and what else the pool must know.
+fn database(host: &Figment, config: &Config) -> Figment {
     host.focus("databases.batch")
         .join(Serialized::default("url", "sqlite://batch.db"))
-        .join(Serialized::default("max_connections", 4))
-        .join(Serialized::default("connect_timeout", 5))
+        .merge(Serialized::default("index_codes", config.index_codes))
 }
 
 /// Codes are made with the key of the settings, or with one that is made once and kept in the ledger.

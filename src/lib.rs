@@ -81,19 +81,20 @@
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
 
-#[cfg(not(feature = "sqlite"))]
-compile_error!("rocket_batch needs a database for its ledger: turn on the feature `sqlite`");
+#[cfg(not(any(feature = "sqlite", feature = "postgres")))]
+compile_error!("rocket_batch needs a database for its ledger: turn on the feature `sqlite` or `postgres`");
 
 pub mod config;
 #[doc(hidden)]
 pub mod domain;
-#[cfg(feature = "sqlite")]
 mod fairing;
 #[cfg(feature = "sqlite")]
 pub mod guide;
 mod http;
 #[doc(hidden)]
 pub mod ledger;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[doc(hidden)]
 pub mod queue;
 mod service;
@@ -106,12 +107,9 @@ pub use domain::{
     BatchFinished, BatchId, BatchRecord, BatchStatus, FailedJob, Invalid, Item, ItemOptions, JobCounts, JobEnded,
     Progress, RetryReport, SetAside, SkippedJob, WaitingFor,
 };
-#[cfg(feature = "sqlite")]
 pub use fairing::{Batch, BatchFairing};
 pub use http::Right;
-#[cfg(feature = "sqlite")]
-pub use ledger::sqlite::BatchDb;
-pub use ledger::{BoxError, NewItemRow};
+pub use ledger::{BatchConnection, BatchDb, BatchPool, BoxError, NewItemRow, OtherDatabase};
 #[cfg(feature = "redis")]
 pub use queue::bullmq::{BatchRedis, RedisConnection};
 pub use service::{BatchAccepted, BatchError, BatchService, Page, PageQuery, Readiness, Result};

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Who may name whom. The fairing sees everything and is seen by none.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("guide", &[]),
     ("domain", &[]),
     ("config", &["domain"]),
@@ -17,8 +17,9 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("service", &["domain", "config", "ledger", "queue"]),
     ("live", &["domain", "ledger"]),
     ("sqlite", &["ledger"]),
+    ("postgres", &["ledger"]),
     ("http", &["domain", "config", "service", "live"]),
-    ("fairing", &["domain", "config", "ledger", "queue", "worker", "service", "live", "http"]),
+    ("fairing", &["domain", "config", "ledger", "sqlite", "postgres", "queue", "worker", "service", "live", "http"]),
 ];
 
 #[test]

@@ -1,7 +1,7 @@
 //! The truth about batches, jobs and items, as the rest of the crate may see it.
 //!
 //! A [`Ledger`] answers from committed rows only. Each verb is one method, is atomic, and has one file of the same name per database:
-//! [`Ledger::begin`] is `sqlite/begin.rs`.
+//! [`Ledger::begin`] is `sqlite/begin.rs` and `postgres/begin.rs`.
 //!
 //! ```text
 //!   create ──▶ Waiting ──begin──▶ Active ──settle──▶ Completed | Failed
@@ -12,6 +12,10 @@
 //! Every change is a compare-and-set on (state, epoch), so two who act on the same row can't both succeed. Verbs that touch several rows
 //! take the batch first, then its jobs by number. Nothing here knows that a queue exists, and no method returns a type of a database.
 
+mod database;
+mod decide;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -31,6 +35,8 @@ use crate::domain::{
     BatchId, BatchRecord, BatchStatus, ChangeRefused, CodeKey, CreateRequest, FailedJob, Failure, HookEvent, HookId,
     Item, ItemOptions, JobId, Pace, Plan, RetryReport, Room, StatusTask,
 };
+
+pub use self::database::{BatchConnection, BatchDb, BatchPool, OpenError, OtherDatabase};
 
 /// What a verb answers.
 pub type Result<T> = std::result::Result<T, LedgerError>;

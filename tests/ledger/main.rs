@@ -5,10 +5,17 @@
 //!   given.rs     the words they are written in: batches, holds, a bystander that must not move
 //!   chance.rs    verbs in any order, and what must be true after each
 //!   sqlite.rs    the ledger in a SQLite file: its harness, and what only its pool can show
+//!   postgres.rs  the ledger in a PostgreSQL server: the same
 //! ```
 
 #[macro_use]
 mod suite;
 mod chance;
 mod given;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "postgres")]
+#[path = "../servers/postgres.rs"]
+mod servers;
+#[cfg(feature = "sqlite")]
 mod sqlite;

@@ -1370,8 +1370,12 @@ pub async fn a_verb_runs_to_its_end_when_nobody_waits_for_it(given: impl Harness
         let _ = tokio::time::timeout(Duration::ZERO, write).await;
     }
 
-    // Comes to its turn behind the others.
+    // Some may still be under way, on connections of their own.
     ledger.write(&hold, chunk(0..1)).await?;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    while ledger.items_of(job.batch).await?.len() < 100 && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     let items: HashSet<_> = ledger.items_of(job.batch).await?.into_iter().collect();
     assert_eq!(items.len(), 100);
     assert_eq!(ledger.batch(job.batch).await?.items_created, 100);

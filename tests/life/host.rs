@@ -18,13 +18,24 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
+use crate::servers;
+
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const TOKEN: &str = "let-me-in";
 
-/// A folder with a database, in which hosts are started one after another, or beside each other.
+/// Where the hosts of a home keep their ledger.
+#[derive(Debug, Clone, Copy)]
+pub enum Store {
+    Sqlite,
+    Postgres,
+}
+
+/// A folder and a database, in which hosts are started one after another, or beside each other.
 pub struct Home {
     folder: TempDir,
+    /// In the server that tests share; without one, the database is a file in the folder.
+    schema: Option<String>,
     config: Option<PathBuf>,
     /// What the environment of its hosts says besides.
     environment: Vec<(String, String)>,
@@ -65,8 +76,13 @@ impl Lines {
 
 impl Home {
     pub fn new() -> Result<Self> {
+        Self::on(Store::Sqlite)
+    }
+
+    pub fn on(store: Store) -> Result<Self> {
         let said = Lines(Arc::default(), watch::Sender::new(()));
-        Ok(Self { folder: TempDir::new()?, config: None, environment: Vec::new(), said })
+        let schema = matches!(store, Store::Postgres).then(servers::a_schema);
+        Ok(Self { folder: TempDir::new()?, schema, config: None, environment: Vec::new(), said })
     }
 
     /// An empty settings file instead of the example's.
@@ -125,7 +141,7 @@ impl Home {
         command
             .current_dir(self.folder.path())
             .env("ROCKET_PORT", port.to_string())
-            .env("ROCKET_DATABASES", format!("{{batch={{url=\"sqlite://{}\"}}}}", self.database().display()))
+            .env("ROCKET_DATABASES", format!("{{batch={{{}}}}}", self.settings()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -145,8 +161,22 @@ impl Home {
         Ok(host)
     }
 
-    pub fn count(&self, sql: &str) -> Result<i64> {
-        Ok(rusqlite::Connection::open(self.database())?.query_row(sql, [], |row| row.get(0))?)
+    fn settings(&self) -> String {
+        match &self.schema {
+            None => format!("url=\"sqlite://{}\"", self.database().display()),
+            Some(schema) => format!("url=\"{}\",schema=\"{schema}\"", servers::shared()),
+        }
+    }
+
+    /// What a statement counts; the tables are named as in SQLite.
+    pub async fn count(&self, sql: &str) -> Result<i64> {
+        let Some(schema) = &self.schema else {
+            return Ok(rusqlite::Connection::open(self.database())?.query_row(sql, [], |row| row.get(0))?);
+        };
+        let client = servers::client(servers::shared()).await;
+        client.batch_execute(&format!("SET search_path = {schema}")).await?;
+        let row = client.query_one(&format!("SELECT ({})::bigint", sql.replace("batch_", "")), &[]).await?;
+        Ok(row.try_get(0)?)
     }
 
     /// When the jobs of a batch began, in milliseconds, in order.
@@ -157,17 +187,21 @@ impl Home {
     }
 
     /// The shop's table has the items of the ledger, each once and with the same code, and no other.
-    pub fn the_shop_has_every_item(&self) -> Result<()> {
+    pub async fn the_shop_has_every_item(&self) -> Result<()> {
         let both = "SELECT count(*) FROM products p JOIN batch_items i USING (batch, ordinal) WHERE p.label = i.code";
         let [products, items] = ["products", "batch_items"].map(|table| format!("SELECT count(*) FROM {table}"));
-        let counts = [self.count(both)?, self.count(&products)?, self.count(&items)?];
+        let counts = [self.count(both).await?, self.count(&products).await?, self.count(&items).await?];
         if counts.iter().all(|count| *count == counts[0]) {
             return Ok(());
         }
         Err(format!("in both, products, items: {counts:?}").into())
     }
 
+    /// A server looks after its own.
     pub fn check_integrity(&self) -> Result<()> {
+        if self.schema.is_some() {
+            return Ok(());
+        }
         let connection = rusqlite::Connection::open(self.database())?;
         let answer: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
         if answer == "ok" { Ok(()) } else { Err(answer.into()) }

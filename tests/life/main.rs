@@ -8,6 +8,8 @@ mod redis;
 #[cfg(feature = "redis")]
 #[path = "../queue/server.rs"]
 mod server;
+#[path = "../servers/postgres.rs"]
+mod servers;
 
 use std::{
     collections::HashSet,
@@ -15,16 +17,38 @@ use std::{
     time::{Duration, Instant},
 };
 
-use host::{Home, Host};
+use host::{Home, Host, Store};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 type TestResult = Result<(), Box<dyn Error>>;
 
+/// What must hold whatever the ledger is in.
+macro_rules! on_each_ledger {
+    ($($module:ident: $store:expr, $($claim:ident)*;)*) => { $(
+        mod $module {
+            use super::{Store, TestResult};
+
+            $(
+                #[tokio::test]
+                async fn $claim() -> TestResult {
+                    super::$claim($store).await
+                }
+            )*
+        }
+    )* };
+}
+
+on_each_ledger! {
+    sqlite: Store::Sqlite,
+        a_batch_outlives_twenty_kills a_stop_in_the_middle_spends_nothing a_process_that_stands_by_takes_over;
+    postgres: Store::Postgres,
+        a_batch_outlives_twenty_kills a_stop_in_the_middle_spends_nothing a_process_that_stands_by_takes_over;
+}
+
 /// Twenty SIGKILLs in the middle of a batch: at random moments, and held at each named point. Nothing is lost, nothing is made twice.
-#[tokio::test]
-async fn a_batch_outlives_twenty_kills() -> TestResult {
-    outlives_twenty_kills(&Home::new()?).await
+async fn a_batch_outlives_twenty_kills(store: Store) -> TestResult {
+    outlives_twenty_kills(&Home::on(store)?).await
 }
 
 async fn outlives_twenty_kills(home: &Home) -> TestResult {
@@ -40,7 +64,7 @@ async fn outlives_twenty_kills(home: &Home) -> TestResult {
         let point = (kill % 2 == 1).then(|| POINTS[kill / 2 % POINTS.len()]);
         let mut host = home.start_at(point).await?;
         // Always more to do than one life can, and a short batch in each life, so that ends and hooks are due all the time.
-        if home.count(left)? < LARGE {
+        if home.count(left).await? < LARGE {
             batches.push((host.post(&json!({ "quantity": LARGE, "batchSize": 200 })).await?, LARGE));
         }
         batches.push((host.post(&json!({ "quantity": 300 })).await?, 300));
@@ -49,7 +73,7 @@ async fn outlives_twenty_kills(home: &Home) -> TestResult {
             None => tokio::time::sleep(Duration::from_millis(chance.u64(20..600))).await,
         }
         host.kill().await?;
-        assert!(home.count(left)? > 0, "kill {kill} came too late");
+        assert!(home.count(left).await? > 0, "kill {kill} came too late");
     }
 
     let host = home.start().await?;
@@ -57,7 +81,7 @@ async fn outlives_twenty_kills(home: &Home) -> TestResult {
         is_complete(&host, batch, quantity).await?;
     }
     host.terminate().await?;
-    home.the_shop_has_every_item()?;
+    home.the_shop_has_every_item().await?;
     home.check_integrity()
 }
 
@@ -82,7 +106,7 @@ async fn a_shortage_of_the_shop_is_told_and_can_be_made_good() -> TestResult {
 
     let progress = host.until_over(batch, Duration::from_secs(60)).await?;
     assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("failed"), &json!(1_500)));
-    home.the_shop_has_every_item()?;
+    home.the_shop_has_every_item().await?;
     let failed = host.get(&format!("/batches/{batch}/failed-jobs")).await?;
     let chunk = json!({ "from": 0, "to": 499, "tries": 3, "error": "out of labels at 57" });
     assert_eq!(failed["items"].as_array().map(Vec::len), Some(1));
@@ -94,16 +118,15 @@ async fn a_shortage_of_the_shop_is_told_and_can_be_made_good() -> TestResult {
 
     assert!(report.contains(&format!("b{batch}-j0-g1")), "{report}");
     assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("completed"), &json!(2_000)));
-    assert_eq!(home.count("SELECT count(*) FROM products")?, 2_000);
-    home.the_shop_has_every_item()?;
+    assert_eq!(home.count("SELECT count(*) FROM products").await?, 2_000);
+    home.the_shop_has_every_item().await?;
     host.terminate().await?;
     Ok(())
 }
 
 /// What SIGTERM interrupts is given back: it costs neither an attempt nor a crash.
-#[tokio::test]
-async fn a_stop_in_the_middle_spends_nothing() -> TestResult {
-    let home = Home::new()?;
+async fn a_stop_in_the_middle_spends_nothing(store: Store) -> TestResult {
+    let home = Home::on(store)?;
     let host = home.start().await?;
     let batch = host.post(&json!({ "quantity": 300_000, "batchSize": 2_000 })).await?;
     host.until(batch, |progress| progress["itemsCreated"].as_u64() > Some(0)).await?;
@@ -113,12 +136,12 @@ async fn a_stop_in_the_middle_spends_nothing() -> TestResult {
 
     assert_eq!(status.code(), Some(0));
     assert!(began.elapsed() < Duration::from_secs(26), "{:?}", began.elapsed());
-    assert!(home.count("SELECT items_created FROM batch_batches")? < 300_000, "the stop came too late");
-    assert_eq!(home.count("SELECT count(*) FROM batch_jobs WHERE state = 'active'")?, 0);
+    assert!(home.count("SELECT items_created FROM batch_batches").await? < 300_000, "the stop came too late");
+    assert_eq!(home.count("SELECT count(*) FROM batch_jobs WHERE state = 'active'").await?, 0);
     let host = home.start().await?;
     let progress = host.until_over(batch, Duration::from_secs(120)).await?;
     assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("completed"), &json!(300_000)));
-    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs")?, 0);
+    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
     host.terminate().await?;
     Ok(())
 }
@@ -138,9 +161,8 @@ async fn an_idle_host_leaves_at_once() -> TestResult {
 }
 
 /// Two processes on one file: one works, the other serves and stands by, and takes over when the first one dies.
-#[tokio::test]
-async fn a_process_that_stands_by_takes_over() -> TestResult {
-    let home = Home::new()?;
+async fn a_process_that_stands_by_takes_over(store: Store) -> TestResult {
+    let home = Home::on(store)?;
     let mut first = home.start().await?;
     let second = home.start().await?;
     second.until_it_says("this one stands by").await?;

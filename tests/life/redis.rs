@@ -45,7 +45,7 @@ async fn three_workers_share_a_batch_and_stand_in_for_each_other() -> TestResult
     for host in workers.into_iter().chain([web]) {
         assert_eq!(host.terminate().await?.code(), Some(0));
     }
-    home.the_shop_has_every_item()?;
+    home.the_shop_has_every_item().await?;
     nothing_is_left(&redis).await
 }
 
@@ -63,7 +63,7 @@ async fn a_flush_in_the_middle_of_a_batch_delays_it() -> TestResult {
 
     is_complete(&host, batch, 200_000).await?;
     host.terminate().await?;
-    home.the_shop_has_every_item()?;
+    home.the_shop_has_every_item().await?;
     nothing_is_left(&redis).await
 }
 
@@ -98,12 +98,12 @@ async fn a_stop_spends_nothing_and_an_idle_host_leaves_at_once() -> TestResult {
 
     host.terminate().await?;
 
-    assert_eq!(home.count("SELECT count(*) FROM batch_jobs WHERE state = 'active'")?, 0);
+    assert_eq!(home.count("SELECT count(*) FROM batch_jobs WHERE state = 'active'").await?, 0);
     let active: u64 = value(redis.command(&["LLEN", "bull:generate-product-batch-items:active"]).await)?;
     assert_eq!(active, 0);
     let host = home.start().await?;
     is_complete(&host, batch, 200_000).await?;
-    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs")?, 0);
+    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
     let idle = Instant::now();
     assert_eq!(host.terminate().await?.code(), Some(0));
     assert!(idle.elapsed() < Duration::from_secs(1), "{:?}", idle.elapsed());
@@ -126,7 +126,7 @@ async fn a_host_leaves_in_time_when_redis_hangs() -> TestResult {
     redis.signal("CONT");
     assert_eq!(status.code(), Some(0));
     assert!(from.elapsed() < Duration::from_secs(5), "{:?}", from.elapsed());
-    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs")?, 0);
+    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
     Ok(())
 }
 

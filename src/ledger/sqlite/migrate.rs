@@ -16,6 +16,11 @@ const VERSION: &str = "SELECT value FROM batch_settings WHERE name = 'schema_ver
 const SET_VERSION: &str = "INSERT INTO batch_settings (name, value) VALUES ('schema_version', ?1)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
+/// For hosts whose own statements look items up by their code. It makes writing items far slower.
+const INDEX_CODES: &str = "CREATE INDEX IF NOT EXISTS batch_items_by_code ON batch_items (code)";
+
+const NO_INDEX: &str = "DROP INDEX IF EXISTS batch_items_by_code";
+
 /// Why the tables can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MigrateError {
@@ -29,7 +34,7 @@ pub(super) enum MigrateError {
 
 /// Applies what was not applied yet, all or nothing. Several processes may do it at once: the lock that the transaction begins with makes
 /// the second find nothing to do.
-pub(super) fn migrate(conn: &mut Connection) -> Result<(), MigrateError> {
+pub(super) fn migrate(conn: &mut Connection, index_codes: bool) -> Result<(), MigrateError> {
     let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(SETTINGS)?;
     let version: usize = transaction.query_row(VERSION, [], |row| row.get(0)).optional()?.unwrap_or(0);
@@ -40,5 +45,6 @@ pub(super) fn migrate(conn: &mut Connection) -> Result<(), MigrateError> {
     if !pending.is_empty() {
         transaction.execute(SET_VERSION, [MIGRATIONS.len()])?;
     }
+    transaction.execute_batch(if index_codes { INDEX_CODES } else { NO_INDEX })?;
     Ok(transaction.commit()?)
 }

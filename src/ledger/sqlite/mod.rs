@@ -38,7 +38,7 @@ use rocket_db_pools::Pool as _;
 
 pub use self::{
     item_writer::ItemWriter,
-    pool::{BatchDb, OpenError, SqliteConnection, SqlitePool},
+    pool::{SqliteConnection, SqlitePool},
 };
 use super::{
     Begun, Closed, Created, Hold, Hook, Lead, Ledger, NewBatch, NewItem, OpenWork, Result, Rules, Settled, Settlement,

@@ -16,7 +16,7 @@ use super::{
     readers::Readers,
     writer::Writer,
 };
-use crate::ledger::{LedgerError, Result};
+use crate::ledger::{LedgerError, OpenError, Result};
 
 /// The connections to one SQLite database. A clone is the same pool.
 ///
@@ -39,27 +39,6 @@ struct Inner {
     /// What leads when there is no file to lock.
     lead: Arc<Semaphore>,
 }
-
-/// The database of the ledger, for handlers of the host: `db: Connection<BatchDb>`, with the `Connection` of `rocket_db_pools` 0.2.
-///
-/// [`interact`](SqliteConnection::interact) reads one snapshot and can't change anything.
-/// [`interact_mut`](SqliteConnection::interact_mut) is a transaction of the only connection that writes: keep it short, everybody waits
-/// for it. The tables `batch_…` belong to the ledger; read them as you like.
-///
-/// ```
-/// use rocket_batch::BatchDb;
-/// use rocket_db_pools::Connection;
-///
-/// #[rocket::get("/items")]
-/// async fn items(db: Connection<BatchDb>) -> Option<String> {
-///     let count = db.interact(|conn| conn.query_row("SELECT count(*) FROM batch_items", [], |row| row.get::<_, i64>(0)));
-///     Some(count.await.ok()?.to_string())
-/// }
-/// # let _ = rocket::routes![items];
-/// ```
-#[derive(rocket_db_pools::Database)]
-#[database("batch")]
-pub struct BatchDb(SqlitePool);
 
 /// A host's way to the database of the ledger.
 ///
@@ -110,6 +89,9 @@ struct Settings {
     max_connections: u32,
     #[serde(default = "Settings::connect_timeout")]
     connect_timeout: u64,
+    /// From the crate's own settings.
+    #[serde(default)]
+    index_codes: bool,
 }
 
 impl Settings {
@@ -122,18 +104,6 @@ impl Settings {
     }
 }
 
-/// Why a database could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[error("`databases.batch.url` {0}")]
-pub struct OpenError(String);
-
-impl OpenError {
-    // In words and not as a source, since Rocket prints the message alone.
-    fn at(address: &Address, why: impl std::fmt::Display) -> Self {
-        Self(format!("names {address}, which can't be used: {why}"))
-    }
-}
-
 #[async_trait]
 impl Pool for SqlitePool {
     type Connection = SqliteConnection;
@@ -143,7 +113,9 @@ impl Pool for SqlitePool {
     async fn init(figment: &Figment) -> std::result::Result<Self, Self::Error> {
         let settings: Settings = figment.extract()?;
         let opening = spawn_blocking(move || Self::open(&settings)).await;
-        opening.unwrap_or_else(|ended| Err(OpenError(format!("could not be opened: {ended}")))).map_err(Error::Init)
+        opening
+            .unwrap_or_else(|ended| Err(OpenError::url(format!("could not be opened: {ended}"))))
+            .map_err(Error::Init)
     }
 
     async fn get(&self) -> std::result::Result<SqliteConnection, Self::Error> {
@@ -162,9 +134,9 @@ impl Pool for SqlitePool {
 
 impl SqlitePool {
     fn open(settings: &Settings) -> std::result::Result<Self, OpenError> {
-        let address = Address::parse(&settings.url).map_err(OpenError)?;
+        let address = Address::parse(&settings.url).map_err(OpenError::url)?;
         let patience = Duration::from_secs(settings.connect_timeout);
-        let conn = prepared(&address, patience).map_err(|why| OpenError::at(&address, why))?;
+        let conn = prepared(&address, patience, settings.index_codes).map_err(|why| OpenError::at(&address, why))?;
         let address = address.resolved();
         let writer = Writer::start(conn, patience).map_err(|why| OpenError::at(&address, why))?;
         let readers = match &address {
@@ -209,9 +181,9 @@ impl SqlitePool {
     }
 }
 
-fn prepared(address: &Address, patience: Duration) -> std::result::Result<Connection, MigrateError> {
+fn prepared(address: &Address, patience: Duration, index_codes: bool) -> std::result::Result<Connection, MigrateError> {
     let mut conn = address.writer(patience)?;
-    migrate(&mut conn)?;
+    migrate(&mut conn, index_codes)?;
     Ok(conn)
 }
 

@@ -9,8 +9,8 @@ use super::{
     error::Answer,
     hooks,
 };
-use crate::domain::{BatchId, Failure, JobState, StatusTask};
-use crate::ledger::{Hold, Rules, Settled, Settlement};
+use crate::domain::{BatchId, JobState, StatusTask};
+use crate::ledger::{Hold, Rules, Settled, Settlement, decide::After};
 
 const SETTLE: &str = include_str!("sql/settle.sql");
 const STATE: &str = "SELECT state FROM batch_jobs WHERE batch = ?1 AND seq = ?2 AND generation = ?3 AND epoch = ?4";
@@ -35,33 +35,6 @@ pub(super) fn settle(
     Ok(Settled::Done { end: end_of(conn, hold.job.batch)? })
 }
 
-/// The job after an attempt.
-struct After<'how> {
-    state: JobState,
-    attempts_more: u32,
-    not_before: Option<i64>,
-    failure: Option<&'how Failure>,
-}
-
-impl<'how> After<'how> {
-    fn of(how: &'how Settlement) -> Self {
-        let of = |state, failure: Option<&'how Failure>| Self {
-            state,
-            attempts_more: u32::from(failure.is_some()),
-            not_before: None,
-            failure,
-        };
-        match how {
-            Settlement::Completed => of(JobState::Completed, None),
-            Settlement::Failed(failure) => of(JobState::Failed, Some(failure)),
-            Settlement::GivenBack => of(JobState::Waiting, None),
-            Settlement::Delayed { failure, not_before } => {
-                Self { not_before: Some(not_before.timestamp_millis()), ..of(JobState::Delayed, Some(failure)) }
-            }
-        }
-    }
-}
-
 /// Whether the hold was good.
 fn put_down(conn: &Connection, hold: &Hold, after: &After<'_>) -> Answer<bool> {
     let job = hold.job;
@@ -72,7 +45,7 @@ fn put_down(conn: &Connection, hold: &Hold, after: &After<'_>) -> Answer<bool> {
         hold.epoch,
         after.state.as_str(),
         after.attempts_more,
-        after.not_before,
+        after.not_before.map(|time| time.timestamp_millis()),
         after.failure.map(|failure| &failure.reason),
         after.failure.map(|failure| as_json(&failure.chunks)).transpose()?,
         (!after.state.is_open()).then(now),

@@ -1,0 +1,131 @@
+//! hook, settle_hook, and the rows that they are about: what the host must be told.
+//!
+//! A row is written in the transaction of the end that it tells of. It goes when it is delivered, and stays, with its error, when it is
+//! given up.
+
+use async_trait::async_trait;
+use deadpool_postgres::{Client, GenericClient};
+use tokio_postgres::Row;
+
+use super::{
+    columns::{as_json, json, key, number, small_number, state, text},
+    error::Answer,
+    pool::Verb,
+    read::batch,
+};
+use crate::domain::{BatchFinished, BatchId, HookEvent, HookId, JobEnded, JobId, JobState};
+use crate::ledger::{Rules, Told};
+
+const INSERT: &str = "INSERT INTO hooks (batch, kind, event) VALUES ($1, $2, $3::text::json)";
+const JOB: &str = "SELECT state, generation, first, quantity, created, attempts, error FROM jobs
+    WHERE batch = $1 AND seq = $2";
+const HOOK: &str = "SELECT event::text AS event, attempts FROM hooks WHERE id = $1 AND state = 'open'";
+const DELIVERED: &str = "DELETE FROM hooks WHERE id = $1 AND state = 'open'";
+const AGAIN: &str = "UPDATE hooks SET attempts = attempts + 1, error = $2, not_before = $3
+    WHERE id = $1 AND state = 'open'";
+const GIVEN_UP: &str = "UPDATE hooks SET attempts = attempts + 1, error = $2, not_before = NULL, state = 'given_up'
+    WHERE id = $1 AND state = 'open'";
+
+/// Whether the host wants to know of a job that ends so.
+pub(super) const fn wants_job(rules: Rules, state: JobState) -> bool {
+    match state {
+        JobState::Failed => rules.hooks.job_failed,
+        JobState::Completed => rules.hooks.job_completed,
+        JobState::Waiting | JobState::Active | JobState::Delayed | JobState::Cancelled => false,
+    }
+}
+
+/// Writes down that a job ended, if it did and the host wants to know.
+pub(super) async fn job_over(conn: &impl GenericClient, rules: Rules, job: JobId) -> Answer<()> {
+    let row = conn.query_one(&conn.prepare_cached(JOB).await?, &[&job.batch.get(), &key(job.seq)]).await?;
+    let state = state(&row, "state")?;
+    if !wants_job(rules, state) {
+        return Ok(());
+    }
+    let ended = read_job(&row, job.batch, job.seq)?;
+    match state {
+        JobState::Failed => insert(conn, job.batch, "job_failed", &HookEvent::JobFailed(ended)).await,
+        _ => insert(conn, job.batch, "job_completed", &HookEvent::JobCompleted(ended)).await,
+    }
+}
+
+fn read_job(row: &Row, batch_id: BatchId, seq: u64) -> Answer<JobEnded> {
+    let job = JobId { batch: batch_id, seq, generation: small_number(row, "generation")? };
+    Ok(JobEnded {
+        batch_id,
+        job_id: job.to_string(),
+        seq,
+        first: number(row, "first")?,
+        quantity: number(row, "quantity")?,
+        items_created: number(row, "created")?,
+        attempts: small_number(row, "attempts")?,
+        error: row.try_get("error")?,
+    })
+}
+
+/// Writes down that a batch is over, if the host wants to know.
+pub(super) async fn batch_over(conn: &impl GenericClient, rules: Rules, id: BatchId) -> Answer<()> {
+    if !rules.hooks.batch_finished {
+        return Ok(());
+    }
+    let over = batch(conn, id).await?;
+    let event = HookEvent::BatchFinished(BatchFinished {
+        batch_id: id,
+        // The round that just ended: ending it raised the count.
+        round: over.round.saturating_sub(1),
+        status: over.status,
+        quantity: over.quantity,
+        items_created: over.items_created,
+        failed_jobs: over.jobs.failed,
+    });
+    insert(conn, id, "batch_finished", &event).await
+}
+
+async fn insert(conn: &impl GenericClient, batch: BatchId, kind: &str, event: &HookEvent) -> Answer<()> {
+    let statement = conn.prepare_cached(INSERT).await?;
+    conn.execute(&statement, &[&batch.get(), &kind, &as_json(event)?]).await?;
+    Ok(())
+}
+
+/// See [`Ledger::hook`](crate::ledger::Ledger::hook).
+pub(super) struct Hook(pub HookId);
+
+#[async_trait]
+impl Verb for Hook {
+    type Answer = Option<crate::ledger::Hook>;
+    const DOING: &'static str = "read a hook";
+
+    async fn run(&self, conn: &mut Client) -> Answer<Self::Answer> {
+        let found = conn.query_opt(&conn.prepare_cached(HOOK).await?, &[&self.0.0]).await?;
+        let Some(row) = found else { return Ok(None) };
+        Ok(Some(crate::ledger::Hook { event: json(&row, "event")?, attempts: small_number(&row, "attempts")? }))
+    }
+}
+
+/// See [`Ledger::settle_hook`](crate::ledger::Ledger::settle_hook).
+pub(super) struct SettleHook {
+    pub hook: HookId,
+    pub how: Told,
+}
+
+#[async_trait]
+impl Verb for SettleHook {
+    type Answer = ();
+    const DOING: &'static str = "settle a hook";
+    // A failed call would be counted twice.
+    const REPEATABLE: bool = false;
+
+    async fn run(&self, conn: &mut Client) -> Answer<()> {
+        let hook = self.hook.0;
+        match &self.how {
+            Told::Delivered => conn.execute(&conn.prepare_cached(DELIVERED).await?, &[&hook]).await?,
+            Told::Again { error, not_before } => {
+                conn.execute(&conn.prepare_cached(AGAIN).await?, &[&hook, &&*text(error), not_before]).await?
+            }
+            Told::GivenUp { error } => {
+                conn.execute(&conn.prepare_cached(GIVEN_UP).await?, &[&hook, &&*text(error)]).await?
+            }
+        };
+        Ok(())
+    }
+}

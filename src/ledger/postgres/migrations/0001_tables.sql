@@ -1,0 +1,133 @@
+-- 0001: the tables of batches, jobs, items and hooks.
+--
+-- Runs with the ledger's schema as the search path. States and statuses are the words that JSON uses. What must never be wrong stands
+-- here as a CHECK, so that a defect above is refused and not stored. (`settings` exists already: the version of these tables is kept
+-- there.)
+
+-- Ids for those who choose none. Goes on from where it was, not from the largest id: a host that takes a huge one would use it up.
+CREATE SEQUENCE batch_ids MAXVALUE 9007199254740991;
+
+CREATE TABLE batches (
+    id                  bigint      PRIMARY KEY CHECK (id BETWEEN 1 AND 9007199254740991),
+    quantity            bigint      NOT NULL CHECK (quantity > 0),
+    batch_size          bigint      NOT NULL CHECK (batch_size > 0),
+    prefix              text,
+    max_jobs            bigint,
+    key_fingerprint     text        NOT NULL,
+
+    status              text        NOT NULL DEFAULT 'pending'
+                        CHECK (status IN ('pending', 'running', 'paused', 'completed', 'failed', 'cancelled')),
+    round               integer     NOT NULL DEFAULT 0 CHECK (round >= 0),
+    jobs                bigint      NOT NULL CHECK (jobs > 0),
+    open_jobs           bigint      NOT NULL CHECK (open_jobs BETWEEN 0 AND jobs),
+    -- Without those that active jobs have not handed in yet, see `jobs.counted`.
+    items_created       bigint      NOT NULL DEFAULT 0 CHECK (items_created BETWEEN 0 AND quantity),
+    worked_ms           bigint      NOT NULL DEFAULT 0 CHECK (worked_ms >= 0),
+    version             bigint      NOT NULL DEFAULT 1,
+    error               text,
+    -- How long it was to take, when it was made.
+    estimated_ms        bigint      NOT NULL CHECK (estimated_ms >= 0),
+
+    -- Of the call that made it, so that it knows its own batch when the answer to its commit was lost.
+    token               bigint      NOT NULL,
+
+    created_at          timestamptz NOT NULL DEFAULT now(),
+    started_at          timestamptz,
+    finished_at         timestamptz,
+
+    -- The jobs by state as they were at the end; while the batch is open they are counted.
+    completed           bigint,
+    failed              bigint,
+    cancelled           bigint,
+
+    -- Of the request that made it, as long as the key stands for it.
+    caller              text        NOT NULL DEFAULT '',
+    idempotency_key     text,
+    request_fingerprint text,
+
+    CHECK ((finished_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))),
+    CHECK (finished_at IS NULL OR open_jobs = 0),
+    CHECK (finished_at IS NULL OR completed + failed + cancelled IS NOT DISTINCT FROM jobs),
+    CHECK (status <> 'completed' OR items_created = quantity),
+    CHECK ((request_fingerprint IS NOT NULL) = (idempotency_key IS NOT NULL))
+) WITH (fillfactor = 70);
+
+CREATE INDEX batches_by_status ON batches (status, id);
+CREATE INDEX batches_to_close ON batches (id) WHERE open_jobs = 0 AND finished_at IS NULL;
+CREATE INDEX batches_measured ON batches (finished_at) WHERE finished_at IS NOT NULL AND worked_ms > 0;
+CREATE UNIQUE INDEX batches_by_request ON batches (caller, idempotency_key) WHERE idempotency_key IS NOT NULL;
+
+-- Room is left in each page: a chunk updates its job, and stays on the page then.
+CREATE TABLE jobs (
+    batch               bigint      NOT NULL REFERENCES batches (id),
+    seq                 bigint      NOT NULL CHECK (seq >= 0),
+    first               bigint      NOT NULL CHECK (first >= 0),
+    quantity            bigint      NOT NULL CHECK (quantity > 0),
+
+    state               text        NOT NULL DEFAULT 'waiting'
+                        CHECK (state IN ('waiting', 'active', 'delayed', 'completed', 'failed', 'cancelled')),
+    epoch               integer     NOT NULL DEFAULT 0 CHECK (epoch >= 0),
+    generation          integer     NOT NULL DEFAULT 0 CHECK (generation >= 0),
+    created             bigint      NOT NULL DEFAULT 0 CHECK (created BETWEEN 0 AND quantity),
+    -- How many of them the batch's row knows of: a chunk counts here alone, and what is new is handed in when the job is settled.
+    counted             bigint      NOT NULL DEFAULT 0 CHECK (counted BETWEEN 0 AND created),
+    -- Past the largest ordinal that was ever written. What is beyond does not exist, and need not be looked up.
+    written_to          bigint      NOT NULL DEFAULT 0,
+    -- Set in an active job while its batch is paused, since a chunk looks at the job alone.
+    paused              boolean     NOT NULL DEFAULT false,
+    -- Of the call that began it last, so that it knows its own begin when the answer to its commit was lost.
+    token               bigint,
+    attempts            integer     NOT NULL DEFAULT 0,
+    crashes             integer     NOT NULL DEFAULT 0,
+    not_before          timestamptz,
+    error               text,
+    -- Those set aside by the last attempt that failed: [{from, to, tries, error}].
+    chunks              json,
+
+    begun_at            timestamptz,
+    finished_at         timestamptz,
+
+    PRIMARY KEY (batch, seq),
+    CHECK (state <> 'completed' OR created = quantity),
+    CHECK (state <> 'failed' OR error IS NOT NULL),
+    CHECK (state <> 'delayed' OR not_before IS NOT NULL),
+    CHECK (state = 'active' OR (counted = created AND NOT paused))
+) WITH (fillfactor = 60);
+
+CREATE INDEX jobs_open ON jobs (batch, seq) WHERE state IN ('waiting', 'active', 'delayed');
+CREATE INDEX jobs_active ON jobs (batch, seq) WHERE state = 'active';
+CREATE INDEX jobs_failed ON jobs (batch, seq) WHERE state = 'failed';
+
+-- What a watcher compares: it grows with every change. A begin and a chunk leave the batch's row alone, so what active jobs have not handed
+-- in counts here as well: one for the begin, and one for each item.
+CREATE VIEW batch_versions AS
+SELECT b.id, b.version + coalesce(j.more, 0) AS version
+FROM batches b
+LEFT JOIN LATERAL (
+    SELECT sum(1 + created - counted)::bigint AS more FROM jobs WHERE batch = b.id AND state = 'active'
+) j ON b.finished_at IS NULL;
+
+-- The rows that all this is for, and by far the most. No foreign key, since `write` holds the job while it inserts; no index on the
+-- code, since a code decodes to this primary key.
+CREATE TABLE items (
+    batch               bigint      NOT NULL,
+    ordinal             bigint      NOT NULL CHECK (ordinal >= 0),
+    code                text        COLLATE "C" NOT NULL,
+    created_at          timestamptz NOT NULL DEFAULT now(),
+
+    PRIMARY KEY (batch, ordinal)
+);
+
+-- No id comes twice: queues know a hook by its id, and may remember one that is gone.
+CREATE TABLE hooks (
+    id                  bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    batch               bigint      NOT NULL REFERENCES batches (id),
+    kind                text        NOT NULL CHECK (kind IN ('batch_finished', 'job_failed', 'job_completed')),
+    event               json        NOT NULL,
+    state               text        NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'given_up')),
+    attempts            integer     NOT NULL DEFAULT 0,
+    not_before          timestamptz,
+    error               text
+);
+
+CREATE INDEX hooks_open ON hooks (id) WHERE state = 'open';

@@ -1,0 +1,157 @@
+//! The ledger in a PostgreSQL server.
+//!
+//! ```text
+//!   PostgresLedger   one method a verb, each with a file of its own
+//!       │
+//!   PostgresPool ──▶ a task a verb, on one of a few connections
+//!            └─────▶ as many for the host
+//! ```
+//!
+//! A verb is a struct of its arguments with a `run` over a connection. Its SQL stands in `sql/`, or in its own file when it is short.
+//! A verb that touches several rows takes the batch first, then its jobs by number; a chunk takes its job alone, so that the chunks of one
+//! batch don't wait for each other. What chunks wrote is counted in their job and handed in to the batch when the job is settled; whoever
+//! reads a batch adds what its active jobs have not handed in.
+
+mod address;
+mod begin;
+mod close;
+mod code_key;
+mod columns;
+mod create;
+mod error;
+mod feed;
+mod hooks;
+mod item_writer;
+mod lead;
+mod migrate;
+mod pool;
+mod read;
+mod retry;
+mod settle;
+mod steer;
+mod tls;
+mod write;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use rocket_db_pools::Pool as _;
+
+pub use self::{
+    item_writer::ItemWriter,
+    pool::{PostgresConnection, PostgresPool},
+};
+use super::{
+    Begun, Closed, Created, Hold, Hook, Lead, Ledger, NewBatch, NewItem, OpenWork, Result, Rules, Settled, Settlement,
+    Slice, Told, Wish, Written,
+};
+use crate::domain::{BatchId, BatchRecord, BatchStatus, CodeKey, FailedJob, HookId, Item, JobId, RetryReport, Room};
+
+/// The ledger in a PostgreSQL database.
+///
+/// A verb waits for a connection, and not longer than the pool's `connect_timeout`; with one, each of its statements is bounded by
+/// `statement_timeout` at the server.
+pub struct PostgresLedger {
+    pool: PostgresPool,
+    rules: Rules,
+    item_writer: Option<Arc<dyn ItemWriter>>,
+}
+
+impl PostgresLedger {
+    /// The ledger in the database of `pool`, whose tables are up to date already.
+    #[must_use]
+    pub const fn new(pool: PostgresPool, rules: Rules) -> Self {
+        Self { pool, rules, item_writer: None }
+    }
+
+    /// Has the rows of new items written by `item_writer` as well. A chunk is a transaction of several statements then.
+    #[must_use]
+    pub fn with_item_writer(self, item_writer: Arc<dyn ItemWriter>) -> Self {
+        Self { item_writer: Some(item_writer), ..self }
+    }
+}
+
+/// Names one call of a verb.
+fn token() -> i64 {
+    fastrand::i64(..)
+}
+
+#[async_trait]
+impl Ledger for PostgresLedger {
+    async fn create(&self, batch: NewBatch) -> Result<Created> {
+        self.pool.run(create::Create::new(batch, token())).await
+    }
+
+    async fn begin(&self, job: JobId) -> Result<Begun> {
+        self.pool.run(begin::Begin { rules: self.rules, job, token: token() }).await
+    }
+
+    async fn write(&self, hold: &Hold, items: Arc<[NewItem]>) -> Result<Written> {
+        let (hold, item_writer) = (hold.clone(), self.item_writer.clone());
+        self.pool.run(write::Write { hold, items, item_writer }).await
+    }
+
+    async fn settle(&self, hold: &Hold, how: Settlement, worked: Duration) -> Result<Settled> {
+        self.pool.run(settle::Settle { rules: self.rules, hold: hold.clone(), how, worked }).await
+    }
+
+    async fn close(&self, batch: BatchId, round: u32) -> Result<Closed> {
+        self.pool.run(close::Close { rules: self.rules, batch, round }).await
+    }
+
+    async fn steer(&self, batch: BatchId, wish: Wish) -> Result<BatchRecord> {
+        self.pool.run(steer::Steer { rules: self.rules, batch, wish }).await
+    }
+
+    async fn retry(&self, batch: BatchId) -> Result<RetryReport> {
+        self.pool.run(retry::Retry { rules: self.rules, batch }).await
+    }
+
+    async fn batch(&self, batch: BatchId) -> Result<BatchRecord> {
+        self.pool.run(read::Batch(batch)).await
+    }
+
+    async fn batches(&self, status: Option<BatchStatus>, slice: Slice) -> Result<Vec<BatchRecord>> {
+        self.pool.run(read::Batches { status, slice }).await
+    }
+
+    async fn items(&self, batch: BatchId, slice: Slice) -> Result<Vec<Item>> {
+        self.pool.run(read::Items { batch, slice }).await
+    }
+
+    async fn item(&self, batch: BatchId, ordinal: u64) -> Result<Option<Item>> {
+        self.pool.run(read::Item { batch, ordinal }).await
+    }
+
+    async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Vec<FailedJob>> {
+        self.pool.run(read::FailedJobs { batch, slice }).await
+    }
+
+    async fn open_work(&self, room: Room) -> Result<OpenWork> {
+        self.pool.run(feed::Feed(room)).await
+    }
+
+    async fn hook(&self, hook: HookId) -> Result<Option<Hook>> {
+        self.pool.run(hooks::Hook(hook)).await
+    }
+
+    async fn settle_hook(&self, hook: HookId, how: Told) -> Result<()> {
+        self.pool.run(hooks::SettleHook { hook, how }).await
+    }
+
+    async fn code_key(&self, candidate: CodeKey) -> Result<CodeKey> {
+        self.pool.run(code_key::KeepKey(candidate)).await
+    }
+
+    async fn lead(&self) -> Result<Option<Lead>> {
+        lead::lead(&self.pool).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.pool.run(pool::Ping).await
+    }
+
+    async fn shut(&self) {
+        self.pool.close().await;
+    }
+}

@@ -1,0 +1,306 @@
+//! The connections to the server: those of the verbs, and those that a host gets.
+//!
+//! ```text
+//!   verb ──▶ a task of its own ──▶ connection ──▶ run ──┬─▶ answer
+//!                ▲                                      ├─▶ taken back, or in doubt and repeatable: once more, on another connection
+//!                └── goes on when its caller is gone    └─▶ silent: the connection is thrown away, and all idle ones with it
+//! ```
+//!
+//! A statement is bounded at the server and awaited here, so a connection never comes back in the middle of something. Only when no answer
+//! comes at all, not even that the time is over, the wait ends; then the connection ends with it.
+
+use std::{
+    ops::{Deref, DerefMut},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use deadpool_postgres::{Client, Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime};
+use rocket::figment::Figment;
+use rocket_db_pools::{Error, Pool};
+use serde::Deserialize;
+use tokio::time::{sleep, timeout};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_util::task::TaskTracker;
+
+use super::{
+    address::{Address, Limits},
+    error::{Answer, Stop, broken, in_words, unavailable},
+    migrate::migrate,
+    tls,
+};
+use crate::domain::Backoff;
+use crate::ledger::{LedgerError, OpenError, Result};
+
+/// The connections to one PostgreSQL database. A clone is the same pool.
+///
+/// Configured in `[default.databases.batch]`:
+///
+/// ```toml
+/// [default.databases.batch]
+/// url = "postgres://shop:secret@db.example.com/shop?sslmode=verify-full"
+/// schema = "rocket_batch"   # of the ledger's tables; made when there is none
+/// max_connections = 10      # of the ledger; handlers of the host have as many of their own
+/// connect_timeout = 5       # seconds to make a connection, or to wait for a free one
+/// statement_timeout = 10    # seconds that a statement may take at the server
+/// ```
+///
+/// `sslmode` is `disable`, `prefer` (the default: encrypted if the server can, its certificate is not looked at), or `require` and
+/// `verify-full`, which both want a certificate that is for the host's name and signed by an authority that the system knows, or the file
+/// that `sslrootcert` names. Connect directly, or through a pooler in session mode: the ledger uses session settings and advisory locks.
+#[derive(Clone)]
+pub struct PostgresPool(Arc<Inner>);
+
+struct Inner {
+    /// Of the verbs.
+    own: deadpool_postgres::Pool,
+    /// Of the host, so that neither waits for the other.
+    host: deadpool_postgres::Pool,
+    address: Address,
+    tls: MakeRustlsConnect,
+    schema: String,
+    limits: Limits,
+    /// Verbs that run.
+    running: TaskTracker,
+}
+
+/// A call of the ledger, which a task runs to its end.
+#[async_trait]
+pub(super) trait Verb: Send + Sync + 'static {
+    /// What it answers.
+    type Answer: Send + 'static;
+
+    /// What it does, as a verb phrase.
+    const DOING: &'static str;
+
+    /// Whether it knows its own work again. Then it is repeated when the connection broke before the answer came.
+    const REPEATABLE: bool = true;
+
+    async fn run(&self, conn: &mut Client) -> Answer<Self::Answer>;
+}
+
+/// A host's way to the database of the ledger: a client of [`tokio_postgres`] whose search path is the ledger's schema and `public`.
+///
+/// The tables of the ledger's schema are to be read as you like, and to be changed through the crate alone. What was left of a
+/// transaction or of session settings is taken back when the connection is used again.
+pub struct PostgresConnection(Box<Client>);
+
+impl Deref for PostgresConnection {
+    type Target = tokio_postgres::Client;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for PostgresConnection {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+/// What stands in `[default.databases.batch]`; what concerns other databases is passed over.
+#[derive(Deserialize)]
+#[serde(default)]
+struct Settings {
+    url: String,
+    schema: String,
+    max_connections: usize,
+    connect_timeout: u64,
+    statement_timeout: u64,
+    /// From the crate's own settings.
+    index_codes: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            schema: "rocket_batch".into(),
+            max_connections: 10,
+            connect_timeout: 5,
+            statement_timeout: 10,
+            index_codes: false,
+        }
+    }
+}
+
+#[async_trait]
+impl Pool for PostgresPool {
+    type Connection = PostgresConnection;
+    type Error = Error<OpenError, LedgerError>;
+
+    /// Reaches the server, makes the schema if there is none, and brings its tables up to date.
+    async fn init(figment: &Figment) -> std::result::Result<Self, Self::Error> {
+        Self::open(&figment.extract()?).await.map_err(Error::Init)
+    }
+
+    async fn get(&self) -> std::result::Result<PostgresConnection, Self::Error> {
+        let got = connection(&self.0.host).await;
+        got.map(|client| PostgresConnection(Box::new(client)))
+            .map_err(|stop| Error::Get(stop.while_trying_to("connect for the host")))
+    }
+
+    /// Ends what was begun and closes the connections. What comes later is [`LedgerError::Unavailable`].
+    async fn close(&self) {
+        self.0.running.close();
+        self.0.own.close();
+        self.0.host.close();
+        self.0.running.wait().await;
+    }
+}
+
+impl PostgresPool {
+    /// How often a verb is run in one call.
+    const TRIES: u32 = 5;
+    const BACKOFF: Backoff = Backoff { first: Duration::from_millis(20), most: Duration::from_millis(200) };
+
+    async fn open(settings: &Settings) -> std::result::Result<Self, OpenError> {
+        let limits = Limits {
+            statement: Duration::from_secs(settings.statement_timeout.max(1)),
+            connect: Duration::from_secs(settings.connect_timeout.max(1)),
+        };
+        let schema = checked(&settings.schema)?;
+        let address = Address::parse(&settings.url).map_err(OpenError::url)?.in_session(&schema, limits);
+        let tls = tls::connector(&address.trust).map_err(|why| OpenError::at(&address, why))?;
+        let pool = Self::of(address, tls, schema, limits, settings.max_connections.max(1))
+            .map_err(|why| OpenError::url(why.to_string()))?;
+        pool.prepare(settings.index_codes).await.map_err(|why| OpenError::at(&pool.0.address, why))?;
+        Ok(pool)
+    }
+
+    fn of(
+        address: Address,
+        tls: MakeRustlsConnect,
+        schema: String,
+        limits: Limits,
+        most: usize,
+    ) -> std::result::Result<Self, deadpool_postgres::BuildError> {
+        let pool = |recycling_method| {
+            let config = ManagerConfig { recycling_method };
+            let manager = Manager::from_config(address.config.clone(), tls.clone(), config);
+            deadpool_postgres::Pool::builder(manager)
+                .max_size(most)
+                .runtime(Runtime::Tokio1)
+                .timeouts(deadpool_postgres::Timeouts {
+                    wait: Some(limits.connect),
+                    create: Some(limits.connect),
+                    recycle: Some(limits.connect),
+                })
+                .build()
+        };
+        let (own, host) = (pool(RecyclingMethod::Fast)?, pool(RecyclingMethod::Custom(TIDY.into()))?);
+        Ok(Self(Arc::new(Inner { own, host, address, tls, schema, limits, running: TaskTracker::new() })))
+    }
+
+    async fn prepare(&self, index_codes: bool) -> std::result::Result<(), String> {
+        let mut client = self.own_client().await.map_err(|error| in_words(&error))?;
+        migrate(&mut client, &self.0.schema, index_codes).await.map_err(|why| why.to_string())
+    }
+
+    /// A connection beside the pool, for whoever keeps it.
+    pub(super) async fn own_client(&self) -> std::result::Result<tokio_postgres::Client, tokio_postgres::Error> {
+        let (client, connection) = self.0.address.config.connect(self.0.tls.clone()).await?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(error = in_words(&error), "a connection to the database ended");
+            }
+        });
+        Ok(client)
+    }
+
+    /// The ledger's schema.
+    pub(super) fn schema(&self) -> &str {
+        &self.0.schema
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.0.own.is_closed()
+    }
+
+    /// Runs `verb` to its end, also when this future is dropped.
+    pub(super) async fn run<V: Verb>(&self, verb: V) -> Result<V::Answer> {
+        let pool = self.clone();
+        let running = self.0.running.spawn(async move { pool.run_patiently(&verb).await });
+        running.await.unwrap_or_else(|ended| match ended.try_into_panic() {
+            Ok(panic) => Err(broken(V::DOING, format!("panicked: {}", message(&*panic)))),
+            Err(ended) => Err(unavailable(V::DOING, ended)),
+        })
+    }
+
+    async fn run_patiently<V: Verb>(&self, verb: &V) -> Result<V::Answer> {
+        let mut tries = 1;
+        loop {
+            let stop = match self.run_once(verb).await {
+                Ok(answer) => return Ok(answer),
+                Err(stop) => stop,
+            };
+            let again = stop.left_nothing() || (V::REPEATABLE && stop.left_doubt());
+            if !again || tries >= Self::TRIES {
+                return Err(stop.while_trying_to(V::DOING));
+            }
+            sleep(Self::BACKOFF.jittered(tries, fastrand::f64())).await;
+            tries += 1;
+        }
+    }
+
+    async fn run_once<V: Verb>(&self, verb: &V) -> Answer<V::Answer> {
+        let mut conn = connection(&self.0.own).await?;
+        let answer = timeout(self.0.limits.silence(), verb.run(&mut conn)).await.unwrap_or(Err(Stop::Silent));
+        if let Err(stop) = &answer
+            && stop.spoils_connection()
+        {
+            drop(Client::take(conn));
+            // The others went the same way.
+            if stop.left_doubt() || matches!(stop, Stop::Silent) {
+                self.0.own.retain(|_, _| false);
+            }
+        }
+        answer
+    }
+}
+
+/// Leaves nothing of a host's session to the next one, but for statements that are prepared. Quietly, since mostly there is nothing to roll
+/// back; in a transaction that failed it fails at its first word, and the connection is replaced.
+const TIDY: &str = "SET client_min_messages = error; ROLLBACK; CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
+                    SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
+
+async fn connection(pool: &deadpool_postgres::Pool) -> Answer<Client> {
+    pool.get().await.map_err(|why| match why {
+        PoolError::Backend(error) => Stop::Database(error),
+        PoolError::Closed => Stop::Unreached("the ledger was shut".into()),
+        why => Stop::Unreached(why.into()),
+    })
+}
+
+/// A name that needs no quotes, since it stands in statements as it is.
+fn checked(schema: &str) -> std::result::Result<String, OpenError> {
+    let plain = schema.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    let begins = schema.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    if plain && begins && schema.len() <= 63 && !schema.starts_with("pg_") {
+        return Ok(schema.to_owned());
+    }
+    Err(OpenError::of(
+        "schema",
+        format!("must be up to 63 of a-z 0-9 _, but is {schema:?}; write \"rocket_batch\", say"),
+    ))
+}
+
+fn message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+}
+
+/// A round trip.
+pub(super) struct Ping;
+
+#[async_trait]
+impl Verb for Ping {
+    type Answer = ();
+    const DOING: &'static str = "ping";
+
+    async fn run(&self, conn: &mut Client) -> Answer<()> {
+        Ok(conn.simple_query("SELECT 1").await.map(drop)?)
+    }
+}

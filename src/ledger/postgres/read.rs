@@ -1,0 +1,200 @@
+//! batch, batches, items, item, failed_jobs: what may be seen. Each is one statement, and so runs on one snapshot.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use deadpool_postgres::{Client, GenericClient};
+use tokio_postgres::Row;
+
+use super::{
+    columns::{batch_id, json, key, number, small_number, status},
+    error::Answer,
+    pool::Verb,
+};
+use crate::domain::{BatchId, BatchRecord, BatchStatus, FailedJob, ItemOptions, JobCounts, JobId, Measured};
+use crate::ledger::{LedgerError, Slice};
+
+const EXISTS: &str = "SELECT EXISTS (SELECT FROM batches WHERE id = $1)";
+const BATCH: &str = concat!(include_str!("sql/batch.sql"), "WHERE b.id = $1");
+const BATCHES: &str = concat!(include_str!("sql/batch.sql"), "WHERE b.id < $1 ORDER BY b.id DESC LIMIT $2");
+const BATCHES_BY_STATUS: &str =
+    concat!(include_str!("sql/batch.sql"), "WHERE b.id < $1 AND b.status = $3 ORDER BY b.id DESC LIMIT $2");
+const ITEMS: &str = "SELECT batch, ordinal, code, created_at FROM items
+    WHERE batch = $1 AND ordinal > $2 ORDER BY ordinal LIMIT $3";
+const ITEM: &str = "SELECT batch, ordinal, code, created_at FROM items WHERE batch = $1 AND ordinal = $2";
+const FAILED_JOBS: &str = include_str!("sql/failed_jobs.sql");
+
+/// See [`Ledger::batch`](crate::ledger::Ledger::batch).
+pub(super) struct Batch(pub BatchId);
+
+#[async_trait]
+impl Verb for Batch {
+    type Answer = BatchRecord;
+    const DOING: &'static str = "read a batch";
+
+    async fn run(&self, conn: &mut Client) -> Answer<BatchRecord> {
+        batch(conn, self.0).await
+    }
+}
+
+pub(super) async fn batch(conn: &impl GenericClient, id: BatchId) -> Answer<BatchRecord> {
+    let found = conn.query_opt(&conn.prepare_cached(BATCH).await?, &[&id.get()]).await?;
+    read_batch(&found.ok_or(LedgerError::NoSuchBatch(id))?)
+}
+
+/// See [`Ledger::batches`](crate::ledger::Ledger::batches).
+pub(super) struct Batches {
+    pub status: Option<BatchStatus>,
+    pub slice: Slice,
+}
+
+#[async_trait]
+impl Verb for Batches {
+    type Answer = Vec<BatchRecord>;
+    const DOING: &'static str = "list batches";
+
+    async fn run(&self, conn: &mut Client) -> Answer<Vec<BatchRecord>> {
+        let (before, limit) = (self.slice.after.map_or(i64::MAX, key), key(self.slice.limit));
+        let found = match self.status {
+            None => conn.query(&conn.prepare_cached(BATCHES).await?, &[&before, &limit]).await?,
+            Some(status) => {
+                let statement = conn.prepare_cached(BATCHES_BY_STATUS).await?;
+                conn.query(&statement, &[&before, &limit, &status.as_str()]).await?
+            }
+        };
+        found.iter().map(read_batch).collect()
+    }
+}
+
+fn read_batch(row: &Row) -> Answer<BatchRecord> {
+    Ok(BatchRecord {
+        batch_id: batch_id(row, "id")?,
+        status: status(row, "status")?,
+        quantity: number(row, "quantity")?,
+        options: read_options(row)?,
+        jobs: read_counts(row)?,
+        items_created: number(row, "items_created")?,
+        round: small_number(row, "round")?,
+        created_at: row.try_get("created_at")?,
+        started_at: row.try_get("started_at")?,
+        finished_at: row.try_get("finished_at")?,
+        error: row.try_get("error")?,
+        measured: read_measured(row)?,
+    })
+}
+
+fn read_options(row: &Row) -> Answer<ItemOptions> {
+    let max_jobs: Option<i64> = row.try_get("max_jobs")?;
+    Ok(ItemOptions {
+        batch_size: number(row, "batch_size")?,
+        qr_code_prefix: row.try_get("prefix")?,
+        max_jobs_per_batch: max_jobs.map(i64::unsigned_abs),
+    })
+}
+
+fn read_counts(row: &Row) -> Answer<JobCounts> {
+    Ok(JobCounts {
+        waiting: number(row, "waiting")?,
+        active: number(row, "active")?,
+        delayed: number(row, "delayed")?,
+        completed: number(row, "completed")?,
+        failed: number(row, "failed")?,
+        cancelled: number(row, "cancelled")?,
+    })
+}
+
+/// What the workers did in a batch.
+pub(super) fn read_measured(row: &Row) -> Answer<Measured> {
+    Ok(Measured { items: number(row, "items_created")?, worked: Duration::from_millis(number(row, "worked_ms")?) })
+}
+
+/// See [`Ledger::items`](crate::ledger::Ledger::items).
+pub(super) struct Items {
+    pub batch: BatchId,
+    pub slice: Slice,
+}
+
+#[async_trait]
+impl Verb for Items {
+    type Answer = Vec<crate::domain::Item>;
+    const DOING: &'static str = "list items";
+
+    async fn run(&self, conn: &mut Client) -> Answer<Vec<crate::domain::Item>> {
+        let found = page(conn, ITEMS, self.batch, self.slice).await?;
+        found.iter().map(read_item).collect()
+    }
+}
+
+/// The rows of a page, or the word that there is no such batch.
+async fn page(conn: &Client, sql: &str, batch: BatchId, slice: Slice) -> Answer<Vec<Row>> {
+    let statement = conn.prepare_cached(sql).await?;
+    let found = conn.query(&statement, &[&batch.get(), &slice.after.map_or(-1, key), &key(slice.limit)]).await?;
+    if found.is_empty() {
+        let exists = conn.query_one(&conn.prepare_cached(EXISTS).await?, &[&batch.get()]).await?;
+        if !exists.try_get::<_, bool>(0)? {
+            return Err(LedgerError::NoSuchBatch(batch).into());
+        }
+    }
+    Ok(found)
+}
+
+/// See [`Ledger::item`](crate::ledger::Ledger::item).
+pub(super) struct Item {
+    pub batch: BatchId,
+    pub ordinal: u64,
+}
+
+#[async_trait]
+impl Verb for Item {
+    type Answer = Option<crate::domain::Item>;
+    const DOING: &'static str = "read an item";
+
+    async fn run(&self, conn: &mut Client) -> Answer<Option<crate::domain::Item>> {
+        let statement = conn.prepare_cached(ITEM).await?;
+        let found = conn.query_opt(&statement, &[&self.batch.get(), &key(self.ordinal)]).await?;
+        found.as_ref().map(read_item).transpose()
+    }
+}
+
+fn read_item(row: &Row) -> Answer<crate::domain::Item> {
+    Ok(crate::domain::Item {
+        batch_id: batch_id(row, "batch")?,
+        ordinal: number(row, "ordinal")?,
+        code: row.try_get("code")?,
+        created_at: row.try_get("created_at")?,
+    })
+}
+
+/// See [`Ledger::failed_jobs`](crate::ledger::Ledger::failed_jobs).
+pub(super) struct FailedJobs {
+    pub batch: BatchId,
+    pub slice: Slice,
+}
+
+#[async_trait]
+impl Verb for FailedJobs {
+    type Answer = Vec<FailedJob>;
+    const DOING: &'static str = "list failed jobs";
+
+    async fn run(&self, conn: &mut Client) -> Answer<Vec<FailedJob>> {
+        let found = page(conn, FAILED_JOBS, self.batch, self.slice).await?;
+        found.iter().map(|row| read_failed_job(row, self.batch)).collect()
+    }
+}
+
+fn read_failed_job(row: &Row, batch: BatchId) -> Answer<FailedJob> {
+    let (seq, first, quantity) = (number(row, "seq")?, number(row, "first")?, number(row, "quantity")?);
+    Ok(FailedJob {
+        job_id: JobId { batch, seq, generation: small_number(row, "generation")? }.to_string(),
+        seq,
+        first,
+        last: first + quantity - 1,
+        items_created: number(row, "created")?,
+        attempts: small_number(row, "attempts")?,
+        crashes: small_number(row, "crashes")?,
+        error: row.try_get("error")?,
+        chunks: json(row, "chunks")?,
+        started_at: row.try_get("begun_at")?,
+        finished_at: row.try_get("finished_at")?,
+    })
+}

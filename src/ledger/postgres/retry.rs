@@ -1,0 +1,105 @@
+//! retry: failed jobs of a batch once more.
+
+use async_trait::async_trait;
+use deadpool_postgres::{Client, GenericClient};
+use tokio_postgres::Row;
+
+use super::{
+    columns::{key, number, small_number},
+    error::Answer,
+    hooks,
+    pool::Verb,
+    read::batch,
+    steer::lock,
+};
+use crate::domain::{BatchId, BatchStatus, Change, JobId, RetryReport, SkippedJob};
+use crate::ledger::Rules;
+
+const FAILED: &str = "SELECT seq, generation, created = quantity AS whole FROM jobs
+    WHERE batch = $1 AND state = 'failed' ORDER BY seq FOR NO KEY UPDATE";
+const RECREATE: &str = include_str!("sql/retry_jobs.sql");
+const COMPLETE: &str = "UPDATE jobs SET state = 'completed', error = NULL, chunks = NULL
+    WHERE batch = $1 AND seq = ANY ($2::bigint[])";
+const REOPEN: &str = include_str!("sql/retry_batch.sql");
+
+/// See [`Ledger::retry`](crate::ledger::Ledger::retry).
+pub(super) struct Retry {
+    pub rules: Rules,
+    pub batch: BatchId,
+}
+
+#[async_trait]
+impl Verb for Retry {
+    type Answer = RetryReport;
+    const DOING: &'static str = "retry a batch";
+    // The second time there would be nothing left to retry.
+    const REPEATABLE: bool = false;
+
+    async fn run(&self, conn: &mut Client) -> Answer<RetryReport> {
+        let transaction = conn.transaction().await?;
+        let report = self.retry(&transaction).await?;
+        transaction.commit().await?;
+        Ok(report)
+    }
+}
+
+impl Retry {
+    async fn retry(&self, conn: &impl GenericClient) -> Answer<RetryReport> {
+        lock(conn, self.batch).await?;
+        let before = batch(conn, self.batch).await?.status;
+        let after = before.after(Change::Retry)?;
+        let failed = conn.query(&conn.prepare_cached(FAILED).await?, &[&self.batch.get()]).await?;
+        if failed.is_empty() {
+            return Ok(report_of(self.batch, before));
+        }
+        let mut report = RetryReport { found: failed.len() as u64, ..report_of(self.batch, after) };
+        let failed = failed.iter().map(|row| Failed::read(row, self.batch)).collect::<Answer<Vec<_>>>()?;
+        let (whole, others): (Vec<_>, Vec<_>) = failed.into_iter().partition(|failed| failed.whole);
+        self.complete(conn, &whole, &mut report).await?;
+        self.recreate(conn, &others, &mut report).await?;
+        let statement = conn.prepare_cached(REOPEN).await?;
+        conn.execute(&statement, &[&self.batch.get(), &after.as_str(), &key(report.recreated)]).await?;
+        Ok(report)
+    }
+
+    async fn complete(&self, conn: &impl GenericClient, whole: &[Failed], report: &mut RetryReport) -> Answer<()> {
+        conn.execute(&conn.prepare_cached(COMPLETE).await?, &[&self.batch.get(), &seqs(whole)]).await?;
+        for Failed { job, .. } in whole {
+            hooks::job_over(conn, self.rules, *job).await?;
+            report.skipped.push(SkippedJob {
+                job_id: job.to_string(),
+                reason: "all its items exist; it is completed now".into(),
+            });
+        }
+        Ok(())
+    }
+
+    async fn recreate(&self, conn: &impl GenericClient, others: &[Failed], report: &mut RetryReport) -> Answer<()> {
+        conn.execute(&conn.prepare_cached(RECREATE).await?, &[&self.batch.get(), &seqs(others)]).await?;
+        let again = others.iter().map(|failed| JobId { generation: failed.job.generation + 1, ..failed.job });
+        report.job_ids.extend(again.map(|job| job.to_string()));
+        report.recreated = others.len() as u64;
+        Ok(())
+    }
+}
+
+fn report_of(batch_id: BatchId, status: BatchStatus) -> RetryReport {
+    RetryReport { batch_id, found: 0, recreated: 0, skipped: Vec::new(), job_ids: Vec::new(), status }
+}
+
+struct Failed {
+    job: JobId,
+    /// Whether all its items exist: its last attempt did not come to say so.
+    whole: bool,
+}
+
+impl Failed {
+    fn read(row: &Row, batch: BatchId) -> Answer<Self> {
+        let job = JobId { batch, seq: number(row, "seq")?, generation: small_number(row, "generation")? };
+        Ok(Self { job, whole: row.try_get("whole")? })
+    }
+}
+
+fn seqs(failed: &[Failed]) -> Vec<i64> {
+    failed.iter().map(|failed| key(failed.job.seq)).collect()
+}

@@ -1,0 +1,7 @@
+-- steer: cancels the open jobs of a batch. Their workers find their holds void.
+--
+--   $1 batch
+
+UPDATE jobs
+SET state = 'cancelled', not_before = NULL, counted = created, paused = false, finished_at = now()
+WHERE batch = $1 AND state IN ('waiting', 'active', 'delayed')

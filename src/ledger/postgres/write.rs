@@ -1,0 +1,131 @@
+//! write: a chunk of items, if the hold is good, and the host's rows with them.
+
+use std::{collections::HashSet, sync::Arc};
+
+use async_trait::async_trait;
+use deadpool_postgres::{Client, GenericClient};
+use tokio_postgres::{Error, Row, error::SqlState, types::ToSql};
+
+use super::{
+    columns::{key, number, small, state},
+    error::{Answer, Stop},
+    item_writer::{ItemWriter, call},
+    pool::Verb,
+};
+use crate::domain::JobState;
+use crate::ledger::{Hold, LedgerError, NewItem, NewItemRow, Written};
+
+const WRITE: &str = include_str!("sql/write.sql");
+
+/// See [`Ledger::write`](crate::ledger::Ledger::write).
+pub(super) struct Write {
+    pub hold: Hold,
+    pub items: Arc<[NewItem]>,
+    pub item_writer: Option<Arc<dyn ItemWriter>>,
+}
+
+#[async_trait]
+impl Verb for Write {
+    type Answer = Written;
+    const DOING: &'static str = "write items";
+
+    async fn run(&self, conn: &mut Client) -> Answer<Written> {
+        match &self.item_writer {
+            None => self.insert(&*conn).await.map(|(written, _)| written),
+            Some(writer) => self.insert_with(conn, &**writer).await,
+        }
+    }
+}
+
+impl Write {
+    async fn insert_with(&self, conn: &mut Client, writer: &dyn ItemWriter) -> Answer<Written> {
+        let transaction = conn.transaction().await?;
+        let (written, new) = self.insert(&transaction).await?;
+        // Last, so that our books are whole whatever it does.
+        if !new.is_empty() {
+            call(writer, &transaction, &new).await?;
+        }
+        transaction.commit().await?;
+        Ok(written)
+    }
+
+    /// Inserts those that are not there, and answers which those were.
+    async fn insert(&self, conn: &impl GenericClient) -> Answer<(Written, Vec<NewItemRow<'_>>)> {
+        let Some(row) = self.execute(conn).await? else { return Ok((Written::Fenced, Vec::new())) };
+        let standing = Standing::read(&row)?;
+        let written = match standing {
+            Standing { state: JobState::Cancelled, .. } => Written::Cancelled,
+            Standing { held: false, .. } => Written::Fenced,
+            Standing { paused: true, .. } => Written::Paused,
+            Standing { .. } => {
+                self.within(&row)?;
+                Written::New(number(&row, "written")?)
+            }
+        };
+        let new = if let Written::New(1..) = written { self.new_rows(row.try_get("ordinals")?) } else { Vec::new() };
+        Ok((written, new))
+    }
+
+    async fn execute(&self, conn: &impl GenericClient) -> Answer<Option<Row>> {
+        let job = self.hold.job;
+        let ordinals: Vec<i64> = self.items.iter().map(|item| key(item.ordinal)).collect();
+        let codes: Vec<&str> = self.items.iter().map(|item| item.code.as_str()).collect();
+        let (least, largest) = (ordinals.iter().min().copied(), ordinals.iter().max().copied());
+        let (batch, seq) = (job.batch.get(), key(job.seq));
+        let (generation, epoch) = (small(job.generation), small(self.hold.epoch));
+        let which = self.item_writer.is_some();
+        let parameters: [&(dyn ToSql + Sync); 9] =
+            [&batch, &seq, &generation, &epoch, &ordinals, &codes, &least, &largest, &which];
+        let found = conn.query_opt(&conn.prepare_cached(WRITE).await?, &parameters).await;
+        found.map_err(|error| if is_race(&error) { Stop::Raced } else { error.into() })
+    }
+
+    /// An item of another job would be counted for this one; the statement wrote nothing then.
+    fn within(&self, row: &Row) -> Answer<()> {
+        let (first, quantity) = (number(row, "first")?, number(row, "quantity")?);
+        let range = first..first + quantity;
+        match self.items.iter().find(|item| !range.contains(&item.ordinal)) {
+            None => Ok(()),
+            Some(stray) => Err(LedgerError::Refused {
+                why: format!(
+                    "item {} is outside the job, which has {} to {}",
+                    stray.ordinal,
+                    range.start,
+                    range.end - 1
+                ),
+            }
+            .into()),
+        }
+    }
+
+    /// The items with these ordinals, in order; all of them without any.
+    fn new_rows(&self, ordinals: Option<Vec<i64>>) -> Vec<NewItemRow<'_>> {
+        let written: Option<HashSet<i64>> = ordinals.map(HashSet::from_iter);
+        let new = |item: &&NewItem| written.as_ref().is_none_or(|written| written.contains(&key(item.ordinal)));
+        let batch_id = self.hold.job.batch;
+        self.items
+            .iter()
+            .filter(new)
+            .map(|item| NewItemRow { batch_id, ordinal: item.ordinal, code: &item.code })
+            .collect()
+    }
+}
+
+/// Whether one of our own rows was there, though the statement did not see it. A trigger of the host's would say where it was.
+fn is_race(error: &Error) -> bool {
+    error.as_db_error().is_some_and(|said| {
+        said.code() == &SqlState::UNIQUE_VIOLATION && said.constraint() == Some("items_pkey") && said.where_().is_none()
+    })
+}
+
+struct Standing {
+    state: JobState,
+    held: bool,
+    paused: bool,
+}
+
+impl Standing {
+    fn read(row: &Row) -> Answer<Self> {
+        Ok(Self { state: state(row, "state")?, held: row.try_get("held")?, paused: row.try_get("paused")? })
+    }
+}

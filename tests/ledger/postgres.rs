@@ -1,0 +1,622 @@
+//! The ledger in PostgreSQL, and what is true of it alone.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use figment::Figment;
+use rocket::futures::{FutureExt, future::BoxFuture};
+use rocket_batch::{
+    BoxError, NewItemRow,
+    domain::{BatchId, BatchStatus, JobId, StatusTask},
+    ledger::{
+        Begun, Closed, Ledger, LedgerError, Rules, Settled, Settlement, Wish, Written,
+        postgres::{PostgresLedger, PostgresPool},
+    },
+    postgres::tokio_postgres::Transaction,
+};
+use rocket_db_pools::Pool;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep},
+};
+use tokio_postgres::Client;
+
+use crate::{
+    given::*,
+    servers::{self, Server},
+};
+
+mod in_a_server {
+    every_ledger!(super::InAServer);
+}
+
+struct InAServer;
+
+impl Harness for InAServer {
+    async fn ledger_with(&self, rules: Rules) -> Subject {
+        let pool = pool_at(servers::shared(), &servers::a_schema()).await;
+        Subject::new(Arc::new(PostgresLedger::new(pool, rules)), ())
+    }
+}
+
+fn figment(url: &str, schema: &str) -> Figment {
+    Figment::new()
+        .join(("url", url))
+        .join(("schema", schema))
+        .join(("connect_timeout", 5))
+        .join(("statement_timeout", 2))
+        .join(("max_connections", 5))
+        // A host may have more in its section than concerns us.
+        .join(("idle_timeout", 60))
+}
+
+async fn pool_at(url: &str, schema: &str) -> PostgresPool {
+    PostgresPool::init(&figment(url, schema)).await.unwrap()
+}
+
+async fn refusal(figment: &Figment) -> String {
+    PostgresPool::init(figment).await.err().unwrap().to_string()
+}
+
+/// A schema with a ledger, and all that a test wants to do to it.
+struct Schema {
+    name: String,
+    pool: PostgresPool,
+    ledger: Subject,
+    /// Another session, in the same schema.
+    outsider: Client,
+}
+
+impl Schema {
+    async fn new() -> Self {
+        Self::at(servers::shared()).await
+    }
+
+    async fn at(url: &str) -> Self {
+        let name = servers::a_schema();
+        let pool = pool_at(url, &name).await;
+        let ledger = Subject::new(Arc::new(PostgresLedger::new(pool.clone(), RULES)), ());
+        let outsider = servers::client(url).await;
+        outsider.batch_execute(&format!("SET search_path = {name}")).await.unwrap();
+        Self { name, pool, ledger, outsider }
+    }
+
+    async fn number(&self, sql: &str) -> i64 {
+        self.outsider.query_one(sql, &[]).await.unwrap().get(0)
+    }
+
+    async fn version(&self, batch: BatchId) -> i64 {
+        self.number(&format!("SELECT version FROM batch_versions WHERE id = {batch}")).await
+    }
+
+    /// Refuses items with this ordinal, as a constraint of the host's would.
+    async fn refuse(&self, ordinal: u64) {
+        let trigger = format!(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN RAISE EXCEPTION 'item {ordinal} is not wanted'; END $$;
+             CREATE TRIGGER refuse BEFORE INSERT ON items FOR EACH ROW WHEN (new.ordinal = {ordinal})
+                 EXECUTE FUNCTION refuse()"
+        );
+        self.outsider.batch_execute(&trigger).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn every_change_of_a_batch_raises_its_version() -> TestResult {
+    let schema = Schema::new().await;
+    let ledger = &schema.ledger;
+    let bystander = ledger.one_job().await?.batch;
+    let still = schema.version(bystander).await;
+    let jobs = ledger.jobs_of(a_batch()).await?;
+    let batch = jobs[0].batch;
+    let mut versions = vec![schema.version(batch).await];
+
+    let hold = ledger.hold(jobs[0]).await?;
+    versions.push(schema.version(batch).await);
+    let other = ledger.hold(jobs[1]).await?;
+    versions.push(schema.version(batch).await);
+    ledger.write(&hold, chunk(0..100)).await?;
+    versions.push(schema.version(batch).await);
+    ledger.settle(&hold, Settlement::Completed, WORKED).await?;
+    versions.push(schema.version(batch).await);
+    ledger.write(&other, chunk(100..110)).await?;
+    versions.push(schema.version(batch).await);
+    for wish in [Wish::Pause, Wish::Resume] {
+        ledger.steer(batch, wish).await?;
+        versions.push(schema.version(batch).await);
+    }
+    ledger.settle(&other, Settlement::Failed(because("no ink")), WORKED).await?;
+    versions.push(schema.version(batch).await);
+    ledger.closed(batch, 0).await?;
+    versions.push(schema.version(batch).await);
+    ledger.retry(batch).await?;
+    versions.push(schema.version(batch).await);
+    let again = ledger.hold(JobId { generation: 1, ..jobs[1] }).await?;
+    versions.push(schema.version(batch).await);
+    ledger.write(&again, chunk(110..120)).await?;
+    versions.push(schema.version(batch).await);
+    ledger.steer(batch, Wish::Cancel).await?;
+    versions.push(schema.version(batch).await);
+
+    assert!(versions.is_sorted_by(|before, after| before < after), "{versions:?}");
+    assert_eq!(schema.version(bystander).await, still);
+    assert_eq!(ledger.batch(batch).await?.items_created, 120);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_may_make_the_same_schema_at_once() -> TestResult {
+    for _ in 0..5 {
+        let schema = servers::a_schema();
+        let pools = [0; 4].map(|_| {
+            let schema = schema.clone();
+            tokio::spawn(async move { pool_at(servers::shared(), &schema).await })
+        });
+        let mut ids = HashSet::new();
+        for pool in pools {
+            ids.insert(PostgresLedger::new(pool.await?, RULES).create(a_batch().build()).await?.batch);
+        }
+        assert_eq!(ids.len(), 4);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_schema_that_is_opened_again_has_what_it_had() -> TestResult {
+    let schema = Schema::new().await;
+    let job = schema.ledger.completed_batch().await?;
+    schema.ledger.shut().await;
+
+    let again = PostgresLedger::new(pool_at(servers::shared(), &schema.name).await, RULES);
+
+    assert_eq!(again.items(job.batch, ALL).await?.len(), 100);
+    assert_eq!(again.create(a_batch().build()).await?.batch, id(2));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_schema_of_a_later_version_is_refused() -> TestResult {
+    let schema = Schema::new().await;
+    schema.outsider.execute("UPDATE settings SET value = '99' WHERE name = 'schema_version'", &[]).await?;
+
+    let error = refusal(&figment(servers::shared(), &schema.name)).await;
+
+    assert!(error.contains("its tables have version 99"), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_that_can_not_be_used_is_named_and_its_password_is_not() {
+    let right = figment(servers::shared(), "fine");
+    let table = [
+        (figment("postgres://me:secret@127.0.0.1:1/db", "fine"), "127.0.0.1:1"),
+        (figment("postgres://me:sec@ret@here/db", "fine"), "escape what is special"),
+        (figment("postgres://me:secret@here/db?sslmode=maybe", "fine"), "write disable, prefer, require"),
+        (figment("sqlite://secret.db", "fine"), "write \"postgres://"),
+        (right.clone().merge(("schema", "No Way")), "`databases.batch.schema`"),
+        (right.merge(("url", format!("{}x", servers::shared()))), "database \"postgresx\" does not exist"),
+    ];
+
+    for (figment, named) in table {
+        let error = refusal(&figment).await;
+        assert!(error.contains(named) && !error.contains("secret") && !error.contains("ret@"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn codes_are_indexed_where_that_is_wished() -> TestResult {
+    let schema = Schema::new().await;
+    let indexes = "SELECT count(*) FROM pg_indexes WHERE schemaname = current_schema() AND indexname = 'items_by_code'";
+    let mut counts = vec![schema.number(indexes).await];
+
+    for wished in [true, true, false] {
+        let figment = figment(servers::shared(), &schema.name).merge(("index_codes", wished));
+        drop(PostgresPool::init(&figment).await.unwrap());
+        counts.push(schema.number(indexes).await);
+    }
+
+    assert_eq!(counts, [0, 1, 1, 0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_two_pools_of_a_schema_one_has_the_lead() -> TestResult {
+    let schema = Schema::new().await;
+    let other = PostgresLedger::new(pool_at(servers::shared(), &schema.name).await, RULES);
+    let neighbour = Schema::new().await;
+
+    let lead = schema.ledger.lead().await?;
+
+    assert!(lead.is_some());
+    assert!(other.lead().await?.is_none());
+    assert!(neighbour.ledger.lead().await?.is_some());
+    drop(lead);
+    assert!(other.lead().await?.is_some());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lead_whose_connection_broke_is_taken_again() -> TestResult {
+    let mut server = Server::start();
+    let schema = Schema::at(server.url()).await;
+    let other = PostgresLedger::new(pool_at(server.url(), &schema.name).await, RULES);
+    let _lead = schema.ledger.lead().await?.expect("nobody has it");
+
+    server.order("fast");
+
+    // The watch looks once a second, and tries ten times a second.
+    sleep(Duration::from_secs(3)).await;
+    assert!(other.lead().await?.is_none());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lock_that_somebody_holds_is_not_waited_for_for_ever() -> TestResult {
+    let schema = Schema::new().await;
+    let job = schema.ledger.one_job().await?;
+    let hold = schema.ledger.hold(job).await?;
+
+    schema.outsider.batch_execute("BEGIN; LOCK TABLE items IN ACCESS EXCLUSIVE MODE").await?;
+    let began = Instant::now();
+    let locked = schema.ledger.write(&hold, chunk(0..10)).await;
+    let took = began.elapsed();
+    schema.outsider.batch_execute("COMMIT").await?;
+
+    assert!(matches!(locked, Err(LedgerError::Unavailable { .. })), "{locked:?}");
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert_eq!(schema.ledger.write(&hold, chunk(0..10)).await?, Written::New(10));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_chunk_with_one_bad_item_leaves_nothing_behind() -> TestResult {
+    let schema = Schema::new().await;
+    let ledger = &schema.ledger;
+    let bystander = ledger.bystander().await?;
+    schema.refuse(30).await;
+    let job = ledger.one_job().await?;
+    let hold = ledger.hold(job).await?;
+
+    let refused = ledger.write(&hold, chunk(0..50)).await;
+    let good = ledger.write(&hold, chunk(50..100)).await?;
+
+    assert!(matches!(refused, Err(LedgerError::Refused { why }) if why.contains("item 30 is not wanted")));
+    assert_eq!(good, Written::New(50));
+    assert_eq!(ledger.items_of(job.batch).await?, (50..100).collect::<Vec<_>>());
+    assert_eq!(ledger.batch(job.batch).await?.items_created, 50);
+    bystander.stands_still(ledger).await
+}
+
+/// An upsert without its target would take the row for one that is there, and the item would be missing for ever.
+#[tokio::test]
+async fn a_clash_with_an_index_of_the_host_is_refused_and_not_passed_over() -> TestResult {
+    let schema = Schema::new().await;
+    let ledger = &schema.ledger;
+    schema.outsider.batch_execute("CREATE UNIQUE INDEX mine ON items (code)").await?;
+    ledger.completed_batch().await?;
+    let hold = ledger.hold(ledger.one_job().await?).await?;
+
+    let clash = ledger.write(&hold, chunk(0..10)).await;
+
+    assert!(matches!(clash, Err(LedgerError::Refused { .. })), "{clash:?}");
+    Ok(())
+}
+
+/// A panic's message may have one, and Postgres stores none.
+#[tokio::test]
+async fn a_reason_with_a_nul_is_kept_without_it() -> TestResult {
+    let ledger = InAServer.ledger().await;
+    let job = ledger.one_job().await?;
+
+    ledger.end(job, Settlement::Failed(because("no\0ink"))).await?;
+
+    assert_eq!(ledger.failed_jobs(job.batch, ALL).await?[0].error, "no\u{FFFD}ink");
+    Ok(())
+}
+
+/// After a failover the old primary only reads, and may keep its clients.
+#[tokio::test]
+async fn a_server_that_only_reads_is_unavailable_and_left_behind() -> TestResult {
+    let server = Server::start();
+    let schema = Schema::at(server.url()).await;
+    let job = schema.ledger.one_job().await?;
+    let turn = async |to: &str| {
+        let sql = format!(
+            "ALTER DATABASE postgres SET default_transaction_read_only = {to};
+             SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'rocket_batch'"
+        );
+        schema.outsider.batch_execute(&sql).await
+    };
+
+    turn("on").await?;
+    let standby = schema.ledger.begin(job).await;
+    schema.outsider.batch_execute("SET default_transaction_read_only = off").await?;
+    schema.outsider.batch_execute("ALTER DATABASE postgres SET default_transaction_read_only = off").await?;
+
+    assert!(matches!(standby, Err(LedgerError::Unavailable { .. })), "{standby:?}");
+    assert_eq!(schema.ledger.hold(job).await?.epoch, 1, "on another connection");
+    Ok(())
+}
+
+fn stock<'a>(transaction: &'a Transaction<'_>, items: &'a [NewItemRow<'a>]) -> BoxFuture<'a, Result<(), BoxError>> {
+    async move {
+        if items.iter().any(|item| item.ordinal == 57) {
+            return Err("out of labels at 57".into());
+        }
+        assert!(items.iter().all(|item| item.ordinal != 77), "no label has this number");
+        let (batches, ordinals): (Vec<_>, Vec<_>) =
+            items.iter().map(|item| (item.batch_id.get(), item.ordinal as i64)).unzip();
+        let insert = "INSERT INTO products SELECT * FROM unnest($1::bigint[], $2::bigint[])";
+        transaction.execute(insert, &[&batches, &ordinals]).await?;
+        Ok(())
+    }
+    .boxed()
+}
+
+#[tokio::test]
+async fn a_host_writes_its_rows_in_the_same_transaction() -> TestResult {
+    let schema = Schema::new().await;
+    schema.outsider.batch_execute("CREATE TABLE products (batch bigint, ordinal bigint UNIQUE)").await?;
+    let ledger = PostgresLedger::new(schema.pool.clone(), RULES).with_item_writer(Arc::new(stock));
+    let job = schema.ledger.one_job().await?;
+    let hold = schema.ledger.hold(job).await?;
+    let rows = "SELECT (SELECT count(*) FROM products) * 1000 + (SELECT count(*) FROM items)";
+
+    // Those that are there already are none of the writer's business.
+    assert_eq!(ledger.write(&hold, chunk(0..10)).await?, Written::New(10));
+    assert_eq!(ledger.write(&hold, chunk(5..20)).await?, Written::New(10));
+    assert_eq!(ledger.write(&hold, chunk(5..20)).await?, Written::New(0));
+    assert_eq!(schema.number(rows).await, 20 * 1000 + 20);
+    let refused = ledger.write(&hold, chunk(50..60)).await;
+    assert!(matches!(refused, Err(LedgerError::Refused { why }) if why == "out of labels at 57"));
+    let panicked = ledger.write(&hold, chunk(70..80)).await;
+    assert!(
+        matches!(panicked, Err(LedgerError::Broken { source, .. }) if source.to_string().contains("no label has this number"))
+    );
+    schema.outsider.execute("INSERT INTO products VALUES (0, 90)", &[]).await?;
+    let clash = ledger.write(&hold, chunk(90..95)).await;
+    assert!(matches!(clash, Err(LedgerError::Refused { why }) if why.contains("products_ordinal_key")));
+
+    assert_eq!(schema.number(rows).await, 21 * 1000 + 20);
+    assert_eq!(schema.ledger.batch(job.batch).await?.items_created, 20);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_host_reads_and_writes_by_a_client_and_leaves_nothing_behind() -> TestResult {
+    let schema = Schema::new().await;
+    let job = schema.ledger.completed_batch().await?;
+    let mut host = schema.pool.get().await.unwrap();
+
+    let count: i64 = host.query_one("SELECT count(*) FROM items WHERE batch = $1", &[&job.batch.get()]).await?.get(0);
+    assert_eq!(count, 100);
+    let transaction = host.transaction().await?;
+    transaction.batch_execute("CREATE TABLE mine (x int); SET search_path = nowhere").await?;
+    transaction.commit().await?;
+    host.batch_execute("BEGIN").await?;
+    drop(host);
+
+    for _ in 0..10 {
+        let host = schema.pool.get().await.unwrap();
+        host.query("SELECT * FROM mine", &[]).await?;
+        // Outside a transaction two moments differ.
+        let now = "SELECT now() = $1::text::timestamptz";
+        let then: String = host.query_one("SELECT now()::text", &[]).await?.get(0);
+        sleep(Duration::from_millis(1)).await;
+        assert!(!host.query_one(now, &[&then]).await?.get::<_, bool>(0));
+    }
+    Ok(())
+}
+
+// What races on several connections
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn chunks_and_ends_that_race_are_counted_once() -> TestResult {
+    let schema = Schema::new().await;
+    let jobs = schema.ledger.jobs_of(a_batch().of(2_000).in_jobs_of(100)).await?;
+    let mut works = JoinSet::new();
+    for job in &jobs {
+        let (ledger, job) = (schema.ledger.share(), *job);
+        works.spawn(async move {
+            let Begun::Held(work) = ledger.begin(job).await? else { panic!("{job} waits") };
+            for from in work.range.step_by(10) {
+                let chunk = chunk(from..from + 10);
+                let (one, two) = tokio::join!(ledger.write(&work.hold, chunk.clone()), ledger.write(&work.hold, chunk));
+                let (Written::New(one), Written::New(two)) = (one?, two?) else { panic!("{job} is held") };
+                assert_eq!(one + two, 10);
+            }
+            ledger.settle(&work.hold, Settlement::Completed, WORKED).await
+        });
+    }
+    let (mut ends, batch) = (0, jobs[0].batch);
+    let mut seen = 0;
+    while !works.is_empty() {
+        let batch = schema.ledger.batch(batch).await?;
+        assert!(batch.items_created >= seen && batch.jobs.total() == 20, "{batch:?}");
+        seen = batch.items_created;
+        while let Some(settled) = works.try_join_next() {
+            ends += usize::from(settled?? != DONE);
+        }
+    }
+
+    assert_eq!(ends, 1);
+    let closed = schema.ledger.closed(batch, 0).await?;
+    assert_eq!((closed.status, closed.items_created), (BatchStatus::Completed, 2_000));
+    assert_eq!(schema.number("SELECT items_created FROM batches").await, 2_000);
+    Ok(())
+}
+
+/// Cancels, pauses, retries, closings and workers on one batch: no deadlock, every count sums, one end per round.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn whatever_races_the_books_are_kept() -> TestResult {
+    let schema = Schema::new().await;
+    let seed: u64 = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    println!("SEED={seed}");
+    let mut chance = fastrand::Rng::with_seed(seed);
+
+    for round in 0..300 {
+        let jobs = schema.ledger.jobs_of(a_batch().of(40).in_jobs_of(10)).await?;
+        let batch = jobs[0].batch;
+        let mut race = JoinSet::new();
+        for job in jobs {
+            race.spawn(work_and_fail(schema.ledger.share(), job, chance.u64(0..4)));
+        }
+        for _ in 0..2 {
+            race.spawn(close_and_retry(schema.ledger.share(), batch));
+        }
+        let wishes = [Wish::Pause, Wish::Resume, Wish::Cancel];
+        for wish in &wishes[..if round % 3 == 0 { 3 } else { 2 }] {
+            let (ledger, wish, pause) = (schema.ledger.share(), *wish, chance.u64(0..20));
+            race.spawn(async move {
+                sleep(Duration::from_millis(pause)).await;
+                allowed(ledger.steer(batch, wish).await.map(drop))
+            });
+        }
+        while let Some(ended) = race.join_next().await {
+            ended??;
+        }
+        check_books(&schema, batch).await?;
+    }
+    assert_eq!(schema.number("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").await, 0);
+    Ok(())
+}
+
+fn allowed<T: Default>(answer: Result<T, LedgerError>) -> Result<T, LedgerError> {
+    match answer {
+        Err(LedgerError::NotAllowed(_)) => Ok(T::default()),
+        answer => answer,
+    }
+}
+
+async fn work_and_fail(ledger: Arc<dyn Ledger>, job: JobId, chunks: u64) -> Result<(), LedgerError> {
+    let Begun::Held(work) = ledger.begin(job).await? else { return Ok(()) };
+    for from in (work.range.start..).step_by(3).take(chunks as usize) {
+        ledger.write(&work.hold, chunk(from..(from + 3).min(work.range.end))).await?;
+    }
+    let how = if chunks == 4 { Settlement::Completed } else { Settlement::Failed(because("chance")) };
+    ledger.settle(&work.hold, how, WORKED).await.map(drop)
+}
+
+async fn close_and_retry(ledger: Arc<dyn Ledger>, batch: BatchId) -> Result<(), LedgerError> {
+    for round in 0..2 {
+        for _ in 0..5 {
+            if let Closed::Now(closed) = ledger.close(batch, round).await? {
+                assert_eq!(closed.jobs.open(), 0);
+                break;
+            }
+            sleep(Duration::from_millis(2)).await;
+        }
+        let again = allowed(ledger.retry(batch).await.map(|report| report.job_ids))?;
+        for job in again {
+            work_and_fail(ledger.clone(), job.parse().expect("it is an id"), 2).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn check_books(schema: &Schema, id: BatchId) -> TestResult {
+    let batch = schema.ledger.batch(id).await?;
+    let items = schema.ledger.items_of(id).await?.len() as u64;
+    let ends =
+        schema.number(&format!("SELECT count(*) FROM hooks WHERE batch = {id} AND kind = 'batch_finished'")).await;
+    let open = schema.number(&format!("SELECT open_jobs FROM batches WHERE id = {id}")).await;
+    assert_eq!((batch.items_created, batch.jobs.total()), (items, 4), "{batch:?}");
+    assert_eq!((u64::try_from(open)?, u64::try_from(ends)?), (batch.jobs.open(), u64::from(batch.round)), "{batch:?}");
+    assert_eq!(batch.finished_at.is_some(), batch.status.is_over());
+    Ok(())
+}
+
+// Faults
+
+/// The sum of what was said to be new, and what is there.
+async fn write_all(ledger: Arc<dyn Ledger>, job: JobId) -> Result<Settled, LedgerError> {
+    let work = loop {
+        match ledger.begin(job).await {
+            Ok(Begun::Held(work)) => break work,
+            Ok(other) => panic!("{job}: {other:?}"),
+            Err(LedgerError::Unavailable { .. }) => sleep(Duration::from_millis(20)).await,
+            Err(error) => return Err(error),
+        }
+    };
+    for from in work.range.clone().step_by(20) {
+        while let Err(error) = ledger.write(&work.hold, chunk(from..from + 20)).await {
+            let LedgerError::Unavailable { .. } = error else { return Err(error) };
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+    loop {
+        match ledger.settle(&work.hold, Settlement::Completed, WORKED).await {
+            Err(LedgerError::Unavailable { .. }) => sleep(Duration::from_millis(20)).await,
+            settled => return settled,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_batch_outlives_restarts_and_crashes_of_the_server() -> TestResult {
+    let mut server = Server::start();
+    let schema = Schema::at(server.url()).await;
+    let jobs = schema.ledger.jobs_of(a_batch().of(400_000).in_jobs_of(4_000)).await?;
+    let batch = jobs[0].batch;
+    let faults = std::thread::spawn(move || {
+        for fault in ["fast", "immediate", "crash", "fast", "immediate", "crash"] {
+            std::thread::sleep(Duration::from_millis(700));
+            server.order(fault);
+        }
+        server
+    });
+
+    let mut works = JoinSet::new();
+    for lane in 0..4 {
+        let (ledger, jobs) = (schema.ledger.share(), jobs.clone());
+        works.spawn(async move {
+            for job in jobs.into_iter().skip(lane).step_by(4) {
+                assert!(matches!(write_all(ledger.clone(), job).await?, Settled::Done { .. }), "{job}");
+            }
+            Ok::<_, LedgerError>(())
+        });
+    }
+    while let Some(ended) = works.join_next().await {
+        ended??;
+    }
+    let server = tokio::task::spawn_blocking(move || faults.join()).await?.expect("no order fails");
+
+    let again = Schema { outsider: servers::client(server.url()).await, ..schema };
+    again.outsider.batch_execute(&format!("SET search_path = {}", again.name)).await?;
+    assert_eq!(again.number("SELECT count(*) FROM items").await, 400_000);
+    assert_eq!(again.number("SELECT sum(attempts) + sum(crashes) FROM jobs").await, 0);
+    assert_eq!(again.ledger.end_task(batch).await?, Some(StatusTask::End { batch, round: 0 }));
+    assert_eq!(again.ledger.closed(batch, 0).await?.status, BatchStatus::Completed);
+    Ok(())
+}
+
+/// A server that neither answers nor hangs up, as behind a black hole: nobody waits for it for ever, and all is well when it is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_pool_is_whole_again_after_a_silence() -> TestResult {
+    let mut server = Server::start();
+    let schema = Schema::at(server.url()).await;
+    let job = schema.ledger.one_job().await?;
+    let pings = async || {
+        let mut pings = JoinSet::new();
+        for _ in 0..5 {
+            let ledger = schema.ledger.share();
+            pings.spawn(async move { ledger.ping().await });
+        }
+        pings.join_all().await
+    };
+    assert!(pings().await.iter().all(Result::is_ok));
+
+    server.order("freeze");
+    let began = Instant::now();
+    let silent = pings().await;
+    let took = began.elapsed();
+    server.order("thaw");
+
+    assert!(silent.iter().all(|ping| matches!(ping, Err(LedgerError::Unavailable { .. }))), "{silent:?}");
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    let began = Instant::now();
+    while pings().await.iter().any(Result::is_err) {
+        assert!(began.elapsed() < Duration::from_secs(15), "the pool does not heal");
+    }
+    schema.ledger.complete(job).await?;
+    Ok(())
+}
