@@ -183,7 +183,7 @@ async fn a_chunk_that_heals_in_time_costs_no_attempt() -> TestResult {
 async fn while_the_database_is_away_work_waits_and_spends_nothing() -> TestResult {
     let plugin = Plugin::start(eager).await?;
     let outside = plugin.connection()?;
-    plugin.service().create_product_items_async(1, 20_000, jobs_of(1_000)).await?;
+    plugin.service().create_product_items_async(1, 100_000, jobs_of(1_000)).await?;
     plugin.until(1, |progress| progress.items_created > 0).await?;
 
     outside.execute_batch("BEGIN IMMEDIATE")?;
@@ -192,7 +192,7 @@ async fn while_the_database_is_away_work_waits_and_spends_nothing() -> TestResul
     outside.execute_batch("ROLLBACK")?;
 
     let progress = plugin.until_over(1).await?;
-    assert_eq!((progress.status, progress.items_created), (BatchStatus::Completed, 20_000));
+    assert_eq!((progress.status, progress.items_created), (BatchStatus::Completed, 100_000));
     assert_eq!(progress.waiting_for, None);
     assert_eq!(plugin.number("SELECT sum(attempts) + sum(crashes) FROM batch_jobs")?, 0);
     plugin.stop().await
