@@ -154,6 +154,33 @@ async fn a_cancelled_batch_leaves_nothing_in_redis() -> TestResult {
     Ok(())
 }
 
+/// What Bull Board shows of a job: how far it got, and why not further.
+#[tokio::test]
+async fn a_job_tells_those_who_look_at_the_queue() -> TestResult {
+    let redis = Redis::start().await;
+    let home = Home::on_redis(redis.port)?;
+    let host = home.start().await?;
+    host.send(reqwest::Method::POST, "/shortage/57").await?;
+
+    let batch = host.post(&json!({ "quantity": 1_000, "batchSize": 1_000 })).await?;
+    host.until_over(batch, Duration::from_secs(60)).await?;
+
+    let job = format!("bull:generate-product-batch-items:b{batch}-j0-g0");
+    let because = "500 items could not be written: out of labels at 57";
+    let reason: String = value(redis.command(&["HGET", &job, "failedReason"]).await)?;
+    assert_eq!(reason, because);
+    let progress: f64 = value(redis.command(&["HGET", &job, "progress"]).await)?;
+    assert!((progress - 50.0).abs() < 1.0, "{progress}");
+    let log = format!("{job}:logs");
+    redis.until(&["LLEN", &log], |lines| lines == redis::Value::Int(4)).await;
+    let log: Vec<String> = value(redis.command(&["LRANGE", &log, "0", "-1"]).await)?;
+    let ends = [1, 2, 3].map(|n| format!("Attempt {n} of 3 failed: {because}; set aside: items 0 to 499"));
+    assert_eq!(log[0], format!("Processed 500/1000 items for batch {batch}"));
+    assert_eq!(log[1..], ends);
+    host.terminate().await?;
+    Ok(())
+}
+
 /// Only kept jobs remain of what was worked, and the queues' own keys.
 async fn nothing_is_left(redis: &Redis) -> TestResult {
     for (queue, kept) in [("generate-product-batch-items", 15), ("update-batch-status", 8)] {

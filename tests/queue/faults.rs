@@ -2,11 +2,19 @@
 //!
 //! These count seconds, on a server of their own each. The figures are what is promised, not what is usual.
 
-use std::{error::Error, time::Duration};
+use std::{
+    error::Error,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use rocket_batch::{
     config::QueueSettings,
-    queue::{Answer, Drained, Queue, QueueCounts},
+    domain::Task,
+    queue::{Answer, Drained, Handler, Note, Notes, Queue, QueueCounts},
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -129,6 +137,41 @@ async fn a_server_that_hung_is_worked_again() -> TestResult {
     redis.signal("CONT");
 
     works_within(3 * SECOND, &queue, &mut stage, 1).await
+}
+
+/// It has thousands of things to say, to nobody; it ends as if it had none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn notes_wait_for_nobody_when_redis_hangs() -> TestResult {
+    let redis = Redis::start().await;
+    let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings()).await;
+    let talks = Arc::new(Talks(AtomicU64::default()));
+    let run = talks.clone();
+    queue.work(talks).await?;
+    queue.offer(&[ready(1, 0)]).await?;
+    redis.until(&["LLEN", "bull:test:active"], |active| active == redis::Value::Int(1)).await;
+
+    redis.signal("STOP");
+    sleep(SECOND).await;
+    let said = run.0.load(SeqCst);
+    redis.signal("CONT");
+
+    assert!(said >= 10_000, "it was held up after {said} notes");
+    until(&queue, QueueCounts { completed: 1, ..counts(0, 0, 0) }).await
+}
+
+/// A handler that notes as fast as it can, and counts.
+struct Talks(AtomicU64);
+
+#[rocket::async_trait]
+impl Handler for Talks {
+    async fn handle(&self, _: Task, notes: &dyn Notes) -> Answer {
+        sleep(SECOND / 4).await;
+        for percent in 0..10_000 {
+            notes.note(Note { percent: Some(u8::try_from(percent / 100).unwrap_or(100)), line: "still here".into() });
+            self.0.fetch_add(1, SeqCst);
+        }
+        Answer::Done
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

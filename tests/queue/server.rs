@@ -74,6 +74,19 @@ impl Redis {
         self.try_command(words).await.unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 
+    /// Asks until the answer is the one that is waited for.
+    pub async fn until(&self, words: &[&str], so: impl Fn(redis::Value) -> bool) {
+        let end = Instant::now() + Duration::from_secs(20);
+        loop {
+            let answer = self.command(words).await;
+            if so(answer.clone()) {
+                return;
+            }
+            assert!(Instant::now() < end, "{words:?}: still {answer:?}");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     async fn try_command(&self, words: &[&str]) -> redis::RedisResult<redis::Value> {
         let mut connection = Client::open(("127.0.0.1", self.port))?.get_multiplexed_async_connection().await?;
         let mut command = redis::cmd(words[0]);

@@ -14,6 +14,7 @@
 
 mod attempt;
 mod health;
+mod notes;
 mod options;
 mod server;
 mod supervisor;
