@@ -8,6 +8,7 @@ use crate::{
     TestResult,
     host::Home,
     is_complete, outlives_twenty_kills,
+    sentinels::Watched,
     server::{Redis, value},
 };
 
@@ -151,6 +152,32 @@ async fn a_cancelled_batch_leaves_nothing_in_redis() -> TestResult {
     host.send(reqwest::Method::POST, &format!("/batches/{paused}/resume")).await?;
     host.until(paused, |progress| progress["active"].as_u64() > Some(0)).await?;
     host.terminate().await?;
+    Ok(())
+}
+
+/// The master is killed in the middle of a batch. Nothing is lost, nothing is made twice, and the work goes on at the replica.
+#[tokio::test]
+async fn a_batch_outlives_the_master_of_its_sentinels() -> TestResult {
+    const QUANTITY: i64 = 150_000;
+    let mut watched = Watched::start().await;
+    let home = Home::on_sentinels("mq", &watched.addresses())?;
+    let host = home.start().await?;
+    let batch = host.post(&json!({ "quantity": QUANTITY, "batchSize": 1_000 })).await?;
+    host.until(batch, |progress| progress["itemsCreated"].as_u64() > Some(20_000)).await?;
+
+    watched.master.kill();
+    watched.has_failed_over().await;
+    let (decided, before) = (Instant::now(), home.count("SELECT items_created FROM batch_batches")?);
+    host.until(batch, |progress| progress["itemsCreated"].as_i64() > Some(before + 4_000)).await?;
+
+    println!("working again {:?} after the Sentinels had decided, at {before} items", decided.elapsed());
+    assert!(before < QUANTITY - 4_000, "the kill came too late");
+    assert!(decided.elapsed() < Duration::from_secs(5), "{:?}", decided.elapsed());
+    is_complete(&host, batch, QUANTITY).await?;
+    assert!(host.is_ready().await?);
+    host.terminate().await?;
+    home.the_shop_has_every_item()?;
+    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs")?, 0);
     Ok(())
 }
 
