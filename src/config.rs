@@ -388,6 +388,7 @@ impl RedisSettings {
     }
 
     /// Host and port of each Sentinel. An IPv6 address stands in brackets, as in a URL.
+    #[cfg(feature = "redis")]
     pub(crate) fn sentinel_addresses(&self) -> impl Iterator<Item = (String, u16)> {
         self.sentinels.iter().filter_map(|address| address_of(address))
     }

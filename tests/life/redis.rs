@@ -220,7 +220,11 @@ async fn nothing_is_left(redis: &Redis) -> TestResult {
             assert_eq!(length, 0, "{queue} {line}");
         }
         let keys: Vec<String> = value(redis.command(&["KEYS", &format!("bull:{queue}:b*")]).await)?;
-        assert!(keys.len() <= kept, "{keys:?}");
+        let (logs, jobs): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.ends_with(":logs"));
+        assert!(jobs.len() <= kept, "{jobs:?}");
+        for log in logs {
+            assert!(jobs.iter().any(|job| log.strip_suffix(":logs") == Some(job)), "{log} has lost its job");
+        }
     }
     Ok(())
 }
