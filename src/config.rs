@@ -4,7 +4,7 @@
 //! `ROCKET_BATCH__*`, and last what the host says to [`BatchFairing::configure`](crate::BatchFairing::configure). An unknown key is
 //! answered with the right ones. Everything is checked once, at ignition.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use figment::{
     Figment,
@@ -111,7 +111,7 @@ pub struct Config {
     /// The queue `update-batch-status`: ends of batches, and hooks. Default: 5 at a time, no rate limit, 5 completed and 3 failed kept.
     pub status: QueueSettings,
 
-    /// The Redis server of the queues, for a later version: this one has no Redis queue.
+    /// The Redis server of the queues; without one, they are in the process.
     pub redis: RedisSettings,
 }
 
@@ -333,8 +333,23 @@ pub struct RedisSettings {
     /// The number of the database in Redis, 0 to 255. Default: 0.
     pub db: u32,
 
-    /// Whether Redis is spoken to over TLS. Default: false.
+    /// Whether Redis, and its Sentinels, are spoken to over TLS. Default: false.
     pub tls: bool,
+
+    /// The file with the certificates, in PEM, that vouch for Redis and its Sentinels; without one, the well-known authorities do. Needs
+    /// `tls`. Default: none.
+    pub ca: Option<PathBuf>,
+
+    /// The Sentinels that say where Redis is, each as `host:port`, instead of `host` and `port`. Default: `[]`.
+    pub sentinels: Vec<String>,
+
+    /// What the Sentinels call the master. Default: `"mymaster"`.
+    pub master: String,
+
+    /// The password of the Sentinels, when they want one. Default: none.
+    #[serde(skip_serializing)]
+    #[schemars(with = "Option<String>")]
+    pub sentinel_password: Option<Secret>,
 
     /// What the names of all keys in Redis begin with, before a colon: letters, digits, `_`, `.`, `-`, and at most one hash tag in braces, such as
     /// `{bull}`. Whoever has the same prefix shares the queues. Default: `"bull"`.
@@ -343,7 +358,19 @@ pub struct RedisSettings {
 
 impl Default for RedisSettings {
     fn default() -> Self {
-        Self { host: None, port: 6379, username: None, password: None, db: 0, tls: false, prefix: "bull".into() }
+        Self {
+            host: None,
+            port: 6379,
+            username: None,
+            password: None,
+            db: 0,
+            tls: false,
+            ca: None,
+            sentinels: Vec::new(),
+            master: "mymaster".into(),
+            sentinel_password: None,
+            prefix: "bull".into(),
+        }
     }
 }
 
@@ -354,14 +381,52 @@ impl RedisSettings {
         self.host.as_deref().map(str::trim).filter(|host| !host.is_empty())
     }
 
+    /// Where Redis is, in words; `None` when the queues are in this process.
+    pub(crate) fn place(&self) -> Option<String> {
+        match self.host() {
+            _ if !self.sentinels.is_empty() => {
+                Some(format!("the Redis that the Sentinels {} call `{}`", self.sentinels.join(", "), self.master))
+            }
+            Some(host) => Some(format!("Redis at {host}:{}", self.port)),
+            None => None,
+        }
+    }
+
+    /// Host and port of each Sentinel. An IPv6 address stands in brackets, as in a URL.
+    #[cfg(feature = "redis")]
+    pub(crate) fn sentinel_addresses(&self) -> impl Iterator<Item = (String, u16)> {
+        self.sentinels.iter().filter_map(|address| address_of(address))
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
-        if self.host().is_some() && cfg!(not(feature = "redis")) {
+        if self.place().is_some() && cfg!(not(feature = "redis")) {
             let why = "is set, but this build has no Redis queue; turn on the feature `redis` of rocket_batch, or unset REDIS_HOST to use \
                        the queue in the process";
             return Err(ConfigError::new("redis.host", why));
         }
         within("redis.db", self.db.into(), 0, 255)?;
+        self.check_sentinels()?;
+        if self.ca.is_some() && !self.tls {
+            return Err(ConfigError::new(
+                "redis.ca",
+                "is set, but `redis.tls` is false; set it to true, or leave the file out",
+            ));
+        }
         self.check_prefix()
+    }
+
+    fn check_sentinels(&self) -> Result<(), ConfigError> {
+        if !self.sentinels.is_empty() && self.host().is_some() {
+            let why = "are set, and so is `batch.redis.host` (REDIS_HOST); leave one of them out";
+            return Err(ConfigError::new("redis.sentinels", why));
+        }
+        match self.sentinels.iter().find(|address| address_of(address).is_none()) {
+            Some(wrong) => {
+                let why = format!("must read `host:port` each, but one is {wrong:?}; write [\"10.0.0.1:26379\"], say");
+                Err(ConfigError::new("redis.sentinels", why))
+            }
+            None => Ok(()),
+        }
     }
 
     fn check_prefix(&self) -> Result<(), ConfigError> {
@@ -379,6 +444,16 @@ impl RedisSettings {
         let why = "must be 1 to 64 letters, digits, `_`, `.` or `-`, with at most one hash tag in braces";
         Err(ConfigError::new("redis.prefix", format!("{why}, but is {:?}; write \"bull\", say", self.prefix)))
     }
+}
+
+/// Host and port of `host:port`.
+fn address_of(text: &str) -> Option<(String, u16)> {
+    let (host, port) = text.trim().rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port > 0)?;
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let plain = |host: &str| !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || "[]@/".contains(c));
+    let whole = plain(bare.unwrap_or(host)) && (bare.is_some() || !host.contains(':'));
+    whole.then(|| (bare.unwrap_or(host).to_owned(), port))
 }
 
 /// A text that no log, no error and no `Debug` shows.
@@ -452,13 +527,16 @@ impl ConfigError {
 }
 
 /// What is read from the environment as it stands: figment reads `007` as the number 7, and shows it in its errors.
-const VERBATIM: [(&str, &str); 7] = [
+const VERBATIM: [(&str, &str); 10] = [
     ("REDIS_HOST", "redis.host"),
     ("REDIS_PASSWORD", "redis.password"),
     ("ROCKET_BATCH__REDIS__HOST", "redis.host"),
     ("ROCKET_BATCH__REDIS__USERNAME", "redis.username"),
     ("ROCKET_BATCH__REDIS__PASSWORD", "redis.password"),
     ("ROCKET_BATCH__REDIS__PREFIX", "redis.prefix"),
+    ("ROCKET_BATCH__REDIS__CA", "redis.ca"),
+    ("ROCKET_BATCH__REDIS__MASTER", "redis.master"),
+    ("ROCKET_BATCH__REDIS__SENTINEL_PASSWORD", "redis.sentinel_password"),
     ("ROCKET_BATCH__CODE_KEY", "code_key"),
 ];
 

@@ -245,6 +245,7 @@ fn kind(shape: &Value, default: &Value) -> String {
         text if humantime::parse_duration(text).is_ok() => "duration".into(),
         _ if shape["type"] == "integer" => "whole number".into(),
         _ if shape["type"] == "boolean" => "`true` or `false`".into(),
+        _ if shape["type"] == "array" => "list of texts".into(),
         _ => "text".into(),
     }
 }

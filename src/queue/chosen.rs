@@ -51,13 +51,10 @@ impl Queues {
     ///
     /// What to tell the operator, if Redis can't be reached or refuses.
     pub async fn open(config: &Config) -> Result<Self, String> {
-        let Some(host) = config.redis.host() else { return Ok(Self::local(config)) };
+        let Some(place) = config.redis.place() else { return Ok(Self::local(config)) };
         Self::in_redis(config).await.map_err(|error| {
             let why = crate::domain::with_causes(&error);
-            format!(
-                "Redis at {host}:{} can't be used (see `batch.redis`, REDIS_HOST, REDIS_PASSWORD): {why}",
-                config.redis.port
-            )
+            format!("{place} can't be used (see `batch.redis`, REDIS_HOST, REDIS_PASSWORD): {why}")
         })
     }
 

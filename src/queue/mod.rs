@@ -75,8 +75,28 @@ pub enum Answer {
 /// Works tasks.
 #[async_trait]
 pub trait Handler: Send + Sync {
-    /// Works one task. A panic counts as [`Answer::Retry`].
-    async fn handle(&self, task: Task) -> Answer;
+    /// Works one task. A panic counts as [`Answer::Retry`]. What is worth a look meanwhile goes to `notes`.
+    async fn handle(&self, task: Task, notes: &dyn Notes) -> Answer;
+}
+
+/// What a handler lets those know who look at the queue with a tool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// How much of the task is done, 0 to 100; `None` leaves what was said before.
+    pub percent: Option<u8>,
+    /// A line for the log of the task.
+    pub line: String,
+}
+
+/// Where the notes about one attempt go.
+pub trait Notes: Send + Sync {
+    /// Takes a note. Returns at once; a note may be lost, and nothing may depend on it.
+    fn note(&self, note: Note);
+}
+
+/// Nobody looks.
+impl Notes for () {
+    fn note(&self, _: Note) {}
 }
 
 /// How many tasks are where. `completed` and `failed` count those that are kept, see
@@ -151,9 +171,9 @@ pub trait Queue: Send + Sync + fmt::Debug {
 }
 
 /// Lets the handler work one task, and survives its panic.
-async fn attempt(queue: &str, handler: &dyn Handler, task: Task) -> Answer {
+async fn attempt(queue: &str, handler: &dyn Handler, task: Task, notes: &dyn Notes) -> Answer {
     // In an async block, since a handler that is written by hand may panic before it returns its future.
-    let attempt = AssertUnwindSafe(async { handler.handle(task).await });
+    let attempt = AssertUnwindSafe(async { handler.handle(task, notes).await });
     attempt.catch_unwind().await.unwrap_or_else(|panic| {
         let message = message_of(&*panic);
         tracing::error!(queue, %task, message, "a handler panicked");

@@ -20,7 +20,7 @@ use super::{Context, message, points};
 use crate::{
     domain::{Attempt, Backoff, Failure, JobId, Outcome, SetAside, Task, Verdict, verdict, with_causes},
     ledger::{Begun, LedgerError, NewItem, Settled, Settlement, Work, Written},
-    queue::{Answer, Handler},
+    queue::{Answer, Handler, Note, Notes},
 };
 
 /// The handler of the queue `generate-product-batch-items`.
@@ -28,7 +28,7 @@ pub(crate) struct Generate(pub Arc<Context>);
 
 #[async_trait]
 impl Handler for Generate {
-    async fn handle(&self, task: Task) -> Answer {
+    async fn handle(&self, task: Task, notes: &dyn Notes) -> Answer {
         let Task::Generate { job, .. } = task else {
             return Answer::Fail(format!("{task} is no job"));
         };
@@ -36,7 +36,7 @@ impl Handler for Generate {
             return Answer::GiveBack;
         };
         match begun {
-            Ok(Begun::Held(work)) => self.attempt(work).await,
+            Ok(Begun::Held(work)) => self.attempt(work, notes).await,
             Ok(Begun::Over) => Answer::Done,
             Ok(Begun::Paused) => Answer::Forget,
             Ok(Begun::Unknown) => Answer::Fail(format!("the ledger has no job {job}")),
@@ -47,11 +47,11 @@ impl Handler for Generate {
 }
 
 impl Generate {
-    async fn attempt(&self, work: Work) -> Answer {
+    async fn attempt(&self, work: Work, notes: &dyn Notes) -> Answer {
         let attempt = Attempt { made: work.attempts_made, most: self.0.config.generate.attempts };
         let job = work.hold.job;
         let span = tracing::info_span!("attempt", batch = %job.batch, job = %job, attempt = attempt.number());
-        Run { cx: &self.0, work, attempt, began: Instant::now() }.run().instrument(span).await
+        Run { cx: &self.0, work, attempt, notes, began: Instant::now() }.run().instrument(span).await
     }
 
     async fn poisoned(&self, job: JobId, settled: Settled, failure: Failure) -> Answer {
@@ -71,6 +71,8 @@ struct Run<'a> {
     cx: &'a Context,
     work: Work,
     attempt: Attempt,
+    /// For those who look at the queue with a tool.
+    notes: &'a dyn Notes,
     began: Instant,
 }
 
@@ -116,7 +118,7 @@ impl Run<'_> {
         for ordinals in chunks(&self.work.missing, self.cx.config.chunk_size) {
             let items = ordinals.end - ordinals.start;
             match self.chunk(ordinals).await {
-                Chunk::Written => said.written(items),
+                Chunk::Written => said.written(items).into_iter().for_each(|note| self.notes.note(note)),
                 Chunk::Bad(chunk) => bad.push(chunk),
                 Chunk::Stop(outcome) => return outcome,
             }
@@ -193,6 +195,9 @@ impl Run<'_> {
     }
 
     fn say(&self, settlement: &Settlement) {
+        if let Settlement::Delayed { failure, .. } | Settlement::Failed(failure) = settlement {
+            self.notes.note(account(self.attempt, failure));
+        }
         let job = self.work.hold.job;
         let (batch, items) = (job.batch, self.work.range.end - self.work.range.start);
         match settlement {
@@ -232,6 +237,21 @@ fn set_aside(ordinals: &Range<u64>, tries: u32, error: String) -> SetAside {
     SetAside { from: ordinals.start, to: ordinals.end - 1, tries, error }
 }
 
+/// A failed attempt as it is read beside its job: the reason, and the first of what was set aside.
+fn account(attempt: Attempt, failure: &Failure) -> Note {
+    const SHOWN: usize = 10;
+    let mut line = format!("Attempt {} of {} failed: {}", attempt.number(), attempt.most, failure.reason);
+    let ranges = failure.chunks.iter().map(|chunk| format!("{} to {}", chunk.from, chunk.to));
+    let shown: Vec<_> = ranges.take(SHOWN).collect();
+    if !shown.is_empty() {
+        line += &format!("; set aside: items {}", shown.join(", "));
+    }
+    if failure.chunks.len() > SHOWN {
+        line += &format!(" and {} more", failure.chunks.len() - SHOWN);
+    }
+    Note { percent: None, line }
+}
+
 /// Cuts ranges into pieces of at most `size`.
 fn chunks(ranges: &[Range<u64>], size: u64) -> impl Iterator<Item = Range<u64>> {
     ranges.iter().flat_map(move |range| {
@@ -254,14 +274,18 @@ impl Said {
         Self { batch: work.hold.job.batch, done: total - missing, total }
     }
 
-    fn written(&mut self, items: u64) {
+    /// Counts items that were written; when it is time to say so, the log is told, and those who look at the queue are to be.
+    fn written(&mut self, items: u64) -> Option<Note> {
         let tenth = |done| done * 10 / self.total;
         let (before, now) = (tenth(self.done), tenth(self.done + items));
         self.done += items;
-        if now > before {
-            let Self { batch, done, total } = self;
-            tracing::info!(done, total, "Processed {done}/{total} items for batch {batch}");
+        if now == before {
+            return None;
         }
+        let Self { batch, done, total } = *self;
+        tracing::info!(done, total, "Processed {done}/{total} items for batch {batch}");
+        let percent = u8::try_from(done * 100 / total).ok();
+        Some(Note { percent, line: format!("Processed {done}/{total} items for batch {batch}") })
     }
 }
 
@@ -278,6 +302,20 @@ mod tests {
         let cut: Vec<_> = chunks(&missing, 50).collect();
 
         assert_eq!(cut, [0..50, 50..100, 100..120, 150..151, 160..210, 210..260]);
+    }
+
+    #[test]
+    fn a_failed_attempt_is_told_in_a_line() {
+        let attempt = Attempt { made: 1, most: 3 };
+        let set_aside = |chunk: u64| SetAside { from: chunk * 100, to: chunk * 100 + 49, tries: 3, error: "no".into() };
+        let failed = |chunks: Range<u64>| account(attempt, &chunks.map(set_aside).collect::<Vec<_>>().into()).line;
+
+        assert_eq!(account(attempt, &Failure::because("gone")).line, "Attempt 2 of 3 failed: gone");
+        assert_eq!(
+            failed(0..2),
+            "Attempt 2 of 3 failed: 100 items could not be written: no; set aside: items 0 to 49, 100 to 149"
+        );
+        assert!(failed(0..12).ends_with("900 to 949 and 2 more"));
     }
 
     proptest! {

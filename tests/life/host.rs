@@ -95,9 +95,18 @@ impl Home {
 
     /// The hosts of this home share the queues of a Redis server, and notice within seconds that one of them died.
     pub fn on_redis(port: u16) -> Result<Self> {
+        Ok(Self::sharing()?.with("REDIS_HOST", "127.0.0.1").with("REDIS_PORT", &port.to_string()))
+    }
+
+    /// The same where Sentinels say where Redis is.
+    pub fn on_sentinels(master: &str, addresses: &[String]) -> Result<Self> {
+        let addresses = format!("{addresses:?}");
+        let home = Self::sharing()?.with("ROCKET_BATCH__REDIS__MASTER", master);
+        Ok(home.with("ROCKET_BATCH__REDIS__SENTINELS", &addresses))
+    }
+
+    fn sharing() -> Result<Self> {
         let environment = [
-            ("REDIS_HOST", "127.0.0.1"),
-            ("REDIS_PORT", &port.to_string()),
             ("ROCKET_BATCH__FEED_INTERVAL", "2s"),
             ("ROCKET_BATCH__GENERATE__LOCK", "2s"),
             ("ROCKET_BATCH__GENERATE__STALL_CHECK", "1s"),

@@ -6,6 +6,9 @@ mod host;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "redis")]
+#[path = "../queue/sentinels.rs"]
+mod sentinels;
+#[cfg(feature = "redis")]
 #[path = "../queue/server.rs"]
 mod server;
 #[path = "../servers/postgres.rs"]

@@ -8,6 +8,7 @@ use crate::{
     TestResult,
     host::Home,
     is_complete, outlives_twenty_kills,
+    sentinels::Watched,
     server::{Redis, value},
 };
 
@@ -154,6 +155,59 @@ async fn a_cancelled_batch_leaves_nothing_in_redis() -> TestResult {
     Ok(())
 }
 
+/// The master is killed in the middle of a batch. Nothing is lost, nothing is made twice, and the work goes on at the replica.
+#[tokio::test]
+async fn a_batch_outlives_the_master_of_its_sentinels() -> TestResult {
+    const QUANTITY: i64 = 150_000;
+    let mut watched = Watched::start().await;
+    let home = Home::on_sentinels("mq", &watched.addresses())?;
+    let host = home.start().await?;
+    let batch = host.post(&json!({ "quantity": QUANTITY, "batchSize": 1_000 })).await?;
+    host.until(batch, |progress| progress["itemsCreated"].as_u64() > Some(20_000)).await?;
+
+    watched.master.kill();
+    watched.has_failed_over().await;
+    let (decided, before) = (Instant::now(), home.count("SELECT items_created FROM batch_batches")?);
+    host.until(batch, |progress| progress["itemsCreated"].as_i64() > Some(before + 4_000)).await?;
+
+    println!("working again {:?} after the Sentinels had decided, at {before} items", decided.elapsed());
+    assert!(before < QUANTITY - 4_000, "the kill came too late");
+    assert!(decided.elapsed() < Duration::from_secs(5), "{:?}", decided.elapsed());
+    is_complete(&host, batch, QUANTITY).await?;
+    assert!(host.is_ready().await?);
+    host.terminate().await?;
+    home.the_shop_has_every_item()?;
+    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs")?, 0);
+    Ok(())
+}
+
+/// What Bull Board shows of a job: how far it got, and why not further.
+#[tokio::test]
+async fn a_job_tells_those_who_look_at_the_queue() -> TestResult {
+    let redis = Redis::start().await;
+    let home = Home::on_redis(redis.port)?;
+    let host = home.start().await?;
+    host.send(reqwest::Method::POST, "/shortage/57").await?;
+
+    let batch = host.post(&json!({ "quantity": 1_000, "batchSize": 1_000 })).await?;
+    host.until_over(batch, Duration::from_secs(60)).await?;
+
+    let job = format!("bull:generate-product-batch-items:b{batch}-j0-g0");
+    let because = "500 items could not be written: out of labels at 57";
+    let reason: String = value(redis.command(&["HGET", &job, "failedReason"]).await)?;
+    assert_eq!(reason, because);
+    let progress: f64 = value(redis.command(&["HGET", &job, "progress"]).await)?;
+    assert!((progress - 50.0).abs() < 1.0, "{progress}");
+    let log = format!("{job}:logs");
+    redis.until(&["LLEN", &log], |lines| lines == redis::Value::Int(4)).await;
+    let log: Vec<String> = value(redis.command(&["LRANGE", &log, "0", "-1"]).await)?;
+    let ends = [1, 2, 3].map(|n| format!("Attempt {n} of 3 failed: {because}; set aside: items 0 to 499"));
+    assert_eq!(log[0], format!("Processed 500/1000 items for batch {batch}"));
+    assert_eq!(log[1..], ends);
+    host.terminate().await?;
+    Ok(())
+}
+
 /// Only kept jobs remain of what was worked, and the queues' own keys.
 async fn nothing_is_left(redis: &Redis) -> TestResult {
     for (queue, kept) in [("generate-product-batch-items", 15), ("update-batch-status", 8)] {
@@ -166,7 +220,11 @@ async fn nothing_is_left(redis: &Redis) -> TestResult {
             assert_eq!(length, 0, "{queue} {line}");
         }
         let keys: Vec<String> = value(redis.command(&["KEYS", &format!("bull:{queue}:b*")]).await)?;
-        assert!(keys.len() <= kept, "{keys:?}");
+        let (logs, jobs): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.ends_with(":logs"));
+        assert!(jobs.len() <= kept, "{jobs:?}");
+        for log in logs {
+            assert!(jobs.iter().any(|job| log.strip_suffix(":logs") == Some(job)), "{log} has lost its job");
+        }
     }
     Ok(())
 }

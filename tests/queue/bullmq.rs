@@ -144,6 +144,55 @@ async fn foreign_data_is_no_panic() -> TestResult {
     Ok(())
 }
 
+/// Bull Board shows them beside the job.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn notes_are_read_with_the_job_that_is_kept() -> TestResult {
+    let redis = Redis::start().await;
+    let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings()).await;
+    let mut stage = Stage::of(&queue).await?;
+    queue.offer(&jobs_of(1, 2)).await?;
+    let begun = stage.next().await?;
+
+    begun.note(10, "a tenth");
+    begun.note(100, "all");
+    begun.answer(Answer::Fail("at the very end".into()));
+    stage.finish(1).await?;
+
+    let lines = ["LRANGE", "bull:test:b1-j0-g0:logs", "0", "-1"];
+    redis
+        .until(&lines, |answer| server::value(answer).is_ok_and(|lines: Vec<String>| lines == ["a tenth", "all"]))
+        .await;
+    assert_eq!(redis.command(&["HGET", "bull:test:b1-j0-g0", "progress"]).await, Value::BulkString(b"100.0".into()));
+    let why = redis.command(&["HGET", "bull:test:b1-j0-g0", "failedReason"]).await;
+    assert_eq!(why, Value::BulkString(b"at the very end".into()));
+    assert_eq!(redis.command(&["EXISTS", "bull:test:b1-j1-g0:logs"]).await, Value::Int(0), "nothing was noted");
+    Ok(())
+}
+
+/// A job that is tried for ever has no log without end, and one that is gone leaves none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_of_a_job_has_its_bound_and_goes_with_it() -> TestResult {
+    let redis = Redis::start().await;
+    let queue =
+        open(&at("127.0.0.1", redis.port, "bull"), &settings_with(|settings| settings.keep_completed = 0)).await;
+    let mut stage = Stage::of(&queue).await?;
+    queue.offer(&[ready(1, 0)]).await?;
+    let (key, written) = ("bull:test:b1-j0-g0:logs", |lines: Value| server::value(lines).unwrap_or(0) >= 10_u64);
+
+    for attempt in 0..8 {
+        let begun = stage.next().await?;
+        (0..10).for_each(|line| begun.note(50, format!("line {line} of attempt {attempt}")));
+        redis.until(&["LLEN", key], written).await;
+        begun.answer(Answer::GiveBack);
+    }
+    let last = stage.next().await?;
+
+    redis.until(&["LLEN", key], |lines| lines == Value::Int(50)).await;
+    last.answer(Answer::Done);
+    redis.until(&["EXISTS", key], |exists| exists == Value::Int(0)).await;
+    Ok(())
+}
+
 /// What is kept, and the queue's own keys; the stream of events has its bound, and a cancelled batch leaves nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_cleans_up_after_itself() -> TestResult {

@@ -2,11 +2,23 @@
 //!
 //! These count seconds, on a server of their own each. The figures are what is promised, not what is usual.
 
-use std::{error::Error, time::Duration};
+use std::{
+    error::Error,
+    process::Command,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use rocket_batch::{
     config::QueueSettings,
-    queue::{Answer, Drained, Queue, QueueCounts},
+    domain::Task,
+    queue::{
+        Answer, Drained, Handler, Note, Notes, Queue, QueueCounts,
+        bullmq::{BullQueue, Server},
+    },
 };
 use tokio::time::{Instant, sleep, timeout};
 
@@ -42,10 +54,8 @@ async fn works_within(limit: Duration, queue: &dyn Queue, stage: &mut Stage, seq
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_absent_server_is_said_at_once_and_a_password_never() -> TestResult {
-    use rocket_batch::{
-        config::Secret,
-        queue::bullmq::{BullQueue, Server},
-    };
+    use rocket_batch::config::Secret;
+
     let redis = Redis::start().await;
     redis.command(&["CONFIG", "SET", "requirepass", "right"]).await;
     let mut wrong = at("127.0.0.1", redis.port, "bull");
@@ -57,7 +67,7 @@ async fn an_absent_server_is_said_at_once_and_a_password_never() -> TestResult {
     let table = [(wrong, "Password authentication failed"), (absent, "refused"), (without_tls, "")];
     for (settings_of_redis, word) in table {
         let from = Instant::now();
-        let server = std::sync::Arc::new(Server::new(&settings_of_redis)?);
+        let server = Arc::new(Server::new(&settings_of_redis)?);
         let error = BullQueue::open("test", &settings(), server.clone()).await.expect_err("there is nothing to open");
         let text = format!("{error} {error:?} {:?} {server:?}", error.source());
         assert!(text.contains(word) && !text.contains("opensesame"), "{text}");
@@ -131,6 +141,41 @@ async fn a_server_that_hung_is_worked_again() -> TestResult {
     works_within(3 * SECOND, &queue, &mut stage, 1).await
 }
 
+/// It has thousands of things to say, to nobody; it ends as if it had none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn notes_wait_for_nobody_when_redis_hangs() -> TestResult {
+    let redis = Redis::start().await;
+    let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings()).await;
+    let talks = Arc::new(Talks(AtomicU64::default()));
+    let run = talks.clone();
+    queue.work(talks).await?;
+    queue.offer(&[ready(1, 0)]).await?;
+    redis.until(&["LLEN", "bull:test:active"], |active| active == redis::Value::Int(1)).await;
+
+    redis.signal("STOP");
+    sleep(SECOND).await;
+    let said = run.0.load(SeqCst);
+    redis.signal("CONT");
+
+    assert!(said >= 10_000, "it was held up after {said} notes");
+    until(&queue, QueueCounts { completed: 1, ..counts(0, 0, 0) }).await
+}
+
+/// A handler that notes as fast as it can, and counts.
+struct Talks(AtomicU64);
+
+#[rocket::async_trait]
+impl Handler for Talks {
+    async fn handle(&self, _: Task, notes: &dyn Notes) -> Answer {
+        sleep(SECOND / 4).await;
+        for percent in 0..10_000 {
+            notes.note(Note { percent: Some(u8::try_from(percent / 100).unwrap_or(100)), line: "still here".into() });
+            self.0.fetch_add(1, SeqCst);
+        }
+        Answer::Done
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sockets_that_fall_silent_are_replaced() -> TestResult {
     let redis = Redis::start().await;
@@ -184,23 +229,162 @@ async fn a_task_whose_worker_was_replaced_comes_to_its_end() -> TestResult {
     until(&queue, QueueCounts { completed: 1, ..counts(0, 0, 0) }).await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_memory_is_waited_for_and_spends_nothing() -> TestResult {
-    let redis = Redis::start().await;
-    let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings_with(|settings| settings.attempts = 1)).await;
+/// Commands that make a server refuse, the word with which it does, and commands that mend it.
+type Refusal<'a> = (&'a [&'a str], &'a str, &'a [&'a str]);
+
+/// A server that answers and refuses is waited for, spends no attempt, and is worked within 2 seconds of its recovery.
+async fn is_waited_for(redis: &Redis, prefix: &str, (fault, word, cure): Refusal<'_>) -> TestResult {
+    let once = settings_with(|settings| settings.attempts = 1);
+    let queue = open(&at("127.0.0.1", redis.port, prefix), &once).await;
     queue.offer(&jobs_of(1, 5)).await?;
-    redis.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    redis.command(fault).await;
     let mut stage = Stage::of(&queue).await?;
-    assert!(queue.offer(&jobs_of(2, 1)).await.is_err(), "there is no room");
+    let error = queue.offer(&jobs_of(2, 1)).await.expect_err("it refuses");
+    let why = format!("{:?}", error.source());
+    assert!(why.contains(word), "{why}");
     sleep(3 * SECOND).await;
     assert!(stage.is_quiet());
 
-    redis.command(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    redis.command(cure).await;
     let from = Instant::now();
     stage.finish(5).await?;
 
+    println!("worked after {:?}", from.elapsed());
     assert!(from.elapsed() < 2 * SECOND, "{:?}", from.elapsed());
     until(&queue, QueueCounts { completed: 5, ..counts(0, 0, 0) }).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_memory_is_waited_for_and_spends_nothing() -> TestResult {
+    let redis = Redis::start().await;
+    let (full, free) = (["CONFIG", "SET", "maxmemory", "1"], ["CONFIG", "SET", "maxmemory", "0"]);
+    is_waited_for(&redis, "bull", (&full, "OOM", &free)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_without_its_replicas_is_waited_for() -> TestResult {
+    let redis = Redis::start().await;
+    let [wants, wants_not] = ["1", "0"].map(|replicas| ["CONFIG", "SET", "min-replicas-to-write", replicas]);
+    is_waited_for(&redis, "bull", (&wants, "NOREPLICAS", &wants_not)).await
+}
+
+/// One node has all slots, so any client can talk to it; without them it is a cluster that is down.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_is_down_is_waited_for() -> TestResult {
+    // After it was down, Redis itself waits for the time of its nodes, half a second at least.
+    let redis = Redis::with(&["--cluster-enabled", "yes", "--cluster-node-timeout", "500"]).await;
+    let [down, up] = ["DELSLOTSRANGE", "ADDSLOTSRANGE"].map(|verb| ["CLUSTER", verb, "0", "16383"]);
+    redis.command(&up).await;
+    redis.until(&["CLUSTER", "INFO"], |info| format!("{info:?}").contains("cluster_state:ok")).await;
+    is_waited_for(&redis, "{bull}", (&down, "ClusterDown", &up)).await
+}
+
+/// The server can't write its append-only file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_waited_for() -> TestResult {
+    let disk = match SmallDisk::mount() {
+        Ok(disk) => disk,
+        Err(why) => {
+            println!("skipped: a small disk can't be mounted: {why}");
+            return Ok(());
+        }
+    };
+    let folder = disk.0.path().display().to_string();
+    // With `always` it would leave at once.
+    let redis = Redis::with(&["--dir", &folder, "--appendfsync", "everysec"]).await;
+    let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings_with(|settings| settings.attempts = 1)).await;
+    queue.offer(&jobs_of(1, 5)).await?;
+    disk.fill()?;
+    let end = Instant::now() + 10 * SECOND;
+    while !redis
+        .try_command(&["SET", "filler", &"x".repeat(10_000)])
+        .await
+        .is_err_and(|why| why.to_string().contains("MISCONF"))
+    {
+        assert!(Instant::now() < end, "the disk is not full");
+    }
+    let mut stage = Stage::of(&queue).await?;
+    let error = queue.offer(&jobs_of(2, 1)).await.expect_err("it refuses");
+    assert!(format!("{:?}", error.source()).contains("MISCONF"), "{:?}", error.source());
+    sleep(3 * SECOND).await;
+    assert!(stage.is_quiet());
+
+    disk.clear()?;
+    let from = Instant::now();
+    stage.finish(5).await?;
+
+    println!("worked after {:?}", from.elapsed());
+    assert!(from.elapsed() < 3 * SECOND, "Redis itself takes a second to notice: {:?}", from.elapsed());
+    until(&queue, QueueCounts { completed: 5, ..counts(0, 0, 0) }).await
+}
+
+/// A file system of four megabytes.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Result<Self, String> {
+        let folder = tempfile::TempDir::new().map_err(|error| error.to_string())?;
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(folder.path()).output();
+        match mount {
+            Ok(done) if done.status.success() => Ok(Self(folder)),
+            Ok(done) => Err(String::from_utf8_lossy(&done.stderr).into_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn fill(&self) -> std::io::Result<()> {
+        match std::fs::write(self.0.path().join("filler"), vec![0; 8 << 20]) {
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => Ok(()),
+            Err(error) => Err(error),
+            Ok(()) => panic!("four megabytes hold eight"),
+        }
+    }
+
+    fn clear(&self) -> std::io::Result<()> {
+        std::fs::remove_file(self.0.path().join("filler"))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+/// It reads its file for seconds after a crash, and answers meanwhile that it does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_loads_is_waited_for() -> TestResult {
+    let mut redis = Redis::start().await;
+    let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings_with(|settings| settings.attempts = 1)).await;
+    queue.offer(&jobs_of(1, 5)).await?;
+    let many = "for n = 1, 6000 do redis.call('SET', 'filler' .. n, n) end";
+    redis.command(&["EVAL", many, "0"]).await;
+    let mut stage = Stage::of(&queue).await?;
+    stage.finish(1).await?;
+    redis.kill();
+    // Microseconds a key.
+    redis.options.extend(["--key-load-delay", "1000"].map(str::to_owned));
+    redis.launch();
+    let loads = async {
+        loop {
+            match queue.offer(&jobs_of(2, 1)).await {
+                Ok(_) => return false,
+                Err(error) if format!("{:?}", error.source()).contains("BusyLoading") => return true,
+                Err(_) => sleep(SECOND / 20).await,
+            }
+        }
+    };
+    assert!(timeout(10 * SECOND, loads).await?, "it was not seen to load");
+
+    while redis.try_command(&["PING"]).await.is_err() {
+        sleep(SECOND / 100).await;
+    }
+    let from = Instant::now();
+    stage.finish(4).await?;
+
+    println!("worked after {:?}", from.elapsed());
+    assert!(from.elapsed() < 3 * SECOND, "{:?}", from.elapsed());
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -321,4 +505,62 @@ fn a_killed_worker_is_taken_over() -> TestResult {
         assert!(from.elapsed() < 5 * SECOND, "{:?}", from.elapsed());
         until(&queue, QueueCounts { completed: 1, ..counts(0, 0, 0) }).await
     })
+}
+
+/// Once for both queues, and again when somebody changes it.
+#[tokio::test]
+async fn a_policy_that_evicts_is_warned_of_at_the_start_and_when_it_changes() -> TestResult {
+    // On this thread alone, as is everything that the queues do.
+    let said = Said::default();
+    let listener = said.clone();
+    let log = tracing_subscriber::fmt().with_writer(move || listener.clone()).with_ansi(false).finish();
+    let _listening = tracing::subscriber::set_default(log);
+    let redis = Redis::with(&["--maxmemory-policy", "allkeys-lru"]).await;
+    let server = Arc::new(Server::new(&at("127.0.0.1", redis.port, "bull"))?.checking_every(SECOND / 20));
+
+    let _queues = [
+        BullQueue::open("one", &settings(), server.clone()).await?,
+        BullQueue::open("other", &settings(), server).await?,
+    ];
+    said.until("allkeys-lru").await?;
+    redis.command(&["CONFIG", "SET", "maxmemory-policy", "volatile-ttl"]).await;
+    said.until("volatile-ttl").await?;
+    redis.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
+    said.until("evicts nothing any more").await?;
+    sleep(SECOND / 2).await;
+
+    for word in ["allkeys-lru", "volatile-ttl", "evicts nothing any more"] {
+        assert_eq!(said.text().matches(word).count(), 1, "{}", said.text());
+    }
+    Ok(())
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Said(Arc<Mutex<Vec<u8>>>);
+
+impl Said {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().expect("nobody panics with it")).into_owned()
+    }
+
+    async fn until(&self, word: &str) -> TestResult {
+        let end = Instant::now() + 10 * SECOND;
+        while !self.text().contains(word) {
+            assert!(Instant::now() < end, "nobody said `{word}`: {}", self.text());
+            sleep(SECOND / 100).await;
+        }
+        Ok(())
+    }
+}
+
+impl std::io::Write for Said {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("nobody panics with it").extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

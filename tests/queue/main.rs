@@ -6,6 +6,9 @@
 //!   faults.rs   … and what a server, a network and other programs can do to them
 //!   proxy.rs    a way to a server that can fall silent
 //!   server.rs   a Redis server that can be stopped, killed and started again
+//!   tls.rs      … and over TLS
+//!   sentinel.rs … and where Sentinels say that they are
+//!   sentinels.rs a master, its replica and their Sentinels
 //!   local.rs    the queue in the process: its harness, and what only virtual time can show
 //! ```
 
@@ -19,4 +22,10 @@ mod local;
 #[cfg(feature = "redis")]
 mod proxy;
 #[cfg(feature = "redis")]
+mod sentinel;
+#[cfg(feature = "redis")]
+mod sentinels;
+#[cfg(feature = "redis")]
 mod server;
+#[cfg(feature = "redis")]
+mod tls;

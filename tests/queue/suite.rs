@@ -18,10 +18,10 @@ use rocket::async_trait;
 use rocket_batch::{
     config::{QueueSettings, RateLimitSetting},
     domain::{BatchId, JobId, Task},
-    queue::{Answer, Drained, Handler, Offer, Queue, QueueCounts},
+    queue::{Answer, Drained, Handler, Note, Notes, Offer, Queue, QueueCounts},
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::mpsc,
     time::{Instant, sleep, timeout},
 };
 
@@ -60,6 +60,7 @@ macro_rules! every_queue {
             a_task_that_is_given_back_while_draining_waits
             offers_to_a_drained_queue_are_kept
             a_panic_is_a_failed_attempt_and_costs_no_worker
+            notes_hold_up_nothing
             ten_thousand_offers_at_once_are_no_trouble
             a_queue_that_is_reached_answers_a_ping
         }
@@ -117,25 +118,30 @@ struct Played {
     most: Arc<AtomicU64>,
 }
 
-/// How a played attempt ends.
-enum Ending {
+/// What a played attempt is to do.
+enum Line {
+    Note(Note),
     Answer(Answer),
     Panic(&'static str),
 }
 
 #[async_trait]
 impl Handler for Played {
-    async fn handle(&self, task: Task) -> Answer {
-        let (end, ending) = oneshot::channel();
+    async fn handle(&self, task: Task, notes: &dyn Notes) -> Answer {
+        let (prompter, mut lines) = mpsc::unbounded_channel();
         self.most.fetch_max(self.running.fetch_add(1, SeqCst) + 1, SeqCst);
-        let _ = self.begun.send(Begun { task, end });
-        let ending = ending.await;
+        let _ = self.begun.send(Begun { task, prompter });
+        let mut line = lines.recv().await;
+        while let Some(Line::Note(note)) = line {
+            notes.note(note);
+            line = lines.recv().await;
+        }
         self.running.fetch_sub(1, SeqCst);
-        match ending {
-            Ok(Ending::Answer(answer)) => answer,
-            Ok(Ending::Panic(message)) => panic!("{message}"),
+        match line {
+            Some(Line::Answer(answer)) => answer,
+            Some(Line::Panic(message)) => panic!("{message}"),
             // The test is over.
-            Err(_) => Answer::Forget,
+            Some(Line::Note(_)) | None => Answer::Forget,
         }
     }
 }
@@ -143,16 +149,20 @@ impl Handler for Played {
 /// An attempt that runs until the test ends it.
 pub struct Begun {
     pub task: Task,
-    end: oneshot::Sender<Ending>,
+    prompter: mpsc::UnboundedSender<Line>,
 }
 
 impl Begun {
+    pub fn note(&self, percent: u8, line: impl Into<String>) {
+        let _ = self.prompter.send(Line::Note(Note { percent: Some(percent), line: line.into() }));
+    }
+
     pub fn answer(self, answer: Answer) {
-        let _ = self.end.send(Ending::Answer(answer));
+        let _ = self.prompter.send(Line::Answer(answer));
     }
 
     fn panic(self, message: &'static str) {
-        let _ = self.end.send(Ending::Panic(message));
+        let _ = self.prompter.send(Line::Panic(message));
     }
 }
 
@@ -505,6 +515,23 @@ pub async fn a_panic_is_a_failed_attempt_and_costs_no_worker(given: impl Harness
     queue.offer(&[ready(2, 0)]).await?;
     assert_eq!(stage.finish(1).await?, [job(2, 0)]);
     Ok(())
+}
+
+pub async fn notes_hold_up_nothing(given: impl Harness) -> TestResult {
+    let queue = given.queue(settings()).await;
+    let mut stage = Stage::of(&*queue).await?;
+    queue.offer(&[ready(1, 0), ready(2, 9)]).await?;
+    let talkative = stage.next().await?;
+
+    let start = Instant::now();
+    for note in 0..10_000 {
+        talkative.note(50, format!("line {note}"));
+    }
+    talkative.answer(Answer::Done);
+
+    assert_eq!(stage.finish(1).await?, [job(2, 9)]);
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    until(&*queue, QueueCounts { completed: 2, ..counts(0, 0, 0) }).await
 }
 
 pub async fn ten_thousand_offers_at_once_are_no_trouble(given: impl Harness) -> TestResult {

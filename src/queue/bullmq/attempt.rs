@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Shared,
+    notes::Notebook,
     server::PROMPT,
     wire::{self, Unreadable},
 };
@@ -68,14 +69,14 @@ impl Attempts {
         if self.closing.is_cancelled() {
             return now();
         }
-        let answer = self.work(task).await;
+        let answer = self.work(task, &Notebook::of(&job)).await;
         drop(hand);
         self.conclude(&job, answer).await
     }
 
-    async fn work(&self, task: Task) -> Answer {
+    async fn work(&self, task: Task, notes: &Notebook) -> Answer {
         let running = Running::one_of(&self.shared.running);
-        let answer = attempt(&self.shared.name, &*self.handler, task).await;
+        let answer = attempt(&self.shared.name, &*self.handler, task, notes).await;
         drop(running);
         tracing::debug!(queue = self.shared.name, %task, ?answer, "an attempt ended");
         answer

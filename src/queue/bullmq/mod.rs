@@ -14,7 +14,9 @@
 
 mod attempt;
 mod health;
+mod notes;
 mod options;
+mod sentinel;
 mod server;
 mod supervisor;
 mod wire;
@@ -55,8 +57,8 @@ const PAGE: usize = 500;
 /// Jobs that are removed at a time.
 const AT_A_TIME: usize = 50;
 
-/// Between two checks of what may be lost or changed behind our back.
-const CHECK: Duration = Duration::from_secs(60);
+/// Between two questions to the Sentinels.
+const WHERE: Duration = Duration::from_secs(1);
 
 /// A queue in Redis.
 pub struct BullQueue {
@@ -71,8 +73,8 @@ struct Shared {
     settings: QueueSettings,
     server: Arc<Server>,
     keys: QueueKeys,
-    /// The crate's queue, which adds. None before it is needed, and after it failed.
-    adds: Mutex<Option<Arc<bullmq::Queue>>>,
+    /// The crate's queue, which adds, and [`Server::failures`] when it was made. None before it is needed, and after it failed.
+    adds: Mutex<Option<(u64, Arc<bullmq::Queue>)>>,
     /// Handlers that run.
     running: AtomicU64,
     /// Cancelled when nothing is to begin any more.
@@ -91,7 +93,7 @@ impl BullQueue {
     pub async fn open(name: impl Into<String>, settings: &QueueSettings, server: Arc<Server>) -> Result<Self> {
         let name = name.into();
         let shared = Arc::new(Shared {
-            keys: QueueKeys::new(&name, Some(&server.prefix)),
+            keys: QueueKeys::new(&name, Some(server.prefix())),
             name,
             settings: settings.clone(),
             server,
@@ -100,10 +102,14 @@ impl BullQueue {
             draining: CancellationToken::new(),
             deadline: OnceLock::new(),
         });
+        shared.server.find().await.map_err(|error| unavailable(&shared.name, error))?;
         shared.look(&[]).await.map_err(|error| unavailable(&shared.name, error))?;
         shared.set_up().await?;
         let tasks = TaskTracker::new();
         tasks.spawn(keep_checking(shared.clone()));
+        if shared.server.may_move() {
+            tasks.spawn(keep_finding(shared.clone()));
+        }
         Ok(Self { shared, tasks, started: AtomicBool::new(false) })
     }
 }
@@ -208,12 +214,16 @@ impl Shared {
 
     async fn queue(&self) -> bullmq::Result<Arc<bullmq::Queue>> {
         let mut slot = self.adds.lock().await;
-        if let Some(queue) = &*slot {
-            return Ok(queue.clone());
+        let failures = self.server.failures();
+        match &*slot {
+            // A socket that is older than a failure may be of no use any more, and the crate would take five seconds to find out.
+            Some((made, queue)) if *made == failures => return Ok(queue.clone()),
+            _ => {}
         }
-        let options = QueueOptions::new().connection(self.server.connection.clone()).prefix(&self.server.prefix);
+        let connection = self.server.connection().map_err(bullmq::Error::InvalidConfig)?;
+        let options = QueueOptions::new().connection(connection).prefix(self.server.prefix());
         let queue = Arc::new(bullmq::Queue::with_options(&self.name, options).await?);
-        *slot = Some(queue.clone());
+        *slot = Some((failures, queue.clone()));
         Ok(queue)
     }
 
@@ -229,12 +239,7 @@ impl Shared {
 
     async fn look(&self, ids: &[String]) -> std::result::Result<Look, BoxError> {
         let most = self.settings.rate_limit.0.map_or(0, |limit| limit.jobs);
-        let look = self.server.look(&self.keys, most, ids).await;
-        if look.is_err() {
-            // Found out in two seconds, where the crate's own socket would take five.
-            *self.adds.lock().await = None;
-        }
-        look
+        self.server.look(&self.keys, most, ids).await
     }
 
     /// Sees to it that a page of offers is in Redis. `head` is what the first page of a call saw, so that all keep the distance of their
@@ -317,11 +322,29 @@ async fn keep_checking(shared: Arc<Shared>) {
     let checks = async {
         loop {
             shared.server.check_eviction().await;
-            sleep(CHECK).await;
+            sleep(shared.server.check).await;
             if let Err(error) = shared.set_up().await {
                 tracing::debug!(queue = shared.name, %error, "the queue's settings could not be renewed");
             }
         }
     };
     shared.draining.run_until_cancelled(checks).await;
+}
+
+/// Asks again and again where Redis is. While no Sentinel answers, it is taken to be where it was.
+async fn keep_finding(shared: Arc<Shared>) {
+    let finding = async {
+        let mut lost = false;
+        loop {
+            sleep(WHERE).await;
+            let found = shared.server.find().await;
+            if let Err(error) = &found
+                && !lost
+            {
+                tracing::warn!(queue = shared.name, %error, "no Sentinel says where Redis is; it is asked for again");
+            }
+            lost = found.is_err();
+        }
+    };
+    shared.draining.run_until_cancelled(finding).await;
 }

@@ -4,13 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use bullmq::{
     BackoffStrategyFn, JobOptions, RateLimiterOptions, WorkerOptions,
-    options::RedisConnectionOptions,
+    options::{RedisConnectionOptions, TlsCerts},
     types::{BackoffStrategy, RemoveOnFinish},
 };
+use redis::{Client, RedisResult, TlsCertificates};
 use rocket::futures::FutureExt as _;
 
+use super::sentinel::Address;
 use crate::{
-    config::{QueueSettings, RedisSettings},
+    config::{QueueSettings, RedisSettings, Secret},
     domain::{Backoff, fair_priority},
     queue::Offer,
 };
@@ -25,15 +27,39 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// The name of the backoff that has a ceiling. BullMQ's own has none.
 const WITH_CEILING: &str = "exponential-with-ceiling";
 
-/// How Redis is reached.
-pub(super) fn connection(redis: &RedisSettings) -> RedisConnectionOptions {
-    let mut options =
-        RedisConnectionOptions::new().host(redis.host().unwrap_or("127.0.0.1")).port(redis.port).tls(redis.tls);
+/// How Redis is reached, which is at `address`. `ca` holds certificates that vouch for it, where the well-known ones do not.
+pub(super) fn connection(redis: &RedisSettings, address: &Address, ca: Option<&[u8]>) -> RedisConnectionOptions {
+    let mut options = way_to(redis, address, ca);
     options.username = redis.username.clone().filter(|name| !name.is_empty());
-    options.password =
-        redis.password.as_ref().map(|password| password.expose().to_owned()).filter(|text| !text.is_empty());
+    options.password = text_of(redis.password.as_ref());
     options.db = u8::try_from(redis.db).ok();
     options
+}
+
+/// How a Sentinel is reached.
+pub(super) fn sentinel(redis: &RedisSettings, address: &Address, ca: Option<&[u8]>) -> RedisConnectionOptions {
+    let mut options = way_to(redis, address, ca);
+    options.password = text_of(redis.sentinel_password.as_ref());
+    options
+}
+
+fn way_to(redis: &RedisSettings, address: &Address, ca: Option<&[u8]>) -> RedisConnectionOptions {
+    let mut options = RedisConnectionOptions::new().host(&address.host).port(address.port).tls(redis.tls);
+    options.tls_certs = ca.map(|pem| TlsCerts { root_cert: Some(pem.to_vec()), client_cert: None, client_key: None });
+    options
+}
+
+fn text_of(secret: Option<&Secret>) -> Option<String> {
+    secret.map(|secret| secret.expose().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// The same for connections of our own.
+pub(super) fn client(options: &RedisConnectionOptions) -> RedisResult<Client> {
+    let root_cert = options.tls_certs.as_ref().and_then(|certs| certs.root_cert.clone());
+    match root_cert {
+        None => Client::open(options.effective_url()),
+        root_cert => Client::build_with_tls(options.effective_url(), TlsCertificates { client_tls: None, root_cert }),
+    }
 }
 
 /// How a worker of ours works. It is started by hand, when everything around it stands.

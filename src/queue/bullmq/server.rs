@@ -5,8 +5,9 @@
 
 use std::{
     fmt,
+    path::Path,
     sync::{
-        Once,
+        Arc, Mutex, Once, RwLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -15,12 +16,16 @@ use std::{
 use async_trait::async_trait;
 use bullmq::{QueueKeys, options::RedisConnectionOptions};
 use deadpool_redis::{Manager, Runtime};
-use redis::{AsyncConnectionConfig, Cmd, ConnectionInfo, FromRedisValue, IntoConnectionInfo as _, Script, Value};
+use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, Script, Value};
 use rocket::figment::Figment;
 use rocket_db_pools::{Config, Error, Pool};
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use tokio::time::timeout;
 
-use super::options;
+use super::{
+    options,
+    sentinel::{Address, Sentinels},
+};
 use crate::{
     config::RedisSettings,
     queue::{QueueCounts, QueueError, Result},
@@ -31,12 +36,16 @@ pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// How long a connection may take to stand, and how long a small round trip may take.
 pub(super) const PROMPT: Duration = Duration::from_secs(2);
 
+/// Between two checks of what may be lost or changed behind our back.
+const CHECK: Duration = Duration::from_secs(60);
+
 /// Idle connections that are kept for round trips.
 const CONNECTIONS: usize = 4;
 
-/// Connections to the Redis server of the queues. A clone is the same pool. It opens them as they are needed.
+/// Connections to the Redis server of the queues. A clone is the same pool. It opens them as they are needed, and where Sentinels name
+/// another master, it opens them there.
 #[derive(Clone)]
-pub struct RedisPool(deadpool_redis::Pool);
+pub struct RedisPool(Arc<RwLock<deadpool_redis::Pool>>);
 
 /// The Redis server of the queues, for handlers of the host: `redis: Connection<BatchRedis>`. It is managed when the queues are in Redis.
 ///
@@ -100,44 +109,72 @@ impl Pool for RedisPool {
     async fn init(figment: &Figment) -> std::result::Result<Self, Self::Error> {
         let config: Config = figment.extract()?;
         let failed = |error| Error::Init(deadpool_redis::PoolError::Backend(error));
-        let address = config.url.as_str().into_connection_info().map_err(failed)?;
-        Self::to(address).map_err(failed)
+        let client = Client::open(config.url).map_err(failed)?;
+        Self::to(&client).map_err(failed)
     }
 
     async fn get(&self) -> std::result::Result<RedisConnection, Self::Error> {
-        self.0.get().await.map(RedisConnection).map_err(Error::Get)
+        self.now().get().await.map(RedisConnection).map_err(Error::Get)
     }
 
     async fn close(&self) {
-        self.0.close();
+        self.now().close();
     }
 }
 
 impl RedisPool {
-    fn to(address: ConnectionInfo) -> redis::RedisResult<Self> {
-        let connection = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(PROMPT))
-            .set_response_timeout(Some(Duration::from_secs(10)));
-        let pool = deadpool_redis::Pool::builder(Manager::new_with_config(address, connection)?)
-            .max_size(CONNECTIONS)
-            .wait_timeout(Some(PROMPT))
-            .create_timeout(Some(PROMPT))
-            .recycle_timeout(Some(PROMPT))
-            .runtime(Runtime::Tokio1)
-            .build()
-            .expect("a pool with timeouts has the runtime that it asks for");
-        Ok(Self(pool))
+    fn to(client: &Client) -> redis::RedisResult<Self> {
+        Ok(Self(Arc::new(RwLock::new(pool_to(client)?))))
     }
+
+    /// The pool of the server that counts now.
+    fn now(&self) -> deadpool_redis::Pool {
+        self.0.read().expect("nobody panics with it").clone()
+    }
+
+    /// From here on connections are to another server. Those that are in use end with it.
+    fn turn_to(&self, client: &Client) -> redis::RedisResult<()> {
+        let new = pool_to(client)?;
+        let mut pool = self.0.write().expect("nobody panics with it");
+        if !pool.is_closed() {
+            std::mem::replace(&mut *pool, new).close();
+        }
+        Ok(())
+    }
+}
+
+fn pool_to(client: &Client) -> redis::RedisResult<deadpool_redis::Pool> {
+    let address = client.get_connection_info().clone();
+    let connection = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(PROMPT))
+        .set_response_timeout(Some(Duration::from_secs(10)));
+    let pool = deadpool_redis::Pool::builder(Manager::new_with_config(address, connection)?)
+        .max_size(CONNECTIONS)
+        .wait_timeout(Some(PROMPT))
+        .create_timeout(Some(PROMPT))
+        .recycle_timeout(Some(PROMPT))
+        .runtime(Runtime::Tokio1)
+        .build()
+        .expect("a pool with timeouts has the runtime that it asks for");
+    Ok(pool)
 }
 
 /// Where the queues are, common to all queues of a process.
 pub struct Server {
     pool: RedisPool,
-    pub(super) connection: RedisConnectionOptions,
-    pub(super) prefix: String,
+    settings: RedisSettings,
+    /// Certificates that vouch for it.
+    ca: Option<Vec<u8>>,
+    /// Who says where it is; without them it stays where the settings say.
+    sentinels: Option<Sentinels>,
+    place: Mutex<Option<Address>>,
     look: Script,
-    /// Round trips that failed.
+    /// Round trips that failed, and moves to another server.
     failures: AtomicU64,
+    /// What it does when its memory is full, as it was seen last.
+    policy: Mutex<Option<String>>,
+    /// Between two checks of what may be lost or changed behind our back.
+    pub(super) check: Duration,
 }
 
 impl Server {
@@ -146,19 +183,72 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`QueueError::Unavailable`] if the settings make no address.
+    /// [`QueueError::Unavailable`] if the settings make no address, or the file of certificates can't be read.
     pub fn new(settings: &RedisSettings) -> Result<Self> {
+        Self::towards(settings).map_err(|error| unavailable("redis", error))
+    }
+
+    fn towards(settings: &RedisSettings) -> std::result::Result<Self, BoxError> {
         bring_a_tls_provider();
-        let connection = options::connection(settings);
-        let address = connection.effective_url().into_connection_info();
-        let pool = address.and_then(RedisPool::to).map_err(|error| unavailable("redis", error))?;
+        let ca = settings.ca.as_deref().map(certificates).transpose()?;
+        let sentinels = Sentinels::of(settings, ca.as_deref())?;
+        let place = Address { host: settings.host().unwrap_or("127.0.0.1").to_owned(), port: settings.port };
+        let client = options::client(&options::connection(settings, &place, ca.as_deref()))?;
         Ok(Self {
-            pool,
-            connection,
-            prefix: settings.prefix.clone(),
+            pool: RedisPool::to(&client)?,
+            settings: settings.clone(),
+            ca,
+            // Nobody knows yet where the Sentinels' master is.
+            place: Mutex::new(sentinels.is_none().then_some(place)),
+            sentinels,
             look: Script::new(include_str!("look.lua")),
             failures: AtomicU64::new(0),
+            policy: Mutex::default(),
+            check: CHECK,
         })
+    }
+
+    /// Checks in another interval what may be changed behind our back; for tests.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn checking_every(mut self, interval: Duration) -> Self {
+        self.check = interval;
+        self
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        &self.settings.prefix
+    }
+
+    /// How it is reached, for the crate.
+    ///
+    /// # Errors
+    ///
+    /// If no Sentinel has said yet where it is.
+    pub(super) fn connection(&self) -> std::result::Result<RedisConnectionOptions, String> {
+        let place = self.place.lock().expect("nobody panics with it");
+        let place = place.as_ref().ok_or("no Sentinel has said yet where the master is")?;
+        Ok(options::connection(&self.settings, place, self.ca.as_deref()))
+    }
+
+    /// Whether it may come to be elsewhere.
+    pub(super) const fn may_move(&self) -> bool {
+        self.sentinels.is_some()
+    }
+
+    /// Asks the Sentinels, if there are any, where it is, and turns there.
+    pub(super) async fn find(&self) -> std::result::Result<(), BoxError> {
+        let Some(sentinels) = &self.sentinels else { return Ok(()) };
+        let found = sentinels.master().await?;
+        let mut place = self.place.lock().expect("nobody panics with it");
+        if place.as_ref() != Some(&found) {
+            self.pool.turn_to(&options::client(&options::connection(&self.settings, &found, self.ca.as_deref()))?)?;
+            // Whoever has a socket to the old one is to get another.
+            self.failures.fetch_add(1, Ordering::SeqCst);
+            tracing::info!(host = found.host, port = found.port, "the Sentinels say where the master of Redis is");
+            *place = Some(found);
+        }
+        Ok(())
     }
 
     /// The pool, for the host.
@@ -175,7 +265,7 @@ impl Server {
     /// One round trip for `command`, within [`PROMPT`].
     pub(super) async fn ask<T: FromRedisValue + Send>(&self, command: Cmd) -> std::result::Result<T, BoxError> {
         self.promptly(async {
-            let mut connection = self.pool.0.get().await?;
+            let mut connection = self.pool.now().get().await?;
             Ok(command.query_async(&mut connection).await?)
         })
         .await
@@ -194,7 +284,7 @@ impl Server {
         call.arg(keys.key_prefix()).arg(most).arg(ids);
         let (head, ready, states) = self
             .promptly(async {
-                let mut connection = self.pool.0.get().await?;
+                let mut connection = self.pool.now().get().await?;
                 let answer: Vec<u64> = call.invoke_async(&mut connection).await?;
                 match answer[..] {
                     [head, ready, ref states @ ..] => Ok((head, ready, states.to_vec())),
@@ -216,7 +306,7 @@ impl Server {
         lengths.llen(keys.wait()).zcard(keys.prioritized()).zcard(keys.delayed()).llen(keys.active());
         lengths.zcard(keys.completed()).zcard(keys.failed());
         self.promptly(async {
-            let mut connection = self.pool.0.get().await?;
+            let mut connection = self.pool.now().get().await?;
             let [wait, prioritized, delayed, active, completed, failed] = lengths.query_async(&mut connection).await?;
             Ok(QueueCounts { waiting: wait + prioritized, delayed, active, completed, failed })
         })
@@ -232,15 +322,25 @@ impl Server {
         Ok(policy.map(|policy| policy.trim().to_owned()))
     }
 
-    /// Warns when Redis may throw jobs away. They come back from the ledger, but late.
+    /// Warns when Redis may throw jobs away, at the start and whenever that changes. They come back from the ledger, but late.
     pub(super) async fn check_eviction(&self) {
         match self.eviction_policy().await {
-            Ok(Some(policy)) if policy != "noeviction" => tracing::warn!(
+            Ok(Some(policy)) => self.mind(policy),
+            Ok(None) => {}
+            Err(error) => tracing::debug!(%error, "Redis does not say what it evicts"),
+        }
+    }
+
+    fn mind(&self, policy: String) {
+        let before = self.policy.lock().expect("nobody panics with it").replace(policy.clone());
+        match before {
+            Some(before) if before == policy => {}
+            _ if policy != "noeviction" => tracing::warn!(
                 policy,
                 "Redis may evict the queue's keys when its memory is full; set `maxmemory-policy noeviction`"
             ),
-            Ok(_) => {}
-            Err(error) => tracing::debug!(%error, "Redis does not say what it evicts"),
+            Some(_) => tracing::info!("Redis evicts nothing any more"),
+            None => {}
         }
     }
 
@@ -252,7 +352,7 @@ impl Server {
         if done.is_err() {
             // Whatever befell this connection may have befallen all.
             self.failures.fetch_add(1, Ordering::SeqCst);
-            self.pool.0.retain(|_, _| false);
+            self.pool.now().retain(|_, _| false);
         }
         done
     }
@@ -260,10 +360,7 @@ impl Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
-            .field("connection", &self.connection)
-            .field("prefix", &self.prefix)
-            .finish_non_exhaustive()
+        f.debug_struct("Server").field("place", &self.place).field("prefix", &self.prefix()).finish_non_exhaustive()
     }
 }
 
@@ -303,6 +400,19 @@ pub(super) fn silent(limit: Duration) -> BoxError {
 
 pub(super) fn unavailable(queue: &str, source: impl Into<BoxError>) -> QueueError {
     QueueError::Unavailable { queue: queue.to_owned(), source: source.into() }
+}
+
+/// The certificates of a file, as they stand there.
+fn certificates(file: &Path) -> std::result::Result<Vec<u8>, BoxError> {
+    let wrong =
+        |why: &dyn fmt::Display| format!("the certificates of `redis.ca` can't be read from {}: {why}", file.display());
+    let pem = std::fs::read(file).map_err(|error| wrong(&error))?;
+    let count = CertificateDer::pem_slice_iter(&pem).try_fold(0, |count, found| found.map(|_| count + 1));
+    match count {
+        Ok(0) => Err(wrong(&"it has none").into()),
+        Ok(_) => Ok(pem),
+        Err(error) => Err(wrong(&error).into()),
+    }
 }
 
 /// `rediss://` panics when two libraries of the host brought a provider each, and none was chosen.

@@ -115,7 +115,7 @@ impl Supervisor {
             closing: closing.clone(),
         });
         let process = move |job: Job, _: JobCancellation| attempts.clone().process(job);
-        let options = options::worker(settings, server.connection.clone(), &server.prefix);
+        let options = options::worker(settings, server.connection()?, server.prefix());
         let worker = timeout(STANDING, Worker::with_options(name, process, options)).await??;
         worker.run().await?;
         Ok(Crew { worker, closing, failures })

@@ -157,7 +157,7 @@ impl Shared {
     /// One worker's life.
     async fn work(self: Arc<Self>, handler: Arc<dyn Handler>) {
         while let Some(task) = self.next().await {
-            let answer = attempt(&self.name, &*handler, task).await;
+            let answer = attempt(&self.name, &*handler, task, &()).await;
             tracing::debug!(queue = self.name, %task, ?answer, "an attempt ended");
             self.line().settle(&task, answer, Instant::now(), fastrand::f64());
             // A handler that never has to wait must not keep its thread from everybody else.

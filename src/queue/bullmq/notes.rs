@@ -1,0 +1,66 @@
+//! Notes about an attempt on their way to its job in Redis, where BullMQ's tools show them.
+//!
+//! ```text
+//!   handler ──▶ a short line, never waited for ──▶ writer ──▶ progress and log of the job
+//!                     full: dropped                   no answer in time: dropped, with all that came meanwhile
+//! ```
+//!
+//! Nothing waits for a note, neither the attempt nor its end, and none is worth a second try: the ledger knows how far a job is.
+
+use bullmq::{Error, Job, types::JobProgress};
+use tokio::{sync::mpsc, time::timeout};
+
+use super::server::PROMPT;
+use crate::queue::{Note, Notes};
+
+/// Notes that may wait; an attempt makes a dozen.
+const ROOM: usize = 32;
+
+/// Lines of its log that a job keeps from one attempt to the next, the last ones.
+const LINES: u32 = 50;
+
+/// Takes the notes of one attempt.
+pub(super) struct Notebook(mpsc::Sender<Note>);
+
+impl Notebook {
+    /// Starts to write down what is noted about `job`, until the notebook is dropped and its last note written.
+    pub fn of(job: &Job) -> Self {
+        let (sender, notes) = mpsc::channel(ROOM);
+        tokio::spawn(write_down(job.clone(), notes));
+        Self(sender)
+    }
+}
+
+impl Notes for Notebook {
+    fn note(&self, note: Note) {
+        // No room: Redis is slower than the attempt.
+        let _ = self.0.try_send(note);
+    }
+}
+
+async fn write_down(mut job: Job, mut notes: mpsc::Receiver<Note>) {
+    let mut written = false;
+    while let Some(note) = notes.recv().await {
+        let id = job.id().to_owned();
+        match timeout(PROMPT, write(&mut job, note)).await {
+            Ok(Ok(())) => written = true,
+            // The job may be gone by now, which is as good a reason.
+            Ok(Err(error)) => tracing::trace!(job = id, %error, "a note was not taken"),
+            Err(_) => {
+                tracing::debug!(job = id, "notes are dropped; Redis does not answer in time");
+                while notes.try_recv().is_ok() {}
+            }
+        }
+    }
+    if written {
+        // The crate does not pass on how many lines a job is to keep.
+        let _ = timeout(PROMPT, job.clear_logs(Some(LINES))).await;
+    }
+}
+
+async fn write(job: &mut Job, note: Note) -> Result<(), Error> {
+    if let Some(percent) = note.percent {
+        job.update_progress(JobProgress::Number(percent.into())).await?;
+    }
+    job.log(&note.line).await.map(drop)
+}
