@@ -167,7 +167,7 @@ async fn a_batch_outlives_the_master_of_its_sentinels() -> TestResult {
 
     watched.master.kill();
     watched.has_failed_over().await;
-    let (decided, before) = (Instant::now(), home.count("SELECT items_created FROM batch_batches")?);
+    let (decided, before) = (Instant::now(), home.count("SELECT items_created FROM batch_batches").await?);
     host.until(batch, |progress| progress["itemsCreated"].as_i64() > Some(before + 4_000)).await?;
 
     println!("working again {:?} after the Sentinels had decided, at {before} items", decided.elapsed());
@@ -176,8 +176,8 @@ async fn a_batch_outlives_the_master_of_its_sentinels() -> TestResult {
     is_complete(&host, batch, QUANTITY).await?;
     assert!(host.is_ready().await?);
     host.terminate().await?;
-    home.the_shop_has_every_item()?;
-    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs")?, 0);
+    home.the_shop_has_every_item().await?;
+    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
     Ok(())
 }
 
