@@ -367,8 +367,14 @@ impl BatchService {
     /// [`BatchError::NoSuchItem`], also for what is no code at all.
     pub async fn item_by_code(&self, code: &str) -> Result<Item> {
         let decoded = self.0.codes.decode(code).ok_or(BatchError::NoSuchItem)?;
-        let item = self.answer(self.0.ledger.item(decoded.batch, decoded.ordinal)).await?;
-        item.filter(|item| item.code == decoded.canonical).ok_or(BatchError::NoSuchItem)
+        let place = Slice { after: decoded.ordinal.checked_sub(1), limit: 1 };
+        let found = match self.answer(self.0.ledger.items(decoded.batch, place)).await {
+            Err(BatchError::NoSuchBatch(_)) => return Err(BatchError::NoSuchItem),
+            found => found?,
+        };
+        // The next one that exists, which need not be the one that was meant.
+        let is_it = |item: &Item| item.ordinal == decoded.ordinal && item.code == decoded.canonical;
+        found.into_iter().find(is_it).ok_or(BatchError::NoSuchItem)
     }
 
     /// A page of the failed jobs of a batch, by number, with what is known of each.

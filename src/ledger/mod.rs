@@ -451,9 +451,6 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError::NoSuchBatch`].
     async fn items(&self, batch: BatchId, slice: Slice) -> Result<Vec<Item>>;
 
-    /// One item.
-    async fn item(&self, batch: BatchId, ordinal: u64) -> Result<Option<Item>>;
-
     /// The failed jobs of a batch by number, which is the key of a slice.
     ///
     /// # Errors

@@ -80,7 +80,7 @@ macro_rules! every_ledger {
             suite::counts_sum_to_the_jobs_in_every_state
             suite::batches_are_listed_from_the_newest_by_pages_and_by_status
             suite::items_are_listed_by_pages
-            suite::an_item_is_found_by_its_place
+            suite::an_item_is_found_by_the_place_before_it
             suite::failed_jobs_are_listed_by_pages_with_their_chunks
             suite::lists_of_an_unknown_batch_are_refused
 
@@ -491,7 +491,7 @@ pub async fn items_are_written_once_however_often_they_come(given: impl Harness)
 
     assert_eq!(ledger.items_of(jobs[0].batch).await?, (0..60).collect::<Vec<_>>());
     assert_eq!(ledger.batch(jobs[0].batch).await?.items_created, 60);
-    let item = ledger.item(jobs[0].batch, 7).await?.expect("it was written");
+    let item = &ledger.items(jobs[0].batch, page(Some(6), 1)).await?[0];
     assert_eq!((item.batch_id, item.ordinal, item.code.as_str()), (jobs[0].batch, 7, "code-7"));
     assert!(is_recent(Some(item.created_at)));
     bystander.stands_still(&ledger).await
@@ -1057,14 +1057,18 @@ pub async fn items_are_listed_by_pages(given: impl Harness) -> TestResult {
     Ok(())
 }
 
-pub async fn an_item_is_found_by_its_place(given: impl Harness) -> TestResult {
+pub async fn an_item_is_found_by_the_place_before_it(given: impl Harness) -> TestResult {
     let ledger = given.ledger().await;
     let job = ledger.completed_batch().await?;
+    let after = async |place| {
+        let found = ledger.items(job.batch, page(place, 1)).await?;
+        Ok::<_, LedgerError>(found.into_iter().map(|item| item.code).collect::<Vec<_>>())
+    };
 
-    assert_eq!(ledger.item(job.batch, 99).await?.map(|item| item.code), Some("code-99".into()));
-    assert_eq!(ledger.item(job.batch, 100).await?, None);
-    assert_eq!(ledger.item(job.batch, u64::MAX).await?, None);
-    assert_eq!(ledger.item(id(4_711), 0).await?, None);
+    assert_eq!(after(None).await?, ["code-0"]);
+    assert_eq!(after(Some(98)).await?, ["code-99"]);
+    assert!(after(Some(99)).await?.is_empty());
+    assert!(after(Some(u64::MAX)).await?.is_empty());
     Ok(())
 }
 

@@ -119,10 +119,6 @@ impl Ledger for PostgresLedger {
         self.pool.run(read::Items { batch, slice }).await
     }
 
-    async fn item(&self, batch: BatchId, ordinal: u64) -> Result<Option<Item>> {
-        self.pool.run(read::Item { batch, ordinal }).await
-    }
-
     async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Vec<FailedJob>> {
         self.pool.run(read::FailedJobs { batch, slice }).await
     }

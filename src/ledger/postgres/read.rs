@@ -1,4 +1,4 @@
-//! batch, batches, items, item, failed_jobs: what may be seen. Each is one statement, and so runs on one snapshot.
+//! batch, batches, items, failed_jobs: what may be seen. Each is one statement, and so runs on one snapshot.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{
     error::Answer,
     pool::Verb,
 };
-use crate::domain::{BatchId, BatchRecord, BatchStatus, FailedJob, ItemOptions, JobCounts, JobId, Measured};
+use crate::domain::{BatchId, BatchRecord, BatchStatus, FailedJob, Item, ItemOptions, JobCounts, JobId, Measured};
 use crate::ledger::{LedgerError, Slice};
 
 const EXISTS: &str = "SELECT EXISTS (SELECT FROM batches WHERE id = $1)";
@@ -21,7 +21,6 @@ const BATCHES_BY_STATUS: &str =
     concat!(include_str!("sql/batch.sql"), "WHERE b.id < $1 AND b.status = $3 ORDER BY b.id DESC LIMIT $2");
 const ITEMS: &str = "SELECT batch, ordinal, code, created_at FROM items
     WHERE batch = $1 AND ordinal > $2 ORDER BY ordinal LIMIT $3";
-const ITEM: &str = "SELECT batch, ordinal, code, created_at FROM items WHERE batch = $1 AND ordinal = $2";
 const FAILED_JOBS: &str = include_str!("sql/failed_jobs.sql");
 
 /// See [`Ledger::batch`](crate::ledger::Ledger::batch).
@@ -116,10 +115,10 @@ pub(super) struct Items {
 
 #[async_trait]
 impl Verb for Items {
-    type Answer = Vec<crate::domain::Item>;
+    type Answer = Vec<Item>;
     const DOING: &'static str = "list items";
 
-    async fn run(&self, conn: &mut Client) -> Answer<Vec<crate::domain::Item>> {
+    async fn run(&self, conn: &mut Client) -> Answer<Vec<Item>> {
         let found = page(conn, ITEMS, self.batch, self.slice).await?;
         found.iter().map(read_item).collect()
     }
@@ -138,26 +137,8 @@ async fn page(conn: &Client, sql: &str, batch: BatchId, slice: Slice) -> Answer<
     Ok(found)
 }
 
-/// See [`Ledger::item`](crate::ledger::Ledger::item).
-pub(super) struct Item {
-    pub batch: BatchId,
-    pub ordinal: u64,
-}
-
-#[async_trait]
-impl Verb for Item {
-    type Answer = Option<crate::domain::Item>;
-    const DOING: &'static str = "read an item";
-
-    async fn run(&self, conn: &mut Client) -> Answer<Option<crate::domain::Item>> {
-        let statement = conn.prepare_cached(ITEM).await?;
-        let found = conn.query_opt(&statement, &[&self.batch.get(), &key(self.ordinal)]).await?;
-        found.as_ref().map(read_item).transpose()
-    }
-}
-
-fn read_item(row: &Row) -> Answer<crate::domain::Item> {
-    Ok(crate::domain::Item {
+fn read_item(row: &Row) -> Answer<Item> {
+    Ok(Item {
         batch_id: batch_id(row, "batch")?,
         ordinal: number(row, "ordinal")?,
         code: row.try_get("code")?,

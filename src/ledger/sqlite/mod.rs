@@ -118,10 +118,6 @@ impl Ledger for SqliteLedger {
         self.pool.read("list items", move |conn| read::items(conn, batch, slice)).await
     }
 
-    async fn item(&self, batch: BatchId, ordinal: u64) -> Result<Option<Item>> {
-        self.pool.read("read an item", move |conn| read::item(conn, batch, ordinal)).await
-    }
-
     async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Vec<FailedJob>> {
         self.pool.read("list failed jobs", move |conn| read::failed_jobs(conn, batch, slice)).await
     }

@@ -1,4 +1,4 @@
-//! batch, batches, items, item, failed_jobs: what may be seen. Each runs on one snapshot.
+//! batch, batches, items, failed_jobs: what may be seen. Each runs on one snapshot.
 
 use std::time::Duration;
 
@@ -19,7 +19,6 @@ const BATCHES_BY_STATUS: &str =
 const COUNTS: &str = "SELECT state, count(*) AS jobs FROM batch_jobs WHERE batch = ?1 GROUP BY state";
 const ITEMS: &str = "SELECT batch, ordinal, code, created_at FROM batch_items
     WHERE batch = ?1 AND ordinal > ?2 ORDER BY ordinal LIMIT ?3";
-const ITEM: &str = "SELECT batch, ordinal, code, created_at FROM batch_items WHERE batch = ?1 AND ordinal = ?2";
 const FAILED_JOBS: &str = include_str!("sql/failed_jobs.sql");
 
 /// Whether there is such a batch.
@@ -109,10 +108,6 @@ pub(super) fn items(conn: &Connection, id: BatchId, slice: Slice) -> Answer<Vec<
     let mut query = conn.prepare_cached(ITEMS)?;
     let items = query.query_map((id.get(), slice.after.map_or(-1, key), key(slice.limit)), read_item)?;
     Ok(items.collect::<Result<_, _>>()?)
-}
-
-pub(super) fn item(conn: &Connection, id: BatchId, ordinal: u64) -> Answer<Option<Item>> {
-    Ok(conn.prepare_cached(ITEM)?.query_row((id.get(), key(ordinal)), read_item).optional()?)
 }
 
 fn read_item(row: &Row<'_>) -> rusqlite::Result<Item> {
