@@ -98,6 +98,13 @@ pub struct RetryReport {
     pub status: BatchStatus,
 }
 
+impl RetryReport {
+    /// Of a retry that found no failed jobs in a batch of this status.
+    pub(crate) const fn of_none(batch_id: BatchId, status: BatchStatus) -> Self {
+        Self { batch_id, found: 0, recreated: 0, skipped: Vec::new(), job_ids: Vec::new(), status }
+    }
+}
+
 /// A failed job that a retry left alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -135,6 +142,21 @@ pub struct BatchFinished {
     pub items_created: u64,
     /// How many jobs were given up.
     pub failed_jobs: u64,
+}
+
+impl BatchFinished {
+    /// The end that `over` just came to.
+    pub(crate) const fn of(over: &BatchRecord) -> Self {
+        Self {
+            batch_id: over.batch_id,
+            // Ending it raised the count.
+            round: over.round.saturating_sub(1),
+            status: over.status,
+            quantity: over.quantity,
+            items_created: over.items_created,
+            failed_jobs: over.jobs.failed,
+        }
+    }
 }
 
 /// The end of a job, as it was when it ended.

@@ -295,14 +295,7 @@ mod tests {
     fn errors() -> [(BatchError, u16, &'static str); 10] {
         let id = BatchId::new(7).unwrap();
         let refused = ChangeRefused { status: BatchStatus::Completed, change: Change::Pause };
-        let report = RetryReport {
-            batch_id: id,
-            found: 0,
-            recreated: 0,
-            skipped: Vec::new(),
-            job_ids: Vec::new(),
-            status: BatchStatus::Running,
-        };
+        let report = RetryReport::of_none(id, BatchStatus::Running);
         [
             (Invalid::new("quantity", "must be 1 to 5, but is 6").into(), 422, "`quantity` must be 1 to 5, but is 6"),
             (BatchError::NoSuchBatch(-1), 404, "there is no batch -1"),

@@ -67,14 +67,7 @@ pub(super) struct NoFailedJobs;
 
 impl Output for NoFailedJobs {
     fn describe(operation: &mut Operation<'_>) {
-        let report = RetryReport {
-            batch_id: sample_id(),
-            found: 0,
-            recreated: 0,
-            skipped: Vec::new(),
-            job_ids: Vec::new(),
-            status: BatchStatus::Running,
-        };
+        let report = RetryReport::of_none(sample_id(), BatchStatus::Running);
         let nothing = BatchError::NothingToRetry(Box::new(report));
         operation.problem("The batch has no failed jobs, also for the later of two at once.", &nothing.into());
     }

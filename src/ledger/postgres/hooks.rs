@@ -68,16 +68,7 @@ pub(super) async fn batch_over(conn: &impl GenericClient, rules: Rules, id: Batc
     if !rules.hooks.batch_finished {
         return Ok(());
     }
-    let over = batch(conn, id).await?;
-    let event = HookEvent::BatchFinished(BatchFinished {
-        batch_id: id,
-        // The round that just ended: ending it raised the count.
-        round: over.round.saturating_sub(1),
-        status: over.status,
-        quantity: over.quantity,
-        items_created: over.items_created,
-        failed_jobs: over.jobs.failed,
-    });
+    let event = HookEvent::BatchFinished(BatchFinished::of(&batch(conn, id).await?));
     insert(conn, id, "batch_finished", &event).await
 }
 

@@ -12,7 +12,7 @@ use super::{
     read::batch,
     steer::lock,
 };
-use crate::domain::{BatchId, BatchStatus, Change, JobId, RetryReport, SkippedJob};
+use crate::domain::{BatchId, Change, JobId, RetryReport, SkippedJob};
 use crate::ledger::Rules;
 
 const FAILED: &str = "SELECT seq, generation, created = quantity AS whole FROM jobs
@@ -50,9 +50,9 @@ impl Retry {
         let after = before.after(Change::Retry)?;
         let failed = conn.query(&conn.prepare_cached(FAILED).await?, &[&self.batch.get()]).await?;
         if failed.is_empty() {
-            return Ok(report_of(self.batch, before));
+            return Ok(RetryReport::of_none(self.batch, before));
         }
-        let mut report = RetryReport { found: failed.len() as u64, ..report_of(self.batch, after) };
+        let mut report = RetryReport { found: failed.len() as u64, ..RetryReport::of_none(self.batch, after) };
         let failed = failed.iter().map(|row| Failed::read(row, self.batch)).collect::<Answer<Vec<_>>>()?;
         let (whole, others): (Vec<_>, Vec<_>) = failed.into_iter().partition(|failed| failed.whole);
         self.complete(conn, &whole, &mut report).await?;
@@ -81,10 +81,6 @@ impl Retry {
         report.recreated = others.len() as u64;
         Ok(())
     }
-}
-
-fn report_of(batch_id: BatchId, status: BatchStatus) -> RetryReport {
-    RetryReport { batch_id, found: 0, recreated: 0, skipped: Vec::new(), job_ids: Vec::new(), status }
 }
 
 struct Failed {
