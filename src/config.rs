@@ -96,6 +96,11 @@ pub struct Config {
     #[schemars(with = "String")]
     pub hook_timeout: Duration,
 
+    /// How long the history of a batch is kept once it is over, at most 10 years: `"90days"`, or `"forever"`. Then the rows of its jobs are
+    /// removed, little by little, and those of hooks that were given up. Its items, counts and times stay, but its failed jobs can't be listed
+    /// or retried any more. Default: `"forever"`.
+    pub keep_history: KeepSetting,
+
     /// The key that makes the codes: 32 hex digits. Without one, a key is made once and kept in the ledger. Default: none.
     #[serde(skip_serializing)]
     #[schemars(with = "Option<String>")]
@@ -135,6 +140,7 @@ impl Default for Config {
             queued: 10_000,
             drain: Duration::from_secs(25),
             hook_timeout: Duration::from_secs(30),
+            keep_history: KeepSetting(None),
             code_key: None,
             index_codes: false,
             generate: QueueSettings::default(),
@@ -306,6 +312,44 @@ impl Serialize for RateLimitSetting {
 }
 
 impl<'de> Deserialize<'de> for RateLimitSetting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// How long something is kept, as it is written in a setting: `"90days"`, or `"forever"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String")]
+pub struct KeepSetting(pub Option<Duration>);
+
+impl FromStr for KeepSetting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim() == "forever" {
+            return Ok(Self(None));
+        }
+        let wrong = |_| format!("`{text}` is no duration; write \"90days\" or \"forever\"");
+        humantime::parse_duration(text.trim()).map(|kept| Self(Some(kept))).map_err(wrong)
+    }
+}
+
+impl fmt::Display for KeepSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(kept) => humantime::format_duration(kept).fmt(f),
+            None => f.write_str("forever"),
+        }
+    }
+}
+
+impl Serialize for KeepSetting {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeepSetting {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
@@ -584,11 +628,23 @@ impl Config {
         span_within("chunk_backoff", self.chunk_backoff, Duration::ZERO)?;
         span_within("drain", self.drain, Duration::ZERO)?;
         span_within("hook_timeout", self.hook_timeout, Duration::from_millis(1))?;
+        self.check_keep_history()?;
         self.check_base()?;
         self.key()?;
         self.generate.check("generate")?;
         self.status.check("status")?;
         self.redis.check()
+    }
+
+    fn check_keep_history(&self) -> Result<(), ConfigError> {
+        let (least, most) = (Duration::from_secs(1), Duration::from_secs(10 * 366 * 24 * 60 * 60));
+        match self.keep_history.0 {
+            Some(kept) if !(least..=most).contains(&kept) => {
+                let why = format!("must be 1s to 10 years, or \"forever\", but is {}", self.keep_history);
+                Err(ConfigError::new("keep_history", why))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn check_base(&self) -> Result<(), ConfigError> {

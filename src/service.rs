@@ -61,6 +61,10 @@ pub enum BatchError {
     #[error("batch {} is {} and not over yet", .0.batch_id, .0.status)]
     NotOver(Box<Progress>),
 
+    /// The batch has been over for longer than `keep_history`, and the rows of its jobs were removed. There is no way back.
+    #[error("the history of batch {0} was removed: its failed jobs can't be listed or retried any more")]
+    HistoryRemoved(BatchId),
+
     /// The cursor is not one that this list gave.
     #[error("`cursor` is not one that this list gave")]
     BadCursor,
@@ -81,6 +85,7 @@ impl From<LedgerError> for BatchError {
             LedgerError::Taken(id) => Self::Taken(id),
             LedgerError::KeyReused(id) => Self::KeyReused(id),
             LedgerError::NotAllowed(refusal) => Self::NotAllowed(refusal),
+            LedgerError::HistoryRemoved(id) => Self::HistoryRemoved(id),
             error @ LedgerError::Unavailable { .. } => Self::Unavailable(error.into()),
             error @ (LedgerError::Refused { .. } | LedgerError::Broken { .. }) => Self::Internal(error.into()),
         }
@@ -381,7 +386,7 @@ impl BatchService {
     ///
     /// # Errors
     ///
-    /// As [`BatchService::items`].
+    /// As [`BatchService::items`], and [`BatchError::HistoryRemoved`] when it has been over for longer than `keep_history`.
     pub async fn failed_jobs(&self, batch_id: i64, page: PageQuery) -> Result<Page<FailedJob>> {
         let (id, list) = (existing(batch_id)?, format!("failed-jobs:{batch_id}"));
         let slice = page.slice(&list)?;
@@ -394,7 +399,8 @@ impl BatchService {
     /// # Errors
     ///
     /// [`BatchError::NothingToRetry`] with the report, also for the later of two at once; [`BatchError::NotAllowed`] in a status other than
-    /// running, paused and failed; [`BatchError::NoSuchBatch`].
+    /// running, paused and failed; [`BatchError::HistoryRemoved`] when it has been over for longer than `keep_history`;
+    /// [`BatchError::NoSuchBatch`].
     pub async fn retry_failed_jobs(&self, batch_id: i64) -> Result<RetryReport> {
         let report = self.answer(self.0.ledger.retry(existing(batch_id)?)).await?;
         if report.found == 0 {

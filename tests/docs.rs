@@ -241,6 +241,7 @@ fn kind(shape: &Value, default: &Value) -> String {
     let text = default.as_str().unwrap_or_default();
     match text {
         "off" => "rate".into(),
+        "forever" => "duration, or `\"forever\"`".into(),
         text if text.contains(" per ") => "rate".into(),
         text if humantime::parse_duration(text).is_ok() => "duration".into(),
         _ if shape["type"] == "integer" => "whole number".into(),

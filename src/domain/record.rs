@@ -33,6 +33,8 @@ pub struct BatchRecord {
     pub finished_at: Option<DateTime<Utc>>,
     /// Why it failed.
     pub error: Option<String>,
+    /// Whether the rows of its jobs were removed, as `keep_history` says: its failed jobs can't be listed or retried any more.
+    pub history_removed: bool,
     /// What its attempts took so far.
     #[serde(skip)]
     pub measured: Measured,

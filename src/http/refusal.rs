@@ -73,6 +73,18 @@ impl Output for NoFailedJobs {
     }
 }
 
+/// The jobs of a batch are forgotten.
+pub(super) struct HistoryRemoved;
+
+impl Output for HistoryRemoved {
+    fn describe(operation: &mut Operation<'_>) {
+        operation.problem(
+            "The batch has been over for longer than `keep_history`, and the rows of its jobs were removed.",
+            &BatchError::HistoryRemoved(sample_id()).into(),
+        );
+    }
+}
+
 impl<A: Output, B: Output> Output for (A, B) {
     fn describe(operation: &mut Operation<'_>) {
         A::describe(operation);

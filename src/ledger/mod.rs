@@ -81,6 +81,10 @@ pub enum LedgerError {
     #[error(transparent)]
     NotAllowed(#[from] ChangeRefused),
 
+    /// The rows of its jobs were removed, since it has been over for long. There is no way back.
+    #[error("the history of batch {0} was removed: its failed jobs can't be listed or retried any more")]
+    HistoryRemoved(BatchId),
+
     /// The statement itself failed, which is a defect of ours or of the tables.
     #[error("could not {doing}")]
     Broken {
@@ -327,6 +331,32 @@ pub enum Told {
     },
 }
 
+/// What [`Ledger::forget`] removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Batches that have nothing left to remove.
+    pub batches: u64,
+    /// Rows of jobs.
+    pub jobs: u64,
+    /// Rows of hooks that were given up.
+    pub hooks: u64,
+    /// Whether there may be more to remove.
+    pub left_out: bool,
+}
+
+impl Forgotten {
+    /// All of this, and then `more`.
+    #[must_use]
+    pub const fn and(self, more: Self) -> Self {
+        Self {
+            batches: self.batches + more.batches,
+            jobs: self.jobs + more.jobs,
+            hooks: self.hooks + more.hooks,
+            left_out: more.left_out,
+        }
+    }
+}
+
 /// Which rows of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slice {
@@ -431,7 +461,7 @@ pub trait Ledger: Send + Sync {
     ///
     /// # Errors
     ///
-    /// As [`Ledger::steer`].
+    /// As [`Ledger::steer`], and [`LedgerError::HistoryRemoved`] when its jobs are forgotten.
     async fn retry(&self, batch: BatchId) -> Result<RetryReport>;
 
     /// One batch.
@@ -455,7 +485,7 @@ pub trait Ledger: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`LedgerError::NoSuchBatch`].
+    /// [`LedgerError::NoSuchBatch`], and [`LedgerError::HistoryRemoved`] when its jobs are forgotten.
     async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Vec<FailedJob>>;
 
     /// What ought to be in the queues: of each pending or running batch its first open jobs, as many as its share of `room`; the batches
@@ -467,6 +497,13 @@ pub trait Ledger: Send + Sync {
 
     /// Puts down how the call of a hook went.
     async fn settle_hook(&self, hook: HookId, how: Told) -> Result<()>;
+
+    /// Removes the history of batches that have been over for `kept`, the longest first: the rows of their jobs, and of hooks that were
+    /// given up. Items stay, and so do hooks that are still to be called and what the batch itself says.
+    ///
+    /// At most `most` rows a call, of at most as many batches. From its first row on a batch says that its history is removed, so nobody
+    /// takes what is left of it for the whole; of this and a retry at once one wins. Several calls at once share the work.
+    async fn forget(&self, kept: Duration, most: u64) -> Result<Forgotten>;
 
     /// The key that the ledger keeps; `candidate` becomes it when there is none.
     async fn code_key(&self, candidate: CodeKey) -> Result<CodeKey>;

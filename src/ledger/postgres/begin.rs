@@ -13,6 +13,7 @@ use super::{
     error::Answer,
     hooks,
     pool::Verb,
+    read::is_history_removed,
     settle::end_of,
 };
 use crate::domain::{BatchStatus, Change, JobId, JobState};
@@ -54,7 +55,8 @@ impl Begin {
     async fn try_once(&self, conn: &mut Client) -> Answer<Option<Begun>> {
         let query = conn.prepare_cached(JOB).await?;
         let Some(row) = conn.query_opt(&query, &[&self.job.batch.get(), &key(self.job.seq)]).await? else {
-            return Ok(Some(Begun::Unknown));
+            let forgotten = is_history_removed(conn, self.job.batch).await?;
+            return Ok(Some(if forgotten { Begun::Over } else { Begun::Unknown }));
         };
         let found = read_found(&row)?;
         if self.began(&row, &found)? {

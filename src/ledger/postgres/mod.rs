@@ -20,6 +20,7 @@ mod columns;
 mod create;
 mod error;
 mod feed;
+mod forget;
 mod hooks;
 mod item_writer;
 mod lead;
@@ -42,8 +43,8 @@ pub use self::{
     pool::{PostgresConnection, PostgresPool},
 };
 use super::{
-    Begun, Closed, Created, Hold, Hook, Lead, Ledger, NewBatch, NewItem, OpenWork, Result, Rules, Settled, Settlement,
-    Slice, Told, Wish, Written,
+    Begun, Closed, Created, Forgotten, Hold, Hook, Lead, Ledger, NewBatch, NewItem, OpenWork, Result, Rules, Settled,
+    Settlement, Slice, Told, Wish, Written,
 };
 use crate::domain::{BatchId, BatchRecord, BatchStatus, CodeKey, FailedJob, HookId, Item, JobId, RetryReport, Room};
 
@@ -133,6 +134,10 @@ impl Ledger for PostgresLedger {
 
     async fn settle_hook(&self, hook: HookId, how: Told) -> Result<()> {
         self.pool.run(hooks::SettleHook { hook, how }).await
+    }
+
+    async fn forget(&self, kept: Duration, most: u64) -> Result<Forgotten> {
+        self.pool.run(forget::Forget { kept, most }).await
     }
 
     async fn code_key(&self, candidate: CodeKey) -> Result<CodeKey> {

@@ -1,4 +1,4 @@
-//! batch, batches, items, failed_jobs: what may be seen. Each is one statement, and so runs on one snapshot.
+//! batch, batches, items, failed_jobs: what may be seen. What an answer consists of is one statement, and so runs on one snapshot.
 
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::{
 use crate::domain::{BatchId, BatchRecord, BatchStatus, FailedJob, Item, ItemOptions, JobCounts, JobId, Measured};
 use crate::ledger::{LedgerError, Slice};
 
+const HISTORY_REMOVED: &str = "SELECT history <> 'whole' FROM batches WHERE id = $1";
 const EXISTS: &str = "SELECT EXISTS (SELECT FROM batches WHERE id = $1)";
 const BATCH: &str = concat!(include_str!("sql/batch.sql"), "WHERE b.id = $1");
 const BATCHES: &str = concat!(include_str!("sql/batch.sql"), "WHERE b.id < $1 ORDER BY b.id DESC LIMIT $2");
@@ -78,6 +79,7 @@ fn read_batch(row: &Row) -> Answer<BatchRecord> {
         started_at: row.try_get("started_at")?,
         finished_at: row.try_get("finished_at")?,
         error: row.try_get("error")?,
+        history_removed: row.try_get("history_removed")?,
         measured: read_measured(row)?,
     })
 }
@@ -137,6 +139,12 @@ async fn page(conn: &Client, sql: &str, batch: BatchId, slice: Slice) -> Answer<
     Ok(found)
 }
 
+/// Whether the rows of a batch's jobs are removed, or some of them.
+pub(super) async fn is_history_removed(conn: &impl GenericClient, id: BatchId) -> Answer<bool> {
+    let found = conn.query_opt(&conn.prepare_cached(HISTORY_REMOVED).await?, &[&id.get()]).await?;
+    Ok(found.map(|row| row.try_get(0)).transpose()?.unwrap_or(false))
+}
+
 fn read_item(row: &Row) -> Answer<Item> {
     Ok(Item {
         batch_id: batch_id(row, "batch")?,
@@ -159,6 +167,10 @@ impl Verb for FailedJobs {
 
     async fn run(&self, conn: &mut Client) -> Answer<Vec<FailedJob>> {
         let found = page(conn, FAILED_JOBS, self.batch, self.slice).await?;
+        // Looked at last: the mark is as old as the first row that is missing.
+        if is_history_removed(conn, self.batch).await? {
+            return Err(LedgerError::HistoryRemoved(self.batch).into());
+        }
         found.iter().map(|row| read_failed_job(row, self.batch)).collect()
     }
 }

@@ -12,8 +12,8 @@ use super::{
     read::batch,
     steer::lock,
 };
-use crate::domain::{BatchId, Change, JobId, RetryReport, SkippedJob};
-use crate::ledger::Rules;
+use crate::domain::{BatchId, BatchRecord, Change, JobId, RetryReport, SkippedJob};
+use crate::ledger::{LedgerError, Rules};
 
 const FAILED: &str = "SELECT seq, generation, created = quantity AS whole FROM jobs
     WHERE batch = $1 AND state = 'failed' ORDER BY seq FOR NO KEY UPDATE";
@@ -46,8 +46,11 @@ impl Verb for Retry {
 impl Retry {
     async fn retry(&self, conn: &impl GenericClient) -> Answer<RetryReport> {
         lock(conn, self.batch).await?;
-        let before = batch(conn, self.batch).await?.status;
+        let BatchRecord { status: before, history_removed, .. } = batch(conn, self.batch).await?;
         let after = before.after(Change::Retry)?;
+        if history_removed {
+            return Err(LedgerError::HistoryRemoved(self.batch).into());
+        }
         let failed = conn.query(&conn.prepare_cached(FAILED).await?, &[&self.batch.get()]).await?;
         if failed.is_empty() {
             return Ok(RetryReport::of_none(self.batch, before));

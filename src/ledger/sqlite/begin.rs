@@ -8,6 +8,7 @@ use super::{
     columns::{key, now, state, status},
     error::Answer,
     hooks,
+    read::is_history_removed,
     settle::{end_of, lower_open_jobs},
 };
 use crate::domain::{Change, JobId};
@@ -26,7 +27,9 @@ const ORDINALS: &str =
 
 pub(super) fn begin(conn: &Connection, rules: Rules, job: JobId) -> Answer<Begun> {
     let found = conn.prepare_cached(JOB)?.query_row((job.batch.get(), key(job.seq)), read_found).optional()?;
-    let Some(found) = found else { return Ok(Begun::Unknown) };
+    let Some(found) = found else {
+        return Ok(if is_history_removed(conn, job.batch)? { Begun::Over } else { Begun::Unknown });
+    };
     match found.entry(job.generation, rules.max_crashes) {
         Entry::Unknown => Ok(Begun::Unknown),
         Entry::Over => Ok(Begun::Over),

@@ -18,6 +18,7 @@ mod columns;
 mod create;
 mod error;
 mod feed;
+mod forget;
 mod hooks;
 mod item_writer;
 mod lead;
@@ -41,8 +42,8 @@ pub use self::{
     pool::{SqliteConnection, SqlitePool},
 };
 use super::{
-    Begun, Closed, Created, Hold, Hook, Lead, Ledger, NewBatch, NewItem, OpenWork, Result, Rules, Settled, Settlement,
-    Slice, Told, Wish, Written,
+    Begun, Closed, Created, Forgotten, Hold, Hook, Lead, Ledger, NewBatch, NewItem, OpenWork, Result, Rules, Settled,
+    Settlement, Slice, Told, Wish, Written,
 };
 use crate::domain::{BatchId, BatchRecord, BatchStatus, CodeKey, FailedJob, HookId, Item, JobId, RetryReport, Room};
 
@@ -132,6 +133,10 @@ impl Ledger for SqliteLedger {
 
     async fn settle_hook(&self, hook: HookId, how: Told) -> Result<()> {
         self.pool.write("settle a hook", move |conn| hooks::settle_hook(conn, hook, &how)).await
+    }
+
+    async fn forget(&self, kept: Duration, most: u64) -> Result<Forgotten> {
+        self.pool.write("remove the history of batches", move |conn| forget::forget(conn, kept, most)).await
     }
 
     async fn code_key(&self, candidate: CodeKey) -> Result<CodeKey> {

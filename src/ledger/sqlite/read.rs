@@ -12,6 +12,7 @@ use crate::domain::{BatchId, BatchRecord, BatchStatus, FailedJob, Item, ItemOpti
 use crate::ledger::{LedgerError, Slice};
 
 const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM batch_batches WHERE id = ?1)";
+const HISTORY_REMOVED: &str = "SELECT history <> 'whole' FROM batch_batches WHERE id = ?1";
 const BATCH: &str = concat!(include_str!("sql/batch.sql"), "WHERE id = ?1");
 const BATCHES: &str = concat!(include_str!("sql/batch.sql"), "WHERE id < ?1 ORDER BY id DESC LIMIT ?2");
 const BATCHES_BY_STATUS: &str =
@@ -28,6 +29,12 @@ pub(super) fn exists(conn: &Connection, id: BatchId) -> Answer<bool> {
 
 fn expect(conn: &Connection, id: BatchId) -> Answer<()> {
     if exists(conn, id)? { Ok(()) } else { Err(LedgerError::NoSuchBatch(id).into()) }
+}
+
+/// Whether the rows of a batch's jobs are removed, or some of them.
+pub(super) fn is_history_removed(conn: &Connection, id: BatchId) -> Answer<bool> {
+    let removed = conn.prepare_cached(HISTORY_REMOVED)?.query_row([id.get()], |row| row.get(0)).optional()?;
+    Ok(removed.unwrap_or(false))
 }
 
 /// The jobs of a batch by state, counted.
@@ -86,6 +93,7 @@ fn read_batch(row: &Row<'_>) -> rusqlite::Result<BatchRecord> {
         started_at: time(row, "started_at")?,
         finished_at: time(row, "finished_at")?,
         error: row.get("error")?,
+        history_removed: row.get("history_removed")?,
         measured: read_measured(row)?,
     })
 }
@@ -121,6 +129,9 @@ fn read_item(row: &Row<'_>) -> rusqlite::Result<Item> {
 
 pub(super) fn failed_jobs(conn: &Connection, id: BatchId, slice: Slice) -> Answer<Vec<FailedJob>> {
     expect(conn, id)?;
+    if is_history_removed(conn, id)? {
+        return Err(LedgerError::HistoryRemoved(id).into());
+    }
     let mut query = conn.prepare_cached(FAILED_JOBS)?;
     let page = (id.get(), slice.after.map_or(-1, key), key(slice.limit));
     let failed = query.query_map(page, |row| read_failed_job(row, id))?;

@@ -3,8 +3,8 @@
 use rusqlite::Connection;
 
 use super::{columns::key, error::Answer, hooks, read::batch};
-use crate::domain::{BatchId, Change, JobId, RetryReport, SkippedJob};
-use crate::ledger::Rules;
+use crate::domain::{BatchId, BatchRecord, Change, JobId, RetryReport, SkippedJob};
+use crate::ledger::{LedgerError, Rules};
 
 const FAILED: &str = "SELECT seq, generation, created = quantity AS whole FROM batch_jobs INDEXED BY batch_jobs_failed
     WHERE batch = ?1 AND state = 'failed' ORDER BY seq";
@@ -14,8 +14,11 @@ const COMPLETE: &str =
 const REOPEN: &str = include_str!("sql/retry_batch.sql");
 
 pub(super) fn retry(conn: &Connection, rules: Rules, id: BatchId) -> Answer<RetryReport> {
-    let before = batch(conn, id)?.status;
+    let BatchRecord { status: before, history_removed, .. } = batch(conn, id)?;
     let after = before.after(Change::Retry)?;
+    if history_removed {
+        return Err(LedgerError::HistoryRemoved(id).into());
+    }
     let failed = failed_jobs(conn, id)?;
     if failed.is_empty() {
         return Ok(RetryReport::of_none(id, before));

@@ -40,6 +40,9 @@ CREATE TABLE batches (
     failed              bigint,
     cancelled           bigint,
 
+    -- Whether the rows of its jobs are all there, are being removed, or are gone. It has to be over for that, and stays so.
+    history             text        NOT NULL DEFAULT 'whole' CHECK (history IN ('whole', 'leaving', 'gone')),
+
     -- Of the request that made it, as long as the key stands for it.
     caller              text        NOT NULL DEFAULT '',
     idempotency_key     text,
@@ -47,6 +50,7 @@ CREATE TABLE batches (
 
     CHECK ((finished_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))),
     CHECK (finished_at IS NULL OR open_jobs = 0),
+    CHECK (finished_at IS NOT NULL OR history = 'whole'),
     CHECK (finished_at IS NULL OR completed + failed + cancelled IS NOT DISTINCT FROM jobs),
     CHECK (status <> 'completed' OR items_created = quantity),
     CHECK ((request_fingerprint IS NOT NULL) = (idempotency_key IS NOT NULL))
@@ -55,6 +59,7 @@ CREATE TABLE batches (
 CREATE INDEX batches_by_status ON batches (status, id);
 CREATE INDEX batches_to_close ON batches (id) WHERE open_jobs = 0 AND finished_at IS NULL;
 CREATE INDEX batches_measured ON batches (finished_at) WHERE finished_at IS NOT NULL AND worked_ms > 0;
+CREATE INDEX batches_with_history ON batches (finished_at) WHERE finished_at IS NOT NULL AND history <> 'gone';
 CREATE UNIQUE INDEX batches_by_request ON batches (caller, idempotency_key) WHERE idempotency_key IS NOT NULL;
 
 -- Room is left in each page: a chunk updates its job, and stays on the page then.
@@ -131,3 +136,4 @@ CREATE TABLE hooks (
 );
 
 CREATE INDEX hooks_open ON hooks (id) WHERE state = 'open';
+CREATE INDEX hooks_given_up ON hooks (batch) WHERE state = 'given_up';

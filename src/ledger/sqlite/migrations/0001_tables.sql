@@ -32,6 +32,9 @@ CREATE TABLE batch_batches (
     failed              INTEGER,
     cancelled           INTEGER,
 
+    -- Whether the rows of its jobs are all there, are being removed, or are gone. It has to be over for that, and stays so.
+    history             TEXT    NOT NULL DEFAULT 'whole' CHECK (history IN ('whole', 'leaving', 'gone')),
+
     -- Of the request that made it, as long as the key stands for it.
     caller              TEXT    NOT NULL DEFAULT '',
     idempotency_key     TEXT,
@@ -39,6 +42,7 @@ CREATE TABLE batch_batches (
 
     CHECK ((finished_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))),
     CHECK (finished_at IS NULL OR open_jobs = 0),
+    CHECK (finished_at IS NOT NULL OR history = 'whole'),
     CHECK (finished_at IS NULL OR completed + failed + cancelled IS jobs),
     CHECK (status <> 'completed' OR items_created = quantity),
     CHECK ((request_fingerprint IS NOT NULL) = (idempotency_key IS NOT NULL))
@@ -47,6 +51,7 @@ CREATE TABLE batch_batches (
 CREATE INDEX batch_batches_by_status ON batch_batches (status, id);
 CREATE INDEX batch_batches_to_close ON batch_batches (id) WHERE open_jobs = 0 AND finished_at IS NULL;
 CREATE INDEX batch_batches_measured ON batch_batches (finished_at) WHERE finished_at IS NOT NULL AND worked_ms > 0;
+CREATE INDEX batch_batches_with_history ON batch_batches (finished_at) WHERE finished_at IS NOT NULL AND history <> 'gone';
 CREATE UNIQUE INDEX batch_batches_by_request ON batch_batches (caller, idempotency_key) WHERE idempotency_key IS NOT NULL;
 
 CREATE TABLE batch_jobs (
@@ -103,3 +108,4 @@ CREATE TABLE batch_hooks (
 ) STRICT;
 
 CREATE INDEX batch_hooks_open ON batch_hooks (id) WHERE state = 'open';
+CREATE INDEX batch_hooks_given_up ON batch_hooks (batch) WHERE state = 'given_up';
