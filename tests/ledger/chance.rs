@@ -30,6 +30,7 @@ enum Step {
     Close { batch: usize, round: u32 },
     Steer { batch: usize, wish: Wish },
     Retry { batch: usize },
+    Forget { most: u64 },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -46,6 +47,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (batch.clone(), 0_u32..3).prop_map(|(batch, round)| Step::Close { batch, round }),
         1 => (batch.clone(), wish).prop_map(|(batch, wish)| Step::Steer { batch, wish }),
         2 => batch.prop_map(|batch| Step::Retry { batch }),
+        1 => (1_u64..5).prop_map(|most| Step::Forget { most }),
     ]
 }
 
@@ -105,6 +107,7 @@ impl World<'_> {
             Step::Close { batch, round } => drop(self.ledger.close(self.batches[batch], round).await?),
             Step::Steer { batch, wish } => drop(allowed(self.ledger.steer(self.batches[batch], wish).await)?),
             Step::Retry { batch } => self.retry(self.batches[batch]).await?,
+            Step::Forget { most } => drop(self.ledger.forget(Duration::ZERO, most).await?),
         }
         Ok(())
     }
@@ -150,7 +153,7 @@ impl World<'_> {
 fn allowed<T>(answer: Result<T, LedgerError>) -> Result<Option<T>, LedgerError> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
-        Err(LedgerError::NotAllowed(_)) => Ok(None),
+        Err(LedgerError::NotAllowed(_) | LedgerError::HistoryRemoved(_)) => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -158,6 +161,7 @@ fn allowed<T>(answer: Result<T, LedgerError>) -> Result<Option<T>, LedgerError> 
 async fn check_books(ledger: &Subject, id: BatchId) -> TestResult {
     let batch = ledger.batch(id).await?;
     let (open, items) = (ledger.open_jobs_of(id).await?, ledger.items_of(id).await?);
+    let failed = allowed(ledger.failed_jobs(id, ALL).await)?.map(|jobs| jobs.len() as u64);
     let works = matches!(batch.status, BatchStatus::Pending | BatchStatus::Running);
     let ends = matches!(batch.status, BatchStatus::Running | BatchStatus::Paused) && batch.jobs.open() == 0;
     let books = [
@@ -171,7 +175,14 @@ async fn check_books(ledger: &Subject, id: BatchId) -> TestResult {
             "a completed one has all its items",
             batch.status != BatchStatus::Completed || items.len() as u64 == batch.quantity,
         ),
-        ("failed jobs are listed", ledger.failed_jobs(id, ALL).await?.len() as u64 == batch.jobs.failed),
+        (
+            "failed jobs are listed as long as there is a history",
+            failed.unwrap_or(batch.jobs.failed) == batch.jobs.failed,
+        ),
+        (
+            "which only a batch that is over can lose",
+            failed.is_none() == batch.history_removed && (failed.is_some() || batch.status.is_over()),
+        ),
     ];
     match books.iter().find(|(_, holds)| !holds) {
         None => Ok(()),

@@ -100,6 +100,65 @@ impl Schema {
     }
 }
 
+/// Clocks are set right, mostly after they were wrong.
+#[tokio::test]
+async fn an_end_in_the_future_is_none_that_history_is_removed_for() -> TestResult {
+    let schema = Schema::new().await;
+    let ledger = &schema.ledger;
+    let batch = ledger.failed_batch().await?.batch;
+    let set = async |by: &str| {
+        schema.outsider.batch_execute(&format!("UPDATE batches SET finished_at = finished_at {by}")).await
+    };
+
+    set("+ interval '1 day'").await?;
+    assert_eq!(ledger.forget(Duration::ZERO, 10).await?.jobs, 0);
+    assert_eq!(ledger.failed_jobs(batch, ALL).await?.len(), 1);
+    set("- interval '1 day'").await?;
+    assert_eq!(ledger.forget(Duration::ZERO, 10).await?.jobs, 1);
+    Ok(())
+}
+
+/// Somebody has the batch that ended first in hand; whoever removes history does not wait for that.
+#[tokio::test]
+async fn history_of_a_batch_that_is_locked_is_passed_over() -> TestResult {
+    let schema = Schema::new().await;
+    let ledger = &schema.ledger;
+    let [first, second] = [ledger.failed_batch().await?.batch, ledger.failed_batch().await?.batch];
+    schema.outsider.batch_execute(&format!("BEGIN; SELECT FROM batches WHERE id = {first} FOR UPDATE")).await?;
+
+    let began = Instant::now();
+    let passed = ledger.forget(Duration::ZERO, 10).await?;
+
+    assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+    assert_eq!((passed.batches, passed.jobs), (1, 1));
+    assert!(ledger.batch(second).await?.history_removed && !ledger.batch(first).await?.history_removed);
+    schema.outsider.batch_execute("ROLLBACK").await?;
+    assert_eq!(ledger.forget(Duration::ZERO, 10).await?.jobs, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn batches_whose_history_is_gone_cost_nothing_any_more() -> TestResult {
+    let schema = Schema::new().await;
+    schema.ledger.failed_batch().await?;
+    let gone =
+        "INSERT INTO batches (id, quantity, batch_size, key_fingerprint, status, jobs, open_jobs, estimated_ms, token,
+                                     finished_at, completed, failed, cancelled, history)
+                SELECT 1000 + n, 1, 1, '', 'cancelled', 1, 0, 0, 0, now() - interval '1 year', 0, 0, 1, 'gone'
+                FROM generate_series(1, 20000) AS n";
+    schema.outsider.batch_execute(gone).await?;
+    schema.outsider.batch_execute("ANALYZE batches").await?;
+    let query = include_str!("../../src/ledger/postgres/sql/forget_batch.sql").replace("$1", "0");
+
+    let plan = schema.outsider.query(&format!("EXPLAIN (ANALYZE, BUFFERS OFF, TIMING OFF) {query}"), &[]).await?;
+
+    let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+    let plan = plan.join("\n");
+    assert!(plan.contains("batches_with_history") && !plan.contains("Removed by Filter"), "{plan}");
+    assert_eq!(schema.ledger.forget(Duration::ZERO, 10).await?.jobs, 1);
+    Ok(())
+}
+
 #[tokio::test]
 async fn every_change_of_a_batch_raises_its_version() -> TestResult {
     let schema = Schema::new().await;

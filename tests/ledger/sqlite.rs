@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, mpsc},
     task::Poll,
+    time::Duration,
 };
 
 use figment::Figment;
@@ -125,6 +126,24 @@ impl Database {
         let id = batch.get();
         self.host().await.interact(move |conn| conn.query_row(query, [id], |row| row.get(0))).await.unwrap()
     }
+}
+
+/// Clocks are set right, mostly after they were wrong.
+#[tokio::test]
+async fn an_end_in_the_future_is_none_that_history_is_removed_for() -> TestResult {
+    let database = Database::new().await;
+    let ledger = &database.ledger;
+    let batch = ledger.failed_batch().await?.batch;
+    let set = |by: &str| {
+        database.outsider().execute_batch(&format!("UPDATE batch_batches SET finished_at = finished_at {by}"))
+    };
+
+    set("+ 86400000")?;
+    assert_eq!(ledger.forget(Duration::ZERO, 10).await?.jobs, 0);
+    assert_eq!(ledger.failed_jobs(batch, ALL).await?.len(), 1);
+    set("- 86400000")?;
+    assert_eq!(ledger.forget(Duration::ZERO, 10).await?.jobs, 1);
+    Ok(())
 }
 
 #[tokio::test]

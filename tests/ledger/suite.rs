@@ -10,7 +10,10 @@ use rocket_batch::{
         BatchFinished, BatchId, BatchStatus, CodeKey, CreateRequest, HookEvent, HookId, JobCounts, JobEnded, JobId,
         Measured, Room, StatusTask,
     },
-    ledger::{Begun, Closed, Created, Hook, HookKinds, LedgerError, Rules, Settled, Settlement, Told, Wish, Written},
+    ledger::{
+        Begun, Closed, Created, Forgotten, Hook, HookKinds, LedgerError, Rules, Settled, Settlement, Told, Wish,
+        Written,
+    },
 };
 use tokio::task::JoinSet;
 
@@ -95,6 +98,15 @@ macro_rules! every_ledger {
             suite::a_hook_that_was_given_up_is_not_called_any_more
             suite::ends_that_nobody_asks_for_are_not_written_down
             suite::each_end_is_told_as_it_was
+
+            suite::history_is_removed_by_portions_of_the_batch_that_ended_first
+            suite::what_is_open_or_over_since_lately_keeps_its_history
+            suite::a_batch_without_history_stands_as_it_was_and_its_items_stay
+            suite::jobs_of_a_batch_without_history_are_over_for_whoever_still_has_them
+            suite::of_a_retry_and_a_removal_at_once_one_wins
+            suite::a_batch_that_was_retried_is_forgotten_after_its_next_end
+            suite::many_who_remove_history_at_once_share_the_work
+            suite::hooks_that_were_given_up_go_with_the_history_and_open_ones_stay
 
             suite::the_first_code_key_is_kept
             suite::one_alone_has_the_lead
@@ -1316,6 +1328,263 @@ pub async fn each_end_is_told_as_it_was(given: impl Harness) -> TestResult {
 }
 
 // code_key, lead, ping, shut
+
+// forget
+
+/// No time at all.
+const LONG_AGO: Duration = Duration::ZERO;
+
+/// A batch of `failed` failed jobs and one that was completed, closed.
+async fn over(ledger: &Subject, failed: u64) -> TestResult<Vec<JobId>> {
+    let jobs = ledger.jobs_of(a_batch().of((failed + 1) * 10).in_jobs_of(10)).await?;
+    for job in &jobs[1..] {
+        ledger.fail(*job).await?;
+    }
+    ledger.complete(jobs[0]).await?;
+    ledger.closed(jobs[0].batch, 0).await?;
+    Ok(jobs)
+}
+
+/// Forgets until there is nothing left, by portions of `most`, and answers all in one.
+async fn forget_all(ledger: &Subject, most: u64) -> TestResult<Forgotten> {
+    let mut sum = Forgotten::default();
+    for _ in 0..1_000 {
+        let portion = ledger.forget(LONG_AGO, most).await?;
+        assert!(portion.jobs + portion.hooks <= most, "{portion:?}");
+        sum = sum.and(portion);
+        if !portion.left_out {
+            return Ok(sum);
+        }
+    }
+    Err(format!("there is no end to it: {sum:?}").into())
+}
+
+fn is_removed<T>(answer: &Result<T, LedgerError>, of: BatchId) -> bool {
+    matches!(answer, Err(LedgerError::HistoryRemoved(batch)) if *batch == of)
+}
+
+pub async fn history_is_removed_by_portions_of_the_batch_that_ended_first(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let mut batches = Vec::new();
+    for _ in 0..3 {
+        batches.push(over(&ledger, 4).await?[0].batch);
+    }
+    let marks = async || {
+        let mut marks = Vec::new();
+        for batch in &batches {
+            let marked = ledger.batch(*batch).await?.history_removed;
+            match ledger.failed_jobs(*batch, ALL).await {
+                Ok(failed) => assert_eq!((failed.len(), marked), (4, false)),
+                refused => assert!(marked && is_removed(&refused, *batch), "{refused:?}"),
+            }
+            marks.push(marked);
+        }
+        Ok::<_, LedgerError>(marks)
+    };
+    let portion = |batches| Forgotten { batches, jobs: 3, hooks: 0, left_out: true };
+
+    assert_eq!(marks().await?, [false; 3]);
+    assert_eq!(ledger.forget(LONG_AGO, 3).await?, portion(0));
+    assert_eq!(marks().await?, [true, false, false]);
+    assert_eq!(ledger.forget(LONG_AGO, 3).await?, portion(1));
+    assert_eq!(marks().await?, [true, true, false]);
+    for _ in 0..3 {
+        ledger.forget(LONG_AGO, 3).await?;
+    }
+    assert_eq!(marks().await?, [true; 3]);
+    assert_eq!(ledger.forget(LONG_AGO, 3).await?, Forgotten { batches: 1, ..Forgotten::default() });
+    assert_eq!(ledger.forget(LONG_AGO, 3).await?, Forgotten::default());
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn what_is_open_or_over_since_lately_keeps_its_history(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let mut over = Vec::new();
+    for status in BatchStatus::ALL {
+        let batch = batch_that_is(status, &ledger).await?;
+        over.extend(status.is_over().then_some(batch));
+    }
+
+    for kept in [Duration::from_secs(60), Duration::from_secs(10 * 366 * 24 * 60 * 60)] {
+        assert_eq!(ledger.forget(kept, 1_000).await?, Forgotten::default());
+    }
+    let gone = ledger.forget(LONG_AGO, 1_000).await?;
+
+    assert_eq!((gone.batches, gone.jobs, gone.left_out), (3, 3, false));
+    let all = ledger.batches(None, ALL).await?;
+    let removed: HashSet<_> = all.iter().filter(|batch| batch.history_removed).map(|batch| batch.batch_id).collect();
+    assert_eq!(removed, over.into_iter().collect());
+    for open in all.iter().filter(|batch| !batch.status.is_over() && batch.quantity == 100) {
+        assert_eq!(open.jobs.total(), 1);
+        ledger.steer(open.batch_id, Wish::Cancel).await?;
+    }
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn a_batch_without_history_stands_as_it_was_and_its_items_stay(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let new = || a_batch().with_id(77).asked_by(a_request("shop", "200"));
+    let jobs = ledger.jobs_of(new()).await?;
+    ledger.complete(jobs[0]).await?;
+    ledger.fail(jobs[1]).await?;
+    ledger.closed(id(77), 0).await?;
+    let (before, items) = (ledger.batch(id(77)).await?, ledger.items(id(77), ALL).await?);
+
+    assert_eq!(forget_all(&ledger, 1).await?.jobs, 2);
+
+    let after = ledger.batch(id(77)).await?;
+    assert_eq!(after.jobs, JobCounts { completed: 1, failed: 1, ..JobCounts::default() });
+    assert_eq!(after, rocket_batch::BatchRecord { history_removed: true, ..before });
+    assert_eq!((items.len(), ledger.items(id(77), ALL).await?), (100, items));
+    assert!(is_removed(&ledger.retry(id(77)).await, id(77)));
+    for wish in [Wish::Cancel, Wish::Pause, Wish::Resume] {
+        assert!(matches!(ledger.steer(id(77), wish).await, Err(LedgerError::NotAllowed(_))));
+    }
+    assert_eq!(ledger.close(id(77), 1).await?, Closed::Over);
+    assert_eq!(ledger.end_task(id(77)).await?, None);
+    assert!(ledger.create(new().build()).await?.repeated, "the request is remembered");
+    assert!(matches!(ledger.create(a_batch().with_id(77).build()).await, Err(LedgerError::Taken(_))));
+    bystander.stands_still(&ledger).await
+}
+
+/// A queue may hand a job out long after its batch was cancelled, and a worker may wake up as late.
+pub async fn jobs_of_a_batch_without_history_are_over_for_whoever_still_has_them(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch().of(300)).await?;
+    let late = ledger.hold(jobs[0]).await?;
+    ledger.write(&late, chunk(0..50)).await?;
+    ledger.complete(jobs[1]).await?;
+    ledger.steer(late.job.batch, Wish::Cancel).await?;
+
+    forget_all(&ledger, 2).await?;
+
+    for job in jobs {
+        assert_eq!(ledger.begin(job).await?, Begun::Over);
+    }
+    assert_eq!(ledger.begin(JobId { batch: id(4_711), ..late.job }).await?, Begun::Unknown);
+    let written = ledger.write(&late, chunk(50..100)).await?;
+    assert!(matches!(written, Written::Fenced | Written::Cancelled), "{written:?}");
+    assert_eq!(ledger.settle(&late, Settlement::Completed, WORKED).await?, Settled::Lost);
+    assert_eq!(ledger.items_of(late.job.batch).await?.len(), 150);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn of_a_retry_and_a_removal_at_once_one_wins(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+
+    for round in 0..40 {
+        let batch = over(&ledger, 3).await?[0].batch;
+        let (one, other) = (ledger.share(), ledger.share());
+        let retry = async move { one.retry(batch).await };
+        let forget = async move { other.forget(LONG_AGO, 2).await };
+        // Whoever comes first has the better chances; each does in turns.
+        let (retried, forgotten) = if round % 2 == 0 {
+            let (retry, forget) = (tokio::spawn(retry), tokio::spawn(forget));
+            (retry.await?, forget.await??)
+        } else {
+            let (forget, retry) = (tokio::spawn(forget), tokio::spawn(retry));
+            (retry.await?, forget.await??)
+        };
+
+        let after = ledger.batch(batch).await?;
+        if forgotten.jobs == 0 {
+            assert_eq!(retried?.found, 3);
+            assert_eq!((after.status, after.history_removed), (BatchStatus::Running, false));
+            assert_eq!(after.jobs, JobCounts { waiting: 3, completed: 1, ..JobCounts::default() });
+            assert_eq!(ledger.open_jobs_of(batch).await?.len(), 3);
+        } else {
+            assert!(is_removed(&retried, batch), "{retried:?}");
+            assert_eq!((after.status, after.history_removed), (BatchStatus::Failed, true));
+            assert_eq!(after.jobs, JobCounts { completed: 1, failed: 3, ..JobCounts::default() });
+        }
+        forget_all(&ledger, 1_000).await?;
+    }
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn a_batch_that_was_retried_is_forgotten_after_its_next_end(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let jobs = over(&ledger, 1).await?;
+    let batch = jobs[0].batch;
+    ledger.retry(batch).await?;
+
+    assert_eq!(forget_all(&ledger, 10).await?, Forgotten::default());
+    ledger.complete(JobId { generation: 1, ..jobs[1] }).await?;
+    assert_eq!(forget_all(&ledger, 10).await?, Forgotten::default(), "it is to be closed");
+    ledger.closed(batch, 1).await?;
+
+    assert_eq!(forget_all(&ledger, 10).await?.jobs, 2);
+    let after = ledger.batch(batch).await?;
+    assert_eq!((after.status, after.history_removed, after.jobs.completed), (BatchStatus::Completed, true, 2));
+    Ok(())
+}
+
+pub async fn many_who_remove_history_at_once_share_the_work(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    for failed in 0..20 {
+        over(&ledger, failed % 5).await?;
+    }
+
+    let mut at_once = JoinSet::new();
+    for _ in 0..4 {
+        let ledger = ledger.share();
+        at_once.spawn(async move {
+            let mut sum = Forgotten::default();
+            loop {
+                sum = sum.and(ledger.forget(LONG_AGO, 3).await?);
+                if !sum.left_out {
+                    return Ok::<_, LedgerError>(sum);
+                }
+            }
+        });
+    }
+    let mut sum = Forgotten::default();
+    while let Some(share) = at_once.join_next().await {
+        sum = sum.and(share??);
+    }
+
+    sum = sum.and(forget_all(&ledger, 3).await?);
+    assert_eq!((sum.batches, sum.jobs, sum.hooks), (20, 60, 0));
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn hooks_that_were_given_up_go_with_the_history_and_open_ones_stay(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let given_up = || Told::GivenUp { error: "no answer".into() };
+    let bystander = ledger.jobs_of(a_batch()).await?;
+    ledger.fail(bystander[0]).await?;
+    ledger.settle_hook(ledger.hooks_of(bystander[0].batch).await?[0], given_up()).await?;
+    let batch = over(&ledger, 3).await?[0].batch;
+    let hooks = ledger.hooks_of(batch).await?;
+    assert_eq!(hooks.len(), 5);
+    for hook in &hooks[..3] {
+        ledger.settle_hook(*hook, given_up()).await?;
+    }
+    let (events, rows) =
+        (ledger.events_of(batch).await?, |jobs, hooks| Forgotten { jobs, hooks, ..Forgotten::default() });
+
+    assert_eq!(ledger.forget(LONG_AGO, 5).await?, Forgotten { left_out: true, ..rows(4, 1) });
+    assert_eq!(ledger.forget(LONG_AGO, 5).await?, Forgotten { batches: 1, ..rows(0, 2) });
+
+    assert_eq!(ledger.hooks_of(batch).await?, hooks[3..]);
+    assert_eq!(ledger.events_of(batch).await?, events);
+    // Given up only now, it goes the next time, and nothing else does.
+    ledger.settle_hook(hooks[3], given_up()).await?;
+    assert_eq!(forget_all(&ledger, 5).await?, Forgotten { batches: 1, ..rows(0, 1) });
+    ledger.settle_hook(hooks[4], Told::Delivered).await?;
+    assert_eq!(forget_all(&ledger, 5).await?, Forgotten::default());
+    // That of the bystander was there all the time.
+    ledger.complete(bystander[1]).await?;
+    ledger.closed(bystander[0].batch, 0).await?;
+    assert_eq!(forget_all(&ledger, 5).await?, Forgotten { batches: 1, ..rows(2, 1) });
+    Ok(())
+}
 
 pub async fn the_first_code_key_is_kept(given: impl Harness) -> TestResult {
     let ledger = given.ledger().await;
