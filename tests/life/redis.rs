@@ -1,7 +1,18 @@
 //! Several processes on one Redis server and one database, and what becomes of a batch when they, or Redis, are taken away.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use rocket_batch::{
+    config::{QueueSettings, RedisSettings},
+    domain::{BatchId, JobId, Task},
+    queue::{
+        Offer, Queue, QueueCounts,
+        bullmq::{BullQueue, Server},
+    },
+};
 use serde_json::json;
 
 use crate::{
@@ -108,6 +119,36 @@ async fn a_stop_spends_nothing_and_an_idle_host_leaves_at_once() -> TestResult {
     let idle = Instant::now();
     assert_eq!(host.terminate().await?.code(), Some(0));
     assert!(idle.elapsed() < Duration::from_secs(1), "{:?}", idle.elapsed());
+    Ok(())
+}
+
+/// It was left behind, or is added by hand: nobody waits for it, and it is no failure.
+#[tokio::test]
+async fn a_job_in_redis_whose_row_was_removed_is_acknowledged() -> TestResult {
+    let redis = Redis::start().await;
+    let home = Home::on_redis(redis.port)?.with("ROCKET_BATCH__KEEP_HISTORY", "1s");
+    let host = home.start().await?;
+    let batch = host.post(&json!({ "quantity": 1_000, "batchSize": 100 })).await?;
+    is_complete(&host, batch, 1_000).await?;
+    host.until_it_says("old history was removed").await?;
+    assert_eq!(home.count("SELECT count(*) FROM batch_jobs").await?, 0);
+
+    redis.command(&["FLUSHALL"]).await;
+
+    let mut settings = RedisSettings::default();
+    (settings.host, settings.port) = (Some("127.0.0.1".into()), redis.port);
+    let server = Arc::new(Server::new(&settings)?);
+    let queue = BullQueue::open("generate-product-batch-items", &QueueSettings::default(), server).await?;
+    let job = JobId { batch: BatchId::new(batch)?, seq: 3, generation: 0 };
+    let task = Task::Generate { job, first: 300, quantity: 100 };
+    assert_eq!(queue.offer(&[Offer { task, rank: 0, delay: Duration::ZERO, attempts_made: 0 }]).await?, 1);
+
+    let completed = "bull:generate-product-batch-items:completed";
+    redis.until(&["ZSCORE", completed, &job.to_string()], |score| score != redis::Value::Nil).await;
+    assert_eq!(queue.counts().await?, QueueCounts { completed: 1, ..QueueCounts::default() });
+    nothing_is_left(&redis).await?;
+    assert_eq!(home.count("SELECT count(*) FROM batch_items").await?, 1_000);
+    host.terminate().await?;
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use std::{
 use plugin::Plugin;
 use rocket_batch::{
     Batch, BatchError, BatchFinished, BatchStatus, BoxError, ItemOptions, JobEnded, NewItemRow, PageQuery, WaitingFor,
-    config::{Config, RateLimitSetting},
+    config::{Config, KeepSetting, RateLimitSetting},
     sqlite::{ItemWriter, rusqlite::Connection},
 };
 
@@ -122,6 +122,48 @@ async fn what_an_item_writer_refuses_is_set_aside_in_its_words() -> TestResult {
     assert_eq!((job.attempts, chunk.from, chunk.to, chunk.tries), (3, 50, 99, 3));
     assert_eq!(chunk.error, "fifty-seven has no shelf");
     assert_eq!(kept(&plugin)?, 250);
+    plugin.stop().await
+}
+
+/// A hundred jobs a second may begin, so the last batch runs for at least six.
+#[rocket::async_test]
+async fn history_is_removed_while_other_batches_run() -> TestResult {
+    let plugin = Plugin::start(|config| {
+        eager(config);
+        config.generate.rate_limit = "100 per 1s".parse().expect("it is a rate");
+        config.keep_history = KeepSetting(Some(Duration::from_secs(1)));
+    })
+    .await?;
+    plugin.sql(REFUSE_57)?;
+    let service = plugin.service();
+    service.create_product_items_async(1, 300, jobs_of(100)).await?;
+    service.create_product_items_async(2, 50, jobs_of(1)).await?;
+    service.create_product_items_async(3, 50, jobs_of(10)).await?;
+    service.pause(3).await?;
+    let over = [plugin.until_over(1).await?, plugin.until_over(2).await?];
+    plugin.sql("DROP TRIGGER refuse")?;
+    service.create_product_items_async(4, 600, jobs_of(1)).await?;
+
+    plugin.until_it_is("SELECT count(*) FROM batch_jobs WHERE batch <= 2", 0).await?;
+
+    let running = service.get_batch_job_progress(4).await?;
+    assert_eq!((running.status, running.total), (BatchStatus::Running, 600));
+    for before in over {
+        let id = before.batch_id.get();
+        assert!(service.batch(id).await?.history_removed);
+        assert_eq!(service.get_batch_job_progress(id).await?, before);
+        assert_eq!(plugin.items(id).await?.len() as u64, before.items_created);
+        let failed = service.failed_jobs(id, PageQuery::default()).await;
+        assert!(matches!(failed, Err(BatchError::HistoryRemoved(batch)) if batch.get() == id), "{failed:?}");
+    }
+    let retried = service.retry_failed_jobs(1).await;
+    assert!(matches!(retried, Err(BatchError::HistoryRemoved(_))), "{retried:?}");
+    assert_eq!(plugin.number("SELECT count(*) FROM batch_jobs WHERE batch = 3")?, 5);
+    service.resume(3).await?;
+    for (id, items) in [(3, 50), (4, 600)] {
+        let progress = plugin.until_over(id).await?;
+        assert_eq!((progress.status, progress.items_created), (BatchStatus::Completed, items));
+    }
     plugin.stop().await
 }
 
