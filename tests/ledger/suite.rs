@@ -100,6 +100,7 @@ macro_rules! every_ledger {
             suite::each_end_is_told_as_it_was
 
             suite::history_is_removed_by_portions_of_the_batch_that_ended_first
+            suite::a_long_history_goes_by_portions
             suite::what_is_open_or_over_since_lately_keeps_its_history
             suite::a_batch_without_history_stands_as_it_was_and_its_items_stay
             suite::jobs_of_a_batch_without_history_are_over_for_whoever_still_has_them
@@ -1395,6 +1396,19 @@ pub async fn history_is_removed_by_portions_of_the_batch_that_ended_first(given:
     assert_eq!(marks().await?, [true; 3]);
     assert_eq!(ledger.forget(LONG_AGO, 3).await?, Forgotten { batches: 1, ..Forgotten::default() });
     assert_eq!(ledger.forget(LONG_AGO, 3).await?, Forgotten::default());
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn a_long_history_goes_by_portions(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let batch = ledger.create(a_batch().of(20_000).in_jobs_of(1).build()).await?.batch;
+    ledger.steer(batch, Wish::Cancel).await?;
+
+    let gone = forget_all(&ledger, 1_000).await?;
+
+    assert_eq!((gone.batches, gone.jobs), (1, 20_000));
+    assert_eq!(ledger.batch(batch).await?.jobs, JobCounts { cancelled: 20_000, ..JobCounts::default() });
     bystander.stands_still(&ledger).await
 }
 

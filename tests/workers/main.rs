@@ -8,7 +8,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering::SeqCst},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use plugin::Plugin;
@@ -165,6 +165,37 @@ async fn history_is_removed_while_other_batches_run() -> TestResult {
         assert_eq!((progress.status, progress.items_created), (BatchStatus::Completed, items));
     }
     plugin.stop().await
+}
+
+/// Nothing else writes here, so it is the removal that waits.
+#[rocket::async_test]
+async fn history_waits_for_the_database_and_nobody_waits_for_history() -> TestResult {
+    let plugin = Plugin::start(|config| {
+        eager(config);
+        config.keep_history = KeepSetting(Some(Duration::from_secs(1)));
+    })
+    .await?;
+    let waits = |progress: &rocket_batch::Progress| progress.waiting_for == Some(WaitingFor::Database);
+    let outsider = plugin.connection()?;
+    for batch in [1, 2] {
+        plugin.service().create_product_items_async(batch, 300, jobs_of(100)).await?;
+        plugin.until_over(batch).await?;
+        outsider.execute_batch("BEGIN IMMEDIATE")?;
+        plugin.until(batch, waits).await?;
+        if batch == 1 {
+            outsider.execute_batch("COMMIT")?;
+            plugin.until_it_is("SELECT count(*) FROM batch_jobs", 0).await?;
+            plugin.until(batch, |progress| !waits(progress)).await?;
+        }
+    }
+
+    let began = Instant::now();
+    let home = plugin.stop_and_keep().await?;
+
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    outsider.execute_batch("COMMIT")?;
+    assert_eq!(home.number("SELECT count(*) FROM batch_jobs WHERE batch = 2")?, 3);
+    Ok(())
 }
 
 /// A panic on the thread that writes for all: the attempt fails with its message, everybody else goes on.
