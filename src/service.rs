@@ -310,7 +310,7 @@ impl BatchService {
     /// nothing of it when it is rolled back, but for a number of the sequence. For a ledger in PostgreSQL.
     ///
     /// The session stays as it was, whatever its search path is. Its role needs the rights on the ledger's tables that the
-    /// [guide](https://docs.rs/rocket_batch/latest/rocket_batch/guide/transactions/index.html) lists. Work on the batch begins within
+    /// [guide](crate::guide::transactions) lists. Work on the batch begins within
     /// `feed_interval` of the commit; call [`BatchService::wake_feeder`] after it to begin at once.
     ///
     /// ```

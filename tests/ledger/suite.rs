@@ -1583,6 +1583,7 @@ pub async fn a_ledger_that_was_shut_is_unavailable(given: impl Harness) -> TestR
     let answers = [
         ledger.ping().await.err(),
         ledger.create(a_batch().build()).await.err(),
+        ledger.plan(job.batch, too_many()).await.err(),
         ledger.begin(job).await.err(),
         ledger.write(&hold, chunk(0..1)).await.err(),
         ledger.settle(&hold, Settlement::GivenBack, WORKED).await.err(),

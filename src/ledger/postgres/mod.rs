@@ -11,6 +11,9 @@
 //! A verb that touches several rows takes the batch first, then its jobs by number; a chunk takes its job alone, so that the chunks of one
 //! batch don't wait for each other. What chunks wrote is counted in their job and handed in to the batch when the job is settled; whoever
 //! reads a batch adds what its active jobs have not handed in.
+//!
+//! `host.rs` makes batches on connections of the host's, in its transactions. Statements that run there name the schema; all others rely on
+//! the search path of our own connections.
 
 mod address;
 mod begin;
