@@ -241,7 +241,7 @@ async fn a_batch_that_was_asked_for_by_the_function_is_planned_and_made() -> Tes
         while !batches.get_batch_job_progress(7).await?.status.is_over() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        Ok::<_, BatchError>(batches.batch(7).await?)
+        batches.batch(7).await
     });
     let batch = ended.await??;
     assert_eq!((batch.status, batch.items_created, batch.jobs.completed), (BatchStatus::Completed, 250, 5));
