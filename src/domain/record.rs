@@ -19,7 +19,7 @@ pub struct BatchRecord {
     pub quantity: u64,
     /// How they are made.
     pub options: ItemOptions,
-    /// Its jobs by state; they sum to the number of its jobs.
+    /// Its jobs by state; they sum to the number of its jobs, and are none before it is planned.
     pub jobs: JobCounts,
     /// How many of its items exist.
     pub items_created: u64,
@@ -190,7 +190,7 @@ pub struct Progress {
     pub batch_id: BatchId,
     /// Where it stands.
     pub status: BatchStatus,
-    /// All its jobs.
+    /// All its jobs; none before it is planned.
     pub total: u64,
     /// Its jobs by state.
     #[serde(flatten)]
@@ -202,7 +202,7 @@ pub struct Progress {
     /// The share of items that exist, rounded down; 100 only when the batch is over.
     #[schemars(range(max = 100))]
     pub percent: u8,
-    /// Seconds until it is over, by what was measured so far; 0 when it is, none while it is paused.
+    /// Seconds until it is over, by what was measured so far; 0 when it is, none while it is paused or not planned yet.
     pub eta_seconds: Option<u64>,
     /// What all work in this process waits for, when it does.
     pub waiting_for: Option<WaitingFor>,
@@ -224,6 +224,7 @@ impl Progress {
         let eta = match batch.status {
             BatchStatus::Paused => None,
             status if status.is_over() => Some(0),
+            _ if batch.jobs.total() == 0 => None,
             _ => Some(estimate(batch.jobs.open(), left, 0, pace, batch.measured).as_secs()),
         };
         Self {

@@ -181,7 +181,10 @@ impl From<BatchError> for Problem {
             BatchError::NotOver(progress) => problem.with("progress", json!(progress)),
             BatchError::BadCursor => problem.with("field", "cursor"),
             // What is inside of the last two is for the log only, where the service wrote it.
-            BatchError::NoSuchItem | BatchError::Unavailable(_) | BatchError::Internal(_) => problem,
+            BatchError::NoSuchItem
+            | BatchError::OtherDatabase(_)
+            | BatchError::Unavailable(_)
+            | BatchError::Internal(_) => problem,
         }
     }
 }
@@ -199,6 +202,7 @@ const fn name(error: &BatchError) -> (Status, &'static str, &'static str) {
         BatchError::HistoryRemoved(_) => (Status::Conflict, "urn:rocket-batch:history-removed", "History removed"),
         BatchError::NotOver(_) => (Status::ServiceUnavailable, "urn:rocket-batch:not-over", "Not over yet"),
         BatchError::BadCursor => (Status::BadRequest, "urn:rocket-batch:bad-cursor", "Bad cursor"),
+        BatchError::OtherDatabase(_) => (Status::InternalServerError, NO_KIND, "Internal Server Error"),
         BatchError::Unavailable(_) => (Status::ServiceUnavailable, NO_KIND, "Service Unavailable"),
         BatchError::Internal(_) => (Status::InternalServerError, NO_KIND, "Internal Server Error"),
     }

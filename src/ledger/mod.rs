@@ -4,9 +4,9 @@
 //! [`Ledger::begin`] is `sqlite/begin.rs` and `postgres/begin.rs`.
 //!
 //! ```text
-//!   create ──▶ Waiting ──begin──▶ Active ──settle──▶ Completed | Failed
-//!                 ▲                 │                              │
-//!                 └── given back ───┘◀────── retry ────────────────┘
+//!   create | plan ──▶ Waiting ──begin──▶ Active ──settle──▶ Completed | Failed
+//!                        ▲                 │                              │
+//!                        └── given back ───┘◀────── retry ────────────────┘
 //! ```
 //!
 //! Every change is a compare-and-set on (state, epoch), so two who act on the same row can't both succeed. Verbs that touch several rows
@@ -33,7 +33,7 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::{
     BatchId, BatchRecord, BatchStatus, ChangeRefused, CodeKey, CreateRequest, FailedJob, Failure, HookEvent, HookId,
-    Item, ItemOptions, JobId, Pace, Plan, RetryReport, Room, StatusTask,
+    Invalid, Item, ItemOptions, JobId, Pace, Plan, RetryReport, Room, StatusTask,
 };
 
 pub use self::database::{BatchConnection, BatchDb, BatchPool, OpenError, OtherDatabase};
@@ -146,6 +146,37 @@ pub struct Created {
     pub estimated: Duration,
     /// Whether an earlier call with the same request made it.
     pub repeated: bool,
+}
+
+/// A batch that was asked for in the database itself, by somebody else's transaction: it has no jobs yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unplanned {
+    /// Its id.
+    pub batch: BatchId,
+    /// Items.
+    pub quantity: u64,
+    /// How they are to be made.
+    pub options: ItemOptions,
+}
+
+/// How an unplanned batch is cut.
+#[derive(Debug, Clone)]
+pub struct Cut {
+    /// Into which jobs.
+    pub plan: Plan,
+    /// Of the key that makes its codes.
+    pub key_fingerprint: String,
+    /// How fast jobs may be worked, for the estimate.
+    pub pace: Pace,
+}
+
+/// What [`Ledger::plan`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Planned {
+    /// What it was told.
+    Now,
+    /// Nothing: the batch was planned, refused or cancelled meanwhile.
+    Over,
 }
 
 /// The right to write for one job, until somebody else begins it.
@@ -282,7 +313,9 @@ pub struct OpenWork {
     pub jobs: Vec<OpenJob>,
     /// Batches to close and hooks to call, with the time until they are due.
     pub status: Vec<(StatusTask, Duration)>,
-    /// Whether there was more than there is room for.
+    /// Batches to plan, the oldest first, and not too many at a time.
+    pub unplanned: Vec<Unplanned>,
+    /// Whether there were more jobs or tasks than there is room for.
     pub left_out: bool,
 }
 
@@ -426,6 +459,10 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError::KeyReused`] when the key is remembered for another request; otherwise [`LedgerError::Taken`] when the id is in use.
     async fn create(&self, batch: NewBatch) -> Result<Created>;
 
+    /// Gives an unplanned batch its jobs; or, when what was asked for can't be planned, ends it as failed, with the reason, and writes the
+    /// hook row. A paused one stays paused with its jobs.
+    async fn plan(&self, batch: BatchId, cut: std::result::Result<Cut, Invalid>) -> Result<Planned>;
+
     /// Starts one attempt at `job` and fences every earlier one.
     ///
     /// Raises the job's epoch; from here on only writes that carry the returned [`Hold`] count. A hold before it that was neither settled
@@ -489,7 +526,7 @@ pub trait Ledger: Send + Sync {
     async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Vec<FailedJob>>;
 
     /// What ought to be in the queues: of each pending or running batch its first open jobs, as many as its share of `room`; the batches
-    /// that are to be closed; the hooks that are to be called.
+    /// that are to be closed; the hooks that are to be called; the batches that are to be planned.
     async fn open_work(&self, room: Room) -> Result<OpenWork>;
 
     /// One hook that is still to be called; `None` when it was delivered or given up.

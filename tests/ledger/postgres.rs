@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use figment::Figment;
 use rocket::futures::{FutureExt, future::BoxFuture};
 use rocket_batch::{
-    BoxError, NewItemRow,
+    BatchPool, BoxError, NewItemRow,
     domain::{BatchId, BatchStatus, JobId, StatusTask},
     ledger::{
         Begun, Closed, Ledger, LedgerError, Rules, Settled, Settlement, Wish, Written,
@@ -34,7 +34,7 @@ struct InAServer;
 impl Harness for InAServer {
     async fn ledger_with(&self, rules: Rules) -> Subject {
         let pool = pool_at(servers::shared(), &servers::a_schema()).await;
-        Subject::new(Arc::new(PostgresLedger::new(pool, rules)), ())
+        Subject::new(Arc::new(PostgresLedger::new(pool.clone(), rules)), BatchPool::Postgres(pool), ())
     }
 }
 
@@ -74,7 +74,8 @@ impl Schema {
     async fn at(url: &str) -> Self {
         let name = servers::a_schema();
         let pool = pool_at(url, &name).await;
-        let ledger = Subject::new(Arc::new(PostgresLedger::new(pool.clone(), RULES)), ());
+        let ledger = PostgresLedger::new(pool.clone(), RULES);
+        let ledger = Subject::new(Arc::new(ledger), BatchPool::Postgres(pool.clone()), ());
         let outsider = servers::client(url).await;
         outsider.batch_execute(&format!("SET search_path = {name}")).await.unwrap();
         Self { name, pool, ledger, outsider }
@@ -195,6 +196,12 @@ async fn every_change_of_a_batch_raises_its_version() -> TestResult {
     versions.push(schema.version(batch).await);
     ledger.steer(batch, Wish::Cancel).await?;
     versions.push(schema.version(batch).await);
+    for how in [cut(a_batch()), too_many()] {
+        let unplanned = ledger.asked(a_batch()).await?;
+        let before = schema.version(unplanned).await;
+        ledger.plan(unplanned, how).await?;
+        assert_eq!(schema.version(unplanned).await, before + 1);
+    }
 
     assert!(versions.is_sorted_by(|before, after| before < after), "{versions:?}");
     assert_eq!(schema.version(bystander).await, still);

@@ -11,6 +11,7 @@ use std::{
 
 use figment::Figment;
 use rocket_batch::{
+    BatchPool,
     domain::{BatchId, JobId, StatusTask},
     ledger::{
         Begun, BoxError, Ledger, LedgerError, NewItemRow, Rules, Settlement, Told, Wish, Written,
@@ -38,7 +39,7 @@ impl Harness for InAFile {
     async fn ledger_with(&self, rules: Rules) -> Subject {
         let folder = tempfile::tempdir().unwrap();
         let pool = pool_at(&folder.path().join("batch.db"), 5).await;
-        Subject::new(Arc::new(SqliteLedger::new(pool, rules)), folder)
+        Subject::new(Arc::new(SqliteLedger::new(pool.clone(), rules)), BatchPool::Sqlite(pool), folder)
     }
 }
 
@@ -47,7 +48,7 @@ struct InMemory;
 impl Harness for InMemory {
     async fn ledger_with(&self, rules: Rules) -> Subject {
         let pool = SqlitePool::init(&figment("sqlite://:memory:", 5)).await.unwrap();
-        Subject::new(Arc::new(SqliteLedger::new(pool, rules)), ())
+        Subject::new(Arc::new(SqliteLedger::new(pool.clone(), rules)), BatchPool::Sqlite(pool), ())
     }
 }
 
@@ -85,7 +86,8 @@ impl Database {
     async fn of(ledger: impl FnOnce(SqliteLedger) -> SqliteLedger) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let pool = pool_at(&folder.path().join("batch.db"), 1).await;
-        let ledger = Subject::new(Arc::new(ledger(SqliteLedger::new(pool.clone(), RULES))), ());
+        let ledger = ledger(SqliteLedger::new(pool.clone(), RULES));
+        let ledger = Subject::new(Arc::new(ledger), BatchPool::Sqlite(pool.clone()), ());
         Self { folder, pool, ledger }
     }
 

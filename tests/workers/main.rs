@@ -486,3 +486,30 @@ async fn a_slow_hook_holds_up_nothing_and_is_cut_off() -> TestResult {
     assert_eq!(plugin.text("SELECT error FROM batch_hooks")?, "did not answer within 200ms");
     plugin.stop().await
 }
+
+/// The host's row and its batch, in one transaction on the writer.
+#[rocket::async_test]
+async fn a_batch_that_a_host_asked_for_in_its_own_transaction_is_made() -> TestResult {
+    let plugin = Plugin::start(|config| {
+        eager(config);
+        config.feed_interval = Duration::from_secs(3_600);
+    })
+    .await?;
+    plugin.sql("CREATE TABLE orders (id INTEGER PRIMARY KEY)")?;
+    let ask = "BEGIN IMMEDIATE; INSERT INTO orders VALUES (7);
+               INSERT INTO batch_requests (batch_id, quantity, qr_code_prefix) VALUES (7, 250, 'QR');";
+
+    plugin.sql(&format!("{ask} ROLLBACK"))?;
+    let nothing = plugin.service().batch(7).await;
+    plugin.sql(&format!("{ask} COMMIT"))?;
+    plugin.service().wake_feeder();
+    let progress = plugin.until_over(7).await?;
+
+    assert!(matches!(nothing, Err(BatchError::NoSuchBatch(7))), "{nothing:?}");
+    assert_eq!((progress.status, progress.total, progress.items_created), (BatchStatus::Completed, 3, 250));
+    assert_eq!(plugin.number("SELECT count(*) FROM orders")?, 1);
+    let items = plugin.items(7).await?;
+    assert!(items.iter().all(|item| item.code.starts_with("QR-")), "{:?}", items[0]);
+    assert_eq!(plugin.service().item_by_code(&items[0].code).await?, items[0]);
+    plugin.stop().await
+}

@@ -84,7 +84,8 @@ fn read_batch(row: &Row) -> Answer<BatchRecord> {
     })
 }
 
-fn read_options(row: &Row) -> Answer<ItemOptions> {
+/// How the items of a batch are made.
+pub(super) fn read_options(row: &Row) -> Answer<ItemOptions> {
     let max_jobs: Option<i64> = row.try_get("max_jobs")?;
     Ok(ItemOptions {
         batch_size: number(row, "batch_size")?,

@@ -23,6 +23,7 @@ mod hooks;
 mod item_writer;
 mod lead;
 mod migrate;
+mod plan;
 mod pool;
 mod read;
 mod readers;
@@ -42,10 +43,12 @@ pub use self::{
     pool::{SqliteConnection, SqlitePool},
 };
 use super::{
-    Begun, Closed, Created, Forgotten, Hold, Hook, Lead, Ledger, NewBatch, NewItem, OpenWork, Result, Rules, Settled,
-    Settlement, Slice, Told, Wish, Written,
+    Begun, Closed, Created, Cut, Forgotten, Hold, Hook, Lead, Ledger, NewBatch, NewItem, OpenWork, Planned, Result,
+    Rules, Settled, Settlement, Slice, Told, Wish, Written,
 };
-use crate::domain::{BatchId, BatchRecord, BatchStatus, CodeKey, FailedJob, HookId, Item, JobId, RetryReport, Room};
+use crate::domain::{
+    BatchId, BatchRecord, BatchStatus, CodeKey, FailedJob, HookId, Invalid, Item, JobId, RetryReport, Room,
+};
 
 /// The ledger in a SQLite database.
 ///
@@ -75,6 +78,11 @@ impl SqliteLedger {
 impl Ledger for SqliteLedger {
     async fn create(&self, batch: NewBatch) -> Result<Created> {
         self.pool.write("create a batch", move |conn| create::create(conn, &batch)).await
+    }
+
+    async fn plan(&self, batch: BatchId, cut: std::result::Result<Cut, Invalid>) -> Result<Planned> {
+        let rules = self.rules;
+        self.pool.write("plan a batch", move |conn| plan::plan(conn, rules, batch, &cut)).await
     }
 
     async fn begin(&self, job: JobId) -> Result<Begun> {

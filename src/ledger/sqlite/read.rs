@@ -98,7 +98,8 @@ fn read_batch(row: &Row<'_>) -> rusqlite::Result<BatchRecord> {
     })
 }
 
-fn read_options(row: &Row<'_>) -> rusqlite::Result<ItemOptions> {
+/// How the items of a batch are made.
+pub(super) fn read_options(row: &Row<'_>) -> rusqlite::Result<ItemOptions> {
     Ok(ItemOptions {
         batch_size: row.get("batch_size")?,
         qr_code_prefix: row.get("prefix")?,
