@@ -2,7 +2,11 @@
 //!
 //! Needs the feature `test-points`: named points at which the example can be held and killed. Cargo builds the example beside the tests.
 
+#[cfg(feature = "redis")]
+mod drain;
 mod host;
+#[cfg(feature = "redis")]
+mod pair;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "redis")]
