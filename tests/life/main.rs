@@ -48,9 +48,11 @@ macro_rules! on_each_ledger {
 
 on_each_ledger! {
     sqlite: Store::Sqlite,
-        a_batch_outlives_twenty_kills a_stop_in_the_middle_spends_nothing a_process_that_stands_by_takes_over;
+        a_batch_outlives_twenty_kills a_stop_in_the_middle_spends_nothing a_process_that_stands_by_takes_over
+        a_worker_that_is_lost_when_all_is_written_leaves_no_crash;
     postgres: Store::Postgres,
-        a_batch_outlives_twenty_kills a_stop_in_the_middle_spends_nothing a_process_that_stands_by_takes_over;
+        a_batch_outlives_twenty_kills a_stop_in_the_middle_spends_nothing a_process_that_stands_by_takes_over
+        a_worker_that_is_lost_when_all_is_written_leaves_no_crash;
 }
 
 /// Twenty SIGKILLs in the middle of a batch: at random moments, and held at each named point. Nothing is lost, nothing is made twice.
@@ -150,6 +152,23 @@ async fn a_stop_in_the_middle_spends_nothing(store: Store) -> TestResult {
     assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("completed"), &json!(300_000)));
     assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
     host.terminate().await?;
+    Ok(())
+}
+
+/// There is no new item any more that could clear the crash.
+async fn a_worker_that_is_lost_when_all_is_written_leaves_no_crash(store: Store) -> TestResult {
+    let home = Home::on(store)?;
+    let mut first = home.start_at(Some("before-settle")).await?;
+    let batch = first.post(&json!({ "quantity": 100 })).await?;
+    first.until_it_says("test point before-settle reached").await?;
+    first.kill().await?;
+
+    let second = home.start().await?;
+    is_complete(&second, batch, 100).await?;
+
+    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
+    assert_eq!(home.count("SELECT epoch FROM batch_jobs").await?, 2);
+    second.terminate().await?;
     Ok(())
 }
 
