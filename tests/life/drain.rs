@@ -55,21 +55,19 @@ enum Fault {
 use Fault::{Fine, Frozen, Gone};
 
 /// Of PostgreSQL, of Redis, and how long it had lasted when the service manager wanted the process gone.
-const FAULTS: [(Fault, Fault, Duration); 8] = [
+const FAULTS: [(Fault, Fault, Duration); 6] = [
     (Fine, Gone, Duration::ZERO),
     (Fine, Frozen, Duration::from_secs(2)),
     (Gone, Fine, Duration::from_secs(2)),
     (Frozen, Fine, Duration::ZERO),
-    (Frozen, Fine, Duration::from_secs(2)),
     (Gone, Gone, Duration::ZERO),
-    (Frozen, Frozen, Duration::ZERO),
-    (Gone, Frozen, Duration::from_secs(2)),
+    (Frozen, Frozen, Duration::from_secs(2)),
 ];
 
 /// Jobs run, something is away, and the process leaves in time all the same. What it could not give back comes back by itself.
 #[tokio::test]
 async fn a_host_leaves_in_time_whatever_is_away() -> TestResult {
-    const QUANTITY: i64 = 200_000;
+    const QUANTITY: i64 = 150_000;
     const DRAIN: Duration = Duration::from_secs(2);
     let (mut postgres, mut redis) = (Server::start(), Redis::start().await);
     let home = Home::on_servers(postgres.url(), redis.port)?.quick().with("ROCKET_BATCH__DRAIN", "2s");
@@ -101,7 +99,9 @@ async fn a_host_leaves_in_time_whatever_is_away() -> TestResult {
             Frozen => redis.signal("CONT"),
         }
         let active = home.count(ACTIVE).await?;
-        println!("PostgreSQL {of_postgres:?}, Redis {of_redis:?}, for {lasting:?}: left after {took:?}; {active} active");
+        println!(
+            "PostgreSQL {of_postgres:?}, Redis {of_redis:?}, for {lasting:?}: left after {took:?}; {active} active"
+        );
         assert_eq!(status.code(), Some(0));
         assert!(took < DRAIN + Duration::from_secs(1), "{of_postgres:?}, {of_redis:?}, {lasting:?}: {took:?}");
         assert!(active == 0 || of_postgres != Fine, "PostgreSQL was there, and {active} jobs were not given back");

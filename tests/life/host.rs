@@ -82,13 +82,12 @@ impl Home {
     pub fn on(store: Store) -> Result<Self> {
         match store {
             Store::Sqlite => Self::at(None),
-            Store::Postgres => Self::at(Some(servers::shared())),
+            Store::Postgres => Self::at(Some((servers::shared().to_owned(), servers::a_schema()))),
         }
     }
 
-    fn at(url: Option<&str>) -> Result<Self> {
+    fn at(postgres: Option<(String, String)>) -> Result<Self> {
         let said = Lines(Arc::default(), watch::Sender::new(()));
-        let postgres = url.map(|url| (url.to_owned(), servers::a_schema()));
         Ok(Self { folder: TempDir::new()?, postgres, config: None, environment: Vec::new(), said })
     }
 
@@ -105,9 +104,9 @@ impl Home {
         Ok(Self::on(store)?.and_redis(port))
     }
 
-    /// The same with a PostgreSQL server that others don't need.
-    pub fn on_servers(postgres: &str, port: u16) -> Result<Self> {
-        Ok(Self::at(Some(postgres))?.and_redis(port))
+    /// The same with a database of its own in PostgreSQL.
+    pub fn on_servers(url: &str, port: u16) -> Result<Self> {
+        Ok(Self::at(Some((url.to_owned(), "rocket_batch".to_owned())))?.and_redis(port))
     }
 
     /// The same where Sentinels say where Redis is.

@@ -3,6 +3,8 @@
 //! Needs the feature `test-points`: named points at which the example can be held and killed. Cargo builds the example beside the tests.
 
 #[cfg(feature = "redis")]
+mod compose;
+#[cfg(feature = "redis")]
 mod drain;
 mod host;
 #[cfg(feature = "redis")]
@@ -62,7 +64,7 @@ async fn a_batch_outlives_twenty_kills(store: Store) -> TestResult {
 
 async fn outlives_twenty_kills(home: &Home) -> TestResult {
     const POINTS: [&str; 3] = ["before-settle", "before-acknowledge", "before-hook"];
-    const LARGE: i64 = 150_000;
+    const LARGE: i64 = 100_000;
     let seed: u64 = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     println!("SEED={seed}");
     let mut chance = fastrand::Rng::with_seed(seed);

@@ -96,7 +96,8 @@ pub async fn nothing_is_left(redis: &Redis) -> TestResult {
         let keys: Vec<String> = value(redis.command(&["KEYS", &format!("bull:{queue}:*")]).await)?;
         for key in keys {
             let own = key.split(':').nth(2).unwrap_or_default();
-            let of_the_queue = ["completed", "failed", "meta", "id", "events", "marker", "stalled-check", "pc", "limiter"];
+            let of_the_queue =
+                ["completed", "failed", "meta", "id", "events", "marker", "stalled-check", "pc", "limiter"];
             assert!(of_the_queue.contains(&own) || jobs.iter().any(|job| job == own), "{key} is left");
         }
     }
