@@ -9,6 +9,8 @@
 //!   tls.rs      … and over TLS
 //!   sentinel.rs … and where Sentinels say that they are
 //!   sentinels.rs a master, its replica and their Sentinels
+//!   cluster.rs  … and in a Redis Cluster
+//!   nodes.rs    the masters and replicas of one
 //!   local.rs    the queue in the process: its harness, and what only virtual time can show
 //! ```
 
@@ -17,8 +19,12 @@ mod suite;
 #[cfg(feature = "redis")]
 mod bullmq;
 #[cfg(feature = "redis")]
+mod cluster;
+#[cfg(feature = "redis")]
 mod faults;
 mod local;
+#[cfg(feature = "redis")]
+mod nodes;
 #[cfg(feature = "redis")]
 mod proxy;
 #[cfg(feature = "redis")]

@@ -77,7 +77,7 @@ impl Health {
 /// A server that answers with an error was heard: it is loading, full, busy, or without its replicas, and the same socket will do when it
 /// is over. Not so after a failover: a node that has become a replica keeps answering, and will never do.
 fn may_be_deaf(error: &str) -> bool {
-    const HEARD: [&str; 16] = [
+    const HEARD: [&str; 17] = [
         "OOM",
         "MISCONF",
         "NOREPLICAS",
@@ -87,6 +87,7 @@ fn may_be_deaf(error: &str) -> bool {
         "ResponseError",
         "BusyLoading",
         "TryAgain",
+        "Ask",
         "ClusterDown",
         "MasterDown",
         "NotBusy",
