@@ -105,6 +105,12 @@ impl Home {
         Ok(home.with("ROCKET_BATCH__REDIS__SENTINELS", &addresses))
     }
 
+    /// The same in a cluster, whose nodes say who has the queues.
+    pub fn on_nodes(prefix: &str, addresses: &[String]) -> Result<Self> {
+        let home = Self::sharing()?.with("ROCKET_BATCH__REDIS__PREFIX", prefix);
+        Ok(home.with("ROCKET_BATCH__REDIS__NODES", &format!("{addresses:?}")))
+    }
+
     fn sharing() -> Result<Self> {
         let environment = [
             ("ROCKET_BATCH__FEED_INTERVAL", "2s"),

@@ -4,6 +4,9 @@
 
 mod host;
 #[cfg(feature = "redis")]
+#[path = "../queue/nodes.rs"]
+mod nodes;
+#[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "redis")]
 #[path = "../queue/sentinels.rs"]

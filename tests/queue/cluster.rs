@@ -96,17 +96,41 @@ async fn a_killed_master_of_the_queues_is_followed_to_its_replica() -> TestResul
     nodes.all[owner].kill();
     nodes.has_failed_over(owner).await;
     let decided = Instant::now();
+    running.answer(Answer::Done);
     let next = stage.next().await?;
 
     println!("worked {:?} after the nodes had decided", decided.elapsed());
     assert!(decided.elapsed() < AFTERWARDS, "{:?}", decided.elapsed());
     next.answer(Answer::Done);
-    running.answer(Answer::Done);
     works_all(&queue, &mut stage, 40).await?;
     spent_nothing(&queue).await?;
     let kept = nodes.all[owner + 3].command(&["ZCARD", "{bull}:test:completed"]).await;
     assert_eq!(kept, Value::Int(10));
     Ok(())
+}
+
+/// The master that has the queues hangs, and whoever is connected to it hears nothing any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_that_hangs_is_left_behind() -> TestResult {
+    let nodes = Nodes::with_replicas().await;
+    let (_, owner) = nodes.owner("{bull}").await;
+    let queue = open(&place(nodes.addresses(), "{bull}"), &once()).await;
+    let mut stage = Stage::of(&queue).await?;
+    queue.offer(&jobs_of(1, 20)).await?;
+    stage.finish(5).await?;
+    let running = stage.next().await?;
+
+    nodes.all[owner].signal("STOP");
+    nodes.has_failed_over(owner).await;
+    let decided = Instant::now();
+    running.answer(Answer::Done);
+    let next = stage.next().await?;
+
+    println!("worked {:?} after the nodes had decided", decided.elapsed());
+    assert!(decided.elapsed() < AFTERWARDS, "{:?}", decided.elapsed());
+    next.answer(Answer::Done);
+    works_all(&queue, &mut stage, 20).await?;
+    spent_nothing(&queue).await
 }
 
 /// The old master lives, and is told that it is a replica now.
@@ -118,14 +142,17 @@ async fn a_master_that_is_relieved_by_its_replica_is_left_behind() -> TestResult
     let mut stage = Stage::of(&queue).await?;
     queue.offer(&jobs_of(1, 20)).await?;
     stage.finish(5).await?;
+    let running = stage.next().await?;
 
     nodes.all[owner + 3].command(&["CLUSTER", "FAILOVER"]).await;
     nodes.has_failed_over(owner).await;
     let decided = Instant::now();
-    stage.finish(1).await?;
+    running.answer(Answer::Done);
+    let next = stage.next().await?;
 
     println!("worked {:?} after the nodes had decided", decided.elapsed());
     assert!(decided.elapsed() < AFTERWARDS, "{:?}", decided.elapsed());
+    next.answer(Answer::Done);
     works_all(&queue, &mut stage, 20).await?;
     spent_nothing(&queue).await
 }

@@ -7,6 +7,7 @@
 //!   proxy.rs    a way to a server that can fall silent
 //!   server.rs   a Redis server that can be stopped, killed and started again
 //!   tls.rs      … and over TLS
+//!   authority.rs one who vouches for servers and for clients
 //!   sentinel.rs … and where Sentinels say that they are
 //!   sentinels.rs a master, its replica and their Sentinels
 //!   cluster.rs  … and in a Redis Cluster
@@ -16,6 +17,8 @@
 
 #[macro_use]
 mod suite;
+#[cfg(feature = "redis")]
+mod authority;
 #[cfg(feature = "redis")]
 mod bullmq;
 #[cfg(feature = "redis")]
