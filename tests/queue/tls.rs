@@ -1,6 +1,6 @@
 //! Redis, its Sentinels and its nodes over TLS, with an authority that nobody knows but the settings.
 
-use std::{error::Error, path::Path, sync::Arc, time::Duration};
+use std::{error::Error, path::Path, process::Command, sync::Arc, time::Duration};
 
 use rocket_batch::{
     config::{RedisSettings, Secret},
@@ -159,8 +159,7 @@ async fn sentinels_are_asked_over_tls_and_by_name() -> TestResult {
     place.sentinel_username = Some("scout".into());
     place.sentinel_password = Some(Secret::new("opensesame"));
     let uncertified = without_ours(&place);
-    // It asks its master for its replicas every second at first.
-    sleep(Duration::from_secs(3)).await;
+    knows_its_replica(&authority, port).await?;
     let queue = open(&place, &settings()).await;
     let mut stage = Stage::of(&queue).await?;
     works_again(&queue, &mut stage, 0).await?;
@@ -177,6 +176,23 @@ async fn sentinels_are_asked_over_tls_and_by_name() -> TestResult {
     let text = refusal(&uncertified).await;
     assert!(text.contains("the Sentinel 127.0.0.1:") && text.contains("CertificateRequired"), "{text}");
     Ok(())
+}
+
+/// Waits until a failover could be decided.
+async fn knows_its_replica(authority: &Authority, sentinel: u16) -> TestResult {
+    let [ca, cert, key] = ["ca.pem", "client.pem", "client.key"].map(|name| authority.file(name));
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        let mut asks = Command::new("redis-cli");
+        asks.args(["-p", &sentinel.to_string(), "--tls", "--user", "boss", "--pass", "boss", "--no-auth-warning"]);
+        asks.arg("--cacert").arg(&ca).arg("--cert").arg(&cert).arg("--key").arg(&key);
+        let said = asks.args(["sentinel", "replicas", "mq"]).output()?;
+        if String::from_utf8_lossy(&said.stdout).contains("127.0.0.1") {
+            return Ok(());
+        }
+        assert!(Instant::now() < end, "{said:?}");
+        sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// One node has all slots, and speaks of its port for TLS to those who speak it.
