@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    bullmq::open,
+    bullmq::{at, open},
     nodes::Nodes,
     server::{Redis, free_port, value},
     suite::{Harness, Stage, TestResult, counts, jobs_of, ready, settings, settings_with},
@@ -240,6 +240,21 @@ async fn nodes_that_do_not_answer_or_know_no_cluster_stop_the_launch() -> TestRe
         let said = format!("{:?}", error.source());
         assert!(words.iter().all(|word| said.contains(word)), "{said}");
         assert!(from.elapsed() < 3 * SECOND, "{:?}", from.elapsed());
+    }
+    Ok(())
+}
+
+/// Whoever names a host, and doesn't know that it is one of several, is told; whether it has the slot or not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_taken_for_a_lone_server_stops_the_launch() -> TestResult {
+    let nodes = Nodes::start().await;
+    let (_, owner) = nodes.owner("{bull}").await;
+
+    for (node, prefix, word) in [((owner + 1) % 3, "{bull}", "Moved"), (owner, "bull", "CrossSlot")] {
+        let server = Arc::new(Server::new(&at("127.0.0.1", nodes.all[node].port, prefix))?);
+        let error = BullQueue::open("test", &settings(), server).await.expect_err("it is no lone server");
+        let said = format!("{:?}", error.source());
+        assert!(said.contains(word) && said.contains("`redis.nodes`"), "{said}");
     }
     Ok(())
 }

@@ -38,43 +38,39 @@ impl Nodes {
     }
 
     async fn of(count: usize) -> Self {
-        let (mut all, mut ids, mut buses) = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..count {
+        let (mut nodes, mut buses) = (Self { all: Vec::new(), ids: Vec::new() }, Vec::new());
+        for n in 0..count {
             // The default is a port that there may not be.
-            let bus = free_port().to_string();
-            let options = [
-                "--cluster-enabled",
-                "yes",
-                "--cluster-node-timeout",
-                "1000",
-                "--cluster-port",
-                &bus,
-                "--cluster-announce-ip",
-                "127.0.0.1",
-            ];
-            all.push(Redis::with(&options).await);
-            buses.push(bus);
+            buses.push(free_port().to_string());
+            nodes.launch(n, &buses[n]).await;
         }
-        for (n, node) in all.iter().enumerate() {
-            ids.push(value(node.command(&["CLUSTER", "MYID"]).await).expect("an id is a text"));
-            node.command(&["CLUSTER", "SET-CONFIG-EPOCH", &(n + 1).to_string()]).await;
-            if n < MASTERS {
-                let [first, last] = [n, n + 1].map(|n| n * SLOTS / MASTERS);
-                node.command(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &(last - 1).to_string()]).await;
-            }
+        for (node, bus) in nodes.all.iter().zip(&buses).skip(1) {
+            nodes.all[0].command(&["CLUSTER", "MEET", "127.0.0.1", &node.port.to_string(), bus]).await;
         }
-        for (node, bus) in all.iter().zip(&buses).skip(1) {
-            all[0].command(&["CLUSTER", "MEET", "127.0.0.1", &node.port.to_string(), bus]).await;
+        nodes.all_are_well().await;
+        nodes
+    }
+
+    async fn launch(&mut self, n: usize, bus: &str) {
+        let own = ["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1"];
+        let node = Redis::with(&[&own[..], &["--cluster-node-timeout", "1000", "--cluster-port", bus]].concat()).await;
+        self.ids.push(value(node.command(&["CLUSTER", "MYID"]).await).expect("an id is a text"));
+        node.command(&["CLUSTER", "SET-CONFIG-EPOCH", &(n + 1).to_string()]).await;
+        if n < MASTERS {
+            let [first, next] = [n, n + 1].map(|n| n * SLOTS / MASTERS);
+            node.command(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &(next - 1).to_string()]).await;
         }
-        let nodes = Self { all, ids };
-        for node in &nodes.all {
-            let known = format!("cluster_known_nodes:{count}\r");
-            let stands = |info: Value| {
+        self.all.push(node);
+    }
+
+    async fn all_are_well(&self) {
+        let known = format!("cluster_known_nodes:{}\r", self.all.len());
+        for node in &self.all {
+            let well = |info: Value| {
                 value::<String>(info).is_ok_and(|info| info.contains("cluster_state:ok") && info.contains(&known))
             };
-            node.until(&["CLUSTER", "INFO"], stands).await;
+            node.until(&["CLUSTER", "INFO"], well).await;
         }
-        nodes
     }
 
     /// As the setting `redis.nodes` has them.

@@ -150,8 +150,8 @@ async fn sentinels_are_asked_over_tls_and_by_name() -> TestResult {
     let (replica, _) = authority.redis(Clients::Certified, &["--tls-replication", "yes", "--replicaof", &of]).await;
     replica.until(&["INFO", "replication"], |info| format!("{info:?}").contains("master_link_status:up")).await;
     let port = free_port();
-    let users =
-        "user default off\nuser scout on >opensesame -@all +auth +ping +client +sentinel|get-master-addr-by-name";
+    let users = "user default off\nuser boss on >boss allkeys +@all\n\
+                 user scout on >opensesame -@all +auth +ping +client +sentinel|get-master-addr-by-name";
     let _sentinel = authority.sentinel(Clients::Certified, port, master_port, users)?;
     let mut place = authority.certified();
     (place.sentinels, place.master) = (vec![format!("127.0.0.1:{port}")], "mq".into());
@@ -197,7 +197,7 @@ async fn knows_its_replica(authority: &Authority, sentinel: u16) -> TestResult {
 
 /// One node has all slots, and speaks of its port for TLS to those who speak it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_of_a_cluster_are_asked_over_tls() -> TestResult {
+async fn nodes_of_a_cluster_are_asked_over_tls_and_by_name() -> TestResult {
     let authority = Authority::new()?;
     let bus = free_port().to_string();
     let options = ["--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-port", &bus];
@@ -206,11 +206,16 @@ async fn nodes_of_a_cluster_are_asked_over_tls() -> TestResult {
     node.until(&["CLUSTER", "INFO"], |info| format!("{info:?}").contains("cluster_state:ok")).await;
     let mut place = authority.certified();
     (place.nodes, place.prefix) = (vec![format!("127.0.0.1:{port}")], "{bull}".into());
+    node.command(&["ACL", "SETUSER", "batch", "on", ">opensesame", "~{bull}*", "+@all"]).await;
+    (place.username, place.password) = (Some("batch".into()), Some(Secret::new("opensesame")));
 
     works(&place).await?;
 
     assert_eq!(node.command(&["ZCARD", "{bull}:test:completed"]).await, redis::Value::Int(10));
     let text = refusal(&without_ours(&place)).await;
     assert!(text.contains("the node 127.0.0.1:") && text.contains("CertificateRequired"), "{text}");
+    place.password = Some(Secret::new("guessed"));
+    let text = refusal(&place).await;
+    assert!(text.contains("Password authentication failed") && !text.contains("guessed"), "{text}");
     Ok(())
 }

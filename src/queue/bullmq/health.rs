@@ -112,6 +112,8 @@ mod tests {
             "redis error: \"MISCONF\": Errors writing to the AOF file",
             "redis error: BusyLoading: Redis is loading the dataset in memory",
             "redis error: ClusterDown: The cluster is down",
+            "redis error: TryAgain: Multiple keys request during rehashing of slot",
+            "redis error: Ask: 1234 127.0.0.1:6379",
             "redis error: \"UNBLOCKED\": force unblock from blocking operation",
             "script error: Job lock does not exist (code: -2)",
             "Missing lock for job b1-j0-g0. moveToFinished",
@@ -120,6 +122,7 @@ mod tests {
         }
         for text in [
             "redis error: ReadOnly: You can't write against a read only replica.",
+            "redis error: Moved: 1234 127.0.0.1:6379",
             "redis error: timed out",
             "redis error: Connection reset by peer (os error 104)",
             "redis error: blocking read timed out, connection rebuilt - Io",

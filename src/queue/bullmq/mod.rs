@@ -111,8 +111,7 @@ impl BullQueue {
             draining: CancellationToken::new(),
             deadline: OnceLock::new(),
         });
-        shared.server.find().await.map_err(|error| unavailable(&shared.name, error))?;
-        shared.look(&[]).await.map_err(|error| unavailable(&shared.name, error))?;
+        shared.server.meet(&shared.keys).await.map_err(|error| unavailable(&shared.name, error))?;
         shared.set_up().await?;
         let tasks = TaskTracker::new();
         tasks.spawn(keep_checking(shared.clone()));

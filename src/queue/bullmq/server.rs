@@ -16,7 +16,7 @@ use bullmq::{
     QueueKeys,
     options::{RedisConnectionOptions, TlsCerts},
 };
-use redis::{Cmd, FromRedisValue};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
 use rocket_db_pools::Pool as _;
 use tokio::time::timeout;
 
@@ -132,6 +132,15 @@ impl Server {
         Ok(())
     }
 
+    /// Finds it, and has one [`Look`] at the queue of `keys`, so that a wrong setting is said in time.
+    pub(super) async fn meet(&self, keys: &QueueKeys) -> std::result::Result<(), BoxError> {
+        self.find().await?;
+        match self.look(keys, 0, &[]).await {
+            Err(error) if !self.may_move() => Err(taken_for_a_lone_server(error)),
+            looked => looked.map(drop),
+        }
+    }
+
     /// The pool, for the host.
     #[must_use]
     pub fn database(&self) -> BatchRedis {
@@ -237,6 +246,17 @@ impl fmt::Debug for Server {
 
 pub(super) fn silent(limit: Duration) -> BoxError {
     format!("no answer within {limit:?}").into()
+}
+
+/// Adds to an error how to mend it, where a node of a cluster was taken for a lone server.
+fn taken_for_a_lone_server(error: BoxError) -> BoxError {
+    let kind = error.downcast_ref::<RedisError>().map(RedisError::kind);
+    match kind {
+        Some(ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::CrossSlot)) => {
+            format!("{error}; it is a node of a cluster, so set `redis.nodes` instead of `redis.host`").into()
+        }
+        _ => error,
+    }
 }
 
 pub(super) fn unavailable(queue: &str, source: impl Into<BoxError>) -> QueueError {
