@@ -157,6 +157,35 @@ async fn a_master_that_is_relieved_by_its_replica_is_left_behind() -> TestResult
     spent_nothing(&queue).await
 }
 
+/// Nobody has its slots until it is back, with what it wrote down.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_master_without_a_replica_is_waited_for() -> TestResult {
+    let mut nodes = Nodes::start().await;
+    let (_, owner) = nodes.owner("{bull}").await;
+    let queue = open(&place(nodes.addresses(), "{bull}"), &once()).await;
+    let mut stage = Stage::of(&queue).await?;
+    queue.offer(&jobs_of(1, 20)).await?;
+    stage.finish(5).await?;
+    let running = stage.next().await?;
+
+    nodes.all[owner].kill();
+    let other = &nodes.all[(owner + 1) % 3];
+    other.until(&["CLUSTER", "INFO"], |info| format!("{info:?}").contains("cluster_state:fail")).await;
+    running.answer(Answer::Done);
+    sleep(3 * SECOND).await;
+    assert!(stage.is_quiet() && queue.ping().await.is_err());
+    nodes.all[owner].start_again().await;
+    nodes.all[owner].until(&["CLUSTER", "INFO"], |info| format!("{info:?}").contains("cluster_state:ok")).await;
+    let back = Instant::now();
+    let next = stage.next().await?;
+
+    println!("worked {:?} after the cluster was well", back.elapsed());
+    assert!(back.elapsed() < AFTERWARDS, "{:?}", back.elapsed());
+    next.answer(Answer::Done);
+    works_all(&queue, &mut stage, 20).await?;
+    spent_nothing(&queue).await
+}
+
 /// Half of the keys are here and half are there for seconds; nobody may work meanwhile, and nothing is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_that_moves_is_waited_for_and_followed() -> TestResult {

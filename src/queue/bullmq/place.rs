@@ -48,7 +48,7 @@ impl fmt::Display for Address {
 pub(super) enum Whereabouts {
     Settings(Address),
     Sentinels(Sentinels),
-    Cluster(Cluster),
+    Cluster(Box<Cluster>),
 }
 
 impl Whereabouts {
@@ -57,7 +57,7 @@ impl Whereabouts {
         if !settings.sentinels.is_empty() {
             Sentinels::of(settings, tls).map(Self::Sentinels)
         } else if !settings.nodes.is_empty() {
-            Cluster::of(settings, tls).map(Self::Cluster)
+            Cluster::of(settings, tls).map(|cluster| Self::Cluster(Box::new(cluster)))
         } else {
             let host = settings.host().unwrap_or("127.0.0.1").to_owned();
             Ok(Self::Settings(Address { host, port: settings.port }))
