@@ -177,7 +177,7 @@ async fn a_batch_outlives_the_master_of_its_sentinels() -> TestResult {
     assert!(decided.elapsed() < Duration::from_secs(5), "{:?}", decided.elapsed());
     is_complete(&host, batch, QUANTITY).await?;
     assert!(host.is_ready().await?);
-    leaves_at_once(host).await?;
+    leaves_soon(host).await?;
     home.the_shop_has_every_item().await?;
     assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
     Ok(())
@@ -203,7 +203,7 @@ async fn a_batch_outlives_its_node_of_a_cluster() -> TestResult {
     assert!(before < QUANTITY - 4_000, "the kill came too late");
     assert!(decided.elapsed() < Duration::from_secs(5), "{:?}", decided.elapsed());
     is_complete(&host, batch, QUANTITY).await?;
-    leaves_at_once(host).await?;
+    leaves_soon(host).await?;
     home.the_shop_has_every_item().await?;
     assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
     Ok(())
@@ -265,11 +265,11 @@ async fn a_job_tells_those_who_look_at_the_queue() -> TestResult {
     Ok(())
 }
 
-/// What could not be told to a server that is gone holds up nobody.
-async fn leaves_at_once(host: Host) -> TestResult {
+/// What could not be told to a server that is gone is tried for 5 seconds, and not for the 25 of a drain.
+async fn leaves_soon(host: Host) -> TestResult {
     let from = Instant::now();
     assert_eq!(host.terminate().await?.code(), Some(0));
-    assert!(from.elapsed() < Duration::from_secs(1), "{:?}", from.elapsed());
+    assert!(from.elapsed() < Duration::from_secs(6), "{:?}", from.elapsed());
     Ok(())
 }
 

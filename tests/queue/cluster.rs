@@ -6,7 +6,7 @@ use redis::Value;
 use rocket_batch::{
     config::{QueueSettings, RedisSettings},
     queue::{
-        Answer, Queue, QueueCounts,
+        Answer, Drained, Queue, QueueCounts,
         bullmq::{BullQueue, Server},
     },
 };
@@ -106,6 +106,35 @@ async fn a_killed_master_of_the_queues_is_followed_to_its_replica() -> TestResul
     spent_nothing(&queue).await?;
     let kept = nodes.all[owner + 3].command(&["ZCARD", "{bull}:test:completed"]).await;
     assert_eq!(kept, Value::Int(10));
+    Ok(())
+}
+
+/// A worker of before the failover has something to say to a master that is gone. It has 5 seconds for it, not those of the whole drain.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_after_a_failover_does_not_wait_for_the_old_master() -> TestResult {
+    let mut nodes = Nodes::with_replicas().await;
+    let (_, owner) = nodes.owner("{bull}").await;
+    let queue = open(&place(nodes.addresses(), "{bull}"), &once()).await;
+    let mut stage = Stage::of(&queue).await?;
+    queue.offer(&jobs_of(1, 20)).await?;
+    let running = stage.next().await?;
+    nodes.all[owner].kill();
+    nodes.has_failed_over(owner).await;
+    running.answer(Answer::Done);
+    stage.finish(1).await?;
+
+    let from = Instant::now();
+    let drain = queue.drain(from + 25 * SECOND);
+    let drained = tokio::join!(drain, async {
+        // What the worker may have begun meanwhile.
+        while let Ok(Ok(begun)) = timeout(SECOND, stage.next()).await {
+            begun.answer(Answer::Done);
+        }
+    });
+
+    println!("drained after {:?}", from.elapsed());
+    assert_eq!(drained.0, Drained::Clean);
+    assert!(from.elapsed() < 6 * SECOND, "{:?}", from.elapsed());
     Ok(())
 }
 
