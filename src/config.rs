@@ -377,18 +377,32 @@ pub struct RedisSettings {
     /// The number of the database in Redis, 0 to 255. Default: 0.
     pub db: u32,
 
-    /// Whether Redis, and its Sentinels, are spoken to over TLS. Default: false.
+    /// Whether Redis, its Sentinels and its nodes are spoken to over TLS. Default: false.
     pub tls: bool,
 
     /// The file with the certificates, in PEM, that vouch for Redis and its Sentinels; without one, the well-known authorities do. Needs
     /// `tls`. Default: none.
     pub ca: Option<PathBuf>,
 
+    /// The file with the certificate, in PEM, that says to Redis, its Sentinels and its nodes who we are, and with those that vouch for it.
+    /// Needs `tls` and `key`. Default: none.
+    pub cert: Option<PathBuf>,
+
+    /// The file with the private key to `cert`, in PEM and without a passphrase. Default: none.
+    pub key: Option<PathBuf>,
+
+    /// Nodes of the Redis Cluster that has the queues, each as `host:port`, instead of `host` and `port`. Some of them do, the others are
+    /// learnt from them. Needs a hash tag in `prefix`. Default: `[]`.
+    pub nodes: Vec<String>,
+
     /// The Sentinels that say where Redis is, each as `host:port`, instead of `host` and `port`. Default: `[]`.
     pub sentinels: Vec<String>,
 
     /// What the Sentinels call the master. Default: `"mymaster"`.
     pub master: String,
+
+    /// The user of the Sentinels, when they have several. Default: none.
+    pub sentinel_username: Option<String>,
 
     /// The password of the Sentinels, when they want one. Default: none.
     #[serde(skip_serializing)]
@@ -410,8 +424,12 @@ impl Default for RedisSettings {
             db: 0,
             tls: false,
             ca: None,
+            cert: None,
+            key: None,
+            nodes: Vec::new(),
             sentinels: Vec::new(),
             master: "mymaster".into(),
+            sentinel_username: None,
             sentinel_password: None,
             prefix: "bull".into(),
         }
@@ -431,6 +449,7 @@ impl RedisSettings {
             _ if !self.sentinels.is_empty() => {
                 Some(format!("the Redis that the Sentinels {} call `{}`", self.sentinels.join(", "), self.master))
             }
+            _ if !self.nodes.is_empty() => Some(format!("the Redis Cluster of {}", self.nodes.join(", "))),
             Some(host) => Some(format!("Redis at {host}:{}", self.port)),
             None => None,
         }
@@ -442,6 +461,12 @@ impl RedisSettings {
         self.sentinels.iter().filter_map(|address| address_of(address))
     }
 
+    /// The same of each node of a cluster.
+    #[cfg(feature = "redis")]
+    pub(crate) fn node_addresses(&self) -> impl Iterator<Item = (String, u16)> {
+        self.nodes.iter().filter_map(|address| address_of(address))
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         if self.place().is_some() && cfg!(not(feature = "redis")) {
             let why = "is set, but this build has no Redis queue; turn on the feature `redis` of rocket_batch, or unset REDIS_HOST to use \
@@ -449,28 +474,66 @@ impl RedisSettings {
             return Err(ConfigError::new("redis.host", why));
         }
         within("redis.db", self.db.into(), 0, 255)?;
-        self.check_sentinels()?;
-        if self.ca.is_some() && !self.tls {
-            return Err(ConfigError::new(
-                "redis.ca",
-                "is set, but `redis.tls` is false; set it to true, or leave the file out",
-            ));
-        }
-        self.check_prefix()
+        self.check_place()?;
+        self.check_tls()?;
+        self.check_prefix()?;
+        self.check_cluster()
     }
 
-    fn check_sentinels(&self) -> Result<(), ConfigError> {
-        if !self.sentinels.is_empty() && self.host().is_some() {
-            let why = "are set, and so is `batch.redis.host` (REDIS_HOST); leave one of them out";
-            return Err(ConfigError::new("redis.sentinels", why));
-        }
-        match self.sentinels.iter().find(|address| address_of(address).is_none()) {
-            Some(wrong) => {
-                let why = format!("must read `host:port` each, but one is {wrong:?}; write [\"10.0.0.1:26379\"], say");
-                Err(ConfigError::new("redis.sentinels", why))
+    /// One way to say where Redis is, and addresses that read as such.
+    fn check_place(&self) -> Result<(), ConfigError> {
+        let several = [("redis.sentinels", &self.sentinels), ("redis.nodes", &self.nodes)];
+        for (key, addresses) in several {
+            if !addresses.is_empty() && self.host().is_some() {
+                let why = "are set, and so is `batch.redis.host` (REDIS_HOST); leave one of them out";
+                return Err(ConfigError::new(key, why));
             }
-            None => Ok(()),
+            if let Some(wrong) = addresses.iter().find(|address| address_of(address).is_none()) {
+                let why = format!("must read `host:port` each, but one is {wrong:?}; write [\"10.0.0.1:6379\"], say");
+                return Err(ConfigError::new(key, why));
+            }
         }
+        if !self.nodes.is_empty() && !self.sentinels.is_empty() {
+            let why = "are set, and so are `batch.redis.sentinels`; leave one of them out";
+            return Err(ConfigError::new("redis.nodes", why));
+        }
+        Ok(())
+    }
+
+    fn check_tls(&self) -> Result<(), ConfigError> {
+        let files = [("ca", &self.ca), ("cert", &self.cert), ("key", &self.key)];
+        if let Some((name, _)) = files.iter().find(|(_, file)| file.is_some() && !self.tls) {
+            let why = "is set, but `redis.tls` is false; set it to true, or leave the file out";
+            return Err(ConfigError::new(format!("redis.{name}"), why));
+        }
+        let (there, lacking) = match (&self.cert, &self.key) {
+            (Some(_), None) => ("redis.cert", "redis.key"),
+            (None, Some(_)) => ("redis.key", "redis.cert"),
+            _ => return Ok(()),
+        };
+        Err(ConfigError::new(there, format!("is set, but `batch.{lacking}` is not; set both, or leave both out")))
+    }
+
+    /// What a cluster asks for: one slot for all keys, and the one database that it has.
+    fn check_cluster(&self) -> Result<(), ConfigError> {
+        if self.nodes.is_empty() {
+            return Ok(());
+        }
+        if self.db != 0 {
+            let why = format!(
+                "must be 0 where `batch.redis.nodes` are set, since a cluster has no other, but is {}",
+                self.db
+            );
+            return Err(ConfigError::new("redis.db", why));
+        }
+        if self.prefix.contains('{') {
+            return Ok(());
+        }
+        let Self { prefix, .. } = self;
+        let why = format!(
+            "must have a hash tag where `batch.redis.nodes` are set, so that one node has all keys, but is {prefix:?}; write \"{{{prefix}}}\""
+        );
+        Err(ConfigError::new("redis.prefix", why))
     }
 
     fn check_prefix(&self) -> Result<(), ConfigError> {
@@ -571,7 +634,7 @@ impl ConfigError {
 }
 
 /// What is read from the environment as it stands: figment reads `007` as the number 7, and shows it in its errors.
-const VERBATIM: [(&str, &str); 10] = [
+const VERBATIM: [(&str, &str); 13] = [
     ("REDIS_HOST", "redis.host"),
     ("REDIS_PASSWORD", "redis.password"),
     ("ROCKET_BATCH__REDIS__HOST", "redis.host"),
@@ -579,7 +642,10 @@ const VERBATIM: [(&str, &str); 10] = [
     ("ROCKET_BATCH__REDIS__PASSWORD", "redis.password"),
     ("ROCKET_BATCH__REDIS__PREFIX", "redis.prefix"),
     ("ROCKET_BATCH__REDIS__CA", "redis.ca"),
+    ("ROCKET_BATCH__REDIS__CERT", "redis.cert"),
+    ("ROCKET_BATCH__REDIS__KEY", "redis.key"),
     ("ROCKET_BATCH__REDIS__MASTER", "redis.master"),
+    ("ROCKET_BATCH__REDIS__SENTINEL_USERNAME", "redis.sentinel_username"),
     ("ROCKET_BATCH__REDIS__SENTINEL_PASSWORD", "redis.sentinel_password"),
     ("ROCKET_BATCH__CODE_KEY", "code_key"),
 ];

@@ -116,6 +116,12 @@ impl Home {
         Ok(home.with("ROCKET_BATCH__REDIS__SENTINELS", &addresses))
     }
 
+    /// The same in a cluster, whose nodes say who has the queues.
+    pub fn on_nodes(prefix: &str, addresses: &[String]) -> Result<Self> {
+        let home = Self::on(Store::Sqlite)?.quick().with("ROCKET_BATCH__REDIS__PREFIX", prefix);
+        Ok(home.with("ROCKET_BATCH__REDIS__NODES", &format!("{addresses:?}")))
+    }
+
     fn and_redis(self, port: u16) -> Self {
         self.with("REDIS_HOST", "127.0.0.1").with("REDIS_PORT", &port.to_string())
     }

@@ -8,6 +8,8 @@ mod compose;
 mod drain;
 mod host;
 #[cfg(feature = "redis")]
+#[path = "../queue/nodes.rs"]
+mod nodes;
 mod pair;
 #[cfg(feature = "redis")]
 mod redis;

@@ -17,8 +17,10 @@ use serde_json::json;
 
 use crate::{
     TestResult,
-    host::{Home, Store},
-    is_complete, outlives_twenty_kills,
+    host::{Home, Host, Store},
+    is_complete,
+    nodes::Nodes,
+    outlives_twenty_kills,
     sentinels::Watched,
     server::{Redis, value},
 };
@@ -91,6 +93,61 @@ async fn a_batch_outlives_the_master_of_its_sentinels() -> TestResult {
     assert!(decided.elapsed() < Duration::from_secs(5), "{:?}", decided.elapsed());
     is_complete(&host, batch, QUANTITY).await?;
     assert!(host.is_ready().await?);
+    leaves_soon(host).await?;
+    home.the_shop_has_every_item().await?;
+    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
+    Ok(())
+}
+
+/// The node that has the queues is killed in the middle of a batch, and its replica takes over.
+#[tokio::test]
+async fn a_batch_outlives_its_node_of_a_cluster() -> TestResult {
+    const QUANTITY: i64 = 150_000;
+    let mut nodes = Nodes::with_replicas().await;
+    let (_, owner) = nodes.owner("{bull}").await;
+    let home = Home::on_nodes("{bull}", &nodes.addresses())?;
+    let host = home.start().await?;
+    let batch = host.post(&json!({ "quantity": QUANTITY, "batchSize": 1_000 })).await?;
+    host.until(batch, |progress| progress["itemsCreated"].as_u64() > Some(20_000)).await?;
+
+    nodes.all[owner].kill();
+    nodes.has_failed_over(owner).await;
+    let (decided, before) = (Instant::now(), home.count("SELECT items_created FROM batch_batches").await?);
+    host.until(batch, |progress| progress["itemsCreated"].as_i64() > Some(before + 4_000)).await?;
+
+    println!("working again {:?} after the nodes had decided, at {before} items", decided.elapsed());
+    assert!(before < QUANTITY - 4_000, "the kill came too late");
+    assert!(decided.elapsed() < Duration::from_secs(5), "{:?}", decided.elapsed());
+    is_complete(&host, batch, QUANTITY).await?;
+    leaves_soon(host).await?;
+    home.the_shop_has_every_item().await?;
+    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
+    Ok(())
+}
+
+/// The slot of the queues moves to another node in the middle of a batch, and takes its time.
+#[tokio::test]
+async fn a_batch_outlives_the_move_of_its_slot() -> TestResult {
+    const QUANTITY: i64 = 150_000;
+    let nodes = Nodes::start().await;
+    let (slot, from) = nodes.owner("{bull}").await;
+    let to = (from + 1) % 3;
+    let home = Home::on_nodes("{bull}", &nodes.addresses())?;
+    let host = home.start().await?;
+    let batch = host.post(&json!({ "quantity": QUANTITY, "batchSize": 1_000 })).await?;
+    host.until(batch, |progress| progress["itemsCreated"].as_u64() > Some(20_000)).await?;
+
+    nodes.half_move(slot, from, to).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    nodes.move_the_rest(slot, from, to).await;
+    let (moved, before) = (Instant::now(), home.count("SELECT items_created FROM batch_batches").await?);
+    host.until(batch, |progress| progress["itemsCreated"].as_i64() > Some(before + 4_000)).await?;
+
+    println!("working again {:?} after the slot was moved, at {before} items", moved.elapsed());
+    assert!(before < QUANTITY - 4_000, "the move came too late");
+    assert!(moved.elapsed() < Duration::from_secs(5), "{:?}", moved.elapsed());
+    is_complete(&host, batch, QUANTITY).await?;
+    assert!(host.is_ready().await?);
     host.terminate().await?;
     home.the_shop_has_every_item().await?;
     assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
@@ -121,6 +178,14 @@ async fn a_job_tells_those_who_look_at_the_queue() -> TestResult {
     assert_eq!(log[0], format!("Processed 500/1000 items for batch {batch}"));
     assert_eq!(log[1..], ends);
     host.terminate().await?;
+    Ok(())
+}
+
+/// What could not be told to a server that is gone is tried for 5 seconds, and not for the 25 of a drain.
+async fn leaves_soon(host: Host) -> TestResult {
+    let from = Instant::now();
+    assert_eq!(host.terminate().await?.code(), Some(0));
+    assert!(from.elapsed() < Duration::from_secs(6), "{:?}", from.elapsed());
     Ok(())
 }
 
