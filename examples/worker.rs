@@ -6,8 +6,9 @@
 //! ```
 //!
 //! They share the ledger and the queues in Redis. With a ledger in SQLite they all run on one machine, with the same
-//! `ROCKET_DATABASES='{batch={url="sqlite:///var/lib/shop/batch.db"}}'`. Hooks and an item writer belong to every process that works, so this is the worker of a
-//! host that has neither. The workers of the shop in `host.rs` are the shop itself, with `ROCKET_BATCH__ROLE=worker`.
+//! `ROCKET_DATABASES='{batch={url="sqlite:///var/lib/shop/batch.db"}}'`. Hooks and an item writer belong to every process that works, so
+//! this is the worker of a host that has neither. The workers of the shop in `host.rs` are the shop itself, with
+//! `ROCKET_BATCH__ROLE=worker`.
 
 use rocket::launch;
 use rocket_batch::{Batch, config::Role};

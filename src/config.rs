@@ -99,6 +99,8 @@ pub struct Config {
     /// How long the history of a batch is kept once it is over, at most 10 years: `"90days"`, or `"forever"`. Then the rows of its jobs are
     /// removed, little by little, and those of hooks that were given up. Its items, counts and times stay, but its failed jobs can't be listed
     /// or retried any more. Default: `"forever"`.
+    #[serde(with = "text")]
+    #[schemars(with = "String")]
     pub keep_history: KeepSetting,
 
     /// The key that makes the codes: 32 hex digits. Without one, a key is made once and kept in the ledger. Default: none.
@@ -184,6 +186,8 @@ pub struct QueueSettings {
     pub global_concurrency: Option<u32>,
 
     /// Most starts over time and over all processes: `"<jobs> per <time>"`, or `"off"`. Default: `"5 per 10s"`.
+    #[serde(with = "text")]
+    #[schemars(with = "String")]
     pub rate_limit: RateLimitSetting,
 
     /// Attempts at a job, or calls of a hook, in all. Default: 3.
@@ -277,8 +281,7 @@ impl QueueSettings {
 }
 
 /// A rate limit as it is written in a setting: `"5 per 10s"`, or `"off"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
-#[schemars(with = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimitSetting(pub Option<RateLimit>);
 
 impl FromStr for RateLimitSetting {
@@ -305,21 +308,8 @@ impl fmt::Display for RateLimitSetting {
     }
 }
 
-impl Serialize for RateLimitSetting {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for RateLimitSetting {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
-}
-
 /// How long something is kept, as it is written in a setting: `"90days"`, or `"forever"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
-#[schemars(with = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeepSetting(pub Option<Duration>);
 
 impl FromStr for KeepSetting {
@@ -340,18 +330,6 @@ impl fmt::Display for KeepSetting {
             Some(kept) => humantime::format_duration(kept).fmt(f),
             None => f.write_str("forever"),
         }
-    }
-}
-
-impl Serialize for KeepSetting {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for KeepSetting {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 
@@ -482,14 +460,14 @@ impl RedisSettings {
 
     /// One way to say where Redis is, and addresses that read as such.
     fn check_place(&self) -> Result<(), ConfigError> {
-        let several = [("redis.sentinels", &self.sentinels), ("redis.nodes", &self.nodes)];
-        for (key, addresses) in several {
+        let several = [("redis.sentinels", &self.sentinels, 26_379), ("redis.nodes", &self.nodes, 6_379)];
+        for (key, addresses, port) in several {
             if !addresses.is_empty() && self.host().is_some() {
                 let why = "are set, and so is `batch.redis.host` (REDIS_HOST); leave one of them out";
                 return Err(ConfigError::new(key, why));
             }
             if let Some(wrong) = addresses.iter().find(|address| address_of(address).is_none()) {
-                let why = format!("must read `host:port` each, but one is {wrong:?}; write [\"10.0.0.1:6379\"], say");
+                let why = format!("must read `host:port` each, but one is {wrong:?}; write [\"10.0.0.1:{port}\"], say");
                 return Err(ConfigError::new(key, why));
             }
         }
@@ -514,26 +492,25 @@ impl RedisSettings {
         Err(ConfigError::new(there, format!("is set, but `batch.{lacking}` is not; set both, or leave both out")))
     }
 
-    /// What a cluster asks for: one slot for all keys, and the one database that it has.
+    /// What a cluster asks for: the one database that it has, and one slot for all keys.
     fn check_cluster(&self) -> Result<(), ConfigError> {
-        if self.nodes.is_empty() {
-            return Ok(());
-        }
-        if self.db != 0 {
-            let why = format!(
-                "must be 0 where `batch.redis.nodes` are set, since a cluster has no other, but is {}",
-                self.db
-            );
-            return Err(ConfigError::new("redis.db", why));
-        }
-        if self.prefix.contains('{') {
-            return Ok(());
-        }
-        let Self { prefix, .. } = self;
-        let why = format!(
-            "must have a hash tag where `batch.redis.nodes` are set, so that one node has all keys, but is {prefix:?}; write \"{{{prefix}}}\""
-        );
-        Err(ConfigError::new("redis.prefix", why))
+        let Self { nodes, db, prefix, .. } = self;
+        let wrong = match nodes.is_empty() {
+            false if *db != 0 => {
+                let why =
+                    format!("must be 0 where `batch.redis.nodes` are set, since a cluster has no other, but is {db}");
+                ConfigError::new("redis.db", why)
+            }
+            false if !prefix.contains('{') => {
+                let why = format!(
+                    "must have a hash tag where `batch.redis.nodes` are set, so that one node has all keys, but is {prefix:?}; write \
+                     \"{{{prefix}}}\""
+                );
+                ConfigError::new("redis.prefix", why)
+            }
+            _ => return Ok(()),
+        };
+        Err(wrong)
     }
 
     fn check_prefix(&self) -> Result<(), ConfigError> {
@@ -756,6 +733,21 @@ fn span_within(key: &str, value: Duration, least: Duration) -> Result<(), Config
     }
     let [least, most, value] = [least, most, value].map(humantime::format_duration);
     Err(ConfigError::new(key, format!("must be {least} to {most}, but is {value}")))
+}
+
+/// What is written as a text.
+mod text {
+    use std::{fmt::Display, str::FromStr};
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    pub fn serialize<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(deserializer: D) -> Result<T, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
 }
 
 /// Durations as people write them: `"10s"`, `"500ms"`, `"1h 30m"`.

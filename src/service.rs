@@ -315,8 +315,8 @@ impl BatchService {
     /// nothing of it when it is rolled back, but for a number of the sequence. For a ledger in PostgreSQL.
     ///
     /// The session stays as it was, whatever its search path is. Its role needs the rights on the ledger's tables that the
-    /// [guide](crate::guide::transactions) lists. Work on the batch begins within
-    /// `feed_interval` of the commit; call [`BatchService::wake_feeder`] after it to begin at once.
+    /// [guide](crate::guide::transactions) lists. Work on the batch begins within `feed_interval` of the commit; call
+    /// [`BatchService::wake_feeder`] after it to begin at once.
     ///
     /// ```
     /// use rocket_batch::{BatchError, BatchService, postgres::tokio_postgres::Transaction};

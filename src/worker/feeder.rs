@@ -99,8 +99,11 @@ impl Feeder {
         let Some(found) = self.0.patiently(|| self.0.ledger.open_work(room)).await else { return true };
         let fed = match found {
             Ok(mut work) => {
-                self.plan(std::mem::take(&mut work.unplanned)).await;
-                self.feed(work).await
+                let unplanned = std::mem::take(&mut work.unplanned);
+                // First what is there already, so that nobody waits for a plan of many jobs.
+                let fed = self.feed(work).await;
+                self.plan(unplanned).await;
+                fed
             }
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the feeder could not read the open work");

@@ -141,30 +141,20 @@ async fn a_drain_after_a_failover_does_not_wait_for_the_old_master() -> TestResu
 /// The master that has the queues hangs, and whoever is connected to it hears nothing any more.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_that_hangs_is_left_behind() -> TestResult {
-    let nodes = Nodes::with_replicas().await;
-    let (_, owner) = nodes.owner("{bull}").await;
-    let queue = open(&place(nodes.addresses(), "{bull}"), &once()).await;
-    let mut stage = Stage::of(&queue).await?;
-    queue.offer(&jobs_of(1, 20)).await?;
-    stage.finish(5).await?;
-    let running = stage.next().await?;
-
-    nodes.all[owner].signal("STOP");
-    nodes.has_failed_over(owner).await;
-    let decided = Instant::now();
-    running.answer(Answer::Done);
-    let next = stage.next().await?;
-
-    println!("worked {:?} after the nodes had decided", decided.elapsed());
-    assert!(decided.elapsed() < AFTERWARDS, "{:?}", decided.elapsed());
-    next.answer(Answer::Done);
-    works_all(&queue, &mut stage, 20).await?;
-    spent_nothing(&queue).await
+    is_left_behind(async |nodes, owner| nodes.all[owner].signal("STOP")).await
 }
 
 /// The old master lives, and is told that it is a replica now.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_master_that_is_relieved_by_its_replica_is_left_behind() -> TestResult {
+    is_left_behind(async |nodes, owner| {
+        nodes.all[owner + 3].command(&["CLUSTER", "FAILOVER"]).await;
+    })
+    .await
+}
+
+/// Work goes on at the replica of the master that was taken away as `away` does it.
+async fn is_left_behind(away: impl AsyncFnOnce(&Nodes, usize)) -> TestResult {
     let nodes = Nodes::with_replicas().await;
     let (_, owner) = nodes.owner("{bull}").await;
     let queue = open(&place(nodes.addresses(), "{bull}"), &once()).await;
@@ -173,7 +163,7 @@ async fn a_master_that_is_relieved_by_its_replica_is_left_behind() -> TestResult
     stage.finish(5).await?;
     let running = stage.next().await?;
 
-    nodes.all[owner + 3].command(&["CLUSTER", "FAILOVER"]).await;
+    away(&nodes, owner).await;
     nodes.has_failed_over(owner).await;
     let decided = Instant::now();
     running.answer(Answer::Done);

@@ -6,8 +6,8 @@
 -- Returns nothing; as many rows were written as it affects: all of them, or none. None, when the hold is not good, the job is paused, an
 -- ordinal is not the job's, or one of them may have been written before: `write.sql` says which it is.
 --
--- This is nearly every chunk, and it is two thirds of the work: the job is locked by its update, which other holders wait for and then see,
--- and no row needs to be looked up, since from written_to on none was ever written.
+-- This is nearly every chunk, and less work than the other statement: the job is locked by its update, which other holders wait for and then
+-- see, and no row needs to be looked up, since from written_to on none was ever written.
 
 WITH job AS (
     UPDATE jobs
