@@ -24,6 +24,8 @@ mod request;
 pub use batch::{BatchId, BatchStatus, Change, ChangeRefused, Invalid, ItemOptions, JobSlice, Limits, Plan};
 pub use causes::with_causes;
 pub use code::{CodeKey, CodeScheme, DecodedCode};
+#[cfg(feature = "redis")]
+pub(crate) use job::LOWEST_PRIORITY;
 pub use job::{
     Attempt, Backoff, Failure, HookId, JobId, JobState, Outcome, Pace, RateLimit, Room, SetAside, StatusTask, Task,
     Verdict, fair_priority, verdict,

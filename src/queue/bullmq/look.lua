@@ -5,7 +5,7 @@
 --
 -- Returns {head, ready, state …}: head is the lowest priority waiting, 0 when none waits or one without priority does; ready is 1 when
 -- something waits and neither a pause nor a limit holds it; a state is 0 absent, 1 to be worked or being worked, 2 over, or in no line
--- at all, which a worker never gets to see.
+-- at all, which a worker never gets to see, and 2 and the priority of a job that waits with one.
 --
 -- One script and not a pipeline, so that a job that moves on meanwhile is seen once, in one place.
 
@@ -30,7 +30,9 @@ local ready = (next(wait) or first[1]) and not meta[1] and not full and not limi
 local function state(id)
   if redis.call('EXISTS', ARGV[1] .. id) == 0 then return 0 end
   if active[id] or wait[id] then return 1 end
-  if redis.call('ZSCORE', KEYS[3], id) or redis.call('ZSCORE', KEYS[4], id) then return 1 end
+  local score = redis.call('ZSCORE', KEYS[3], id)
+  if score then return 2 + math.floor(tonumber(score) / 4294967296) end
+  if redis.call('ZSCORE', KEYS[4], id) then return 1 end
   return 2
 end
 

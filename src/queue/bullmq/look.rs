@@ -1,9 +1,15 @@
 //! One look at a queue: who is where, who is first in line, and whether a worker would get a task now.
 
+use std::collections::HashMap;
+
 use bullmq::QueueKeys;
 use redis::{Script, aio::ConnectionLike};
 
 use super::server::BoxError;
+use crate::{
+    domain::{BatchId, LOWEST_PRIORITY},
+    queue::Offer,
+};
 
 /// The script of the look.
 pub(super) struct Looking(Script);
@@ -22,8 +28,12 @@ pub(super) struct Look {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
     Absent,
-    /// Waiting, delayed or active.
+    /// Delayed or active, or waiting before all that have a priority.
     Open,
+    /// Waiting.
+    Waiting {
+        priority: u64,
+    },
     /// Completed or failed, and kept; or in no line at all. Its id is taken.
     Over,
 }
@@ -59,7 +69,86 @@ impl Standing {
         match state {
             0 => Self::Absent,
             1 => Self::Open,
-            _ => Self::Over,
+            2 => Self::Over,
+            more => Self::Waiting { priority: more - 2 },
         }
+    }
+
+    /// Whether it is to be worked or is being worked.
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Open | Self::Waiting { .. })
+    }
+}
+
+/// From where on the priorities of one call of `offer` are counted.
+///
+/// Usually from the head of the queue, as the first page saw it, so that all pages keep the distance of their ranks. But jobs of a batch
+/// that wait already say where it stands: another feeder may be adding it at the same time and have seen another head, and all of its
+/// jobs are to be in the order of their ranks.
+#[derive(Debug, Default)]
+pub(super) struct Times {
+    head: Option<u64>,
+    of_batch: HashMap<BatchId, u64>,
+}
+
+impl Times {
+    /// Notes what a look at the jobs of `page` says.
+    pub fn note(&mut self, page: &[&Offer], look: &Look) {
+        let head = *self.head.get_or_insert(look.head);
+        for (offer, standing) in page.iter().zip(&look.states) {
+            match *standing {
+                Standing::Waiting { priority } if priority < LOWEST_PRIORITY => {
+                    // Never before those who wait already.
+                    let time = priority.saturating_sub(offer.rank + 1).max(head.saturating_sub(1));
+                    self.of_batch.entry(offer.task.batch()).or_insert(time);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The virtual time at which `offer` comes.
+    pub fn of(&self, offer: &Offer) -> u64 {
+        self.of_batch.get(&offer.task.batch()).copied().or(self.head).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::{JobId, Task, fair_priority};
+
+    fn offer(batch: i64, seq: u64) -> Offer {
+        let job = JobId { batch: BatchId::new(batch).unwrap(), seq, generation: 0 };
+        let task = Task::Generate { job, first: 0, quantity: 1 };
+        Offer { task, rank: seq, delay: Duration::ZERO, attempts_made: 0 }
+    }
+
+    /// Two feeders add one batch at once; the second sees what the first has added so far.
+    #[test]
+    fn a_batch_keeps_its_order_whoever_adds_it() {
+        let (batch, bystander) = ([0, 1, 2].map(|seq| offer(1, seq)), offer(2, 0));
+        let page = [&batch[0], &batch[1], &batch[2], &bystander];
+        let waiting = [1, 2].map(|priority| Standing::Waiting { priority });
+        let states = [waiting[0], waiting[1], Standing::Absent, Standing::Absent].into();
+        let mut times = Times::default();
+
+        times.note(&page, &Look { head: 1, ready: true, states });
+
+        assert_eq!(page.map(|offer| fair_priority(times.of(offer), offer.rank)), [1, 2, 3, 2]);
+    }
+
+    /// A retry brings an earlier job of a batch whose later ones wait.
+    #[test]
+    fn nobody_is_put_before_the_head() {
+        let (earlier, later) = (offer(1, 0), offer(1, 50));
+        let mut times = Times::default();
+
+        let states = [Standing::Absent, Standing::Waiting { priority: 120 }].into();
+        times.note(&[&earlier, &later], &Look { head: 101, ready: true, states });
+
+        assert_eq!(fair_priority(times.of(&earlier), 0), 101);
     }
 }

@@ -46,7 +46,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    look::{Look, Standing},
+    look::{Look, Standing, Times},
     server::{BoxError, silent, unavailable},
     supervisor::Supervisor,
 };
@@ -135,10 +135,10 @@ impl Queue for BullQueue {
     async fn offer(&self, offers: &[Offer]) -> Result<u64> {
         let mut seen = HashSet::with_capacity(offers.len());
         let offers: Vec<&Offer> = offers.iter().filter(|offer| seen.insert(offer.task)).collect();
-        let mut head = None;
+        let mut times = Times::default();
         let mut added = 0;
         for page in offers.chunks(PAGE) {
-            added += self.shared.offer(page, &mut head).await?;
+            added += self.shared.offer(page, &mut times).await?;
         }
         Ok(added)
     }
@@ -250,23 +250,22 @@ impl Shared {
         self.server.look(&self.keys, most, ids).await
     }
 
-    /// Sees to it that a page of offers is in Redis. `head` is what the first page of a call saw, so that all keep the distance of their
-    /// ranks.
-    async fn offer(&self, page: &[&Offer], head: &mut Option<u64>) -> Result<u64> {
+    /// Sees to it that a page of offers is in Redis. `times` are of the whole call.
+    async fn offer(&self, page: &[&Offer], times: &mut Times) -> Result<u64> {
         let ids: Vec<String> = page.iter().map(|offer| offer.task.to_string()).collect();
         let look = self.look(&ids).await.map_err(|error| unavailable(&self.name, error))?;
-        let head = *head.get_or_insert(look.head);
+        times.note(page, &look);
         let over = ids.iter().zip(&look.states).filter(|(_, state)| **state == Standing::Over);
         self.remove(over.map(|(id, _)| id.clone()).collect()).await?;
-        let lacking = page.iter().zip(&look.states).filter(|(_, state)| **state != Standing::Open);
-        let jobs: Vec<BulkJob> = lacking.map(|(offer, _)| self.job(offer, head)).collect();
+        let lacking = page.iter().zip(&look.states).filter(|(_, state)| !state.is_open());
+        let jobs: Vec<BulkJob> = lacking.map(|(offer, _)| self.job(offer, times.of(offer))).collect();
         let added = jobs.len() as u64;
         self.with_queue(async move |queue| queue.add_bulk(jobs).await).await?;
         Ok(added)
     }
 
-    fn job(&self, offer: &Offer, head: u64) -> BulkJob {
-        let options = options::job(&self.settings, offer, head);
+    fn job(&self, offer: &Offer, time: u64) -> BulkJob {
+        let options = options::job(&self.settings, offer, time);
         BulkJob::with_options(wire::name(&offer.task), wire::write(&offer.task), options)
     }
 

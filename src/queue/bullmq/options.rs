@@ -91,8 +91,8 @@ pub(super) fn worker(settings: &QueueSettings, connection: RedisConnectionOption
 }
 
 /// What a job is told to be: its id, its place, and what becomes of it.
-pub(super) fn job(settings: &QueueSettings, offer: &Offer, head: u64) -> JobOptions {
-    let priority = fair_priority(head, offer.rank);
+pub(super) fn job(settings: &QueueSettings, offer: &Offer, time: u64) -> JobOptions {
+    let priority = fair_priority(time, offer.rank);
     JobOptions::new()
         .job_id(offer.task.to_string())
         .priority(u32::try_from(priority).unwrap_or(u32::MAX))
