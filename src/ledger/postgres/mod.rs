@@ -45,7 +45,7 @@ use super::{
     Begun, Closed, Created, Hold, Hook, Lead, Ledger, NewBatch, NewItem, OpenWork, Result, Rules, Settled, Settlement,
     Slice, Told, Wish, Written,
 };
-use crate::domain::{BatchId, BatchRecord, BatchStatus, CodeKey, FailedJob, HookId, Item, JobId, RetryReport, Room};
+use crate::domain::{BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Item, RetryReport, Room};
 
 /// The ledger in a PostgreSQL database.
 ///
@@ -82,8 +82,8 @@ impl Ledger for PostgresLedger {
         self.pool.run(create::Create::new(batch, token())).await
     }
 
-    async fn begin(&self, job: JobId) -> Result<Begun> {
-        self.pool.run(begin::Begin { rules: self.rules, job, token: token() }).await
+    async fn begin(&self, call: Call) -> Result<Begun> {
+        self.pool.run(begin::Begin { rules: self.rules, call, token: token() }).await
     }
 
     async fn write(&self, hold: &Hold, items: Arc<[NewItem]>) -> Result<Written> {

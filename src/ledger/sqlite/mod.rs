@@ -44,7 +44,7 @@ use super::{
     Begun, Closed, Created, Hold, Hook, Lead, Ledger, NewBatch, NewItem, OpenWork, Result, Rules, Settled, Settlement,
     Slice, Told, Wish, Written,
 };
-use crate::domain::{BatchId, BatchRecord, BatchStatus, CodeKey, FailedJob, HookId, Item, JobId, RetryReport, Room};
+use crate::domain::{BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Item, RetryReport, Room};
 
 /// The ledger in a SQLite database.
 ///
@@ -76,9 +76,9 @@ impl Ledger for SqliteLedger {
         self.pool.write("create a batch", move |conn| create::create(conn, &batch)).await
     }
 
-    async fn begin(&self, job: JobId) -> Result<Begun> {
+    async fn begin(&self, call: Call) -> Result<Begun> {
         let rules = self.rules;
-        self.pool.write("begin a job", move |conn| begin::begin(conn, rules, job)).await
+        self.pool.write("begin a job", move |conn| begin::begin(conn, rules, call)).await
     }
 
     async fn write(&self, hold: &Hold, items: Arc<[NewItem]>) -> Result<Written> {

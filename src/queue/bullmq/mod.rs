@@ -14,6 +14,7 @@
 
 mod attempt;
 mod health;
+mod mend;
 mod notes;
 mod options;
 mod sentinel;
@@ -28,7 +29,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use async_trait::async_trait;
@@ -42,7 +43,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::server::{BatchRedis, RedisConnection, RedisPool, Server};
 use self::{
-    server::{BoxError, Look, Standing, silent, unavailable},
+    server::{BoxError, Look, Question, Standing, silent, unavailable},
     supervisor::Supervisor,
 };
 use super::{Drained, Handler, Offer, Queue, QueueCounts, Result};
@@ -56,6 +57,9 @@ const PAGE: usize = 500;
 
 /// Jobs that are removed at a time.
 const AT_A_TIME: usize = 50;
+
+/// A job of ours that is delayed beyond its longest backoff and this was put there by somebody else.
+const LENIENT: Duration = Duration::from_secs(60);
 
 /// Between two questions to the Sentinels.
 const WHERE: Duration = Duration::from_secs(1);
@@ -239,7 +243,10 @@ impl Shared {
 
     async fn look(&self, ids: &[String]) -> std::result::Result<Look, BoxError> {
         let most = self.settings.rate_limit.0.map_or(0, |limit| limit.jobs);
-        self.server.look(&self.keys, most, ids).await
+        let latest = SystemTime::now() + self.settings.max_backoff + LENIENT;
+        let latest = latest.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let latest = u64::try_from(latest.as_millis()).unwrap_or(u64::MAX);
+        self.server.look(&Question { keys: &self.keys, most, latest, ids }).await
     }
 
     /// Sees to it that a page of offers is in Redis. `head` is what the first page of a call saw, so that all keep the distance of their

@@ -16,13 +16,14 @@ use std::{
 use async_trait::async_trait;
 use bullmq::{QueueKeys, options::RedisConnectionOptions};
 use deadpool_redis::{Manager, Runtime};
-use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, Script, Value};
+use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, Script, ScriptInvocation, Value};
 use rocket::figment::Figment;
 use rocket_db_pools::{Config, Error, Pool};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use tokio::time::timeout;
 
 use super::{
+    mend::own_keys,
     options,
     sentinel::{Address, Sentinels},
 };
@@ -169,6 +170,7 @@ pub struct Server {
     sentinels: Option<Sentinels>,
     place: Mutex<Option<Address>>,
     look: Script,
+    pub(super) mend: Script,
     /// Round trips that failed, and moves to another server.
     failures: AtomicU64,
     /// What it does when its memory is full, as it was seen last.
@@ -202,6 +204,7 @@ impl Server {
             place: Mutex::new(sentinels.is_none().then_some(place)),
             sentinels,
             look: Script::new(include_str!("look.lua")),
+            mend: Script::new(include_str!("mend.lua")),
             failures: AtomicU64::new(0),
             policy: Mutex::default(),
             check: CHECK,
@@ -271,28 +274,44 @@ impl Server {
         .await
     }
 
-    /// Where the jobs called `ids` are, in the queue of `keys`, whose rate limit allows `most` starts in a window.
-    pub(super) async fn look(
-        &self,
-        keys: &QueueKeys,
-        most: u32,
-        ids: &[String],
-    ) -> std::result::Result<Look, BoxError> {
+    /// Where the jobs are that `question` asks about. A queue that somebody broke with the id of a job is mended first.
+    pub(super) async fn look(&self, question: &Question<'_>) -> std::result::Result<Look, BoxError> {
+        match self.try_to_look(question).await? {
+            Some(look) => Ok(look),
+            None => {
+                self.mend(question.keys).await?;
+                let again = self.try_to_look(question).await?;
+                again.ok_or_else(|| "somebody keeps adding jobs under the names of the queue's own keys".into())
+            }
+        }
+    }
+
+    async fn try_to_look(&self, question: &Question<'_>) -> std::result::Result<Option<Look>, BoxError> {
+        let Question { keys, most, latest, ids } = question;
+        let (own, types): (Vec<_>, Vec<_>) = own_keys(keys).into_iter().unzip();
         let mut call = self.look.prepare_invoke();
-        call.key(keys.wait()).key(keys.active()).key(keys.prioritized()).key(keys.delayed());
-        call.key(keys.completed()).key(keys.failed()).key(keys.meta()).key(keys.limiter());
-        call.arg(keys.key_prefix()).arg(most).arg(ids);
-        let (head, ready, states) = self
-            .promptly(async {
-                let mut connection = self.pool.now().get().await?;
-                let answer: Vec<u64> = call.invoke_async(&mut connection).await?;
-                match answer[..] {
-                    [head, ready, ref states @ ..] => Ok((head, ready, states.to_vec())),
-                    _ => Err("Redis answered a question about jobs with less than was asked".into()),
-                }
-            })
-            .await?;
-        Ok(Look { head, ready: ready == 1, states: states.into_iter().map(Standing::of).collect() })
+        call.key(own).arg(keys.key_prefix()).arg(most).arg(latest).arg(types.len()).arg(types).arg(*ids);
+        let answer: Vec<u64> = self.run(&call).await?;
+        match answer[..] {
+            [] => Ok(None),
+            [head, ready, ref states @ ..] => {
+                let states = states.iter().copied().map(Standing::of).collect();
+                Ok(Some(Look { head, ready: ready == 1, states }))
+            }
+            _ => Err("Redis answered a question about jobs with less than was asked".into()),
+        }
+    }
+
+    /// One round trip for a script, within [`PROMPT`].
+    pub(super) async fn run<T: FromRedisValue + Send>(
+        &self,
+        call: &ScriptInvocation<'_>,
+    ) -> std::result::Result<T, BoxError> {
+        self.promptly(async {
+            let mut connection = self.pool.now().get().await?;
+            Ok(call.invoke_async(&mut connection).await?)
+        })
+        .await
     }
 
     /// How many round trips have failed so far. Who holds a socket that is older than the last of them had better replace it.
@@ -364,6 +383,18 @@ impl fmt::Debug for Server {
     }
 }
 
+/// What [`Server::look`] is asked.
+pub(super) struct Question<'a> {
+    /// Of which queue.
+    pub keys: &'a QueueKeys,
+    /// Starts in a window of its rate limit; 0 for no limit.
+    pub most: u32,
+    /// When a delayed job of ours may be due at the latest, in milliseconds since 1970.
+    pub latest: u64,
+    /// The jobs.
+    pub ids: &'a [String],
+}
+
 /// What [`Server::look`] saw.
 pub(super) struct Look {
     /// The lowest priority that waits; 0 when none does.
@@ -380,7 +411,7 @@ pub(super) enum Standing {
     Absent,
     /// Waiting, delayed or active.
     Open,
-    /// Completed or failed, and kept; or in no line at all. Its id is taken.
+    /// Completed or failed, and kept; or where no worker gets to see it in time. Its id is taken.
     Over,
 }
 
