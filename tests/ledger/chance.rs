@@ -7,7 +7,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use rocket_batch::{
-    domain::{BatchId, BatchStatus, JobId},
+    domain::{BatchId, BatchStatus, Call, JobId},
     ledger::{Begun, Hold, LedgerError, Settlement, Wish},
 };
 use tokio::{runtime::Handle, task::block_in_place};
@@ -21,15 +21,39 @@ const ITEMS: u64 = 10;
 /// What is done next. The numbers choose among what there is, so that any number is one.
 #[derive(Debug, Clone)]
 enum Step {
-    Begin { job: usize },
-    Write { hold: usize, from: u64, count: u64 },
-    Finish { hold: usize },
-    Fail { hold: usize },
-    Delay { hold: usize },
-    GiveBack { hold: usize },
-    Close { batch: usize, round: u32 },
-    Steer { batch: usize, wish: Wish },
-    Retry { batch: usize },
+    /// Without a number of ends that the queue was told, it is an order.
+    Begin {
+        job: usize,
+        told: Option<u32>,
+    },
+    Write {
+        hold: usize,
+        from: u64,
+        count: u64,
+    },
+    Finish {
+        hold: usize,
+    },
+    Fail {
+        hold: usize,
+    },
+    Delay {
+        hold: usize,
+    },
+    GiveBack {
+        hold: usize,
+    },
+    Close {
+        batch: usize,
+        round: u32,
+    },
+    Steer {
+        batch: usize,
+        wish: Wish,
+    },
+    Retry {
+        batch: usize,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -37,7 +61,7 @@ fn step() -> impl Strategy<Value = Step> {
     let hold = hold.prop_map(|index| index.index(1 << 16));
     let wish = prop_oneof![1 => Just(Wish::Cancel), 3 => Just(Wish::Pause), 6 => Just(Wish::Resume)];
     prop_oneof![
-        8 => job.prop_map(|job| Step::Begin { job }),
+        8 => (job, prop::option::weighted(0.8, 0_u32..4)).prop_map(|(job, told)| Step::Begin { job, told }),
         6 => (hold.clone(), 0..ITEMS, 1..=ITEMS).prop_map(|(hold, from, count)| Step::Write { hold, from, count }),
         5 => hold.clone().prop_map(|hold| Step::Finish { hold }),
         3 => hold.clone().prop_map(|hold| Step::Fail { hold }),
@@ -89,8 +113,8 @@ struct World<'a> {
 impl World<'_> {
     async fn take(&mut self, step: Step) -> TestResult {
         match step {
-            Step::Begin { job } => {
-                if let Begun::Held(work) = self.ledger.begin(self.jobs[job]).await? {
+            Step::Begin { job, told } => {
+                if let Begun::Held(work) = self.ledger.begin(call(self.jobs[job], told)).await? {
                     self.holds.push(work.hold);
                 }
             }
@@ -144,6 +168,13 @@ impl World<'_> {
             self.jobs.iter_mut().filter(|job| (job.batch, job.seq) == (batch, again.seq)).for_each(|job| *job = again);
         }
         Ok(())
+    }
+}
+
+fn call(job: JobId, told: Option<u32>) -> Call {
+    match told {
+        Some(acknowledged) => Call::Offered { job, acknowledged },
+        None => Call::Ordered { batch: job.batch, seq: job.seq },
     }
 }
 
