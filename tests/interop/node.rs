@@ -51,7 +51,8 @@ impl Node {
         request["do"] = verb.into();
         self.orders.write_all(format!("{request}\n").as_bytes()).await?;
         loop {
-            let line = timeout(PATIENCE, self.answers.next_line()).await.map_err(|_| format!("no answer to {verb}"))??;
+            let line =
+                timeout(PATIENCE, self.answers.next_line()).await.map_err(|_| format!("no answer to {verb}"))??;
             let mut answer: Value = serde_json::from_str(&line.ok_or("Node ended")?)?;
             if answer["id"] != self.asked {
                 continue;

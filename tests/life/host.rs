@@ -95,17 +95,27 @@ impl Home {
 
     /// The hosts of this home share the queues of a Redis server, and notice within seconds that one of them died.
     pub fn on_redis(port: u16) -> Result<Self> {
-        Ok(Self::sharing()?.with("REDIS_HOST", "127.0.0.1").with("REDIS_PORT", &port.to_string()))
+        Self::on_redis_with(Store::Sqlite, port)
+    }
+
+    /// The same with the ledger where `store` says.
+    pub fn on_redis_with(store: Store, port: u16) -> Result<Self> {
+        Ok(Self::sharing(store)?.with("REDIS_HOST", "127.0.0.1").with("REDIS_PORT", &port.to_string()))
+    }
+
+    /// The server of its ledger, and the schema there.
+    pub fn postgres(&self) -> Option<(&'static str, &str)> {
+        self.schema.as_deref().map(|schema| (servers::shared(), schema))
     }
 
     /// The same where Sentinels say where Redis is.
     pub fn on_sentinels(master: &str, addresses: &[String]) -> Result<Self> {
         let addresses = format!("{addresses:?}");
-        let home = Self::sharing()?.with("ROCKET_BATCH__REDIS__MASTER", master);
+        let home = Self::sharing(Store::Sqlite)?.with("ROCKET_BATCH__REDIS__MASTER", master);
         Ok(home.with("ROCKET_BATCH__REDIS__SENTINELS", &addresses))
     }
 
-    fn sharing() -> Result<Self> {
+    fn sharing(store: Store) -> Result<Self> {
         let environment = [
             ("ROCKET_BATCH__FEED_INTERVAL", "2s"),
             ("ROCKET_BATCH__GENERATE__LOCK", "2s"),
@@ -114,7 +124,7 @@ impl Home {
             ("ROCKET_BATCH__STATUS__STALL_CHECK", "1s"),
         ];
         let environment = environment.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        Ok(Self { environment, ..Self::new()? })
+        Ok(Self { environment, ..Self::on(store)? })
     }
 
     /// The same with one more setting.
