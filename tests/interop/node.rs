@@ -26,8 +26,9 @@ impl Node {
     /// Starts it, with a way to the Redis server on `port`.
     pub fn start(port: u16) -> TestResult<Self> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
-        if !folder.join("node_modules/.installed").exists() {
-            return Err("Node or its packages are not installed; run tests/run, which does it".into());
+        let lock = std::fs::read(folder.join("package-lock.json"))?;
+        if std::fs::read(folder.join("node_modules/.installed")).ok() != Some(lock) {
+            return Err("the packages of tests/interop are not installed, or old; run tests/run, which installs them".into());
         }
         let mut child = Command::new("node")
             .arg("agent.js")
