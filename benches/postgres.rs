@@ -35,7 +35,7 @@ type Jobs = Arc<Mutex<std::vec::IntoIter<(u64, Vec<String>)>>>;
 #[rocket::main]
 async fn main() -> Result<()> {
     let server = Server::start();
-    for (chunk, items) in [(50, 200_000), (5_000, 1_000_000)] {
+    for (chunk, items) in [(50, 500_000), (5_000, 1_000_000)] {
         throughput(server.url(), chunk, items).await?;
     }
     posts(server.url()).await?;

@@ -3,7 +3,7 @@
 //! ```text
 //!   PostgresLedger   one method a verb, each with a file of its own
 //!       │
-//!   PostgresPool ──▶ a task a verb, on one of a few connections
+//!   PostgresPool ──▶ a verb at a time, on each of a few connections
 //!            └─────▶ as many for the host
 //! ```
 //!
@@ -30,6 +30,7 @@ mod retry;
 mod settle;
 mod steer;
 mod tls;
+mod to_the_end;
 mod write;
 
 use std::{sync::Arc, time::Duration};

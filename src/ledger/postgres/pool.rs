@@ -1,9 +1,10 @@
 //! The connections to the server: those of the verbs, and those that a host gets.
 //!
 //! ```text
-//!   verb ──▶ a task of its own ──▶ connection ──▶ run ──┬─▶ answer
-//!                ▲                                      ├─▶ taken back, or in doubt and repeatable: once more, on another connection
-//!                └── goes on when its caller is gone    └─▶ silent: the connection is thrown away, and all idle ones with it
+//!   verb ──▶ connection ──▶ run ──┬─▶ answer
+//!                                 ├─▶ taken back, or in doubt and repeatable: once more, on another connection
+//!                                 ├─▶ silent: the connection is thrown away, and all idle ones with it
+//!                                 └─▶ the caller is gone: goes on as a task of its own
 //! ```
 //!
 //! A statement is bounded at the server and awaited here, so a connection never comes back in the middle of something. Only when no answer
@@ -11,13 +12,14 @@
 
 use std::{
     ops::{Deref, DerefMut},
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };
 
 use async_trait::async_trait;
 use deadpool_postgres::{Client, Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime};
-use rocket::figment::Figment;
+use rocket::{figment::Figment, futures::FutureExt};
 use rocket_db_pools::{Error, Pool};
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
@@ -26,9 +28,10 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     address::{Address, Limits},
-    error::{Answer, Stop, broken, in_words, unavailable},
+    error::{Answer, Stop, broken, in_words},
     migrate::migrate,
     tls,
+    to_the_end::ToTheEnd,
 };
 use crate::domain::Backoff;
 use crate::ledger::{LedgerError, OpenError, Result};
@@ -222,11 +225,9 @@ impl PostgresPool {
     /// Runs `verb` to its end, also when this future is dropped.
     pub(super) async fn run<V: Verb>(&self, verb: V) -> Result<V::Answer> {
         let pool = self.clone();
-        let running = self.0.running.spawn(async move { pool.run_patiently(&verb).await });
-        running.await.unwrap_or_else(|ended| match ended.try_into_panic() {
-            Ok(panic) => Err(broken(V::DOING, format!("panicked: {}", message(&*panic)))),
-            Err(ended) => Err(unavailable(V::DOING, ended)),
-        })
+        let running = async move { AssertUnwindSafe(pool.run_patiently(&verb)).catch_unwind().await };
+        let ended = ToTheEnd::of(self.0.running.track_future(running)).await;
+        ended.unwrap_or_else(|panic| Err(broken(V::DOING, format!("panicked: {}", message(&*panic)))))
     }
 
     async fn run_patiently<V: Verb>(&self, verb: &V) -> Result<V::Answer> {

@@ -15,6 +15,7 @@ use super::{
 use crate::domain::JobState;
 use crate::ledger::{Hold, LedgerError, NewItem, NewItemRow, Written};
 
+const WRITE_NEXT: &str = include_str!("sql/write_next.sql");
 const WRITE: &str = include_str!("sql/write.sql");
 
 /// See [`Ledger::write`](crate::ledger::Ledger::write).
@@ -51,7 +52,11 @@ impl Write {
 
     /// Inserts those that are not there, and answers which those were.
     async fn insert(&self, conn: &impl GenericClient) -> Answer<(Written, Vec<NewItemRow<'_>>)> {
-        let Some(row) = self.execute(conn).await? else { return Ok((Written::Fenced, Vec::new())) };
+        let given = Given::of(&self.hold, &self.items);
+        if write_next(conn, &given).await? {
+            return Ok((Written::New(self.items.len() as u64), self.new_rows(None)));
+        }
+        let Some(row) = self.write(conn, &given).await? else { return Ok((Written::Fenced, Vec::new())) };
         let standing = Standing::read(&row)?;
         let written = match standing {
             Standing { state: JobState::Cancelled, .. } => Written::Cancelled,
@@ -66,20 +71,12 @@ impl Write {
         Ok((written, new))
     }
 
-    async fn execute(&self, conn: &impl GenericClient) -> Answer<Option<Row>> {
-        let job = self.hold.job;
-        let ordinals: Vec<i64> = self.items.iter().map(|item| key(item.ordinal)).collect();
-        let codes: Vec<&str> = self.items.iter().map(|item| item.code.as_str()).collect();
-        let (least, largest) = (ordinals.iter().min().copied(), ordinals.iter().max().copied());
-        let (batch, seq) = (job.batch.get(), key(job.seq));
-        let (generation, epoch) = (small(job.generation), small(self.hold.epoch));
-        let which = self.item_writer.is_some();
-        let parameters: [&(dyn ToSql + Sync); 9] =
-            [&batch, &seq, &generation, &epoch, &ordinals, &codes, &least, &largest, &which];
-        let found = conn.query_opt(&conn.prepare_cached(WRITE).await?, &parameters).await;
-        found.map_err(|error| if is_race(&error) { Stop::Raced } else { error.into() })
+    /// Inserts what is missing of them, and finds out why nothing may be written when nothing may.
+    async fn write(&self, conn: &impl GenericClient, given: &Given<'_>) -> Answer<Option<Row>> {
+        let which: &(dyn ToSql + Sync) = &self.item_writer.is_some();
+        let parameters: Vec<_> = given.parameters().into_iter().chain([which]).collect();
+        conn.query_opt(&conn.prepare_cached(WRITE).await?, &parameters).await.map_err(raced)
     }
-
     /// An item of another job would be counted for this one; the statement wrote nothing then.
     fn within(&self, row: &Row) -> Answer<()> {
         let (first, quantity) = (number(row, "first")?, number(row, "quantity")?);
@@ -109,6 +106,49 @@ impl Write {
             .map(|item| NewItemRow { batch_id, ordinal: item.ordinal, code: &item.code })
             .collect()
     }
+}
+
+/// Inserts all of them, which it mostly can; answers whether it did.
+async fn write_next(conn: &impl GenericClient, given: &Given<'_>) -> Answer<bool> {
+    let written = conn.execute(&conn.prepare_cached(WRITE_NEXT).await?, &given.parameters()).await;
+    Ok(written.map_err(raced)? > 0)
+}
+
+/// What both statements are given.
+struct Given<'a> {
+    batch: i64,
+    seq: i64,
+    generation: i32,
+    epoch: i32,
+    ordinals: Vec<i64>,
+    codes: Vec<&'a str>,
+    least: Option<i64>,
+    largest: Option<i64>,
+}
+
+impl<'a> Given<'a> {
+    fn of(Hold { job, epoch }: &Hold, items: &'a [NewItem]) -> Self {
+        let ordinals: Vec<i64> = items.iter().map(|item| key(item.ordinal)).collect();
+        Self {
+            batch: job.batch.get(),
+            seq: key(job.seq),
+            generation: small(job.generation),
+            epoch: small(*epoch),
+            least: ordinals.iter().min().copied(),
+            largest: ordinals.iter().max().copied(),
+            ordinals,
+            codes: items.iter().map(|item| item.code.as_str()).collect(),
+        }
+    }
+
+    fn parameters(&self) -> [&(dyn ToSql + Sync); 8] {
+        let Self { batch, seq, generation, epoch, ordinals, codes, least, largest } = self;
+        [batch, seq, generation, epoch, ordinals, codes, least, largest]
+    }
+}
+
+fn raced(error: Error) -> Stop {
+    if is_race(&error) { Stop::Raced } else { error.into() }
 }
 
 /// Whether one of our own rows was there, though the statement did not see it. A trigger of the host's would say where it was.

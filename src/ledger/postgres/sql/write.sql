@@ -1,4 +1,4 @@
--- write: inserts one chunk of a job, if the hold is good.
+-- write: inserts what is missing of one chunk of a job, if the hold is good; comes after `write_next.sql`, when that wrote nothing.
 --
 --   $1 batch            $3 generation    $5 ordinals, bigint[]                  $7 the least ordinal
 --   $2 job's number     $4 epoch         $6 codes, text[], as many as ordinals  $8 the largest ordinal
