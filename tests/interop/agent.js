@@ -69,7 +69,6 @@ const verbs = {
   jobs: async (request) => (await queue(request.queue).getJobs(request.states, 0, 10_000)).filter(Boolean).map(shown),
   job: async (request) => ({ ...shown(await job(request)), state: await (await job(request)).getState() }),
   logs: async (request) => (await queue(request.queue).getJobLogs(request.job)).logs,
-  workers: async (request) => (await queue(request.queue).getWorkers()).map((worker) => worker.rawname ?? worker.name),
   pause: (request) => queue(request.queue).pause(),
   resume: (request) => queue(request.queue).resume(),
   paused: (request) => queue(request.queue).isPaused(),
@@ -105,7 +104,6 @@ const verbs = {
   until: (request) => page.until(request.text),
   click: (request) => page.click(request.text),
   picture: (request) => page.picture(request.file),
-  text: () => page.text(),
   sql: async (request) => {
     const { Client } = require('pg');
     const client = new Client({ connectionString: request.url });

@@ -71,6 +71,7 @@ async fn the_retry_button_is_a_retry(store: Store) -> TestResult {
 
     // Still out of labels: one attempt more, and it is as it was.
     press(&mut stage.node, "Retry").await?;
+    press(&mut stage.node, "Confirm").await?;
     let again = json!({ "job": id(batch, 0) });
     stage
         .node
@@ -86,6 +87,7 @@ async fn the_retry_button_is_a_retry(store: Store) -> TestResult {
     browse(&mut stage.node, format!("{url}/queue/{GENERATE}?status=failed")).await?;
     says(&mut stage.node, &id(batch, 0)).await?;
     press(&mut stage.node, "Retry").await?;
+    press(&mut stage.node, "Confirm").await?;
 
     stage.host.until(batch, |progress| progress["status"] == "completed").await?;
     stage.is_exact(batch, 1_000).await?;

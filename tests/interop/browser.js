@@ -75,7 +75,7 @@ class Page {
 
   // What a reader sees, names of buttons that are pictures included.
   text() {
-    return this.evaluate('document.body.innerText');
+    return this.evaluate("document.body?.innerText ?? ''");
   }
 
   async until(text) {
@@ -86,26 +86,44 @@ class Page {
     }
   }
 
-  // Presses what is called so: by its words, its title or its label, with the mouse, where it is.
+  // Where the things are that can be pressed and fulfil a condition on `it`, and on its name.
+  places(condition) {
+    return this.evaluate(`(() => {
+      const name = (it) => [it.innerText, it.title, it.ariaLabel].map((text) => (text ?? '').trim()).find(Boolean) ?? '';
+      const all = [...document.querySelectorAll('button, a, [role=menuitem], [role=tab]')].filter((it) => !it.disabled);
+      return all.filter((it) => ${condition}).map((it) => {
+        const { x, y, width, height } = it.getBoundingClientRect();
+        return { x: x + width / 2, y: y + height / 2 };
+      });
+    })()`);
+  }
+
+  mouse(type, place) {
+    return this.send('Input.dispatchMouseEvent', { type, ...place, button: type === 'mouseMoved' ? 'none' : 'left', clickCount: 1 });
+  }
+
+  // The place of the picture whose tooltip says `name` when the mouse is there.
+  async hinted(name) {
+    const says = `[...document.querySelectorAll('*')].some((it) => !it.childElementCount && it.textContent.trim() === ${JSON.stringify(name)})`;
+    for (const place of await this.places("name(it) === ''")) {
+      await this.mouse('mouseMoved', place);
+      for (let tries = 0; tries < 6; tries++) {
+        if (await this.evaluate(says)) return place;
+        await new Promise((done) => setTimeout(done, 100));
+      }
+    }
+    return undefined;
+  }
+
+  // Presses what is called so: by its words, its title, its label or its tooltip, with the mouse, where it is.
   async click(name) {
     const end = Date.now() + PATIENCE;
-    const find = `(() => {
-      const called = (it) => [it.innerText, it.title, it.ariaLabel].some((text) => (text ?? '').trim() === ${JSON.stringify(name)});
-      const it = [...document.querySelectorAll('button, a, [role=menuitem], [role=tab]')].find((it) => called(it) && !it.disabled);
-      if (!it) return null;
-      it.scrollIntoView({ block: 'center' });
-      const { x, y, width, height } = it.getBoundingClientRect();
-      return { x: x + width / 2, y: y + height / 2 };
-    })()`;
     let place;
-    while (!(place = await this.evaluate(find))) {
+    while (!(place = (await this.places(`name(it) === ${JSON.stringify(name)}`))[0] ?? (await this.hinted(name)))) {
       if (Date.now() > end) throw new Error(`nothing on the page is called "${name}": ${await this.text()}`);
       await new Promise((done) => setTimeout(done, 50));
     }
-    const mouse = (type) => this.send('Input.dispatchMouseEvent', { type, ...place, button: 'left', clickCount: 1 });
-    await mouse('mouseMoved');
-    await mouse('mousePressed');
-    await mouse('mouseReleased');
+    for (const type of ['mouseMoved', 'mousePressed', 'mouseReleased']) await this.mouse(type, place);
   }
 
   async picture(file) {

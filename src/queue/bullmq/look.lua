@@ -6,14 +6,20 @@
 --
 -- Returns {head, ready, state …}: head is the lowest priority waiting, 0 when none waits or one without priority does; ready is 1 when
 -- something waits and neither a pause nor a limit holds it; a state is 0 absent, 1 to be worked or being worked, 2 over, or where a worker
--- does not get to see it in time. Returns {} when a key of the queue is not what it should be, see mend.lua.
+-- does not get to see it in time. Returns {} when a job has the name of a key of the queue, see mend.lua.
 --
 -- One script and not a pipeline, so that a job that moves on meanwhile is seen once, in one place.
 
 local keys = tonumber(ARGV[4])
+local names = { ['0'] = true }
 for i = 1, keys do
   local kind = redis.call('TYPE', KEYS[i]).ok
   if kind ~= 'none' and kind ~= ARGV[4 + i] then return {} end
+  names[string.sub(KEYS[i], #ARGV[1] + 1)] = true
+end
+-- Where the key was made anew, a job of that name can't be worked, and comes up again and again.
+for _, id in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
+  if names[id] then return {} end
 end
 if redis.call('HEXISTS', KEYS[7], 'timestamp') == 1 then return {} end
 
