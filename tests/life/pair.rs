@@ -129,8 +129,8 @@ async fn a_flush_in_the_middle_of_a_batch_delays_it_by_two_intervals_at_most() -
 async fn work_goes_on_within_three_seconds_of_the_return_of_redis() -> TestResult {
     const QUANTITY: i64 = 100_000;
     let mut redis = Redis::start().await;
-    // As by default.
-    let home = Home::on_redis(Store::Postgres, redis.port)?;
+    // What Redis has kept needs no feeder to come back.
+    let home = Home::on_redis(Store::Postgres, redis.port)?.quick().with("ROCKET_BATCH__FEED_INTERVAL", "10s");
     let web = home.start_as("web").await?;
     let workers = workers(&home, 2).await?;
     let batch = web.post(&json!({ "quantity": QUANTITY, "batchSize": 1_000 })).await?;
@@ -152,6 +152,9 @@ async fn work_goes_on_within_three_seconds_of_the_return_of_redis() -> TestResul
     is_complete(&web, late, 1_000).await?;
     assert!(web.is_ready().await?);
     assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
+    // A job that was completed meanwhile is in Redis until its lock has run out.
+    let active = ["LLEN", "bull:generate-product-batch-items:active"];
+    redis.until(&active, |length| length == redis::Value::Int(0)).await;
     all_leave(workers.into_iter().chain([web])).await?;
     home.the_shop_has_every_item().await?;
     nothing_is_left(&redis).await
