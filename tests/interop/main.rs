@@ -32,7 +32,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    host::{Home, Host},
+    host::{Home, Host, Store},
     node::Node,
     server::Redis,
 };

@@ -110,6 +110,7 @@ impl Home {
     }
 
     /// The server of its ledger, and the schema there.
+    #[allow(dead_code, reason = "the tests beside Node tell it to Node")]
     pub fn postgres(&self) -> Option<(&str, &str)> {
         self.postgres.as_ref().map(|(url, schema)| (url.as_str(), schema.as_str()))
     }
