@@ -3,7 +3,16 @@
 //! `cargo run --release --example host`, and follow what it prints. Nothing needs to be installed: the ledger is the file `batch.db` in
 //! the working directory, the queues are in this process.
 //!
-//! With `ROCKET_DATABASES='{batch={url="postgres://user:password@localhost/shop"}}'` the ledger is in PostgreSQL instead.
+//! The environment alone makes more of it:
+//!
+//! | variable | |
+//! |---|---|
+//! | `ROCKET_DATABASES='{batch={url="postgres://user:password@localhost/shop"}}'` | the ledger, and the shop's table, are in PostgreSQL |
+//! | `REDIS_HOST=localhost`, and `REDIS_PORT`, `REDIS_PASSWORD`, `REDIS_DB` | the queues are in Redis, and any number of processes share them |
+//! | `ROCKET_BATCH__ROLE=web`, or `worker` | this process serves and works nothing, or works and serves the health probes only |
+//! | `ROCKET_PORT=8001` | where it listens, when several are on one machine |
+//!
+//! `docs/compose.yml` puts these together: one web process and two workers, with both servers.
 //!
 //! The shop has a table of its own, `products`, in the same database. Its item writer fills it in the transactions that make the items, so that
 //! both tables always agree. To see what a failure looks like, let the shop run out of labels at some item, with the token:
@@ -77,7 +86,10 @@ async fn open_stockroom(rocket: Rocket<Build>) -> fairing::Result {
     let made = async {
         match BatchDb::fetch(&rocket).ok_or("the fairing of the batches is not attached")?.get().await? {
             BatchConnection::Sqlite(db) => db.interact_mut(|db| db.execute_batch(PRODUCTS)).await?,
-            BatchConnection::Postgres(db) => db.batch_execute(PRODUCTS).await?,
+            // Of processes that start at once, one makes it. The lock ends with these statements.
+            BatchConnection::Postgres(db) => {
+                db.batch_execute(&format!("SELECT pg_advisory_xact_lock(57); {PRODUCTS}")).await?;
+            }
             _ => return Err("the shop knows no other database".into()),
         }
         Ok::<_, BoxError>(())

@@ -96,6 +96,11 @@ pub struct Config {
     #[schemars(with = "String")]
     pub hook_timeout: Duration,
 
+    /// How long the history of a batch is kept once it is over, at most 10 years: `"90days"`, or `"forever"`. Then the rows of its jobs are
+    /// removed, little by little, and those of hooks that were given up. Its items, counts and times stay, but its failed jobs can't be listed
+    /// or retried any more. Default: `"forever"`.
+    pub keep_history: KeepSetting,
+
     /// The key that makes the codes: 32 hex digits. Without one, a key is made once and kept in the ledger. Default: none.
     #[serde(skip_serializing)]
     #[schemars(with = "Option<String>")]
@@ -135,6 +140,7 @@ impl Default for Config {
             queued: 10_000,
             drain: Duration::from_secs(25),
             hook_timeout: Duration::from_secs(30),
+            keep_history: KeepSetting(None),
             code_key: None,
             index_codes: false,
             generate: QueueSettings::default(),
@@ -311,6 +317,44 @@ impl<'de> Deserialize<'de> for RateLimitSetting {
     }
 }
 
+/// How long something is kept, as it is written in a setting: `"90days"`, or `"forever"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String")]
+pub struct KeepSetting(pub Option<Duration>);
+
+impl FromStr for KeepSetting {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.trim() == "forever" {
+            return Ok(Self(None));
+        }
+        let wrong = |_| format!("`{text}` is no duration; write \"90days\" or \"forever\"");
+        humantime::parse_duration(text.trim()).map(|kept| Self(Some(kept))).map_err(wrong)
+    }
+}
+
+impl fmt::Display for KeepSetting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(kept) => humantime::format_duration(kept).fmt(f),
+            None => f.write_str("forever"),
+        }
+    }
+}
+
+impl Serialize for KeepSetting {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeepSetting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
 /// Where Redis is, and how it is spoken to. Also from the environment: `REDIS_HOST`, `REDIS_PORT`, `REDIS_PASSWORD`, `REDIS_DB`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -333,18 +377,32 @@ pub struct RedisSettings {
     /// The number of the database in Redis, 0 to 255. Default: 0.
     pub db: u32,
 
-    /// Whether Redis, and its Sentinels, are spoken to over TLS. Default: false.
+    /// Whether Redis, its Sentinels and its nodes are spoken to over TLS. Default: false.
     pub tls: bool,
 
     /// The file with the certificates, in PEM, that vouch for Redis and its Sentinels; without one, the well-known authorities do. Needs
     /// `tls`. Default: none.
     pub ca: Option<PathBuf>,
 
+    /// The file with the certificate, in PEM, that says to Redis, its Sentinels and its nodes who we are, and with those that vouch for it.
+    /// Needs `tls` and `key`. Default: none.
+    pub cert: Option<PathBuf>,
+
+    /// The file with the private key to `cert`, in PEM and without a passphrase. Default: none.
+    pub key: Option<PathBuf>,
+
+    /// Nodes of the Redis Cluster that has the queues, each as `host:port`, instead of `host` and `port`. Some of them do, the others are
+    /// learnt from them. Needs a hash tag in `prefix`. Default: `[]`.
+    pub nodes: Vec<String>,
+
     /// The Sentinels that say where Redis is, each as `host:port`, instead of `host` and `port`. Default: `[]`.
     pub sentinels: Vec<String>,
 
     /// What the Sentinels call the master. Default: `"mymaster"`.
     pub master: String,
+
+    /// The user of the Sentinels, when they have several. Default: none.
+    pub sentinel_username: Option<String>,
 
     /// The password of the Sentinels, when they want one. Default: none.
     #[serde(skip_serializing)]
@@ -366,8 +424,12 @@ impl Default for RedisSettings {
             db: 0,
             tls: false,
             ca: None,
+            cert: None,
+            key: None,
+            nodes: Vec::new(),
             sentinels: Vec::new(),
             master: "mymaster".into(),
+            sentinel_username: None,
             sentinel_password: None,
             prefix: "bull".into(),
         }
@@ -387,6 +449,7 @@ impl RedisSettings {
             _ if !self.sentinels.is_empty() => {
                 Some(format!("the Redis that the Sentinels {} call `{}`", self.sentinels.join(", "), self.master))
             }
+            _ if !self.nodes.is_empty() => Some(format!("the Redis Cluster of {}", self.nodes.join(", "))),
             Some(host) => Some(format!("Redis at {host}:{}", self.port)),
             None => None,
         }
@@ -398,6 +461,12 @@ impl RedisSettings {
         self.sentinels.iter().filter_map(|address| address_of(address))
     }
 
+    /// The same of each node of a cluster.
+    #[cfg(feature = "redis")]
+    pub(crate) fn node_addresses(&self) -> impl Iterator<Item = (String, u16)> {
+        self.nodes.iter().filter_map(|address| address_of(address))
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         if self.place().is_some() && cfg!(not(feature = "redis")) {
             let why = "is set, but this build has no Redis queue; turn on the feature `redis` of rocket_batch, or unset REDIS_HOST to use \
@@ -405,28 +474,66 @@ impl RedisSettings {
             return Err(ConfigError::new("redis.host", why));
         }
         within("redis.db", self.db.into(), 0, 255)?;
-        self.check_sentinels()?;
-        if self.ca.is_some() && !self.tls {
-            return Err(ConfigError::new(
-                "redis.ca",
-                "is set, but `redis.tls` is false; set it to true, or leave the file out",
-            ));
-        }
-        self.check_prefix()
+        self.check_place()?;
+        self.check_tls()?;
+        self.check_prefix()?;
+        self.check_cluster()
     }
 
-    fn check_sentinels(&self) -> Result<(), ConfigError> {
-        if !self.sentinels.is_empty() && self.host().is_some() {
-            let why = "are set, and so is `batch.redis.host` (REDIS_HOST); leave one of them out";
-            return Err(ConfigError::new("redis.sentinels", why));
-        }
-        match self.sentinels.iter().find(|address| address_of(address).is_none()) {
-            Some(wrong) => {
-                let why = format!("must read `host:port` each, but one is {wrong:?}; write [\"10.0.0.1:26379\"], say");
-                Err(ConfigError::new("redis.sentinels", why))
+    /// One way to say where Redis is, and addresses that read as such.
+    fn check_place(&self) -> Result<(), ConfigError> {
+        let several = [("redis.sentinels", &self.sentinels), ("redis.nodes", &self.nodes)];
+        for (key, addresses) in several {
+            if !addresses.is_empty() && self.host().is_some() {
+                let why = "are set, and so is `batch.redis.host` (REDIS_HOST); leave one of them out";
+                return Err(ConfigError::new(key, why));
             }
-            None => Ok(()),
+            if let Some(wrong) = addresses.iter().find(|address| address_of(address).is_none()) {
+                let why = format!("must read `host:port` each, but one is {wrong:?}; write [\"10.0.0.1:6379\"], say");
+                return Err(ConfigError::new(key, why));
+            }
         }
+        if !self.nodes.is_empty() && !self.sentinels.is_empty() {
+            let why = "are set, and so are `batch.redis.sentinels`; leave one of them out";
+            return Err(ConfigError::new("redis.nodes", why));
+        }
+        Ok(())
+    }
+
+    fn check_tls(&self) -> Result<(), ConfigError> {
+        let files = [("ca", &self.ca), ("cert", &self.cert), ("key", &self.key)];
+        if let Some((name, _)) = files.iter().find(|(_, file)| file.is_some() && !self.tls) {
+            let why = "is set, but `redis.tls` is false; set it to true, or leave the file out";
+            return Err(ConfigError::new(format!("redis.{name}"), why));
+        }
+        let (there, lacking) = match (&self.cert, &self.key) {
+            (Some(_), None) => ("redis.cert", "redis.key"),
+            (None, Some(_)) => ("redis.key", "redis.cert"),
+            _ => return Ok(()),
+        };
+        Err(ConfigError::new(there, format!("is set, but `batch.{lacking}` is not; set both, or leave both out")))
+    }
+
+    /// What a cluster asks for: one slot for all keys, and the one database that it has.
+    fn check_cluster(&self) -> Result<(), ConfigError> {
+        if self.nodes.is_empty() {
+            return Ok(());
+        }
+        if self.db != 0 {
+            let why = format!(
+                "must be 0 where `batch.redis.nodes` are set, since a cluster has no other, but is {}",
+                self.db
+            );
+            return Err(ConfigError::new("redis.db", why));
+        }
+        if self.prefix.contains('{') {
+            return Ok(());
+        }
+        let Self { prefix, .. } = self;
+        let why = format!(
+            "must have a hash tag where `batch.redis.nodes` are set, so that one node has all keys, but is {prefix:?}; write \"{{{prefix}}}\""
+        );
+        Err(ConfigError::new("redis.prefix", why))
     }
 
     fn check_prefix(&self) -> Result<(), ConfigError> {
@@ -527,7 +634,7 @@ impl ConfigError {
 }
 
 /// What is read from the environment as it stands: figment reads `007` as the number 7, and shows it in its errors.
-const VERBATIM: [(&str, &str); 10] = [
+const VERBATIM: [(&str, &str); 13] = [
     ("REDIS_HOST", "redis.host"),
     ("REDIS_PASSWORD", "redis.password"),
     ("ROCKET_BATCH__REDIS__HOST", "redis.host"),
@@ -535,7 +642,10 @@ const VERBATIM: [(&str, &str); 10] = [
     ("ROCKET_BATCH__REDIS__PASSWORD", "redis.password"),
     ("ROCKET_BATCH__REDIS__PREFIX", "redis.prefix"),
     ("ROCKET_BATCH__REDIS__CA", "redis.ca"),
+    ("ROCKET_BATCH__REDIS__CERT", "redis.cert"),
+    ("ROCKET_BATCH__REDIS__KEY", "redis.key"),
     ("ROCKET_BATCH__REDIS__MASTER", "redis.master"),
+    ("ROCKET_BATCH__REDIS__SENTINEL_USERNAME", "redis.sentinel_username"),
     ("ROCKET_BATCH__REDIS__SENTINEL_PASSWORD", "redis.sentinel_password"),
     ("ROCKET_BATCH__CODE_KEY", "code_key"),
 ];
@@ -584,11 +694,23 @@ impl Config {
         span_within("chunk_backoff", self.chunk_backoff, Duration::ZERO)?;
         span_within("drain", self.drain, Duration::ZERO)?;
         span_within("hook_timeout", self.hook_timeout, Duration::from_millis(1))?;
+        self.check_keep_history()?;
         self.check_base()?;
         self.key()?;
         self.generate.check("generate")?;
         self.status.check("status")?;
         self.redis.check()
+    }
+
+    fn check_keep_history(&self) -> Result<(), ConfigError> {
+        let (least, most) = (Duration::from_secs(1), Duration::from_secs(10 * 366 * 24 * 60 * 60));
+        match self.keep_history.0 {
+            Some(kept) if !(least..=most).contains(&kept) => {
+                let why = format!("must be 1s to 10 years, or \"forever\", but is {}", self.keep_history);
+                Err(ConfigError::new("keep_history", why))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn check_base(&self) -> Result<(), ConfigError> {

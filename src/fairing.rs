@@ -325,6 +325,13 @@ impl Fairing for BatchFairing {
     }
 }
 
+/// The database, and what is kept in it.
+struct Store {
+    pool: BatchPool,
+    ledger: Arc<dyn Ledger>,
+    codes: CodeScheme,
+}
+
 type Ignited = (Plugin, BatchService, BatchDb, Rights);
 
 impl BatchFairing {
@@ -335,12 +342,10 @@ impl BatchFairing {
         }
         let rights = self.rights()?;
         let config = Arc::new(self.settings(rocket.figment())?);
-        let pool = BatchPool::init(&database(rocket.figment(), &config)).await?;
-        let ledger = self.ledger(&pool, &config)?;
-        let codes = code_scheme(&config, &*ledger).await?;
+        let store = self.open(rocket.figment(), &config).await?;
         let queues = Queues::open(&config).await?;
-        let (plugin, service) = self.wire(config, ledger, queues, codes);
-        Ok((plugin, service, BatchDb::from(pool), rights))
+        let (plugin, service) = self.wire(config, &store, queues);
+        Ok((plugin, service, BatchDb::from(store.pool), rights))
     }
 
     fn rights(&self) -> Result<Rights, BoxError> {
@@ -362,6 +367,13 @@ impl BatchFairing {
         Ok(config)
     }
 
+    async fn open(&self, host: &Figment, config: &Config) -> Result<Store, BoxError> {
+        let pool = BatchPool::init(&database(host, config)).await?;
+        let ledger = self.ledger(&pool, config)?;
+        let codes = code_scheme(config, &*ledger).await?;
+        Ok(Store { pool, ledger, codes })
+    }
+
     fn ledger(&self, pool: &BatchPool, config: &Config) -> Result<Arc<dyn Ledger>, BoxError> {
         let rules = Rules { max_crashes: config.max_crashes, hooks: self.hooks.kinds() };
         match pool {
@@ -372,13 +384,8 @@ impl BatchFairing {
         }
     }
 
-    fn wire(
-        &self,
-        config: Arc<Config>,
-        ledger: Arc<dyn Ledger>,
-        queues: Queues,
-        codes: CodeScheme,
-    ) -> (Plugin, BatchService) {
+    fn wire(&self, config: Arc<Config>, store: &Store, queues: Queues) -> (Plugin, BatchService) {
+        let (ledger, codes) = (store.ledger.clone(), store.codes.clone());
         let cx = Context {
             ledger: ledger.clone(),
             generate: queues.generate.clone(),
@@ -394,6 +401,8 @@ impl BatchFairing {
         let (bell, draining) = (cx.bell.clone(), cx.draining.clone());
         let service = BatchService::new(Parts {
             ledger: ledger.clone(),
+            #[cfg(feature = "postgres")]
+            host_transactions: store.pool.host_transactions(),
             generate: cx.generate.clone(),
             codes,
             config: config.clone(),
@@ -465,6 +474,7 @@ fn database(host: &Figment, config: &Config) -> Figment {
     host.focus("databases.batch")
         .join(Serialized::default("url", "sqlite://batch.db"))
         .merge(Serialized::default("index_codes", config.index_codes))
+        .merge(Serialized::default("batch_size", config.batch_size))
 }
 
 /// Codes are made with the key of the settings, or with one that is made once and kept in the ledger.

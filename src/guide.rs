@@ -17,6 +17,7 @@ page!(settings);
 page!(rights);
 page!(hooks);
 page!(item_writers);
+page!(transactions);
 page!(redis);
 page!(operating);
 page!(testing);

@@ -44,13 +44,14 @@
 //! # Guide
 //!
 //! [Start](guide::start), [configuration](guide::configuration), [settings](guide::settings), [rights](guide::rights),
-//! [hooks](guide::hooks), [Redis](guide::redis), [operating](guide::operating), [testing](guide::testing), [guarantees](guide::guarantees).
+//! [hooks](guide::hooks), [transactions](guide::transactions), [Redis](guide::redis), [operating](guide::operating), [testing](guide::testing), [guarantees](guide::guarantees).
 //!
 //! # What there is
 //!
 //! - Routes to create, list, watch, retry, cancel, pause and resume batches, and to list items and failed jobs, behind your own guards.
 //! - [`BatchService`], the same for your handlers, without HTTP.
 //! - Retries of chunks and of jobs with backoff; what stays bad is listed with its reasons.
+//! - Batches in transactions of your own, beside your own rows.
 //! - Hooks for the end of batches and jobs, called at least once.
 //! - Codes that nobody guesses, unique by construction, that lead back to their item.
 //! - A drain at shutdown that gives running jobs back at no cost.

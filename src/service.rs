@@ -15,13 +15,15 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "postgres")]
+use crate::ledger::postgres::HostTransactions;
 use crate::{
     config::Config,
     domain::{
         BatchId, BatchRecord, BatchStatus, ChangeRefused, CodeScheme, CreateRequest, FailedJob, Invalid, Item,
         ItemOptions, JobId, Limits, Pace, Plan, Progress, RetryReport, WaitingFor, in_words,
     },
-    ledger::{BoxError, Created, Ledger, LedgerError, NewBatch, Outage, Slice, Wish},
+    ledger::{BoxError, Created, Ledger, LedgerError, NewBatch, OtherDatabase, Outage, Slice, Wish},
     queue::Queue,
 };
 
@@ -61,9 +63,17 @@ pub enum BatchError {
     #[error("batch {} is {} and not over yet", .0.batch_id, .0.status)]
     NotOver(Box<Progress>),
 
+    /// The batch has been over for longer than `keep_history`, and the rows of its jobs were removed. There is no way back.
+    #[error("the history of batch {0} was removed: its failed jobs can't be listed or retried any more")]
+    HistoryRemoved(BatchId),
+
     /// The cursor is not one that this list gave.
     #[error("`cursor` is not one that this list gave")]
     BadCursor,
+
+    /// The ledger is in another kind of database than the call is for. Nothing was done.
+    #[error(transparent)]
+    OtherDatabase(#[from] OtherDatabase),
 
     /// The database did not answer in time. Whether a change took effect is unknown; asking again tells.
     #[error("the database does not answer; try again later")]
@@ -81,6 +91,7 @@ impl From<LedgerError> for BatchError {
             LedgerError::Taken(id) => Self::Taken(id),
             LedgerError::KeyReused(id) => Self::KeyReused(id),
             LedgerError::NotAllowed(refusal) => Self::NotAllowed(refusal),
+            LedgerError::HistoryRemoved(id) => Self::HistoryRemoved(id),
             error @ LedgerError::Unavailable { .. } => Self::Unavailable(error.into()),
             error @ (LedgerError::Refused { .. } | LedgerError::Broken { .. }) => Self::Internal(error.into()),
         }
@@ -229,6 +240,9 @@ pub struct BatchService(Arc<Parts>);
 /// What the fairing hands in.
 pub(crate) struct Parts {
     pub ledger: Arc<dyn Ledger>,
+    /// For batches in transactions of the host's, if the ledger is where those are.
+    #[cfg(feature = "postgres")]
+    pub host_transactions: std::result::Result<HostTransactions, OtherDatabase>,
     pub generate: Arc<dyn Queue>,
     pub codes: CodeScheme,
     pub config: Arc<Config>,
@@ -277,20 +291,69 @@ impl BatchService {
         options: ItemOptions,
         request: Option<CreateRequest>,
     ) -> Result<(BatchAccepted, Answered)> {
-        let id = batch_id.map(BatchId::new).transpose()?;
-        let plan = Plan::new(quantity, &options, &self.limits())?;
-        let key_fingerprint = self.0.codes.fingerprint().to_owned();
-        let batch = NewBatch { id, plan, options, key_fingerprint, pace: self.pace(), request };
+        let batch = NewBatch { request, ..self.new_batch(batch_id, quantity, options)? };
 
         let created = self.answer(self.0.ledger.create(batch)).await?;
 
-        (self.0.wake)();
+        self.wake_feeder();
         if created.repeated {
             return Ok((created.into(), Answered::Again));
         }
         let (id, jobs) = (created.batch, created.jobs);
         tracing::info!(batch = %id, quantity, jobs, "Accepted batch {id} of {quantity} items in {jobs} jobs");
         Ok((created.into(), Answered::First))
+    }
+
+    fn new_batch(&self, batch_id: Option<i64>, quantity: u64, options: ItemOptions) -> Result<NewBatch> {
+        let id = batch_id.map(BatchId::new).transpose()?;
+        let plan = Plan::new(quantity, &options, &self.limits())?;
+        let key_fingerprint = self.0.codes.fingerprint().to_owned();
+        Ok(NewBatch { id, plan, options, key_fingerprint, pace: self.pace(), request: None })
+    }
+
+    /// The same in a transaction of the host's, on any connection to the ledger's database: the batch is there when that is committed, and
+    /// nothing of it when it is rolled back, but for a number of the sequence. For a ledger in PostgreSQL.
+    ///
+    /// The session stays as it was, whatever its search path is. Its role needs the rights on the ledger's tables that the
+    /// [guide](crate::guide::transactions) lists. Work on the batch begins within
+    /// `feed_interval` of the commit; call [`BatchService::wake_feeder`] after it to begin at once.
+    ///
+    /// ```
+    /// use rocket_batch::{BatchError, BatchService, postgres::tokio_postgres::Transaction};
+    ///
+    /// # type Error = Box<dyn std::error::Error>;
+    /// async fn order(batches: &BatchService, transaction: Transaction<'_>, order: i64) -> Result<(), Error> {
+    ///     transaction.execute("INSERT INTO shop.orders (id) VALUES ($1)", &[&order]).await?;
+    ///     batches.create_product_items_in(&transaction, order, 5_000, batches.default_options()).await?;
+    ///     transaction.commit().await?;
+    ///     batches.wake_feeder();
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`BatchService::create_product_items_async`]; after [`BatchError::Invalid`] and [`BatchError::Taken`] the transaction goes on as if
+    /// nothing had been asked, after another one from the database it can only be rolled back. [`BatchError::OtherDatabase`] when the
+    /// ledger is in SQLite.
+    #[cfg(feature = "postgres")]
+    pub async fn create_product_items_in(
+        &self,
+        transaction: &tokio_postgres::Transaction<'_>,
+        batch_id: impl Into<Option<i64>>,
+        quantity: u64,
+        options: ItemOptions,
+    ) -> Result<BatchAccepted> {
+        let host_transactions = self.0.host_transactions.as_ref().map_err(|other| *other)?;
+        let batch = self.new_batch(batch_id.into(), quantity, options)?;
+        let created = self.answer(host_transactions.create(transaction, batch)).await?;
+        tracing::debug!(batch = %created.batch, quantity, "a batch waits for the commit of a transaction of the host's");
+        Ok(created.into())
+    }
+
+    /// Has the feeder of this process look for work now, and not in `feed_interval` at the latest: after a commit that brought a batch, say.
+    pub fn wake_feeder(&self) {
+        (self.0.wake)();
     }
 
     /// How far a batch is.
@@ -367,15 +430,21 @@ impl BatchService {
     /// [`BatchError::NoSuchItem`], also for what is no code at all.
     pub async fn item_by_code(&self, code: &str) -> Result<Item> {
         let decoded = self.0.codes.decode(code).ok_or(BatchError::NoSuchItem)?;
-        let item = self.answer(self.0.ledger.item(decoded.batch, decoded.ordinal)).await?;
-        item.filter(|item| item.code == decoded.canonical).ok_or(BatchError::NoSuchItem)
+        let place = Slice { after: decoded.ordinal.checked_sub(1), limit: 1 };
+        let found = match self.answer(self.0.ledger.items(decoded.batch, place)).await {
+            Err(BatchError::NoSuchBatch(_)) => return Err(BatchError::NoSuchItem),
+            found => found?,
+        };
+        // The next one that exists, which need not be the one that was meant.
+        let is_it = |item: &Item| item.ordinal == decoded.ordinal && item.code == decoded.canonical;
+        found.into_iter().find(is_it).ok_or(BatchError::NoSuchItem)
     }
 
     /// A page of the failed jobs of a batch, by number, with what is known of each.
     ///
     /// # Errors
     ///
-    /// As [`BatchService::items`].
+    /// As [`BatchService::items`], and [`BatchError::HistoryRemoved`] when it has been over for longer than `keep_history`.
     pub async fn failed_jobs(&self, batch_id: i64, page: PageQuery) -> Result<Page<FailedJob>> {
         let (id, list) = (existing(batch_id)?, format!("failed-jobs:{batch_id}"));
         let slice = page.slice(&list)?;
@@ -388,7 +457,8 @@ impl BatchService {
     /// # Errors
     ///
     /// [`BatchError::NothingToRetry`] with the report, also for the later of two at once; [`BatchError::NotAllowed`] in a status other than
-    /// running, paused and failed; [`BatchError::NoSuchBatch`].
+    /// running, paused and failed; [`BatchError::HistoryRemoved`] when it has been over for longer than `keep_history`;
+    /// [`BatchError::NoSuchBatch`].
     pub async fn retry_failed_jobs(&self, batch_id: i64) -> Result<RetryReport> {
         let report = self.answer(self.0.ledger.retry(existing(batch_id)?)).await?;
         if report.found == 0 {
@@ -396,7 +466,7 @@ impl BatchService {
         }
         let (found, recreated) = (report.found, report.recreated);
         tracing::info!(batch = batch_id, found, recreated, "Retrying {recreated} failed jobs of batch {batch_id}");
-        (self.0.wake)();
+        self.wake_feeder();
         Ok(report)
     }
 
@@ -440,7 +510,7 @@ impl BatchService {
             Wish::Resume => "resumed",
         };
         tracing::info!(batch = batch_id, status = %batch.status, items = batch.items_created, "Batch {batch_id} was {done}");
-        (self.0.wake)();
+        self.wake_feeder();
         Ok(batch)
     }
 

@@ -8,7 +8,8 @@
 //!
 //! - [`ItemWriter`]: called with the rows of new items, in the transaction that inserts them. Attached by
 //!   [`sqlite_item_writer`](crate::BatchFairing::sqlite_item_writer).
-//! - [`SqliteConnection`]: for handlers, by `Connection<BatchDb>`; to make the host's tables, say.
+//! - [`SqliteConnection`]: for handlers, by `Connection<BatchDb>`; to make the host's tables, say, or to ask for a batch in a transaction of
+//!   its own, by a row in the view `batch_requests`.
 //! - [`rusqlite`], in the version that both speak.
 
 #[doc(no_inline)]

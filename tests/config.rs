@@ -6,7 +6,10 @@ use figment::{
     Figment, Jail,
     providers::{Format, Toml},
 };
-use rocket_batch::{Config, config::RateLimitSetting};
+use rocket_batch::{
+    Config,
+    config::{KeepSetting, RateLimitSetting},
+};
 
 #[expect(clippy::result_large_err, reason = "figment's own type, which its Jail asks for")]
 fn read(toml: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
@@ -33,6 +36,7 @@ fn nothing_said_is_the_specification() {
     assert_eq!(config.generate.rate_limit.to_string(), "5 per 10s");
     assert_eq!(config.status.rate_limit, RateLimitSetting(None));
     assert_eq!((config.generate.attempts, config.status.attempts), (3, 3));
+    assert_eq!(config.keep_history, KeepSetting(None));
     assert_eq!((config.generate.keep_completed, config.generate.keep_failed), (10, 5));
     assert_eq!((config.status.keep_completed, config.status.keep_failed), (5, 3));
 }
@@ -47,6 +51,20 @@ fn later_sources_win() {
     assert_eq!((config.chunk_size, config.batch_size), (80, 700));
     assert_eq!(config.feed_interval, Duration::from_secs(3));
     assert_eq!(config.generate.rate_limit, RateLimitSetting(None));
+}
+
+#[test]
+fn history_is_kept_for_a_time_or_for_ever() {
+    let day = 24 * 60 * 60;
+    let table =
+        [("1s", Some(1)), ("90days", Some(90 * day)), ("10years", Some(3_652 * day + day / 2)), ("forever", None)];
+
+    for (text, seconds) in table {
+        let kept = KeepSetting(seconds.map(Duration::from_secs));
+        assert_eq!(read(&format!("[default.batch]\nkeep_history = \"{text}\""), &[]).unwrap().keep_history, kept);
+        assert_eq!(read("", &[("ROCKET_BATCH__KEEP_HISTORY", text)]).unwrap().keep_history, kept);
+        assert_eq!(kept.to_string().parse(), Ok(kept), "what is shown can be read again");
+    }
 }
 
 #[test]
@@ -76,6 +94,10 @@ fn an_unknown_key_is_answered_with_the_right_ones() {
 fn a_wrong_value_is_named_with_its_key_and_the_cure() {
     let table = [
         ("feed_interval = \"soon\"", "`batch.feed_interval`", "`soon` is no duration; write \"10s\""),
+        ("keep_history = \"long\"", "`batch.keep_history`", "`long` is no duration; write \"90days\" or \"forever\""),
+        ("keep_history = \"999ms\"", "`batch.keep_history`", "must be 1s to 10 years, or \"forever\", but is 999ms"),
+        ("keep_history = \"0s\"", "`batch.keep_history`", "or \"forever\", but is 0s"),
+        ("keep_history = \"11years\"", "`batch.keep_history`", "but is 11years"),
         ("chunk_size = 0", "`batch.chunk_size`", "must be 1 to 10000, but is 0"),
         ("batch_size = 10001", "`batch.batch_size`", "must be 1 to 10000, but is 10001"),
         ("base = \"batches\"", "`batch.base`", "write \"/batches\""),
@@ -92,6 +114,14 @@ fn a_wrong_value_is_named_with_its_key_and_the_cure() {
         ("redis = { sentinels = [\"a:0\"] }", "`batch.redis.sentinels`", "host:port"),
         ("redis = { sentinels = [\"::1:26379\"] }", "`batch.redis.sentinels`", "host:port"),
         ("redis = { sentinels = [\"a:1\"], host = \"b\" }", "`batch.redis.sentinels`", "REDIS_HOST"),
+        ("redis = { nodes = [\"a\"] }", "`batch.redis.nodes`", "host:port"),
+        ("redis = { nodes = [\"a:1\"], host = \"b\" }", "`batch.redis.nodes`", "REDIS_HOST"),
+        ("redis = { nodes = [\"a:1\"], sentinels = [\"b:2\"] }", "`batch.redis.nodes`", "`batch.redis.sentinels`"),
+        ("redis = { nodes = [\"a:1\"], prefix = \"shop\" }", "`batch.redis.prefix`", "write \"{shop}\""),
+        ("redis = { nodes = [\"a:1\"], prefix = \"{bull}\", db = 1 }", "`batch.redis.db`", "must be 0 where"),
+        ("redis = { cert = \"a.pem\" }", "`batch.redis.cert`", "`redis.tls` is false"),
+        ("redis = { tls = true, cert = \"a.pem\" }", "`batch.redis.cert`", "`batch.redis.key` is not; set both"),
+        ("redis = { tls = true, key = \"a.pem\" }", "`batch.redis.key`", "`batch.redis.cert` is not; set both"),
         ("redis = { prefix = \"a:b\" }", "`batch.redis.prefix`", "write \"bull\""),
         ("redis = { prefix = \"{}\" }", "`batch.redis.prefix`", "one hash tag"),
         ("redis = { prefix = \"{a}{b}\" }", "`batch.redis.prefix`", "one hash tag"),

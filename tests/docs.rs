@@ -241,6 +241,7 @@ fn kind(shape: &Value, default: &Value) -> String {
     let text = default.as_str().unwrap_or_default();
     match text {
         "off" => "rate".into(),
+        "forever" => "duration, or `\"forever\"`".into(),
         text if text.contains(" per ") => "rate".into(),
         text if humantime::parse_duration(text).is_ok() => "duration".into(),
         _ if shape["type"] == "integer" => "whole number".into(),
@@ -285,7 +286,7 @@ Every setting under `[default.batch]`. This page is made from the source of `roc
 settings are written, and which source wins, is in [Configuration][configuration].
 
 - A **whole number** is written without quotes. Its unit stands in the meaning.
-- A **duration** is a text with its unit: `\"500ms\"`, `\"10s\"`, `\"1h 30m\"`. At most 30 days.
+- A **duration** is a text with its unit: `\"500ms\"`, `\"10s\"`, `\"1h 30m\"`. At most 30 days, unless its line says otherwise.
 - A **rate** is `\"<jobs> per <duration>\"`, such as `\"5 per 10s\"`, or `\"off\"`.
 
 A dot is a table: `generate.concurrency` is `concurrency` under `[default.batch.generate]`, and `ROCKET_BATCH__GENERATE__CONCURRENCY` in

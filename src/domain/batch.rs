@@ -7,6 +7,7 @@
 //!      └──pause──▶ paused ──close──▶ completed | failed     (its last running jobs ended)
 //!
 //!   pending | running | paused ──cancel──▶ cancelled
+//!   pending | paused ──refuse──▶ failed       (asked for where nothing is checked, and it can't be planned)
 //! ```
 
 use std::fmt;
@@ -237,7 +238,8 @@ pub enum BatchStatus {
     Paused,
     /// Over: every item exists.
     Completed,
-    /// Over, with at least one failed job; the counts say how many items exist. A retry makes it run again.
+    /// Over, with at least one failed job; the counts say how many items exist. A retry makes it run again. Or its request could not be
+    /// planned: then it has no jobs, and nothing to retry.
     Failed,
     /// Over by somebody's wish. What was written stays.
     Cancelled,
@@ -248,6 +250,8 @@ pub enum BatchStatus {
 pub enum Change {
     /// One of its jobs is begun.
     Begin,
+    /// What was asked for can't be planned.
+    Refuse,
     /// Somebody wants it held.
     Pause,
     /// Somebody wants it to go on.
@@ -280,6 +284,7 @@ impl Change {
     const fn participle(self) -> &'static str {
         match self {
             Self::Begin => "begun",
+            Self::Refuse => "refused",
             Self::Pause => "paused",
             Self::Resume { .. } => "resumed",
             Self::Cancel => "cancelled",
@@ -308,7 +313,7 @@ impl BatchStatus {
             (Paused, Change::Resume { begun: false }) => Pending,
             (Pending | Running | Paused, Change::Cancel) => Cancelled,
             (Running | Paused, Change::Close { failed: false }) => Completed,
-            (Running | Paused, Change::Close { failed: true }) => Failed,
+            (Running | Paused, Change::Close { failed: true }) | (Pending | Paused, Change::Refuse) => Failed,
             (status, change) => return Err(ChangeRefused { status, change }),
         })
     }
@@ -399,10 +404,12 @@ mod tests {
     #[test]
     fn only_the_drawn_transitions_are_allowed() {
         use BatchStatus::{Cancelled, Completed, Failed, Paused, Pending, Running};
-        use Change::{Begin, Cancel, Close, Pause, Resume, Retry};
+        use Change::{Begin, Cancel, Close, Pause, Refuse, Resume, Retry};
         let drawn = [
             (Pending, Begin, Running),
             (Running, Begin, Running),
+            (Pending, Refuse, Failed),
+            (Paused, Refuse, Failed),
             (Pending, Pause, Paused),
             (Running, Pause, Paused),
             (Paused, Resume { begun: true }, Running),
@@ -420,6 +427,7 @@ mod tests {
         ];
         let changes = [
             Begin,
+            Refuse,
             Pause,
             Resume { begun: true },
             Resume { begun: false },

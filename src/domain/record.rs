@@ -19,7 +19,7 @@ pub struct BatchRecord {
     pub quantity: u64,
     /// How they are made.
     pub options: ItemOptions,
-    /// Its jobs by state; they sum to the number of its jobs.
+    /// Its jobs by state; they sum to the number of its jobs, and are none before it is planned.
     pub jobs: JobCounts,
     /// How many of its items exist.
     pub items_created: u64,
@@ -33,6 +33,8 @@ pub struct BatchRecord {
     pub finished_at: Option<DateTime<Utc>>,
     /// Why it failed.
     pub error: Option<String>,
+    /// Whether the rows of its jobs were removed, as `keep_history` says: its failed jobs can't be listed or retried any more.
+    pub history_removed: bool,
     /// What its attempts took so far.
     #[serde(skip)]
     pub measured: Measured,
@@ -98,6 +100,13 @@ pub struct RetryReport {
     pub status: BatchStatus,
 }
 
+impl RetryReport {
+    /// Of a retry that found no failed jobs in a batch of this status.
+    pub(crate) const fn of_none(batch_id: BatchId, status: BatchStatus) -> Self {
+        Self { batch_id, found: 0, recreated: 0, skipped: Vec::new(), job_ids: Vec::new(), status }
+    }
+}
+
 /// A failed job that a retry left alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -137,6 +146,21 @@ pub struct BatchFinished {
     pub failed_jobs: u64,
 }
 
+impl BatchFinished {
+    /// The end that `over` just came to.
+    pub(crate) const fn of(over: &BatchRecord) -> Self {
+        Self {
+            batch_id: over.batch_id,
+            // Ending it raised the count.
+            round: over.round.saturating_sub(1),
+            status: over.status,
+            quantity: over.quantity,
+            items_created: over.items_created,
+            failed_jobs: over.jobs.failed,
+        }
+    }
+}
+
 /// The end of a job, as it was when it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobEnded {
@@ -166,7 +190,7 @@ pub struct Progress {
     pub batch_id: BatchId,
     /// Where it stands.
     pub status: BatchStatus,
-    /// All its jobs.
+    /// All its jobs; none before it is planned.
     pub total: u64,
     /// Its jobs by state.
     #[serde(flatten)]
@@ -178,7 +202,7 @@ pub struct Progress {
     /// The share of items that exist, rounded down; 100 only when the batch is over.
     #[schemars(range(max = 100))]
     pub percent: u8,
-    /// Seconds until it is over, by what was measured so far; 0 when it is, none while it is paused.
+    /// Seconds until it is over, by what was measured so far; 0 when it is, none while it is paused or not planned yet.
     pub eta_seconds: Option<u64>,
     /// What all work in this process waits for, when it does.
     pub waiting_for: Option<WaitingFor>,
@@ -200,6 +224,7 @@ impl Progress {
         let eta = match batch.status {
             BatchStatus::Paused => None,
             status if status.is_over() => Some(0),
+            _ if batch.jobs.total() == 0 => None,
             _ => Some(estimate(batch.jobs.open(), left, 0, pace, batch.measured).as_secs()),
         };
         Self {

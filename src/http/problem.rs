@@ -176,11 +176,15 @@ impl From<BatchError> for Problem {
             BatchError::Taken(id) => problem.with("batchId", id.get()),
             BatchError::KeyReused(id) => problem.with("header", IdempotencyKey::HEADER).with("batchId", id.get()),
             BatchError::NotAllowed(refused) => problem.with("batchStatus", refused.status.as_str()),
+            BatchError::HistoryRemoved(id) => problem.with("batchId", id.get()),
             BatchError::NothingToRetry(report) => problem.with("report", json!(report)),
             BatchError::NotOver(progress) => problem.with("progress", json!(progress)),
             BatchError::BadCursor => problem.with("field", "cursor"),
             // What is inside of the last two is for the log only, where the service wrote it.
-            BatchError::NoSuchItem | BatchError::Unavailable(_) | BatchError::Internal(_) => problem,
+            BatchError::NoSuchItem
+            | BatchError::OtherDatabase(_)
+            | BatchError::Unavailable(_)
+            | BatchError::Internal(_) => problem,
         }
     }
 }
@@ -195,8 +199,10 @@ const fn name(error: &BatchError) -> (Status, &'static str, &'static str) {
         BatchError::KeyReused(_) => (Status::UnprocessableEntity, KEY_REUSED, "Idempotency-Key reused"),
         BatchError::NotAllowed(_) => (Status::Conflict, "urn:rocket-batch:not-allowed", "Not allowed in this status"),
         BatchError::NothingToRetry(_) => (Status::Conflict, "urn:rocket-batch:nothing-to-retry", "Nothing to retry"),
+        BatchError::HistoryRemoved(_) => (Status::Conflict, "urn:rocket-batch:history-removed", "History removed"),
         BatchError::NotOver(_) => (Status::ServiceUnavailable, "urn:rocket-batch:not-over", "Not over yet"),
         BatchError::BadCursor => (Status::BadRequest, "urn:rocket-batch:bad-cursor", "Bad cursor"),
+        BatchError::OtherDatabase(_) => (Status::InternalServerError, NO_KIND, "Internal Server Error"),
         BatchError::Unavailable(_) => (Status::ServiceUnavailable, NO_KIND, "Service Unavailable"),
         BatchError::Internal(_) => (Status::InternalServerError, NO_KIND, "Internal Server Error"),
     }
@@ -292,17 +298,10 @@ mod tests {
     use super::*;
     use crate::domain::{BatchId, Change, ChangeRefused};
 
-    fn errors() -> [(BatchError, u16, &'static str); 10] {
+    fn errors() -> [(BatchError, u16, &'static str); 11] {
         let id = BatchId::new(7).unwrap();
         let refused = ChangeRefused { status: BatchStatus::Completed, change: Change::Pause };
-        let report = RetryReport {
-            batch_id: id,
-            found: 0,
-            recreated: 0,
-            skipped: Vec::new(),
-            job_ids: Vec::new(),
-            status: BatchStatus::Running,
-        };
+        let report = RetryReport::of_none(id, BatchStatus::Running);
         [
             (Invalid::new("quantity", "must be 1 to 5, but is 6").into(), 422, "`quantity` must be 1 to 5, but is 6"),
             (BatchError::NoSuchBatch(-1), 404, "there is no batch -1"),
@@ -315,6 +314,11 @@ mod tests {
             ),
             (BatchError::NotAllowed(refused), 409, "a batch that is completed can't be paused"),
             (BatchError::NothingToRetry(Box::new(report)), 409, "batch 7 has no failed jobs to retry"),
+            (
+                BatchError::HistoryRemoved(id),
+                409,
+                "the history of batch 7 was removed: its failed jobs can't be listed or retried any more",
+            ),
             (BatchError::BadCursor, 400, "`cursor` is not one that this list gave"),
             (BatchError::Unavailable("a secret".into()), 503, "the database does not answer; try again later"),
             (BatchError::Internal("a secret".into()), 500, "something went wrong here"),

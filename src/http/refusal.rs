@@ -67,16 +67,21 @@ pub(super) struct NoFailedJobs;
 
 impl Output for NoFailedJobs {
     fn describe(operation: &mut Operation<'_>) {
-        let report = RetryReport {
-            batch_id: sample_id(),
-            found: 0,
-            recreated: 0,
-            skipped: Vec::new(),
-            job_ids: Vec::new(),
-            status: BatchStatus::Running,
-        };
+        let report = RetryReport::of_none(sample_id(), BatchStatus::Running);
         let nothing = BatchError::NothingToRetry(Box::new(report));
         operation.problem("The batch has no failed jobs, also for the later of two at once.", &nothing.into());
+    }
+}
+
+/// The jobs of a batch are forgotten.
+pub(super) struct HistoryRemoved;
+
+impl Output for HistoryRemoved {
+    fn describe(operation: &mut Operation<'_>) {
+        operation.problem(
+            "The batch has been over for longer than `keep_history`, and the rows of its jobs were removed.",
+            &BatchError::HistoryRemoved(sample_id()).into(),
+        );
     }
 }
 

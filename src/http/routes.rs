@@ -20,7 +20,7 @@ use super::{
     body::JsonBody,
     openapi::{Endpoint, Tag, endpoint, endpoints},
     problem::Problem,
-    refusal::{IdTaken, NoFailedJobs, Refusal, WrongStatus},
+    refusal::{HistoryRemoved, IdTaken, NoFailedJobs, Refusal, WrongStatus},
 };
 use crate::{
     domain::{BatchRecord, FailedJob, Item, Progress, RetryReport},
@@ -91,7 +91,11 @@ endpoint! {
 endpoint! {
     /// Lists the failed jobs of a batch, with the reasons.
     #[get("/<id>/failed-jobs?<query..>")]
-    async fn list_failed_jobs(batches: BatchService, id: PathId, query: PageParams) -> Result<Answer<Page<FailedJob>>> {
+    async fn list_failed_jobs(
+        batches: BatchService,
+        id: PathId,
+        query: PageParams,
+    ) -> Result<Answer<Page<FailedJob>>, Refusal<HistoryRemoved>> {
         Ok(Answer(batches.failed_jobs(id.number()?, query.checked()?).await?))
     }
 }
@@ -104,7 +108,7 @@ endpoint! {
     async fn retry_batch(
         batches: BatchService,
         id: PathId,
-    ) -> Result<Answer<RetryReport>, Refusal<(WrongStatus, NoFailedJobs)>> {
+    ) -> Result<Answer<RetryReport>, Refusal<(WrongStatus, (NoFailedJobs, HistoryRemoved))>> {
         Ok(Answer(batches.retry_failed_jobs(id.number()?).await?))
     }
 }

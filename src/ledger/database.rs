@@ -5,12 +5,14 @@
 use async_trait::async_trait;
 use rocket::figment::Figment;
 use rocket_db_pools::{Error, Pool};
+use serde::Deserialize;
 
 use super::LedgerError;
 #[cfg(feature = "postgres")]
-use super::postgres::{PostgresConnection, PostgresPool};
+use super::postgres::{HostTransactions, PostgresConnection, PostgresPool};
 #[cfg(feature = "sqlite")]
 use super::sqlite::{SqliteConnection, SqlitePool};
+use crate::domain::ItemOptions;
 
 /// The database of the ledger, for handlers of the host: `db: Connection<BatchDb>`, with the `Connection` of `rocket_db_pools` 0.2.
 ///
@@ -70,6 +72,18 @@ pub enum BatchConnection {
 #[error("the ledger is not in {0}; `databases.batch.url` says where it is")]
 pub struct OtherDatabase(&'static str);
 
+#[cfg(feature = "postgres")]
+impl BatchPool {
+    /// A way to make batches in transactions of the host's, if the ledger is in a PostgreSQL server.
+    pub(crate) fn host_transactions(&self) -> std::result::Result<HostTransactions, OtherDatabase> {
+        match self {
+            Self::Postgres(pool) => Ok(HostTransactions::new(pool)),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => Err(OtherDatabase("PostgreSQL")),
+        }
+    }
+}
+
 impl BatchConnection {
     /// The connection, if the ledger is in a SQLite file.
     ///
@@ -97,6 +111,22 @@ impl BatchConnection {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(_) => Err(OtherDatabase("PostgreSQL")),
         }
+    }
+}
+
+/// What the crate's own settings ask of the tables; a pool finds them beside those of its database.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default)]
+pub(super) struct Wishes {
+    /// Whether to keep an index on the codes.
+    pub index_codes: bool,
+    /// Items a job of a batch that is asked for in the database itself, without a word about it.
+    pub batch_size: u64,
+}
+
+impl Default for Wishes {
+    fn default() -> Self {
+        Self { index_codes: false, batch_size: ItemOptions::default().batch_size }
     }
 }
 

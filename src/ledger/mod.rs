@@ -4,9 +4,9 @@
 //! [`Ledger::begin`] is `sqlite/begin.rs` and `postgres/begin.rs`.
 //!
 //! ```text
-//!   create ──▶ Waiting ──begin──▶ Active ──settle──▶ Completed | Failed
-//!                 ▲                 │                              │
-//!                 └── given back ───┘◀────── retry ────────────────┘
+//!   create | plan ──▶ Waiting ──begin──▶ Active ──settle──▶ Completed | Failed
+//!                        ▲                 │                              │
+//!                        └── given back ───┘◀────── retry ────────────────┘
 //! ```
 //!
 //! Every change is a compare-and-set on (state, epoch), so two who act on the same row can't both succeed. Verbs that touch several rows
@@ -33,7 +33,7 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::{
     BatchId, BatchRecord, BatchStatus, Call, ChangeRefused, CodeKey, CreateRequest, FailedJob, Failure, HookEvent,
-    HookId, Item, ItemOptions, JobId, Pace, Plan, RetryReport, Room, StatusTask,
+    HookId, Invalid, Item, ItemOptions, JobId, Pace, Plan, RetryReport, Room, StatusTask,
 };
 
 pub use self::database::{BatchConnection, BatchDb, BatchPool, OpenError, OtherDatabase};
@@ -80,6 +80,10 @@ pub enum LedgerError {
     /// The batch stands in a status that does not allow it.
     #[error(transparent)]
     NotAllowed(#[from] ChangeRefused),
+
+    /// The rows of its jobs were removed, since it has been over for long. There is no way back.
+    #[error("the history of batch {0} was removed: its failed jobs can't be listed or retried any more")]
+    HistoryRemoved(BatchId),
 
     /// The statement itself failed, which is a defect of ours or of the tables.
     #[error("could not {doing}")]
@@ -142,6 +146,37 @@ pub struct Created {
     pub estimated: Duration,
     /// Whether an earlier call with the same request made it.
     pub repeated: bool,
+}
+
+/// A batch that was asked for in the database itself, by somebody else's transaction: it has no jobs yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unplanned {
+    /// Its id.
+    pub batch: BatchId,
+    /// Items.
+    pub quantity: u64,
+    /// How they are to be made.
+    pub options: ItemOptions,
+}
+
+/// How an unplanned batch is cut.
+#[derive(Debug, Clone)]
+pub struct Cut {
+    /// Into which jobs.
+    pub plan: Plan,
+    /// Of the key that makes its codes.
+    pub key_fingerprint: String,
+    /// How fast jobs may be worked, for the estimate.
+    pub pace: Pace,
+}
+
+/// What [`Ledger::plan`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Planned {
+    /// What it was told.
+    Now,
+    /// Nothing: the batch was planned, refused or cancelled meanwhile.
+    Over,
 }
 
 /// The right to write for one job, until somebody else begins it.
@@ -282,7 +317,9 @@ pub struct OpenWork {
     pub jobs: Vec<OpenJob>,
     /// Batches to close and hooks to call, with the time until they are due.
     pub status: Vec<(StatusTask, Duration)>,
-    /// Whether there was more than there is room for.
+    /// Batches to plan, the oldest first, and not too many at a time.
+    pub unplanned: Vec<Unplanned>,
+    /// Whether there were more jobs or tasks than there is room for.
     pub left_out: bool,
 }
 
@@ -329,6 +366,32 @@ pub enum Told {
         /// What it said.
         error: String,
     },
+}
+
+/// What [`Ledger::forget`] removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Batches that have nothing left to remove.
+    pub batches: u64,
+    /// Rows of jobs.
+    pub jobs: u64,
+    /// Rows of hooks that were given up.
+    pub hooks: u64,
+    /// Whether there may be more to remove.
+    pub left_out: bool,
+}
+
+impl Forgotten {
+    /// All of this, and then `more`.
+    #[must_use]
+    pub const fn and(self, more: Self) -> Self {
+        Self {
+            batches: self.batches + more.batches,
+            jobs: self.jobs + more.jobs,
+            hooks: self.hooks + more.hooks,
+            left_out: more.left_out,
+        }
+    }
 }
 
 /// Which rows of a list.
@@ -400,6 +463,10 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError::KeyReused`] when the key is remembered for another request; otherwise [`LedgerError::Taken`] when the id is in use.
     async fn create(&self, batch: NewBatch) -> Result<Created>;
 
+    /// Gives an unplanned batch its jobs; or, when what was asked for can't be planned, ends it as failed, with the reason, and writes the
+    /// hook row. A paused one stays paused with its jobs.
+    async fn plan(&self, batch: BatchId, cut: std::result::Result<Cut, Invalid>) -> Result<Planned>;
+
     /// Starts one attempt at a job and fences every earlier one.
     ///
     /// Raises the job's epoch; from here on only writes that carry the returned [`Hold`] count. A hold before it that was neither settled
@@ -439,7 +506,7 @@ pub trait Ledger: Send + Sync {
     ///
     /// # Errors
     ///
-    /// As [`Ledger::steer`].
+    /// As [`Ledger::steer`], and [`LedgerError::HistoryRemoved`] when its jobs are forgotten.
     async fn retry(&self, batch: BatchId) -> Result<RetryReport>;
 
     /// One batch.
@@ -459,18 +526,15 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError::NoSuchBatch`].
     async fn items(&self, batch: BatchId, slice: Slice) -> Result<Vec<Item>>;
 
-    /// One item.
-    async fn item(&self, batch: BatchId, ordinal: u64) -> Result<Option<Item>>;
-
     /// The failed jobs of a batch by number, which is the key of a slice.
     ///
     /// # Errors
     ///
-    /// [`LedgerError::NoSuchBatch`].
+    /// [`LedgerError::NoSuchBatch`], and [`LedgerError::HistoryRemoved`] when its jobs are forgotten.
     async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Vec<FailedJob>>;
 
     /// What ought to be in the queues: of each pending or running batch its first open jobs, as many as its share of `room`; the batches
-    /// that are to be closed; the hooks that are to be called.
+    /// that are to be closed; the hooks that are to be called; the batches that are to be planned.
     async fn open_work(&self, room: Room) -> Result<OpenWork>;
 
     /// One hook that is still to be called; `None` when it was delivered or given up.
@@ -478,6 +542,13 @@ pub trait Ledger: Send + Sync {
 
     /// Puts down how the call of a hook went.
     async fn settle_hook(&self, hook: HookId, how: Told) -> Result<()>;
+
+    /// Removes the history of batches that have been over for `kept`, the longest first: the rows of their jobs, and of hooks that were
+    /// given up. Items stay, and so do hooks that are still to be called and what the batch itself says.
+    ///
+    /// At most `most` rows a call, of at most as many batches. From its first row on a batch says that its history is removed, so nobody
+    /// takes what is left of it for the whole; of this and a retry at once one wins. Several calls at once share the work.
+    async fn forget(&self, kept: Duration, most: u64) -> Result<Forgotten>;
 
     /// The key that the ledger keeps; `candidate` becomes it when there is none.
     async fn code_key(&self, candidate: CodeKey) -> Result<CodeKey>;

@@ -1,7 +1,8 @@
 //! Ledger to queue: one mechanism for a new batch, a retry, a resume, a restart and a loss.
 //!
 //! Each round asks the ledger what ought to be in the queues and offers it; the queues take what they do not have. A round follows a ring
-//! of the [`Bell`], and comes by itself every `feed_interval`, so what nobody rang for is found as well.
+//! of the [`Bell`], and comes by itself every `feed_interval`, so what nobody rang for is found as well: a batch, say, that somebody else's
+//! transaction brought. Such a one is planned first, and the next round finds its jobs.
 
 use std::{
     sync::{
@@ -15,8 +16,8 @@ use tokio::sync::Notify;
 
 use super::Context;
 use crate::{
-    domain::{Backoff, Task, with_causes},
-    ledger::{OpenJob, OpenWork},
+    domain::{Backoff, Plan, Task, with_causes},
+    ledger::{Cut, LedgerError, OpenJob, OpenWork, Planned, Unplanned},
     queue::{Offer, Queue, QueueError},
 };
 
@@ -99,7 +100,10 @@ impl Feeder {
         let room = self.0.config.room();
         let Some(found) = self.0.patiently(|| self.0.ledger.open_work(room)).await else { return true };
         let fed = match found {
-            Ok(work) => self.feed(work).await,
+            Ok(mut work) => {
+                self.plan(std::mem::take(&mut work.unplanned)).await;
+                self.feed(work).await
+            }
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the feeder could not read the open work");
                 return true;
@@ -110,6 +114,50 @@ impl Feeder {
             tracing::warn!(cause, "the feeder could not reach the queue; it tries again");
         }
         fed.is_ok()
+    }
+
+    /// Plans batches that were only asked for. What can't be written now is found again.
+    async fn plan(&self, unplanned: Vec<Unplanned>) {
+        let mut planned = false;
+        for asked in unplanned {
+            let Some(done) = self.plan_one(&asked).await else { return };
+            match done {
+                Ok(()) => planned = true,
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::error!(batch = %asked.batch, error, "a batch could not be planned; it is tried again");
+                }
+            }
+        }
+        if planned {
+            self.0.bell.ring();
+        }
+    }
+
+    /// `None` when the drain began.
+    async fn plan_one(&self, asked: &Unplanned) -> Option<Result<(), LedgerError>> {
+        let Unplanned { batch: id, quantity, ref options } = *asked;
+        let cut = Plan::new(quantity, options, &self.0.config.limits()).map(|plan| Cut {
+            plan,
+            key_fingerprint: self.0.codes.fingerprint().to_owned(),
+            pace: self.0.config.generate.pace(),
+        });
+        let planned = match self.0.patiently(|| self.0.ledger.plan(id, cut.clone())).await? {
+            Ok(planned) => planned,
+            Err(error) => return Some(Err(error)),
+        };
+        match (planned, &cut) {
+            (Planned::Over, _) => {}
+            (Planned::Now, Ok(cut)) => {
+                let jobs = cut.plan.jobs();
+                tracing::info!(batch = %id, quantity, jobs, "Planned batch {id} of {quantity} items in {jobs} jobs");
+            }
+            (Planned::Now, Err(invalid)) => {
+                tracing::error!(batch = %id, quantity, error = %invalid, "Batch {id} could not be planned and failed");
+                self.0.ended.notify_waiters();
+            }
+        }
+        Some(Ok(()))
     }
 
     async fn feed(&self, work: OpenWork) -> Result<(), QueueError> {

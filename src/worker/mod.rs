@@ -1,15 +1,17 @@
 //! Runs jobs: what happens between the queue's hand-out and the ledger's answer.
 //!
 //! ```text
-//!   feeder.rs    ledger ──▶ queue        what is open in the ledger and absent from the queue
+//!   feeder.rs    ledger ──▶ queue        what is open in the ledger and absent from the queue; what is unplanned it plans
 //!   generate.rs  queue  ──▶ items        begin, missing ordinals chunk by chunk, settle
 //!   status.rs    queue  ──▶ batch, host  close a batch, call a hook
+//!   cleaner.rs   ledger ──▶ nobody       the history of batches that have been over for long
 //!   runtime.rs   start, stand by, drain
 //! ```
 //!
 //! The ledger decides, the queue obeys: what becomes of a job is settled in the ledger before the queue is told. While the database is
 //! away everything waits in place and no attempt is spent.
 
+mod cleaner;
 mod feeder;
 mod generate;
 mod hooks;

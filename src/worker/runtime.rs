@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::{Context, feeder::Feeder, generate::Generate, status::Status};
+use super::{Context, cleaner::Cleaner, feeder::Feeder, generate::Generate, status::Status};
 use crate::{
     ledger::Lead,
     queue::{Drained, Queue},
@@ -36,7 +36,7 @@ impl Runtime {
             (false, true) => drop(self.tasks.spawn(lead_and_feed(cx))),
             (false, false) => {}
             (true, true) => drop(self.tasks.spawn(work_and_feed(cx))),
-            (true, false) => drop(self.tasks.spawn(Feeder(cx).run())),
+            (true, false) => drop(self.tasks.spawn(feed(cx))),
         }
     }
 
@@ -77,7 +77,12 @@ async fn work_and_feed(cx: Arc<Context>) {
             tracing::error!(%error, "the workers could not be started");
         }
     }
-    Feeder(cx).run().await;
+    feed(cx).await;
+}
+
+/// Feeds, and removes old history beside it, until the drain begins.
+async fn feed(cx: Arc<Context>) {
+    tokio::join!(Feeder(cx.clone()).run(), Cleaner(cx).run());
 }
 
 async fn lead(cx: &Context) -> Option<Lead> {

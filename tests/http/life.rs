@@ -76,6 +76,32 @@ async fn an_item_is_found_by_its_code_and_a_forged_one_is_not() {
     shop.get(&format!("/batches/items/{foreign}")).await.problem(404, &["no item"]);
 }
 
+/// Two shops with one key: what only the other one made has a good code, and is not here.
+#[rocket::async_test]
+async fn a_good_code_of_an_item_that_is_not_there_finds_nothing_else() {
+    let key = "00112233445566778899aabbccddeeff";
+    let (shop, larger) =
+        (a_shop().with("batch.code_key", key).open().await, a_shop().with("batch.code_key", key).open().await);
+    for (shop, id, quantity) in [(&shop, 1, 5), (&larger, 1, 10), (&larger, 2, 5)] {
+        shop.batch(id, quantity).await;
+        shop.until_it_is(id, "completed").await;
+    }
+    let sql = "DELETE FROM batch_items WHERE ordinal IN (0, 2)";
+    assert_eq!(rusqlite::Connection::open(shop.database()).unwrap().execute(sql, []).unwrap(), 2);
+
+    let (mut items, _) = larger.pages("/batches/1/items", 100).await;
+    items.extend(larger.pages("/batches/2/items", 100).await.0);
+
+    for item in items {
+        let (batch, ordinal) = (item["batchId"].as_i64().unwrap(), item["ordinal"].as_u64().unwrap());
+        let reply = shop.get(&format!("/batches/items/{}", item["code"].as_str().unwrap())).await;
+        match (batch, ordinal) {
+            (1, 1 | 3 | 4) => assert_eq!(reply.expect(200)["ordinal"], ordinal),
+            _ => drop(reply.problem(404, &["no item"])),
+        }
+    }
+}
+
 #[rocket::async_test]
 async fn without_an_id_and_without_options_the_defaults_hold() {
     let shop = a_shop().without_workers().with("batch.batch_size", 25).open().await;

@@ -11,3 +11,4 @@ mod problems;
 mod rights;
 mod shop;
 mod steering;
+mod unplanned;

@@ -385,6 +385,11 @@ async fn every_status_that_is_told_of_can_be_had() {
         .await;
     take_items(&working);
     Asked(&working).all(&[(Post, "/batches/2/retry", None, 200)]).await;
+    let forgetful = a_shop().with("batch.generate.attempts", 1).with("batch.keep_history", "1s").open().await;
+    refuse_items(&forgetful, "TRUE");
+    forgetful.batch(1, 10).await;
+    forgetful.until_its_history_is_removed(1).await;
+    Asked(&forgetful).all(&[(Get, "/batches/1/failed-jobs", None, 409), (Post, "/batches/1/retry", None, 409)]).await;
     Asked(&idle)
         .all(&[
             (Post, "/batches", Some(r#"{"quantity":30,"batchId":1}"#), 202),
@@ -413,7 +418,8 @@ async fn every_status_that_is_told_of_can_be_had() {
     idle.client.rocket().shutdown().notify();
     idle.until_answered("/batches/health/ready", 503).await;
 
-    let seen: BTreeSet<_> = working.contract.as_ref().unwrap().seen().union(&contract.seen()).cloned().collect();
+    let shops = [&working, &idle, &forgetful];
+    let seen: BTreeSet<_> = shops.iter().flat_map(|shop| shop.contract.as_ref().unwrap().seen()).collect();
     for (_, _, operation) in contract.operations() {
         let id = operation["operationId"].as_str().unwrap();
         for status in operation["responses"].as_object().unwrap().keys() {

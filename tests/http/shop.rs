@@ -196,6 +196,20 @@ impl Shop {
         self.until(id, status, |progress| progress["status"] == status).await
     }
 
+    /// Waits until a batch says that its history is removed, and answers it.
+    pub async fn until_its_history_is_removed(&self, id: i64) -> Value {
+        let removed = async {
+            loop {
+                let batch = self.get(&format!("/batches/{id}")).await.expect(200);
+                if batch["historyRemoved"] == true {
+                    break batch;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, removed).await.unwrap_or_else(|_| panic!("batch {id} keeps its history"))
+    }
+
     /// Waits until a path answers with this status.
     pub async fn until_answered(&self, path: &str, status: u16) -> Reply {
         let answered = async {

@@ -135,6 +135,34 @@ async fn a_failed_batch_tells_why_and_completes_after_a_retry() {
 }
 
 #[rocket::async_test]
+async fn a_batch_whose_history_was_removed_says_so_and_keeps_its_items() {
+    let shop = a_shop().with("batch.generate.attempts", 1).with("batch.keep_history", "1s").open().await;
+    refuse_items(&shop, "NEW.batch = 1 AND NEW.ordinal >= 10");
+    shop.batch(1, 30).await;
+    shop.batch(2, 30).await;
+    let before = shop.until_it_is(1, "failed").await;
+    shop.until_it_is(2, "completed").await;
+
+    let batch = shop.until_its_history_is_removed(1).await;
+    shop.until_its_history_is_removed(2).await;
+
+    let problem = shop.get("/batches/1/failed-jobs").await.problem(409, &["history of batch 1 was removed"]);
+    assert_eq!((&problem["type"], &problem["batchId"]), (&"urn:rocket-batch:history-removed".into(), &1.into()));
+    assert_eq!(problem["title"], "History removed");
+    assert_eq!(shop.tell("/batches/1/retry").await.problem(409, &[]), problem);
+    for (path, wish) in [(1, "cancel"), (1, "pause"), (1, "resume"), (2, "retry"), (2, "cancel")] {
+        let problem = shop.tell(&format!("/batches/{path}/{wish}")).await.problem(409, &["a batch that is"]);
+        assert_eq!(problem["type"], "urn:rocket-batch:not-allowed", "{wish}");
+    }
+    let progress = shop.get("/batches/1/progress").await.expect(200);
+    assert_eq!((&progress["completed"], &progress["failed"], &progress), (&1.into(), &2.into(), &before));
+    assert_eq!((&batch["status"], &batch["jobs"]["failed"]), (&"failed".into(), &2.into()));
+    let (items, _) = shop.pages("/batches/1/items", 100).await;
+    assert_eq!(items.len(), 10);
+    assert_eq!(shop.get(&format!("/batches/items/{}", items[3]["code"].as_str().unwrap())).await.expect(200), items[3]);
+}
+
+#[rocket::async_test]
 async fn a_paused_batch_goes_on_after_a_resume() {
     let shop = a_batch_that_is("running").await;
     shop.tell("/batches/1/pause").await.expect(200);

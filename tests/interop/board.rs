@@ -60,7 +60,7 @@ async fn bull_board_shows_both_queues_and_why_a_job_failed() -> TestResult {
 /// There are labels again, and somebody presses the button.
 async fn the_retry_button_is_a_retry(store: Store) -> TestResult {
     let redis = Redis::start().await;
-    let home = Home::on_redis_with(store, redis.port)?;
+    let home = Home::on_redis(store, redis.port)?.quick();
     let (host, node) = (home.start().await?, Node::start(redis.port)?);
     let mut stage = Stage { host, node, home, redis };
     let batch = stage.failed().await?;

@@ -32,7 +32,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    host::{Home, Host},
+    host::{Home, Host, Store},
     node::Node,
     server::Redis,
 };
@@ -58,7 +58,7 @@ impl Stage {
     /// The same with a home that `furnish` has changed.
     async fn set_in(furnish: impl FnOnce(Home) -> Home) -> TestResult<Self> {
         let redis = Redis::start().await;
-        let home = furnish(Home::on_redis(redis.port)?);
+        let home = furnish(Home::on_redis(Store::Sqlite, redis.port)?.quick());
         let node = Node::start(redis.port)?;
         Ok(Self { host: home.start().await?, node, home, redis })
     }

@@ -143,7 +143,7 @@ async fn a_pause_from_node_in_the_middle_lets_running_jobs_end() -> TestResult {
 #[tokio::test]
 async fn a_node_program_reads_the_items_from_postgres() -> TestResult {
     let redis = Redis::start().await;
-    let home = Home::on_redis_with(Store::Postgres, redis.port)?;
+    let home = Home::on_redis(Store::Postgres, redis.port)?.quick();
     let (host, mut node) = (home.start().await?, Node::start(redis.port)?);
     let batch = host.post(&json!({ "quantity": 300 })).await?;
     host.until_over(batch, Duration::from_secs(60)).await?;

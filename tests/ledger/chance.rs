@@ -7,20 +7,23 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use rocket_batch::{
-    domain::{BatchId, BatchStatus, Call, JobId},
+    domain::{BatchId, BatchStatus, Call, JobId, StatusTask},
     ledger::{Begun, Hold, LedgerError, Settlement, Wish},
 };
 use tokio::{runtime::Handle, task::block_in_place};
 
 use crate::given::*;
 
-const BATCHES: usize = 2;
+const BATCHES: usize = 3;
 const JOBS: usize = 3;
 const ITEMS: u64 = 10;
 
 /// What is done next. The numbers choose among what there is, so that any number is one.
 #[derive(Debug, Clone)]
 enum Step {
+    Plan {
+        refuse: bool,
+    },
     /// Without a number of ends that the queue was told, it is an order.
     Begin {
         job: usize,
@@ -54,6 +57,9 @@ enum Step {
     Retry {
         batch: usize,
     },
+    Forget {
+        most: u64,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -61,6 +67,7 @@ fn step() -> impl Strategy<Value = Step> {
     let hold = hold.prop_map(|index| index.index(1 << 16));
     let wish = prop_oneof![1 => Just(Wish::Cancel), 3 => Just(Wish::Pause), 6 => Just(Wish::Resume)];
     prop_oneof![
+        2 => (0..6).prop_map(|chance| Step::Plan { refuse: chance == 0 }),
         8 => (job, prop::option::weighted(0.8, 0_u32..4)).prop_map(|(job, told)| Step::Begin { job, told }),
         6 => (hold.clone(), 0..ITEMS, 1..=ITEMS).prop_map(|(hold, from, count)| Step::Write { hold, from, count }),
         5 => hold.clone().prop_map(|hold| Step::Finish { hold }),
@@ -70,6 +77,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (batch.clone(), 0_u32..3).prop_map(|(batch, round)| Step::Close { batch, round }),
         1 => (batch.clone(), wish).prop_map(|(batch, wish)| Step::Steer { batch, wish }),
         2 => batch.prop_map(|batch| Step::Retry { batch }),
+        1 => (1_u64..5).prop_map(|most| Step::Forget { most }),
     ]
 }
 
@@ -87,10 +95,13 @@ pub async fn verbs_in_any_order_keep_the_books(given: impl Harness) -> TestResul
 async fn play(given: &impl Harness, steps: Vec<Step>) -> TestResult {
     let ledger = given.ledger().await;
     let mut world = World { ledger: &ledger, batches: Vec::new(), jobs: Vec::new(), holds: Vec::new() };
-    for _ in 0..BATCHES {
-        let jobs = ledger.jobs_of(a_batch().of(JOBS as u64 * ITEMS).in_jobs_of(ITEMS)).await?;
-        world.batches.push(jobs[0].batch);
-        world.jobs.extend(jobs);
+    for _ in 1..BATCHES {
+        world.batches.push(ledger.jobs_of(whole()).await?[0].batch);
+    }
+    // One has its jobs only when it is planned.
+    world.batches.push(ledger.asked(whole()).await?);
+    for batch in world.batches.clone() {
+        world.jobs.extend((0..JOBS as u64).map(|seq| JobId { batch, seq, generation: 0 }));
     }
     for step in steps {
         world.take(step).await?;
@@ -99,6 +110,10 @@ async fn play(given: &impl Harness, steps: Vec<Step>) -> TestResult {
         }
     }
     Ok(())
+}
+
+fn whole() -> ABatch {
+    a_batch().of(JOBS as u64 * ITEMS).in_jobs_of(ITEMS)
 }
 
 struct World<'a> {
@@ -113,6 +128,10 @@ struct World<'a> {
 impl World<'_> {
     async fn take(&mut self, step: Step) -> TestResult {
         match step {
+            Step::Plan { refuse } => {
+                let asked = self.batches[BATCHES - 1];
+                self.ledger.plan(asked, if refuse { too_many() } else { cut(whole()) }).await?;
+            }
             Step::Begin { job, told } => {
                 if let Begun::Held(work) = self.ledger.begin(call(self.jobs[job], told)).await? {
                     self.holds.push(work.hold);
@@ -129,6 +148,7 @@ impl World<'_> {
             Step::Close { batch, round } => drop(self.ledger.close(self.batches[batch], round).await?),
             Step::Steer { batch, wish } => drop(allowed(self.ledger.steer(self.batches[batch], wish).await)?),
             Step::Retry { batch } => self.retry(self.batches[batch]).await?,
+            Step::Forget { most } => drop(self.ledger.forget(Duration::ZERO, most).await?),
         }
         Ok(())
     }
@@ -181,20 +201,28 @@ fn call(job: JobId, told: Option<u32>) -> Call {
 fn allowed<T>(answer: Result<T, LedgerError>) -> Result<Option<T>, LedgerError> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
-        Err(LedgerError::NotAllowed(_)) => Ok(None),
+        Err(LedgerError::NotAllowed(_) | LedgerError::HistoryRemoved(_)) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
 async fn check_books(ledger: &Subject, id: BatchId) -> TestResult {
     let batch = ledger.batch(id).await?;
-    let (open, items) = (ledger.open_jobs_of(id).await?, ledger.items_of(id).await?);
+    let failed = allowed(ledger.failed_jobs(id, ALL).await)?.map(|jobs| jobs.len() as u64);
+    let (work, items) = (ledger.open_work(ROOM).await?, ledger.items_of(id).await?);
+    let open = work.jobs.iter().filter(|open| open.job.batch == id).count() as u64;
+    let to_end = work.status.iter().any(|(task, _)| matches!(task, StatusTask::End { batch, .. } if *batch == id));
+    let unplanned = work.unplanned.iter().any(|asked| asked.batch == id);
     let works = matches!(batch.status, BatchStatus::Pending | BatchStatus::Running);
-    let ends = matches!(batch.status, BatchStatus::Running | BatchStatus::Paused) && batch.jobs.open() == 0;
+    let ends =
+        !unplanned && matches!(batch.status, BatchStatus::Running | BatchStatus::Paused) && batch.jobs.open() == 0;
+    let never_planned = unplanned || (batch.status.is_over() && batch.jobs.total() == 0);
     let books = [
-        ("jobs by state sum to the jobs", batch.jobs.total() == JOBS as u64),
-        ("the feeder sees every open job", open.len() as u64 == if works { batch.jobs.open() } else { 0 }),
-        ("the end is to come when no job is open", ledger.end_task(id).await?.is_some() == ends),
+        ("jobs by state sum to the jobs", batch.jobs.total() == if never_planned { 0 } else { JOBS as u64 }),
+        ("who has no jobs never ran", !never_planned || (batch.started_at.is_none() && items.is_empty())),
+        ("an unplanned batch is not over", !unplanned || !batch.status.is_over()),
+        ("the feeder sees every open job", open == if works { batch.jobs.open() } else { 0 }),
+        ("the end is to come when no job is open", to_end == ends),
         ("the count of items is that of the rows", items.len() as u64 == batch.items_created),
         ("a batch that is over has no open job", !batch.status.is_over() || batch.jobs.open() == 0),
         ("and a time of its end", batch.finished_at.is_some() == batch.status.is_over()),
@@ -202,7 +230,14 @@ async fn check_books(ledger: &Subject, id: BatchId) -> TestResult {
             "a completed one has all its items",
             batch.status != BatchStatus::Completed || items.len() as u64 == batch.quantity,
         ),
-        ("failed jobs are listed", ledger.failed_jobs(id, ALL).await?.len() as u64 == batch.jobs.failed),
+        (
+            "failed jobs are listed as long as there is a history",
+            failed.unwrap_or(batch.jobs.failed) == batch.jobs.failed,
+        ),
+        (
+            "which only a batch that is over can lose",
+            failed.is_none() == batch.history_removed && (failed.is_some() || batch.status.is_over()),
+        ),
     ];
     match books.iter().find(|(_, holds)| !holds) {
         None => Ok(()),

@@ -5,14 +5,15 @@ use std::{error::Error, future::Future, ops::Deref, ops::Range, sync::Arc, time:
 use chrono::{DateTime, Utc};
 use rocket_batch::{
     domain::{
-        BatchId, BatchRecord, Call, CreateRequest, FailedJob, Failure, HookEvent, HookId, IdempotencyKey, Item,
-        ItemOptions, JobId, Limits, Pace, Plan, RateLimit, Room, SetAside, StatusTask,
+        BatchId, BatchRecord, Call, CreateRequest, FailedJob, Failure, HookEvent, HookId, IdempotencyKey, Invalid,
+        Item, ItemOptions, JobId, Limits, Pace, Plan, RateLimit, Room, SetAside, StatusTask,
     },
     ledger::{
-        Begun, Closed, Created, Hold, HookKinds, Ledger, LedgerError, NewBatch, NewItem, OpenJob, Rules, Settled,
-        Settlement, Slice, Work, Written,
+        BatchConnection, BatchPool, Begun, Closed, Created, Cut, Hold, HookKinds, Ledger, LedgerError, NewBatch,
+        NewItem, OpenJob, Rules, Settled, Settlement, Slice, Unplanned, Work, Written,
     },
 };
+use rocket_db_pools::Pool;
 
 pub type TestResult<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -48,7 +49,7 @@ pub fn id(id: i64) -> BatchId {
 pub struct ABatch {
     id: Option<BatchId>,
     quantity: u64,
-    options: ItemOptions,
+    pub options: ItemOptions,
     pace: Pace,
     request: Option<CreateRequest>,
 }
@@ -113,6 +114,17 @@ impl ABatch {
     }
 }
 
+/// How an unplanned batch of this kind is cut.
+pub fn cut(batch: ABatch) -> Result<Cut, Invalid> {
+    let NewBatch { plan, key_fingerprint, pace, .. } = batch.build();
+    Ok(Cut { plan, key_fingerprint, pace })
+}
+
+/// Why it is not.
+pub fn too_many() -> Result<Cut, Invalid> {
+    Err(Invalid::new("quantity", "must be 1 to 100, but is 200"))
+}
+
 /// Items with these ordinals; the code says nothing, and says it again on a retry.
 pub fn chunk(ordinals: Range<u64>) -> Arc<[NewItem]> {
     ordinals.map(|ordinal| NewItem { ordinal, code: format!("code-{ordinal}") }).collect()
@@ -145,6 +157,8 @@ pub const WORKED: Duration = Duration::from_millis(30);
 /// A ledger under test, with the sentences that its tests begin with.
 pub struct Subject {
     ledger: Arc<dyn Ledger>,
+    /// The way of a host to the same tables.
+    pool: BatchPool,
     /// What must live as long as the ledger does.
     _ground: Box<dyn Send + Sync>,
 }
@@ -158,8 +172,8 @@ impl Deref for Subject {
 }
 
 impl Subject {
-    pub fn new(ledger: Arc<dyn Ledger>, ground: impl Send + Sync + 'static) -> Self {
-        Self { ledger, _ground: Box::new(ground) }
+    pub fn new(ledger: Arc<dyn Ledger>, pool: BatchPool, ground: impl Send + Sync + 'static) -> Self {
+        Self { ledger, pool, _ground: Box::new(ground) }
     }
 
     pub fn share(&self) -> Arc<dyn Ledger> {
@@ -172,6 +186,42 @@ impl Subject {
         let jobs = new.plan.jobs();
         let Created { batch, .. } = self.create(new).await?;
         Ok((0..jobs).map(|seq| JobId { batch, seq, generation: 0 }).collect())
+    }
+
+    /// Asks for a batch in the database itself, as hosts on other drivers do. Nobody has planned it then.
+    pub async fn asked(&self, batch: ABatch) -> TestResult<BatchId> {
+        let ABatch { id: wanted, quantity, options, .. } = batch;
+        let wanted = wanted.map(BatchId::get);
+        let [quantity, batch_size] = [quantity, options.batch_size].map(|number| number as i64);
+        let max_jobs = options.max_jobs_per_batch.map(|most| most as i64);
+        let prefix = options.qr_code_prefix;
+        let made = match self.pool.get().await? {
+            #[cfg(feature = "sqlite")]
+            BatchConnection::Sqlite(host) => {
+                let row = (quantity, wanted, batch_size, prefix, max_jobs);
+                host.interact_mut(move |conn| {
+                    conn.execute("INSERT INTO batch_requests VALUES (?1, ?2, ?3, ?4, ?5)", row)?;
+                    let last = "SELECT value FROM batch_settings WHERE name = 'last_id'";
+                    wanted.map_or_else(|| conn.query_row(last, [], |row| row.get(0)), Ok)
+                })
+                .await?
+            }
+            #[cfg(feature = "postgres")]
+            BatchConnection::Postgres(host) => {
+                let call = "SELECT create_product_items($1, $2, $3, $4, $5)";
+                host.query_one(call, &[&quantity, &wanted, &batch_size, &prefix, &max_jobs])
+                    .await
+                    .map_err(|error| error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string))?
+                    .get(0)
+            }
+            _ => return Err("the ledger is in neither".into()),
+        };
+        Ok(id(made))
+    }
+
+    /// The batches to plan, as the feeder sees them.
+    pub async fn unplanned(&self) -> Result<Vec<Unplanned>, LedgerError> {
+        Ok(self.open_work(ROOM).await?.unplanned)
     }
 
     /// Makes a batch of one job.

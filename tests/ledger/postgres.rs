@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use figment::Figment;
 use rocket::futures::{FutureExt, future::BoxFuture};
 use rocket_batch::{
-    BoxError, NewItemRow,
+    BatchPool, BoxError, NewItemRow,
     domain::{BatchId, BatchStatus, JobId, StatusTask},
     ledger::{
         Begun, Closed, Ledger, LedgerError, Rules, Settled, Settlement, Wish, Written,
@@ -34,7 +34,7 @@ struct InAServer;
 impl Harness for InAServer {
     async fn ledger_with(&self, rules: Rules) -> Subject {
         let pool = pool_at(servers::shared(), &servers::a_schema()).await;
-        Subject::new(Arc::new(PostgresLedger::new(pool, rules)), ())
+        Subject::new(Arc::new(PostgresLedger::new(pool.clone(), rules)), BatchPool::Postgres(pool), ())
     }
 }
 
@@ -74,7 +74,8 @@ impl Schema {
     async fn at(url: &str) -> Self {
         let name = servers::a_schema();
         let pool = pool_at(url, &name).await;
-        let ledger = Subject::new(Arc::new(PostgresLedger::new(pool.clone(), RULES)), ());
+        let ledger = PostgresLedger::new(pool.clone(), RULES);
+        let ledger = Subject::new(Arc::new(ledger), BatchPool::Postgres(pool.clone()), ());
         let outsider = servers::client(url).await;
         outsider.batch_execute(&format!("SET search_path = {name}")).await.unwrap();
         Self { name, pool, ledger, outsider }
@@ -98,6 +99,65 @@ impl Schema {
         );
         self.outsider.batch_execute(&trigger).await.unwrap();
     }
+}
+
+/// Clocks are set right, mostly after they were wrong.
+#[tokio::test]
+async fn an_end_in_the_future_is_none_that_history_is_removed_for() -> TestResult {
+    let schema = Schema::new().await;
+    let ledger = &schema.ledger;
+    let batch = ledger.failed_batch().await?.batch;
+    let set = async |by: &str| {
+        schema.outsider.batch_execute(&format!("UPDATE batches SET finished_at = finished_at {by}")).await
+    };
+
+    set("+ interval '1 day'").await?;
+    assert_eq!(ledger.forget(Duration::ZERO, 10).await?.jobs, 0);
+    assert_eq!(ledger.failed_jobs(batch, ALL).await?.len(), 1);
+    set("- interval '1 day'").await?;
+    assert_eq!(ledger.forget(Duration::ZERO, 10).await?.jobs, 1);
+    Ok(())
+}
+
+/// Somebody has the batch that ended first in hand; whoever removes history does not wait for that.
+#[tokio::test]
+async fn history_of_a_batch_that_is_locked_is_passed_over() -> TestResult {
+    let schema = Schema::new().await;
+    let ledger = &schema.ledger;
+    let [first, second] = [ledger.failed_batch().await?.batch, ledger.failed_batch().await?.batch];
+    schema.outsider.batch_execute(&format!("BEGIN; SELECT FROM batches WHERE id = {first} FOR UPDATE")).await?;
+
+    let began = Instant::now();
+    let passed = ledger.forget(Duration::ZERO, 10).await?;
+
+    assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+    assert_eq!((passed.batches, passed.jobs), (1, 1));
+    assert!(ledger.batch(second).await?.history_removed && !ledger.batch(first).await?.history_removed);
+    schema.outsider.batch_execute("ROLLBACK").await?;
+    assert_eq!(ledger.forget(Duration::ZERO, 10).await?.jobs, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn batches_whose_history_is_gone_cost_nothing_any_more() -> TestResult {
+    let schema = Schema::new().await;
+    schema.ledger.failed_batch().await?;
+    let gone =
+        "INSERT INTO batches (id, quantity, batch_size, key_fingerprint, status, jobs, open_jobs, estimated_ms, token,
+                                     finished_at, completed, failed, cancelled, history)
+                SELECT 1000 + n, 1, 1, '', 'cancelled', 1, 0, 0, 0, now() - interval '1 year', 0, 0, 1, 'gone'
+                FROM generate_series(1, 20000) AS n";
+    schema.outsider.batch_execute(gone).await?;
+    schema.outsider.batch_execute("ANALYZE batches").await?;
+    let query = include_str!("../../src/ledger/postgres/sql/forget_batch.sql").replace("$1", "0");
+
+    let plan = schema.outsider.query(&format!("EXPLAIN (ANALYZE, BUFFERS OFF, TIMING OFF) {query}"), &[]).await?;
+
+    let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+    let plan = plan.join("\n");
+    assert!(plan.contains("batches_with_history") && !plan.contains("Removed by Filter"), "{plan}");
+    assert_eq!(schema.ledger.forget(Duration::ZERO, 10).await?.jobs, 1);
+    Ok(())
 }
 
 #[tokio::test]
@@ -136,6 +196,12 @@ async fn every_change_of_a_batch_raises_its_version() -> TestResult {
     versions.push(schema.version(batch).await);
     ledger.steer(batch, Wish::Cancel).await?;
     versions.push(schema.version(batch).await);
+    for how in [cut(a_batch()), too_many()] {
+        let unplanned = ledger.asked(a_batch()).await?;
+        let before = schema.version(unplanned).await;
+        ledger.plan(unplanned, how).await?;
+        assert_eq!(schema.version(unplanned).await, before + 1);
+    }
 
     assert!(versions.is_sorted_by(|before, after| before < after), "{versions:?}");
     assert_eq!(schema.version(bystander).await, still);

@@ -6,10 +6,12 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, mpsc},
     task::Poll,
+    time::Duration,
 };
 
 use figment::Figment;
 use rocket_batch::{
+    BatchPool,
     domain::{BatchId, JobId, StatusTask},
     ledger::{
         Begun, BoxError, Ledger, LedgerError, NewItemRow, Rules, Settlement, Told, Wish, Written,
@@ -37,7 +39,7 @@ impl Harness for InAFile {
     async fn ledger_with(&self, rules: Rules) -> Subject {
         let folder = tempfile::tempdir().unwrap();
         let pool = pool_at(&folder.path().join("batch.db"), 5).await;
-        Subject::new(Arc::new(SqliteLedger::new(pool, rules)), folder)
+        Subject::new(Arc::new(SqliteLedger::new(pool.clone(), rules)), BatchPool::Sqlite(pool), folder)
     }
 }
 
@@ -46,7 +48,7 @@ struct InMemory;
 impl Harness for InMemory {
     async fn ledger_with(&self, rules: Rules) -> Subject {
         let pool = SqlitePool::init(&figment("sqlite://:memory:", 5)).await.unwrap();
-        Subject::new(Arc::new(SqliteLedger::new(pool, rules)), ())
+        Subject::new(Arc::new(SqliteLedger::new(pool.clone(), rules)), BatchPool::Sqlite(pool), ())
     }
 }
 
@@ -84,7 +86,8 @@ impl Database {
     async fn of(ledger: impl FnOnce(SqliteLedger) -> SqliteLedger) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let pool = pool_at(&folder.path().join("batch.db"), 1).await;
-        let ledger = Subject::new(Arc::new(ledger(SqliteLedger::new(pool.clone(), RULES))), ());
+        let ledger = ledger(SqliteLedger::new(pool.clone(), RULES));
+        let ledger = Subject::new(Arc::new(ledger), BatchPool::Sqlite(pool.clone()), ());
         Self { folder, pool, ledger }
     }
 
@@ -125,6 +128,24 @@ impl Database {
         let id = batch.get();
         self.host().await.interact(move |conn| conn.query_row(query, [id], |row| row.get(0))).await.unwrap()
     }
+}
+
+/// Clocks are set right, mostly after they were wrong.
+#[tokio::test]
+async fn an_end_in_the_future_is_none_that_history_is_removed_for() -> TestResult {
+    let database = Database::new().await;
+    let ledger = &database.ledger;
+    let batch = ledger.failed_batch().await?.batch;
+    let set = |by: &str| {
+        database.outsider().execute_batch(&format!("UPDATE batch_batches SET finished_at = finished_at {by}"))
+    };
+
+    set("+ 86400000")?;
+    assert_eq!(ledger.forget(Duration::ZERO, 10).await?.jobs, 0);
+    assert_eq!(ledger.failed_jobs(batch, ALL).await?.len(), 1);
+    set("- 86400000")?;
+    assert_eq!(ledger.forget(Duration::ZERO, 10).await?.jobs, 1);
+    Ok(())
 }
 
 #[tokio::test]

@@ -8,9 +8,12 @@ use chrono::Utc;
 use rocket_batch::{
     domain::{
         BatchFinished, BatchId, BatchStatus, CodeKey, CreateRequest, HookEvent, HookId, JobCounts, JobEnded, JobId,
-        Measured, Room, StatusTask,
+        Measured, Progress, Room, StatusTask,
     },
-    ledger::{Begun, Closed, Created, Hook, HookKinds, LedgerError, Rules, Settled, Settlement, Told, Wish, Written},
+    ledger::{
+        Begun, Closed, Created, Forgotten, Hook, HookKinds, LedgerError, Planned, Rules, Settled, Settlement, Told,
+        Unplanned, Wish, Written,
+    },
 };
 use tokio::task::JoinSet;
 
@@ -32,6 +35,16 @@ macro_rules! every_ledger {
             suite::a_request_that_was_refused_keeps_no_key
             suite::a_key_is_free_again_when_its_time_is_up
             suite::of_fifty_twins_at_once_one_makes_the_batch
+
+            suite::a_batch_that_was_asked_for_has_no_jobs_before_it_is_planned
+            suite::a_plan_gives_the_batch_its_jobs
+            suite::what_can_not_be_planned_fails_and_says_why
+            suite::of_many_planners_one_plans
+            suite::a_batch_that_was_cancelled_is_not_planned
+            suite::a_batch_that_is_paused_is_planned_and_stays_paused
+            suite::not_too_many_batches_are_to_be_planned_at_a_time
+            suite::who_asks_and_who_creates_share_the_sequence
+            suite::what_can_never_be_right_is_not_even_asked_for
 
             suite::the_first_begin_sets_the_batch_running
             suite::a_begin_says_what_is_missing
@@ -80,7 +93,7 @@ macro_rules! every_ledger {
             suite::counts_sum_to_the_jobs_in_every_state
             suite::batches_are_listed_from_the_newest_by_pages_and_by_status
             suite::items_are_listed_by_pages
-            suite::an_item_is_found_by_its_place
+            suite::an_item_is_found_by_the_place_before_it
             suite::failed_jobs_are_listed_by_pages_with_their_chunks
             suite::lists_of_an_unknown_batch_are_refused
 
@@ -95,6 +108,16 @@ macro_rules! every_ledger {
             suite::a_hook_that_was_given_up_is_not_called_any_more
             suite::ends_that_nobody_asks_for_are_not_written_down
             suite::each_end_is_told_as_it_was
+
+            suite::history_is_removed_by_portions_of_the_batch_that_ended_first
+            suite::a_long_history_goes_by_portions
+            suite::what_is_open_or_over_since_lately_keeps_its_history
+            suite::a_batch_without_history_stands_as_it_was_and_its_items_stay
+            suite::jobs_of_a_batch_without_history_are_over_for_whoever_still_has_them
+            suite::of_a_retry_and_a_removal_at_once_one_wins
+            suite::a_batch_that_was_retried_is_forgotten_after_its_next_end
+            suite::many_who_remove_history_at_once_share_the_work
+            suite::hooks_that_were_given_up_go_with_the_history_and_open_ones_stay
 
             suite::the_first_code_key_is_kept
             suite::one_alone_has_the_lead
@@ -323,6 +346,231 @@ pub async fn of_fifty_twins_at_once_one_makes_the_batch(given: impl Harness) -> 
     Ok(())
 }
 
+// plan
+
+pub async fn a_batch_that_was_asked_for_has_no_jobs_before_it_is_planned(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+
+    let asked = a_batch().of(250).in_jobs_of(100).with_prefix("QR");
+    let options = a_batch().of(250).in_jobs_of(100).with_prefix("QR").build().options;
+    let batch = ledger.asked(asked).await?;
+
+    let record = ledger.batch(batch).await?;
+    assert_eq!((record.status, record.quantity, &record.options), (BatchStatus::Pending, 250, &options));
+    assert_eq!((record.jobs, record.items_created, record.round), (JobCounts::default(), 0, 0));
+    assert!(is_recent(Some(record.created_at)) && record.finished_at.is_none());
+    let progress = Progress::of(&record, &UNLIMITED, None);
+    assert_eq!((progress.total, progress.percent, progress.eta_seconds), (0, 0, None));
+    assert_eq!(ledger.unplanned().await?, [Unplanned { batch, quantity: 250, options }]);
+    assert_eq!((ledger.open_jobs_of(batch).await?, ledger.end_task(batch).await?), (vec![], None));
+    assert_eq!((ledger.items_of(batch).await?, ledger.failed_jobs(batch, ALL).await?), (vec![], vec![]));
+    assert_eq!(ledger.begin(JobId { batch, seq: 0, generation: 0 }).await?, Begun::Unknown);
+    assert_eq!(ledger.close(batch, 0).await?, Closed::Over);
+    assert!(matches!(ledger.retry(batch).await, Err(LedgerError::NotAllowed(_))));
+    // It is not known how many jobs it will put in between.
+    let estimated = ledger.create(a_batch().of(200).at(ONE_A_SECOND).build()).await?.estimated;
+    assert_eq!(estimated.as_secs(), 2 + 2 - 1, "two of the bystander's, two of its own, the first at once");
+    assert_eq!(ledger.batch(batch).await?, record);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn a_plan_gives_the_batch_its_jobs(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let [batch, other] = [ledger.asked(a_batch().of(250).with_prefix("QR")).await?, ledger.asked(a_batch()).await?];
+
+    assert_eq!(ledger.plan(batch, cut(a_batch().of(250))).await?, Planned::Now);
+
+    let planned = ledger.batch(batch).await?;
+    assert_eq!((planned.status, planned.round, planned.started_at), (BatchStatus::Pending, 0, None));
+    assert_eq!(planned.jobs, JobCounts { waiting: 3, ..JobCounts::default() });
+    let open = ledger.open_jobs_of(batch).await?;
+    assert_eq!(open.iter().map(|job| (job.first, job.quantity)).collect::<Vec<_>>(), [(0, 100), (100, 100), (200, 50)]);
+    let work = ledger.work(open[0].job).await?;
+    assert_eq!(
+        (work.prefix.as_deref(), work.key_fingerprint.as_str(), work.missing),
+        (Some("QR"), "f00d", vec![0..100])
+    );
+    ledger.settle(&work.hold, Settlement::GivenBack, WORKED).await?;
+    for job in open {
+        ledger.complete(job.job).await?;
+    }
+    let closed = ledger.closed(batch, 0).await?;
+    assert_eq!((closed.status, closed.items_created), (BatchStatus::Completed, 250));
+    assert_eq!(ledger.unplanned().await?.iter().map(|asked| asked.batch).collect::<Vec<_>>(), [other]);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn what_can_not_be_planned_fails_and_says_why(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let [batch, other] = [ledger.asked(a_batch()).await?, ledger.asked(a_batch()).await?];
+
+    assert_eq!(ledger.plan(batch, too_many()).await?, Planned::Now);
+
+    let refused = ledger.batch(batch).await?;
+    assert_eq!((refused.status, refused.jobs, refused.round), (BatchStatus::Failed, JobCounts::default(), 1));
+    assert_eq!(refused.error.as_deref(), Some("`quantity` must be 1 to 100, but is 200"));
+    assert!(is_recent(refused.finished_at) && refused.started_at.is_none());
+    let progress = Progress::of(&refused, &UNLIMITED, None);
+    assert_eq!((progress.total, progress.percent, progress.eta_seconds), (0, 0, Some(0)));
+    let finished = BatchFinished {
+        batch_id: batch,
+        round: 0,
+        status: BatchStatus::Failed,
+        quantity: 200,
+        items_created: 0,
+        failed_jobs: 0,
+    };
+    assert_eq!(ledger.events_of(batch).await?, [HookEvent::BatchFinished(finished)]);
+    assert_eq!((ledger.end_task(batch).await?, ledger.close(batch, 1).await?), (None, Closed::Over));
+    let report = ledger.retry(batch).await?;
+    assert_eq!((report.found, report.recreated, report.status), (0, 0, BatchStatus::Failed));
+    for wish in [Wish::Cancel, Wish::Pause, Wish::Resume] {
+        assert!(matches!(ledger.steer(batch, wish).await, Err(LedgerError::NotAllowed(_))), "{wish:?}");
+    }
+    assert_eq!(ledger.plan(batch, cut(a_batch())).await?, Planned::Over);
+    assert_eq!(ledger.batch(batch).await?, refused);
+    assert_eq!(ledger.unplanned().await?.iter().map(|asked| asked.batch).collect::<Vec<_>>(), [other]);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn of_many_planners_one_plans(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+
+    // Settings may differ between processes, so one may refuse what another one plans.
+    for round in 0..10 {
+        let batch = ledger.asked(a_batch().of(10_000).in_jobs_of(10)).await?;
+        let mut planners = JoinSet::new();
+        for planner in 0..8 {
+            let ledger = ledger.share();
+            let refuses = round % 2 == 1 && planner % 2 == 1;
+            planners.spawn(async move {
+                let how = if refuses { too_many() } else { cut(a_batch().of(10_000).in_jobs_of(10)) };
+                Ok::<_, LedgerError>((ledger.plan(batch, how).await?, refuses))
+            });
+        }
+        let answers = planners.join_all().await.into_iter().collect::<Result<Vec<_>, _>>()?;
+
+        let first: Vec<_> = answers.iter().filter(|(planned, _)| *planned == Planned::Now).collect();
+        let [(_, refused)] = first[..] else { return Err(format!("one, please: {first:?}").into()) };
+        let planned = ledger.batch(batch).await?;
+        assert_eq!(planned.status, if *refused { BatchStatus::Failed } else { BatchStatus::Pending });
+        assert_eq!(planned.jobs.total(), if *refused { 0 } else { 1_000 });
+        assert_eq!(ledger.open_jobs_of(batch).await?.len() as u64, planned.jobs.open());
+    }
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn a_batch_that_was_cancelled_is_not_planned(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let batch = ledger.asked(a_batch()).await?;
+
+    let cancelled = ledger.steer(batch, Wish::Cancel).await?;
+
+    assert_eq!((cancelled.status, cancelled.jobs, cancelled.round), (BatchStatus::Cancelled, JobCounts::default(), 1));
+    assert!(is_recent(cancelled.finished_at));
+    assert_eq!(ledger.events_of(batch).await?.len(), 1);
+    assert_eq!((ledger.unplanned().await?, ledger.end_task(batch).await?), (vec![], None));
+    assert_eq!(ledger.plan(batch, cut(a_batch())).await?, Planned::Over);
+    assert_eq!(ledger.plan(batch, too_many()).await?, Planned::Over);
+    assert_eq!(ledger.batch(batch).await?, cancelled);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn a_batch_that_is_paused_is_planned_and_stays_paused(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let [batch, refused] = [ledger.asked(a_batch()).await?, ledger.asked(a_batch()).await?];
+    for batch in [batch, refused] {
+        assert_eq!(ledger.steer(batch, Wish::Pause).await?.status, BatchStatus::Paused);
+    }
+    assert_eq!(ledger.unplanned().await?.len(), 2);
+    assert_eq!(ledger.retry(batch).await?.found, 0);
+
+    assert_eq!(ledger.plan(batch, cut(a_batch())).await?, Planned::Now);
+    assert_eq!(ledger.plan(refused, too_many()).await?, Planned::Now);
+
+    let planned = ledger.batch(batch).await?;
+    assert_eq!((planned.status, planned.jobs.waiting), (BatchStatus::Paused, 2));
+    assert_eq!(ledger.open_jobs_of(batch).await?, []);
+    assert_eq!(ledger.batch(refused).await?.status, BatchStatus::Failed);
+    assert_eq!(ledger.steer(batch, Wish::Resume).await?.status, BatchStatus::Pending);
+    assert_eq!(ledger.open_jobs_of(batch).await?.len(), 2);
+    // And one that goes on before it is planned.
+    let early = ledger.asked(a_batch()).await?;
+    ledger.steer(early, Wish::Pause).await?;
+    assert_eq!(ledger.steer(early, Wish::Resume).await?.status, BatchStatus::Pending);
+    assert_eq!(ledger.plan(early, cut(a_batch())).await?, Planned::Now);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn not_too_many_batches_are_to_be_planned_at_a_time(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let mut asked = Vec::new();
+    for _ in 0..105 {
+        asked.push(ledger.asked(a_batch()).await?);
+    }
+
+    let first: Vec<_> = ledger.unplanned().await?.into_iter().map(|asked| asked.batch).collect();
+    for batch in &first {
+        ledger.plan(*batch, cut(a_batch())).await?;
+    }
+    let rest: Vec<_> = ledger.unplanned().await?.into_iter().map(|asked| asked.batch).collect();
+
+    assert_eq!((&first[..], &rest[..]), (&asked[..100], &asked[100..]));
+    Ok(())
+}
+
+pub async fn who_asks_and_who_creates_share_the_sequence(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let mut ids = vec![ledger.create(a_batch().build()).await?.batch, ledger.asked(a_batch()).await?];
+
+    for taken in [4, 5, i64::pow(2, 53) - 1] {
+        assert_eq!(ledger.asked(a_batch().with_id(taken)).await?, id(taken));
+    }
+    ids.push(ledger.asked(a_batch()).await?);
+    ids.push(ledger.asked(a_batch()).await?);
+    ids.push(ledger.create(a_batch().build()).await?.batch);
+    let taken = ledger.create(a_batch().with_id(4).build()).await;
+
+    assert_eq!(ids, [1, 2, 3, 6, 7].map(id));
+    assert!(matches!(taken, Err(LedgerError::Taken(taken)) if taken == id(4)), "{taken:?}");
+    Ok(())
+}
+
+pub async fn what_can_never_be_right_is_not_even_asked_for(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let many_jobs = || {
+        let mut batch = a_batch();
+        batch.options.max_jobs_per_batch = Some(100_001);
+        batch
+    };
+    let table = [
+        (a_batch().of(0), "`quantity` must be 1 to 9007199254740991"),
+        (a_batch().of(1 << 53), "`quantity` must be 1 to 9007199254740991"),
+        (a_batch().in_jobs_of(0), "`batch_size` must be 1 to 9007199254740991"),
+        (many_jobs(), "`max_jobs_per_batch` must be 1 to 100000"),
+        (a_batch().with_prefix(""), "`qr_code_prefix` must be 1 to 16 of A-Z a-z 0-9 _ -"),
+        (a_batch().with_prefix("seventeen-letters"), "`qr_code_prefix` must be 1 to 16 of A-Z a-z 0-9 _ -"),
+        (a_batch().with_prefix("two words"), "`qr_code_prefix` must be 1 to 16 of A-Z a-z 0-9 _ -"),
+        (a_batch().with_prefix("\u{e4}"), "`qr_code_prefix` must be 1 to 16 of A-Z a-z 0-9 _ -"),
+    ];
+
+    for (batch, words) in table {
+        let refused = ledger.asked(batch).await.map_err(|error| error.to_string());
+        assert!(refused.as_ref().is_err_and(|error| error.contains(words)), "{refused:?} is not {words}");
+    }
+    let taken = ledger.asked(a_batch().with_id(1)).await;
+    assert!(taken.is_err(), "{taken:?}");
+    assert_eq!((ledger.batches(None, ALL).await?.len(), ledger.unplanned().await?), (1, vec![]));
+    bystander.stands_still(&ledger).await
+}
+
 // begin
 
 pub async fn the_first_begin_sets_the_batch_running(given: impl Harness) -> TestResult {
@@ -509,7 +757,7 @@ pub async fn items_are_written_once_however_often_they_come(given: impl Harness)
 
     assert_eq!(ledger.items_of(jobs[0].batch).await?, (0..60).collect::<Vec<_>>());
     assert_eq!(ledger.batch(jobs[0].batch).await?.items_created, 60);
-    let item = ledger.item(jobs[0].batch, 7).await?.expect("it was written");
+    let item = &ledger.items(jobs[0].batch, page(Some(6), 1)).await?[0];
     assert_eq!((item.batch_id, item.ordinal, item.code.as_str()), (jobs[0].batch, 7, "code-7"));
     assert!(is_recent(Some(item.created_at)));
     bystander.stands_still(&ledger).await
@@ -1075,14 +1323,18 @@ pub async fn items_are_listed_by_pages(given: impl Harness) -> TestResult {
     Ok(())
 }
 
-pub async fn an_item_is_found_by_its_place(given: impl Harness) -> TestResult {
+pub async fn an_item_is_found_by_the_place_before_it(given: impl Harness) -> TestResult {
     let ledger = given.ledger().await;
     let job = ledger.completed_batch().await?;
+    let after = async |place| {
+        let found = ledger.items(job.batch, page(place, 1)).await?;
+        Ok::<_, LedgerError>(found.into_iter().map(|item| item.code).collect::<Vec<_>>())
+    };
 
-    assert_eq!(ledger.item(job.batch, 99).await?.map(|item| item.code), Some("code-99".into()));
-    assert_eq!(ledger.item(job.batch, 100).await?, None);
-    assert_eq!(ledger.item(job.batch, u64::MAX).await?, None);
-    assert_eq!(ledger.item(id(4_711), 0).await?, None);
+    assert_eq!(after(None).await?, ["code-0"]);
+    assert_eq!(after(Some(98)).await?, ["code-99"]);
+    assert!(after(Some(99)).await?.is_empty());
+    assert!(after(Some(u64::MAX)).await?.is_empty());
     Ok(())
 }
 
@@ -1331,6 +1583,276 @@ pub async fn each_end_is_told_as_it_was(given: impl Harness) -> TestResult {
 
 // code_key, lead, ping, shut
 
+// forget
+
+/// No time at all.
+const LONG_AGO: Duration = Duration::ZERO;
+
+/// A batch of `failed` failed jobs and one that was completed, closed.
+async fn over(ledger: &Subject, failed: u64) -> TestResult<Vec<JobId>> {
+    let jobs = ledger.jobs_of(a_batch().of((failed + 1) * 10).in_jobs_of(10)).await?;
+    for job in &jobs[1..] {
+        ledger.fail(*job).await?;
+    }
+    ledger.complete(jobs[0]).await?;
+    ledger.closed(jobs[0].batch, 0).await?;
+    Ok(jobs)
+}
+
+/// Forgets until there is nothing left, by portions of `most`, and answers all in one.
+async fn forget_all(ledger: &Subject, most: u64) -> TestResult<Forgotten> {
+    let mut sum = Forgotten::default();
+    for _ in 0..1_000 {
+        let portion = ledger.forget(LONG_AGO, most).await?;
+        assert!(portion.jobs + portion.hooks <= most, "{portion:?}");
+        sum = sum.and(portion);
+        if !portion.left_out {
+            return Ok(sum);
+        }
+    }
+    Err(format!("there is no end to it: {sum:?}").into())
+}
+
+fn is_removed<T>(answer: &Result<T, LedgerError>, of: BatchId) -> bool {
+    matches!(answer, Err(LedgerError::HistoryRemoved(batch)) if *batch == of)
+}
+
+pub async fn history_is_removed_by_portions_of_the_batch_that_ended_first(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let mut batches = Vec::new();
+    for _ in 0..3 {
+        batches.push(over(&ledger, 4).await?[0].batch);
+    }
+    let marks = async || {
+        let mut marks = Vec::new();
+        for batch in &batches {
+            let marked = ledger.batch(*batch).await?.history_removed;
+            match ledger.failed_jobs(*batch, ALL).await {
+                Ok(failed) => assert_eq!((failed.len(), marked), (4, false)),
+                refused => assert!(marked && is_removed(&refused, *batch), "{refused:?}"),
+            }
+            marks.push(marked);
+        }
+        Ok::<_, LedgerError>(marks)
+    };
+    let portion = |batches| Forgotten { batches, jobs: 3, hooks: 0, left_out: true };
+
+    assert_eq!(marks().await?, [false; 3]);
+    assert_eq!(ledger.forget(LONG_AGO, 3).await?, portion(0));
+    assert_eq!(marks().await?, [true, false, false]);
+    assert_eq!(ledger.forget(LONG_AGO, 3).await?, portion(1));
+    assert_eq!(marks().await?, [true, true, false]);
+    for _ in 0..3 {
+        ledger.forget(LONG_AGO, 3).await?;
+    }
+    assert_eq!(marks().await?, [true; 3]);
+    assert_eq!(ledger.forget(LONG_AGO, 3).await?, Forgotten { batches: 1, ..Forgotten::default() });
+    assert_eq!(ledger.forget(LONG_AGO, 3).await?, Forgotten::default());
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn a_long_history_goes_by_portions(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let batch = ledger.create(a_batch().of(20_000).in_jobs_of(1).build()).await?.batch;
+    ledger.steer(batch, Wish::Cancel).await?;
+
+    let gone = forget_all(&ledger, 1_000).await?;
+
+    assert_eq!((gone.batches, gone.jobs), (1, 20_000));
+    assert_eq!(ledger.batch(batch).await?.jobs, JobCounts { cancelled: 20_000, ..JobCounts::default() });
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn what_is_open_or_over_since_lately_keeps_its_history(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let mut over = Vec::new();
+    for status in BatchStatus::ALL {
+        let batch = batch_that_is(status, &ledger).await?;
+        over.extend(status.is_over().then_some(batch));
+    }
+
+    for kept in [Duration::from_secs(60), Duration::from_secs(10 * 366 * 24 * 60 * 60)] {
+        assert_eq!(ledger.forget(kept, 1_000).await?, Forgotten::default());
+    }
+    let gone = ledger.forget(LONG_AGO, 1_000).await?;
+
+    assert_eq!((gone.batches, gone.jobs, gone.left_out), (3, 3, false));
+    let all = ledger.batches(None, ALL).await?;
+    let removed: HashSet<_> = all.iter().filter(|batch| batch.history_removed).map(|batch| batch.batch_id).collect();
+    assert_eq!(removed, over.into_iter().collect());
+    for open in all.iter().filter(|batch| !batch.status.is_over() && batch.quantity == 100) {
+        assert_eq!(open.jobs.total(), 1);
+        ledger.steer(open.batch_id, Wish::Cancel).await?;
+    }
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn a_batch_without_history_stands_as_it_was_and_its_items_stay(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let new = || a_batch().with_id(77).asked_by(a_request("shop", "200"));
+    let jobs = ledger.jobs_of(new()).await?;
+    ledger.complete(jobs[0]).await?;
+    ledger.fail(jobs[1]).await?;
+    ledger.closed(id(77), 0).await?;
+    let (before, items) = (ledger.batch(id(77)).await?, ledger.items(id(77), ALL).await?);
+
+    assert_eq!(forget_all(&ledger, 1).await?.jobs, 2);
+
+    let after = ledger.batch(id(77)).await?;
+    assert_eq!(after.jobs, JobCounts { completed: 1, failed: 1, ..JobCounts::default() });
+    assert_eq!(after, rocket_batch::BatchRecord { history_removed: true, ..before });
+    assert_eq!((items.len(), ledger.items(id(77), ALL).await?), (100, items));
+    assert!(is_removed(&ledger.retry(id(77)).await, id(77)));
+    for wish in [Wish::Cancel, Wish::Pause, Wish::Resume] {
+        assert!(matches!(ledger.steer(id(77), wish).await, Err(LedgerError::NotAllowed(_))));
+    }
+    assert_eq!(ledger.close(id(77), 1).await?, Closed::Over);
+    assert_eq!(ledger.end_task(id(77)).await?, None);
+    assert!(ledger.create(new().build()).await?.repeated, "the request is remembered");
+    assert!(matches!(ledger.create(a_batch().with_id(77).build()).await, Err(LedgerError::Taken(_))));
+    bystander.stands_still(&ledger).await
+}
+
+/// A queue may hand a job out long after its batch was cancelled, and a worker may wake up as late.
+pub async fn jobs_of_a_batch_without_history_are_over_for_whoever_still_has_them(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch().of(300)).await?;
+    let late = ledger.hold(jobs[0]).await?;
+    ledger.write(&late, chunk(0..50)).await?;
+    ledger.complete(jobs[1]).await?;
+    ledger.steer(late.job.batch, Wish::Cancel).await?;
+
+    forget_all(&ledger, 2).await?;
+
+    for job in jobs {
+        assert_eq!(ledger.begin(job).await?, Begun::Over);
+    }
+    assert_eq!(ledger.begin(JobId { batch: id(4_711), ..late.job }).await?, Begun::Unknown);
+    let written = ledger.write(&late, chunk(50..100)).await?;
+    assert!(matches!(written, Written::Fenced | Written::Cancelled), "{written:?}");
+    assert_eq!(ledger.settle(&late, Settlement::Completed, WORKED).await?, Settled::Lost);
+    assert_eq!(ledger.items_of(late.job.batch).await?.len(), 150);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn of_a_retry_and_a_removal_at_once_one_wins(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+
+    for round in 0..40 {
+        let batch = over(&ledger, 3).await?[0].batch;
+        let (one, other) = (ledger.share(), ledger.share());
+        let retry = async move { one.retry(batch).await };
+        let forget = async move { other.forget(LONG_AGO, 2).await };
+        // Whoever comes first has the better chances; each does in turns.
+        let (retried, forgotten) = if round % 2 == 0 {
+            let (retry, forget) = (tokio::spawn(retry), tokio::spawn(forget));
+            (retry.await?, forget.await??)
+        } else {
+            let (forget, retry) = (tokio::spawn(forget), tokio::spawn(retry));
+            (retry.await?, forget.await??)
+        };
+
+        let after = ledger.batch(batch).await?;
+        if forgotten.jobs == 0 {
+            assert_eq!(retried?.found, 3);
+            assert_eq!((after.status, after.history_removed), (BatchStatus::Running, false));
+            assert_eq!(after.jobs, JobCounts { waiting: 3, completed: 1, ..JobCounts::default() });
+            assert_eq!(ledger.open_jobs_of(batch).await?.len(), 3);
+        } else {
+            assert!(is_removed(&retried, batch), "{retried:?}");
+            assert_eq!((after.status, after.history_removed), (BatchStatus::Failed, true));
+            assert_eq!(after.jobs, JobCounts { completed: 1, failed: 3, ..JobCounts::default() });
+        }
+        forget_all(&ledger, 1_000).await?;
+    }
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn a_batch_that_was_retried_is_forgotten_after_its_next_end(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let jobs = over(&ledger, 1).await?;
+    let batch = jobs[0].batch;
+    ledger.retry(batch).await?;
+
+    assert_eq!(forget_all(&ledger, 10).await?, Forgotten::default());
+    ledger.complete(JobId { generation: 1, ..jobs[1] }).await?;
+    assert_eq!(forget_all(&ledger, 10).await?, Forgotten::default(), "it is to be closed");
+    ledger.closed(batch, 1).await?;
+
+    assert_eq!(forget_all(&ledger, 10).await?.jobs, 2);
+    let after = ledger.batch(batch).await?;
+    assert_eq!((after.status, after.history_removed, after.jobs.completed), (BatchStatus::Completed, true, 2));
+    Ok(())
+}
+
+pub async fn many_who_remove_history_at_once_share_the_work(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    for failed in 0..20 {
+        over(&ledger, failed % 5).await?;
+    }
+
+    let mut at_once = JoinSet::new();
+    for _ in 0..4 {
+        let ledger = ledger.share();
+        at_once.spawn(async move {
+            let mut sum = Forgotten::default();
+            loop {
+                sum = sum.and(ledger.forget(LONG_AGO, 3).await?);
+                if !sum.left_out {
+                    return Ok::<_, LedgerError>(sum);
+                }
+            }
+        });
+    }
+    let mut sum = Forgotten::default();
+    while let Some(share) = at_once.join_next().await {
+        sum = sum.and(share??);
+    }
+
+    sum = sum.and(forget_all(&ledger, 3).await?);
+    assert_eq!((sum.batches, sum.jobs, sum.hooks), (20, 60, 0));
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn hooks_that_were_given_up_go_with_the_history_and_open_ones_stay(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let given_up = || Told::GivenUp { error: "no answer".into() };
+    let bystander = ledger.jobs_of(a_batch()).await?;
+    ledger.fail(bystander[0]).await?;
+    ledger.settle_hook(ledger.hooks_of(bystander[0].batch).await?[0], given_up()).await?;
+    let batch = over(&ledger, 3).await?[0].batch;
+    let hooks = ledger.hooks_of(batch).await?;
+    assert_eq!(hooks.len(), 5);
+    for hook in &hooks[..3] {
+        ledger.settle_hook(*hook, given_up()).await?;
+    }
+    let (events, rows) =
+        (ledger.events_of(batch).await?, |jobs, hooks| Forgotten { jobs, hooks, ..Forgotten::default() });
+
+    assert_eq!(ledger.forget(LONG_AGO, 5).await?, Forgotten { left_out: true, ..rows(4, 1) });
+    assert_eq!(ledger.forget(LONG_AGO, 5).await?, Forgotten { batches: 1, ..rows(0, 2) });
+
+    assert_eq!(ledger.hooks_of(batch).await?, hooks[3..]);
+    assert_eq!(ledger.events_of(batch).await?, events);
+    // Given up only now, it goes the next time, and nothing else does.
+    ledger.settle_hook(hooks[3], given_up()).await?;
+    assert_eq!(forget_all(&ledger, 5).await?, Forgotten { batches: 1, ..rows(0, 1) });
+    ledger.settle_hook(hooks[4], Told::Delivered).await?;
+    assert_eq!(forget_all(&ledger, 5).await?, Forgotten::default());
+    // That of the bystander was there all the time.
+    ledger.complete(bystander[1]).await?;
+    ledger.closed(bystander[0].batch, 0).await?;
+    assert_eq!(forget_all(&ledger, 5).await?, Forgotten { batches: 1, ..rows(2, 1) });
+    Ok(())
+}
+
 pub async fn the_first_code_key_is_kept(given: impl Harness) -> TestResult {
     let ledger = given.ledger().await;
     let [first, second] = [1, 2].map(|byte| CodeKey::from_bytes([byte; 16]));
@@ -1363,6 +1885,7 @@ pub async fn a_ledger_that_was_shut_is_unavailable(given: impl Harness) -> TestR
     let answers = [
         ledger.ping().await.err(),
         ledger.create(a_batch().build()).await.err(),
+        ledger.plan(job.batch, too_many()).await.err(),
         ledger.begin(job).await.err(),
         ledger.write(&hold, chunk(0..1)).await.err(),
         ledger.settle(&hold, Settlement::GivenBack, WORKED).await.err(),

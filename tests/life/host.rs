@@ -34,8 +34,8 @@ pub enum Store {
 /// A folder and a database, in which hosts are started one after another, or beside each other.
 pub struct Home {
     folder: TempDir,
-    /// In the server that tests share; without one, the database is a file in the folder.
-    schema: Option<String>,
+    /// A server's URL, and a schema there; without, the database is a file in the folder.
+    postgres: Option<(String, String)>,
     config: Option<PathBuf>,
     /// What the environment of its hosts says besides.
     environment: Vec<(String, String)>,
@@ -80,9 +80,15 @@ impl Home {
     }
 
     pub fn on(store: Store) -> Result<Self> {
+        match store {
+            Store::Sqlite => Self::at(None),
+            Store::Postgres => Self::at(Some((servers::shared().to_owned(), servers::a_schema()))),
+        }
+    }
+
+    fn at(postgres: Option<(String, String)>) -> Result<Self> {
         let said = Lines(Arc::default(), watch::Sender::new(()));
-        let schema = matches!(store, Store::Postgres).then(servers::a_schema);
-        Ok(Self { folder: TempDir::new()?, schema, config: None, environment: Vec::new(), said })
+        Ok(Self { folder: TempDir::new()?, postgres, config: None, environment: Vec::new(), said })
     }
 
     /// An empty settings file instead of the example's.
@@ -93,38 +99,46 @@ impl Home {
         Ok(Self { config: Some(empty), ..home })
     }
 
-    /// The hosts of this home share the queues of a Redis server, and notice within seconds that one of them died.
-    pub fn on_redis(port: u16) -> Result<Self> {
-        Self::on_redis_with(Store::Sqlite, port)
+    /// The hosts of this home share the queues of a Redis server.
+    pub fn on_redis(store: Store, port: u16) -> Result<Self> {
+        Ok(Self::on(store)?.and_redis(port))
     }
 
-    /// The same with the ledger where `store` says.
-    pub fn on_redis_with(store: Store, port: u16) -> Result<Self> {
-        Ok(Self::sharing(store)?.with("REDIS_HOST", "127.0.0.1").with("REDIS_PORT", &port.to_string()))
+    /// The same with a database of its own in PostgreSQL.
+    pub fn on_servers(url: &str, port: u16) -> Result<Self> {
+        Ok(Self::at(Some((url.to_owned(), "rocket_batch".to_owned())))?.and_redis(port))
     }
 
     /// The server of its ledger, and the schema there.
-    pub fn postgres(&self) -> Option<(&'static str, &str)> {
-        self.schema.as_deref().map(|schema| (servers::shared(), schema))
+    #[allow(dead_code, reason = "the tests beside Node tell it to Node")]
+    pub fn postgres(&self) -> Option<(&str, &str)> {
+        self.postgres.as_ref().map(|(url, schema)| (url.as_str(), schema.as_str()))
     }
 
     /// The same where Sentinels say where Redis is.
     pub fn on_sentinels(master: &str, addresses: &[String]) -> Result<Self> {
         let addresses = format!("{addresses:?}");
-        let home = Self::sharing(Store::Sqlite)?.with("ROCKET_BATCH__REDIS__MASTER", master);
+        let home = Self::new()?.with("ROCKET_BATCH__REDIS__MASTER", master);
         Ok(home.with("ROCKET_BATCH__REDIS__SENTINELS", &addresses))
     }
 
-    fn sharing(store: Store) -> Result<Self> {
-        let environment = [
-            ("ROCKET_BATCH__FEED_INTERVAL", "2s"),
-            ("ROCKET_BATCH__GENERATE__LOCK", "2s"),
-            ("ROCKET_BATCH__GENERATE__STALL_CHECK", "1s"),
-            ("ROCKET_BATCH__STATUS__LOCK", "2s"),
-            ("ROCKET_BATCH__STATUS__STALL_CHECK", "1s"),
-        ];
-        let environment = environment.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-        Ok(Self { environment, ..Self::on(store)? })
+    /// The same in a cluster, whose nodes say who has the queues.
+    pub fn on_nodes(prefix: &str, addresses: &[String]) -> Result<Self> {
+        let home = Self::on(Store::Sqlite)?.quick().with("ROCKET_BATCH__REDIS__PREFIX", prefix);
+        Ok(home.with("ROCKET_BATCH__REDIS__NODES", &format!("{addresses:?}")))
+    }
+
+    fn and_redis(self, port: u16) -> Self {
+        self.with("REDIS_HOST", "127.0.0.1").with("REDIS_PORT", &port.to_string())
+    }
+
+    /// Its hosts notice within seconds that one of them died, or that jobs are gone.
+    pub fn quick(self) -> Self {
+        self.with("ROCKET_BATCH__FEED_INTERVAL", "2s")
+            .with("ROCKET_BATCH__GENERATE__LOCK", "2s")
+            .with("ROCKET_BATCH__GENERATE__STALL_CHECK", "1s")
+            .with("ROCKET_BATCH__STATUS__LOCK", "2s")
+            .with("ROCKET_BATCH__STATUS__STALL_CHECK", "1s")
     }
 
     /// The same with one more setting.
@@ -154,9 +168,14 @@ impl Home {
         }
     }
 
-    async fn start_with(&self, environment: &[(&str, &str)]) -> Result<Host> {
+    /// Starts a host with more settings, of which the last word counts.
+    pub async fn start_with(&self, environment: &[(&str, &str)]) -> Result<Host> {
+        self.start_example("host", environment).await
+    }
+
+    pub async fn start_example(&self, name: &str, environment: &[(&str, &str)]) -> Result<Host> {
         let port = free_port()?;
-        let mut command = Command::new(example()?);
+        let mut command = Command::new(example(name)?);
         command
             .current_dir(self.folder.path())
             .env("ROCKET_PORT", port.to_string())
@@ -181,21 +200,36 @@ impl Home {
     }
 
     fn settings(&self) -> String {
-        match &self.schema {
+        match &self.postgres {
             None => format!("url=\"sqlite://{}\"", self.database().display()),
-            Some(schema) => format!("url=\"{}\",schema=\"{schema}\"", servers::shared()),
+            Some((url, schema)) => format!("url=\"{url}\",schema=\"{schema}\""),
         }
     }
 
     /// What a statement counts; the tables are named as in SQLite.
     pub async fn count(&self, sql: &str) -> Result<i64> {
-        let Some(schema) = &self.schema else {
+        let Some((url, schema)) = &self.postgres else {
             return Ok(rusqlite::Connection::open(self.database())?.query_row(sql, [], |row| row.get(0))?);
         };
-        let client = servers::client(servers::shared()).await;
+        let client = servers::client(url).await;
         client.batch_execute(&format!("SET search_path = {schema}")).await?;
         let row = client.query_one(&format!("SELECT ({})::bigint", sql.replace("batch_", "")), &[]).await?;
         Ok(row.try_get(0)?)
+    }
+
+    /// Asks until the count is the one that is waited for.
+    pub async fn until(&self, sql: &str, so: impl Fn(i64) -> bool) -> Result<i64> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let count = self.count(sql).await?;
+            if so(count) {
+                return Ok(count);
+            }
+            if Instant::now() > deadline {
+                return Err(format!("{sql}: still {count}").into());
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// When the jobs of a batch began, in milliseconds, in order.
@@ -218,7 +252,7 @@ impl Home {
 
     /// A server looks after its own.
     pub fn check_integrity(&self) -> Result<()> {
-        if self.schema.is_some() {
+        if self.postgres.is_some() {
             return Ok(());
         }
         let connection = rusqlite::Connection::open(self.database())?;
@@ -354,11 +388,16 @@ impl Host {
         Ok(self.child.kill().await?)
     }
 
+    /// Sends a signal, such as `STOP`.
+    pub async fn signal(&self, name: &str) -> Result<()> {
+        let pid = self.child.id().ok_or("it is gone already")?;
+        let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status().await?;
+        if sent.success() { Ok(()) } else { Err(format!("kill -{name} {pid}: {sent}").into()) }
+    }
+
     /// Sends SIGTERM, and waits for the end.
     pub async fn terminate(mut self) -> Result<ExitStatus> {
-        let pid = self.child.id().ok_or("it is gone already")?;
-        let sent = Command::new("sh").arg("-c").arg(format!("kill -TERM {pid}")).status().await?;
-        assert!(sent.success());
+        self.signal("TERM").await?;
         Ok(timeout(Duration::from_secs(40), self.child.wait()).await??)
     }
 
@@ -371,12 +410,13 @@ impl Host {
 }
 
 /// Cargo builds examples beside the tests.
-fn example() -> Result<PathBuf> {
+fn example(name: &str) -> Result<PathBuf> {
     let test = std::env::current_exe()?;
     let target = test.ancestors().nth(2).ok_or("the test is not in a target folder")?;
-    let example = target.join("examples").join("host");
+    let example = target.join("examples").join(name);
     if !example.exists() {
-        return Err("the example is not built; `cargo build --example host` with the features of this test".into());
+        let how = format!("cargo build --example {name}");
+        return Err(format!("the example is not built; `{how}` with the features of this test").into());
     }
     Ok(example)
 }

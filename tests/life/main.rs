@@ -2,7 +2,15 @@
 //!
 //! Needs the feature `test-points`: named points at which the example can be held and killed. Cargo builds the example beside the tests.
 
+#[cfg(feature = "redis")]
+mod compose;
+#[cfg(feature = "redis")]
+mod drain;
 mod host;
+#[cfg(feature = "redis")]
+#[path = "../queue/nodes.rs"]
+mod nodes;
+mod pair;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(feature = "redis")]
@@ -44,9 +52,11 @@ macro_rules! on_each_ledger {
 
 on_each_ledger! {
     sqlite: Store::Sqlite,
-        a_batch_outlives_twenty_kills a_stop_in_the_middle_spends_nothing a_process_that_stands_by_takes_over;
+        a_batch_outlives_twenty_kills a_stop_in_the_middle_spends_nothing a_process_that_stands_by_takes_over
+        a_worker_that_is_lost_when_all_is_written_leaves_no_crash;
     postgres: Store::Postgres,
-        a_batch_outlives_twenty_kills a_stop_in_the_middle_spends_nothing a_process_that_stands_by_takes_over;
+        a_batch_outlives_twenty_kills a_stop_in_the_middle_spends_nothing a_process_that_stands_by_takes_over
+        a_worker_that_is_lost_when_all_is_written_leaves_no_crash;
 }
 
 /// Twenty SIGKILLs in the middle of a batch: at random moments, and held at each named point. Nothing is lost, nothing is made twice.
@@ -56,7 +66,7 @@ async fn a_batch_outlives_twenty_kills(store: Store) -> TestResult {
 
 async fn outlives_twenty_kills(home: &Home) -> TestResult {
     const POINTS: [&str; 3] = ["before-settle", "before-acknowledge", "before-hook"];
-    const LARGE: i64 = 150_000;
+    const LARGE: i64 = 100_000;
     let seed: u64 = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     println!("SEED={seed}");
     let mut chance = fastrand::Rng::with_seed(seed);
@@ -146,6 +156,23 @@ async fn a_stop_in_the_middle_spends_nothing(store: Store) -> TestResult {
     assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("completed"), &json!(300_000)));
     assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
     host.terminate().await?;
+    Ok(())
+}
+
+/// There is no new item any more that could clear the crash.
+async fn a_worker_that_is_lost_when_all_is_written_leaves_no_crash(store: Store) -> TestResult {
+    let home = Home::on(store)?;
+    let mut first = home.start_at(Some("before-settle")).await?;
+    let batch = first.post(&json!({ "quantity": 100 })).await?;
+    first.until_it_says("test point before-settle reached").await?;
+    first.kill().await?;
+
+    let second = home.start().await?;
+    is_complete(&second, batch, 100).await?;
+
+    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
+    assert_eq!(home.count("SELECT epoch FROM batch_jobs").await?, 2);
+    second.terminate().await?;
     Ok(())
 }
 

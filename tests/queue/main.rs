@@ -7,18 +7,27 @@
 //!   proxy.rs    a way to a server that can fall silent
 //!   server.rs   a Redis server that can be stopped, killed and started again
 //!   tls.rs      … and over TLS
+//!   authority.rs one who vouches for servers and for clients
 //!   sentinel.rs … and where Sentinels say that they are
 //!   sentinels.rs a master, its replica and their Sentinels
+//!   cluster.rs  … and in a Redis Cluster
+//!   nodes.rs    the masters and replicas of one
 //!   local.rs    the queue in the process: its harness, and what only virtual time can show
 //! ```
 
 #[macro_use]
 mod suite;
 #[cfg(feature = "redis")]
+mod authority;
+#[cfg(feature = "redis")]
 mod bullmq;
+#[cfg(feature = "redis")]
+mod cluster;
 #[cfg(feature = "redis")]
 mod faults;
 mod local;
+#[cfg(feature = "redis")]
+mod nodes;
 #[cfg(feature = "redis")]
 mod proxy;
 #[cfg(feature = "redis")]

@@ -36,7 +36,7 @@ async fn fail_over(watched: &Watched) -> TestResult {
 }
 
 /// Offers as the feeder does, until task `seq` was worked, and says how long it took.
-async fn works_again(queue: &dyn Queue, stage: &mut Stage, seq: u64) -> Result<Duration, Box<dyn Error>> {
+pub async fn works_again(queue: &dyn Queue, stage: &mut Stage, seq: u64) -> Result<Duration, Box<dyn Error>> {
     let from = Instant::now();
     while queue.offer(&[ready(9, seq)]).await.is_err() {
         sleep(Duration::from_millis(100)).await;

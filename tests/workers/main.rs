@@ -8,13 +8,13 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering::SeqCst},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use plugin::Plugin;
 use rocket_batch::{
     Batch, BatchError, BatchFinished, BatchStatus, BoxError, ItemOptions, JobEnded, NewItemRow, PageQuery, WaitingFor,
-    config::{Config, RateLimitSetting},
+    config::{Config, KeepSetting, RateLimitSetting},
     sqlite::{ItemWriter, rusqlite::Connection},
 };
 
@@ -123,6 +123,79 @@ async fn what_an_item_writer_refuses_is_set_aside_in_its_words() -> TestResult {
     assert_eq!(chunk.error, "fifty-seven has no shelf");
     assert_eq!(kept(&plugin)?, 250);
     plugin.stop().await
+}
+
+/// A hundred jobs a second may begin, so the last batch runs for at least six.
+#[rocket::async_test]
+async fn history_is_removed_while_other_batches_run() -> TestResult {
+    let plugin = Plugin::start(|config| {
+        eager(config);
+        config.generate.rate_limit = "100 per 1s".parse().expect("it is a rate");
+        config.keep_history = KeepSetting(Some(Duration::from_secs(1)));
+    })
+    .await?;
+    plugin.sql(REFUSE_57)?;
+    let service = plugin.service();
+    service.create_product_items_async(1, 300, jobs_of(100)).await?;
+    service.create_product_items_async(2, 50, jobs_of(1)).await?;
+    service.create_product_items_async(3, 50, jobs_of(10)).await?;
+    service.pause(3).await?;
+    let over = [plugin.until_over(1).await?, plugin.until_over(2).await?];
+    plugin.sql("DROP TRIGGER refuse")?;
+    service.create_product_items_async(4, 600, jobs_of(1)).await?;
+
+    plugin.until_it_is("SELECT count(*) FROM batch_jobs WHERE batch <= 2", 0).await?;
+
+    let running = service.get_batch_job_progress(4).await?;
+    assert_eq!((running.status, running.total), (BatchStatus::Running, 600));
+    for before in over {
+        let id = before.batch_id.get();
+        assert!(service.batch(id).await?.history_removed);
+        assert_eq!(service.get_batch_job_progress(id).await?, before);
+        assert_eq!(plugin.items(id).await?.len() as u64, before.items_created);
+        let failed = service.failed_jobs(id, PageQuery::default()).await;
+        assert!(matches!(failed, Err(BatchError::HistoryRemoved(batch)) if batch.get() == id), "{failed:?}");
+    }
+    let retried = service.retry_failed_jobs(1).await;
+    assert!(matches!(retried, Err(BatchError::HistoryRemoved(_))), "{retried:?}");
+    assert_eq!(plugin.number("SELECT count(*) FROM batch_jobs WHERE batch = 3")?, 5);
+    service.resume(3).await?;
+    for (id, items) in [(3, 50), (4, 600)] {
+        let progress = plugin.until_over(id).await?;
+        assert_eq!((progress.status, progress.items_created), (BatchStatus::Completed, items));
+    }
+    plugin.stop().await
+}
+
+/// Nothing else writes here, so it is the removal that waits.
+#[rocket::async_test]
+async fn history_waits_for_the_database_and_nobody_waits_for_history() -> TestResult {
+    let plugin = Plugin::start(|config| {
+        eager(config);
+        config.keep_history = KeepSetting(Some(Duration::from_secs(1)));
+    })
+    .await?;
+    let waits = |progress: &rocket_batch::Progress| progress.waiting_for == Some(WaitingFor::Database);
+    let outsider = plugin.connection()?;
+    for batch in [1, 2] {
+        plugin.service().create_product_items_async(batch, 300, jobs_of(100)).await?;
+        plugin.until_over(batch).await?;
+        outsider.execute_batch("BEGIN IMMEDIATE")?;
+        plugin.until(batch, waits).await?;
+        if batch == 1 {
+            outsider.execute_batch("COMMIT")?;
+            plugin.until_it_is("SELECT count(*) FROM batch_jobs", 0).await?;
+            plugin.until(batch, |progress| !waits(progress)).await?;
+        }
+    }
+
+    let began = Instant::now();
+    let home = plugin.stop_and_keep().await?;
+
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    outsider.execute_batch("COMMIT")?;
+    assert_eq!(home.number("SELECT count(*) FROM batch_jobs WHERE batch = 2")?, 3);
+    Ok(())
 }
 
 /// A panic on the thread that writes for all: the attempt fails with its message, everybody else goes on.
@@ -411,5 +484,32 @@ async fn a_slow_hook_holds_up_nothing_and_is_cut_off() -> TestResult {
     plugin.until_no_hook_is_left().await?;
 
     assert_eq!(plugin.text("SELECT error FROM batch_hooks")?, "did not answer within 200ms");
+    plugin.stop().await
+}
+
+/// The host's row and its batch, in one transaction on the writer.
+#[rocket::async_test]
+async fn a_batch_that_a_host_asked_for_in_its_own_transaction_is_made() -> TestResult {
+    let plugin = Plugin::start(|config| {
+        eager(config);
+        config.feed_interval = Duration::from_secs(3_600);
+    })
+    .await?;
+    plugin.sql("CREATE TABLE orders (id INTEGER PRIMARY KEY)")?;
+    let ask = "BEGIN IMMEDIATE; INSERT INTO orders VALUES (7);
+               INSERT INTO batch_requests (batch_id, quantity, qr_code_prefix) VALUES (7, 250, 'QR');";
+
+    plugin.sql(&format!("{ask} ROLLBACK"))?;
+    let nothing = plugin.service().batch(7).await;
+    plugin.sql(&format!("{ask} COMMIT"))?;
+    plugin.service().wake_feeder();
+    let progress = plugin.until_over(7).await?;
+
+    assert!(matches!(nothing, Err(BatchError::NoSuchBatch(7))), "{nothing:?}");
+    assert_eq!((progress.status, progress.total, progress.items_created), (BatchStatus::Completed, 3, 250));
+    assert_eq!(plugin.number("SELECT count(*) FROM orders")?, 1);
+    let items = plugin.items(7).await?;
+    assert!(items.iter().all(|item| item.code.starts_with("QR-")), "{:?}", items[0]);
+    assert_eq!(plugin.service().item_by_code(&items[0].code).await?, items[0]);
     plugin.stop().await
 }

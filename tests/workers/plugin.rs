@@ -93,14 +93,22 @@ impl Plugin {
     }
 
     pub async fn until_no_hook_is_left(&self) -> Result<()> {
+        self.until_it_is("SELECT count(*) FROM batch_hooks WHERE state = 'open'", 0).await
+    }
+
+    /// Waits until `sql` answers with `wanted`.
+    pub async fn until_it_is(&self, sql: &str, wanted: i64) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(60);
-        while self.number("SELECT count(*) FROM batch_hooks WHERE state = 'open'")? > 0 {
+        loop {
+            let found = self.number(sql)?;
+            if found == wanted {
+                return Ok(());
+            }
             if Instant::now() > deadline {
-                return Err("a hook is never called".into());
+                return Err(format!("still {found}: {sql}").into());
             }
             sleep(Duration::from_millis(5)).await;
         }
-        Ok(())
     }
 
     pub async fn items(&self, batch: i64) -> Result<Vec<Item>> {

@@ -13,6 +13,7 @@ use super::{
     error::Answer,
     hooks,
     pool::Verb,
+    read::is_history_removed,
     settle::end_of,
     steer::lock,
 };
@@ -55,7 +56,10 @@ impl Verb for Begin {
 impl Begin {
     /// `None` when somebody changed the job or its batch meanwhile.
     async fn try_once(&self, conn: &mut Client) -> Answer<Option<Begun>> {
-        let Some(row) = self.read(&*conn).await? else { return Ok(Some(Begun::Unknown)) };
+        let Some(row) = self.read(&*conn).await? else {
+            let forgotten = is_history_removed(conn, self.call.place().0).await?;
+            return Ok(Some(if forgotten { Begun::Over } else { Begun::Unknown }));
+        };
         let found = read_found(&row)?;
         if self.began(&row, &found)? {
             return Ok(Some(Begun::Held(self.work(conn, found, 0).await?)));

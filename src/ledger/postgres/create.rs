@@ -1,7 +1,10 @@
 //! create: a batch and its jobs, all or nothing; or, for a request that came before, the answer of then.
 
 use std::{
-    sync::atomic::{AtomicI64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,19 +18,55 @@ use super::{
     pool::Verb,
     read::read_measured,
 };
-use crate::domain::{BatchId, CreateRequest, Measured, estimate};
+use crate::domain::{BatchId, CreateRequest, Measured, Pace, Plan, estimate};
 use crate::ledger::{Created, LedgerError, NewBatch};
 
 const EARLIER: &str = include_str!("sql/earlier.sql");
 const FORGET: &str = "UPDATE batches SET idempotency_key = NULL, request_fingerprint = NULL WHERE id = $1";
-const INSERT: &str = include_str!("sql/create_batch.sql");
-const AHEAD: &str = include_str!("sql/ahead.sql");
-const MEASURED: &str = include_str!("sql/measured.sql");
-const NEXT_ID: &str = "SELECT nextval('batch_ids')";
 const TOKEN: &str = "SELECT token FROM batches WHERE id = $1";
+
+/// What a batch is made with. The statements name the ledger's schema, since they run on connections of the host's as well.
+pub(super) struct Statements {
+    insert: String,
+    ahead: String,
+    measured: String,
+    next_id: String,
+}
+
+impl Statements {
+    pub(super) fn of(schema: &str) -> Self {
+        let named = |sql: &str| sql.replace("{schema}", schema);
+        Self {
+            insert: named(include_str!("sql/create_batch.sql")),
+            ahead: named(include_str!("sql/ahead.sql")),
+            measured: named(include_str!("sql/measured.sql")),
+            next_id: named("SELECT nextval('{schema}.batch_ids')"),
+        }
+    }
+}
+
+/// Where a batch is made: on a connection of ours, which keeps its statements, or in a transaction of the host's.
+#[async_trait]
+pub(super) trait Session: Sync {
+    /// The first row of the answer.
+    async fn first(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Answer<Option<Row>>;
+
+    /// The row of a statement that always answers one.
+    async fn one(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Answer<Row> {
+        self.first(sql, parameters).await?.ok_or_else(|| unreadable("there is no row"))
+    }
+}
+
+#[async_trait]
+impl<C: GenericClient> Session for C {
+    async fn first(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Answer<Option<Row>> {
+        Ok(self.query_opt(&self.prepare_cached(sql).await?, parameters).await?)
+    }
+}
 
 /// See [`Ledger::create`](crate::ledger::Ledger::create).
 pub(super) struct Create {
+    statements: Arc<Statements>,
     new: NewBatch,
     /// Of this call alone: by it a repetition knows the batch that it made itself.
     token: i64,
@@ -50,8 +89,22 @@ impl Verb for Create {
 }
 
 impl Create {
-    pub(super) fn new(new: NewBatch, token: i64) -> Self {
-        Self { new, token, reserved: AtomicI64::new(0) }
+    pub(super) fn new(statements: Arc<Statements>, new: NewBatch, token: i64) -> Self {
+        Self { statements, new, token, reserved: AtomicI64::new(0) }
+    }
+
+    /// Makes the batch in a transaction of somebody else's, where nobody repeats anything. An id in use leaves the transaction as it was.
+    pub(super) async fn within(&self, session: &impl Session) -> Answer<Created> {
+        loop {
+            let created = self.planned(session).await?;
+            if self.insert(session, &created).await? {
+                return Ok(created);
+            }
+            if let Some(id) = self.new.id {
+                return Err(LedgerError::Taken(id).into());
+            }
+            self.reserved.store(0, Ordering::Relaxed);
+        }
     }
 
     /// `None` when somebody else took the id or the key meanwhile.
@@ -103,32 +156,26 @@ impl Create {
         }))
     }
 
-    async fn planned(&self, conn: &Client) -> Answer<Created> {
+    async fn planned(&self, session: &impl Session) -> Answer<Created> {
         let (quantity, jobs) = (self.new.plan.quantity(), self.new.plan.jobs());
-        let estimated = estimate(jobs, quantity, ahead(conn, jobs).await?, &self.new.pace, measured(conn).await?);
-        Ok(Created { batch: self.id(conn).await?, quantity, jobs, estimated, repeated: false })
+        let estimated = self.statements.estimated(session, &self.new.plan, &self.new.pace).await?;
+        Ok(Created { batch: self.id(session).await?, quantity, jobs, estimated, repeated: false })
     }
 
-    async fn id(&self, conn: &Client) -> Answer<BatchId> {
+    async fn id(&self, session: &impl Session) -> Answer<BatchId> {
         if let Some(id) = self.new.id {
             return Ok(id);
         }
         if self.reserved.load(Ordering::Relaxed) == 0 {
-            let next = conn.query_one(&conn.prepare_cached(NEXT_ID).await?, &[]).await?;
+            let next = session.one(&self.statements.next_id, &[]).await?;
             self.reserved.store(next.try_get(0)?, Ordering::Relaxed);
         }
         BatchId::new(self.reserved.load(Ordering::Relaxed)).map_err(unreadable)
     }
 
-    async fn insert(&self, conn: &impl GenericClient, created: &Created) -> Answer<bool> {
+    async fn insert(&self, session: &impl Session, created: &Created) -> Answer<bool> {
         let (options, request) = (&self.new.options, self.new.request.as_ref());
-        let jobs: Vec<_> = self.new.plan.slices().collect();
-        let [mut seqs, mut firsts, mut quantities] = [(); 3].map(|()| Vec::with_capacity(jobs.len()));
-        for job in jobs {
-            seqs.push(key(job.seq));
-            firsts.push(key(job.first));
-            quantities.push(key(job.quantity));
-        }
+        let [seqs, firsts, quantities] = columns(&self.new.plan);
         let (id, quantity, batch_size) = (created.batch.get(), key(created.quantity), key(options.batch_size));
         let (max_jobs, estimated) = (options.max_jobs_per_batch.map(key), key(created.estimated.as_millis() as u64));
         let caller = request.map_or("", |request| &request.caller);
@@ -149,7 +196,7 @@ impl Create {
             &firsts,
             &quantities,
         ];
-        Ok(conn.query_one(&conn.prepare_cached(INSERT).await?, &parameters).await?.try_get("made")?)
+        Ok(session.one(&self.statements.insert, &parameters).await?.try_get("made")?)
     }
 
     /// The id or the key is in use.
@@ -180,11 +227,24 @@ enum Earlier {
     Answer(Created),
 }
 
-async fn ahead(conn: &Client, jobs: u64) -> Answer<u64> {
-    number(&conn.query_one(&conn.prepare_cached(AHEAD).await?, &[&key(jobs)]).await?, "ahead")
+impl Statements {
+    /// How long the jobs of `plan` will take, if nothing comes in between that is not there yet.
+    pub(super) async fn estimated(&self, session: &impl Session, plan: &Plan, pace: &Pace) -> Answer<Duration> {
+        let (quantity, jobs) = (plan.quantity(), plan.jobs());
+        let ahead = number(&session.one(&self.ahead, &[&key(jobs)]).await?, "ahead")?;
+        let last = session.first(&self.measured, &[]).await?;
+        let measured = last.as_ref().map_or(Ok(Measured::default()), read_measured)?;
+        Ok(estimate(jobs, quantity, ahead, pace, measured))
+    }
 }
 
-async fn measured(conn: &Client) -> Answer<Measured> {
-    let last = conn.query_opt(&conn.prepare_cached(MEASURED).await?, &[]).await?;
-    last.as_ref().map_or(Ok(Measured::default()), read_measured)
+/// The jobs of a plan: their numbers, their first ordinals, their quantities.
+pub(super) fn columns(plan: &Plan) -> [Vec<i64>; 3] {
+    let mut columns = [(); 3].map(|()| Vec::with_capacity(plan.jobs() as usize));
+    for job in plan.slices() {
+        for (column, value) in columns.iter_mut().zip([job.seq, job.first, job.quantity]) {
+            column.push(key(value));
+        }
+    }
+    columns
 }

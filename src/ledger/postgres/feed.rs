@@ -11,9 +11,13 @@ use super::{
     columns::{batch_id, key, number, small_number},
     error::Answer,
     pool::Verb,
+    read::read_options,
 };
 use crate::domain::{BatchId, HookId, JobId, Room, StatusTask};
-use crate::ledger::{OpenJob, OpenWork};
+use crate::ledger::{OpenJob, OpenWork, Unplanned};
+
+/// Batches to plan. Each may be an insert of many jobs, and others wait to be fed.
+const UNPLANNED_BATCHES: i64 = 100;
 
 /// Tasks of each kind that follow up on an end. They are quick, and the next look finds the others.
 const STATUS_TASKS: usize = 1_000;
@@ -22,6 +26,8 @@ const OPEN_BATCHES: &str = "SELECT id, open_jobs FROM batches
     WHERE status IN ('pending', 'running') AND open_jobs > 0 ORDER BY id LIMIT $1";
 const OPEN_JOBS: &str = include_str!("sql/open_jobs.sql");
 const TO_CLOSE: &str = "SELECT id, round FROM batches WHERE open_jobs = 0 AND finished_at IS NULL ORDER BY id LIMIT $1";
+const UNPLANNED: &str =
+    "SELECT id, quantity, batch_size, prefix, max_jobs FROM batches WHERE jobs IS NULL ORDER BY id LIMIT $1";
 const HOOKS: &str = "SELECT id, batch, not_before FROM hooks WHERE state = 'open' ORDER BY id LIMIT $1";
 
 /// See [`Ledger::open_work`](crate::ledger::Ledger::open_work).
@@ -37,7 +43,8 @@ impl Verb for Feed {
         let (mut status, ends_left_out) = tasks(conn, TO_CLOSE, end).await?;
         let (hooks, hooks_left_out) = tasks(conn, HOOKS, hook).await?;
         status.extend(hooks);
-        Ok(OpenWork { jobs, status, left_out: jobs_left_out || ends_left_out || hooks_left_out })
+        let unplanned = unplanned(conn).await?;
+        Ok(OpenWork { jobs, status, unplanned, left_out: jobs_left_out || ends_left_out || hooks_left_out })
     }
 }
 
@@ -62,6 +69,15 @@ impl Feed {
         let rows = conn.query(&conn.prepare_cached(OPEN_JOBS).await?, &[&ids, &takes]).await?;
         Ok((ranked(&rows)?, left_out))
     }
+}
+
+async fn unplanned(conn: &Client) -> Answer<Vec<Unplanned>> {
+    let rows = conn.query(&conn.prepare_cached(UNPLANNED).await?, &[&UNPLANNED_BATCHES]).await?;
+    let read = |row: &Row| {
+        let (batch, quantity, options) = (batch_id(row, "id")?, number(row, "quantity")?, read_options(row)?);
+        Ok(Unplanned { batch, quantity, options })
+    };
+    rows.iter().map(read).collect()
 }
 
 /// Jobs with their place, counted from the first one of their batch.

@@ -23,8 +23,13 @@ const HOOK: &str = "SELECT event::text AS event, attempts FROM hooks WHERE id = 
 const DELIVERED: &str = "DELETE FROM hooks WHERE id = $1 AND state = 'open'";
 const AGAIN: &str = "UPDATE hooks SET attempts = attempts + 1, error = $2, not_before = $3
     WHERE id = $1 AND state = 'open'";
-const GIVEN_UP: &str = "UPDATE hooks SET attempts = attempts + 1, error = $2, not_before = NULL, state = 'given_up'
-    WHERE id = $1 AND state = 'open'";
+/// The batch may have been forgotten while the hook was still open: then it has something left to remove.
+const GIVEN_UP: &str = "WITH hook AS (
+        UPDATE hooks SET attempts = attempts + 1, error = $2, not_before = NULL, state = 'given_up'
+        WHERE id = $1 AND state = 'open'
+        RETURNING batch
+    )
+    UPDATE batches SET history = 'leaving' FROM hook WHERE batches.id = hook.batch AND history = 'gone'";
 
 /// Whether the host wants to know of a job that ends so.
 pub(super) const fn wants_job(rules: Rules, state: JobState) -> bool {
@@ -68,16 +73,7 @@ pub(super) async fn batch_over(conn: &impl GenericClient, rules: Rules, id: Batc
     if !rules.hooks.batch_finished {
         return Ok(());
     }
-    let over = batch(conn, id).await?;
-    let event = HookEvent::BatchFinished(BatchFinished {
-        batch_id: id,
-        // The round that just ended: ending it raised the count.
-        round: over.round.saturating_sub(1),
-        status: over.status,
-        quantity: over.quantity,
-        items_created: over.items_created,
-        failed_jobs: over.jobs.failed,
-    });
+    let event = HookEvent::BatchFinished(BatchFinished::of(&batch(conn, id).await?));
     insert(conn, id, "batch_finished", &event).await
 }
 

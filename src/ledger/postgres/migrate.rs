@@ -2,6 +2,9 @@
 
 use tokio_postgres::Client;
 
+use super::columns::key;
+use crate::ledger::database::Wishes;
+
 /// In order; the first is version 1. A published one is never changed, another one is added.
 const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_tables.sql")];
 
@@ -19,6 +22,10 @@ const SET_VERSION: &str = "INSERT INTO settings (name, value) VALUES ('schema_ve
 const INDEX_CODES: &str = "SET LOCAL statement_timeout = 0; CREATE INDEX IF NOT EXISTS items_by_code ON items (code)";
 
 const NO_INDEX: &str = "DROP INDEX IF EXISTS items_by_code";
+
+/// What `create_product_items` takes when its caller says nothing.
+const KEEP_BATCH_SIZE: &str = "INSERT INTO settings (name, value) VALUES ('batch_size', $1::bigint::text)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
 /// One lock for all schemas of a database: who makes one does it alone.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('rocket_batch migrations', 0))";
@@ -40,7 +47,7 @@ pub(super) enum MigrateError {
 
 /// Applies what was not applied yet, all or nothing. Several processes may do it at once: one does it, and the others wait and find nothing
 /// to do.
-pub(super) async fn migrate(client: &mut Client, schema: &str, index_codes: bool) -> Result<(), MigrateError> {
+pub(super) async fn migrate(client: &mut Client, schema: &str, wishes: Wishes) -> Result<(), MigrateError> {
     let transaction = client.transaction().await?;
     transaction.batch_execute(PATIENCE).await?;
     transaction.execute(LOCK, &[]).await?;
@@ -55,6 +62,7 @@ pub(super) async fn migrate(client: &mut Client, schema: &str, index_codes: bool
         transaction.batch_execute(migration).await?;
     }
     transaction.execute(SET_VERSION, &[&(MIGRATIONS.len() as i64)]).await?;
-    transaction.batch_execute(if index_codes { INDEX_CODES } else { NO_INDEX }).await?;
+    transaction.execute(KEEP_BATCH_SIZE, &[&key(wishes.batch_size)]).await?;
+    transaction.batch_execute(if wishes.index_codes { INDEX_CODES } else { NO_INDEX }).await?;
     Ok(transaction.commit().await?)
 }

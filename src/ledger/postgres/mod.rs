@@ -11,6 +11,9 @@
 //! A verb that touches several rows takes the batch first, then its jobs by number; a chunk takes its job alone, so that the chunks of one
 //! batch don't wait for each other. What chunks wrote is counted in their job and handed in to the batch when the job is settled; whoever
 //! reads a batch adds what its active jobs have not handed in.
+//!
+//! `host.rs` makes batches on connections of the host's, in its transactions. Statements that run there name the schema; all others rely on
+//! the search path of our own connections.
 
 mod address;
 mod begin;
@@ -20,10 +23,13 @@ mod columns;
 mod create;
 mod error;
 mod feed;
+mod forget;
 mod hooks;
+mod host;
 mod item_writer;
 mod lead;
 mod migrate;
+mod plan;
 mod pool;
 mod read;
 mod retry;
@@ -39,14 +45,17 @@ use async_trait::async_trait;
 use rocket_db_pools::Pool as _;
 
 pub use self::{
+    host::HostTransactions,
     item_writer::ItemWriter,
     pool::{PostgresConnection, PostgresPool},
 };
 use super::{
-    Begun, Closed, Created, Hold, Hook, Lead, Ledger, NewBatch, NewItem, OpenWork, Result, Rules, Settled, Settlement,
-    Slice, Told, Wish, Written,
+    Begun, Closed, Created, Cut, Forgotten, Hold, Hook, Lead, Ledger, NewBatch, NewItem, OpenWork, Planned, Result,
+    Rules, Settled, Settlement, Slice, Told, Wish, Written,
 };
-use crate::domain::{BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Item, RetryReport, Room};
+use crate::domain::{
+    BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Invalid, Item, RetryReport, Room,
+};
 
 /// The ledger in a PostgreSQL database.
 ///
@@ -55,14 +64,16 @@ use crate::domain::{BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob,
 pub struct PostgresLedger {
     pool: PostgresPool,
     rules: Rules,
+    statements: Arc<create::Statements>,
     item_writer: Option<Arc<dyn ItemWriter>>,
 }
 
 impl PostgresLedger {
     /// The ledger in the database of `pool`, whose tables are up to date already.
     #[must_use]
-    pub const fn new(pool: PostgresPool, rules: Rules) -> Self {
-        Self { pool, rules, item_writer: None }
+    pub fn new(pool: PostgresPool, rules: Rules) -> Self {
+        let statements = Arc::new(create::Statements::of(pool.schema()));
+        Self { pool, rules, statements, item_writer: None }
     }
 
     /// Has the rows of new items written by `item_writer` as well. A chunk is a transaction of several statements then.
@@ -80,7 +91,12 @@ fn token() -> i64 {
 #[async_trait]
 impl Ledger for PostgresLedger {
     async fn create(&self, batch: NewBatch) -> Result<Created> {
-        self.pool.run(create::Create::new(batch, token())).await
+        self.pool.run(create::Create::new(self.statements.clone(), batch, token())).await
+    }
+
+    async fn plan(&self, batch: BatchId, cut: std::result::Result<Cut, Invalid>) -> Result<Planned> {
+        let (rules, statements) = (self.rules, self.statements.clone());
+        self.pool.run(plan::Planning { rules, statements, batch, cut }).await
     }
 
     async fn begin(&self, call: Call) -> Result<Begun> {
@@ -120,10 +136,6 @@ impl Ledger for PostgresLedger {
         self.pool.run(read::Items { batch, slice }).await
     }
 
-    async fn item(&self, batch: BatchId, ordinal: u64) -> Result<Option<Item>> {
-        self.pool.run(read::Item { batch, ordinal }).await
-    }
-
     async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Vec<FailedJob>> {
         self.pool.run(read::FailedJobs { batch, slice }).await
     }
@@ -138,6 +150,10 @@ impl Ledger for PostgresLedger {
 
     async fn settle_hook(&self, hook: HookId, how: Told) -> Result<()> {
         self.pool.run(hooks::SettleHook { hook, how }).await
+    }
+
+    async fn forget(&self, kept: Duration, most: u64) -> Result<Forgotten> {
+        self.pool.run(forget::Forget { kept, most }).await
     }
 
     async fn code_key(&self, candidate: CodeKey) -> Result<CodeKey> {

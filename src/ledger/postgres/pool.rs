@@ -34,7 +34,7 @@ use super::{
     to_the_end::ToTheEnd,
 };
 use crate::domain::Backoff;
-use crate::ledger::{LedgerError, OpenError, Result};
+use crate::ledger::{LedgerError, OpenError, Result, database::Wishes};
 
 /// The connections to one PostgreSQL database. A clone is the same pool.
 ///
@@ -112,8 +112,6 @@ struct Settings {
     max_connections: usize,
     connect_timeout: u64,
     statement_timeout: u64,
-    /// From the crate's own settings.
-    index_codes: bool,
 }
 
 impl Default for Settings {
@@ -124,7 +122,6 @@ impl Default for Settings {
             max_connections: 10,
             connect_timeout: 5,
             statement_timeout: 10,
-            index_codes: false,
         }
     }
 }
@@ -136,7 +133,7 @@ impl Pool for PostgresPool {
 
     /// Reaches the server, makes the schema if there is none, and brings its tables up to date.
     async fn init(figment: &Figment) -> std::result::Result<Self, Self::Error> {
-        Self::open(&figment.extract()?).await.map_err(Error::Init)
+        Self::open(&figment.extract()?, figment.extract()?).await.map_err(Error::Init)
     }
 
     async fn get(&self) -> std::result::Result<PostgresConnection, Self::Error> {
@@ -159,7 +156,7 @@ impl PostgresPool {
     const TRIES: u32 = 5;
     const BACKOFF: Backoff = Backoff { first: Duration::from_millis(20), most: Duration::from_millis(200) };
 
-    async fn open(settings: &Settings) -> std::result::Result<Self, OpenError> {
+    async fn open(settings: &Settings, wishes: Wishes) -> std::result::Result<Self, OpenError> {
         let limits = Limits {
             statement: Duration::from_secs(settings.statement_timeout.max(1)),
             connect: Duration::from_secs(settings.connect_timeout.max(1)),
@@ -169,7 +166,7 @@ impl PostgresPool {
         let tls = tls::connector(&address.trust).map_err(|why| OpenError::at(&address, why))?;
         let pool = Self::of(address, tls, schema, limits, settings.max_connections.max(1))
             .map_err(|why| OpenError::url(why.to_string()))?;
-        pool.prepare(settings.index_codes).await.map_err(|why| OpenError::at(&pool.0.address, why))?;
+        pool.prepare(wishes).await.map_err(|why| OpenError::at(&pool.0.address, why))?;
         Ok(pool)
     }
 
@@ -197,9 +194,9 @@ impl PostgresPool {
         Ok(Self(Arc::new(Inner { own, host, address, tls, schema, limits, running: TaskTracker::new() })))
     }
 
-    async fn prepare(&self, index_codes: bool) -> std::result::Result<(), String> {
+    async fn prepare(&self, wishes: Wishes) -> std::result::Result<(), String> {
         let mut client = self.own_client().await.map_err(|error| in_words(&error))?;
-        migrate(&mut client, &self.0.schema, index_codes).await.map_err(|why| why.to_string())
+        migrate(&mut client, &self.0.schema, wishes).await.map_err(|why| why.to_string())
     }
 
     /// A connection beside the pool, for whoever keeps it.

@@ -1,4 +1,4 @@
-//! batch, batches, items, item, failed_jobs: what may be seen. Each is one statement, and so runs on one snapshot.
+//! batch, batches, items, failed_jobs: what may be seen. What an answer consists of is one statement, and so runs on one snapshot.
 
 use std::time::Duration;
 
@@ -11,9 +11,10 @@ use super::{
     error::Answer,
     pool::Verb,
 };
-use crate::domain::{BatchId, BatchRecord, BatchStatus, FailedJob, ItemOptions, JobCounts, JobId, Measured};
+use crate::domain::{BatchId, BatchRecord, BatchStatus, FailedJob, Item, ItemOptions, JobCounts, JobId, Measured};
 use crate::ledger::{LedgerError, Slice};
 
+const HISTORY_REMOVED: &str = "SELECT history <> 'whole' FROM batches WHERE id = $1";
 const EXISTS: &str = "SELECT EXISTS (SELECT FROM batches WHERE id = $1)";
 const BATCH: &str = concat!(include_str!("sql/batch.sql"), "WHERE b.id = $1");
 const BATCHES: &str = concat!(include_str!("sql/batch.sql"), "WHERE b.id < $1 ORDER BY b.id DESC LIMIT $2");
@@ -21,7 +22,6 @@ const BATCHES_BY_STATUS: &str =
     concat!(include_str!("sql/batch.sql"), "WHERE b.id < $1 AND b.status = $3 ORDER BY b.id DESC LIMIT $2");
 const ITEMS: &str = "SELECT batch, ordinal, code, created_at FROM items
     WHERE batch = $1 AND ordinal > $2 ORDER BY ordinal LIMIT $3";
-const ITEM: &str = "SELECT batch, ordinal, code, created_at FROM items WHERE batch = $1 AND ordinal = $2";
 const FAILED_JOBS: &str = include_str!("sql/failed_jobs.sql");
 
 /// See [`Ledger::batch`](crate::ledger::Ledger::batch).
@@ -79,11 +79,13 @@ fn read_batch(row: &Row) -> Answer<BatchRecord> {
         started_at: row.try_get("started_at")?,
         finished_at: row.try_get("finished_at")?,
         error: row.try_get("error")?,
+        history_removed: row.try_get("history_removed")?,
         measured: read_measured(row)?,
     })
 }
 
-fn read_options(row: &Row) -> Answer<ItemOptions> {
+/// How the items of a batch are made.
+pub(super) fn read_options(row: &Row) -> Answer<ItemOptions> {
     let max_jobs: Option<i64> = row.try_get("max_jobs")?;
     Ok(ItemOptions {
         batch_size: number(row, "batch_size")?,
@@ -116,10 +118,10 @@ pub(super) struct Items {
 
 #[async_trait]
 impl Verb for Items {
-    type Answer = Vec<crate::domain::Item>;
+    type Answer = Vec<Item>;
     const DOING: &'static str = "list items";
 
-    async fn run(&self, conn: &mut Client) -> Answer<Vec<crate::domain::Item>> {
+    async fn run(&self, conn: &mut Client) -> Answer<Vec<Item>> {
         let found = page(conn, ITEMS, self.batch, self.slice).await?;
         found.iter().map(read_item).collect()
     }
@@ -138,26 +140,14 @@ async fn page(conn: &Client, sql: &str, batch: BatchId, slice: Slice) -> Answer<
     Ok(found)
 }
 
-/// See [`Ledger::item`](crate::ledger::Ledger::item).
-pub(super) struct Item {
-    pub batch: BatchId,
-    pub ordinal: u64,
+/// Whether the rows of a batch's jobs are removed, or some of them.
+pub(super) async fn is_history_removed(conn: &impl GenericClient, id: BatchId) -> Answer<bool> {
+    let found = conn.query_opt(&conn.prepare_cached(HISTORY_REMOVED).await?, &[&id.get()]).await?;
+    Ok(found.map(|row| row.try_get(0)).transpose()?.unwrap_or(false))
 }
 
-#[async_trait]
-impl Verb for Item {
-    type Answer = Option<crate::domain::Item>;
-    const DOING: &'static str = "read an item";
-
-    async fn run(&self, conn: &mut Client) -> Answer<Option<crate::domain::Item>> {
-        let statement = conn.prepare_cached(ITEM).await?;
-        let found = conn.query_opt(&statement, &[&self.batch.get(), &key(self.ordinal)]).await?;
-        found.as_ref().map(read_item).transpose()
-    }
-}
-
-fn read_item(row: &Row) -> Answer<crate::domain::Item> {
-    Ok(crate::domain::Item {
+fn read_item(row: &Row) -> Answer<Item> {
+    Ok(Item {
         batch_id: batch_id(row, "batch")?,
         ordinal: number(row, "ordinal")?,
         code: row.try_get("code")?,
@@ -178,6 +168,10 @@ impl Verb for FailedJobs {
 
     async fn run(&self, conn: &mut Client) -> Answer<Vec<FailedJob>> {
         let found = page(conn, FAILED_JOBS, self.batch, self.slice).await?;
+        // Looked at last: the mark is as old as the first row that is missing.
+        if is_history_removed(conn, self.batch).await? {
+            return Err(LedgerError::HistoryRemoved(self.batch).into());
+        }
         found.iter().map(|row| read_failed_job(row, self.batch)).collect()
     }
 }

@@ -12,8 +12,8 @@ use super::{
     read::batch,
     steer::lock,
 };
-use crate::domain::{BatchId, BatchStatus, Change, JobId, RetryReport, SkippedJob};
-use crate::ledger::Rules;
+use crate::domain::{BatchId, BatchRecord, Change, JobId, RetryReport, SkippedJob};
+use crate::ledger::{LedgerError, Rules};
 
 const FAILED: &str = "SELECT seq, generation, created = quantity AS whole FROM jobs
     WHERE batch = $1 AND state = 'failed' ORDER BY seq FOR NO KEY UPDATE";
@@ -46,13 +46,16 @@ impl Verb for Retry {
 impl Retry {
     async fn retry(&self, conn: &impl GenericClient) -> Answer<RetryReport> {
         lock(conn, self.batch).await?;
-        let before = batch(conn, self.batch).await?.status;
+        let BatchRecord { status: before, history_removed, .. } = batch(conn, self.batch).await?;
         let after = before.after(Change::Retry)?;
+        if history_removed {
+            return Err(LedgerError::HistoryRemoved(self.batch).into());
+        }
         let failed = conn.query(&conn.prepare_cached(FAILED).await?, &[&self.batch.get()]).await?;
         if failed.is_empty() {
-            return Ok(report_of(self.batch, before));
+            return Ok(RetryReport::of_none(self.batch, before));
         }
-        let mut report = RetryReport { found: failed.len() as u64, ..report_of(self.batch, after) };
+        let mut report = RetryReport { found: failed.len() as u64, ..RetryReport::of_none(self.batch, after) };
         let failed = failed.iter().map(|row| Failed::read(row, self.batch)).collect::<Answer<Vec<_>>>()?;
         let (whole, others): (Vec<_>, Vec<_>) = failed.into_iter().partition(|failed| failed.whole);
         self.complete(conn, &whole, &mut report).await?;
@@ -81,10 +84,6 @@ impl Retry {
         report.recreated = others.len() as u64;
         Ok(())
     }
-}
-
-fn report_of(batch_id: BatchId, status: BatchStatus) -> RetryReport {
-    RetryReport { batch_id, found: 0, recreated: 0, skipped: Vec::new(), job_ids: Vec::new(), status }
 }
 
 struct Failed {

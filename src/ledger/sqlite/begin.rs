@@ -8,6 +8,7 @@ use super::{
     columns::{key, now, state, status},
     error::Answer,
     hooks,
+    read::is_history_removed,
     settle::{end_of, lower_open_jobs},
 };
 use crate::domain::{BatchStatus, Call, Change, JobId};
@@ -29,7 +30,9 @@ const ORDINALS: &str =
 pub(super) fn begin(conn: &Connection, rules: Rules, call: Call) -> Answer<Begun> {
     let (batch, seq) = call.place();
     let found = conn.prepare_cached(JOB)?.query_row((batch.get(), key(seq)), read_found).optional()?;
-    let Some(found) = found else { return Ok(Begun::Unknown) };
+    let Some(found) = found else {
+        return Ok(if is_history_removed(conn, batch)? { Begun::Over } else { Begun::Unknown });
+    };
     match found.entry(call, rules.max_crashes) {
         Entry::Unknown => Ok(Begun::Unknown),
         Entry::Over => Ok(Begun::Over),

@@ -9,7 +9,7 @@ use super::{
     error::{Answer, Stop},
     read::{exists, read_measured},
 };
-use crate::domain::{BatchId, CreateRequest, Measured, Plan, estimate};
+use crate::domain::{BatchId, CreateRequest, Measured, Pace, Plan, estimate};
 use crate::ledger::{Created, LedgerError, NewBatch};
 
 const EARLIER: &str = include_str!("sql/earlier.sql");
@@ -77,7 +77,7 @@ fn insert(conn: &Connection, new: &NewBatch) -> Answer<Created> {
         None => next_id(conn)?,
     };
     let (quantity, jobs) = (new.plan.quantity(), new.plan.jobs());
-    let estimated = estimate(jobs, quantity, ahead(conn, jobs)?, &new.pace, measured(conn)?);
+    let estimated = estimated(conn, &new.plan, &new.pace)?;
     let created = Created { batch, quantity, jobs, estimated, repeated: false };
     insert_batch(conn, &created, new)?;
     insert_jobs(conn, batch, &new.plan)?;
@@ -101,6 +101,12 @@ fn next_id(conn: &Connection) -> Answer<BatchId> {
 
 fn used_up(invalid: crate::domain::Invalid) -> Stop {
     LedgerError::Broken { doing: "find a free id", source: invalid.into() }.into()
+}
+
+/// How long the jobs of `plan` will take, if nothing comes in between that is not there yet.
+pub(super) fn estimated(conn: &Connection, plan: &Plan, pace: &Pace) -> Answer<Duration> {
+    let (quantity, jobs) = (plan.quantity(), plan.jobs());
+    Ok(estimate(jobs, quantity, ahead(conn, jobs)?, pace, measured(conn)?))
 }
 
 fn ahead(conn: &Connection, jobs: u64) -> Answer<u64> {
@@ -130,7 +136,7 @@ fn insert_batch(conn: &Connection, created: &Created, new: &NewBatch) -> Answer<
     Ok(())
 }
 
-fn insert_jobs(conn: &Connection, batch: BatchId, plan: &Plan) -> Answer<()> {
+pub(super) fn insert_jobs(conn: &Connection, batch: BatchId, plan: &Plan) -> Answer<()> {
     let mut insert = conn.prepare_cached(INSERT_JOB)?;
     for job in plan.slices() {
         insert.execute((batch.get(), key(job.seq), key(job.first), key(job.quantity)))?;

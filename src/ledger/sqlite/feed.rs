@@ -7,9 +7,13 @@ use rusqlite::{Connection, Row};
 use super::{
     columns::{batch_id, key, now},
     error::Answer,
+    read::read_options,
 };
 use crate::domain::{BatchId, HookId, JobId, Room, StatusTask};
-use crate::ledger::{OpenJob, OpenWork};
+use crate::ledger::{OpenJob, OpenWork, Unplanned};
+
+/// Batches to plan. Each may be an insert of many jobs, and others wait to be fed.
+const UNPLANNED_BATCHES: i64 = 100;
 
 /// Tasks of each kind that follow up on an end. They are quick, and the next look finds the others.
 const STATUS_TASKS: usize = 1_000;
@@ -19,6 +23,9 @@ const OPEN_BATCHES: &str = "SELECT id, open_jobs FROM batch_batches
 const OPEN_JOBS: &str = include_str!("sql/open_jobs.sql");
 const TO_CLOSE: &str = "SELECT id, round FROM batch_batches INDEXED BY batch_batches_to_close
     WHERE open_jobs = 0 AND finished_at IS NULL ORDER BY id LIMIT ?1";
+const UNPLANNED: &str =
+    "SELECT id, quantity, batch_size, prefix, max_jobs FROM batch_batches INDEXED BY batch_batches_unplanned
+    WHERE jobs IS NULL ORDER BY id LIMIT ?1";
 const HOOKS: &str = "SELECT id, batch, not_before FROM batch_hooks INDEXED BY batch_hooks_open
     WHERE state = 'open' ORDER BY id LIMIT ?1";
 
@@ -28,7 +35,8 @@ pub(super) fn open_work(conn: &Connection, room: Room) -> Answer<OpenWork> {
     let (mut status, ends_left_out) = ends(conn)?;
     let (hooks, hooks_left_out) = hooks(conn, now)?;
     status.extend(hooks);
-    Ok(OpenWork { jobs, status, left_out: jobs_left_out || ends_left_out || hooks_left_out })
+    let unplanned = unplanned(conn)?;
+    Ok(OpenWork { jobs, status, unplanned, left_out: jobs_left_out || ends_left_out || hooks_left_out })
 }
 
 fn jobs(conn: &Connection, room: Room, now: i64) -> Answer<(Vec<OpenJob>, bool)> {
@@ -52,6 +60,14 @@ fn open_batches(conn: &Connection, room: Room) -> Answer<Vec<(BatchId, u64)>> {
     let open = query
         .query_map([key(room.total.saturating_add(1))], |row| Ok((batch_id(row, "id")?, row.get("open_jobs")?)))?;
     Ok(open.collect::<Result<_, _>>()?)
+}
+
+fn unplanned(conn: &Connection) -> Answer<Vec<Unplanned>> {
+    let mut query = conn.prepare_cached(UNPLANNED)?;
+    let read = |row: &Row<'_>| {
+        Ok(Unplanned { batch: batch_id(row, "id")?, quantity: row.get("quantity")?, options: read_options(row)? })
+    };
+    Ok(query.query_map([UNPLANNED_BATCHES], read)?.collect::<Result<_, _>>()?)
 }
 
 fn first_open_jobs(conn: &Connection, batch: BatchId, most: u64, now: i64, jobs: &mut Vec<OpenJob>) -> Answer<()> {

@@ -23,6 +23,9 @@ const AGAIN: &str = "UPDATE batch_hooks SET attempts = attempts + 1, error = ?2,
 const GIVEN_UP: &str =
     "UPDATE batch_hooks SET attempts = attempts + 1, error = ?2, not_before = NULL, state = 'given_up'
     WHERE id = ?1 AND state = 'open'";
+/// The batch may have been forgotten while the hook was still open: then it has something left to remove.
+const NOT_YET_GONE: &str = "UPDATE batch_batches SET history = 'leaving'
+    WHERE id = (SELECT batch FROM batch_hooks WHERE id = ?1) AND history = 'gone'";
 
 /// Writes down that a job ended, if it did and the host wants to know.
 pub(super) fn job_over(conn: &Connection, rules: Rules, job: JobId) -> Answer<()> {
@@ -62,16 +65,7 @@ pub(super) fn batch_over(conn: &Connection, rules: Rules, id: BatchId) -> Answer
     if !rules.hooks.batch_finished {
         return Ok(());
     }
-    let over = batch(conn, id)?;
-    let event = HookEvent::BatchFinished(BatchFinished {
-        batch_id: id,
-        // The round that just ended: ending it raised the count.
-        round: over.round.saturating_sub(1),
-        status: over.status,
-        quantity: over.quantity,
-        items_created: over.items_created,
-        failed_jobs: over.jobs.failed,
-    });
+    let event = HookEvent::BatchFinished(BatchFinished::of(&batch(conn, id)?));
     insert(conn, id, "batch_finished", &event)
 }
 
@@ -93,7 +87,10 @@ pub(super) fn settle_hook(conn: &Connection, hook: HookId, how: &Told) -> Answer
         Told::Again { error, not_before } => {
             conn.prepare_cached(AGAIN)?.execute((hook.0, error, not_before.timestamp_millis()))?
         }
-        Told::GivenUp { error } => conn.prepare_cached(GIVEN_UP)?.execute((hook.0, error))?,
+        Told::GivenUp { error } => {
+            conn.prepare_cached(GIVEN_UP)?.execute((hook.0, error))?;
+            conn.prepare_cached(NOT_YET_GONE)?.execute([hook.0])?
+        }
     };
     Ok(())
 }

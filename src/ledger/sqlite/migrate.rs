@@ -2,6 +2,9 @@
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
+use super::columns::key;
+use crate::ledger::database::Wishes;
+
 /// In order; the first is version 1. A published one is never changed, another one is added.
 const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_tables.sql")];
 
@@ -21,6 +24,10 @@ const INDEX_CODES: &str = "CREATE INDEX IF NOT EXISTS batch_items_by_code ON bat
 
 const NO_INDEX: &str = "DROP INDEX IF EXISTS batch_items_by_code";
 
+/// What `batch_requests` takes when a row says nothing.
+const KEEP_BATCH_SIZE: &str = "INSERT INTO batch_settings (name, value) VALUES ('batch_size', ?1)
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+
 /// Why the tables can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MigrateError {
@@ -34,7 +41,7 @@ pub(super) enum MigrateError {
 
 /// Applies what was not applied yet, all or nothing. Several processes may do it at once: the lock that the transaction begins with makes
 /// the second find nothing to do.
-pub(super) fn migrate(conn: &mut Connection, index_codes: bool) -> Result<(), MigrateError> {
+pub(super) fn migrate(conn: &mut Connection, wishes: Wishes) -> Result<(), MigrateError> {
     let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(SETTINGS)?;
     let version: usize = transaction.query_row(VERSION, [], |row| row.get(0)).optional()?.unwrap_or(0);
@@ -45,6 +52,7 @@ pub(super) fn migrate(conn: &mut Connection, index_codes: bool) -> Result<(), Mi
     if !pending.is_empty() {
         transaction.execute(SET_VERSION, [MIGRATIONS.len()])?;
     }
-    transaction.execute_batch(if index_codes { INDEX_CODES } else { NO_INDEX })?;
+    transaction.execute(KEEP_BATCH_SIZE, [key(wishes.batch_size)])?;
+    transaction.execute_batch(if wishes.index_codes { INDEX_CODES } else { NO_INDEX })?;
     Ok(transaction.commit()?)
 }

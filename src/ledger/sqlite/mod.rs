@@ -18,10 +18,12 @@ mod columns;
 mod create;
 mod error;
 mod feed;
+mod forget;
 mod hooks;
 mod item_writer;
 mod lead;
 mod migrate;
+mod plan;
 mod pool;
 mod read;
 mod readers;
@@ -41,10 +43,12 @@ pub use self::{
     pool::{SqliteConnection, SqlitePool},
 };
 use super::{
-    Begun, Closed, Created, Hold, Hook, Lead, Ledger, NewBatch, NewItem, OpenWork, Result, Rules, Settled, Settlement,
-    Slice, Told, Wish, Written,
+    Begun, Closed, Created, Cut, Forgotten, Hold, Hook, Lead, Ledger, NewBatch, NewItem, OpenWork, Planned, Result,
+    Rules, Settled, Settlement, Slice, Told, Wish, Written,
 };
-use crate::domain::{BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Item, RetryReport, Room};
+use crate::domain::{
+    BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Invalid, Item, RetryReport, Room,
+};
 
 /// The ledger in a SQLite database.
 ///
@@ -74,6 +78,11 @@ impl SqliteLedger {
 impl Ledger for SqliteLedger {
     async fn create(&self, batch: NewBatch) -> Result<Created> {
         self.pool.write("create a batch", move |conn| create::create(conn, &batch)).await
+    }
+
+    async fn plan(&self, batch: BatchId, cut: std::result::Result<Cut, Invalid>) -> Result<Planned> {
+        let rules = self.rules;
+        self.pool.write("plan a batch", move |conn| plan::plan(conn, rules, batch, &cut)).await
     }
 
     async fn begin(&self, call: Call) -> Result<Begun> {
@@ -118,10 +127,6 @@ impl Ledger for SqliteLedger {
         self.pool.read("list items", move |conn| read::items(conn, batch, slice)).await
     }
 
-    async fn item(&self, batch: BatchId, ordinal: u64) -> Result<Option<Item>> {
-        self.pool.read("read an item", move |conn| read::item(conn, batch, ordinal)).await
-    }
-
     async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Vec<FailedJob>> {
         self.pool.read("list failed jobs", move |conn| read::failed_jobs(conn, batch, slice)).await
     }
@@ -136,6 +141,10 @@ impl Ledger for SqliteLedger {
 
     async fn settle_hook(&self, hook: HookId, how: Told) -> Result<()> {
         self.pool.write("settle a hook", move |conn| hooks::settle_hook(conn, hook, &how)).await
+    }
+
+    async fn forget(&self, kept: Duration, most: u64) -> Result<Forgotten> {
+        self.pool.write("remove the history of batches", move |conn| forget::forget(conn, kept, most)).await
     }
 
     async fn code_key(&self, candidate: CodeKey) -> Result<CodeKey> {

@@ -16,7 +16,7 @@ use super::{
     readers::Readers,
     writer::Writer,
 };
-use crate::ledger::{LedgerError, OpenError, Result};
+use crate::ledger::{LedgerError, OpenError, Result, database::Wishes};
 
 /// The connections to one SQLite database. A clone is the same pool.
 ///
@@ -89,9 +89,6 @@ struct Settings {
     max_connections: u32,
     #[serde(default = "Settings::connect_timeout")]
     connect_timeout: u64,
-    /// From the crate's own settings.
-    #[serde(default)]
-    index_codes: bool,
 }
 
 impl Settings {
@@ -111,8 +108,8 @@ impl Pool for SqlitePool {
 
     /// Opens the database, makes it if there is none, and brings its tables up to date.
     async fn init(figment: &Figment) -> std::result::Result<Self, Self::Error> {
-        let settings: Settings = figment.extract()?;
-        let opening = spawn_blocking(move || Self::open(&settings)).await;
+        let (settings, wishes): (Settings, Wishes) = (figment.extract()?, figment.extract()?);
+        let opening = spawn_blocking(move || Self::open(&settings, wishes)).await;
         opening
             .unwrap_or_else(|ended| Err(OpenError::url(format!("could not be opened: {ended}"))))
             .map_err(Error::Init)
@@ -133,10 +130,10 @@ impl Pool for SqlitePool {
 }
 
 impl SqlitePool {
-    fn open(settings: &Settings) -> std::result::Result<Self, OpenError> {
+    fn open(settings: &Settings, wishes: Wishes) -> std::result::Result<Self, OpenError> {
         let address = Address::parse(&settings.url).map_err(OpenError::url)?;
         let patience = Duration::from_secs(settings.connect_timeout);
-        let conn = prepared(&address, patience, settings.index_codes).map_err(|why| OpenError::at(&address, why))?;
+        let conn = prepared(&address, patience, wishes).map_err(|why| OpenError::at(&address, why))?;
         let address = address.resolved();
         let writer = Writer::start(conn, patience).map_err(|why| OpenError::at(&address, why))?;
         let readers = match &address {
@@ -181,9 +178,9 @@ impl SqlitePool {
     }
 }
 
-fn prepared(address: &Address, patience: Duration, index_codes: bool) -> std::result::Result<Connection, MigrateError> {
+fn prepared(address: &Address, patience: Duration, wishes: Wishes) -> std::result::Result<Connection, MigrateError> {
     let mut conn = address.writer(patience)?;
-    migrate(&mut conn, index_codes)?;
+    migrate(&mut conn, wishes)?;
     Ok(conn)
 }
 

@@ -1,4 +1,4 @@
-//! batch, batches, items, item, failed_jobs: what may be seen. Each runs on one snapshot.
+//! batch, batches, items, failed_jobs: what may be seen. Each runs on one snapshot.
 
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use crate::domain::{BatchId, BatchRecord, BatchStatus, FailedJob, Item, ItemOpti
 use crate::ledger::{LedgerError, Slice};
 
 const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM batch_batches WHERE id = ?1)";
+const HISTORY_REMOVED: &str = "SELECT history <> 'whole' FROM batch_batches WHERE id = ?1";
 const BATCH: &str = concat!(include_str!("sql/batch.sql"), "WHERE id = ?1");
 const BATCHES: &str = concat!(include_str!("sql/batch.sql"), "WHERE id < ?1 ORDER BY id DESC LIMIT ?2");
 const BATCHES_BY_STATUS: &str =
@@ -19,7 +20,6 @@ const BATCHES_BY_STATUS: &str =
 const COUNTS: &str = "SELECT state, count(*) AS jobs FROM batch_jobs WHERE batch = ?1 GROUP BY state";
 const ITEMS: &str = "SELECT batch, ordinal, code, created_at FROM batch_items
     WHERE batch = ?1 AND ordinal > ?2 ORDER BY ordinal LIMIT ?3";
-const ITEM: &str = "SELECT batch, ordinal, code, created_at FROM batch_items WHERE batch = ?1 AND ordinal = ?2";
 const FAILED_JOBS: &str = include_str!("sql/failed_jobs.sql");
 
 /// Whether there is such a batch.
@@ -29,6 +29,12 @@ pub(super) fn exists(conn: &Connection, id: BatchId) -> Answer<bool> {
 
 fn expect(conn: &Connection, id: BatchId) -> Answer<()> {
     if exists(conn, id)? { Ok(()) } else { Err(LedgerError::NoSuchBatch(id).into()) }
+}
+
+/// Whether the rows of a batch's jobs are removed, or some of them.
+pub(super) fn is_history_removed(conn: &Connection, id: BatchId) -> Answer<bool> {
+    let removed = conn.prepare_cached(HISTORY_REMOVED)?.query_row([id.get()], |row| row.get(0)).optional()?;
+    Ok(removed.unwrap_or(false))
 }
 
 /// The jobs of a batch by state, counted.
@@ -87,11 +93,13 @@ fn read_batch(row: &Row<'_>) -> rusqlite::Result<BatchRecord> {
         started_at: time(row, "started_at")?,
         finished_at: time(row, "finished_at")?,
         error: row.get("error")?,
+        history_removed: row.get("history_removed")?,
         measured: read_measured(row)?,
     })
 }
 
-fn read_options(row: &Row<'_>) -> rusqlite::Result<ItemOptions> {
+/// How the items of a batch are made.
+pub(super) fn read_options(row: &Row<'_>) -> rusqlite::Result<ItemOptions> {
     Ok(ItemOptions {
         batch_size: row.get("batch_size")?,
         qr_code_prefix: row.get("prefix")?,
@@ -111,10 +119,6 @@ pub(super) fn items(conn: &Connection, id: BatchId, slice: Slice) -> Answer<Vec<
     Ok(items.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn item(conn: &Connection, id: BatchId, ordinal: u64) -> Answer<Option<Item>> {
-    Ok(conn.prepare_cached(ITEM)?.query_row((id.get(), key(ordinal)), read_item).optional()?)
-}
-
 fn read_item(row: &Row<'_>) -> rusqlite::Result<Item> {
     Ok(Item {
         batch_id: batch_id(row, "batch")?,
@@ -126,6 +130,9 @@ fn read_item(row: &Row<'_>) -> rusqlite::Result<Item> {
 
 pub(super) fn failed_jobs(conn: &Connection, id: BatchId, slice: Slice) -> Answer<Vec<FailedJob>> {
     expect(conn, id)?;
+    if is_history_removed(conn, id)? {
+        return Err(LedgerError::HistoryRemoved(id).into());
+    }
     let mut query = conn.prepare_cached(FAILED_JOBS)?;
     let page = (id.get(), slice.after.map_or(-1, key), key(slice.limit));
     let failed = query.query_map(page, |row| read_failed_job(row, id))?;

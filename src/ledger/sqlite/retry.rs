@@ -3,8 +3,8 @@
 use rusqlite::Connection;
 
 use super::{columns::key, error::Answer, hooks, read::batch};
-use crate::domain::{BatchId, BatchStatus, Change, JobId, RetryReport, SkippedJob};
-use crate::ledger::Rules;
+use crate::domain::{BatchId, BatchRecord, Change, JobId, RetryReport, SkippedJob};
+use crate::ledger::{LedgerError, Rules};
 
 const FAILED: &str = "SELECT seq, generation, created = quantity AS whole FROM batch_jobs INDEXED BY batch_jobs_failed
     WHERE batch = ?1 AND state = 'failed' ORDER BY seq";
@@ -14,23 +14,22 @@ const COMPLETE: &str =
 const REOPEN: &str = include_str!("sql/retry_batch.sql");
 
 pub(super) fn retry(conn: &Connection, rules: Rules, id: BatchId) -> Answer<RetryReport> {
-    let before = batch(conn, id)?.status;
+    let BatchRecord { status: before, history_removed, .. } = batch(conn, id)?;
     let after = before.after(Change::Retry)?;
+    if history_removed {
+        return Err(LedgerError::HistoryRemoved(id).into());
+    }
     let failed = failed_jobs(conn, id)?;
     if failed.is_empty() {
-        return Ok(report_of(id, before));
+        return Ok(RetryReport::of_none(id, before));
     }
-    let mut report = RetryReport { found: failed.len() as u64, ..report_of(id, after) };
+    let mut report = RetryReport { found: failed.len() as u64, ..RetryReport::of_none(id, after) };
     for job in failed {
         job.once_more(conn, rules, &mut report)?;
     }
     report.recreated = report.job_ids.len() as u64;
     conn.prepare_cached(REOPEN)?.execute((id.get(), after.as_str(), key(report.recreated)))?;
     Ok(report)
-}
-
-fn report_of(batch_id: BatchId, status: BatchStatus) -> RetryReport {
-    RetryReport { batch_id, found: 0, recreated: 0, skipped: Vec::new(), job_ids: Vec::new(), status }
 }
 
 struct Failed {

@@ -19,7 +19,7 @@ use std::{
 use bullmq::{Error, Job};
 use serde_json::Value;
 use tokio::{sync::Semaphore, time::timeout};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Shared,
@@ -50,6 +50,8 @@ pub(super) struct Attempts {
     pub hands: Arc<Semaphore>,
     /// Cancelled when the worker is to begin nothing any more. What it fetched all the same is given back.
     pub closing: CancellationToken,
+    /// Handlers that run.
+    pub running: TaskTracker,
 }
 
 impl Attempts {
@@ -76,7 +78,7 @@ impl Attempts {
     }
 
     async fn work(&self, handed: Handed, notes: &Notebook) -> Answer {
-        let running = Running::one_of(&self.shared.running);
+        let running = (Running::one_of(&self.shared.running), self.running.token());
         let answer = attempt(&self.shared.name, &*self.handler, handed, notes).await;
         drop(running);
         tracing::debug!(queue = self.shared.name, task = %handed, ?answer, "an attempt ended");

@@ -77,7 +77,7 @@ impl Health {
 /// A server that answers with an error was heard: it is loading, full, busy, or without its replicas, and the same socket will do when it
 /// is over. Not so after a failover: a node that has become a replica keeps answering, and will never do.
 fn may_be_deaf(error: &str) -> bool {
-    const HEARD: [&str; 16] = [
+    const HEARD: [&str; 17] = [
         "OOM",
         "MISCONF",
         "NOREPLICAS",
@@ -87,6 +87,7 @@ fn may_be_deaf(error: &str) -> bool {
         "ResponseError",
         "BusyLoading",
         "TryAgain",
+        "Ask",
         "ClusterDown",
         "MasterDown",
         "NotBusy",
@@ -111,6 +112,8 @@ mod tests {
             "redis error: \"MISCONF\": Errors writing to the AOF file",
             "redis error: BusyLoading: Redis is loading the dataset in memory",
             "redis error: ClusterDown: The cluster is down",
+            "redis error: TryAgain: Multiple keys request during rehashing of slot",
+            "redis error: Ask: 1234 127.0.0.1:6379",
             "redis error: \"UNBLOCKED\": force unblock from blocking operation",
             "script error: Job lock does not exist (code: -2)",
             "Missing lock for job b1-j0-g0. moveToFinished",
@@ -119,6 +122,7 @@ mod tests {
         }
         for text in [
             "redis error: ReadOnly: You can't write against a read only replica.",
+            "redis error: Moved: 1234 127.0.0.1:6379",
             "redis error: timed out",
             "redis error: Connection reset by peer (os error 104)",
             "redis error: blocking read timed out, connection rebuilt - Io",

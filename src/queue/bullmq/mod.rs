@@ -13,13 +13,18 @@
 //! a queue and those for round trips.
 
 mod attempt;
+mod cluster;
 mod health;
+mod look;
 mod mend;
 mod notes;
 mod options;
+mod place;
+mod pool;
 mod sentinel;
 mod server;
 mod supervisor;
+mod tls;
 mod wire;
 
 use std::{
@@ -41,10 +46,14 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub use self::server::{BatchRedis, RedisConnection, RedisPool, Server};
 use self::{
-    server::{BoxError, Look, Question, Standing, silent, unavailable},
+    look::{Look, Question, Standing},
+    server::{BoxError, silent, unavailable},
     supervisor::Supervisor,
+};
+pub use self::{
+    pool::{BatchRedis, RedisConnection, RedisPool},
+    server::Server,
 };
 use super::{Drained, Handler, Offer, Queue, QueueCounts, Result};
 use crate::{config::QueueSettings, domain::BatchId};
@@ -61,7 +70,7 @@ const AT_A_TIME: usize = 50;
 /// A job of ours that is delayed beyond its longest backoff and this was put there by somebody else.
 const LENIENT: Duration = Duration::from_secs(60);
 
-/// Between two questions to the Sentinels.
+/// Between two questions to Sentinels, or to the nodes of a cluster.
 const WHERE: Duration = Duration::from_secs(1);
 
 /// A queue in Redis.
@@ -106,8 +115,7 @@ impl BullQueue {
             draining: CancellationToken::new(),
             deadline: OnceLock::new(),
         });
-        shared.server.find().await.map_err(|error| unavailable(&shared.name, error))?;
-        shared.look(&[]).await.map_err(|error| unavailable(&shared.name, error))?;
+        shared.server.meet(&shared.keys).await.map_err(|error| unavailable(&shared.name, error))?;
         shared.set_up().await?;
         let tasks = TaskTracker::new();
         tasks.spawn(keep_checking(shared.clone()));
@@ -338,7 +346,7 @@ async fn keep_checking(shared: Arc<Shared>) {
     shared.draining.run_until_cancelled(checks).await;
 }
 
-/// Asks again and again where Redis is. While no Sentinel answers, it is taken to be where it was.
+/// Asks again and again where Redis is. While nobody says it, it is taken to be where it was.
 async fn keep_finding(shared: Arc<Shared>) {
     let finding = async {
         let mut lost = false;
@@ -348,7 +356,7 @@ async fn keep_finding(shared: Arc<Shared>) {
             if let Err(error) = &found
                 && !lost
             {
-                tracing::warn!(queue = shared.name, %error, "no Sentinel says where Redis is; it is asked for again");
+                tracing::warn!(queue = shared.name, %error, "nobody says where the master of Redis is; it is asked for again");
             }
             lost = found.is_err();
         }

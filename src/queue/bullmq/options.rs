@@ -7,10 +7,10 @@ use bullmq::{
     options::{RedisConnectionOptions, TlsCerts},
     types::{BackoffStrategy, RemoveOnFinish},
 };
-use redis::{Client, RedisResult, TlsCertificates};
+use redis::{Client, ClientTlsConfig, RedisResult, TlsCertificates};
 use rocket::futures::FutureExt as _;
 
-use super::sentinel::Address;
+use super::place::Address;
 use crate::{
     config::{QueueSettings, RedisSettings, Secret},
     domain::{Backoff, fair_priority},
@@ -27,26 +27,31 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// The name of the backoff that has a ceiling. BullMQ's own has none.
 const WITH_CEILING: &str = "exponential-with-ceiling";
 
-/// How Redis is reached, which is at `address`. `ca` holds certificates that vouch for it, where the well-known ones do not.
-pub(super) fn connection(redis: &RedisSettings, address: &Address, ca: Option<&[u8]>) -> RedisConnectionOptions {
-    let mut options = way_to(redis, address, ca);
-    options.username = redis.username.clone().filter(|name| !name.is_empty());
+/// How Redis is reached, which is at `address`, with the certificates of the settings.
+pub(super) fn connection(redis: &RedisSettings, address: &Address, tls: Option<&TlsCerts>) -> RedisConnectionOptions {
+    let mut options = way_to(redis, address, tls);
+    options.username = name_of(redis.username.as_ref());
     options.password = text_of(redis.password.as_ref());
     options.db = u8::try_from(redis.db).ok();
     options
 }
 
 /// How a Sentinel is reached.
-pub(super) fn sentinel(redis: &RedisSettings, address: &Address, ca: Option<&[u8]>) -> RedisConnectionOptions {
-    let mut options = way_to(redis, address, ca);
+pub(super) fn sentinel(redis: &RedisSettings, address: &Address, tls: Option<&TlsCerts>) -> RedisConnectionOptions {
+    let mut options = way_to(redis, address, tls);
+    options.username = name_of(redis.sentinel_username.as_ref());
     options.password = text_of(redis.sentinel_password.as_ref());
     options
 }
 
-fn way_to(redis: &RedisSettings, address: &Address, ca: Option<&[u8]>) -> RedisConnectionOptions {
+fn way_to(redis: &RedisSettings, address: &Address, tls: Option<&TlsCerts>) -> RedisConnectionOptions {
     let mut options = RedisConnectionOptions::new().host(&address.host).port(address.port).tls(redis.tls);
-    options.tls_certs = ca.map(|pem| TlsCerts { root_cert: Some(pem.to_vec()), client_cert: None, client_key: None });
+    options.tls_certs = tls.cloned();
     options
+}
+
+fn name_of(user: Option<&String>) -> Option<String> {
+    user.filter(|name| !name.is_empty()).cloned()
 }
 
 fn text_of(secret: Option<&Secret>) -> Option<String> {
@@ -55,11 +60,12 @@ fn text_of(secret: Option<&Secret>) -> Option<String> {
 
 /// The same for connections of our own.
 pub(super) fn client(options: &RedisConnectionOptions) -> RedisResult<Client> {
-    let root_cert = options.tls_certs.as_ref().and_then(|certs| certs.root_cert.clone());
-    match root_cert {
-        None => Client::open(options.effective_url()),
-        root_cert => Client::build_with_tls(options.effective_url(), TlsCertificates { client_tls: None, root_cert }),
-    }
+    let Some(TlsCerts { root_cert, client_cert, client_key }) = options.tls_certs.clone() else {
+        return Client::open(options.effective_url());
+    };
+    let pair = client_cert.zip(client_key);
+    let client_tls = pair.map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
+    Client::build_with_tls(options.effective_url(), TlsCertificates { client_tls, root_cert })
 }
 
 /// How a worker of ours works. It is started by hand, when everything around it stands.

@@ -5,27 +5,27 @@
 
 use std::{
     fmt,
-    path::Path,
     sync::{
-        Arc, Mutex, Once, RwLock,
+        Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
-use async_trait::async_trait;
-use bullmq::{QueueKeys, options::RedisConnectionOptions};
-use deadpool_redis::{Manager, Runtime};
-use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, Script, ScriptInvocation, Value};
-use rocket::figment::Figment;
-use rocket_db_pools::{Config, Error, Pool};
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use bullmq::{
+    QueueKeys,
+    options::{RedisConnectionOptions, TlsCerts},
+};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, Script, ScriptInvocation, ServerErrorKind};
+use rocket_db_pools::Pool as _;
 use tokio::time::timeout;
 
 use super::{
-    mend::own_keys,
+    look::{Look, Looking, Question},
     options,
-    sentinel::{Address, Sentinels},
+    place::{Address, Whereabouts},
+    pool::{BatchRedis, RedisPool},
+    tls,
 };
 use crate::{
     config::RedisSettings,
@@ -40,136 +40,15 @@ pub(super) const PROMPT: Duration = Duration::from_secs(2);
 /// Between two checks of what may be lost or changed behind our back.
 const CHECK: Duration = Duration::from_secs(60);
 
-/// Idle connections that are kept for round trips.
-const CONNECTIONS: usize = 4;
-
-/// Connections to the Redis server of the queues. A clone is the same pool. It opens them as they are needed, and where Sentinels name
-/// another master, it opens them there.
-#[derive(Clone)]
-pub struct RedisPool(Arc<RwLock<deadpool_redis::Pool>>);
-
-/// The Redis server of the queues, for handlers of the host: `redis: Connection<BatchRedis>`. It is managed when the queues are in Redis.
-///
-/// ```
-/// use rocket_batch::BatchRedis;
-/// use rocket_db_pools::Connection;
-///
-/// #[rocket::get("/visits")]
-/// async fn visits(mut redis: Connection<BatchRedis>) -> Option<String> {
-///     let count = redis.command(&["INCR", "shop:visits"]).await.ok()?;
-///     Some(count.to_string())
-/// }
-/// # let _ = rocket::routes![visits];
-/// ```
-#[derive(rocket_db_pools::Database)]
-#[database("batch_redis")]
-pub struct BatchRedis(RedisPool);
-
-/// A host's way to the Redis server of the queues.
-///
-/// The keys that begin with the prefix of the settings, `bull:` by default, belong to the queues: read them as you like, change them
-/// through the crate alone.
-pub struct RedisConnection(deadpool_redis::Connection);
-
-impl RedisConnection {
-    /// Sends one command, its name first, and answers with what Redis says, as JSON.
-    ///
-    /// Bytes that are no UTF-8 are replaced, so this is not the way to store files.
-    ///
-    /// # Errors
-    ///
-    /// [`QueueError::Unavailable`] if Redis did not answer, or refused.
-    pub async fn command(&mut self, words: &[&str]) -> Result<serde_json::Value> {
-        let mut command = Cmd::new();
-        command.arg(words);
-        let answer: redis::RedisResult<Value> = command.query_async(&mut *self.0).await;
-        answer.map(json).map_err(|source| QueueError::Unavailable { queue: "redis".into(), source: source.into() })
-    }
-}
-
-fn json(value: Value) -> serde_json::Value {
-    match value {
-        Value::Int(number) => number.into(),
-        Value::Double(number) => number.into(),
-        Value::Boolean(truth) => truth.into(),
-        Value::Okay => "OK".into(),
-        Value::SimpleString(text) => text.into(),
-        Value::BulkString(bytes) => String::from_utf8_lossy(&bytes).into(),
-        Value::Array(values) | Value::Set(values) => values.into_iter().map(json).collect(),
-        Value::Map(pairs) => pairs.into_iter().map(|(key, value)| vec![json(key), json(value)]).collect(),
-        _ => serde_json::Value::Null,
-    }
-}
-
-#[async_trait]
-impl Pool for RedisPool {
-    type Connection = RedisConnection;
-    type Error = Error<deadpool_redis::PoolError>;
-
-    /// Prepares the pool that `url` of `figment` names. It is not reached yet.
-    async fn init(figment: &Figment) -> std::result::Result<Self, Self::Error> {
-        let config: Config = figment.extract()?;
-        let failed = |error| Error::Init(deadpool_redis::PoolError::Backend(error));
-        let client = Client::open(config.url).map_err(failed)?;
-        Self::to(&client).map_err(failed)
-    }
-
-    async fn get(&self) -> std::result::Result<RedisConnection, Self::Error> {
-        self.now().get().await.map(RedisConnection).map_err(Error::Get)
-    }
-
-    async fn close(&self) {
-        self.now().close();
-    }
-}
-
-impl RedisPool {
-    fn to(client: &Client) -> redis::RedisResult<Self> {
-        Ok(Self(Arc::new(RwLock::new(pool_to(client)?))))
-    }
-
-    /// The pool of the server that counts now.
-    fn now(&self) -> deadpool_redis::Pool {
-        self.0.read().expect("nobody panics with it").clone()
-    }
-
-    /// From here on connections are to another server. Those that are in use end with it.
-    fn turn_to(&self, client: &Client) -> redis::RedisResult<()> {
-        let new = pool_to(client)?;
-        let mut pool = self.0.write().expect("nobody panics with it");
-        if !pool.is_closed() {
-            std::mem::replace(&mut *pool, new).close();
-        }
-        Ok(())
-    }
-}
-
-fn pool_to(client: &Client) -> redis::RedisResult<deadpool_redis::Pool> {
-    let address = client.get_connection_info().clone();
-    let connection = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(PROMPT))
-        .set_response_timeout(Some(Duration::from_secs(10)));
-    let pool = deadpool_redis::Pool::builder(Manager::new_with_config(address, connection)?)
-        .max_size(CONNECTIONS)
-        .wait_timeout(Some(PROMPT))
-        .create_timeout(Some(PROMPT))
-        .recycle_timeout(Some(PROMPT))
-        .runtime(Runtime::Tokio1)
-        .build()
-        .expect("a pool with timeouts has the runtime that it asks for");
-    Ok(pool)
-}
-
 /// Where the queues are, common to all queues of a process.
 pub struct Server {
     pool: RedisPool,
     settings: RedisSettings,
-    /// Certificates that vouch for it.
-    ca: Option<Vec<u8>>,
-    /// Who says where it is; without them it stays where the settings say.
-    sentinels: Option<Sentinels>,
+    tls: Option<TlsCerts>,
+    whereabouts: Whereabouts,
+    /// Where it was found; `None` before anybody said it.
     place: Mutex<Option<Address>>,
-    look: Script,
+    looking: Looking,
     pub(super) mend: Script,
     /// Round trips that failed, and moves to another server.
     failures: AtomicU64,
@@ -185,25 +64,27 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`QueueError::Unavailable`] if the settings make no address, or the file of certificates can't be read.
+    /// [`QueueError::Unavailable`] if the settings make no address, or a file of certificates or of a key can't be used.
     pub fn new(settings: &RedisSettings) -> Result<Self> {
         Self::towards(settings).map_err(|error| unavailable("redis", error))
     }
 
     fn towards(settings: &RedisSettings) -> std::result::Result<Self, BoxError> {
-        bring_a_tls_provider();
-        let ca = settings.ca.as_deref().map(certificates).transpose()?;
-        let sentinels = Sentinels::of(settings, ca.as_deref())?;
-        let place = Address { host: settings.host().unwrap_or("127.0.0.1").to_owned(), port: settings.port };
-        let client = options::client(&options::connection(settings, &place, ca.as_deref()))?;
+        tls::bring_a_provider();
+        let tls = tls::certificates(settings)?;
+        let whereabouts = Whereabouts::of(settings, tls.as_ref())?;
+        let place = whereabouts.for_good().cloned();
+        let pool = match &place {
+            Some(place) => RedisPool::to(&options::client(&options::connection(settings, place, tls.as_ref()))?)?,
+            None => RedisPool::nowhere()?,
+        };
         Ok(Self {
-            pool: RedisPool::to(&client)?,
+            pool,
             settings: settings.clone(),
-            ca,
-            // Nobody knows yet where the Sentinels' master is.
-            place: Mutex::new(sentinels.is_none().then_some(place)),
-            sentinels,
-            look: Script::new(include_str!("look.lua")),
+            tls,
+            whereabouts,
+            place: Mutex::new(place),
+            looking: Looking::new(),
             mend: Script::new(include_str!("mend.lua")),
             failures: AtomicU64::new(0),
             policy: Mutex::default(),
@@ -227,31 +108,39 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If no Sentinel has said yet where it is.
+    /// If nobody has said yet where it is.
     pub(super) fn connection(&self) -> std::result::Result<RedisConnectionOptions, String> {
         let place = self.place.lock().expect("nobody panics with it");
-        let place = place.as_ref().ok_or("no Sentinel has said yet where the master is")?;
-        Ok(options::connection(&self.settings, place, self.ca.as_deref()))
+        let place = place.as_ref().ok_or("nobody has said yet where the master of Redis is")?;
+        Ok(options::connection(&self.settings, place, self.tls.as_ref()))
     }
 
     /// Whether it may come to be elsewhere.
-    pub(super) const fn may_move(&self) -> bool {
-        self.sentinels.is_some()
+    pub(super) fn may_move(&self) -> bool {
+        self.whereabouts.for_good().is_none()
     }
 
-    /// Asks the Sentinels, if there are any, where it is, and turns there.
+    /// Asks where it is, where there is somebody to ask, and turns there.
     pub(super) async fn find(&self) -> std::result::Result<(), BoxError> {
-        let Some(sentinels) = &self.sentinels else { return Ok(()) };
-        let found = sentinels.master().await?;
+        let found = self.whereabouts.ask().await?;
         let mut place = self.place.lock().expect("nobody panics with it");
         if place.as_ref() != Some(&found) {
-            self.pool.turn_to(&options::client(&options::connection(&self.settings, &found, self.ca.as_deref()))?)?;
+            self.pool.turn_to(&options::client(&options::connection(&self.settings, &found, self.tls.as_ref()))?)?;
             // Whoever has a socket to the old one is to get another.
             self.failures.fetch_add(1, Ordering::SeqCst);
-            tracing::info!(host = found.host, port = found.port, "the Sentinels say where the master of Redis is");
+            tracing::info!(host = found.host, port = found.port, "the master of Redis is found");
             *place = Some(found);
         }
         Ok(())
+    }
+
+    /// Finds it, and has one [`Look`] at the queue of `keys`, so that a wrong setting is said in time.
+    pub(super) async fn meet(&self, keys: &QueueKeys) -> std::result::Result<(), BoxError> {
+        self.find().await?;
+        match self.look(&Question { keys, most: 0, latest: u64::MAX, ids: &[] }).await {
+            Err(error) if !self.may_move() => Err(taken_for_a_lone_server(error)),
+            looked => looked.map(drop),
+        }
     }
 
     /// The pool, for the host.
@@ -287,19 +176,7 @@ impl Server {
     }
 
     async fn try_to_look(&self, question: &Question<'_>) -> std::result::Result<Option<Look>, BoxError> {
-        let Question { keys, most, latest, ids } = question;
-        let (own, types): (Vec<_>, Vec<_>) = own_keys(keys).into_iter().unzip();
-        let mut call = self.look.prepare_invoke();
-        call.key(own).arg(keys.key_prefix()).arg(most).arg(latest).arg(types.len()).arg(types).arg(*ids);
-        let answer: Vec<u64> = self.run(&call).await?;
-        match answer[..] {
-            [] => Ok(None),
-            [head, ready, ref states @ ..] => {
-                let states = states.iter().copied().map(Standing::of).collect();
-                Ok(Some(Look { head, ready: ready == 1, states }))
-            }
-            _ => Err("Redis answered a question about jobs with less than was asked".into()),
-        }
+        Looking::read(self.run(&self.looking.at(question)).await?)
     }
 
     /// One round trip for a script, within [`PROMPT`].
@@ -383,76 +260,21 @@ impl fmt::Debug for Server {
     }
 }
 
-/// What [`Server::look`] is asked.
-pub(super) struct Question<'a> {
-    /// Of which queue.
-    pub keys: &'a QueueKeys,
-    /// Starts in a window of its rate limit; 0 for no limit.
-    pub most: u32,
-    /// When a delayed job of ours may be due at the latest, in milliseconds since 1970.
-    pub latest: u64,
-    /// The jobs.
-    pub ids: &'a [String],
-}
-
-/// What [`Server::look`] saw.
-pub(super) struct Look {
-    /// The lowest priority that waits; 0 when none does.
-    pub head: u64,
-    /// Whether a worker that asked would get a task.
-    pub ready: bool,
-    /// Where the jobs are, in the order in which they were asked for.
-    pub states: Vec<Standing>,
-}
-
-/// Where a job is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
-    Absent,
-    /// Waiting, delayed or active.
-    Open,
-    /// Completed or failed, and kept; or where no worker gets to see it in time. Its id is taken.
-    Over,
-}
-
-impl Standing {
-    const fn of(state: u64) -> Self {
-        match state {
-            0 => Self::Absent,
-            1 => Self::Open,
-            _ => Self::Over,
-        }
-    }
-}
-
 pub(super) fn silent(limit: Duration) -> BoxError {
     format!("no answer within {limit:?}").into()
 }
 
-pub(super) fn unavailable(queue: &str, source: impl Into<BoxError>) -> QueueError {
-    QueueError::Unavailable { queue: queue.to_owned(), source: source.into() }
-}
-
-/// The certificates of a file, as they stand there.
-fn certificates(file: &Path) -> std::result::Result<Vec<u8>, BoxError> {
-    let wrong =
-        |why: &dyn fmt::Display| format!("the certificates of `redis.ca` can't be read from {}: {why}", file.display());
-    let pem = std::fs::read(file).map_err(|error| wrong(&error))?;
-    let count = CertificateDer::pem_slice_iter(&pem).try_fold(0, |count, found| found.map(|_| count + 1));
-    match count {
-        Ok(0) => Err(wrong(&"it has none").into()),
-        Ok(_) => Ok(pem),
-        Err(error) => Err(wrong(&error).into()),
+/// Adds to an error how to mend it, where a node of a cluster was taken for a lone server.
+fn taken_for_a_lone_server(error: BoxError) -> BoxError {
+    let kind = error.downcast_ref::<RedisError>().map(RedisError::kind);
+    match kind {
+        Some(ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::CrossSlot)) => {
+            format!("{error}; it is a node of a cluster, so set `redis.nodes` instead of `redis.host`").into()
+        }
+        _ => error,
     }
 }
 
-/// `rediss://` panics when two libraries of the host brought a provider each, and none was chosen.
-fn bring_a_tls_provider() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // An error says that somebody else was quicker, which is as good.
-            let _ = rustls::crypto::ring::default_provider().install_default();
-        }
-    });
+pub(super) fn unavailable(queue: &str, source: impl Into<BoxError>) -> QueueError {
+    QueueError::Unavailable { queue: queue.to_owned(), source: source.into() }
 }

@@ -20,7 +20,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Shared,
+    PATIENT, Shared,
     attempt::Attempts,
     health::{Health, Pulse},
     options,
@@ -53,6 +53,8 @@ pub(super) struct Supervisor {
 struct Crew {
     worker: Worker,
     closing: CancellationToken,
+    /// Its handlers that run.
+    running: TaskTracker,
     /// [`Server::failures`](super::Server::failures) when it was made.
     failures: u64,
 }
@@ -108,17 +110,19 @@ impl Supervisor {
         self.shared.look(&[]).await?;
         let failures = server.failures();
         let closing = self.shared.draining.child_token();
+        let running = TaskTracker::new();
         let attempts = Arc::new(Attempts {
             shared: self.shared.clone(),
             handler: self.handler.clone(),
             hands: self.hands.clone(),
             closing: closing.clone(),
+            running: running.clone(),
         });
         let process = move |job: Job, _: JobCancellation| attempts.clone().process(job);
         let options = options::worker(settings, server.connection()?, server.prefix());
         let worker = timeout(STANDING, Worker::with_options(name, process, options)).await??;
         worker.run().await?;
-        Ok(Crew { worker, closing, failures })
+        Ok(Crew { worker, closing, running, failures })
     }
 
     /// Watches until the worker has to be replaced, and says why; `None` when the drain begins.
@@ -180,6 +184,7 @@ async fn close(shared: Arc<Shared>, crew: Crew) {
     crew.worker.pause();
     tokio::select! {
         () = idle(&crew.worker) => {}
+        () = unheard(&crew) => {}
         () = shared.too_late() => {}
     }
     // It waits for no handler any more, only for the fetch that may be under way.
@@ -194,4 +199,12 @@ async fn idle(worker: &Worker) {
     while worker.active_count().await > 0 {
         sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// Waits until its handlers have ended, and what they answered could have been settled. The crate tries for half a minute and more to tell
+/// a server that is gone, which nobody needs to know: the ledger does.
+async fn unheard(crew: &Crew) {
+    crew.running.close();
+    crew.running.wait().await;
+    sleep(PATIENT).await;
 }

@@ -13,23 +13,24 @@ CREATE TABLE batches (
     batch_size          bigint      NOT NULL CHECK (batch_size > 0),
     prefix              text,
     max_jobs            bigint,
-    key_fingerprint     text        NOT NULL,
+    key_fingerprint     text,
 
     status              text        NOT NULL DEFAULT 'pending'
                         CHECK (status IN ('pending', 'running', 'paused', 'completed', 'failed', 'cancelled')),
     round               integer     NOT NULL DEFAULT 0 CHECK (round >= 0),
-    jobs                bigint      NOT NULL CHECK (jobs > 0),
-    open_jobs           bigint      NOT NULL CHECK (open_jobs BETWEEN 0 AND jobs),
+    -- Not known until it is planned, which is when it is made, but for one that `create_product_items` below made.
+    jobs                bigint      CHECK (jobs >= 0),
+    open_jobs           bigint      CHECK (open_jobs BETWEEN 0 AND jobs),
     -- Without those that active jobs have not handed in yet, see `jobs.counted`.
     items_created       bigint      NOT NULL DEFAULT 0 CHECK (items_created BETWEEN 0 AND quantity),
     worked_ms           bigint      NOT NULL DEFAULT 0 CHECK (worked_ms >= 0),
     version             bigint      NOT NULL DEFAULT 1,
     error               text,
-    -- How long it was to take, when it was made.
-    estimated_ms        bigint      NOT NULL CHECK (estimated_ms >= 0),
+    -- How long it was to take, when it was planned.
+    estimated_ms        bigint      CHECK (estimated_ms >= 0),
 
     -- Of the call that made it, so that it knows its own batch when the answer to its commit was lost.
-    token               bigint      NOT NULL,
+    token               bigint      NOT NULL DEFAULT 0,
 
     created_at          timestamptz NOT NULL DEFAULT now(),
     started_at          timestamptz,
@@ -40,13 +41,22 @@ CREATE TABLE batches (
     failed              bigint,
     cancelled           bigint,
 
+    -- Whether the rows of its jobs are all there, are being removed, or are gone. It has to be over for that, and stays so.
+    history             text        NOT NULL DEFAULT 'whole' CHECK (history IN ('whole', 'leaving', 'gone')),
+
     -- Of the request that made it, as long as the key stands for it.
     caller              text        NOT NULL DEFAULT '',
     idempotency_key     text,
     request_fingerprint text,
 
     CHECK ((finished_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))),
-    CHECK (finished_at IS NULL OR open_jobs = 0),
+    CHECK ((jobs IS NULL) = (open_jobs IS NULL)),
+    CHECK (jobs IS NOT NULL OR status IN ('pending', 'paused')),
+    -- None at all has only a batch that ended unplanned.
+    CHECK (jobs > 0 OR status IN ('failed', 'cancelled')),
+    CHECK (jobs = 0 OR (key_fingerprint IS NOT NULL AND estimated_ms IS NOT NULL)),
+    CHECK (finished_at IS NULL OR open_jobs IS NOT DISTINCT FROM 0),
+    CHECK (finished_at IS NOT NULL OR history = 'whole'),
     CHECK (finished_at IS NULL OR completed + failed + cancelled IS NOT DISTINCT FROM jobs),
     CHECK (status <> 'completed' OR items_created = quantity),
     CHECK ((request_fingerprint IS NOT NULL) = (idempotency_key IS NOT NULL))
@@ -54,7 +64,9 @@ CREATE TABLE batches (
 
 CREATE INDEX batches_by_status ON batches (status, id);
 CREATE INDEX batches_to_close ON batches (id) WHERE open_jobs = 0 AND finished_at IS NULL;
+CREATE INDEX batches_unplanned ON batches (id) WHERE jobs IS NULL;
 CREATE INDEX batches_measured ON batches (finished_at) WHERE finished_at IS NOT NULL AND worked_ms > 0;
+CREATE INDEX batches_with_history ON batches (finished_at) WHERE finished_at IS NOT NULL AND history <> 'gone';
 CREATE UNIQUE INDEX batches_by_request ON batches (caller, idempotency_key) WHERE idempotency_key IS NOT NULL;
 
 -- Room is left in each page: a chunk updates its job, and stays on the page then.
@@ -133,3 +145,63 @@ CREATE TABLE hooks (
 );
 
 CREATE INDEX hooks_open ON hooks (id) WHERE state = 'open';
+CREATE INDEX hooks_given_up ON hooks (batch) WHERE state = 'given_up';
+
+-- For hosts on any driver: a batch in a transaction of theirs. It has no jobs; the feeder plans it once it is committed.
+--
+-- Checks what can never be right; the limits of the settings are checked when it is planned. Runs as the owner of the tables, so that
+-- whoever may call it needs no right on them, and in this schema whatever the caller's search path is.
+SELECT set_config('search_path', current_schema() || ', pg_temp', true);
+
+CREATE FUNCTION create_product_items(
+    quantity            bigint,
+    batch_id            bigint      DEFAULT NULL,
+    batch_size          bigint      DEFAULT NULL,
+    qr_code_prefix      text        DEFAULT NULL,
+    max_jobs_per_batch  bigint      DEFAULT NULL
+) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
+AS $$
+DECLARE
+    field text;
+    given bigint;
+    most bigint;
+    made bigint;
+BEGIN
+    FOR field, given, most IN VALUES
+        ('quantity', quantity, 9007199254740991),
+        ('batch_id', batch_id, 9007199254740991),
+        ('batch_size', batch_size, 9007199254740991),
+        ('max_jobs_per_batch', max_jobs_per_batch, 100000)
+    LOOP
+        IF given NOT BETWEEN 1 AND most OR (given IS NULL AND field = 'quantity') THEN
+            RAISE invalid_parameter_value USING MESSAGE =
+                format('`%s` must be 1 to %s, but is %s', field, most, coalesce(given::text, 'null'));
+        END IF;
+    END LOOP;
+    IF qr_code_prefix !~ '^[A-Za-z0-9_-]{1,16}$' THEN
+        RAISE invalid_parameter_value USING MESSAGE = '`qr_code_prefix` must be 1 to 16 of A-Z a-z 0-9 _ -';
+    END IF;
+
+    LOOP
+        made := coalesce(batch_id, nextval('batch_ids'));
+        INSERT INTO batches (id, quantity, batch_size, prefix, max_jobs)
+        VALUES (
+            made, quantity,
+            coalesce(batch_size, (SELECT value::bigint FROM settings WHERE name = 'batch_size')),
+            qr_code_prefix, max_jobs_per_batch
+        )
+        ON CONFLICT DO NOTHING;
+        IF FOUND THEN
+            RETURN made;
+        END IF;
+        IF batch_id IS NOT NULL THEN
+            RAISE unique_violation USING MESSAGE = format('batch %s exists already', batch_id);
+        END IF;
+    END LOOP;
+END
+$$;
+
+SELECT set_config('search_path', current_schema() || ', public', true);
+
+REVOKE EXECUTE ON FUNCTION create_product_items FROM PUBLIC;

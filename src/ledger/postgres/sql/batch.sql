@@ -4,7 +4,7 @@
 -- that is over the counts were kept.
 
 SELECT b.id, b.status, b.quantity, b.batch_size, b.prefix, b.max_jobs, b.round, b.worked_ms, b.error,
-       b.created_at, b.started_at, b.finished_at,
+       b.created_at, b.started_at, b.finished_at, b.history <> 'whole' AS history_removed,
        b.items_created + coalesce(j.fresh, 0) AS items_created,
        coalesce(j.waiting, 0) AS waiting, coalesce(j.active, 0) AS active, coalesce(j.delayed, 0) AS delayed,
        coalesce(b.completed, j.completed, 0) AS completed,

@@ -7,16 +7,17 @@
 --
 -- Returns (made): false when the id or the key is in use; of twins the second waits here for the first.
 --
--- One statement, so that it is one round trip and one transaction.
+-- One statement, so that it is one round trip and one transaction. `{schema}` is replaced by the ledger's: in a transaction of the host's
+-- the search path is the host's.
 
 WITH batch AS (
-    INSERT INTO batches (id, quantity, batch_size, prefix, max_jobs, key_fingerprint, token, estimated_ms,
+    INSERT INTO {schema}.batches (id, quantity, batch_size, prefix, max_jobs, key_fingerprint, token, estimated_ms,
                          caller, idempotency_key, request_fingerprint, jobs, open_jobs)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, cardinality($12::bigint[]), cardinality($12::bigint[]))
     ON CONFLICT DO NOTHING
     RETURNING id
 ), made AS (
-    INSERT INTO jobs (batch, seq, first, quantity)
+    INSERT INTO {schema}.jobs (batch, seq, first, quantity)
     SELECT batch.id, job.seq, job.first, job.quantity
     FROM batch, unnest($12::bigint[], $13::bigint[], $14::bigint[]) AS job (seq, first, quantity)
 )

@@ -6,8 +6,8 @@
 --
 -- Returns one row (round, open_jobs) of its batch, or none when the hold is not good.
 --
--- Given back, a job keeps the error that it had: as if it had not been begun. The batch is locked first, so of two last jobs the second
--- sees what the first one left.
+-- Given back, a job keeps the error that it had: as if it had not been begun. Completed, it has lost no worker in vain. The batch is locked
+-- first, so of two last jobs the second sees what the first one left.
 
 WITH batch AS MATERIALIZED (
     SELECT id FROM batches WHERE id = $1 FOR NO KEY UPDATE
@@ -21,6 +21,7 @@ WITH batch AS MATERIALIZED (
     UPDATE jobs
     SET state = $5,
         attempts = attempts + $6,
+        crashes = CASE $5 WHEN 'completed' THEN 0 ELSE crashes END,
         not_before = $7,
         error = CASE $5 WHEN 'waiting' THEN error ELSE $8 END,
         chunks = CASE $5 WHEN 'waiting' THEN chunks ELSE $9::text::json END,

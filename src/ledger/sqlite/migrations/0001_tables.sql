@@ -9,19 +9,20 @@ CREATE TABLE batch_batches (
     batch_size          INTEGER NOT NULL CHECK (batch_size > 0),
     prefix              TEXT,
     max_jobs            INTEGER,
-    key_fingerprint     TEXT    NOT NULL,
+    key_fingerprint     TEXT,
 
     status              TEXT    NOT NULL DEFAULT 'pending'
                         CHECK (status IN ('pending', 'running', 'paused', 'completed', 'failed', 'cancelled')),
     round               INTEGER NOT NULL DEFAULT 0 CHECK (round >= 0),
-    jobs                INTEGER NOT NULL CHECK (jobs > 0),
-    open_jobs           INTEGER NOT NULL CHECK (open_jobs BETWEEN 0 AND jobs),
+    -- Not known until it is planned, which is when it is made, but for one that came by `batch_requests` below.
+    jobs                INTEGER CHECK (jobs >= 0),
+    open_jobs           INTEGER CHECK (open_jobs BETWEEN 0 AND jobs),
     items_created       INTEGER NOT NULL DEFAULT 0 CHECK (items_created BETWEEN 0 AND quantity),
     worked_ms           INTEGER NOT NULL DEFAULT 0 CHECK (worked_ms >= 0),
     version             INTEGER NOT NULL DEFAULT 1,
     error               TEXT,
-    -- How long it was to take, when it was made.
-    estimated_ms        INTEGER NOT NULL CHECK (estimated_ms >= 0),
+    -- How long it was to take, when it was planned.
+    estimated_ms        INTEGER CHECK (estimated_ms >= 0),
 
     created_at          INTEGER NOT NULL,
     started_at          INTEGER,
@@ -32,13 +33,22 @@ CREATE TABLE batch_batches (
     failed              INTEGER,
     cancelled           INTEGER,
 
+    -- Whether the rows of its jobs are all there, are being removed, or are gone. It has to be over for that, and stays so.
+    history             TEXT    NOT NULL DEFAULT 'whole' CHECK (history IN ('whole', 'leaving', 'gone')),
+
     -- Of the request that made it, as long as the key stands for it.
     caller              TEXT    NOT NULL DEFAULT '',
     idempotency_key     TEXT,
     request_fingerprint TEXT,
 
     CHECK ((finished_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))),
-    CHECK (finished_at IS NULL OR open_jobs = 0),
+    CHECK ((jobs IS NULL) = (open_jobs IS NULL)),
+    CHECK (jobs IS NOT NULL OR status IN ('pending', 'paused')),
+    -- None at all has only a batch that ended unplanned.
+    CHECK (jobs > 0 OR status IN ('failed', 'cancelled')),
+    CHECK (jobs = 0 OR (key_fingerprint IS NOT NULL AND estimated_ms IS NOT NULL)),
+    CHECK (finished_at IS NULL OR open_jobs IS 0),
+    CHECK (finished_at IS NOT NULL OR history = 'whole'),
     CHECK (finished_at IS NULL OR completed + failed + cancelled IS jobs),
     CHECK (status <> 'completed' OR items_created = quantity),
     CHECK ((request_fingerprint IS NOT NULL) = (idempotency_key IS NOT NULL))
@@ -46,7 +56,9 @@ CREATE TABLE batch_batches (
 
 CREATE INDEX batch_batches_by_status ON batch_batches (status, id);
 CREATE INDEX batch_batches_to_close ON batch_batches (id) WHERE open_jobs = 0 AND finished_at IS NULL;
+CREATE INDEX batch_batches_unplanned ON batch_batches (id) WHERE jobs IS NULL;
 CREATE INDEX batch_batches_measured ON batch_batches (finished_at) WHERE finished_at IS NOT NULL AND worked_ms > 0;
+CREATE INDEX batch_batches_with_history ON batch_batches (finished_at) WHERE finished_at IS NOT NULL AND history <> 'gone';
 CREATE UNIQUE INDEX batch_batches_by_request ON batch_batches (caller, idempotency_key) WHERE idempotency_key IS NOT NULL;
 
 CREATE TABLE batch_jobs (
@@ -105,3 +117,55 @@ CREATE TABLE batch_hooks (
 ) STRICT;
 
 CREATE INDEX batch_hooks_open ON batch_hooks (id) WHERE state = 'open';
+CREATE INDEX batch_hooks_given_up ON batch_hooks (batch) WHERE state = 'given_up';
+
+-- For hosts on any driver: a batch in a transaction of theirs is a row inserted here. It has no jobs; the feeder plans it once it is
+-- committed. Without a `batch_id` it gets the next one, which is the setting `last_id` then.
+--
+-- The trigger checks what can never be right; the limits of the settings are checked when it is planned. It must run in any SQLite that
+-- opens the file, so it uses nothing newer than these tables do.
+CREATE VIEW batch_requests AS
+SELECT quantity, id AS batch_id, batch_size, prefix AS qr_code_prefix, max_jobs AS max_jobs_per_batch
+FROM batch_batches
+WHERE jobs IS NULL;
+
+CREATE TRIGGER batch_requests_insert INSTEAD OF INSERT ON batch_requests
+BEGIN
+    SELECT raise(ABORT, '`quantity` must be 1 to 9007199254740991')
+    WHERE new.quantity IS NULL OR new.quantity NOT BETWEEN 1 AND 9007199254740991;
+    SELECT raise(ABORT, '`batch_id` must be 1 to 9007199254740991')
+    WHERE new.batch_id NOT BETWEEN 1 AND 9007199254740991;
+    SELECT raise(ABORT, '`batch_size` must be 1 to 9007199254740991')
+    WHERE new.batch_size NOT BETWEEN 1 AND 9007199254740991;
+    SELECT raise(ABORT, '`max_jobs_per_batch` must be 1 to 100000')
+    WHERE new.max_jobs_per_batch NOT BETWEEN 1 AND 100000;
+    SELECT raise(ABORT, '`qr_code_prefix` must be 1 to 16 of A-Z a-z 0-9 _ -')
+    WHERE length(new.qr_code_prefix) NOT BETWEEN 1 AND 16 OR new.qr_code_prefix GLOB '*[^A-Za-z0-9_-]*';
+    SELECT raise(ABORT, '`batch_id` is in use')
+    WHERE EXISTS (SELECT 1 FROM batch_batches WHERE id = new.batch_id);
+
+    INSERT OR IGNORE INTO batch_settings (name, value) VALUES ('last_id', 0);
+    -- The next one, or where that is taken, the first free one behind it.
+    UPDATE batch_settings
+    SET value = CASE
+        WHEN NOT EXISTS (SELECT 1 FROM batch_batches WHERE id = batch_settings.value + 1) THEN value + 1
+        ELSE (
+            SELECT id + 1
+            FROM batch_batches AS taken
+            WHERE id > batch_settings.value AND NOT EXISTS (SELECT 1 FROM batch_batches WHERE id = taken.id + 1)
+            ORDER BY id
+            LIMIT 1
+        )
+    END
+    WHERE name = 'last_id' AND new.batch_id IS NULL;
+
+    INSERT INTO batch_batches (id, quantity, batch_size, prefix, max_jobs, created_at)
+    VALUES (
+        coalesce(new.batch_id, (SELECT value FROM batch_settings WHERE name = 'last_id')),
+        new.quantity,
+        coalesce(new.batch_size, (SELECT value FROM batch_settings WHERE name = 'batch_size')),
+        new.qr_code_prefix,
+        new.max_jobs_per_batch,
+        CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)
+    );
+END;

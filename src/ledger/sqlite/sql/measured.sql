@@ -1,4 +1,4 @@
--- create: what the workers did in the batch that finished last; one that was cancelled before it began says nothing.
+-- create, plan: what the workers did in the batch that finished last; one that was cancelled before it began says nothing.
 
 SELECT items_created, worked_ms
 FROM batch_batches

@@ -1,0 +1,66 @@
+//! plan: the jobs of a batch that was only asked for, or its end when it can't have any.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use deadpool_postgres::{Client, GenericClient};
+
+use super::{
+    close::End,
+    columns::{key, status},
+    create::{Statements, columns},
+    error::Answer,
+    pool::Verb,
+};
+use crate::domain::{BatchId, Change, Invalid, JobCounts};
+use crate::ledger::{Cut, Planned, Rules};
+
+const PLAN: &str = include_str!("sql/plan.sql");
+const UNPLANNED: &str = "SELECT status FROM batches WHERE id = $1 AND jobs IS NULL FOR NO KEY UPDATE";
+
+/// See [`Ledger::plan`](crate::ledger::Ledger::plan).
+pub(super) struct Planning {
+    pub rules: Rules,
+    pub statements: Arc<Statements>,
+    pub batch: BatchId,
+    pub cut: Result<Cut, Invalid>,
+}
+
+#[async_trait]
+impl Verb for Planning {
+    type Answer = Planned;
+    const DOING: &'static str = "plan a batch";
+
+    async fn run(&self, conn: &mut Client) -> Answer<Planned> {
+        match &self.cut {
+            Ok(cut) => self.plan(conn, cut).await,
+            Err(invalid) => {
+                let transaction = conn.transaction().await?;
+                let planned = self.refuse(&transaction, invalid).await?;
+                transaction.commit().await?;
+                Ok(planned)
+            }
+        }
+    }
+}
+
+impl Planning {
+    async fn plan(&self, conn: &Client, cut: &Cut) -> Answer<Planned> {
+        let estimated = key(self.statements.estimated(conn, &cut.plan, &cut.pace).await?.as_millis() as u64);
+        let [seqs, firsts, quantities] = columns(&cut.plan);
+        let statement = conn.prepare_cached(PLAN).await?;
+        let row = conn
+            .query_one(&statement, &[&self.batch.get(), &cut.key_fingerprint, &estimated, &seqs, &firsts, &quantities])
+            .await?;
+        Ok(if row.try_get("planned")? { Planned::Now } else { Planned::Over })
+    }
+
+    async fn refuse(&self, conn: &impl GenericClient, invalid: &Invalid) -> Answer<Planned> {
+        let found = conn.query_opt(&conn.prepare_cached(UNPLANNED).await?, &[&self.batch.get()]).await?;
+        let Some(row) = found else { return Ok(Planned::Over) };
+        let status = status(&row, "status")?.after(Change::Refuse)?;
+        let (error, counts) = (Some(invalid.to_string()), JobCounts::default());
+        End { status, error, counts, items_more: 0, version_more: 1 }.put_down(conn, self.rules, self.batch).await?;
+        Ok(Planned::Now)
+    }
+}

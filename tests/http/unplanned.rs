@@ -1,0 +1,83 @@
+//! Batches that were asked for in the database itself, as callers see them before and after they are planned.
+
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use crate::shop::{Shop, a_shop};
+
+/// Asks for 250 items under this id, as a process beside the shop does in a transaction of its own.
+fn ask(shop: &Shop, id: i64, quantity: i64) {
+    let mut outsider = Connection::open(shop.database()).unwrap();
+    outsider.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+    let transaction = outsider.transaction().unwrap();
+    let row = "INSERT INTO batch_requests (batch_id, quantity, batch_size) VALUES (?1, ?2, 100)";
+    transaction.execute(row, (id, quantity)).unwrap();
+    transaction.commit().unwrap();
+}
+
+const NO_JOBS: [&str; 6] = ["waiting", "active", "delayed", "completed", "failed", "cancelled"];
+
+fn has_no_jobs(counts: &Value) {
+    assert!(NO_JOBS.iter().all(|state| counts[state] == 0), "{counts}");
+}
+
+#[rocket::async_test]
+async fn an_unplanned_batch_is_pending_without_jobs() {
+    let shop = a_shop().without_workers().open().await;
+    ask(&shop, 7, 250);
+
+    let batch = shop.get("/batches/7").await.expect(200);
+    let progress = shop.get("/batches/7/progress").await.expect(200);
+
+    assert_eq!((&batch["status"], &batch["quantity"], &batch["round"]), (&json!("pending"), &json!(250), &json!(0)));
+    assert_eq!(batch["options"], json!({ "batchSize": 100, "qrCodePrefix": null, "maxJobsPerBatch": null }));
+    has_no_jobs(&batch["jobs"]);
+    has_no_jobs(&progress);
+    assert_eq!(
+        (&progress["total"], &progress["percent"], &progress["etaSeconds"]),
+        (&json!(0), &json!(0), &Value::Null)
+    );
+    let (pending, _) = shop.pages("/batches?status=pending", 10).await;
+    assert_eq!(pending, [batch]);
+    for list in ["items", "failed-jobs"] {
+        assert_eq!(shop.pages(&format!("/batches/7/{list}"), 10).await, (vec![], vec![0]), "{list}");
+    }
+    shop.tell("/batches/7/retry").await.problem(409, &["pending"]);
+    let body = json!({ "quantity": 10, "batchId": 7 });
+    shop.post("/batches", body).await.problem(409, &["batch 7 exists already"]);
+}
+
+#[rocket::async_test]
+async fn an_unplanned_batch_can_be_steered() {
+    let shop = a_shop().without_workers().open().await;
+    ask(&shop, 7, 250);
+
+    for (wish, status) in [("pause", "paused"), ("resume", "pending"), ("cancel", "cancelled")] {
+        let batch = shop.tell(&format!("/batches/7/{wish}")).await.expect(200);
+        assert_eq!(batch["status"], status);
+        has_no_jobs(&batch["jobs"]);
+    }
+    let progress = shop.get("/batches/7/progress").await.expect(200);
+    assert_eq!((&progress["total"], &progress["percent"], &progress["etaSeconds"]), (&json!(0), &json!(0), &json!(0)));
+}
+
+#[rocket::async_test]
+async fn a_batch_that_can_not_be_planned_is_failed_and_says_why() {
+    let shop = a_shop().with("batch.feed_interval", "100ms").open().await;
+    ask(&shop, 7, 20_000_000);
+    ask(&shop, 8, 250);
+
+    let progress = shop.until_it_is(7, "failed").await;
+    let batch = shop.get("/batches/7").await.expect(200);
+
+    assert_eq!((&progress["total"], &progress["percent"], &progress["etaSeconds"]), (&json!(0), &json!(0), &json!(0)));
+    assert_eq!(batch["error"], "`quantity` must be 1 to 10000000, but is 20000000");
+    assert!(batch["finishedAt"].is_string() && batch["startedAt"].is_null(), "{batch}");
+    let (failed, _) = shop.pages("/batches/7/failed-jobs", 10).await;
+    assert_eq!(failed, Vec::<Value>::new());
+    let problem = shop.tell("/batches/7/retry").await.problem(409, &["batch 7 has no failed jobs to retry"]);
+    assert_eq!(problem["report"]["found"], 0);
+    shop.tell("/batches/7/cancel").await.problem(409, &["failed"]);
+    let other = shop.until_it_is(8, "completed").await;
+    assert_eq!((&other["total"], &other["itemsCreated"]), (&json!(3), &json!(250)));
+}

@@ -1,0 +1,247 @@
+//! The ledger in PostgreSQL and the queues in Redis: web and worker processes, and what becomes of a batch when they, or Redis, are taken
+//! away.
+
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::{
+    TestResult,
+    host::{Home, Host, Store},
+    is_complete,
+    redis::nothing_is_left,
+    server::{Redis, value},
+};
+
+/// So many jobs were begun more than once.
+const BEGUN_AGAIN: &str = "SELECT count(*) FROM batch_jobs WHERE epoch > 1";
+
+/// So many items of a batch exist.
+fn items_of(batch: i64) -> String {
+    format!("SELECT count(*) FROM batch_items WHERE batch = {batch}")
+}
+
+async fn workers(home: &Home, number: usize) -> Result<Vec<Host>, Box<dyn std::error::Error>> {
+    let mut workers = Vec::new();
+    for _ in 0..number {
+        workers.push(home.start_as("worker").await?);
+    }
+    Ok(workers)
+}
+
+async fn all_leave(hosts: impl IntoIterator<Item = Host>) -> TestResult {
+    for host in hosts {
+        assert_eq!(host.terminate().await?.code(), Some(0));
+    }
+    Ok(())
+}
+
+/// One process serves and three work. Two of them are killed and started five times each; the others have their jobs soon.
+#[tokio::test]
+async fn a_hundred_thousand_items_outlive_ten_kills_of_their_workers() -> TestResult {
+    const QUANTITY: i64 = 100_000;
+    let redis = Redis::start().await;
+    // The specification's: two transactions a job.
+    let home = Home::on_redis(Store::Postgres, redis.port)?.quick().with("ROCKET_BATCH__CHUNK_SIZE", "50");
+    let web = home.start_as("web").await?;
+    let mut workers = workers(&home, 3).await?;
+    let began = Instant::now();
+    let batch = web.post(&json!({ "quantity": QUANTITY })).await?;
+
+    for _ in 0..5 {
+        for worker in &mut workers[..2] {
+            // Each has had its share before it is killed.
+            worker.until_it_says("Successfully generated").await?;
+            worker.kill().await?;
+            *worker = home.start_as("worker").await?;
+        }
+    }
+    let made = home.count(&items_of(batch)).await?;
+
+    assert!(made < QUANTITY, "the kills came too late");
+    is_complete(&web, batch, QUANTITY).await?;
+    println!("{made} items at the last kill; complete after {:?}", began.elapsed());
+    assert!(!web.said_any("Successfully generated"), "a web process worked");
+    let again = home.count(BEGUN_AGAIN).await?;
+    println!("{again} jobs were begun again");
+    assert!(again > 0, "no kill hit a job");
+    all_leave(workers.into_iter().chain([web])).await?;
+    home.the_shop_has_every_item().await?;
+    nothing_is_left(&redis).await
+}
+
+/// Every process feeds, and often. Each job is begun once, and a small batch need not wait for the end of a large one.
+#[tokio::test]
+async fn many_feeders_do_not_multiply_the_work_and_batches_interleave() -> TestResult {
+    let redis = Redis::start().await;
+    let home = Home::on_redis(Store::Postgres, redis.port)?.quick().with("ROCKET_BATCH__FEED_INTERVAL", "100ms");
+    let web = home.start_as("web").await?;
+    let workers = workers(&home, 3).await?;
+    let large = web.post(&json!({ "quantity": 30_000 })).await?;
+    web.until(large, |progress| progress["itemsCreated"].as_u64() > Some(3_000)).await?;
+    let before = home.count(&items_of(large)).await?;
+
+    let small = web.post(&json!({ "quantity": 3_000 })).await?;
+    is_complete(&web, small, 3_000).await?;
+
+    let after = home.count(&items_of(large)).await?;
+    println!("the large batch had {before} items before the small one, and {after} after");
+    assert!(before < after && after < 30_000);
+    is_complete(&web, large, 30_000).await?;
+    let [jobs, begun] = ["count(*)", "sum(epoch)"].map(|what| format!("SELECT {what} FROM batch_jobs"));
+    let (jobs, begun) = (home.count(&jobs).await?, home.count(&begun).await?);
+    assert_eq!((jobs, begun), (330, 330));
+    let added: i64 = value(redis.command(&["GET", "bull:generate-product-batch-items:id"]).await)?;
+    println!("{added} adds for {jobs} jobs");
+    all_leave(workers.into_iter().chain([web])).await?;
+    nothing_is_left(&redis).await
+}
+
+/// Jobs in hand go on; the others are back within an interval, which may have to begin anew when it meets the flush.
+#[tokio::test]
+async fn a_flush_in_the_middle_of_a_batch_delays_it_by_two_intervals_at_most() -> TestResult {
+    const QUANTITY: i64 = 150_000;
+    let redis = Redis::start().await;
+    let home = Home::on_redis(Store::Postgres, redis.port)?.quick();
+    let web = home.start_as("web").await?;
+    let workers = workers(&home, 2).await?;
+    let batch = web.post(&json!({ "quantity": QUANTITY, "batchSize": 1_000 })).await?;
+
+    for items in [20_000, 60_000, 100_000] {
+        web.until(batch, |progress| progress["itemsCreated"].as_u64() > Some(items)).await?;
+        redis.command(&["FLUSHALL"]).await;
+        let (flushed, before) = (Instant::now(), home.count(&items_of(batch)).await?);
+        // What four hands hold can be made without Redis.
+        web.until(batch, |progress| progress["itemsCreated"].as_i64() > Some(before + 4_000)).await?;
+        println!("new jobs {:?} after the flush", flushed.elapsed());
+        assert!(flushed.elapsed() < Duration::from_secs(4), "{:?}", flushed.elapsed());
+    }
+
+    is_complete(&web, batch, QUANTITY).await?;
+    all_leave(workers.into_iter().chain([web])).await?;
+    home.the_shop_has_every_item().await?;
+    nothing_is_left(&redis).await
+}
+
+/// Redis is killed in the middle of a batch, and is away for five seconds, in which another batch is accepted.
+#[tokio::test]
+async fn work_goes_on_within_three_seconds_of_the_return_of_redis() -> TestResult {
+    const QUANTITY: i64 = 100_000;
+    let mut redis = Redis::start().await;
+    // What Redis has kept needs no feeder to come back.
+    let home = Home::on_redis(Store::Postgres, redis.port)?.quick().with("ROCKET_BATCH__FEED_INTERVAL", "10s");
+    let web = home.start_as("web").await?;
+    let workers = workers(&home, 2).await?;
+    let batch = web.post(&json!({ "quantity": QUANTITY, "batchSize": 1_000 })).await?;
+    web.until(batch, |progress| progress["itemsCreated"].as_u64() > Some(20_000)).await?;
+
+    redis.kill();
+    let late = web.post(&json!({ "quantity": 1_000 })).await?;
+    assert!(!web.is_ready().await?, "nobody works");
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let before = home.count(&items_of(batch)).await?;
+    redis.start_again().await;
+
+    let back = Instant::now();
+    web.until(batch, |progress| progress["itemsCreated"].as_i64() > Some(before)).await?;
+    println!("{before} items while Redis was away; the next ones {:?} after its return", back.elapsed());
+    assert!(back.elapsed() < Duration::from_secs(3), "the first items came after {:?}", back.elapsed());
+    assert!(before < QUANTITY, "the kill came too late");
+    is_complete(&web, batch, QUANTITY).await?;
+    is_complete(&web, late, 1_000).await?;
+    assert!(web.is_ready().await?);
+    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
+    // A job that was completed meanwhile is in Redis until its lock has run out.
+    let active = ["LLEN", "bull:generate-product-batch-items:active"];
+    redis.until(&active, |length| length == redis::Value::Int(0)).await;
+    all_leave(workers.into_iter().chain([web])).await?;
+    home.the_shop_has_every_item().await?;
+    nothing_is_left(&redis).await
+}
+
+/// A worker is stopped past its lock. Another one begins its job, and is stopped as well; then the first one wakes up.
+#[tokio::test]
+async fn nothing_lands_of_a_worker_that_wakes_up_late() -> TestResult {
+    const QUANTITY: i64 = 20_000;
+    let redis = Redis::start().await;
+    let home = Home::on_redis(Store::Postgres, redis.port)?.quick().with("ROCKET_BATCH__CHUNK_SIZE", "20");
+    let web = home.start_as("web").await?;
+    let first = [("ROCKET_BATCH__ROLE", "worker"), ("RUST_LOG", "rocket_batch=debug"), ("NO_COLOR", "1")];
+    let first = home.start_with(&first).await?;
+    let batch = web.post(&json!({ "quantity": QUANTITY, "batchSize": 5_000 })).await?;
+    web.until(batch, |progress| progress["itemsCreated"].as_u64() > Some(100)).await?;
+
+    first.signal("STOP").await?;
+    // Its lock outlasts the test, so that nobody takes over from it.
+    let second = [("ROCKET_BATCH__ROLE", "worker"), ("ROCKET_BATCH__GENERATE__LOCK", "60s")];
+    let second = home.start_with(&second).await?;
+    let taken = "SELECT coalesce(min(seq), -1) FROM batch_jobs WHERE state = 'active' AND epoch = 2 AND created < 4000";
+    let job = home.until(taken, |seq| seq >= 0).await?;
+    second.signal("STOP").await?;
+    let of_job = |what: &str| format!("SELECT {what} FROM batch_jobs WHERE seq = {job}");
+    let [range, created] = ["first", "created"].map(of_job);
+    let from = home.count(&range).await?;
+    let there = format!("{} AND ordinal BETWEEN {from} AND {from} + 4999", items_of(batch));
+    let (before, counted) = (home.count(&there).await?, home.count(&created).await?);
+    assert!(before < 5_000, "the second worker was stopped too late");
+
+    first.signal("CONT").await?;
+
+    first.until_it_says(&format!("task=b{batch}-j{job}-g0 answer=")).await?;
+    assert_eq!((home.count(&there).await?, home.count(&created).await?), (before, counted));
+    assert_eq!(home.count(&of_job("epoch")).await?, 2);
+    second.signal("CONT").await?;
+    is_complete(&web, batch, QUANTITY).await?;
+    assert_eq!(home.count(&of_job("epoch")).await?, 2, "the one who held it has made it");
+    all_leave([web, first, second]).await?;
+    home.the_shop_has_every_item().await?;
+    nothing_is_left(&redis).await
+}
+
+/// With the default lock and stall check.
+#[tokio::test]
+async fn a_killed_worker_is_taken_over_within_21_seconds() -> TestResult {
+    let redis = Redis::start().await;
+    let home = Home::on_redis(Store::Postgres, redis.port)?;
+    let web = home.start_as("web").await?;
+    let mut first = home.start_with(&[("ROCKET_BATCH__ROLE", "worker"), ("ROCKET_BATCH__CHUNK_SIZE", "5")]).await?;
+    let batch = web.post(&json!({ "quantity": 20_000, "batchSize": 10_000 })).await?;
+    web.until(batch, |progress| progress["active"] == 2).await?;
+    let second = home.start_as("worker").await?;
+
+    let active = "SELECT count(*) FROM batch_jobs WHERE state = 'active' AND epoch = 1";
+    assert_eq!(home.count(active).await?, 2, "the first worker was too fast");
+    first.kill().await?;
+    let killed = Instant::now();
+    home.until(BEGUN_AGAIN, |jobs| jobs == 2).await?;
+
+    println!("both jobs were taken over {:?} after the kill", killed.elapsed());
+    assert!(killed.elapsed() < Duration::from_secs(21), "{:?}", killed.elapsed());
+    is_complete(&web, batch, 20_000).await?;
+    all_leave([web, second]).await?;
+    home.the_shop_has_every_item().await?;
+    nothing_is_left(&redis).await
+}
+
+#[tokio::test]
+async fn cancelled_and_paused_batches_leave_nothing_in_redis() -> TestResult {
+    let redis = Redis::start().await;
+    let home = Home::on_redis(Store::Postgres, redis.port)?.quick();
+    let web = home.start_as("web").await?;
+    let workers = workers(&home, 2).await?;
+    let body = json!({ "quantity": 900_000, "batchSize": 1_000 });
+    let [cancelled, paused] = [web.post(&body).await?, web.post(&body).await?];
+    for batch in [cancelled, paused] {
+        web.until(batch, |progress| progress["itemsCreated"].as_u64() > Some(0)).await?;
+    }
+
+    web.send(Method::POST, &format!("/batches/{paused}/pause")).await?;
+    web.send(Method::POST, &format!("/batches/{cancelled}/cancel")).await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+
+    nothing_is_left(&redis).await?;
+    web.send(Method::POST, &format!("/batches/{paused}/resume")).await?;
+    web.until(paused, |progress| progress["active"].as_u64() > Some(0)).await?;
+    all_leave(workers.into_iter().chain([web])).await
+}

@@ -1,0 +1,133 @@
+//! A Redis Cluster: three masters, with a replica each where a test wants them, on free ports of this machine.
+
+use redis::Value;
+use tokio::time::{Duration, Instant, sleep};
+
+use crate::server::{Redis, free_port, value};
+
+const MASTERS: usize = 3;
+const SLOTS: usize = 16_384;
+
+/// They notice after a second that one of them is gone, and end with the test.
+pub struct Nodes {
+    /// The masters of the beginning, then the replica of each, in the same order.
+    pub all: Vec<Redis>,
+    ids: Vec<String>,
+}
+
+impl Nodes {
+    /// Three masters.
+    pub async fn start() -> Self {
+        Self::of(MASTERS).await
+    }
+
+    /// Three masters, and three replicas that are in step.
+    pub async fn with_replicas() -> Self {
+        let nodes = Self::of(2 * MASTERS).await;
+        for (n, replica) in nodes.all.iter().enumerate().skip(MASTERS) {
+            replica.command(&["CLUSTER", "REPLICATE", &nodes.ids[n - MASTERS]]).await;
+        }
+        for replica in &nodes.all[MASTERS..] {
+            replica.until(&["INFO", "replication"], |info| format!("{info:?}").contains("master_link_status:up")).await;
+        }
+        for node in &nodes.all {
+            // A view of the cluster without the replicas would do for everything but a failover.
+            node.until(&["CLUSTER", "NODES"], |nodes| format!("{nodes:?}").matches("slave").count() == MASTERS).await;
+        }
+        nodes
+    }
+
+    async fn of(count: usize) -> Self {
+        let (mut nodes, mut buses) = (Self { all: Vec::new(), ids: Vec::new() }, Vec::new());
+        for n in 0..count {
+            // The default is a port that there may not be.
+            buses.push(free_port().to_string());
+            nodes.launch(n, &buses[n]).await;
+        }
+        for (node, bus) in nodes.all.iter().zip(&buses).skip(1) {
+            nodes.all[0].command(&["CLUSTER", "MEET", "127.0.0.1", &node.port.to_string(), bus]).await;
+        }
+        nodes.all_are_well().await;
+        nodes
+    }
+
+    async fn launch(&mut self, n: usize, bus: &str) {
+        let own = ["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1"];
+        let node = Redis::with(&[&own[..], &["--cluster-node-timeout", "1000", "--cluster-port", bus]].concat()).await;
+        self.ids.push(value(node.command(&["CLUSTER", "MYID"]).await).expect("an id is a text"));
+        node.command(&["CLUSTER", "SET-CONFIG-EPOCH", &(n + 1).to_string()]).await;
+        if n < MASTERS {
+            let [first, next] = [n, n + 1].map(|n| n * SLOTS / MASTERS);
+            node.command(&["CLUSTER", "ADDSLOTSRANGE", &first.to_string(), &(next - 1).to_string()]).await;
+        }
+        self.all.push(node);
+    }
+
+    async fn all_are_well(&self) {
+        let known = format!("cluster_known_nodes:{}\r", self.all.len());
+        for node in &self.all {
+            let well = |info: Value| {
+                value::<String>(info).is_ok_and(|info| info.contains("cluster_state:ok") && info.contains(&known))
+            };
+            node.until(&["CLUSTER", "INFO"], well).await;
+        }
+    }
+
+    /// As the setting `redis.nodes` has them.
+    pub fn addresses(&self) -> Vec<String> {
+        self.all.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect()
+    }
+
+    /// The slot of every key that begins with `prefix`, and which of the masters has it at the beginning.
+    pub async fn owner(&self, prefix: &str) -> (usize, usize) {
+        let slot: usize =
+            value(self.all[0].command(&["CLUSTER", "KEYSLOT", prefix]).await).expect("a slot is a number");
+        (slot, (0..MASTERS).find(|n| slot < (n + 1) * SLOTS / MASTERS).expect("there are no more slots"))
+    }
+
+    /// Waits until the replica of master `n` is the master, and every node that lives says that all is well.
+    pub async fn has_failed_over(&self, n: usize) {
+        let heir = &self.all[n + MASTERS];
+        heir.until(&["INFO", "replication"], |info| format!("{info:?}").contains("role:master")).await;
+        heir.until(&["CLUSTER", "INFO"], |info| format!("{info:?}").contains("cluster_state:ok")).await;
+    }
+
+    /// Begins to move `slot` from master `from` to master `to`, and leaves half of its keys behind.
+    pub async fn half_move(&self, slot: usize, from: usize, to: usize) {
+        let slot = slot.to_string();
+        self.all[to].command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &self.ids[from]]).await;
+        self.all[from].command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &self.ids[to]]).await;
+        let keys: usize =
+            value(self.all[from].command(&["CLUSTER", "COUNTKEYSINSLOT", &slot]).await).expect("a number");
+        assert!(keys > 1, "there is nothing to move");
+        self.carry(&slot, from, to, keys / 2).await;
+    }
+
+    /// Moves the rest of it, and tells everybody.
+    pub async fn move_the_rest(&self, slot: usize, from: usize, to: usize) {
+        let slot = slot.to_string();
+        let end = Instant::now() + Duration::from_secs(20);
+        while self.carry(&slot, from, to, 1_000).await > 0 {
+            assert!(Instant::now() < end, "the slot has keys without end");
+        }
+        let masters = [to, from].into_iter().chain((0..MASTERS).filter(|n| ![from, to].contains(n)));
+        for n in masters {
+            self.all[n].command(&["CLUSTER", "SETSLOT", &slot, "NODE", &self.ids[to]]).await;
+        }
+    }
+
+    /// Carries so many keys of a slot over, and says how many there were.
+    async fn carry(&self, slot: &str, from: usize, to: usize, count: usize) -> usize {
+        let keys = self.all[from].command(&["CLUSTER", "GETKEYSINSLOT", slot, &count.to_string()]).await;
+        let keys: Vec<String> = value(keys).expect("keys are texts");
+        if keys.is_empty() {
+            sleep(Duration::from_millis(10)).await;
+            return 0;
+        }
+        let port = self.all[to].port.to_string();
+        let migrate = ["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
+        let words: Vec<&str> = migrate.into_iter().chain(keys.iter().map(String::as_str)).collect();
+        self.all[from].command(&words).await;
+        keys.len()
+    }
+}

@@ -1,0 +1,397 @@
+//! Batches in transactions of the host's: the whole plugin, and a host whose connections and tables are its own.
+
+#[path = "../servers/postgres.rs"]
+mod servers;
+
+use std::{
+    collections::HashSet,
+    error::Error,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use rocket::{figment::providers::Serialized, local::asynchronous::Client};
+use rocket_batch::{
+    Batch, BatchError, BatchFinished, BatchService, BatchStatus, ItemOptions, PageQuery, Progress,
+    postgres::tokio_postgres::{self, error::SqlState},
+};
+
+type TestResult<T = ()> = Result<T, Box<dyn Error>>;
+
+/// Long enough for a slow machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A plugin that looks for work when it is woken, and a host with tables in a schema of its own.
+struct Shop {
+    plugin: Client,
+    /// The ledger's schema.
+    ledger: String,
+    /// Of the host, on a connection that knows nothing of the ledger.
+    host: tokio_postgres::Client,
+    /// What the host was told.
+    ends: Arc<Mutex<Vec<BatchFinished>>>,
+}
+
+impl Shop {
+    async fn open() -> TestResult<Self> {
+        Self::with("batch.feed_interval", "1h").await
+    }
+
+    /// With a setting.
+    async fn with(key: &str, value: impl serde::Serialize) -> TestResult<Self> {
+        let (ledger, own) = (servers::a_schema(), servers::a_schema());
+        let figment = rocket::Config::figment()
+            .merge(("log_level", "off"))
+            .merge(Serialized::global("databases.batch.url", servers::shared()))
+            .merge(Serialized::global("databases.batch.schema", &ledger))
+            .merge(Serialized::global("batch.generate.rate_limit", "off"))
+            .merge(Serialized::global(key, value));
+        let ends = Arc::<Mutex<Vec<BatchFinished>>>::default();
+        let told = ends.clone();
+        let fairing = Batch::fairing().public().on_batch_finished(move |end| {
+            told.lock().unwrap().push(end);
+            async { Ok::<_, std::io::Error>(()) }
+        });
+        let plugin = Client::untracked(rocket::custom(figment).attach(fairing)).await?;
+        let host = servers::client(servers::shared()).await;
+        let tables = format!(
+            "CREATE SCHEMA {own}; SET search_path = {own}; CREATE TABLE orders (id bigint PRIMARY KEY);
+             CREATE TABLE batches (not_the_ledgers int); CREATE TABLE jobs (not_the_ledgers int)"
+        );
+        host.batch_execute(&tables).await?;
+        Ok(Self { plugin, ledger, host, ends })
+    }
+
+    fn service(&self) -> &BatchService {
+        BatchService::fetch(self.plugin.rocket()).expect("the fairing is attached")
+    }
+
+    /// The function for hosts on any driver, with these arguments.
+    fn call(&self, arguments: &str) -> String {
+        format!("SELECT {}.create_product_items({arguments})", self.ledger)
+    }
+
+    /// How many rows the ledger and the host have: batches, jobs, orders.
+    async fn rows(&self) -> TestResult<[i64; 3]> {
+        let ledger = &self.ledger;
+        let sql = format!(
+            "SELECT (SELECT count(*) FROM {ledger}.batches), (SELECT count(*) FROM {ledger}.jobs),
+                    (SELECT count(*) FROM orders)"
+        );
+        let row = self.host.query_one(&sql, &[]).await?;
+        Ok([0, 1, 2].map(|at| row.get(at)))
+    }
+
+    async fn until_over(&self, batch: i64) -> TestResult<Progress> {
+        Ok(self.service().until_over(batch, PATIENCE).await?)
+    }
+
+    /// Waits until the hook of a batch was called; answers all calls for it.
+    async fn end_of(&self, batch: i64) -> TestResult<Vec<BatchFinished>> {
+        let called = async {
+            loop {
+                let ends: Vec<_> =
+                    self.ends.lock().unwrap().iter().filter(|end| end.batch_id.get() == batch).cloned().collect();
+                if !ends.is_empty() {
+                    break ends;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        Ok(tokio::time::timeout(PATIENCE, called).await?)
+    }
+}
+
+fn jobs_of(batch_size: u64) -> ItemOptions {
+    ItemOptions { batch_size, ..ItemOptions::default() }
+}
+
+/// What the server said no with, and its words.
+fn refusal(error: &tokio_postgres::Error) -> (SqlState, String) {
+    let said = error.as_db_error().expect("the server said no");
+    (said.code().clone(), said.message().to_owned())
+}
+
+#[rocket::async_test]
+async fn a_batch_is_there_when_the_hosts_transaction_is_committed() -> TestResult {
+    let mut shop = Shop::open().await?;
+    let batches = shop.service().clone();
+    let path = "SELECT current_setting('search_path')";
+    let before: String = shop.host.query_one(path, &[]).await?.get(0);
+
+    let transaction = shop.host.transaction().await?;
+    transaction.execute("INSERT INTO orders VALUES (7)", &[]).await?;
+    let accepted = batches.create_product_items_in(&transaction, 7, 250, jobs_of(100)).await?;
+    let within: String = transaction.query_one(path, &[]).await?.get(0);
+    let early = batches.batch(7).await;
+    transaction.commit().await?;
+    let committed = batches.batch(7).await?;
+    batches.wake_feeder();
+
+    assert_eq!((accepted.batch_id.get(), accepted.total_quantity, accepted.jobs_created), (7, 250, 3));
+    assert_eq!(accepted.job_ids, ["b7-j0-g0", "b7-j1-g0", "b7-j2-g0"]);
+    assert_eq!(within, before, "the session is the host's");
+    assert!(matches!(early, Err(BatchError::NoSuchBatch(7))), "{early:?}");
+    assert_eq!((committed.status, committed.jobs.waiting), (BatchStatus::Pending, 3));
+    let progress = shop.until_over(7).await?;
+    assert_eq!((progress.status, progress.items_created), (BatchStatus::Completed, 250));
+    assert_eq!(shop.rows().await?, [1, 3, 1]);
+    shop.plugin.terminate().await;
+    Ok(())
+}
+
+#[rocket::async_test]
+async fn nothing_is_there_when_the_hosts_transaction_is_rolled_back() -> TestResult {
+    let mut shop = Shop::open().await?;
+    let batches = shop.service().clone();
+
+    for id in [Some(7), None] {
+        let transaction = shop.host.transaction().await?;
+        transaction.execute("INSERT INTO orders VALUES (7)", &[]).await?;
+        batches.create_product_items_in(&transaction, id, 250, jobs_of(100)).await?;
+        transaction.rollback().await?;
+        let transaction = shop.host.transaction().await?;
+        transaction.query_one(&format!("SELECT {}.create_product_items(250)", shop.ledger), &[]).await?;
+        transaction.rollback().await?;
+    }
+    batches.wake_feeder();
+
+    assert_eq!(shop.rows().await?, [0, 0, 0]);
+    // The numbers that were taken from the sequence are gone.
+    let next = batches.create_product_items_async(None, 10, jobs_of(10)).await?;
+    assert_eq!(next.batch_id.get(), 4);
+    assert_eq!(shop.until_over(4).await?.status, BatchStatus::Completed);
+    shop.plugin.terminate().await;
+    Ok(())
+}
+
+#[rocket::async_test]
+async fn a_refusal_leaves_the_hosts_transaction_as_it_was() -> TestResult {
+    let mut shop = Shop::open().await?;
+    let batches = shop.service().clone();
+    batches.create_product_items_async(7, 10, jobs_of(10)).await?;
+
+    let transaction = shop.host.transaction().await?;
+    transaction.execute("INSERT INTO orders VALUES (1)", &[]).await?;
+    let taken = batches.create_product_items_in(&transaction, 7, 10, jobs_of(10)).await;
+    let nothing = batches.create_product_items_in(&transaction, 8, 0, jobs_of(10)).await;
+    let no_id = batches.create_product_items_in(&transaction, 0, 10, jobs_of(10)).await;
+    let too_large = batches.create_product_items_in(&transaction, 8, 10, jobs_of(10_001)).await;
+    // Steps over the one in use, and over 8, which this very transaction takes.
+    batches.create_product_items_in(&transaction, 1, 10, jobs_of(10)).await?;
+    let second = batches.create_product_items_in(&transaction, None, 10, jobs_of(10)).await?;
+    transaction.commit().await?;
+    batches.wake_feeder();
+
+    assert!(matches!(taken, Err(BatchError::Taken(id)) if id.get() == 7), "{taken:?}");
+    for (refused, words) in [
+        (nothing, "`quantity` must be 1 to 10000000, but is 0"),
+        (no_id, "`batchId` must be 1 to 9007199254740991, but is 0"),
+        (too_large, "`batchSize` must be 1 to 10000, but is 10001"),
+    ] {
+        assert!(matches!(&refused, Err(BatchError::Invalid(why)) if why.to_string() == words), "{refused:?}");
+    }
+    assert_eq!(second.batch_id.get(), 2);
+    for batch in [1, 2, 7] {
+        assert_eq!(shop.until_over(batch).await?.status, BatchStatus::Completed);
+    }
+    assert_eq!(shop.rows().await?, [3, 3, 1]);
+    shop.plugin.terminate().await;
+    Ok(())
+}
+
+#[cfg(feature = "sqlite")]
+#[rocket::async_test]
+async fn a_ledger_in_sqlite_says_that_it_is_elsewhere() -> TestResult {
+    let figment = rocket::Config::figment()
+        .merge(("log_level", "off"))
+        .merge(Serialized::global("databases.batch.url", "sqlite://:memory:"));
+    let plugin = Client::untracked(rocket::custom(figment).attach(Batch::fairing().public())).await?;
+    let batches = BatchService::fetch(plugin.rocket()).expect("the fairing is attached");
+    let mut host = servers::client(servers::shared()).await;
+
+    let transaction = host.transaction().await?;
+    let elsewhere = batches.create_product_items_in(&transaction, 7, 10, jobs_of(10)).await;
+    transaction.query_one("SELECT 1", &[]).await?;
+
+    let Err(error @ BatchError::OtherDatabase(_)) = elsewhere else { panic!("{elsewhere:?}") };
+    assert_eq!(error.to_string(), "the ledger is not in PostgreSQL; `databases.batch.url` says where it is");
+    drop(transaction);
+    plugin.terminate().await;
+    Ok(())
+}
+
+#[rocket::async_test]
+async fn a_batch_that_was_asked_for_by_the_function_is_planned_and_made() -> TestResult {
+    let mut shop = Shop::with("batch.feed_interval", "200ms").await?;
+    let call = shop.call("quantity => 250, batch_id => $1, batch_size => 50, qr_code_prefix => 'QR'");
+    let batches = shop.service().clone();
+
+    let transaction = shop.host.transaction().await?;
+    transaction.execute("INSERT INTO orders VALUES (7)", &[]).await?;
+    let made: i64 = transaction.query_one(&call, &[&7_i64]).await?.get(0);
+    // A plugin that looks meanwhile finds nothing.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let early = batches.batch(7).await;
+    transaction.commit().await?;
+
+    assert_eq!(made, 7);
+    assert!(matches!(early, Err(BatchError::NoSuchBatch(7))), "{early:?}");
+    let ended = tokio::time::timeout(PATIENCE, async {
+        while !batches.get_batch_job_progress(7).await?.status.is_over() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        batches.batch(7).await
+    });
+    let batch = ended.await??;
+    assert_eq!((batch.status, batch.items_created, batch.jobs.completed), (BatchStatus::Completed, 250, 5));
+    let items = batches.items(7, PageQuery { limit: Some(1_000), ..PageQuery::default() }).await?.items;
+    assert_eq!(items.iter().map(|item| item.ordinal).collect::<Vec<_>>(), (0..250).collect::<Vec<_>>());
+    assert_eq!(items.iter().map(|item| &item.code).collect::<HashSet<_>>().len(), 250);
+    assert!(items[9].code.starts_with("QR-"), "{}", items[9].code);
+    assert_eq!(batches.item_by_code(&items[9].code).await?, items[9]);
+    let ends = shop.end_of(7).await?;
+    assert_eq!(
+        ends.iter().map(|end| (end.status, end.items_created)).collect::<Vec<_>>(),
+        [(BatchStatus::Completed, 250)]
+    );
+    assert_eq!(shop.rows().await?, [1, 5, 1]);
+    shop.plugin.terminate().await;
+    Ok(())
+}
+
+#[rocket::async_test]
+async fn what_is_not_said_is_as_the_settings_say() -> TestResult {
+    let shop = Shop::with("batch.batch_size", 40).await?;
+
+    let made: i64 = shop.host.query_one(&shop.call("100"), &[]).await?.get(0);
+    shop.service().wake_feeder();
+
+    assert_eq!(shop.until_over(made).await?.total, 3);
+    let batch = shop.service().batch(made).await?;
+    assert_eq!(batch.options, jobs_of(40));
+    shop.plugin.terminate().await;
+    Ok(())
+}
+
+#[rocket::async_test]
+async fn what_the_settings_do_not_allow_becomes_a_failed_batch_with_the_reason() -> TestResult {
+    let shop = Shop::open().await?;
+    shop.host.query_one(&shop.call("20000000, 7"), &[]).await?;
+    shop.host.query_one(&shop.call("10, 8"), &[]).await?;
+    shop.service().wake_feeder();
+
+    let progress = shop.until_over(7).await?;
+    let retried = shop.service().retry_failed_jobs(7).await;
+
+    assert_eq!((progress.status, progress.total, progress.percent), (BatchStatus::Failed, 0, 0));
+    let batch = shop.service().batch(7).await?;
+    assert_eq!(batch.error.as_deref(), Some("`quantity` must be 1 to 10000000, but is 20000000"));
+    assert!(matches!(retried, Err(BatchError::NothingToRetry(_))), "{retried:?}");
+    let ends = shop.end_of(7).await?;
+    assert_eq!((ends.len(), ends[0].status, ends[0].quantity), (1, BatchStatus::Failed, 20_000_000));
+    assert_eq!(shop.until_over(8).await?.status, BatchStatus::Completed);
+    shop.plugin.terminate().await;
+    Ok(())
+}
+
+#[rocket::async_test]
+async fn what_can_never_be_right_is_an_error_of_the_function() -> TestResult {
+    let mut shop = Shop::open().await?;
+    let call = |arguments: &str| shop.call(arguments);
+    let invalid = SqlState::INVALID_PARAMETER_VALUE;
+    let table = [
+        (call("0"), &invalid, "`quantity` must be 1 to 9007199254740991, but is 0"),
+        (call("NULL"), &invalid, "`quantity` must be 1 to 9007199254740991, but is null"),
+        (call("10, 0"), &invalid, "`batch_id` must be 1 to 9007199254740991, but is 0"),
+        (call("10, 9007199254740992"), &invalid, "`batch_id` must be 1 to 9007199254740991, but is 9007199254740992"),
+        (call("10, batch_size => -1"), &invalid, "`batch_size` must be 1 to 9007199254740991, but is -1"),
+        (call("10, max_jobs_per_batch => 100001"), &invalid, "`max_jobs_per_batch` must be 1 to 100000, but is 100001"),
+        (call("10, qr_code_prefix => ''"), &invalid, "`qr_code_prefix` must be 1 to 16 of A-Z a-z 0-9 _ -"),
+        (call("10, 7"), &SqlState::UNIQUE_VIOLATION, "batch 7 exists already"),
+    ];
+    shop.host.query_one(&call("10, 7"), &[]).await?;
+
+    let mut transaction = shop.host.transaction().await?;
+    transaction.execute("INSERT INTO orders VALUES (1)", &[]).await?;
+    for (call, code, words) in table {
+        // An error ends a transaction; whoever wants to go on sets a savepoint.
+        let savepoint = transaction.transaction().await?;
+        let Err(error) = savepoint.query_one(&call, &[]).await else { panic!("{call}") };
+        assert_eq!(refusal(&error), (code.clone(), words.to_owned()), "{call}");
+        savepoint.rollback().await?;
+    }
+    transaction.commit().await?;
+
+    assert_eq!(shop.rows().await?[0], 1);
+    assert_eq!(shop.rows().await?[2], 1);
+    shop.plugin.terminate().await;
+    Ok(())
+}
+
+/// The grants that the guide lists, and no more.
+#[rocket::async_test]
+async fn a_role_of_its_own_needs_what_the_guide_says() -> TestResult {
+    let mut shop = Shop::open().await?;
+    let batches = shop.service().clone();
+    let (role, ledger) = (servers::a_schema(), shop.ledger.clone());
+    let as_role = format!("SET ROLE {role}");
+    let call = shop.call("10, 7");
+    shop.host.batch_execute(&format!("CREATE ROLE {role}; GRANT USAGE ON SCHEMA {ledger} TO {role}")).await?;
+    let denied = async |host: &tokio_postgres::Client, sql: &str| {
+        host.batch_execute(&as_role).await?;
+        let answer = host.batch_execute(sql).await;
+        host.batch_execute("RESET ROLE").await?;
+        let Err(error) = answer else { panic!("{sql} is allowed") };
+        assert_eq!(refusal(&error).0, SqlState::INSUFFICIENT_PRIVILEGE, "{sql}");
+        Ok::<_, tokio_postgres::Error>(())
+    };
+
+    denied(&shop.host, &call).await?;
+    shop.host.batch_execute(&format!("GRANT EXECUTE ON FUNCTION {ledger}.create_product_items TO {role}")).await?;
+    shop.host.batch_execute(&as_role).await?;
+    shop.host.batch_execute(&call).await?;
+    shop.host.batch_execute("RESET ROLE").await?;
+    // Not even the key of the codes can be seen by it.
+    denied(&shop.host, &format!("SELECT * FROM {ledger}.settings")).await?;
+    denied(&shop.host, &format!("DELETE FROM {ledger}.batches")).await?;
+
+    let grants = format!(
+        "GRANT SELECT, INSERT ON {ledger}.batches TO {role}; GRANT INSERT ON {ledger}.jobs TO {role};
+         GRANT USAGE ON SEQUENCE {ledger}.batch_ids TO {role}"
+    );
+    shop.host.batch_execute(&grants).await?;
+    shop.host.batch_execute(&as_role).await?;
+    let transaction = shop.host.transaction().await?;
+    batches.create_product_items_in(&transaction, None, 10, jobs_of(10)).await?;
+    transaction.commit().await?;
+    batches.wake_feeder();
+    for batch in [1, 7] {
+        assert_eq!(shop.until_over(batch).await?.status, BatchStatus::Completed);
+    }
+    let clean = format!("RESET ROLE; DROP OWNED BY {role}; DROP ROLE {role}");
+    shop.host.batch_execute(&clean).await?;
+    shop.plugin.terminate().await;
+    Ok(())
+}
+
+/// Objects of the caller's that shadow the ledger's change nothing for a function that runs with the owner's rights.
+#[rocket::async_test]
+async fn whatever_the_callers_search_path_is_the_function_finds_its_tables() -> TestResult {
+    let shop = Shop::open().await?;
+    let traps = "CREATE TEMP TABLE batches (trap int); CREATE TEMP TABLE settings (name text, value text);
+                 CREATE TEMP SEQUENCE batch_ids START 1000";
+    shop.host.batch_execute(traps).await?;
+
+    let mut made = Vec::new();
+    for path in ["pg_temp, public", "nowhere", ""] {
+        shop.host.query_one("SELECT set_config('search_path', $1, false)", &[&path]).await?;
+        made.push(shop.host.query_one(&shop.call("10"), &[]).await?.get::<_, i64>(0));
+        let after: String = shop.host.query_one("SELECT current_setting('search_path')", &[]).await?.get(0);
+        assert_eq!(after, path);
+    }
+
+    assert_eq!(made, [1, 2, 3]);
+    shop.plugin.terminate().await;
+    Ok(())
+}
