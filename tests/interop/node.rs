@@ -28,7 +28,9 @@ impl Node {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
         let lock = std::fs::read(folder.join("package-lock.json"))?;
         if std::fs::read(folder.join("node_modules/.installed")).ok() != Some(lock) {
-            return Err("the packages of tests/interop are not installed, or old; run tests/run, which installs them".into());
+            return Err(
+                "the packages of tests/interop are not installed, or old; run tests/run, which installs them".into()
+            );
         }
         let mut child = Command::new("node")
             .arg("agent.js")
