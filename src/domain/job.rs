@@ -48,6 +48,61 @@ impl FromStr for JobId {
     }
 }
 
+/// Who asks for a job to be begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// The queue hands out what the feeder put there.
+    Offered {
+        /// Which job.
+        job: JobId,
+        /// Attempts at it whose ends the queue was told and remembers.
+        acknowledged: u32,
+    },
+    /// The queue hands out what somebody else put there: this job, in whatever generation it is.
+    Ordered {
+        /// Of which batch.
+        batch: BatchId,
+        /// The job's number.
+        seq: u64,
+    },
+}
+
+impl Call {
+    /// The batch and the job's number.
+    #[must_use]
+    pub const fn place(&self) -> (BatchId, u64) {
+        match self {
+            Self::Offered { job, .. } => (job.batch, job.seq),
+            Self::Ordered { batch, seq } => (*batch, *seq),
+        }
+    }
+
+    /// Attempts whose ends the queue was told; `None` when it is not the feeder's own job that is handed out.
+    #[must_use]
+    pub const fn acknowledged(&self) -> Option<u32> {
+        match self {
+            Self::Offered { acknowledged, .. } => Some(*acknowledged),
+            Self::Ordered { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Offered { job, .. } => job.fmt(f),
+            Self::Ordered { batch, seq } => write!(f, "b{batch}-j{seq}"),
+        }
+    }
+}
+
+/// What is handed out for the first time.
+impl From<JobId> for Call {
+    fn from(job: JobId) -> Self {
+        Self::Offered { job, acknowledged: 0 }
+    }
+}
+
 /// The row of the ledger that says what the host must be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HookId(pub i64);
@@ -301,6 +356,16 @@ pub fn verdict(outcome: Outcome, attempt: Attempt) -> Verdict {
     if attempt.is_last() { Verdict::Failed(failure) } else { Verdict::RetryLater(failure) }
 }
 
+/// Whether a failed job that the queue hands out was put back there by hand, as the retry button of Bull Board does.
+///
+/// `then` is how many ends of attempts the queue had been told of when the attempt began that failed, `now` how many it has been told of
+/// since. Were the failure never acknowledged, because the worker died in between, both are equal, and the queue handed the job out again by
+/// itself. An attempt that an order made tells nothing about the queue's own job.
+#[must_use]
+pub const fn put_back_by_hand(then: Option<u32>, now: Option<u32>) -> bool {
+    matches!((then, now), (Some(then), Some(now)) if now > then)
+}
+
 /// Exponential backoff: `first`, then twice as long each time, never more than `most`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
@@ -419,6 +484,22 @@ mod tests {
         assert_eq!(failed(Outcome::SetAside(aside())), "50 items could not be written: no");
         assert_eq!(failed(Outcome::Panicked("boom".into())), "panicked: boom");
         assert_eq!(verdict(Outcome::Unworkable("key".into()), attempt(1)), Verdict::Failed(Failure::because("key")));
+    }
+
+    #[test]
+    fn only_an_acknowledged_failure_can_be_put_back_by_hand() {
+        let table = [
+            (Some(2), Some(3), true),
+            (Some(0), Some(9), true),
+            (Some(2), Some(2), false),
+            (Some(2), Some(0), false),
+            (None, Some(3), false),
+            (Some(2), None, false),
+        ];
+
+        for (then, now, expected) in table {
+            assert_eq!(put_back_by_hand(then, now), expected, "{then:?} {now:?}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::ops::Range;
 use chrono::{DateTime, Utc};
 
 use super::Settlement;
-use crate::domain::{BatchStatus, Failure, JobState};
+use crate::domain::{BatchStatus, Call, Change, Failure, JobId, JobState, put_back_by_hand};
 
 /// A job as `begin` found it.
 #[derive(Debug, Clone)]
@@ -16,6 +16,9 @@ pub(super) struct Found {
     pub range: Range<u64>,
     pub attempts: u32,
     pub crashes: u32,
+    /// What the queue had acknowledged at the last begin; `None` when that was an order's, or never came.
+    pub acknowledged: Option<u32>,
+    pub error: Option<String>,
     pub status: BatchStatus,
     pub prefix: Option<String>,
     pub key_fingerprint: String,
@@ -26,29 +29,63 @@ pub(super) struct Found {
 pub(super) enum Entry {
     Unknown,
     Over,
+    Failed,
+    /// Put back by hand: revive it, with its batch in this status, and ask again.
+    Revived(BatchStatus),
+    Busy,
     Paused,
-    Poisoned { crashes: u32 },
-    Free { crashes: u32 },
+    Poisoned {
+        crashes: u32,
+    },
+    Free {
+        crashes: u32,
+    },
 }
 
 impl Found {
-    pub(super) fn entry(&self, generation: u32, max_crashes: u32) -> Entry {
-        if generation > self.generation {
-            return Entry::Unknown;
+    pub(super) fn entry(&self, call: Call, max_crashes: u32) -> Entry {
+        match call {
+            Call::Offered { job, .. } if job.generation > self.generation => return Entry::Unknown,
+            Call::Offered { job, .. } if job.generation < self.generation => return Entry::Over,
+            Call::Offered { .. } | Call::Ordered { .. } => {}
         }
-        if generation < self.generation || self.status.is_over() {
-            return Entry::Over;
+        match self.state {
+            JobState::Failed => return self.failed(call),
+            JobState::Completed | JobState::Cancelled => return Entry::Over,
+            _ if self.status.is_over() => return Entry::Over,
+            JobState::Active | JobState::Delayed if matches!(call, Call::Ordered { .. }) => return Entry::Busy,
+            JobState::Waiting | JobState::Delayed | JobState::Active => {}
         }
-        let crashes = match self.state {
-            JobState::Completed | JobState::Failed | JobState::Cancelled => return Entry::Over,
-            JobState::Waiting | JobState::Delayed => self.crashes,
-            JobState::Active => self.crashes + 1,
-        };
+        let crashes = self.crashes + u32::from(self.was_lost());
         match self.status {
             BatchStatus::Paused => Entry::Paused,
             _ if crashes > max_crashes => Entry::Poisoned { crashes },
             _ => Entry::Free { crashes },
         }
+    }
+
+    /// Whether a worker had it that the queue gave it to. One that worked for an order may still be at it.
+    fn was_lost(&self) -> bool {
+        self.state == JobState::Active && self.acknowledged.is_some()
+    }
+
+    fn failed(&self, call: Call) -> Entry {
+        match self.status.after(Change::Retry) {
+            Ok(status) if put_back_by_hand(self.acknowledged, call.acknowledged()) => Entry::Revived(status),
+            _ if self.status == BatchStatus::Cancelled => Entry::Over,
+            _ => Entry::Failed,
+        }
+    }
+
+    /// What is called for, in the generation that there is.
+    pub(super) const fn job(&self, call: Call) -> JobId {
+        let (batch, seq) = call.place();
+        JobId { batch, seq, generation: self.generation }
+    }
+
+    /// Why it failed.
+    pub(super) fn reason(self) -> String {
+        self.error.unwrap_or_default()
     }
 }
 

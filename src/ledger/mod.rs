@@ -32,8 +32,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::domain::{
-    BatchId, BatchRecord, BatchStatus, ChangeRefused, CodeKey, CreateRequest, FailedJob, Failure, HookEvent, HookId,
-    Invalid, Item, ItemOptions, JobId, Pace, Plan, RetryReport, Room, StatusTask,
+    BatchId, BatchRecord, BatchStatus, Call, ChangeRefused, CodeKey, CreateRequest, FailedJob, Failure, HookEvent,
+    HookId, Invalid, Item, ItemOptions, JobId, Pace, Plan, RetryReport, Room, StatusTask,
 };
 
 pub use self::database::{BatchConnection, BatchDb, BatchPool, OpenError, OtherDatabase};
@@ -194,8 +194,12 @@ pub struct Hold {
 pub enum Begun {
     /// Go ahead.
     Held(Work),
-    /// The job was completed, failed, cancelled or recreated meanwhile: acknowledge it and do nothing.
+    /// The job was completed, cancelled or recreated meanwhile: acknowledge it and do nothing.
     Over,
+    /// It failed before, for this reason, and nobody put it back.
+    Failed(String),
+    /// It was ordered while it is in somebody's hands, or waits for its next attempt: it goes on without the order.
+    Busy,
     /// Its batch is paused: drop it; it is offered again when the batch is resumed.
     Paused,
     /// It lost its worker too often and was failed just now.
@@ -463,11 +467,15 @@ pub trait Ledger: Send + Sync {
     /// hook row. A paused one stays paused with its jobs.
     async fn plan(&self, batch: BatchId, cut: std::result::Result<Cut, Invalid>) -> Result<Planned>;
 
-    /// Starts one attempt at `job` and fences every earlier one.
+    /// Starts one attempt at a job and fences every earlier one.
     ///
     /// Raises the job's epoch; from here on only writes that carry the returned [`Hold`] count. A hold before it that was neither settled
     /// nor given back counts as a crash. The first begin of a batch sets it running.
-    async fn begin(&self, job: JobId) -> Result<Begun>;
+    ///
+    /// A failed job that was [put back by hand](crate::domain::put_back_by_hand) is revived, in its generation and with the attempts that it
+    /// made, and its batch runs again as after a retry; not so one of a cancelled batch. An order begins a waiting job alone, so it fences
+    /// nobody; overtaking it is no crash.
+    async fn begin(&self, call: Call) -> Result<Begun>;
 
     /// Inserts those of `items` that do not exist yet, if the hold is good, raises the counts, and calls the host's item writer with the
     /// rows that are new: one transaction.

@@ -57,6 +57,36 @@ pub struct Offer {
     pub attempts_made: u32,
 }
 
+/// What a worker gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handed {
+    /// A task that was offered.
+    Offered {
+        /// Which.
+        task: Task,
+        /// Attempts at it that ended before, as far as the queue was told and remembers. It grows when an end is acknowledged, and only
+        /// then.
+        acknowledged: u32,
+    },
+    /// A job of a batch that somebody else put into the queue, under an id of their own.
+    Ordered {
+        /// Of which batch.
+        batch: BatchId,
+        /// The job's number.
+        seq: u64,
+    },
+}
+
+/// The id of what was offered, and the place of what was ordered.
+impl fmt::Display for Handed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Offered { task, .. } => task.fmt(f),
+            Self::Ordered { batch, seq } => write!(f, "b{batch}-j{seq}"),
+        }
+    }
+}
+
 /// How a handler answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -76,7 +106,7 @@ pub enum Answer {
 #[async_trait]
 pub trait Handler: Send + Sync {
     /// Works one task. A panic counts as [`Answer::Retry`]. What is worth a look meanwhile goes to `notes`.
-    async fn handle(&self, task: Task, notes: &dyn Notes) -> Answer;
+    async fn handle(&self, handed: Handed, notes: &dyn Notes) -> Answer;
 }
 
 /// What a handler lets those know who look at the queue with a tool.
@@ -171,12 +201,12 @@ pub trait Queue: Send + Sync + fmt::Debug {
 }
 
 /// Lets the handler work one task, and survives its panic.
-async fn attempt(queue: &str, handler: &dyn Handler, task: Task, notes: &dyn Notes) -> Answer {
+async fn attempt(queue: &str, handler: &dyn Handler, handed: Handed, notes: &dyn Notes) -> Answer {
     // In an async block, since a handler that is written by hand may panic before it returns its future.
-    let attempt = AssertUnwindSafe(async { handler.handle(task, notes).await });
+    let attempt = AssertUnwindSafe(async { handler.handle(handed, notes).await });
     attempt.catch_unwind().await.unwrap_or_else(|panic| {
         let message = message_of(&*panic);
-        tracing::error!(queue, %task, message, "a handler panicked");
+        tracing::error!(queue, task = %handed, message, "a handler panicked");
         Answer::Retry(format!("panicked: {message}"))
     })
 }

@@ -18,9 +18,9 @@ use tracing::Instrument;
 
 use super::{Context, message, points};
 use crate::{
-    domain::{Attempt, Backoff, Failure, JobId, Outcome, SetAside, Task, Verdict, verdict, with_causes},
+    domain::{Attempt, Backoff, Call, Failure, Outcome, SetAside, Task, Verdict, verdict, with_causes},
     ledger::{Begun, LedgerError, NewItem, Settled, Settlement, Work, Written},
-    queue::{Answer, Handler, Note, Notes},
+    queue::{Answer, Handed, Handler, Note, Notes},
 };
 
 /// The handler of the queue `generate-product-batch-items`.
@@ -28,20 +28,23 @@ pub(crate) struct Generate(pub Arc<Context>);
 
 #[async_trait]
 impl Handler for Generate {
-    async fn handle(&self, task: Task, notes: &dyn Notes) -> Answer {
-        let Task::Generate { job, .. } = task else {
-            return Answer::Fail(format!("{task} is no job"));
+    async fn handle(&self, handed: Handed, notes: &dyn Notes) -> Answer {
+        let call = match handed {
+            Handed::Offered { task: Task::Generate { job, .. }, acknowledged } => Call::Offered { job, acknowledged },
+            Handed::Ordered { batch, seq } => Call::Ordered { batch, seq },
+            Handed::Offered { task: Task::Status(_), .. } => return Answer::Fail(format!("{handed} is no job")),
         };
-        let Some(begun) = self.0.patiently(|| self.0.ledger.begin(job)).await else {
+        let Some(begun) = self.0.patiently(|| self.0.ledger.begin(call)).await else {
             return Answer::GiveBack;
         };
         match begun {
             Ok(Begun::Held(work)) => self.attempt(work, notes).await,
-            Ok(Begun::Over) => Answer::Done,
-            Ok(Begun::Paused) => Answer::Forget,
-            Ok(Begun::Unknown) => Answer::Fail(format!("the ledger has no job {job}")),
-            Ok(Begun::Poisoned(settled, failure)) => self.poisoned(job, settled, failure).await,
-            Err(error) => broke(job, &error),
+            Ok(Begun::Over | Begun::Busy) => Answer::Done,
+            Ok(Begun::Failed(reason)) => Answer::Fail(reason),
+            Ok(Begun::Paused) => paused(call),
+            Ok(Begun::Unknown) => Answer::Fail(unknown(call)),
+            Ok(Begun::Poisoned(settled, failure)) => self.poisoned(call, settled, failure).await,
+            Err(error) => broke(call, &error),
         }
     }
 }
@@ -54,15 +57,32 @@ impl Generate {
         Run { cx: &self.0, work, attempt, notes, began: Instant::now() }.run().instrument(span).await
     }
 
-    async fn poisoned(&self, job: JobId, settled: Settled, failure: Failure) -> Answer {
-        tracing::error!(batch = %job.batch, %job, reason = failure.reason, "Job {job} failed for batch {}", job.batch);
+    async fn poisoned(&self, job: Call, settled: Settled, failure: Failure) -> Answer {
+        tracing::error!(batch = %job.place().0, %job, reason = failure.reason, "Job {job} failed for batch {}", job.place().0);
         self.0.follow_up(settled).await;
         Answer::Fail(failure.reason)
     }
 }
 
-fn broke(job: JobId, error: &LedgerError) -> Answer {
-    tracing::error!(batch = %job.batch, %job, error = error as &dyn std::error::Error, "Job {job} could not be begun");
+/// What the feeder offered it offers again when the batch is resumed; an order is nobody's to repeat.
+fn paused(call: Call) -> Answer {
+    match call {
+        Call::Ordered { batch, .. } => {
+            Answer::Fail(format!("batch {batch} is paused; its jobs go on when it is resumed"))
+        }
+        Call::Offered { .. } => Answer::Forget,
+    }
+}
+
+fn unknown(call: Call) -> String {
+    match call {
+        Call::Ordered { batch, seq } => format!("the ledger has no batch {batch} with a job {seq}"),
+        Call::Offered { job, .. } => format!("the ledger has no job {job}"),
+    }
+}
+
+fn broke(job: Call, error: &LedgerError) -> Answer {
+    tracing::error!(batch = %job.place().0, %job, error = error as &dyn std::error::Error, "Job {job} could not be begun");
     Answer::Retry(with_causes(error))
 }
 
@@ -186,7 +206,7 @@ impl Run<'_> {
                 self.cx.follow_up(settled).await;
                 answer
             }
-            Err(error) => broke(self.work.hold.job, &error),
+            Err(error) => broke(self.work.hold.job.into(), &error),
         }
     }
 

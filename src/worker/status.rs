@@ -12,7 +12,7 @@ use super::{Context, points};
 use crate::{
     domain::{Attempt, BatchId, BatchRecord, BatchStatus, HookId, StatusTask, Task},
     ledger::{Closed, Hook, LedgerError, Told},
-    queue::{Answer, Handler, Notes},
+    queue::{Answer, Handed, Handler, Notes},
 };
 
 /// The handler of the queue `update-batch-status`.
@@ -20,7 +20,8 @@ pub(crate) struct Status(pub Arc<Context>);
 
 #[async_trait]
 impl Handler for Status {
-    async fn handle(&self, task: Task, _: &dyn Notes) -> Answer {
+    async fn handle(&self, handed: Handed, _: &dyn Notes) -> Answer {
+        let Handed::Offered { task, .. } = handed else { return Answer::Fail(format!("{handed} is no status task")) };
         match task {
             Task::Status(StatusTask::End { batch, round }) => self.end(batch, round).await,
             Task::Status(StatusTask::Hook { batch, hook }) => self.hook(batch, hook).await,

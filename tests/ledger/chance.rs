@@ -7,7 +7,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use rocket_batch::{
-    domain::{BatchId, BatchStatus, JobId, StatusTask},
+    domain::{BatchId, BatchStatus, Call, JobId, StatusTask},
     ledger::{Begun, Hold, LedgerError, Settlement, Wish},
 };
 use tokio::{runtime::Handle, task::block_in_place};
@@ -21,17 +21,45 @@ const ITEMS: u64 = 10;
 /// What is done next. The numbers choose among what there is, so that any number is one.
 #[derive(Debug, Clone)]
 enum Step {
-    Plan { refuse: bool },
-    Begin { job: usize },
-    Write { hold: usize, from: u64, count: u64 },
-    Finish { hold: usize },
-    Fail { hold: usize },
-    Delay { hold: usize },
-    GiveBack { hold: usize },
-    Close { batch: usize, round: u32 },
-    Steer { batch: usize, wish: Wish },
-    Retry { batch: usize },
-    Forget { most: u64 },
+    Plan {
+        refuse: bool,
+    },
+    /// Without a number of ends that the queue was told, it is an order.
+    Begin {
+        job: usize,
+        told: Option<u32>,
+    },
+    Write {
+        hold: usize,
+        from: u64,
+        count: u64,
+    },
+    Finish {
+        hold: usize,
+    },
+    Fail {
+        hold: usize,
+    },
+    Delay {
+        hold: usize,
+    },
+    GiveBack {
+        hold: usize,
+    },
+    Close {
+        batch: usize,
+        round: u32,
+    },
+    Steer {
+        batch: usize,
+        wish: Wish,
+    },
+    Retry {
+        batch: usize,
+    },
+    Forget {
+        most: u64,
+    },
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -40,7 +68,7 @@ fn step() -> impl Strategy<Value = Step> {
     let wish = prop_oneof![1 => Just(Wish::Cancel), 3 => Just(Wish::Pause), 6 => Just(Wish::Resume)];
     prop_oneof![
         2 => (0..6).prop_map(|chance| Step::Plan { refuse: chance == 0 }),
-        8 => job.prop_map(|job| Step::Begin { job }),
+        8 => (job, prop::option::weighted(0.8, 0_u32..4)).prop_map(|(job, told)| Step::Begin { job, told }),
         6 => (hold.clone(), 0..ITEMS, 1..=ITEMS).prop_map(|(hold, from, count)| Step::Write { hold, from, count }),
         5 => hold.clone().prop_map(|hold| Step::Finish { hold }),
         3 => hold.clone().prop_map(|hold| Step::Fail { hold }),
@@ -104,8 +132,8 @@ impl World<'_> {
                 let asked = self.batches[BATCHES - 1];
                 self.ledger.plan(asked, if refuse { too_many() } else { cut(whole()) }).await?;
             }
-            Step::Begin { job } => {
-                if let Begun::Held(work) = self.ledger.begin(self.jobs[job]).await? {
+            Step::Begin { job, told } => {
+                if let Begun::Held(work) = self.ledger.begin(call(self.jobs[job], told)).await? {
                     self.holds.push(work.hold);
                 }
             }
@@ -160,6 +188,13 @@ impl World<'_> {
             self.jobs.iter_mut().filter(|job| (job.batch, job.seq) == (batch, again.seq)).for_each(|job| *job = again);
         }
         Ok(())
+    }
+}
+
+fn call(job: JobId, told: Option<u32>) -> Call {
+    match told {
+        Some(acknowledged) => Call::Offered { job, acknowledged },
+        None => Call::Ordered { batch: job.batch, seq: job.seq },
     }
 }
 

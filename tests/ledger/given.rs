@@ -5,8 +5,8 @@ use std::{error::Error, future::Future, ops::Deref, ops::Range, sync::Arc, time:
 use chrono::{DateTime, Utc};
 use rocket_batch::{
     domain::{
-        BatchId, BatchRecord, CreateRequest, FailedJob, Failure, HookEvent, HookId, IdempotencyKey, Invalid, Item,
-        ItemOptions, JobId, Limits, Pace, Plan, RateLimit, Room, SetAside, StatusTask,
+        BatchId, BatchRecord, Call, CreateRequest, FailedJob, Failure, HookEvent, HookId, IdempotencyKey, Invalid,
+        Item, ItemOptions, JobId, Limits, Pace, Plan, RateLimit, Room, SetAside, StatusTask,
     },
     ledger::{
         BatchConnection, BatchPool, Begun, Closed, Created, Cut, Hold, HookKinds, Ledger, LedgerError, NewBatch,
@@ -229,11 +229,17 @@ impl Subject {
         Ok(self.jobs_of(a_batch().of(100)).await?[0])
     }
 
+    /// Begins a job that the queue hands out for the first time, or as a call says.
+    pub async fn begin(&self, call: impl Into<Call>) -> Result<Begun, LedgerError> {
+        self.ledger.begin(call.into()).await
+    }
+
     /// Begins a job that can be begun.
-    pub async fn work(&self, job: JobId) -> TestResult<Work> {
-        match self.begin(job).await? {
+    pub async fn work(&self, call: impl Into<Call>) -> TestResult<Work> {
+        let call = call.into();
+        match self.begin(call).await? {
             Begun::Held(work) => Ok(work),
-            other => Err(format!("{job} was not begun: {other:?}").into()),
+            other => Err(format!("{call} was not begun: {other:?}").into()),
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   suite.rs     the claims, each once
+//!   by_hand.rs   more of them: what somebody does in the queue by hand
 //!   given.rs     the words they are written in: batches, holds, a bystander that must not move
 //!   chance.rs    verbs in any order, and what must be true after each
 //!   sqlite.rs    the ledger in a SQLite file: its harness, and what only its pool can show
@@ -10,6 +11,7 @@
 
 #[macro_use]
 mod suite;
+mod by_hand;
 mod chance;
 mod given;
 #[cfg(feature = "postgres")]

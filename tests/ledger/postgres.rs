@@ -483,7 +483,7 @@ async fn chunks_and_ends_that_race_are_counted_once() -> TestResult {
     for job in &jobs {
         let (ledger, job) = (schema.ledger.share(), *job);
         works.spawn(async move {
-            let Begun::Held(work) = ledger.begin(job).await? else { panic!("{job} waits") };
+            let Begun::Held(work) = ledger.begin(job.into()).await? else { panic!("{job} waits") };
             for from in work.range.step_by(10) {
                 let chunk = chunk(from..from + 10);
                 let (one, two) = tokio::join!(ledger.write(&work.hold, chunk.clone()), ledger.write(&work.hold, chunk));
@@ -554,7 +554,7 @@ fn allowed<T: Default>(answer: Result<T, LedgerError>) -> Result<T, LedgerError>
 }
 
 async fn work_and_fail(ledger: Arc<dyn Ledger>, job: JobId, chunks: u64) -> Result<(), LedgerError> {
-    let Begun::Held(work) = ledger.begin(job).await? else { return Ok(()) };
+    let Begun::Held(work) = ledger.begin(job.into()).await? else { return Ok(()) };
     for from in (work.range.start..).step_by(3).take(chunks as usize) {
         ledger.write(&work.hold, chunk(from..(from + 3).min(work.range.end))).await?;
     }
@@ -596,7 +596,7 @@ async fn check_books(schema: &Schema, id: BatchId) -> TestResult {
 /// The sum of what was said to be new, and what is there.
 async fn write_all(ledger: Arc<dyn Ledger>, job: JobId) -> Result<Settled, LedgerError> {
     let work = loop {
-        match ledger.begin(job).await {
+        match ledger.begin(job.into()).await {
             Ok(Begun::Held(work)) => break work,
             Ok(other) => panic!("{job}: {other:?}"),
             Err(LedgerError::Unavailable { .. }) => sleep(Duration::from_millis(20)).await,

@@ -194,7 +194,7 @@ async fn open_work_names_a_thousand_hooks_and_says_that_there_are_more() -> Test
     for job in &jobs {
         let (ledger, job) = (database.ledger.share(), *job);
         ends.spawn(async move {
-            let Begun::Held(work) = ledger.begin(job).await? else { panic!("{job} waits") };
+            let Begun::Held(work) = ledger.begin(job.into()).await? else { panic!("{job} waits") };
             ledger.settle(&work.hold, Settlement::Failed(because("no")), WORKED).await
         });
     }
@@ -366,7 +366,7 @@ async fn of_many_writes_at_once_each_has_its_own_fate() -> TestResult {
     for job in &jobs {
         let (ledger, job) = (ledger.share(), *job);
         writes.push(tokio::spawn(async move {
-            let Begun::Held(work) = ledger.begin(job).await? else { panic!("{job} waits") };
+            let Begun::Held(work) = ledger.begin(job.into()).await? else { panic!("{job} waits") };
             ledger.write(&work.hold, chunk(work.range)).await
         }));
     }

@@ -124,6 +124,23 @@ macro_rules! every_ledger {
             suite::a_ledger_that_was_shut_is_unavailable
             suite::a_verb_runs_to_its_end_when_nobody_waits_for_it
 
+            by_hand::a_failed_job_that_is_put_back_by_hand_is_revived
+            by_hand::a_failure_that_was_not_acknowledged_is_nobodys_retry
+            by_hand::a_revived_job_that_fails_again_can_be_revived_again
+            by_hand::a_revived_job_may_be_interrupted
+            by_hand::a_revived_job_has_new_lives_to_lose
+            by_hand::a_job_that_is_put_back_in_a_paused_batch_waits_for_it
+            by_hand::a_job_of_a_cancelled_batch_is_not_revived
+            by_hand::a_job_that_was_recreated_is_not_revived
+            by_hand::a_revived_job_keeps_its_batch_from_being_closed
+            by_hand::both_ends_of_a_revived_batch_are_told
+            by_hand::a_job_is_revived_once
+            by_hand::an_order_works_a_job_that_waits
+            by_hand::an_order_leaves_a_job_alone_that_others_care_for
+            by_hand::overtaking_an_order_is_no_crash
+            by_hand::an_order_revives_nothing
+            by_hand::what_can_not_be_worked_can_not_be_ordered
+
             chance::verbs_in_any_order_keep_the_books
         }
     };
@@ -607,10 +624,11 @@ pub async fn a_job_that_is_over_is_not_begun(given: impl Harness) -> TestResult 
     ledger.steer(cancelled.batch, Wish::Cancel).await?;
 
     let recreated = jobs[1];
-    let again = JobId { generation: 1, ..jobs[2] };
-    for over in [jobs[0], recreated, jobs[2], again, cancelled] {
+    for over in [jobs[0], recreated, jobs[2], cancelled] {
         assert_eq!(ledger.begin(over).await?, Begun::Over, "{over}");
     }
+    let again = JobId { generation: 1, ..jobs[2] };
+    assert_eq!(ledger.begin(again).await?, Begun::Failed("no ink".into()));
     bystander.stands_still(&ledger).await
 }
 
@@ -686,7 +704,7 @@ pub async fn a_job_that_loses_its_worker_too_often_is_failed(given: impl Harness
 
     let why = "lost its worker 3 times without a new item";
     assert_eq!(poisoned, Begun::Poisoned(done_and_last(jobs[0].batch, 0), because(why)));
-    assert_eq!(ledger.begin(jobs[1]).await?, Begun::Over);
+    assert_eq!(ledger.begin(jobs[1]).await?, Begun::Failed(why.into()));
     let failed = ledger.failed_jobs(jobs[0].batch, ALL).await?;
     assert_eq!((failed[0].seq, failed[0].crashes, failed[0].attempts, failed[0].error.as_str()), (1, 3, 0, why));
     assert!(

@@ -109,6 +109,12 @@ impl Home {
         Ok(Self::at(Some((url.to_owned(), "rocket_batch".to_owned())))?.and_redis(port))
     }
 
+    /// The server of its ledger, and the schema there.
+    #[allow(dead_code, reason = "the tests beside Node tell it to Node")]
+    pub fn postgres(&self) -> Option<(&str, &str)> {
+        self.postgres.as_ref().map(|(url, schema)| (url.as_str(), schema.as_str()))
+    }
+
     /// The same where Sentinels say where Redis is.
     pub fn on_sentinels(master: &str, addresses: &[String]) -> Result<Self> {
         let addresses = format!("{addresses:?}");

@@ -14,9 +14,8 @@ use std::{
 
 use rocket_batch::{
     config::QueueSettings,
-    domain::Task,
     queue::{
-        Answer, Drained, Handler, Note, Notes, Queue, QueueCounts,
+        Answer, Drained, Handed, Handler, Note, Notes, Queue, QueueCounts,
         bullmq::{BullQueue, Server},
     },
 };
@@ -166,7 +165,7 @@ struct Talks(AtomicU64);
 
 #[rocket::async_trait]
 impl Handler for Talks {
-    async fn handle(&self, _: Task, notes: &dyn Notes) -> Answer {
+    async fn handle(&self, _: Handed, notes: &dyn Notes) -> Answer {
         sleep(SECOND / 4).await;
         for percent in 0..10_000 {
             notes.note(Note { percent: Some(u8::try_from(percent / 100).unwrap_or(100)), line: "still here".into() });

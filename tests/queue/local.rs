@@ -10,7 +10,7 @@ use rocket::{async_trait, futures::FutureExt as _};
 use rocket_batch::{
     config::{QueueSettings, RateLimitSetting},
     domain::{RateLimit, Task},
-    queue::{Answer, Drained, Handler, Notes, Offer, Queue, QueueCounts, local::LocalQueue},
+    queue::{Answer, Drained, Handed, Handler, Notes, Offer, Queue, QueueCounts, local::LocalQueue},
 };
 use tokio::{
     sync::Semaphore,
@@ -57,7 +57,8 @@ impl<F: Fn(Task) -> Answer + Send + Sync + 'static> Noted<F> {
 
 #[async_trait]
 impl<F: Fn(Task) -> Answer + Send + Sync> Handler for Noted<F> {
-    async fn handle(&self, task: Task, _: &dyn Notes) -> Answer {
+    async fn handle(&self, handed: Handed, _: &dyn Notes) -> Answer {
+        let Handed::Offered { task, .. } = handed else { panic!("nobody ordered {handed}") };
         self.starts.lock().expect("nobody panics here").push((task, self.from.elapsed()));
         self.started.add_permits(1);
         (self.answer)(task)

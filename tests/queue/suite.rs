@@ -18,7 +18,7 @@ use rocket::async_trait;
 use rocket_batch::{
     config::{QueueSettings, RateLimitSetting},
     domain::{BatchId, JobId, Task},
-    queue::{Answer, Drained, Handler, Note, Notes, Offer, Queue, QueueCounts},
+    queue::{Answer, Drained, Handed, Handler, Note, Notes, Offer, Queue, QueueCounts},
 };
 use tokio::{
     sync::mpsc,
@@ -127,7 +127,8 @@ enum Line {
 
 #[async_trait]
 impl Handler for Played {
-    async fn handle(&self, task: Task, notes: &dyn Notes) -> Answer {
+    async fn handle(&self, handed: Handed, notes: &dyn Notes) -> Answer {
+        let Handed::Offered { task, .. } = handed else { panic!("nobody ordered {handed}") };
         let (prompter, mut lines) = mpsc::unbounded_channel();
         self.most.fetch_max(self.running.fetch_add(1, SeqCst) + 1, SeqCst);
         let _ = self.begun.send(Begun { task, prompter });

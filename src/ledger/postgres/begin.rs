@@ -15,8 +15,9 @@ use super::{
     pool::Verb,
     read::is_history_removed,
     settle::end_of,
+    steer::lock,
 };
-use crate::domain::{BatchStatus, Change, JobId, JobState};
+use crate::domain::{BatchStatus, Call, Change, JobState};
 use crate::ledger::{
     Begun, Hold, Rules, Settled, Work,
     decide::{Entry, Found, missing, poisoned},
@@ -26,12 +27,14 @@ const JOB: &str = include_str!("sql/begin_job.sql");
 const BEGIN: &str = include_str!("sql/begin.sql");
 const BEGIN_FIRST: &str = include_str!("sql/begin_first.sql");
 const POISON: &str = include_str!("sql/poison.sql");
+const REVIVE: &str = include_str!("sql/revive.sql");
+const REOPEN: &str = include_str!("sql/retry_batch.sql");
 const ORDINALS: &str = "SELECT ordinal FROM items WHERE batch = $1 AND ordinal >= $2 AND ordinal < $3 ORDER BY ordinal";
 
 /// See [`Ledger::begin`](crate::ledger::Ledger::begin).
 pub(super) struct Begin {
     pub rules: Rules,
-    pub job: JobId,
+    pub call: Call,
     /// Of this call alone: by it a repetition knows that the job is begun already, and counts no crash.
     pub token: i64,
 }
@@ -53,22 +56,40 @@ impl Verb for Begin {
 impl Begin {
     /// `None` when somebody changed the job or its batch meanwhile.
     async fn try_once(&self, conn: &mut Client) -> Answer<Option<Begun>> {
-        let query = conn.prepare_cached(JOB).await?;
-        let Some(row) = conn.query_opt(&query, &[&self.job.batch.get(), &key(self.job.seq)]).await? else {
-            let forgotten = is_history_removed(conn, self.job.batch).await?;
+        let Some(row) = self.read(&*conn).await? else {
+            let forgotten = is_history_removed(conn, self.call.place().0).await?;
             return Ok(Some(if forgotten { Begun::Over } else { Begun::Unknown }));
         };
         let found = read_found(&row)?;
         if self.began(&row, &found)? {
             return Ok(Some(Begun::Held(self.work(conn, found, 0).await?)));
         }
-        match found.entry(self.job.generation, self.rules.max_crashes) {
+        match found.entry(self.call, self.rules.max_crashes) {
             Entry::Unknown => Ok(Some(Begun::Unknown)),
             Entry::Over => Ok(Some(Begun::Over)),
+            Entry::Failed => Ok(Some(Begun::Failed(found.reason()))),
+            Entry::Busy => Ok(Some(Begun::Busy)),
             Entry::Paused => Ok(Some(Begun::Paused)),
+            Entry::Revived(_) => self.revive(conn).await.map(|()| None),
             Entry::Poisoned { crashes } => self.poison(conn, &found, crashes).await,
             Entry::Free { crashes } => self.start(conn, found, crashes).await,
         }
+    }
+
+    async fn read(&self, conn: &impl GenericClient) -> Answer<Option<Row>> {
+        let (batch, seq) = self.place();
+        let query = conn.prepare_cached(JOB).await?;
+        Ok(conn.query_opt(&query, &[&batch, &seq]).await?)
+    }
+
+    /// The key of the job's row.
+    fn place(&self) -> (i64, i64) {
+        let (batch, seq) = self.call.place();
+        (batch.get(), key(seq))
+    }
+
+    fn acknowledged(&self) -> Option<i64> {
+        self.call.acknowledged().map(i64::from)
     }
 
     fn began(&self, row: &Row, found: &Found) -> Answer<bool> {
@@ -80,12 +101,12 @@ impl Begin {
         let running = found.status.after(Change::Begin)?;
         let first = found.status != BatchStatus::Running;
         let statement = conn.prepare_cached(if first { BEGIN_FIRST } else { BEGIN }).await?;
-        let (batch, seq) = (self.job.batch.get(), key(self.job.seq));
+        let ((batch, seq), acknowledged) = (self.place(), self.acknowledged());
         let (generation, epoch) = (small(found.generation), small(found.epoch));
         let (read, now) = (small(found.crashes), small(crashes));
         let (status, state, running) = (found.status.as_str(), found.state.as_str(), running.as_str());
         let mut parameters: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> =
-            vec![&batch, &seq, &generation, &epoch, &status, &state, &read, &self.token, &now];
+            vec![&batch, &seq, &generation, &epoch, &status, &state, &read, &self.token, &now, &acknowledged];
         parameters.extend(first.then_some(&running as &(dyn tokio_postgres::types::ToSql + Sync)));
         if conn.query_opt(&statement, &parameters).await?.is_none() {
             return Ok(None);
@@ -96,7 +117,7 @@ impl Begin {
     /// The attempt, `begun` epochs after what was found.
     async fn work(&self, conn: &Client, found: Found, begun: u32) -> Answer<Work> {
         Ok(Work {
-            hold: Hold { job: self.job, epoch: found.epoch + begun },
+            hold: Hold { job: found.job(self.call), epoch: found.epoch + begun },
             missing: self.missing_items(conn, &found.range).await?,
             range: found.range,
             attempts_made: found.attempts,
@@ -108,23 +129,36 @@ impl Begin {
     /// Looks at the rows themselves, after the epoch was raised: nobody writes any of them any more.
     async fn missing_items(&self, conn: &Client, range: &Range<u64>) -> Answer<Vec<Range<u64>>> {
         let query = conn.prepare_cached(ORDINALS).await?;
-        let there = conn.query(&query, &[&self.job.batch.get(), &key(range.start), &key(range.end)]).await?;
+        let there = conn.query(&query, &[&self.place().0, &key(range.start), &key(range.end)]).await?;
         missing(range, there.iter().map(|row| number(row, "ordinal")))
+    }
+
+    /// From here on it is a waiting job of a batch that runs, or is paused. Whoever came first did it already.
+    async fn revive(&self, conn: &mut Client) -> Answer<()> {
+        let transaction = conn.transaction().await?;
+        lock(&transaction, self.call.place().0).await?;
+        let Some(row) = self.read(&transaction).await? else { return Ok(()) };
+        let Entry::Revived(status) = read_found(&row)?.entry(self.call, self.rules.max_crashes) else { return Ok(()) };
+        let (batch, seq) = self.place();
+        transaction.execute(&transaction.prepare_cached(REVIVE).await?, &[&batch, &seq]).await?;
+        transaction.execute(&transaction.prepare_cached(REOPEN).await?, &[&batch, &status.as_str(), &1_i64]).await?;
+        transaction.commit().await?;
+        Ok(())
     }
 
     async fn poison(&self, conn: &mut Client, found: &Found, crashes: u32) -> Answer<Option<Begun>> {
         let failure = poisoned(crashes);
         let transaction = conn.transaction().await?;
         let statement = transaction.prepare_cached(POISON).await?;
-        let (batch, seq) = (self.job.batch.get(), key(self.job.seq));
+        let ((batch, seq), acknowledged) = (self.place(), self.acknowledged());
         let (generation, epoch) = (small(found.generation), small(found.epoch));
         let (state, read, now) = (found.state.as_str(), small(found.crashes), small(crashes));
-        let row = transaction
-            .query_opt(&statement, &[&batch, &seq, &generation, &epoch, &state, &read, &now, &failure.reason])
-            .await?;
-        let Some(row) = row else { return Ok(None) };
-        hooks::job_over(&transaction, self.rules, self.job).await?;
-        let end = end_of(self.job.batch, &row)?;
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 9] =
+            [&batch, &seq, &generation, &epoch, &state, &read, &now, &failure.reason, &acknowledged];
+        let Some(row) = transaction.query_opt(&statement, &parameters).await? else { return Ok(None) };
+        let job = found.job(self.call);
+        hooks::job_over(&transaction, self.rules, job).await?;
+        let end = end_of(job.batch, &row)?;
         transaction.commit().await?;
         Ok(Some(Begun::Poisoned(Settled::Done { end }, failure)))
     }
@@ -132,6 +166,7 @@ impl Begin {
 
 fn read_found(row: &Row) -> Answer<Found> {
     let (first, quantity) = (number(row, "first")?, number(row, "quantity")?);
+    let acknowledged: Option<i64> = row.try_get("acknowledged")?;
     Ok(Found {
         generation: small_number(row, "generation")?,
         state: state(row, "state")?,
@@ -139,6 +174,8 @@ fn read_found(row: &Row) -> Answer<Found> {
         range: first..first + quantity,
         attempts: small_number(row, "attempts")?,
         crashes: small_number(row, "crashes")?,
+        acknowledged: acknowledged.map(|ends| u32::try_from(ends).unwrap_or(u32::MAX)),
+        error: row.try_get("error")?,
         status: status(row, "status")?,
         prefix: row.try_get("prefix")?,
         key_fingerprint: row.try_get("key_fingerprint")?,

@@ -54,7 +54,7 @@ use super::{
     Rules, Settled, Settlement, Slice, Told, Wish, Written,
 };
 use crate::domain::{
-    BatchId, BatchRecord, BatchStatus, CodeKey, FailedJob, HookId, Invalid, Item, JobId, RetryReport, Room,
+    BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Invalid, Item, RetryReport, Room,
 };
 
 /// The ledger in a PostgreSQL database.
@@ -99,8 +99,8 @@ impl Ledger for PostgresLedger {
         self.pool.run(plan::Planning { rules, statements, batch, cut }).await
     }
 
-    async fn begin(&self, job: JobId) -> Result<Begun> {
-        self.pool.run(begin::Begin { rules: self.rules, job, token: token() }).await
+    async fn begin(&self, call: Call) -> Result<Begun> {
+        self.pool.run(begin::Begin { rules: self.rules, call, token: token() }).await
     }
 
     async fn write(&self, hold: &Hold, items: Arc<[NewItem]>) -> Result<Written> {

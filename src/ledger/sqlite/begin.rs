@@ -11,7 +11,7 @@ use super::{
     read::is_history_removed,
     settle::{end_of, lower_open_jobs},
 };
-use crate::domain::{Change, JobId};
+use crate::domain::{BatchStatus, Call, Change, JobId};
 use crate::ledger::{
     Begun, Hold, Rules, Settled, Work,
     decide::{Entry, Found, missing, poisoned},
@@ -20,22 +20,31 @@ use crate::ledger::{
 const JOB: &str = include_str!("sql/begin_job.sql");
 const BEGIN: &str = include_str!("sql/begin.sql");
 const POISON: &str = include_str!("sql/poison.sql");
+const REVIVE: &str = include_str!("sql/revive.sql");
+const REOPEN: &str = include_str!("sql/retry_batch.sql");
 const RUN: &str = "UPDATE batch_batches
     SET status = ?2, started_at = coalesce(started_at, ?3), version = version + 1 WHERE id = ?1";
 const ORDINALS: &str =
     "SELECT ordinal FROM batch_items WHERE batch = ?1 AND ordinal >= ?2 AND ordinal < ?3 ORDER BY ordinal";
 
-pub(super) fn begin(conn: &Connection, rules: Rules, job: JobId) -> Answer<Begun> {
-    let found = conn.prepare_cached(JOB)?.query_row((job.batch.get(), key(job.seq)), read_found).optional()?;
+pub(super) fn begin(conn: &Connection, rules: Rules, call: Call) -> Answer<Begun> {
+    let (batch, seq) = call.place();
+    let found = conn.prepare_cached(JOB)?.query_row((batch.get(), key(seq)), read_found).optional()?;
     let Some(found) = found else {
-        return Ok(if is_history_removed(conn, job.batch)? { Begun::Over } else { Begun::Unknown });
+        return Ok(if is_history_removed(conn, batch)? { Begun::Over } else { Begun::Unknown });
     };
-    match found.entry(job.generation, rules.max_crashes) {
+    match found.entry(call, rules.max_crashes) {
         Entry::Unknown => Ok(Begun::Unknown),
         Entry::Over => Ok(Begun::Over),
+        Entry::Failed => Ok(Begun::Failed(found.reason())),
+        Entry::Busy => Ok(Begun::Busy),
         Entry::Paused => Ok(Begun::Paused),
-        Entry::Poisoned { crashes } => poison(conn, rules, job, crashes),
-        Entry::Free { crashes } => start(conn, job, found, crashes).map(Begun::Held),
+        Entry::Revived(status) => {
+            revive(conn, call, status)?;
+            begin(conn, rules, call)
+        }
+        Entry::Poisoned { crashes } => poison(conn, rules, found.job(call), call.acknowledged(), crashes),
+        Entry::Free { crashes } => start(conn, call, found, crashes).map(Begun::Held),
     }
 }
 
@@ -48,16 +57,27 @@ fn read_found(row: &Row<'_>) -> rusqlite::Result<Found> {
         range: first..first + quantity,
         attempts: row.get("attempts")?,
         crashes: row.get("crashes")?,
+        acknowledged: row.get("acknowledged")?,
+        error: row.get("error")?,
         status: status(row, "status")?,
         prefix: row.get("prefix")?,
         key_fingerprint: row.get("key_fingerprint")?,
     })
 }
 
-fn start(conn: &Connection, job: JobId, found: Found, crashes: u32) -> Answer<Work> {
+/// From here on it is a waiting job of a batch that runs, or is paused.
+fn revive(conn: &Connection, call: Call, status: BatchStatus) -> Answer<()> {
+    let (batch, seq) = call.place();
+    conn.prepare_cached(REVIVE)?.execute((batch.get(), key(seq)))?;
+    conn.prepare_cached(REOPEN)?.execute((batch.get(), status.as_str(), 1))?;
+    Ok(())
+}
+
+fn start(conn: &Connection, call: Call, found: Found, crashes: u32) -> Answer<Work> {
+    let job = found.job(call);
     let (batch, now) = (job.batch.get(), now());
     let running = found.status.after(Change::Begin)?;
-    conn.prepare_cached(BEGIN)?.execute((batch, key(job.seq), crashes, now))?;
+    conn.prepare_cached(BEGIN)?.execute((batch, key(job.seq), crashes, now, call.acknowledged()))?;
     conn.prepare_cached(RUN)?.execute((batch, running.as_str(), now))?;
     Ok(Work {
         hold: Hold { job, epoch: found.epoch + 1 },
@@ -76,10 +96,10 @@ fn missing_items(conn: &Connection, batch: i64, range: &Range<u64>) -> Answer<Ve
     Ok(missing(range, there)?)
 }
 
-fn poison(conn: &Connection, rules: Rules, job: JobId, crashes: u32) -> Answer<Begun> {
+fn poison(conn: &Connection, rules: Rules, job: JobId, acknowledged: Option<u32>, crashes: u32) -> Answer<Begun> {
     let failure = poisoned(crashes);
-    let batch = job.batch.get();
-    conn.prepare_cached(POISON)?.execute(params![batch, key(job.seq), crashes, failure.reason, now()])?;
+    let parameters = params![job.batch.get(), key(job.seq), crashes, failure.reason, now(), acknowledged];
+    conn.prepare_cached(POISON)?.execute(parameters)?;
     lower_open_jobs(conn, job.batch, 1, Duration::ZERO)?;
     hooks::job_over(conn, rules, job)?;
     Ok(Begun::Poisoned(Settled::Done { end: end_of(conn, job.batch)? }, failure))

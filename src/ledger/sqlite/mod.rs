@@ -47,7 +47,7 @@ use super::{
     Rules, Settled, Settlement, Slice, Told, Wish, Written,
 };
 use crate::domain::{
-    BatchId, BatchRecord, BatchStatus, CodeKey, FailedJob, HookId, Invalid, Item, JobId, RetryReport, Room,
+    BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Invalid, Item, RetryReport, Room,
 };
 
 /// The ledger in a SQLite database.
@@ -85,9 +85,9 @@ impl Ledger for SqliteLedger {
         self.pool.write("plan a batch", move |conn| plan::plan(conn, rules, batch, &cut)).await
     }
 
-    async fn begin(&self, job: JobId) -> Result<Begun> {
+    async fn begin(&self, call: Call) -> Result<Begun> {
         let rules = self.rules;
-        self.pool.write("begin a job", move |conn| begin::begin(conn, rules, job)).await
+        self.pool.write("begin a job", move |conn| begin::begin(conn, rules, call)).await
     }
 
     async fn write(&self, hold: &Hold, items: Arc<[NewItem]>) -> Result<Written> {

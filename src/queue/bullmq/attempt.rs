@@ -4,7 +4,7 @@
 //!   job ──▶ wire::read ──▶ a hand is free ──▶ Handler ──▶ Answer ──▶ what the crate is told
 //!              │                 │
 //!              │                 └─ the worker is being closed: given back
-//!              ├─ newer than we are: delayed, nothing spent
+//!              ├─ newer than we are: delayed, nothing spent, for some minutes
 //!              └─ malformed: failed for good; if the ledger has the job open, the feeder brings it anew
 //! ```
 
@@ -24,19 +24,20 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     Shared,
     notes::Notebook,
+    options,
     server::PROMPT,
     wire::{self, Unreadable},
 };
-use crate::{
-    domain::Task,
-    queue::{Answer, Handler, attempt},
-};
+use crate::queue::{Answer, Handed, Handler, attempt};
 
 /// How long a task rests that was given back by a worker which goes on: without, it would come again at once.
 const REST: Duration = Duration::from_millis(50);
 
 /// How long a task rests that only a newer process can read.
 const UNTIL_A_NEWER_ONE: Duration = Duration::from_secs(10);
+
+/// So often it is handed out to us before it is taken to be nobody's: five minutes, in which a rolling deployment brings a newer process.
+const NO_NEWER_ONE_COMES: u32 = 30;
 
 /// How long a task is out of everybody's reach while it is taken out. If we die in between, it comes again after this.
 const OUT_OF_REACH: Duration = Duration::from_secs(5);
@@ -56,39 +57,42 @@ pub(super) struct Attempts {
 impl Attempts {
     /// What the crate calls for each job.
     pub async fn process(self: Arc<Self>, job: Job) -> Result<Value, Error> {
-        let task = match wire::read(job.id(), job.data()) {
-            Ok(task) => task,
-            Err(newer @ Unreadable::Newer(_)) => {
+        let handed = match wire::read(job.id(), job.attempts_made(), job.data()) {
+            Ok(handed) => handed,
+            Err(newer @ Unreadable::Newer(_)) if job.attempts_started() < NO_NEWER_ONE_COMES => {
                 tracing::info!(queue = self.shared.name, job = job.id(), %newer, "a task is left to a newer process");
                 return later(&job, UNTIL_A_NEWER_ONE).await;
             }
-            Err(malformed @ Unreadable::Malformed(_)) => {
-                tracing::error!(queue = self.shared.name, job = job.id(), %malformed, "a task can't be read");
-                return Err(Error::Unrecoverable(malformed.to_string()));
+            Err(unreadable) => {
+                tracing::error!(queue = self.shared.name, job = job.id(), %unreadable, "a task can't be read");
+                return Err(Error::Unrecoverable(unreadable.to_string()));
             }
         };
         let hand = self.closing.run_until_cancelled(self.hands.acquire()).await;
         if self.closing.is_cancelled() {
             return now();
         }
-        let answer = self.work(task, &Notebook::of(&job)).await;
+        let answer = self.work(handed, &Notebook::of(&job)).await;
         drop(hand);
         self.conclude(&job, answer).await
     }
 
-    async fn work(&self, task: Task, notes: &Notebook) -> Answer {
+    async fn work(&self, handed: Handed, notes: &Notebook) -> Answer {
         let running = (Running::one_of(&self.shared.running), self.running.token());
-        let answer = attempt(&self.shared.name, &*self.handler, task, notes).await;
+        let answer = attempt(&self.shared.name, &*self.handler, handed, notes).await;
         drop(running);
-        tracing::debug!(queue = self.shared.name, %task, ?answer, "an attempt ended");
+        tracing::debug!(queue = self.shared.name, task = %handed, ?answer, "an attempt ended");
         answer
     }
 
     async fn conclude(&self, job: &Job, answer: Answer) -> Result<Value, Error> {
         match answer {
             Answer::Done => Ok(Value::Null),
-            Answer::Retry(why) => Err(Error::ProcessingError(why)),
-            Answer::Fail(why) => Err(Error::Unrecoverable(why)),
+            Answer::Retry(why) if options::are_ours(&self.shared.settings, job.opts()) => {
+                Err(Error::ProcessingError(why))
+            }
+            // Retries by the options of a stranger are not ours to make. If the ledger has the job open, the feeder brings it anew.
+            Answer::Retry(why) | Answer::Fail(why) => Err(Error::Unrecoverable(why)),
             Answer::GiveBack if self.closing.is_cancelled() => now(),
             Answer::GiveBack => later(job, REST).await,
             Answer::Forget => self.forget(job).await,

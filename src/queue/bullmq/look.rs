@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use bullmq::QueueKeys;
-use redis::{Script, aio::ConnectionLike};
+use redis::{Script, ScriptInvocation};
 
-use super::server::BoxError;
+use super::{mend::own_keys, server::BoxError};
 use crate::{
     domain::{BatchId, LOWEST_PRIORITY},
     queue::Offer,
@@ -13,6 +13,18 @@ use crate::{
 
 /// The script of the look.
 pub(super) struct Looking(Script);
+
+/// What is asked.
+pub(super) struct Question<'a> {
+    /// Of which queue.
+    pub keys: &'a QueueKeys,
+    /// Starts in a window of its rate limit; 0 for no limit.
+    pub most: u32,
+    /// When a delayed job of ours may be due at the latest, in milliseconds since 1970.
+    pub latest: u64,
+    /// The jobs.
+    pub ids: &'a [String],
+}
 
 /// What was seen.
 pub(super) struct Look {
@@ -34,7 +46,7 @@ pub(super) enum Standing {
     Waiting {
         priority: u64,
     },
-    /// Completed or failed, and kept; or in no line at all. Its id is taken.
+    /// Completed or failed, and kept; or where no worker gets to see it in time. Its id is taken.
     Over,
 }
 
@@ -43,24 +55,25 @@ impl Looking {
         Self(Script::new(include_str!("look.lua")))
     }
 
-    /// Looks for the jobs called `ids` in the queue of `keys`, whose rate limit allows `most` starts in a window.
-    pub async fn at(
-        &self,
-        connection: &mut impl ConnectionLike,
-        keys: &QueueKeys,
-        most: u32,
-        ids: &[String],
-    ) -> Result<Look, BoxError> {
+    /// The call that answers `question`.
+    pub fn at(&self, question: &Question<'_>) -> ScriptInvocation<'_> {
+        let Question { keys, most, latest, ids } = question;
+        let (own, types): (Vec<_>, Vec<_>) = own_keys(keys).into_iter().unzip();
         let mut call = self.0.prepare_invoke();
-        call.key(keys.wait()).key(keys.active()).key(keys.prioritized()).key(keys.delayed());
-        call.key(keys.completed()).key(keys.failed()).key(keys.meta()).key(keys.limiter());
-        call.arg(keys.key_prefix()).arg(most).arg(ids);
-        let answer: Vec<u64> = call.invoke_async(connection).await?;
-        let [head, ready, ref states @ ..] = answer[..] else {
-            return Err("Redis answered a question about jobs with less than was asked".into());
-        };
-        let states = states.iter().copied().map(Standing::of).collect();
-        Ok(Look { head, ready: ready == 1, states })
+        call.key(own).arg(keys.key_prefix()).arg(most).arg(latest).arg(types.len()).arg(types).arg(*ids);
+        call
+    }
+
+    /// What the call answered: nothing, when the queue has to be mended first.
+    pub fn read(answer: Vec<u64>) -> Result<Option<Look>, BoxError> {
+        match answer[..] {
+            [] => Ok(None),
+            [head, ready, ref states @ ..] => {
+                let states = states.iter().copied().map(Standing::of).collect();
+                Ok(Some(Look { head, ready: ready == 1, states }))
+            }
+            _ => Err("Redis answered a question about jobs with less than was asked".into()),
+        }
     }
 }
 

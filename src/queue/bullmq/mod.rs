@@ -16,6 +16,7 @@ mod attempt;
 mod cluster;
 mod health;
 mod look;
+mod mend;
 mod notes;
 mod options;
 mod place;
@@ -33,7 +34,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use async_trait::async_trait;
@@ -46,7 +47,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    look::{Look, Standing, Times},
+    look::{Look, Question, Standing, Times},
     server::{BoxError, silent, unavailable},
     supervisor::Supervisor,
 };
@@ -65,6 +66,9 @@ const PAGE: usize = 500;
 
 /// Jobs that are removed at a time.
 const AT_A_TIME: usize = 50;
+
+/// A job of ours that is delayed beyond its longest backoff and this was put there by somebody else.
+const LENIENT: Duration = Duration::from_secs(60);
 
 /// Between two questions to Sentinels, or to the nodes of a cluster.
 const WHERE: Duration = Duration::from_secs(1);
@@ -247,7 +251,10 @@ impl Shared {
 
     async fn look(&self, ids: &[String]) -> std::result::Result<Look, BoxError> {
         let most = self.settings.rate_limit.0.map_or(0, |limit| limit.jobs);
-        self.server.look(&self.keys, most, ids).await
+        let latest = SystemTime::now() + self.settings.max_backoff + LENIENT;
+        let latest = latest.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let latest = u64::try_from(latest.as_millis()).unwrap_or(u64::MAX);
+        self.server.look(&Question { keys: &self.keys, most, latest, ids }).await
     }
 
     /// Sees to it that a page of offers is in Redis. `times` are of the whole call.

@@ -83,6 +83,9 @@ pub(super) fn worker(settings: &QueueSettings, connection: RedisConnectionOption
         .drain_delay(LONGEST_WAIT)
         .maximum_rate_limit_delay(LONGEST_WAIT)
         .backoff_strategy(backoff_with_ceiling(settings.backoff()))
+        // Of jobs that somebody else put there; ours say it themselves.
+        .remove_on_complete(keep(settings.keep_completed))
+        .remove_on_fail(keep(settings.keep_failed))
         .manual_start();
     match settings.rate_limit.0 {
         Some(limit) => options.limiter(RateLimiterOptions::new(limit.jobs.into(), limit.per)),
@@ -102,6 +105,17 @@ pub(super) fn job(settings: &QueueSettings, offer: &Offer, time: u64) -> JobOpti
         .backoff(backoff(settings))
         .remove_on_complete(keep(settings.keep_completed))
         .remove_on_fail(keep(settings.keep_failed))
+}
+
+/// Whether a job was told to retry as ours are.
+pub(super) fn are_ours(settings: &QueueSettings, options: &JobOptions) -> bool {
+    use BackoffStrategy::{Custom, Exponential};
+    let same = match (&options.backoff, backoff(settings)) {
+        (Some(Exponential(theirs)), Exponential(ours)) => *theirs == ours,
+        (Some(Custom(theirs)), Custom(ours)) => *theirs == ours,
+        _ => false,
+    };
+    same && options.attempts.is_some_and(|attempts| attempts <= settings.attempts)
 }
 
 fn keep(count: u64) -> RemoveOnFinish {
@@ -145,5 +159,25 @@ mod tests {
         assert!(matches!(of(9, 1, 300), BackoffStrategy::Exponential(1_000)));
         assert!(matches!(of(10, 1, 300), BackoffStrategy::Custom(_)));
         assert!(matches!(of(100, 1, 300), BackoffStrategy::Custom(_)));
+    }
+
+    #[test]
+    fn no_job_retries_as_a_stranger_wants() {
+        let settings = QueueSettings::default();
+        let batch = crate::domain::BatchId::new(7).unwrap();
+        let job = crate::domain::JobId { batch, seq: 0, generation: 0 };
+        let task = crate::domain::Task::Generate { job, first: 0, quantity: 1 };
+        let ours = super::job(&settings, &Offer { task, rank: 0, delay: Duration::ZERO, attempts_made: 0 }, 0);
+        let strangers = [
+            JobOptions::new(),
+            JobOptions::new().attempts(3),
+            ours.clone().attempts(1_000_000),
+            ours.clone().backoff(BackoffStrategy::Exponential(u64::MAX)),
+            ours.clone().backoff(BackoffStrategy::Fixed(0)),
+            ours.clone().backoff(BackoffStrategy::Custom("theirs".into())),
+        ];
+
+        assert!(are_ours(&settings, &ours));
+        assert!(strangers.iter().all(|options| !are_ours(&settings, options)));
     }
 }

@@ -16,12 +16,12 @@ use bullmq::{
     QueueKeys,
     options::{RedisConnectionOptions, TlsCerts},
 };
-use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, ServerErrorKind};
+use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, Script, ScriptInvocation, ServerErrorKind};
 use rocket_db_pools::Pool as _;
 use tokio::time::timeout;
 
 use super::{
-    look::{Look, Looking},
+    look::{Look, Looking, Question},
     options,
     place::{Address, Whereabouts},
     pool::{BatchRedis, RedisPool},
@@ -49,6 +49,7 @@ pub struct Server {
     /// Where it was found; `None` before anybody said it.
     place: Mutex<Option<Address>>,
     looking: Looking,
+    pub(super) mend: Script,
     /// Round trips that failed, and moves to another server.
     failures: AtomicU64,
     /// What it does when its memory is full, as it was seen last.
@@ -84,6 +85,7 @@ impl Server {
             whereabouts,
             place: Mutex::new(place),
             looking: Looking::new(),
+            mend: Script::new(include_str!("mend.lua")),
             failures: AtomicU64::new(0),
             policy: Mutex::default(),
             check: CHECK,
@@ -135,7 +137,7 @@ impl Server {
     /// Finds it, and has one [`Look`] at the queue of `keys`, so that a wrong setting is said in time.
     pub(super) async fn meet(&self, keys: &QueueKeys) -> std::result::Result<(), BoxError> {
         self.find().await?;
-        match self.look(keys, 0, &[]).await {
+        match self.look(&Question { keys, most: 0, latest: u64::MAX, ids: &[] }).await {
             Err(error) if !self.may_move() => Err(taken_for_a_lone_server(error)),
             looked => looked.map(drop),
         }
@@ -161,16 +163,30 @@ impl Server {
         .await
     }
 
-    /// One [`Look`] at the queue of `keys`.
-    pub(super) async fn look(
+    /// Where the jobs are that `question` asks about. A queue that somebody broke with the id of a job is mended first.
+    pub(super) async fn look(&self, question: &Question<'_>) -> std::result::Result<Look, BoxError> {
+        match self.try_to_look(question).await? {
+            Some(look) => Ok(look),
+            None => {
+                self.mend(question.keys).await?;
+                let again = self.try_to_look(question).await?;
+                again.ok_or_else(|| "somebody keeps adding jobs under the names of the queue's own keys".into())
+            }
+        }
+    }
+
+    async fn try_to_look(&self, question: &Question<'_>) -> std::result::Result<Option<Look>, BoxError> {
+        Looking::read(self.run(&self.looking.at(question)).await?)
+    }
+
+    /// One round trip for a script, within [`PROMPT`].
+    pub(super) async fn run<T: FromRedisValue + Send>(
         &self,
-        keys: &QueueKeys,
-        most: u32,
-        ids: &[String],
-    ) -> std::result::Result<Look, BoxError> {
+        call: &ScriptInvocation<'_>,
+    ) -> std::result::Result<T, BoxError> {
         self.promptly(async {
             let mut connection = self.pool.now().get().await?;
-            self.looking.at(&mut connection, keys, most, ids).await
+            Ok(call.invoke_async(&mut connection).await?)
         })
         .await
     }

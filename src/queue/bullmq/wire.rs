@@ -6,12 +6,21 @@
 //! {"v": 1, "batch": 7, "hook": 3}
 //! ```
 //!
+//! Somebody else may put a job of a batch into the queue as well, by its batch and number alone; the ledger has the rest:
+//!
+//! ```json
+//! {"v": 1, "batch": 7, "seq": 0}
+//! ```
+//!
 //! The version is there for a process that is older than its neighbours: it leaves alone what it can't read yet.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::domain::{BatchId, HookId, JobId, StatusTask, Task};
+use crate::{
+    domain::{BatchId, HookId, JobId, StatusTask, Task},
+    queue::Handed,
+};
 
 /// The version that this code writes, and the only one that it reads.
 const VERSION: u64 = 1;
@@ -31,7 +40,7 @@ pub(super) enum Unreadable {
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Data {
-    Generate { batch: i64, seq: u64, generation: u32, first: u64, quantity: u64 },
+    Generate { batch: i64, seq: u64, generation: Option<u32>, first: Option<u64>, quantity: Option<u64> },
     End { batch: i64, round: u32 },
     Hook { batch: i64, hook: i64 },
 }
@@ -58,8 +67,8 @@ pub(super) fn write(task: &Task) -> Value {
     }
 }
 
-/// The task that the job called `id` carries.
-pub(super) fn read(id: &str, data: &Value) -> Result<Task, Unreadable> {
+/// What the job called `id` carries, of whose attempts `acknowledged` ended.
+pub(super) fn read(id: &str, acknowledged: u32, data: &Value) -> Result<Handed, Unreadable> {
     match data.get("v").and_then(Value::as_u64) {
         Some(VERSION) => {}
         Some(newer) if newer > VERSION => return Err(Unreadable::Newer(newer)),
@@ -67,18 +76,28 @@ pub(super) fn read(id: &str, data: &Value) -> Result<Task, Unreadable> {
     }
     let parsed =
         Data::deserialize(data).map_err(|_| Unreadable::Malformed("its fields are not those of a task".into()))?;
-    let task = task_of(&parsed)?;
+    let task = match (&parsed, id.parse::<JobId>()) {
+        (&Data::Generate { batch, seq, .. }, Err(())) => return Ok(Handed::Ordered { batch: batch_of(batch)?, seq }),
+        (data, own) => task_of(data, own.ok())?,
+    };
     if task.to_string() == id {
-        return Ok(task);
+        return Ok(Handed::Offered { task, acknowledged });
     }
     Err(Unreadable::Malformed(format!("it is that of {task}")))
 }
 
-fn task_of(data: &Data) -> Result<Task, Unreadable> {
-    let of = |id| BatchId::new(id).map_err(|_| Unreadable::Malformed(format!("{id} is no id of a batch")));
+fn batch_of(id: i64) -> Result<BatchId, Unreadable> {
+    BatchId::new(id).map_err(|_| Unreadable::Malformed(format!("{id} is no id of a batch")))
+}
+
+/// What is not said of a job, its id says; its items are those that the ledger knows.
+fn task_of(data: &Data, own: Option<JobId>) -> Result<Task, Unreadable> {
+    let of = batch_of;
     Ok(match *data {
         Data::Generate { batch, seq, generation, first, quantity } => {
-            Task::Generate { job: JobId { batch: of(batch)?, seq, generation }, first, quantity }
+            let generation = generation.or(own.map(|job| job.generation)).unwrap_or(0);
+            let job = JobId { batch: of(batch)?, seq, generation };
+            Task::Generate { job, first: first.unwrap_or(0), quantity: quantity.unwrap_or(0) }
         }
         Data::End { batch, round } => Task::Status(StatusTask::End { batch: of(batch)?, round }),
         Data::Hook { batch, hook } => Task::Status(StatusTask::Hook { batch: of(batch)?, hook: HookId(hook) }),
@@ -105,7 +124,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_task_reads_back(task in tasks()) {
-            prop_assert_eq!(read(&task.to_string(), &write(&task)), Ok(task));
+            let handed = Handed::Offered { task, acknowledged: 2 };
+
+            prop_assert_eq!(read(&task.to_string(), 2, &write(&task)), Ok(handed));
         }
     }
 
@@ -115,10 +136,10 @@ mod tests {
         let with = |key: &str, value: Value| {
             let mut data = job.clone();
             data[key] = value;
-            read("b7-j0-g0", &data)
+            read("b7-j0-g0", 0, &data)
         };
 
-        assert!(read("b7-j0-g0", &job).is_ok());
+        assert!(read("b7-j0-g0", 0, &job).is_ok());
         assert_eq!(with("v", json!(2)), Err(Unreadable::Newer(2)));
         for (key, value) in
             [("v", json!(0)), ("v", json!("1")), ("seq", json!(-1)), ("seq", json!(1)), ("batch", json!(0))]
@@ -126,7 +147,22 @@ mod tests {
             assert!(matches!(with(key, value.clone()), Err(Unreadable::Malformed(_))), "{key}: {value}");
         }
         for data in [Value::Null, json!([]), json!("x"), json!({"v": 1}), json!({"v": 1, "batch": 7})] {
-            assert!(matches!(read("b7-j0-g0", &data), Err(Unreadable::Malformed(_))), "{data}");
+            assert!(matches!(read("b7-j0-g0", 0, &data), Err(Unreadable::Malformed(_))), "{data}");
+        }
+    }
+
+    #[test]
+    fn a_job_is_known_by_its_batch_and_number_alone() {
+        let place = json!({"v": 1, "batch": 7, "seq": 3});
+        let batch = BatchId::new(7).unwrap();
+        let own = Task::Generate { job: JobId { batch, seq: 3, generation: 2 }, first: 0, quantity: 0 };
+
+        assert_eq!(read("b7-j3-g2", 1, &place), Ok(Handed::Offered { task: own, acknowledged: 1 }));
+        for id in ["1", "b7-j3", "b7-end-r0", "limiter", "b7-j03-g2"] {
+            assert_eq!(read(id, 1, &place), Ok(Handed::Ordered { batch, seq: 3 }), "{id}");
+        }
+        for id in ["b7-j4-g2", "b8-j3-g2"] {
+            assert!(matches!(read(id, 1, &place), Err(Unreadable::Malformed(_))), "{id}");
         }
     }
 }

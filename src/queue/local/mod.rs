@@ -32,7 +32,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use self::line::{Line, Next};
-use super::{Drained, Handler, Offer, Queue, QueueCounts, Result, attempt};
+use super::{Drained, Handed, Handler, Offer, Queue, QueueCounts, Result, attempt};
 use crate::{
     config::QueueSettings,
     domain::{BatchId, Task},
@@ -157,7 +157,9 @@ impl Shared {
     /// One worker's life.
     async fn work(self: Arc<Self>, handler: Arc<dyn Handler>) {
         while let Some(task) = self.next().await {
-            let answer = attempt(&self.name, &*handler, task, &()).await;
+            // What ended is out of it, and never comes back by itself.
+            let handed = Handed::Offered { task, acknowledged: 0 };
+            let answer = attempt(&self.name, &*handler, handed, &()).await;
             tracing::debug!(queue = self.name, %task, ?answer, "an attempt ended");
             self.line().settle(&task, answer, Instant::now(), fastrand::f64());
             // A handler that never has to wait must not keep its thread from everybody else.

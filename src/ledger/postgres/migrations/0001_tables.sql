@@ -91,6 +91,8 @@ CREATE TABLE jobs (
     token               bigint,
     attempts            integer     NOT NULL DEFAULT 0,
     crashes             integer     NOT NULL DEFAULT 0,
+    -- Ends of attempts that the queue had been told when the job was begun last; NULL when it was begun for an order.
+    acknowledged        bigint,
     not_before          timestamptz,
     error               text,
     -- Those set aside by the last attempt that failed: [{from, to, tries, error}].

@@ -1,7 +1,7 @@
 -- begin: puts a job into a worker's hands and fences every earlier one, if it still is as it was read.
 --
 --   $1 batch            $3 generation    $5 batch's status    $7 crashes as read    $9 crashes, this one included
---   $2 job's number     $4 epoch         $6 job's state       $8 token
+--   $2 job's number     $4 epoch         $6 job's state       $8 token              $10 ends that the queue was told
 --
 -- Returns one row (begun), or none when the job or its batch changed meanwhile: read them again.
 --
@@ -11,7 +11,7 @@ WITH batch AS MATERIALIZED (
     SELECT id FROM batches WHERE id = $1 AND status = $5 FOR SHARE
 )
 UPDATE jobs
-SET state = 'active', epoch = epoch + 1, crashes = $9, token = $8, not_before = NULL, begun_at = now()
+SET state = 'active', epoch = epoch + 1, crashes = $9, token = $8, acknowledged = $10, not_before = NULL, begun_at = now()
 FROM batch
 WHERE jobs.batch = batch.id AND seq = $2 AND generation = $3 AND epoch = $4 AND state = $6 AND crashes = $7
 RETURNING true AS begun

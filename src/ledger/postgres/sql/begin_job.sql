@@ -2,7 +2,7 @@
 --
 --   $1 batch    $2 job's number
 
-SELECT j.generation, j.state, j.epoch, j.first, j.quantity, j.attempts, j.crashes, j.token,
+SELECT j.generation, j.state, j.epoch, j.first, j.quantity, j.attempts, j.crashes, j.acknowledged, j.error, j.token,
        b.status, b.prefix, b.key_fingerprint
 FROM jobs j
 JOIN batches b ON b.id = j.batch

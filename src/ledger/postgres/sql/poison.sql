@@ -2,6 +2,7 @@
 --
 --   $1 batch            $3 generation    $5 job's state        $7 crashes, this one included
 --   $2 job's number     $4 epoch         $6 crashes as read    $8 why
+--   $9 ends that the queue was told
 --
 -- Returns one row (round, open_jobs) of its batch, or none when the job changed meanwhile.
 --
@@ -17,7 +18,7 @@ WITH batch AS MATERIALIZED (
     FOR NO KEY UPDATE OF j
 ), failed AS (
     UPDATE jobs
-    SET state = 'failed', epoch = epoch + 1, crashes = $7, error = $8, chunks = NULL, counted = created, paused = false,
+    SET state = 'failed', epoch = epoch + 1, crashes = $7, error = $8, acknowledged = $9, chunks = NULL, counted = created, paused = false,
         finished_at = now()
     FROM job
     WHERE jobs.batch = $1 AND jobs.seq = job.seq

@@ -74,6 +74,8 @@ CREATE TABLE batch_jobs (
     created             INTEGER NOT NULL DEFAULT 0 CHECK (created BETWEEN 0 AND quantity),
     attempts            INTEGER NOT NULL DEFAULT 0,
     crashes             INTEGER NOT NULL DEFAULT 0,
+    -- Ends of attempts that the queue had been told when the job was begun last; NULL when it was begun for an order.
+    acknowledged        INTEGER,
     not_before          INTEGER,
     error               TEXT,
     -- Those set aside by the last attempt that failed: [{from, to, tries, error}].

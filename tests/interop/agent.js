@@ -1,0 +1,132 @@
+// BullMQ's own Node library, at the command of a test: one JSON request a line on standard input, one JSON answer a line on standard output.
+//
+//   {"id": 1, "do": "counts", "queue": "generate-product-batch-items"}   ->   {"id": 1, "ok": {...}}  or  {"id": 1, "error": "..."}
+//
+// It ends when its standard input does, and whatever it waits for has a deadline on the other side.
+'use strict';
+
+const { createInterface } = require('node:readline');
+const { Queue, QueueEvents, Worker, FlowProducer } = require('bullmq');
+const { Redis } = require('ioredis');
+const { board } = require('./board');
+const { open } = require('./browser');
+
+const connection = { host: '127.0.0.1', port: Number(process.argv[2]), maxRetriesPerRequest: null };
+const redis = new Redis(connection);
+const made = new Map();
+const seen = [];
+const taken = [];
+let page;
+
+function once(key, make) {
+  if (!made.has(key)) made.set(key, make());
+  return made.get(key);
+}
+
+function queue(name) {
+  return once(`queue ${name}`, () => new Queue(name, { connection }));
+}
+
+function shown(job) {
+  const { id, name, data, progress, failedReason, attemptsMade, returnvalue, priority, opts } = job;
+  return { id, name, data, progress, failedReason, attemptsMade, returnvalue, priority, opts };
+}
+
+async function job(request) {
+  const found = await queue(request.queue).getJob(request.job);
+  if (!found) throw new Error(`there is no job ${request.job}`);
+  return found;
+}
+
+async function listen(request) {
+  const events = new QueueEvents(request.queue, { connection });
+  made.set(`events ${request.queue}`, events);
+  for (const name of ['added', 'waiting', 'active', 'progress', 'completed', 'failed', 'delayed', 'paused', 'resumed', 'drained']) {
+    events.on(name, (event) => seen.push({ queue: request.queue, event: name, ...event }));
+  }
+  await events.waitUntilReady();
+}
+
+// A worker that says that it did what it did not do, or that holds what it got until the process dies.
+async function work(request) {
+  const worker = new Worker(
+    request.queue,
+    async (job) => {
+      taken.push(job.id);
+      if (request.hold) await new Promise(() => {});
+      if (taken.length >= request.most) worker.pause(true);
+      return 'done, honestly';
+    },
+    { connection, concurrency: request.concurrency ?? 1, lockDuration: 2000, stalledInterval: 1000 },
+  );
+  made.set(`worker ${request.queue}`, worker);
+  worker.on('error', () => {});
+  await worker.waitUntilReady();
+}
+
+const verbs = {
+  counts: (request) => queue(request.queue).getJobCounts(),
+  jobs: async (request) => (await queue(request.queue).getJobs(request.states, 0, 10_000)).filter(Boolean).map(shown),
+  job: async (request) => ({ ...shown(await job(request)), state: await (await job(request)).getState() }),
+  logs: async (request) => (await queue(request.queue).getJobLogs(request.job)).logs,
+  pause: (request) => queue(request.queue).pause(),
+  resume: (request) => queue(request.queue).resume(),
+  paused: (request) => queue(request.queue).isPaused(),
+  listen,
+  seen: async () => seen,
+  add: async (request) => (await queue(request.queue).add(request.name ?? 'generate', request.data, request.opts)).id,
+  bulk: async (request) => (await queue(request.queue).addBulk(request.jobs)).length,
+  // Takes a job out and puts another one in its place, in one go, so that the feeder finds no gap.
+  replace: async (request) => {
+    const found = await queue(request.queue).getJob(request.job);
+    if (found) await found.remove();
+    await queue(request.queue).add('generate', request.data, { ...request.opts, jobId: request.job });
+    return shown(await job(request));
+  },
+  schedule: (request) => queue(request.queue).upsertJobScheduler(request.scheduler, request.repeat, request.template).then(() => null),
+  unschedule: (request) => queue(request.queue).removeJobScheduler(request.scheduler),
+  flow: async (request) => (await once('flows', () => new FlowProducer({ connection })).add(request.flow)).job.id,
+  finished: async (request) => {
+    const events = made.get(`events ${request.queue}`);
+    return (await job(request)).waitUntilFinished(events, 30_000).then(
+      (value) => ({ completed: value }),
+      (error) => ({ failed: error.message }),
+    );
+  },
+  work: async (request) => work(request),
+  taken: async () => taken,
+  leave: (request) => made.get(`worker ${request.queue}`).close(),
+  raw: (request) => redis.call(...request.words),
+  board: async (request) => (await once('board', () => board(request.queues.map(queue)))).url,
+  browse: async (request) => {
+    page = await open(request.url);
+  },
+  until: (request) => page.until(request.text),
+  click: (request) => page.click(request.text),
+  picture: (request) => page.picture(request.file),
+  sql: async (request) => {
+    const { Client } = require('pg');
+    const client = new Client({ connectionString: request.url });
+    await client.connect();
+    try {
+      return (await client.query(request.sql, request.values)).rows;
+    } finally {
+      await client.end();
+    }
+  },
+};
+
+async function answer(line) {
+  const request = JSON.parse(line);
+  try {
+    const ok = await verbs[request.do](request);
+    process.stdout.write(`${JSON.stringify({ id: request.id, ok: ok ?? null })}\n`);
+  } catch (error) {
+    process.stdout.write(`${JSON.stringify({ id: request.id, error: String(error.message ?? error) })}\n`);
+  }
+}
+
+createInterface({ input: process.stdin }).on('line', answer).on('close', () => {
+  page?.close();
+  process.exit(0);
+});
