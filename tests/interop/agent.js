@@ -71,6 +71,7 @@ const verbs = {
   logs: async (request) => (await queue(request.queue).getJobLogs(request.job)).logs,
   pause: (request) => queue(request.queue).pause(),
   resume: (request) => queue(request.queue).resume(),
+  workers: async (request) => (await queue(request.queue).getWorkers()).map(({ name, rawname }) => rawname ?? name),
   paused: (request) => queue(request.queue).isPaused(),
   listen,
   seen: async () => seen,

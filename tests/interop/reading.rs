@@ -38,6 +38,19 @@ async fn a_node_queue_reads_what_waits_and_what_was_done() -> TestResult {
 }
 
 #[tokio::test]
+async fn a_node_queue_counts_the_workers() -> TestResult {
+    let mut stage = Stage::set().await?;
+
+    for queue in [GENERATE, STATUS] {
+        let workers = stage.node.of(queue, "workers", json!({})).await?;
+        let name = workers[0].as_str().ok_or("there is none")?;
+        assert!(workers.as_array().is_some_and(|all| all.len() == 1), "{workers}");
+        assert!(name.contains(":w:rocket_batch-"), "{name}");
+    }
+    stage.ends_well().await
+}
+
+#[tokio::test]
 async fn a_node_queue_reads_why_a_job_failed() -> TestResult {
     let mut stage = Stage::set().await?;
     let batch = stage.failed().await?;

@@ -73,7 +73,8 @@ pub(super) fn worker(settings: &QueueSettings, connection: RedisConnectionOption
     let options = WorkerOptions::new()
         .connection(connection)
         .prefix(prefix)
-        .name(format!("rocket_batch {}", std::process::id()))
+        // The connection is called so as well, and Redis takes no spaces in that.
+        .name(format!("rocket_batch-{}", std::process::id()))
         .concurrency(settings.concurrency as usize)
         .lock_duration(settings.lock)
         .stalled_interval(settings.stall_check)
