@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
-use tokio_postgres::Row;
+use tokio_postgres::{Row, types::ToSql};
 
 use super::{
     columns::{key, number, small, small_number, state, status},
@@ -23,6 +23,7 @@ use crate::ledger::{
     decide::{Entry, Found, missing, poisoned},
 };
 
+const BEGIN_NEXT: &str = include_str!("sql/begin_next.sql");
 const JOB: &str = include_str!("sql/begin_job.sql");
 const BEGIN: &str = include_str!("sql/begin.sql");
 const BEGIN_FIRST: &str = include_str!("sql/begin_first.sql");
@@ -45,6 +46,9 @@ impl Verb for Begin {
     const DOING: &'static str = "begin a job";
 
     async fn run(&self, conn: &mut Client) -> Answer<Begun> {
+        if let Some(work) = self.begin_next(&*conn).await? {
+            return Ok(Begun::Held(work));
+        }
         loop {
             if let Some(begun) = self.try_once(conn).await? {
                 return Ok(begun);
@@ -54,6 +58,26 @@ impl Verb for Begin {
 }
 
 impl Begin {
+    /// As it mostly goes: the job waits in a batch that runs, and nobody has written anything of it.
+    async fn begin_next(&self, conn: &impl GenericClient) -> Answer<Option<Work>> {
+        let Call::Offered { job, acknowledged } = self.call else { return Ok(None) };
+        let statement = conn.prepare_cached(BEGIN_NEXT).await?;
+        let ((batch, seq), generation) = (self.place(), small(job.generation));
+        let (acknowledged, too_many) = (i64::from(acknowledged), small(self.rules.max_crashes.saturating_add(1)));
+        let parameters: [&(dyn ToSql + Sync); 6] = [&batch, &seq, &generation, &acknowledged, &self.token, &too_many];
+        let Some(row) = conn.query_opt(&statement, &parameters).await? else { return Ok(None) };
+        let (first, quantity) = (number(&row, "first")?, number(&row, "quantity")?);
+        let range = first..first + quantity;
+        Ok(Some(Work {
+            hold: Hold { job, epoch: small_number(&row, "epoch")? },
+            missing: vec![range.clone()],
+            range,
+            attempts_made: small_number(&row, "attempts")?,
+            prefix: row.try_get("prefix")?,
+            key_fingerprint: row.try_get("key_fingerprint")?,
+        }))
+    }
+
     /// `None` when somebody changed the job or its batch meanwhile.
     async fn try_once(&self, conn: &mut Client) -> Answer<Option<Begun>> {
         let Some(row) = self.read(&*conn).await? else {
@@ -105,9 +129,9 @@ impl Begin {
         let (generation, epoch) = (small(found.generation), small(found.epoch));
         let (read, now) = (small(found.crashes), small(crashes));
         let (status, state, running) = (found.status.as_str(), found.state.as_str(), running.as_str());
-        let mut parameters: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> =
+        let mut parameters: Vec<&(dyn ToSql + Sync)> =
             vec![&batch, &seq, &generation, &epoch, &status, &state, &read, &self.token, &now, &acknowledged];
-        parameters.extend(first.then_some(&running as &(dyn tokio_postgres::types::ToSql + Sync)));
+        parameters.extend(first.then_some(&running as &(dyn ToSql + Sync)));
         if conn.query_opt(&statement, &parameters).await?.is_none() {
             return Ok(None);
         }
@@ -153,7 +177,7 @@ impl Begin {
         let ((batch, seq), acknowledged) = (self.place(), self.acknowledged());
         let (generation, epoch) = (small(found.generation), small(found.epoch));
         let (state, read, now) = (found.state.as_str(), small(found.crashes), small(crashes));
-        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 9] =
+        let parameters: [&(dyn ToSql + Sync); 9] =
             [&batch, &seq, &generation, &epoch, &state, &read, &now, &failure.reason, &acknowledged];
         let Some(row) = transaction.query_opt(&statement, &parameters).await? else { return Ok(None) };
         let job = found.job(self.call);

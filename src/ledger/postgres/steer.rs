@@ -7,7 +7,7 @@ use super::{close::End, error::Answer, pool::Verb, read::batch};
 use crate::domain::{BatchId, BatchRecord, BatchStatus, Change};
 use crate::ledger::{LedgerError, Rules, Wish};
 
-const LOCK: &str = "SELECT FROM batches WHERE id = $1 FOR NO KEY UPDATE";
+const LOCK: &str = "SELECT FROM batches WHERE id = $1 FOR UPDATE";
 const HAND_IN: &str = include_str!("sql/hand_in.sql");
 const CANCEL_JOBS: &str = include_str!("sql/cancel_jobs.sql");
 const PAUSE_JOBS: &str = "UPDATE jobs SET paused = $2 WHERE batch = $1 AND state = 'active' AND paused <> $2";

@@ -8,7 +8,7 @@
 -- The batch is locked in share mode: begins go side by side, but never beside a pause, a cancel or an end.
 
 WITH batch AS MATERIALIZED (
-    SELECT id FROM batches WHERE id = $1 AND status = $5 FOR SHARE
+    SELECT id FROM batches WHERE id = $1 AND status = $5 FOR KEY SHARE
 )
 UPDATE jobs
 SET state = 'active', epoch = epoch + 1, crashes = $9, token = $8, acknowledged = $10, not_before = NULL, begun_at = now()
