@@ -3,12 +3,15 @@
 //! Each figure stands beside its counterpart of the same run, in turn with it, since a figure alone says more about the machine than
 //! about the crate. Medians, and the extremes beside them.
 
+mod figures;
+
 use std::{
     hint::black_box,
     path::Path,
     time::{Duration, Instant},
 };
 
+use figures::{ROUNDS, Result, say, say_ms};
 use rocket::{
     figment::{Figment, providers::Serialized},
     http::ContentType,
@@ -21,11 +24,8 @@ use rocket_batch::{
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
-
 const ITEMS: u64 = 1_000_000;
 const CHUNK: u64 = 1_000;
-const ROUNDS: usize = 5;
 
 #[rocket::main]
 async fn main() -> Result<()> {
@@ -65,13 +65,6 @@ async fn throughput() -> Result<()> {
     let ratio = say("rocket_batch, end to end", &mut ours) / say("bare prepared inserts", &mut bare);
     println!("  ratio {ratio:.2}\n");
     Ok(())
-}
-
-fn say(what: &str, figures: &mut [f64]) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    let median = figures[figures.len() / 2];
-    println!("  {what:<26} {median:>10.0}  ({:.0} to {:.0})", figures[0], figures[figures.len() - 1]);
-    median
 }
 
 async fn end_to_end() -> Result<Duration> {
@@ -132,13 +125,6 @@ async fn posts() -> Result<()> {
     println!("  ratio of 10,000,000 to 100,000 items: {:.2}\n", medians[2] / medians[1]);
     client.terminate().await;
     Ok(())
-}
-
-fn say_ms(what: &str, figures: &mut [f64]) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    let median = figures[figures.len() / 2];
-    println!("  {what:<40} {median:>8.3}  ({:.3} to {:.3})", figures[0], figures[figures.len() - 1]);
-    median
 }
 
 /// Whether looking at a batch stays as quick with 5,000,000 items present as with 10,000.

@@ -3,6 +3,7 @@
 //! Each figure stands beside its counterpart of the same run, in turn with it, since a figure alone says more about the machine than
 //! about the crate. Medians, and the extremes beside them.
 
+mod figures;
 #[path = "../tests/servers/postgres.rs"]
 mod servers;
 
@@ -11,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use figures::{ROUNDS, Result, say, say_ms};
 use rocket::{
     figment::{Figment, providers::Serialized},
     http::ContentType,
@@ -22,9 +24,6 @@ use rocket_batch::{
 };
 use servers::Server;
 
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
-
-const ROUNDS: usize = 5;
 const CONNECTIONS: u64 = 2;
 /// Items a job, worked by one connection.
 const JOB: u64 = 10_000;
@@ -78,13 +77,6 @@ async fn throughput(url: &str, chunk: u64, items: u64) -> Result<()> {
     let ratio = say("rocket_batch, end to end", &mut ours) / say("bare array inserts", &mut bare);
     println!("  ratio {ratio:.2}\n");
     Ok(())
-}
-
-fn say(what: &str, figures: &mut [f64]) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    let median = figures[figures.len() / 2];
-    println!("  {what:<26} {median:>10.0}  ({:.0} to {:.0})", figures[0], figures[figures.len() - 1]);
-    median
 }
 
 async fn end_to_end(url: &str, chunk: u64, items: u64) -> Result<Duration> {
@@ -162,12 +154,6 @@ async fn posts(url: &str) -> Result<()> {
     println!();
     client.terminate().await;
     Ok(())
-}
-
-fn say_ms(what: &str, figures: &mut [f64]) {
-    figures.sort_by(f64::total_cmp);
-    let median = figures[figures.len() / 2];
-    println!("  {what:<40} {median:>8.3}  ({:.3} to {:.3})", figures[0], figures[figures.len() - 1]);
 }
 
 /// What looking at the progress of a batch of 1,000 jobs costs, while it waits and when it is over.

@@ -27,7 +27,7 @@ class Page {
     this.home = mkdtempSync(join(tmpdir(), 'rocket-batch-chromium-'));
     const flags = [
       '--headless=new', '--remote-debugging-pipe', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run',
-      '--disable-background-networking', '--disable-component-update', '--hide-scrollbars', '--window-size=1440,800',
+      '--disable-background-networking', '--disable-component-update', '--hide-scrollbars', '--window-size=1280,800',
       `--user-data-dir=${this.home}`,
     ];
     this.child = spawn(installed(), flags, { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
