@@ -193,7 +193,8 @@ pub struct QueueSettings {
     /// Attempts at a job, or calls of a hook, in all. Default: 3.
     pub attempts: u32,
 
-    /// The wait after the first failed attempt; it doubles with each further one, and chance shortens it by up to a half. Default: `"1s"`.
+    /// The wait after the first failed attempt; it doubles with each further one, and chance shortens it by up to a half, in Redis only
+    /// where it could get to `max_backoff`. Default: `"1s"`.
     #[serde(with = "span")]
     #[schemars(with = "String")]
     pub backoff: Duration,

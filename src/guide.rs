@@ -19,6 +19,7 @@ page!(hooks);
 page!(item_writers);
 page!(transactions);
 page!(redis);
+page!(coming_from_node);
 page!(operating);
 page!(testing);
 page!(guarantees);

@@ -59,6 +59,23 @@ fn the_readme_names_settings_with_their_defaults() {
     }
 }
 
+/// What an option of BullMQ became: settings in the middle cell, their defaults in the same order in the last, equal ones once.
+#[test]
+fn the_page_for_those_who_come_from_node_names_settings_with_their_defaults() {
+    let settings = settings();
+    let mut named = 0;
+
+    for row in table_rows(&read("docs/guide/coming_from_node.md"), "| in Node |") {
+        let keys = row[1].split('`').skip(1).step_by(2).filter(|key| settings.contains_key(*key));
+        let mut defaults: Vec<_> = keys.map(|key| plain(&settings[key].default)).collect();
+        named += defaults.len();
+        defaults.dedup();
+        let said: Vec<_> = row[2].replace(" and ", ", ").split(", ").map(plain).collect();
+        assert!(defaults.is_empty() || said == defaults, "{}: {defaults:?}, but it says {said:?}", row[1]);
+    }
+    assert!(named > 15, "the table is not where it was");
+}
+
 #[test]
 fn every_setting_in_a_file_or_a_block_exists() {
     let example = ("examples/Rocket.toml".to_owned(), read("examples/Rocket.toml"));

@@ -42,7 +42,7 @@ impl Handler for Generate {
             Ok(Begun::Over | Begun::Busy) => Answer::Done,
             Ok(Begun::Failed(reason)) => Answer::Fail(reason),
             Ok(Begun::Paused) => paused(call),
-            Ok(Begun::Unknown) => Answer::Fail(unknown(call)),
+            Ok(Begun::Unknown) => unknown(call),
             Ok(Begun::Poisoned(settled, failure)) => self.poisoned(call, settled, failure).await,
             Err(error) => broke(call, &error),
         }
@@ -74,11 +74,14 @@ fn paused(call: Call) -> Answer {
     }
 }
 
-fn unknown(call: Call) -> String {
-    match call {
+/// What an older ledger does not know any more, or somebody else made up.
+fn unknown(call: Call) -> Answer {
+    let why = match call {
         Call::Ordered { batch, seq } => format!("the ledger has no batch {batch} with a job {seq}"),
         Call::Offered { job, .. } => format!("the ledger has no job {job}"),
-    }
+    };
+    tracing::warn!(why, "a job that the ledger does not know failed in the queue");
+    Answer::Fail(why)
 }
 
 fn broke(job: Call, error: &LedgerError) -> Answer {

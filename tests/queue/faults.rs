@@ -509,11 +509,7 @@ fn a_killed_worker_is_taken_over() -> TestResult {
 /// Once for both queues, and again when somebody changes it.
 #[tokio::test]
 async fn a_policy_that_evicts_is_warned_of_at_the_start_and_when_it_changes() -> TestResult {
-    // On this thread alone, as is everything that the queues do.
-    let said = Said::default();
-    let listener = said.clone();
-    let log = tracing_subscriber::fmt().with_writer(move || listener.clone()).with_ansi(false).finish();
-    let _listening = tracing::subscriber::set_default(log);
+    let (said, _listening) = Said::here();
     let redis = Redis::with(&["--maxmemory-policy", "allkeys-lru"]).await;
     let server = Arc::new(Server::new(&at("127.0.0.1", redis.port, "bull"))?.checking_every(SECOND / 20));
 
@@ -534,11 +530,43 @@ async fn a_policy_that_evicts_is_warned_of_at_the_start_and_when_it_changes() ->
     Ok(())
 }
 
+/// Somebody else's tool paused it, maybe long before we came; nobody would know why nothing begins.
+#[tokio::test]
+async fn a_pause_is_told_at_the_start_and_when_it_changes() -> TestResult {
+    let (said, _listening) = Said::here();
+    let redis = Redis::start().await;
+    redis.command(&["HSET", "bull:held:meta", "paused", "1"]).await;
+    let server = Arc::new(Server::new(&at("127.0.0.1", redis.port, "bull"))?.checking_every(SECOND / 20));
+
+    let _queues = [
+        BullQueue::open("held", &settings(), server.clone()).await?,
+        BullQueue::open("bystander", &settings(), server).await?,
+    ];
+    said.until("somebody paused the queue").await?;
+    sleep(SECOND / 2).await;
+    redis.command(&["HDEL", "bull:held:meta", "paused"]).await;
+    said.until("the queue is resumed").await?;
+
+    for word in ["somebody paused the queue", "the queue is resumed"] {
+        assert_eq!(said.text().matches(word).count(), 1, "{}", said.text());
+    }
+    assert!(!said.text().contains("bystander"), "{}", said.text());
+    Ok(())
+}
+
 /// What was logged.
 #[derive(Clone, Default)]
 struct Said(Arc<Mutex<Vec<u8>>>);
 
 impl Said {
+    /// On this thread alone, as is everything that the queues of a test do, for as long as the guard lives.
+    fn here() -> (Self, tracing::subscriber::DefaultGuard) {
+        let said = Self::default();
+        let listener = said.clone();
+        let log = tracing_subscriber::fmt().with_writer(move || listener.clone()).with_ansi(false).finish();
+        (said, tracing::subscriber::set_default(log))
+    }
+
     fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().expect("nobody panics with it")).into_owned()
     }

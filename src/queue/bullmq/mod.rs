@@ -90,6 +90,8 @@ struct Shared {
     adds: Mutex<Option<(u64, Arc<bullmq::Queue>)>>,
     /// Handlers that run.
     running: AtomicU64,
+    /// Whether somebody paused it, as it was seen last.
+    paused: AtomicBool,
     /// Cancelled when nothing is to begin any more.
     draining: CancellationToken,
     /// Until when what runs may end. Set before `draining` is cancelled by a drain.
@@ -112,6 +114,7 @@ impl BullQueue {
             server,
             adds: Mutex::default(),
             running: AtomicU64::new(0),
+            paused: AtomicBool::new(false),
             draining: CancellationToken::new(),
             deadline: OnceLock::new(),
         });
@@ -249,6 +252,21 @@ impl Shared {
         .await
     }
 
+    /// Tells of a pause, at the start and whenever that changes. It is made with a tool of BullMQ's and holds all processes, for as long as it
+    /// takes.
+    async fn check_pause(&self) {
+        let mut question = redis::cmd("HEXISTS");
+        question.arg(self.keys.meta()).arg("paused");
+        match self.server.ask(question).await {
+            Ok(paused) if self.paused.swap(paused, Ordering::SeqCst) == paused => {}
+            Ok(true) => {
+                tracing::warn!(queue = self.name, "somebody paused the queue; nothing begins until it is resumed");
+            }
+            Ok(false) => tracing::info!(queue = self.name, "the queue is resumed"),
+            Err(error) => tracing::debug!(queue = self.name, %error, "Redis does not say whether the queue is paused"),
+        }
+    }
+
     async fn look(&self, ids: &[String]) -> std::result::Result<Look, BoxError> {
         let most = self.settings.rate_limit.0.map_or(0, |limit| limit.jobs);
         let latest = SystemTime::now() + self.settings.max_backoff + LENIENT;
@@ -336,6 +354,7 @@ async fn keep_checking(shared: Arc<Shared>) {
     let checks = async {
         loop {
             shared.server.check_eviction().await;
+            shared.check_pause().await;
             sleep(shared.server.check).await;
             if let Err(error) = shared.set_up().await {
                 tracing::debug!(queue = shared.name, %error, "the queue's settings could not be renewed");
