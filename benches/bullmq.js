@@ -34,11 +34,12 @@ function done(worker, jobs) {
   return new Promise((resolve) => worker.on('completed', () => { if (--jobs === 0) resolve(); }));
 }
 
-/** Adds jobs of `size` items for `items` items in all, some at a time. */
+/** Adds jobs of `size` items for `items` items in all, some at a time; early ones have priority. */
 async function add(queue, items, size) {
   const jobs = [];
   for (let seq = 0; seq * size < items; seq++) {
-    jobs.push({ name: 'generate', data: { v: 1, batch: 1, seq, first: seq * size, quantity: size, generation: 0 } });
+    const data = { v: 1, batch: 1, seq, first: seq * size, quantity: size, generation: 0 };
+    jobs.push({ name: 'generate', data, opts: { jobId: `b1-j${seq}-g0`, priority: seq + 1 } });
   }
   for (let at = 0; at < jobs.length; at += 500) await queue.addBulk(jobs.slice(at, at + 500));
   return jobs.length;
@@ -105,7 +106,8 @@ const cases = {
       await new Promise((resolve) => setTimeout(resolve, 20));
       const start = new Promise((resolve) => { started = resolve; });
       const began = performance.now();
-      await jobs.add('generate', { v: 1, batch: 1, seq: time, first: time, quantity: 1, generation: 0 });
+      const data = { v: 1, batch: 1, seq: time, first: time, quantity: 1, generation: 0 };
+      await jobs.add('generate', data, { jobId: `b1-j${time}-g0`, priority: time + 1 });
       took.push((await start) - began);
     }
     return took;

@@ -77,7 +77,7 @@ impl Attempts {
         self.conclude(&job, answer).await
     }
 
-    async fn work(&self, handed: Handed, notes: &Notebook) -> Answer {
+    async fn work(&self, handed: Handed, notes: &Notebook<'_>) -> Answer {
         let running = (Running::one_of(&self.shared.running), self.running.token());
         let answer = attempt(&self.shared.name, &*self.handler, handed, notes).await;
         drop(running);

@@ -7,6 +7,8 @@
 //!
 //! Nothing waits for a note, neither the attempt nor its end, and none is worth a second try: the ledger knows how far a job is.
 
+use std::sync::OnceLock;
+
 use bullmq::{Error, Job, types::JobProgress};
 use tokio::{sync::mpsc, time::timeout};
 
@@ -19,31 +21,39 @@ const ROOM: usize = 32;
 /// Lines of its log that a job keeps from one attempt to the next, the last ones.
 const LINES: u32 = 50;
 
-/// Takes the notes of one attempt.
-pub(super) struct Notebook(mpsc::Sender<Note>);
+/// Takes the notes of one attempt. From the first on somebody writes them down, until the notebook is dropped and its last note written.
+pub(super) struct Notebook<'a> {
+    job: &'a Job,
+    writer: OnceLock<mpsc::Sender<Note>>,
+}
 
-impl Notebook {
-    /// Starts to write down what is noted about `job`, until the notebook is dropped and its last note written.
-    pub fn of(job: &Job) -> Self {
-        let (sender, notes) = mpsc::channel(ROOM);
-        tokio::spawn(write_down(job.clone(), notes));
-        Self(sender)
+impl<'a> Notebook<'a> {
+    pub const fn of(job: &'a Job) -> Self {
+        Self { job, writer: OnceLock::new() }
+    }
+
+    fn writer(&self) -> &mpsc::Sender<Note> {
+        self.writer.get_or_init(|| {
+            let (sender, notes) = mpsc::channel(ROOM);
+            tokio::spawn(write_down(self.job.clone(), notes));
+            sender
+        })
     }
 }
 
-impl Notes for Notebook {
+impl Notes for Notebook<'_> {
     fn note(&self, note: Note) {
         // No room: Redis is slower than the attempt.
-        let _ = self.0.try_send(note);
+        let _ = self.writer().try_send(note);
     }
 }
 
 async fn write_down(mut job: Job, mut notes: mpsc::Receiver<Note>) {
-    let mut written = false;
+    let mut lines = 0;
     while let Some(note) = notes.recv().await {
         let id = job.id().to_owned();
         match timeout(PROMPT, write(&mut job, note)).await {
-            Ok(Ok(())) => written = true,
+            Ok(Ok(so_many)) => lines = so_many,
             // The job may be gone by now, which is as good a reason.
             Ok(Err(error)) => tracing::trace!(job = id, %error, "a note was not taken"),
             Err(_) => {
@@ -52,15 +62,16 @@ async fn write_down(mut job: Job, mut notes: mpsc::Receiver<Note>) {
             }
         }
     }
-    if written {
+    if lines > u64::from(LINES) {
         // The crate does not pass on how many lines a job is to keep.
         let _ = timeout(PROMPT, job.clear_logs(Some(LINES))).await;
     }
 }
 
-async fn write(job: &mut Job, note: Note) -> Result<(), Error> {
+/// Answers how many lines the log has now.
+async fn write(job: &mut Job, note: Note) -> Result<u64, Error> {
     if let Some(percent) = note.percent {
         job.update_progress(JobProgress::Number(percent.into())).await?;
     }
-    job.log(&note.line).await.map(drop)
+    job.log(&note.line).await
 }
