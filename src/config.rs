@@ -82,7 +82,7 @@ pub struct Config {
     /// Most jobs of one batch in the queue at once. Default: 1,000.
     pub queued_per_batch: u64,
 
-    /// Most jobs in the queue at once. Default: 10,000.
+    /// Most jobs in the queue at once; the next 100 are there however many others there are. Default: 10,000.
     pub queued: u64,
 
     /// How long a shutdown may take to end running chunks and to give jobs back. Keep it below what the service manager grants.

@@ -20,6 +20,7 @@ pub(super) struct Found {
     pub acknowledged: Option<u32>,
     pub error: Option<String>,
     pub status: BatchStatus,
+    pub history_removed: bool,
     pub prefix: Option<String>,
     pub key_fingerprint: String,
 }
@@ -69,7 +70,11 @@ impl Found {
         self.state == JobState::Active && self.acknowledged.is_some()
     }
 
+    /// The history of a batch goes as a whole, so a job that is still there is of the past as well.
     fn failed(&self, call: Call) -> Entry {
+        if self.history_removed {
+            return Entry::Over;
+        }
         match self.status.after(Change::Retry) {
             Ok(status) if put_back_by_hand(self.acknowledged, call.acknowledged()) => Entry::Revived(status),
             _ if self.status == BatchStatus::Cancelled => Entry::Over,

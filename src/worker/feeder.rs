@@ -67,8 +67,8 @@ pub(crate) struct Feeder(pub Arc<Context>);
 impl Feeder {
     /// Offers at a time.
     const PAGE: usize = 500;
-    /// So much room is always left: whatever else is in the queue, other people's jobs too, must not keep ours out.
-    const ROOM: u64 = 100;
+    /// So many of the next jobs are always in the queue: whatever else is there, other people's jobs too, must not keep ours out.
+    const NEXT: usize = 100;
     /// Rings within this time are answered together.
     const GATHER: Duration = Duration::from_millis(5);
     /// Between two tries to reach the queue.
@@ -173,8 +173,10 @@ impl Feeder {
         let status: Vec<_> = status.collect();
         let jobs: Vec<_> = work.jobs.into_iter().map(offer).collect();
         self.pages(&*self.0.status, &status, u64::MAX).await?;
-        let room = self.0.config.queued.saturating_sub(self.0.generate.counts().await?.open()).max(Self::ROOM);
-        let all_in = self.pages(&*self.0.generate, &jobs, room).await?;
+        let room = self.0.config.queued.saturating_sub(self.0.generate.counts().await?.open());
+        let (next, rest) = jobs.split_at(jobs.len().min(Self::NEXT));
+        self.pages(&*self.0.generate, next, u64::MAX).await?;
+        let all_in = self.pages(&*self.0.generate, rest, room).await?;
         self.0.bell.answered(jobs.len(), work.left_out || !all_in);
         Ok(())
     }

@@ -57,8 +57,9 @@ impl Generate {
         Run { cx: &self.0, work, attempt, notes, began: Instant::now() }.run().instrument(span).await
     }
 
-    async fn poisoned(&self, job: Call, settled: Settled, failure: Failure) -> Answer {
-        tracing::error!(batch = %job.place().0, %job, reason = failure.reason, "Job {job} failed for batch {}", job.place().0);
+    async fn poisoned(&self, call: Call, settled: Settled, failure: Failure) -> Answer {
+        let (batch, _) = call.place();
+        tracing::error!(%batch, job = %call, reason = failure.reason, "Job {call} failed for batch {batch}");
         self.0.follow_up(settled).await;
         Answer::Fail(failure.reason)
     }
@@ -84,8 +85,9 @@ fn unknown(call: Call) -> Answer {
     Answer::Fail(why)
 }
 
-fn broke(job: Call, error: &LedgerError) -> Answer {
-    tracing::error!(batch = %job.place().0, %job, error = error as &dyn std::error::Error, "Job {job} could not be begun");
+fn broke(call: Call, error: &LedgerError) -> Answer {
+    let (batch, _) = call.place();
+    tracing::error!(%batch, job = %call, error = error as &dyn std::error::Error, "Job {call} could not be begun");
     Answer::Retry(with_causes(error))
 }
 

@@ -100,7 +100,8 @@ const verbs = {
   raw: (request) => redis.call(...request.words),
   board: async (request) => (await once('board', () => board(request.queues.map(queue)))).url,
   browse: async (request) => {
-    page = await open(request.url);
+    page?.close();
+    page = await open(request.url, process.argv[3]);
   },
   until: (request) => page.until(request.text),
   click: (request) => page.click(request.text),

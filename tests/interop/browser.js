@@ -3,7 +3,6 @@
 
 const { spawn, execFileSync } = require('node:child_process');
 const { mkdtempSync, rmSync, writeFileSync } = require('node:fs');
-const { tmpdir } = require('node:os');
 const { join } = require('node:path');
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
@@ -23,8 +22,9 @@ function installed() {
 }
 
 class Page {
-  constructor() {
-    this.home = mkdtempSync(join(tmpdir(), 'rocket-batch-chromium-'));
+  // Its profile is below `folder`, which whoever started us removes, also when we are killed.
+  constructor(folder) {
+    this.home = mkdtempSync(join(folder, 'chromium-'));
     const flags = [
       '--headless=new', '--remote-debugging-pipe', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run',
       '--disable-background-networking', '--disable-component-update', '--hide-scrollbars', '--window-size=1280,800',
@@ -137,8 +137,8 @@ class Page {
   }
 }
 
-exports.open = async function open(url) {
-  const page = new Page();
+exports.open = async function open(url, folder) {
+  const page = new Page(folder);
   await page.go(url);
   return page;
 };

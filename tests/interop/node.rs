@@ -3,6 +3,7 @@
 use std::{path::Path, process::Stdio, time::Duration};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
@@ -20,6 +21,8 @@ pub struct Node {
     orders: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
     asked: u64,
+    /// For a browser's profile; dropped last.
+    _folder: TempDir,
 }
 
 impl Node {
@@ -32,9 +35,11 @@ impl Node {
                 "the packages of tests/interop are not installed, or old; run tests/run, which installs them".into()
             );
         }
+        let scratch = TempDir::new()?;
         let mut child = Command::new("node")
             .arg("agent.js")
             .arg(port.to_string())
+            .arg(scratch.path())
             .current_dir(folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -43,7 +48,7 @@ impl Node {
             .map_err(|error| format!("Node can't be started ({error}); run tests/run, which installs it"))?;
         let orders = child.stdin.take().ok_or("no standard input")?;
         let answers = BufReader::new(child.stdout.take().ok_or("no standard output")?).lines();
-        Ok(Self { child, orders, answers, asked: 0 })
+        Ok(Self { child, orders, answers, asked: 0, _folder: scratch })
     }
 
     /// Asks for a verb of `agent.js`.

@@ -56,9 +56,12 @@ async fn a_node_queue_reads_why_a_job_failed() -> TestResult {
     let batch = stage.failed().await?;
 
     let of = json!({ "job": id(batch, 0) });
-    let job = stage.node.until(GENERATE, "job", of.clone(), |job| job["state"] == "failed").await?;
+    // Progress and log are written beside the attempt.
+    let told = |job: &Value| job["state"] == "failed" && job["progress"] == 50;
+    let job = stage.node.until(GENERATE, "job", of.clone(), told).await?;
     let failed = stage.node.of(GENERATE, "jobs", json!({ "states": ["failed"] })).await?;
-    let logs = stage.node.of(GENERATE, "logs", of).await?;
+    let logs =
+        stage.node.until(GENERATE, "logs", of, |logs| logs.as_array().is_some_and(|lines| lines.len() == 4)).await?;
 
     let because = "500 items could not be written: out of labels at 57";
     assert_eq!(
@@ -140,6 +143,8 @@ async fn a_pause_from_node_in_the_middle_lets_running_jobs_end() -> TestResult {
     stage.host.until(batch, |progress| progress["completed"].as_u64() > Some(5)).await?;
 
     stage.node.of(GENERATE, "pause", json!({})).await?;
+    // What was fetched and is not begun yet, the queue alone knows.
+    stage.node.until(GENERATE, "counts", json!({}), |counts| counts["active"] == 0).await?;
     let held = stage.host.until(batch, |progress| progress["active"] == 0).await?;
     sleep(Duration::from_secs(3)).await;
 

@@ -151,6 +151,27 @@ pub async fn a_job_of_a_cancelled_batch_is_not_revived(given: impl Harness) -> T
 }
 
 /// A retry over HTTP made another job of it; the old one in the queue is of the past.
+/// The history of its batch is being removed, and its row is still there.
+pub async fn a_job_of_a_history_that_leaves_is_not_revived(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let jobs = ledger.jobs_of(a_batch().of(300)).await?;
+    let batch = jobs[0].batch;
+    for job in &jobs {
+        fail_after_two(&ledger, *job).await?;
+    }
+    ledger.closed(batch, 0).await?;
+    let left = ledger.forget(Duration::ZERO, 1).await?;
+    let before = ledger.batch(batch).await?;
+
+    for job in &jobs {
+        assert_eq!(ledger.begin(told(*job, 3)).await?, Begun::Over, "{job}");
+    }
+
+    assert_eq!((left.jobs, before.history_removed), (1, true));
+    assert_eq!(ledger.batch(batch).await?, before);
+    Ok(())
+}
+
 pub async fn a_job_that_was_recreated_is_not_revived(given: impl Harness) -> TestResult {
     let ledger = given.ledger().await;
     let job = ledger.one_job().await?;

@@ -530,7 +530,7 @@ async fn whatever_races_the_books_are_kept() -> TestResult {
             race.spawn(close_and_retry(schema.ledger.share(), batch));
         }
         let wishes = [Wish::Pause, Wish::Resume, Wish::Cancel];
-        for wish in &wishes[..if round % 3 == 0 { 3 } else { 2 }] {
+        for wish in &wishes[..[3, 2, 1][round % 3]] {
             let (ledger, wish, pause) = (schema.ledger.share(), *wish, chance.u64(0..20));
             race.spawn(async move {
                 sleep(Duration::from_millis(pause)).await;
@@ -588,6 +588,9 @@ async fn check_books(schema: &Schema, id: BatchId) -> TestResult {
     assert_eq!((batch.items_created, batch.jobs.total()), (items, 4), "{batch:?}");
     assert_eq!((u64::try_from(open)?, u64::try_from(ends)?), (batch.jobs.open(), u64::from(batch.round)), "{batch:?}");
     assert_eq!(batch.finished_at.is_some(), batch.status.is_over());
+    let beside_a_pause = "SELECT count(*) FROM jobs j JOIN batches b ON b.id = j.batch
+        WHERE b.status = 'paused' AND j.state = 'active' AND NOT j.paused";
+    assert_eq!(schema.number(beside_a_pause).await, 0, "a job was begun beside a pause");
     Ok(())
 }
 

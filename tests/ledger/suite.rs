@@ -131,6 +131,7 @@ macro_rules! every_ledger {
             by_hand::a_revived_job_has_new_lives_to_lose
             by_hand::a_job_that_is_put_back_in_a_paused_batch_waits_for_it
             by_hand::a_job_of_a_cancelled_batch_is_not_revived
+            by_hand::a_job_of_a_history_that_leaves_is_not_revived
             by_hand::a_job_that_was_recreated_is_not_revived
             by_hand::a_revived_job_keeps_its_batch_from_being_closed
             by_hand::both_ends_of_a_revived_batch_are_told

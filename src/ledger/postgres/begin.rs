@@ -201,6 +201,7 @@ fn read_found(row: &Row) -> Answer<Found> {
         acknowledged: acknowledged.map(|ends| u32::try_from(ends).unwrap_or(u32::MAX)),
         error: row.try_get("error")?,
         status: status(row, "status")?,
+        history_removed: row.try_get("history_removed")?,
         prefix: row.try_get("prefix")?,
         key_fingerprint: row.try_get("key_fingerprint")?,
     })

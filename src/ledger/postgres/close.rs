@@ -14,6 +14,7 @@ use super::{
 use crate::domain::{BatchId, BatchStatus, Change, JobCounts};
 use crate::ledger::{Closed, Rules};
 
+// As `lock` in steer.rs.
 const STANDING: &str = "SELECT status FROM batches WHERE id = $1 AND round = $2 AND open_jobs = 0 FOR UPDATE";
 const FIRST_ERROR: &str = "SELECT error FROM jobs WHERE batch = $1 AND state = 'failed' ORDER BY seq LIMIT 1";
 const CLOSE: &str = include_str!("sql/close.sql");

@@ -7,6 +7,8 @@ use super::{close::End, error::Answer, pool::Verb, read::batch};
 use crate::domain::{BatchId, BatchRecord, BatchStatus, Change};
 use crate::ledger::{LedgerError, Rules, Wish};
 
+// Not less: a begin holds the batch by a `KEY SHARE`, which only this one waits for and is waited for by. Whoever takes a batch out of
+// `running` has to lock it so first.
 const LOCK: &str = "SELECT FROM batches WHERE id = $1 FOR UPDATE";
 const HAND_IN: &str = include_str!("sql/hand_in.sql");
 const CANCEL_JOBS: &str = include_str!("sql/cancel_jobs.sql");

@@ -60,6 +60,7 @@ fn read_found(row: &Row<'_>) -> rusqlite::Result<Found> {
         acknowledged: row.get("acknowledged")?,
         error: row.get("error")?,
         status: status(row, "status")?,
+        history_removed: row.get("history_removed")?,
         prefix: row.get("prefix")?,
         key_fingerprint: row.get("key_fingerprint")?,
     })

@@ -5,7 +5,8 @@
 --
 -- Returns one row (begun), or none when the job or its batch changed meanwhile: read them again.
 --
--- The batch is locked in share mode: begins go side by side, but never beside a pause, a cancel or an end.
+-- The batch is locked for its key alone: begins go side by side, and beside settlements, but never beside a pause, a cancel or an end, which
+-- lock it `FOR UPDATE`.
 
 WITH batch AS MATERIALIZED (
     SELECT id FROM batches WHERE id = $1 AND status = $5 FOR KEY SHARE
