@@ -262,7 +262,8 @@ impl Machine {
             }
         }
         let title = format!("The queue alone: {} jobs without work, {} at a time", Self::JOBS, Self::CONCURRENCY);
-        Table::new(report, &title, "jobs/s", &mut ours).row("Node, jobs with the same priorities (goal: 1.1)", &mut node);
+        Table::new(report, &title, "jobs/s", &mut ours)
+            .row("Node, jobs with the same priorities (goal: 1.1)", &mut node);
         Ok(())
     }
 
