@@ -489,6 +489,9 @@ pub trait Ledger: Send + Sync {
     ///
     /// The settlement that leaves no open job returns the status task to add; two last jobs can't both look away. Calling it again with the
     /// same hold answers the same.
+    ///
+    /// A database server that crashes may take back the last ones, never what was written before them: the job is begun again then, and ends
+    /// again.
     async fn settle(&self, hold: &Hold, how: Settlement, worked: Duration) -> Result<Settled>;
 
     /// Closes a batch without open jobs, if it was closed `round` times before, and writes the hook row.

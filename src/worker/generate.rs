@@ -188,20 +188,7 @@ impl Run<'_> {
 
     /// Puts the verdict down in the ledger, and answers the queue accordingly.
     async fn conclude(&self, verdict: Verdict) -> Answer {
-        let (settlement, answer) = match verdict {
-            Verdict::Completed => (Settlement::Completed, Answer::Done),
-            Verdict::RetryLater(failure) => {
-                let reason = failure.reason.clone();
-                (Settlement::Delayed { failure, not_before: Utc::now() + self.backoff() }, Answer::Retry(reason))
-            }
-            Verdict::Failed(failure) => {
-                let reason = failure.reason.clone();
-                (Settlement::Failed(failure), Answer::Fail(reason))
-            }
-            Verdict::GivenBack => (Settlement::GivenBack, Answer::GiveBack),
-            Verdict::Parked => (Settlement::GivenBack, Answer::Forget),
-            Verdict::Forgotten => return Answer::Done,
-        };
+        let Some((settlement, answer)) = self.ending(verdict) else { return Answer::Done };
         let worked = self.began.elapsed();
         let settle = || self.cx.ledger.settle(&self.work.hold, settlement.clone(), worked);
         match self.cx.stubbornly(settle).await {
@@ -213,6 +200,24 @@ impl Run<'_> {
             }
             Err(error) => broke(self.work.hold.job.into(), &error),
         }
+    }
+
+    /// What the ledger is told, and the queue; `None` when another attempt says it.
+    fn ending(&self, verdict: Verdict) -> Option<(Settlement, Answer)> {
+        Some(match verdict {
+            Verdict::Completed => (Settlement::Completed, Answer::Done),
+            Verdict::RetryLater(failure) => {
+                let reason = failure.reason.clone();
+                (Settlement::Delayed { failure, not_before: Utc::now() + self.backoff() }, Answer::Retry(reason))
+            }
+            Verdict::Failed(failure) => {
+                let reason = failure.reason.clone();
+                (Settlement::Failed(failure), Answer::Fail(reason))
+            }
+            Verdict::GivenBack => (Settlement::GivenBack, Answer::GiveBack),
+            Verdict::Parked => (Settlement::GivenBack, Answer::Forget),
+            Verdict::Forgotten => return None,
+        })
     }
 
     fn backoff(&self) -> Duration {

@@ -100,8 +100,8 @@ const verbs = {
   raw: (request) => redis.call(...request.words),
   board: async (request) => (await once('board', () => board(request.queues.map(queue)))).url,
   browse: async (request) => {
-    page?.close();
-    page = await open(request.url, process.argv[3]);
+    page ??= await open(process.argv[3]);
+    await page.go(request.url);
   },
   until: (request) => page.until(request.text),
   click: (request) => page.click(request.text),
@@ -128,7 +128,7 @@ async function answer(line) {
   }
 }
 
-createInterface({ input: process.stdin }).on('line', answer).on('close', () => {
-  page?.close();
+createInterface({ input: process.stdin }).on('line', answer).on('close', async () => {
+  await page?.close();
   process.exit(0);
 });

@@ -31,7 +31,7 @@ async fn press(node: &mut Node, name: &str) -> TestResult {
     node.ask("click", json!({ "text": name })).await.map(drop)
 }
 
-/// With `DOCS=1` it makes the picture of the guide.
+/// With `DOCS=1` it makes the picture of the README.
 #[tokio::test]
 async fn bull_board_shows_both_queues_and_why_a_job_failed() -> TestResult {
     let mut stage = Stage::set().await?;

@@ -2,7 +2,7 @@
 'use strict';
 
 const { spawn, execFileSync } = require('node:child_process');
-const { mkdtempSync, rmSync, writeFileSync } = require('node:fs');
+const { mkdtempSync, writeFileSync } = require('node:fs');
 const { join } = require('node:path');
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
@@ -24,18 +24,17 @@ function installed() {
 class Page {
   // Its profile is below `folder`, which whoever started us removes, also when we are killed.
   constructor(folder) {
-    this.home = mkdtempSync(join(folder, 'chromium-'));
     const flags = [
       '--headless=new', '--remote-debugging-pipe', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run',
       '--disable-background-networking', '--disable-component-update', '--hide-scrollbars', '--window-size=1280,800',
-      `--user-data-dir=${this.home}`,
+      `--user-data-dir=${mkdtempSync(join(folder, 'chromium-'))}`,
     ];
     this.child = spawn(installed(), flags, { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
     this.waiting = new Map();
     this.next = 1;
     this.heard = '';
     this.child.stdio[4].setEncoding('utf8').on('data', (text) => this.hear(text));
-    process.on('exit', () => this.close());
+    process.on('exit', () => this.child.kill('SIGKILL'));
   }
 
   hear(text) {
@@ -58,13 +57,16 @@ class Page {
     });
   }
 
-  async go(url) {
+  async attach() {
     const { targetId } = await this.send('Target.createTarget', { url: 'about:blank' });
     this.session = (await this.send('Target.attachToTarget', { targetId, flatten: true })).sessionId;
     const metrics = { width: 1280, height: 800, deviceScaleFactor: 1, mobile: false };
     await this.send('Emulation.setDeviceMetricsOverride', metrics);
     await this.send('Page.enable');
-    await this.send('Page.navigate', { url });
+  }
+
+  go(url) {
+    return this.send('Page.navigate', { url });
   }
 
   async evaluate(expression) {
@@ -132,13 +134,14 @@ class Page {
   }
 
   close() {
+    const gone = new Promise((done) => this.child.once('exit', done));
     this.child.kill('SIGKILL');
-    rmSync(this.home, { recursive: true, force: true, maxRetries: 3 });
+    return gone;
   }
 }
 
-exports.open = async function open(url, folder) {
+exports.open = async function open(folder) {
   const page = new Page(folder);
-  await page.go(url);
+  await page.attach();
   return page;
 };

@@ -114,7 +114,7 @@ impl Stage {
     async fn ends_well(self) -> TestResult {
         assert!(self.host.is_ready().await?);
         assert_eq!(self.host.terminate().await?.code(), Some(0));
-        Ok(())
+        self.node.leave().await
     }
 }
 

@@ -102,6 +102,14 @@ impl Node {
         self.ask("raw", json!({ "words": words })).await
     }
 
+    /// Lets it end by itself, and its browser with it.
+    pub async fn leave(self) -> TestResult {
+        let Self { mut child, orders, _folder, .. } = self;
+        drop(orders);
+        timeout(PATIENCE, child.wait()).await??;
+        Ok(())
+    }
+
     /// As a crash would.
     pub async fn kill(mut self) -> TestResult {
         Ok(self.child.kill().await?)

@@ -58,7 +58,7 @@ impl Looking {
     /// The call that answers `question`.
     pub fn at(&self, question: &Question<'_>) -> ScriptInvocation<'_> {
         let Question { keys, most, latest, ids } = question;
-        let (own, types): (Vec<_>, Vec<_>) = own_keys(keys).into_iter().unzip();
+        let (own, types) = own_keys(keys);
         let mut call = self.0.prepare_invoke();
         call.key(own).arg(keys.key_prefix()).arg(most).arg(latest).arg(types.len()).arg(types).arg(*ids);
         call

@@ -7,8 +7,8 @@ use bullmq::QueueKeys;
 
 use super::server::{BoxError, Server};
 
-/// The keys of a queue that a job's id can meet, with what Redis calls their types. The first eight in the order of the scripts.
-pub(super) fn own_keys(keys: &QueueKeys) -> [(String, &'static str); 17] {
+/// The keys of a queue that a job's id can meet, and what Redis calls their types. The first eight in the order of the scripts.
+pub(super) fn own_keys(keys: &QueueKeys) -> (Vec<String>, Vec<&'static str>) {
     let named = |name: &str| format!("{}{name}", keys.key_prefix());
     [
         (keys.wait(), "list"),
@@ -29,13 +29,15 @@ pub(super) fn own_keys(keys: &QueueKeys) -> [(String, &'static str); 17] {
         (named("waiting-children"), "zset"),
         (named("repeat"), "zset"),
     ]
+    .into_iter()
+    .unzip()
 }
 
 impl Server {
     /// Takes out the jobs that have the name of a key of the queue.
     pub(super) async fn mend(&self, keys: &QueueKeys) -> Result<(), BoxError> {
-        let (own, types): (Vec<_>, Vec<_>) = own_keys(keys).into_iter().unzip();
-        let mut call = self.mend.prepare_invoke();
+        let (own, types) = own_keys(keys);
+        let mut call = self.mending.prepare_invoke();
         call.key(own).arg(keys.key_prefix()).arg(types);
         let misnamed: Vec<String> = self.run(&call).await?;
         tracing::warn!(

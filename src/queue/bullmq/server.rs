@@ -49,7 +49,7 @@ pub struct Server {
     /// Where it was found; `None` before anybody said it.
     place: Mutex<Option<Address>>,
     looking: Looking,
-    pub(super) mend: Script,
+    pub(super) mending: Script,
     /// Round trips that failed, and moves to another server.
     failures: AtomicU64,
     /// What it does when its memory is full, as it was seen last.
@@ -85,7 +85,7 @@ impl Server {
             whereabouts,
             place: Mutex::new(place),
             looking: Looking::new(),
-            mend: Script::new(include_str!("mend.lua")),
+            mending: Script::new(include_str!("mend.lua")),
             failures: AtomicU64::new(0),
             policy: Mutex::default(),
             check: CHECK,
