@@ -79,10 +79,15 @@ pub struct Config {
     #[schemars(with = "String")]
     pub feed_pause: Duration,
 
+    /// Batches that are fed into the queue at a time: half of them those that came first, half those with the fewest open jobs; more when they
+    /// are tiny. Fewer let batches end one after the other, more let them advance together. Default: 64.
+    pub feed_window: u64,
+
     /// Most jobs of one batch in the queue at once. Default: 1,000.
     pub queued_per_batch: u64,
 
-    /// Most jobs in the queue at once; the next 100 are there however many others there are. Default: 10,000.
+    /// Most jobs in the queue at once; the next 100 are there however many others there are. Jobs that wait for their next attempt are not
+    /// among them: there may be as many of those. Default: 10,000.
     pub queued: u64,
 
     /// How long a shutdown may take to end running chunks and to give jobs back. Keep it below what the service manager grants.
@@ -138,6 +143,7 @@ impl Default for Config {
             max_crashes: 5,
             feed_interval: Duration::from_secs(10),
             feed_pause: Duration::ZERO,
+            feed_window: 64,
             queued_per_batch: 1_000,
             queued: 10_000,
             drain: Duration::from_secs(25),
@@ -665,6 +671,7 @@ impl Config {
         within("batch_size", self.batch_size, 1, self.max_items_per_job)?;
         within("chunk_size", self.chunk_size, 1, 10_000)?;
         within("chunk_tries", self.chunk_tries.into(), 1, 100)?;
+        within("feed_window", self.feed_window, 1, 10_000)?;
         within("queued", self.queued, 1, 1_000_000)?;
         within("queued_per_batch", self.queued_per_batch, 1, self.queued)?;
         span_within("feed_interval", self.feed_interval, Duration::from_millis(100))?;

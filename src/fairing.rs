@@ -6,7 +6,7 @@
 //!   shutdown  fetch nothing, end running chunks, give the rest back, close the pool last
 //! ```
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 use rocket::{
     Build, Orbit, Request, Rocket,
@@ -24,10 +24,10 @@ use crate::{
     config::Config,
     domain::{BatchFinished, CodeKey, CodeScheme, JobEnded, with_causes},
     http::{self, Right, Rights},
-    ledger::{BatchDb, BatchPool, BoxError, Ledger, Outage, Rules},
+    ledger::{BatchDb, BatchPool, BoxError, Estimator, Ledger, Outage, Rules},
     queue::Queues,
     service::{BatchService, Parts},
-    worker::{Bell, Context, Hooks, Runtime, callback},
+    worker::{Bell, Context, Ends, Hooks, Recipes, Runtime, Summaries, callback},
 };
 
 /// The plugin. [`Batch::fairing`] makes the one fairing there is.
@@ -386,6 +386,7 @@ impl BatchFairing {
 
     fn wire(&self, config: Arc<Config>, store: &Store, queues: Queues) -> (Plugin, BatchService) {
         let (ledger, codes) = (store.ledger.clone(), store.codes.clone());
+        let estimator = Arc::new(Estimator::new(ledger.clone()));
         let cx = Context {
             ledger: ledger.clone(),
             generate: queues.generate.clone(),
@@ -393,6 +394,11 @@ impl BatchFairing {
             codes: codes.clone(),
             config: config.clone(),
             hooks: self.hooks.clone(),
+            estimator: estimator.clone(),
+            recipes: Recipes::default(),
+            ends: Ends::default(),
+            summaries: Summaries::default(),
+            delayed: AtomicU64::new(0),
             bell: Arc::new(Bell::default()),
             draining: CancellationToken::new(),
             outage: Arc::new(Outage::default()),
@@ -406,7 +412,8 @@ impl BatchFairing {
             generate: cx.generate.clone(),
             codes,
             config: config.clone(),
-            wake: Box::new(move || bell.ring()),
+            estimator,
+            wake: Box::new(move |batch| batch.map_or_else(|| bell.ring(), |batch| bell.batch(batch))),
             draining: draining.clone(),
             outage: cx.outage.clone(),
             ended: cx.ended.clone(),

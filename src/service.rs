@@ -23,7 +23,7 @@ use crate::{
         BatchId, BatchRecord, BatchStatus, ChangeRefused, CodeScheme, CreateRequest, FailedJob, Invalid, Item,
         ItemOptions, JobId, Limits, Pace, Plan, Progress, RetryReport, WaitingFor, in_words,
     },
-    ledger::{BoxError, Created, Ledger, LedgerError, NewBatch, OtherDatabase, Outage, Slice, Wish},
+    ledger::{BoxError, Created, Estimator, Ledger, LedgerError, NewBatch, OtherDatabase, Outage, Slice, Wish},
     queue::Queue,
 };
 
@@ -246,8 +246,9 @@ pub(crate) struct Parts {
     pub generate: Arc<dyn Queue>,
     pub codes: CodeScheme,
     pub config: Arc<Config>,
-    /// Tells the feeder that there is work.
-    pub wake: Box<dyn Fn() + Send + Sync>,
+    /// Tells the feeder that there is work in a batch, or somewhere.
+    pub wake: Box<dyn Fn(Option<BatchId>) + Send + Sync>,
+    pub estimator: Arc<Estimator>,
     /// Cancelled from the first moment of a shutdown.
     pub draining: CancellationToken,
     pub outage: Arc<Outage>,
@@ -291,24 +292,27 @@ impl BatchService {
         options: ItemOptions,
         request: Option<CreateRequest>,
     ) -> Result<(BatchAccepted, Answered)> {
-        let batch = NewBatch { request, ..self.new_batch(batch_id, quantity, options)? };
+        let batch = NewBatch { request, ..self.new_batch(batch_id, quantity, options).await? };
+        let plan = batch.plan;
 
         let created = self.answer(self.0.ledger.create(batch)).await?;
 
-        self.wake_feeder();
+        (self.0.wake)(Some(created.batch));
         if created.repeated {
             return Ok((created.into(), Answered::Again));
         }
+        self.0.estimator.created(&plan).await;
         let (id, jobs) = (created.batch, created.jobs);
         tracing::info!(batch = %id, quantity, jobs, "Accepted batch {id} of {quantity} items in {jobs} jobs");
         Ok((created.into(), Answered::First))
     }
 
-    fn new_batch(&self, batch_id: Option<i64>, quantity: u64, options: ItemOptions) -> Result<NewBatch> {
+    async fn new_batch(&self, batch_id: Option<i64>, quantity: u64, options: ItemOptions) -> Result<NewBatch> {
         let id = batch_id.map(BatchId::new).transpose()?;
         let plan = Plan::new(quantity, &options, &self.limits())?;
         let key_fingerprint = self.0.codes.fingerprint().to_owned();
-        Ok(NewBatch { id, plan, options, key_fingerprint, pace: self.pace(), request: None })
+        let estimated = self.answer(self.0.estimator.estimate(&plan, &self.pace())).await?;
+        Ok(NewBatch { id, plan, options, key_fingerprint, estimated, request: None })
     }
 
     /// The same in a transaction of the host's, on any connection to the ledger's database: the batch is there when that is committed, and
@@ -345,7 +349,7 @@ impl BatchService {
         options: ItemOptions,
     ) -> Result<BatchAccepted> {
         let host_transactions = self.0.host_transactions.as_ref().map_err(|other| *other)?;
-        let batch = self.new_batch(batch_id.into(), quantity, options)?;
+        let batch = self.new_batch(batch_id.into(), quantity, options).await?;
         let created = self.answer(host_transactions.create(transaction, batch)).await?;
         tracing::debug!(batch = %created.batch, quantity, "a batch waits for the commit of a transaction of the host's");
         Ok(created.into())
@@ -353,7 +357,7 @@ impl BatchService {
 
     /// Has the feeder of this process look for work now, and not in `feed_interval` at the latest: after a commit that brought a batch, say.
     pub fn wake_feeder(&self) {
-        (self.0.wake)();
+        (self.0.wake)(None);
     }
 
     /// How far a batch is.
@@ -466,7 +470,7 @@ impl BatchService {
         }
         let (found, recreated) = (report.found, report.recreated);
         tracing::info!(batch = batch_id, found, recreated, "Retrying {recreated} failed jobs of batch {batch_id}");
-        self.wake_feeder();
+        (self.0.wake)(Some(report.batch_id));
         Ok(report)
     }
 
@@ -510,7 +514,7 @@ impl BatchService {
             Wish::Resume => "resumed",
         };
         tracing::info!(batch = batch_id, status = %batch.status, items = batch.items_created, "Batch {batch_id} was {done}");
-        self.wake_feeder();
+        (self.0.wake)(Some(batch.batch_id));
         Ok(batch)
     }
 

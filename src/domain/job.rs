@@ -435,7 +435,7 @@ pub const fn fair_priority(virtual_time: u64, rank: u64) -> u64 {
 }
 
 /// How many jobs the queue may hold at once; the ledger keeps the others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Room {
     /// Of one batch.
     pub per_batch: u64,

@@ -1,11 +1,22 @@
 //! What both databases decide alike: who may begin a job, and where an attempt leaves it. Pure.
 
-use std::ops::Range;
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+    time::Duration,
+};
 
-use chrono::{DateTime, Utc};
+use super::{JobQuery, OpenJob, Settlement};
+use crate::domain::{BatchId, BatchStatus, Call, Change, Failure, JobId, JobState, put_back_by_hand};
 
-use super::Settlement;
-use crate::domain::{BatchStatus, Call, Change, Failure, JobId, JobState, put_back_by_hand};
+/// Batches that one look plans. Each may be an insert of many jobs, and others wait to be fed.
+pub(super) const UNPLANNED_BATCHES: u64 = 100;
+/// Hooks that one look answers. They are quick, and the next look finds the others.
+pub(super) const HOOKS: u64 = 1_000;
+/// Batches that one look holds against their jobs, to find those that can be closed.
+pub(super) const ENDS_PAGE: u64 = 1_000;
+/// Delayed jobs that one look brings back.
+pub(super) const DUE_JOBS: u64 = 500;
 
 /// A job as `begin` found it.
 #[derive(Debug, Clone)]
@@ -104,7 +115,7 @@ pub(super) fn poisoned(crashes: u32) -> Failure {
 pub(super) struct After<'how> {
     pub state: JobState,
     pub attempts_more: u32,
-    pub not_before: Option<DateTime<Utc>>,
+    pub delay: Option<Duration>,
     pub failure: Option<&'how Failure>,
 }
 
@@ -113,15 +124,15 @@ impl<'how> After<'how> {
         let of = |state, failure: Option<&'how Failure>| Self {
             state,
             attempts_more: u32::from(failure.is_some()),
-            not_before: None,
+            delay: None,
             failure,
         };
         match how {
             Settlement::Completed => of(JobState::Completed, None),
             Settlement::Failed(failure) => of(JobState::Failed, Some(failure)),
             Settlement::GivenBack => of(JobState::Waiting, None),
-            Settlement::Delayed { failure, not_before } => {
-                Self { not_before: Some(*not_before), ..of(JobState::Delayed, Some(failure)) }
+            Settlement::Delayed { failure, delay } => {
+                Self { delay: Some(*delay), ..of(JobState::Delayed, Some(failure)) }
             }
         }
     }
@@ -143,9 +154,93 @@ pub(super) fn missing<E>(
     Ok(gaps)
 }
 
+/// A batch that may be fed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub batch: BatchId,
+    /// Its open jobs, as they were counted last.
+    pub open: u64,
+}
+
+/// The batches that are fed at a time.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Window {
+    pub batches: Vec<BatchId>,
+    /// Whether it is full; otherwise it has all candidates.
+    pub is_enough: bool,
+}
+
+/// Jobs that a window has at least, so that workers don't wait for the feeder between many tiny batches.
+const LEAST_JOBS: u64 = 500;
+
+/// A window of so many batches, when they are tiny.
+pub(super) const fn widest(size: u64) -> u64 {
+    if size > LEAST_JOBS { size } else { LEAST_JOBS }
+}
+
+/// Takes candidates from both lists in turn, until there are `size` of them with enough jobs: those that came first, so that none waits for
+/// ever, and those with the fewest open jobs, so that small ones don't wait for large ones.
+pub(super) fn window(oldest: &[Candidate], smallest: &[Candidate], size: u64) -> Window {
+    let mut taken = HashSet::new();
+    let (mut batches, mut jobs) = (Vec::new(), 0_u64);
+    let longest = oldest.len().max(smallest.len());
+    let in_turn = (0..longest).flat_map(|at| [oldest.get(at), smallest.get(at)]).flatten();
+    for candidate in in_turn.filter(|candidate| taken.insert(candidate.batch)) {
+        if batches.len() as u64 >= size && jobs >= LEAST_JOBS {
+            return Window { batches, is_enough: true };
+        }
+        batches.push(candidate.batch);
+        jobs = jobs.saturating_add(candidate.open);
+    }
+    Window { batches, is_enough: false }
+}
+
+/// The batches of `window` that are to be fed now, each with the number from which on its jobs were not offered yet.
+pub(super) fn fed(query: &JobQuery, window: &[BatchId]) -> Vec<(BatchId, u64)> {
+    let known = window.iter().map(|batch| (*batch, query.offered_to.get(batch).copied()));
+    known.filter(|(_, to)| query.refill || to.is_none()).map(|(batch, to)| (batch, to.unwrap_or(0))).collect()
+}
+
+/// How many jobs of each batch may come, when so many of each may be in the queue already, and there is a place for `free` more.
+pub(super) fn limits(queued: &[u64], share: u64, free: u64) -> Vec<u64> {
+    let mut left = free;
+    let limit = |queued: &u64| {
+        let limit = share.saturating_sub(*queued).min(left);
+        left -= limit;
+        limit
+    };
+    queued.iter().map(limit).collect()
+}
+
+/// Which jobs of which batches were looked for: one more than the limit of each, so that it shows whether there are more.
+pub(super) struct Next<'a> {
+    pub batches: &'a [(BatchId, u64)],
+    pub limits: &'a [u64],
+}
+
+impl Next<'_> {
+    /// Keeps at most as many jobs of each batch as its limit says, in their order; says too whether a batch has more.
+    pub(super) fn cut(&self, jobs: Vec<OpenJob>) -> (Vec<OpenJob>, bool) {
+        let limits: HashMap<BatchId, u64> =
+            self.batches.iter().map(|(id, _)| *id).zip(self.limits.iter().copied()).collect();
+        let mut kept: HashMap<BatchId, u64> = HashMap::new();
+        let within = |job: &OpenJob| {
+            let kept = kept.entry(job.job.batch).or_default();
+            *kept += 1;
+            *kept <= limits[&job.job.batch]
+        };
+        let jobs = jobs.into_iter().filter(within).collect();
+        let more = limits.iter().any(|(batch, limit)| kept.get(batch).copied().unwrap_or(0) > *limit);
+        (jobs, more)
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::domain::{Room, fair_priority};
 
     #[test]
     fn missing_items_are_the_gaps_between_the_rows() {
@@ -161,5 +256,119 @@ mod tests {
             let gaps = missing(&(10..20), there.iter().map(|ordinal| Ok::<u64, ()>(*ordinal))).unwrap();
             assert_eq!(gaps.iter().map(|gap| (gap.start, gap.end)).collect::<Vec<_>>(), expected, "{there:?}");
         }
+    }
+
+    fn id(id: i64) -> BatchId {
+        BatchId::new(id).unwrap()
+    }
+
+    fn candidates(batches: &[(i64, u64)]) -> Vec<Candidate> {
+        batches.iter().map(|(batch, open)| Candidate { batch: id(*batch), open: *open }).collect()
+    }
+
+    #[test]
+    fn a_window_takes_from_both_ends_until_it_has_enough() {
+        let oldest = candidates(&[(1, 900), (2, 800), (3, 700), (4, 10), (5, 20)]);
+        let smallest = candidates(&[(4, 10), (5, 20), (3, 700), (2, 800), (1, 900)]);
+        let taken = |size| {
+            let Window { batches, is_enough } = window(&oldest, &smallest, size);
+            (batches.into_iter().map(BatchId::get).collect::<Vec<_>>(), is_enough)
+        };
+
+        assert_eq!(taken(1), (vec![1], true));
+        assert_eq!(taken(2), (vec![1, 4], true));
+        assert_eq!(taken(4), (vec![1, 4, 2, 5], true));
+        assert_eq!(taken(5), (vec![1, 4, 2, 5, 3], false), "there is no other");
+        assert_eq!(taken(64), (vec![1, 4, 2, 5, 3], false));
+    }
+
+    #[test]
+    fn a_window_of_tiny_batches_has_more_of_them() {
+        let tiny = candidates(&(1..=2_000).map(|batch| (batch, 1)).collect::<Vec<_>>());
+
+        let Window { batches, is_enough } = window(&tiny, &tiny, 64);
+
+        assert_eq!((batches.len() as u64, is_enough), (LEAST_JOBS, true));
+    }
+
+    #[test]
+    fn what_is_free_goes_to_those_who_have_less_than_their_share() {
+        assert_eq!(limits(&[0, 4, 10, 2], 10, 100), [10, 6, 0, 8]);
+        assert_eq!(limits(&[0, 4, 10, 2], 10, 12), [10, 2, 0, 0]);
+        assert_eq!(limits(&[0, 4, 10, 2], 10, 0), [0; 4]);
+    }
+
+    /// The rules of the feeder, with every batch at its side: workers take jobs in the order of their priorities, and the queue is filled up
+    /// again as jobs end. Answers when each batch ended, counted in jobs.
+    fn completions(arrivals: &[(u64, u64)], size: u64) -> Vec<u64> {
+        let mut left: Vec<u64> = arrivals.iter().map(|(_, jobs)| *jobs).collect();
+        let (mut offered, mut ended) = (vec![0_u64; left.len()], vec![0_u64; left.len()]);
+        let mut queue: BTreeMap<(u64, u64), usize> = BTreeMap::new();
+        let (mut now, mut order) = (0, 0);
+        while left.iter().any(|left| *left > 0) {
+            let came = |at: &usize| arrivals[*at].0 <= now && left[*at] > 0;
+            let oldest: Vec<usize> = (0..left.len()).filter(came).collect();
+            let mut smallest = oldest.clone();
+            smallest.sort_by_key(|at| (left[*at], *at));
+            let listed = |batches: &[usize]| -> Vec<Candidate> {
+                batches.iter().map(|at| Candidate { batch: id(*at as i64 + 1), open: left[*at] }).collect()
+            };
+            let window = window(&listed(&oldest), &listed(&smallest), size).batches;
+            let share = Room { per_batch: 1_000, total: 10_000 }.share(window.len() as u64);
+            let head = queue.keys().next().map_or(0, |(priority, _)| *priority);
+            for at in window.iter().map(|batch| batch.get() as usize - 1) {
+                let done = arrivals[at].1 - left[at];
+                while offered[at] < arrivals[at].1 && offered[at] - done < share {
+                    queue.insert((fair_priority(head, offered[at] - done), order), at);
+                    (offered[at], order) = (offered[at] + 1, order + 1);
+                }
+            }
+            // A round follows when some of the jobs are gone, or another batch came.
+            for _ in 0..20 {
+                let Some((_, at)) = queue.pop_first() else { break };
+                left[at] -= 1;
+                now += 1;
+                ended[at] = now;
+            }
+            now += u64::from(queue.is_empty());
+        }
+        ended
+    }
+
+    fn mean(ends: &[u64]) -> f64 {
+        ends.iter().sum::<u64>() as f64 / ends.len() as f64
+    }
+
+    #[test]
+    fn equal_batches_end_one_after_the_other() {
+        let ends = completions(&[(0, 10); 1_000], 64);
+
+        // All at the end would be a mean of 1, one after the other 0.5.
+        assert!(mean(&ends) < 0.6 * 10_000.0, "{}", mean(&ends));
+        let late = ends.iter().enumerate().map(|(at, end)| end.abs_diff(at as u64 * 10)).max();
+        assert!(late < Some(2_000), "those that came first end first: {late:?}");
+    }
+
+    #[test]
+    fn a_small_batch_waits_for_no_large_one() {
+        let mut arrivals = vec![(0, 5_000); 200];
+        arrivals.push((1_000, 10));
+
+        let ends = completions(&arrivals, 64);
+
+        assert!(ends[200] - 1_000 < 2_500, "{}", ends[200]);
+    }
+
+    #[test]
+    fn a_large_batch_ends_while_small_ones_keep_coming() {
+        // As many small jobs come as are worked, but for one in three.
+        let mut arrivals = vec![(0, 2_000)];
+        arrivals.extend((0..600).map(|at| (at * 15, 10)));
+
+        let ends = completions(&arrivals, 64);
+
+        assert!(ends[0] < 9_000, "it ended at {} of {}", ends[0], ends.iter().max().unwrap());
+        let waits = arrivals.iter().zip(&ends).skip(1).map(|((came, _), end)| end - came);
+        assert!(waits.clone().sum::<u64>() / 600 < 1_500, "{:?}", waits.max());
     }
 }

@@ -14,12 +14,14 @@
 
 mod database;
 mod decide;
+mod estimate;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
 use std::{
+    collections::HashMap,
     ops::Range,
     sync::{
         Arc,
@@ -33,10 +35,13 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::{
     BatchId, BatchRecord, BatchStatus, Call, ChangeRefused, CodeKey, CreateRequest, FailedJob, Failure, HookEvent,
-    HookId, Invalid, Item, ItemOptions, JobId, Pace, Plan, RetryReport, Room, StatusTask,
+    HookId, Invalid, Item, ItemOptions, JobId, Measured, Plan, RetryReport, Room, StatusTask,
 };
 
-pub use self::database::{BatchConnection, BatchDb, BatchPool, OpenError, OtherDatabase};
+pub use self::{
+    database::{BatchConnection, BatchDb, BatchPool, OpenError, OtherDatabase},
+    estimate::Estimator,
+};
 
 /// What a verb answers.
 pub type Result<T> = std::result::Result<T, LedgerError>;
@@ -127,8 +132,8 @@ pub struct NewBatch {
     pub options: ItemOptions,
     /// Of the key that makes its codes.
     pub key_fingerprint: String,
-    /// How fast jobs may be worked, for the estimate.
-    pub pace: Pace,
+    /// How long it will take, see [`Estimator`].
+    pub estimated: Duration,
     /// The request that it is made for, if that may come again.
     pub request: Option<CreateRequest>,
 }
@@ -142,7 +147,7 @@ pub struct Created {
     pub quantity: u64,
     /// Jobs that it was cut into.
     pub jobs: u64,
-    /// How long it was to take: what the workers did in the batch that finished last, and the jobs of others that come in between.
+    /// How long it was to take, when it was made.
     pub estimated: Duration,
     /// Whether an earlier call with the same request made it.
     pub repeated: bool,
@@ -166,8 +171,8 @@ pub struct Cut {
     pub plan: Plan,
     /// Of the key that makes its codes.
     pub key_fingerprint: String,
-    /// How fast jobs may be worked, for the estimate.
-    pub pace: Pace,
+    /// How long it will take, see [`Estimator`].
+    pub estimated: Duration,
 }
 
 /// What [`Ledger::plan`] did.
@@ -203,7 +208,7 @@ pub enum Begun {
     /// Its batch is paused: drop it; it is offered again when the batch is resumed.
     Paused,
     /// It lost its worker too often and was failed just now.
-    Poisoned(Settled, Failure),
+    Poisoned(Failure),
     /// There is no such job.
     Unknown,
 }
@@ -268,8 +273,8 @@ pub enum Settlement {
     Delayed {
         /// Why.
         failure: Failure,
-        /// Not before.
-        not_before: DateTime<Utc>,
+        /// After this time, by the clock of the database.
+        delay: Duration,
     },
     /// Given up.
     Failed(Failure),
@@ -280,13 +285,19 @@ pub enum Settlement {
 /// What [`Ledger::settle`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Settled {
-    /// It is put down, and this call, or an earlier one with the same hold, did it.
-    Done {
-        /// The status task to add, when no job of the batch is open any more.
-        end: Option<StatusTask>,
-    },
+    /// It is recorded, and this call, or an earlier one with the same hold, did it.
+    Done,
     /// The hold was not good any more; nothing changed.
     Lost,
+}
+
+/// What [`Ledger::insert_and_complete`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LastChunk {
+    /// The rows exist and the job is completed; this call, or an earlier one with the same hold, did it.
+    Completed,
+    /// Nothing: it is not the ordinary case. [`Ledger::write`] and [`Ledger::settle`] find out what it is.
+    Unchanged,
 }
 
 /// What [`Ledger::close`] did.
@@ -310,17 +321,69 @@ pub enum Wish {
     Resume,
 }
 
-/// What [`Ledger::open_work`] found: what ought to be in the queues.
+/// Which jobs [`Ledger::open_jobs`] is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct OpenWork {
-    /// The first open jobs of each batch, batch by batch.
+pub struct JobQuery {
+    /// Batches that are fed at a time: half of them those that came first, half those with the fewest open jobs. When they have few jobs,
+    /// more batches come in.
+    pub window: u64,
+    /// Jobs that may be in the queue at once.
+    pub room: Room,
+    /// How many more there is a place for now.
+    pub free: u64,
+    /// From which number on the jobs of a batch were not offered yet. Of a batch that is not named none was: all its first jobs are
+    /// answered, active ones too.
+    pub offered_to: HashMap<BatchId, u64>,
+    /// Whether batches that are named get more jobs, as far as there is room. Otherwise only others are answered.
+    pub refill: bool,
+    /// No job waits longer than this for its next attempt, whatever the clock said when it was delayed.
+    pub max_backoff: Duration,
+}
+
+/// What [`Ledger::open_jobs`] found: jobs that ought to be in the queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenJobs {
+    /// The batches of the window.
+    pub window: Vec<BatchId>,
+    /// Their first open jobs, batch by batch, and then the delayed jobs of any batch whose time has come.
     pub jobs: Vec<OpenJob>,
+    /// Whether there are more open jobs, in the window or outside of it.
+    pub left_out: bool,
+    /// The time until the next delayed job is due.
+    pub next_due: Option<Duration>,
+}
+
+/// What [`Ledger::open_tasks`] found: what else is to be done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenTasks {
     /// Batches to close and hooks to call, with the time until they are due.
     pub status: Vec<(StatusTask, Duration)>,
     /// Batches to plan, the oldest first, and not too many at a time.
     pub unplanned: Vec<Unplanned>,
-    /// Whether there were more jobs or tasks than there is room for.
+    /// Where the next look for batches to close goes on; `None` when it begins anew.
+    pub next: Option<BatchId>,
+    /// Whether there were more hooks than one look answers.
     pub left_out: bool,
+}
+
+/// What the workers still have to do, and how fast they are: [`Ledger::backlog`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// The open jobs of each batch that is to be worked, as they were counted last.
+    pub open: Vec<u64>,
+    /// What the workers did in the batch that finished last.
+    pub measured: Measured,
+}
+
+/// What this process did in a batch lately, for [`Ledger::summarize`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecentWork {
+    /// The batch.
+    pub batch: BatchId,
+    /// Items that it wrote in the last ten seconds.
+    pub items: u64,
+    /// When it wrote the last one.
+    pub last_item_at: Option<DateTime<Utc>>,
 }
 
 /// A job that is not over.
@@ -332,10 +395,8 @@ pub struct OpenJob {
     pub first: u64,
     /// How many items.
     pub quantity: u64,
-    /// Its place, counted from the first open job of its batch.
+    /// Its place, counted from the first job of its batch that waits or is active.
     pub rank: u64,
-    /// The time until it may be tried again.
-    pub delay: Duration,
     /// Attempts that failed.
     pub attempts_made: u32,
 }
@@ -477,6 +538,15 @@ pub trait Ledger: Send + Sync {
     /// nobody; overtaking it is no crash.
     async fn begin(&self, call: Call) -> Result<Begun>;
 
+    /// The same for a job with the ordinals `range`, and inserts `items`, its first ones, in the same transaction, when nothing of it was ever
+    /// written and its batch runs. What is missing then does not include them. Otherwise, and with an item writer of the host, it is
+    /// [`Ledger::begin`], and nothing is inserted: a writer that ends the process has to be counted as a crash.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Refused`] when the database refused the rows; the job was not begun then.
+    async fn claim_and_insert(&self, call: Call, range: Range<u64>, items: Arc<[NewItem]>) -> Result<Begun>;
+
     /// Inserts those of `items` that do not exist yet, if the hold is good, raises the counts, and calls the host's item writer with the
     /// rows that are new: one transaction.
     ///
@@ -485,14 +555,23 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError::Refused`] when the database or the item writer refused the rows; none of them was written then.
     async fn write(&self, hold: &Hold, items: Arc<[NewItem]>) -> Result<Written>;
 
-    /// Puts down how an attempt ended, after `worked`, if the hold is good.
+    /// Inserts `items`, the last ones of a job, and completes it after `worked`, in one transaction, when the hold is good, all other items
+    /// exist and none of these does. With an item writer of the host it does nothing.
     ///
-    /// The settlement that leaves no open job returns the status task to add; two last jobs can't both look away. Calling it again with the
-    /// same hold answers the same.
+    /// # Errors
     ///
-    /// A database server that crashes may take back the last ones, never what was written before them: the job is begun again then, and ends
-    /// again.
+    /// As [`Ledger::write`].
+    async fn insert_and_complete(&self, hold: &Hold, items: Arc<[NewItem]>, worked: Duration) -> Result<LastChunk>;
+
+    /// Records how an attempt ended, after `worked`, if the hold is good. Calling it again with the same hold answers the same.
+    ///
+    /// Whoever ended a job asks [`Ledger::at_end`] afterwards, soon but not each time.
     async fn settle(&self, hold: &Hold, how: Settlement, worked: Duration) -> Result<Settled>;
+
+    /// Which of `batches` were begun and have no open job any more: the tasks that close them. One that was closed is none of them.
+    ///
+    /// It sees every end that was recorded before it was asked, so of two who end the last jobs at once and then ask, one finds the batch.
+    async fn at_end(&self, batches: &[BatchId]) -> Result<Vec<StatusTask>>;
 
     /// Closes a batch without open jobs, if it was closed `round` times before, and writes the hook row.
     async fn close(&self, batch: BatchId, round: u32) -> Result<Closed>;
@@ -520,6 +599,8 @@ pub trait Ledger: Send + Sync {
     async fn batch(&self, batch: BatchId) -> Result<BatchRecord>;
 
     /// Batches by id, the highest first, those of one status when one is given; the key of a slice is the id.
+    ///
+    /// The counts of an open batch are those of its [summary](Ledger::summarize), so a page costs the same however many jobs there are.
     async fn batches(&self, status: Option<BatchStatus>, slice: Slice) -> Result<Vec<BatchRecord>>;
 
     /// Items of a batch by ordinal, which is the key of a slice.
@@ -536,9 +617,24 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError::NoSuchBatch`], and [`LedgerError::HistoryRemoved`] when its jobs are forgotten.
     async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Vec<FailedJob>>;
 
-    /// What ought to be in the queues: of each pending or running batch its first open jobs, as many as its share of `room`; the batches
-    /// that are to be closed; the hooks that are to be called; the batches that are to be planned.
-    async fn open_work(&self, room: Room) -> Result<OpenWork>;
+    /// The jobs that ought to be in the queue: of each batch in the window its first open jobs, as many as its share of the room, and delayed
+    /// jobs whose time has come.
+    async fn open_jobs(&self, query: JobQuery) -> Result<OpenJobs>;
+
+    /// The hooks that are to be called, the batches that are to be planned, and of a page of batches behind `after` those that are to be
+    /// closed.
+    async fn open_tasks(&self, after: Option<BatchId>) -> Result<OpenTasks>;
+
+    /// What the workers still have to do in at most `limit` batches, and how fast they were.
+    async fn backlog(&self, limit: u64) -> Result<Backlog>;
+
+    /// Counts the jobs of open batches for [`Ledger::batches`], which lists what was counted last, and notes what `process` did in them. Those
+    /// that are over are passed over.
+    async fn summarize(&self, process: u64, work: Vec<RecentWork>) -> Result<()>;
+
+    /// Counts the jobs of batches again that had active jobs when they were counted last, at least `since` ago: whoever worked them would have
+    /// counted since, if it still lived. At most `limit` batches; answers how many.
+    async fn recount(&self, since: Duration, limit: u64) -> Result<u64>;
 
     /// One hook that is still to be called; `None` when it was delivered or given up.
     async fn hook(&self, hook: HookId) -> Result<Option<Hook>>;

@@ -1,23 +1,31 @@
 //! Ledger to queue: one mechanism for a new batch, a retry, a resume, a restart and a loss.
 //!
-//! Each round asks the ledger what ought to be in the queues and offers it; the queues take what they do not have. A round follows a ring
-//! of the [`Bell`], and comes by itself every `feed_interval`, so what nobody rang for is found as well: a batch, say, that somebody else's
-//! transaction brought. Such a one is planned first, and the next round finds its jobs.
+//! ```text
+//!   called for a batch     the window, and the first jobs of batches that are new in it
+//!   jobs ended             the next jobs of the batches in the window
+//!   every feed_interval    the head: the first jobs of each, whether or not they were offered. When one was absent, the queue has lost
+//!                          something, and all is offered again. And what else is to be done: ends, hooks, plans, counts
+//! ```
+//!
+//! The ledger says what ought to be in the queues; the queues take what they do not have. So offering twice is no harm, and what this feeder
+//! remembers of its offers only spares it work. A batch that nobody called for is found as well: one, say, that a host's transaction
+//! brought. It is planned first, and the next round finds its jobs.
 
 use std::{
+    collections::{HashMap, HashSet},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
     time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use super::Context;
 use crate::{
-    domain::{Backoff, Plan, Task, with_causes},
-    ledger::{Cut, LedgerError, OpenJob, OpenWork, Planned, Unplanned},
+    domain::{Backoff, BatchId, Invalid, ItemOptions, Plan, Room, Task, with_causes},
+    ledger::{Cut, JobQuery, LedgerError, OpenJob, OpenJobs, Planned, Unplanned},
     queue::{Offer, Queue, QueueError},
 };
 
@@ -25,98 +33,298 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Bell {
     notify: Notify,
-    /// Jobs that ended since the last round.
+    calls: Mutex<Calls>,
+    /// Jobs that ended since the last round that looked for more.
     ended: AtomicU64,
     /// So many have to end before the queue is filled up again; 0 when the ledger has no more than is in it.
     refill: AtomicU64,
 }
 
+/// What the feeder was called for.
+#[derive(Debug, Default)]
+struct Calls {
+    /// Batches whose jobs are new in the ledger, or were taken out of the queue.
+    batches: HashSet<BatchId>,
+    /// There may be new batches.
+    jobs: bool,
+    /// There may be ends, hooks or plans.
+    tasks: bool,
+}
+
 impl Bell {
-    /// There is work.
+    /// There may be work of any kind.
     pub fn ring(&self) {
+        self.call(|calls| (calls.jobs, calls.tasks) = (true, true));
+    }
+
+    /// There are jobs of this batch to offer.
+    pub fn batch(&self, batch: BatchId) {
+        self.call(|calls| {
+            calls.batches.insert(batch);
+            calls.jobs = true;
+        });
+    }
+
+    /// There is a hook to call, or something else that follows an end.
+    pub fn task(&self) {
+        self.call(|calls| calls.tasks = true);
+    }
+
+    fn call(&self, what: impl FnOnce(&mut Calls)) {
+        what(&mut self.calls());
         self.notify.notify_one();
     }
 
     /// A job ended: there may be a hook to call, or room for jobs that were left out.
     pub fn ended(&self, hook: bool) {
         let ended = self.ended.fetch_add(1, SeqCst) + 1;
+        if hook {
+            self.task();
+        } else if self.wants_refill(ended) {
+            self.notify.notify_one();
+        }
+    }
+
+    fn wants_refill(&self, ended: u64) -> bool {
         let refill = self.refill.load(SeqCst);
-        if hook || (refill > 0 && ended >= refill) {
-            self.ring();
+        refill > 0 && ended >= refill
+    }
+
+    /// What a round that begins now is for. Jobs that end from here on make room that it may not see.
+    fn answer(&self) -> (Calls, bool) {
+        let refill = self.wants_refill(self.ended.load(SeqCst));
+        if refill {
+            self.ended.store(0, SeqCst);
+        }
+        (std::mem::take(&mut self.calls()), refill)
+    }
+
+    /// A round left jobs out, while so many are in the queue; or none. Several processes may work them, and each counts its own ends alone,
+    /// so the queue is filled up again long before it is empty.
+    fn left_out(&self, queued: Option<u64>) {
+        self.refill.store(queued.map_or(0, |queued| (queued / 8).clamp(1, 250)), SeqCst);
+        if self.wants_refill(self.ended.load(SeqCst)) {
+            self.notify.notify_one();
         }
     }
 
-    /// A round begins: jobs that end from here on make room that it may not see.
-    fn answering(&self) {
-        self.ended.store(0, SeqCst);
-    }
-
-    /// A round offered so many jobs, and left others out or not. The next one comes when half of them are gone, or a hundred.
-    fn answered(&self, offered: usize, left_out: bool) {
-        let refill = if left_out { (offered as u64 / 2).clamp(1, 100) } else { 0 };
-        self.refill.store(refill, SeqCst);
-        if refill > 0 && self.ended.load(SeqCst) >= refill {
-            self.ring();
-        }
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Runs until the drain begins.
-pub(crate) struct Feeder(pub Arc<Context>);
+pub(crate) struct Feeder {
+    cx: Arc<Context>,
+    /// From which number on the jobs of the batches in the window were not offered yet.
+    offered_to: HashMap<BatchId, u64>,
+    /// Jobs in the queue that wait or are active, as they were counted last, and what was added since.
+    queued: u64,
+    /// Where the next look for batches to close goes on.
+    ends_after: Option<BatchId>,
+    /// When the next round comes by itself that looks for everything.
+    check_at: Instant,
+    /// When a delayed job is due that the queue may not have.
+    due_at: Option<Instant>,
+}
+
+/// What a round does.
+#[derive(Debug, Default)]
+struct Round {
+    jobs: bool,
+    refill: bool,
+    tasks: bool,
+    check: bool,
+}
 
 impl Feeder {
     /// Offers at a time.
     const PAGE: usize = 500;
     /// So many of the next jobs are always in the queue: whatever else is there, other people's jobs too, must not keep ours out.
-    const NEXT: usize = 100;
-    /// Rings within this time are answered together.
+    const HEAD: u64 = 100;
+    /// Calls within this time are answered together.
     const GATHER: Duration = Duration::from_millis(5);
+    /// Rounds that follow calls take at most one part in so many of the time.
+    const PART_OF_THE_TIME: u32 = 4;
+    /// Between two looks for delayed jobs that are due.
+    const DUE_INTERVAL: Duration = Duration::from_secs(1);
     /// Between two tries to reach the queue.
-    const AGAIN: Backoff = Backoff { first: Duration::from_millis(50), most: Duration::from_secs(1) };
+    const RETRY_BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), most: Duration::from_secs(1) };
+    /// A batch whose active jobs were counted last so long ago is counted again: its worker may have died.
+    const RECOUNT_AFTER: Duration = Duration::from_secs(15);
+    /// Batches that are counted again in a round.
+    const RECOUNTS: u64 = 100;
 
-    pub async fn run(self) {
+    pub fn new(cx: Arc<Context>) -> Self {
+        Self { cx, offered_to: HashMap::new(), queued: 0, ends_after: None, check_at: Instant::now(), due_at: None }
+    }
+
+    pub async fn run(mut self) {
         let mut failures = 0;
-        while !self.0.draining.is_cancelled() {
-            failures = if self.round().await { 0 } else { failures + 1 };
-            let interval = self.interval(failures);
+        while !self.cx.draining.is_cancelled() {
+            let round = self.next_round();
+            let began = Instant::now();
+            let fed = self.feed(&round).await;
+            failures = if fed { 0 } else { failures + 1 };
+            self.plan_next(&round, failures);
+            let until = self.due_at.map_or(self.check_at, |due| due.min(self.check_at));
             tokio::select! {
                 biased;
-                () = self.0.draining.cancelled() => break,
-                () = self.0.bell.notify.notified() => self.0.nap(Self::GATHER).await,
-                () = tokio::time::sleep(interval) => {}
+                () = self.cx.draining.cancelled() => break,
+                () = self.cx.bell.notify.notified(), if fed => {
+                    self.cx.nap(Self::GATHER.max((Instant::now() - began) / Self::PART_OF_THE_TIME)).await;
+                }
+                () = tokio::time::sleep_until(until) => {}
             }
         }
     }
 
-    /// Until the next round: soon when the queue could not be reached, which is no reason to leave a new batch waiting when it can.
-    fn interval(&self, failures: u32) -> Duration {
-        let usual = self.0.config.feed_interval.mul_f64(0.9 + 0.2 * fastrand::f64());
-        if failures == 0 { usual } else { Self::AGAIN.jittered(failures, fastrand::f64()).min(usual) }
+    fn next_round(&mut self) -> Round {
+        let (calls, refill) = self.cx.bell.answer();
+        let now = Instant::now();
+        let check = now >= self.check_at;
+        let due = self.due_at.is_some_and(|due| now >= due);
+        self.offered_to.retain(|batch, _| !calls.batches.contains(batch));
+        Round {
+            jobs: calls.jobs || due || refill || check,
+            refill: refill || check,
+            tasks: calls.tasks || check,
+            check,
+        }
+    }
+
+    /// The next check: soon when the queue could not be reached, which is no reason to leave a new batch waiting when it can.
+    fn plan_next(&mut self, round: &Round, failures: u32) {
+        let usual = self.cx.config.feed_interval.mul_f64(0.9 + 0.2 * fastrand::f64());
+        if failures > 0 {
+            // What was offered is not known any more.
+            self.offered_to.clear();
+            self.check_at = Instant::now() + Self::RETRY_BACKOFF.jittered(failures, fastrand::f64()).min(usual);
+        } else if round.check {
+            self.check_at = Instant::now() + usual;
+        }
     }
 
     /// One round; answers whether the queue could be reached.
-    async fn round(&self) -> bool {
-        self.0.bell.answering();
-        let room = self.0.config.room();
-        let Some(found) = self.0.patiently(|| self.0.ledger.open_work(room)).await else { return true };
-        let fed = match found {
-            Ok(mut work) => {
-                let unplanned = std::mem::take(&mut work.unplanned);
-                // First what is there already, so that nobody waits for a plan of many jobs.
-                let fed = self.feed(work).await;
-                self.plan(unplanned).await;
-                fed
-            }
-            Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "the feeder could not read the open work");
-                return true;
-            }
-        };
+    async fn feed(&mut self, round: &Round) -> bool {
+        let fed = self.try_feed(round).await;
         if let Err(error) = &fed {
             let cause = with_causes(error);
             tracing::warn!(cause, "the feeder could not reach the queue; it tries again");
         }
         fed.is_ok()
+    }
+
+    async fn try_feed(&mut self, round: &Round) -> Result<(), QueueError> {
+        if round.tasks {
+            self.feed_tasks().await?;
+        }
+        if round.check {
+            self.check_head().await?;
+            self.recount().await;
+        }
+        if round.jobs {
+            self.feed_jobs(round.refill).await?;
+        }
+        Ok(())
+    }
+
+    /// Offers the first jobs of the window, whether or not they were offered before.
+    async fn check_head(&mut self) -> Result<(), QueueError> {
+        let room = Room { per_batch: Self::HEAD, total: Self::HEAD };
+        let head = JobQuery { room, free: Self::HEAD, offered_to: HashMap::new(), ..self.query(true) };
+        let Some(found) = self.look(head).await else { return Ok(()) };
+        if self.offer_jobs(&found.jobs).await? > 0 {
+            self.offered_to.clear();
+        }
+        Ok(())
+    }
+
+    /// Offers the first jobs of batches that are new in the window, and, to `refill` the queue, the next ones of all others.
+    async fn feed_jobs(&mut self, refill: bool) -> Result<(), QueueError> {
+        if refill {
+            let counts = self.cx.generate.counts().await?;
+            self.cx.delayed.store(counts.delayed, SeqCst);
+            self.queued = counts.waiting + counts.active;
+        }
+        // Offering everything again, what is there already takes no room.
+        let taken = if self.offered_to.is_empty() { 0 } else { self.queued };
+        let free = self.cx.config.queued.saturating_sub(taken).max(Self::HEAD);
+        let Some(found) = self.look(JobQuery { free, ..self.query(refill) }).await else { return Ok(()) };
+        self.queued += self.offer_jobs(&found.jobs).await?;
+        self.remember(&found);
+        self.due_at = found.next_due.map(|due| Instant::now() + due.max(Self::DUE_INTERVAL));
+        if refill || found.left_out {
+            self.cx.bell.left_out(found.left_out.then_some(self.queued));
+        }
+        Ok(())
+    }
+
+    fn query(&self, refill: bool) -> JobQuery {
+        JobQuery {
+            window: self.cx.config.feed_window,
+            room: self.cx.config.room(),
+            free: 0,
+            offered_to: self.offered_to.clone(),
+            refill,
+            max_backoff: self.cx.config.generate.backoff().most,
+        }
+    }
+
+    async fn look(&self, query: JobQuery) -> Option<OpenJobs> {
+        match self.cx.patiently(|| self.cx.ledger.open_jobs(query.clone())).await? {
+            Ok(found) => Some(found),
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the feeder could not read the open jobs");
+                None
+            }
+        }
+    }
+
+    /// Notes what was offered, of the batches in the window alone.
+    fn remember(&mut self, found: &OpenJobs) {
+        let window: HashSet<BatchId> = found.window.iter().copied().collect();
+        self.offered_to.retain(|batch, _| window.contains(batch));
+        for job in found.jobs.iter().map(|open| open.job).filter(|job| window.contains(&job.batch)) {
+            let to = self.offered_to.entry(job.batch).or_default();
+            *to = (*to).max(job.seq + 1);
+        }
+    }
+
+    async fn offer_jobs(&self, jobs: &[OpenJob]) -> Result<u64, QueueError> {
+        let mut offers: Vec<_> = jobs.iter().map(offer).collect();
+        // Across batches the first ones come first, so that a worker never waits for the pages of another batch.
+        offers.sort_by_key(|offer| offer.rank);
+        self.pages(&*self.cx.generate, &offers).await
+    }
+
+    async fn feed_tasks(&mut self) -> Result<(), QueueError> {
+        let after = self.ends_after;
+        let Some(found) = self.cx.patiently(|| self.cx.ledger.open_tasks(after)).await else { return Ok(()) };
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "the feeder could not read the open tasks");
+                return Ok(());
+            }
+        };
+        self.ends_after = found.next;
+        let offer = |(task, delay)| Offer { task: Task::Status(task), rank: 0, delay, attempts_made: 0 };
+        let offers: Vec<_> = found.status.into_iter().map(offer).collect();
+        let fed = self.pages(&*self.cx.status, &offers).await.map(drop);
+        self.plan(found.unplanned).await;
+        fed
+    }
+
+    /// Counts batches again whose worker may have died.
+    async fn recount(&self) {
+        match self.cx.ledger.recount(Self::RECOUNT_AFTER, Self::RECOUNTS).await {
+            Ok(0) => {}
+            Ok(batches) => tracing::debug!(batches, "batches were counted again"),
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "batches could not be counted again")
+            }
+        }
     }
 
     /// Plans batches that were only asked for. What can't be written now is found again.
@@ -133,19 +341,18 @@ impl Feeder {
             }
         }
         if planned {
-            self.0.bell.ring();
+            self.cx.bell.ring();
         }
     }
 
     /// `None` when the drain began.
     async fn plan_one(&self, asked: &Unplanned) -> Option<Result<(), LedgerError>> {
         let Unplanned { batch: id, quantity, ref options } = *asked;
-        let cut = Plan::new(quantity, options, &self.0.config.limits()).map(|plan| Cut {
-            plan,
-            key_fingerprint: self.0.codes.fingerprint().to_owned(),
-            pace: self.0.config.generate.pace(),
-        });
-        let planned = match self.0.patiently(|| self.0.ledger.plan(id, cut.clone())).await? {
+        let cut = match self.cut(quantity, options).await? {
+            Ok(cut) => cut,
+            Err(error) => return Some(Err(error)),
+        };
+        let planned = match self.cx.patiently(|| self.cx.ledger.plan(id, cut.clone())).await? {
             Ok(planned) => planned,
             Err(error) => return Some(Err(error)),
         };
@@ -157,52 +364,44 @@ impl Feeder {
             }
             (Planned::Now, Err(invalid)) => {
                 tracing::error!(batch = %id, quantity, error = %invalid, "Batch {id} could not be planned and failed");
-                self.0.ended.notify_waiters();
+                self.cx.ended.notify_waiters();
             }
         }
         Some(Ok(()))
     }
 
-    async fn feed(&self, work: OpenWork) -> Result<(), QueueError> {
-        let status = work.status.into_iter().map(|(task, delay)| Offer {
-            task: Task::Status(task),
-            rank: 0,
-            delay,
-            attempts_made: 0,
-        });
-        let status: Vec<_> = status.collect();
-        let jobs: Vec<_> = work.jobs.into_iter().map(offer).collect();
-        self.pages(&*self.0.status, &status, u64::MAX).await?;
-        let room = self.0.config.queued.saturating_sub(self.0.generate.counts().await?.open());
-        let (next, rest) = jobs.split_at(jobs.len().min(Self::NEXT));
-        self.pages(&*self.0.generate, next, u64::MAX).await?;
-        let all_in = self.pages(&*self.0.generate, rest, room).await?;
-        self.0.bell.answered(jobs.len(), work.left_out || !all_in);
-        Ok(())
+    /// How a batch that was asked for is cut, or why it can't be. `None` when the drain began.
+    async fn cut(&self, quantity: u64, options: &ItemOptions) -> Option<Result<Result<Cut, Invalid>, LedgerError>> {
+        let plan = match Plan::new(quantity, options, &self.cx.config.limits()) {
+            Ok(plan) => plan,
+            Err(invalid) => return Some(Ok(Err(invalid))),
+        };
+        let pace = self.cx.config.generate.pace();
+        let estimated = self.cx.patiently(|| self.cx.estimator.estimate(&plan, &pace)).await?;
+        let key_fingerprint = self.cx.codes.fingerprint().to_owned();
+        Some(estimated.map(|estimated| Ok(Cut { plan, key_fingerprint, estimated })))
     }
 
-    /// Offers page by page until `room` is used up; answers whether all were offered.
-    async fn pages(&self, queue: &dyn Queue, offers: &[Offer], mut room: u64) -> Result<bool, QueueError> {
-        let mut left = offers;
-        while !left.is_empty() && !self.0.draining.is_cancelled() {
-            if room == 0 {
-                return Ok(false);
+    /// Offers page by page; answers how many were absent.
+    async fn pages(&self, queue: &dyn Queue, offers: &[Offer]) -> Result<u64, QueueError> {
+        let mut added = 0;
+        let mut pages = offers.chunks(Self::PAGE).peekable();
+        while let Some(page) = pages.next() {
+            if self.cx.draining.is_cancelled() {
+                break;
             }
-            let (page, rest) =
-                left.split_at(left.len().min(Self::PAGE).min(usize::try_from(room).unwrap_or(usize::MAX)));
-            let added = queue.offer(page).await?;
-            tracing::debug!(queue = queue.name(), offered = page.len(), added, "the feeder offered a page");
-            room = room.saturating_sub(added);
-            left = rest;
-            if !left.is_empty() && !self.0.config.feed_pause.is_zero() {
-                self.0.nap(self.0.config.feed_pause).await;
+            let absent = queue.offer(page).await?;
+            tracing::debug!(queue = queue.name(), offered = page.len(), added = absent, "the feeder offered a page");
+            added += absent;
+            if pages.peek().is_some() && !self.cx.config.feed_pause.is_zero() {
+                self.cx.nap(self.cx.config.feed_pause).await;
             }
         }
-        Ok(true)
+        Ok(added)
     }
 }
 
-fn offer(open: OpenJob) -> Offer {
-    let OpenJob { job, first, quantity, rank, delay, attempts_made } = open;
-    Offer { task: Task::Generate { job, first, quantity }, rank, delay, attempts_made }
+fn offer(open: &OpenJob) -> Offer {
+    let OpenJob { job, first, quantity, rank, attempts_made } = *open;
+    Offer { task: Task::Generate { job, first, quantity }, rank, delay: Duration::ZERO, attempts_made }
 }

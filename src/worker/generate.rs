@@ -7,19 +7,21 @@
 //! ```
 //!
 //! Every write carries the hold that `begin` gave, so an attempt that was overtaken writes nothing.
+//!
+//! Mostly nothing is odd, and then the first chunk comes with the begin and the last one with the end: a job of two chunks is two
+//! transactions. The ledger says when that can't be, and each step is one of its own.
 
 use std::{ops::Range, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use chrono::Utc;
 use rocket::futures::FutureExt;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::{Context, message, points};
+use super::{Context, message, points, recipes::Recipe};
 use crate::{
-    domain::{Attempt, Backoff, Call, Failure, Outcome, SetAside, Task, Verdict, verdict, with_causes},
-    ledger::{Begun, LedgerError, NewItem, Settled, Settlement, Work, Written},
+    domain::{Attempt, Backoff, BatchId, Call, Failure, Outcome, SetAside, Task, Verdict, verdict, with_causes},
+    ledger::{Begun, LastChunk, LedgerError, NewItem, Settled, Settlement, Work, Written},
     queue::{Answer, Handed, Handler, Note, Notes},
 };
 
@@ -29,38 +31,68 @@ pub(crate) struct Generate(pub Arc<Context>);
 #[async_trait]
 impl Handler for Generate {
     async fn handle(&self, handed: Handed, notes: &dyn Notes) -> Answer {
-        let call = match handed {
-            Handed::Offered { task: Task::Generate { job, .. }, acknowledged } => Call::Offered { job, acknowledged },
-            Handed::Ordered { batch, seq } => Call::Ordered { batch, seq },
+        let (call, range) = match handed {
+            Handed::Offered { task: Task::Generate { job, first, quantity }, acknowledged } => {
+                (Call::Offered { job, acknowledged }, first..first.saturating_add(quantity))
+            }
+            Handed::Ordered { batch, seq } => (Call::Ordered { batch, seq }, 0..0),
             Handed::Offered { task: Task::Status(_), .. } => return Answer::Fail(format!("{handed} is no job")),
         };
-        let Some(begun) = self.0.patiently(|| self.0.ledger.begin(call)).await else {
-            return Answer::GiveBack;
-        };
+        let Some(begun) = self.begin(call, range).await else { return Answer::GiveBack };
         match begun {
             Ok(Begun::Held(work)) => self.attempt(work, notes).await,
             Ok(Begun::Over | Begun::Busy) => Answer::Done,
             Ok(Begun::Failed(reason)) => Answer::Fail(reason),
             Ok(Begun::Paused) => paused(call),
             Ok(Begun::Unknown) => unknown(call),
-            Ok(Begun::Poisoned(settled, failure)) => self.poisoned(call, settled, failure).await,
+            Ok(Begun::Poisoned(failure)) => self.poisoned(call, failure),
             Err(error) => broke(call, &error),
         }
     }
 }
 
 impl Generate {
+    /// Begins the job, with its first chunk where it is known how its codes are made. `None` when the drain began.
+    async fn begin(&self, call: Call, range: Range<u64>) -> Option<Result<Begun, LedgerError>> {
+        let (batch, _) = call.place();
+        if let Some(recipe) = self.0.recipes.of(batch)
+            && recipe.key_fingerprint == self.0.codes.fingerprint()
+        {
+            let chunk = range.start..range.end.min(range.start.saturating_add(self.0.config.chunk_size));
+            let chunk_size = chunk.end - chunk.start;
+            let items = items(&self.0, batch, recipe.prefix.as_deref(), chunk);
+            points::reach(points::BEFORE_WRITE).await;
+            let begun = self.0.patiently(|| self.0.ledger.claim_and_insert(call, range.clone(), items.clone())).await?;
+            points::reach(points::AFTER_FIRST_CHUNK).await;
+            match begun {
+                // The chunk is tried again on its own, as often as the settings say.
+                Err(LedgerError::Refused { .. }) => {}
+                begun => {
+                    if let Ok(Begun::Held(work)) = &begun
+                        && work.missing.first().is_none_or(|missing| missing.start > range.start)
+                    {
+                        self.0.summaries.wrote(batch, chunk_size);
+                    }
+                    return Some(begun);
+                }
+            }
+        }
+        self.0.patiently(|| self.0.ledger.begin(call)).await
+    }
+
     async fn attempt(&self, work: Work, notes: &dyn Notes) -> Answer {
+        self.0.recipes.remember(work.hold.job.batch, Recipe::of(&work));
+        self.0.summaries.changed(work.hold.job.batch);
         let attempt = Attempt { made: work.attempts_made, most: self.0.config.generate.attempts };
         let job = work.hold.job;
         let span = tracing::info_span!("attempt", batch = %job.batch, job = %job, attempt = attempt.number());
         Run { cx: &self.0, work, attempt, notes, began: Instant::now() }.run().instrument(span).await
     }
 
-    async fn poisoned(&self, call: Call, settled: Settled, failure: Failure) -> Answer {
+    fn poisoned(&self, call: Call, failure: Failure) -> Answer {
         let (batch, _) = call.place();
         tracing::error!(%batch, job = %call, reason = failure.reason, "Job {call} failed for batch {batch}");
-        self.0.follow_up(settled).await;
+        self.0.job_ended(batch);
         Answer::Fail(failure.reason)
     }
 }
@@ -101,10 +133,20 @@ struct Run<'a> {
     began: Instant,
 }
 
+/// What became of the missing items.
+enum Made {
+    /// All of them exist, and the ledger knows that the job is completed.
+    Completed,
+    /// The ledger is still to be told.
+    Outcome(Outcome),
+}
+
 /// How a chunk ended.
 enum Chunk {
     /// Its items exist.
     Written,
+    /// Its items exist, and with them all of the job, which is completed.
+    Completed,
     /// It stayed bad.
     Bad(SetAside),
     /// The whole attempt ends here.
@@ -122,48 +164,64 @@ impl Run<'_> {
             range.end - 1,
         );
         let made = AssertUnwindSafe(self.make()).catch_unwind().await;
-        let outcome = made.unwrap_or_else(|panic| Outcome::Panicked(message(panic)));
-        points::reach(points::BEFORE_SETTLE).await;
-        let answer = self.conclude(verdict(outcome, self.attempt)).await;
+        let made = made.unwrap_or_else(|panic| Made::Outcome(Outcome::Panicked(message(panic))));
+        let answer = match made {
+            Made::Completed => self.ended(&Settlement::Completed, Answer::Done),
+            Made::Outcome(outcome) => {
+                points::reach(points::BEFORE_SETTLE).await;
+                self.conclude(verdict(outcome, self.attempt)).await
+            }
+        };
         points::reach(points::BEFORE_ACKNOWLEDGE).await;
         answer
     }
 
     /// Makes the missing items, chunk by chunk.
-    async fn make(&self) -> Outcome {
+    async fn make(&self) -> Made {
         if self.work.key_fingerprint != self.cx.codes.fingerprint() {
-            return Outcome::Unworkable(format!(
+            return Made::Outcome(Outcome::Unworkable(format!(
                 "the batch was made with another code key ({}, this is {}); set that `code_key` again, then retry",
                 self.work.key_fingerprint,
                 self.cx.codes.fingerprint(),
-            ));
+            )));
         }
         let mut bad = Vec::new();
         let mut said = Said::new(&self.work);
-        for ordinals in chunks(&self.work.missing, self.cx.config.chunk_size) {
+        said.begin().into_iter().for_each(|note| self.notes.note(note));
+        let mut chunks = chunks(&self.work.missing, self.cx.config.chunk_size).peekable();
+        while let Some(ordinals) = chunks.next() {
             let items = ordinals.end - ordinals.start;
-            match self.chunk(ordinals).await {
-                Chunk::Written => said.written(items).into_iter().for_each(|note| self.notes.note(note)),
+            let last = chunks.peek().is_none() && bad.is_empty();
+            match self.chunk(ordinals, last).await {
+                Chunk::Written => self.wrote(items, &mut said),
                 Chunk::Bad(chunk) => bad.push(chunk),
-                Chunk::Stop(outcome) => return outcome,
+                Chunk::Stop(outcome) => return Made::Outcome(outcome),
+                Chunk::Completed => {
+                    self.wrote(items, &mut said);
+                    return Made::Completed;
+                }
             }
         }
-        if bad.is_empty() { Outcome::AllWritten } else { Outcome::SetAside(bad) }
+        Made::Outcome(if bad.is_empty() { Outcome::AllWritten } else { Outcome::SetAside(bad) })
     }
 
-    /// Writes one chunk, trying again when its rows are refused.
-    async fn chunk(&self, ordinals: Range<u64>) -> Chunk {
-        let items = self.items(ordinals.clone());
+    fn wrote(&self, items: u64, said: &mut Said) {
+        self.cx.summaries.wrote(self.work.hold.job.batch, items);
+        said.written(items).into_iter().for_each(|note| self.notes.note(note));
+    }
+
+    /// Writes one chunk, trying again when its rows are refused. With the `last` one the job is completed, where that can be.
+    async fn chunk(&self, ordinals: Range<u64>, last: bool) -> Chunk {
+        let (batch, prefix) = (self.work.hold.job.batch, self.work.prefix.as_deref());
+        let items = items(self.cx, batch, prefix, ordinals.clone());
         let backoff = Backoff { first: self.cx.config.chunk_backoff, most: Duration::from_secs(10) };
         for tries in 1.. {
             if self.cx.draining.is_cancelled() {
                 return Chunk::Stop(Outcome::Interrupted);
             }
             points::reach(points::BEFORE_WRITE).await;
-            let Some(written) = self.cx.patiently(|| self.cx.ledger.write(&self.work.hold, items.clone())).await else {
-                return Chunk::Stop(Outcome::Interrupted);
-            };
-            match end_of(written) {
+            let Some(written) = self.insert(&items, last).await else { return Chunk::Stop(Outcome::Interrupted) };
+            match written {
                 Ok(chunk) => return chunk,
                 Err(why) if tries >= self.cx.config.chunk_tries => return Chunk::Bad(set_aside(&ordinals, tries, why)),
                 Err(why) => {
@@ -181,9 +239,19 @@ impl Run<'_> {
         unreachable!("the last try returns")
     }
 
-    fn items(&self, ordinals: Range<u64>) -> Arc<[NewItem]> {
-        let (batch, prefix) = (self.work.hold.job.batch, self.work.prefix.as_deref());
-        ordinals.map(|ordinal| NewItem { ordinal, code: self.cx.codes.encode(prefix, batch, ordinal) }).collect()
+    /// How a try to write a chunk ended, or why its rows were refused. `None` when the drain began.
+    async fn insert(&self, items: &Arc<[NewItem]>, last: bool) -> Option<Result<Chunk, String>> {
+        let (ledger, hold) = (&self.cx.ledger, &self.work.hold);
+        if last {
+            let complete = || ledger.insert_and_complete(hold, items.clone(), self.began.elapsed());
+            match self.cx.patiently(complete).await? {
+                Ok(LastChunk::Completed) => return Some(Ok(Chunk::Completed)),
+                Ok(LastChunk::Unchanged) => {}
+                Err(error) => return Some(refusal(error)),
+            }
+        }
+        let written = self.cx.patiently(|| ledger.write(hold, items.clone())).await?;
+        Some(end_of(written))
     }
 
     /// Puts the verdict down in the ledger, and answers the queue accordingly.
@@ -193,13 +261,20 @@ impl Run<'_> {
         let settle = || self.cx.ledger.settle(&self.work.hold, settlement.clone(), worked);
         match self.cx.stubbornly(settle).await {
             Ok(Settled::Lost) => Answer::Done,
-            Ok(settled) => {
-                self.say(&settlement);
-                self.cx.follow_up(settled).await;
-                answer
-            }
+            Ok(Settled::Done) => self.ended(&settlement, answer),
             Err(error) => broke(self.work.hold.job.into(), &error),
         }
+    }
+
+    /// Follows up on what is recorded in the ledger.
+    fn ended(&self, settlement: &Settlement, answer: Answer) -> Answer {
+        let batch = self.work.hold.job.batch;
+        self.say(settlement);
+        match settlement {
+            Settlement::Completed | Settlement::Failed(_) => self.cx.job_ended(batch),
+            Settlement::Delayed { .. } | Settlement::GivenBack => self.cx.summaries.changed(batch),
+        }
+        answer
     }
 
     /// What the ledger is told, and the queue; `None` when another attempt says it.
@@ -208,7 +283,9 @@ impl Run<'_> {
             Verdict::Completed => (Settlement::Completed, Answer::Done),
             Verdict::RetryLater(failure) => {
                 let reason = failure.reason.clone();
-                (Settlement::Delayed { failure, not_before: Utc::now() + self.backoff() }, Answer::Retry(reason))
+                // Where too many are delayed already the ledger keeps this one, and the feeder brings it back when it is due.
+                let answer = if self.cx.is_full_of_delayed() { Answer::Forget } else { Answer::Retry(reason) };
+                (Settlement::Delayed { failure, delay: self.backoff() }, answer)
             }
             Verdict::Failed(failure) => {
                 let reason = failure.reason.clone();
@@ -235,8 +312,10 @@ impl Run<'_> {
                 tracing::info!(items, "Successfully generated {items} product items for batch {batch}");
                 tracing::info!("Job {job} completed successfully for batch {batch}");
             }
-            Settlement::Delayed { failure, not_before } => tracing::warn!(
-                reason = failure.reason, %not_before, attempts = self.attempt.most,
+            Settlement::Delayed { failure, delay } => tracing::warn!(
+                reason = failure.reason,
+                ?delay,
+                attempts = self.attempt.most,
                 "Job {job} failed for batch {batch}; it will be tried again",
             ),
             Settlement::Failed(failure) => tracing::error!(
@@ -257,9 +336,20 @@ fn end_of(written: Result<Written, LedgerError>) -> Result<Chunk, String> {
         Ok(Written::Fenced) => Ok(Chunk::Stop(Outcome::Fenced)),
         Ok(Written::Cancelled) => Ok(Chunk::Stop(Outcome::Cancelled)),
         Ok(Written::Paused) => Ok(Chunk::Stop(Outcome::Paused)),
-        Err(LedgerError::Refused { why }) => Err(why),
-        Err(error) => Ok(Chunk::Stop(Outcome::Broke(with_causes(&error)))),
+        Err(error) => refusal(error),
     }
+}
+
+fn refusal(error: LedgerError) -> Result<Chunk, String> {
+    match error {
+        LedgerError::Refused { why } => Err(why),
+        error => Ok(Chunk::Stop(Outcome::Broke(with_causes(&error)))),
+    }
+}
+
+/// The items with these ordinals.
+fn items(cx: &Context, batch: BatchId, prefix: Option<&str>, ordinals: Range<u64>) -> Arc<[NewItem]> {
+    ordinals.map(|ordinal| NewItem { ordinal, code: cx.codes.encode(prefix, batch, ordinal) }).collect()
 }
 
 fn set_aside(ordinals: &Range<u64>, tries: u32, error: String) -> SetAside {
@@ -292,7 +382,7 @@ fn chunks(ranges: &[Range<u64>], size: u64) -> impl Iterator<Item = Range<u64>> 
 
 /// Says how far a job is: after every chunk of a small one, at every tenth of a large one.
 struct Said {
-    batch: crate::domain::BatchId,
+    batch: BatchId,
     done: u64,
     total: u64,
 }
@@ -302,6 +392,12 @@ impl Said {
         let total = work.range.end - work.range.start;
         let missing: u64 = work.missing.iter().map(|range| range.end - range.start).sum();
         Self { batch: work.hold.job.batch, done: total - missing, total }
+    }
+
+    /// What there is to say when some items were there before, or came with the begin.
+    fn begin(&mut self) -> Option<Note> {
+        let done = std::mem::take(&mut self.done);
+        self.written(done)
     }
 
     /// Counts items that were written; when it is time to say so, the log is told, and those who look at the queue are to be.

@@ -3,7 +3,9 @@
 //! ```text
 //!   feeder.rs    ledger ──▶ queue        what is open in the ledger and absent from the queue; what is unplanned it plans
 //!   generate.rs  queue  ──▶ items        begin, missing ordinals chunk by chunk, settle
+//!   ends.rs      ledger ──▶ queue        batches whose last job ended here
 //!   status.rs    queue  ──▶ batch, host  close a batch, call a hook
+//!   summaries.rs ledger ──▶ lists        the counts of open batches
 //!   cleaner.rs   ledger ──▶ nobody       the history of batches that have been over for long
 //!   runtime.rs   start, stand by, drain
 //! ```
@@ -12,29 +14,42 @@
 //! away everything waits in place and no attempt is spent.
 
 mod cleaner;
+mod ends;
 mod feeder;
 mod generate;
 mod hooks;
 mod points;
+mod recipes;
 mod runtime;
 mod status;
+mod summaries;
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Config,
-    domain::{Backoff, CodeScheme, StatusTask, Task},
-    ledger::{Ledger, LedgerError, Outage, Result, Settled},
+    domain::{Backoff, BatchId, CodeScheme, StatusTask, Task},
+    ledger::{Estimator, Ledger, LedgerError, Outage, Result},
     queue::{Offer, Queue},
 };
 
 pub(crate) use self::{
+    ends::Ends,
     feeder::Bell,
     hooks::{Hooks, callback},
+    recipes::Recipes,
     runtime::Runtime,
+    summaries::Summaries,
 };
 
 /// What all workers of a process share.
@@ -45,6 +60,12 @@ pub(crate) struct Context {
     pub codes: CodeScheme,
     pub config: Arc<Config>,
     pub hooks: Hooks,
+    pub estimator: Arc<Estimator>,
+    pub recipes: Recipes,
+    pub ends: Ends,
+    pub summaries: Summaries,
+    /// Delayed jobs in the queue, as the feeder saw it last.
+    pub delayed: AtomicU64,
     /// Wakes the feeder.
     pub bell: Arc<Bell>,
     /// Cancelled from the first moment of a shutdown.
@@ -111,17 +132,24 @@ impl Context {
         self.draining.run_until_cancelled(tokio::time::sleep(time)).await;
     }
 
-    /// Sees to it that what a settled job leaves to do is done soon. Best effort: the feeder finds it in the ledger anyway.
-    async fn follow_up(&self, settled: Settled) {
-        if let Settled::Done { end: Some(end) } = settled {
-            self.offer_status(end).await;
-        }
+    /// Sees to it that what a job leaves to do that ended is done soon. Best effort: the feeder finds it in the ledger anyway.
+    fn job_ended(&self, batch: BatchId) {
+        self.summaries.changed(batch);
+        self.ends.job_ended(batch);
         self.bell.ended(self.hooks.of_jobs());
     }
 
-    async fn offer_status(&self, task: StatusTask) {
-        let offer = Offer { task: Task::Status(task), rank: 0, delay: Duration::ZERO, attempts_made: 0 };
-        if let Err(error) = self.status.offer(&[offer]).await {
+    /// Whether as many jobs wait in the queue for their next attempt as may.
+    fn is_full_of_delayed(&self) -> bool {
+        self.delayed.load(Ordering::Relaxed) >= self.config.queued
+    }
+
+    async fn offer_status(&self, tasks: Vec<StatusTask>) {
+        let offer = |task| Offer { task: Task::Status(task), rank: 0, delay: Duration::ZERO, attempts_made: 0 };
+        let offers: Vec<_> = tasks.into_iter().map(offer).collect();
+        if !offers.is_empty()
+            && let Err(error) = self.status.offer(&offers).await
+        {
             tracing::warn!(%error, "could not add a status task; the feeder will");
         }
     }

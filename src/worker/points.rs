@@ -9,6 +9,8 @@ pub const BEFORE_SETTLE: &str = "before-settle";
 pub const BEFORE_ACKNOWLEDGE: &str = "before-acknowledge";
 /// A batch is closed, and the host does not know.
 pub const BEFORE_HOOK: &str = "before-hook";
+/// A job was begun with its first chunk, and the rest of it is still to come.
+pub const AFTER_FIRST_CHUNK: &str = "after-first-chunk";
 /// A chunk is about to be written.
 pub const BEFORE_WRITE: &str = "before-write";
 

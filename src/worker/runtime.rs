@@ -9,7 +9,15 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use super::{Context, cleaner::Cleaner, feeder::Feeder, generate::Generate, status::Status};
+use super::{
+    Context,
+    cleaner::Cleaner,
+    ends::check_ends,
+    feeder::Feeder,
+    generate::Generate,
+    status::Status,
+    summaries::{count, keep_summaries},
+};
 use crate::{
     ledger::Lead,
     queue::{Drained, Queue},
@@ -49,6 +57,8 @@ impl Runtime {
             self.cx.status.drain(deadline),
             tokio::time::timeout_at(deadline, self.tasks.wait()),
         );
+        // What was given back last is shown as it is.
+        let _ = tokio::time::timeout_at(deadline, count(&self.cx)).await;
         for (queue, drained) in [(&self.cx.generate, generate), (&self.cx.status, status)] {
             if let Drained::Left(left) = drained {
                 tracing::warn!(
@@ -77,12 +87,12 @@ async fn work_and_feed(cx: Arc<Context>) {
             tracing::error!(%error, "the workers could not be started");
         }
     }
-    feed(cx).await;
+    tokio::join!(feed(cx.clone()), check_ends(&cx), keep_summaries(&cx));
 }
 
 /// Feeds, and removes old history beside it, until the drain begins.
 async fn feed(cx: Arc<Context>) {
-    tokio::join!(Feeder(cx.clone()).run(), Cleaner(cx).run());
+    tokio::join!(Feeder::new(cx.clone()).run(), Cleaner(cx).run());
 }
 
 async fn lead(cx: &Context) -> Option<Lead> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rocket_batch::{
-    domain::{BatchStatus, Call, HookEvent, JobCounts, JobId, StatusTask},
+    domain::{BatchStatus, Call, HookEvent, JobCounts, JobId},
     ledger::{Begun, Settled, Settlement, Wish, Written},
 };
 
@@ -46,7 +46,7 @@ pub async fn a_failed_job_that_is_put_back_by_hand_is_revived(given: impl Harnes
     );
     assert_eq!(ledger.write(&work.hold, chunk(0..100)).await?, Written::New(100));
     let settled = ledger.settle(&work.hold, Settlement::Completed, WORKED).await?;
-    assert_eq!(settled, done_and_last(batch, 1));
+    assert_eq!((settled, ledger.at_end_of(batch).await?), (DONE, end_of(batch, 1)));
     let closed = ledger.closed(batch, 1).await?;
     assert_eq!((closed.status, closed.round, closed.items_created), (BatchStatus::Failed, 2, 200));
     assert_eq!(ledger.failed_jobs(batch, ALL).await?.iter().map(|job| job.seq).collect::<Vec<_>>(), [1]);
@@ -81,7 +81,7 @@ pub async fn a_revived_job_that_fails_again_can_be_revived_again(given: impl Har
         let work = ledger.work(told(job, acknowledged)).await?;
         assert_eq!(work.attempts_made, round + 1);
         let settled = ledger.settle(&work.hold, Settlement::Failed(because("no ink")), WORKED).await?;
-        assert_eq!(settled, done_and_last(job.batch, round + 1));
+        assert_eq!((settled, ledger.at_end_of(job.batch).await?), (DONE, end_of(job.batch, round + 1)));
         assert_eq!(ledger.begin(told(job, acknowledged)).await?, Begun::Failed("no ink".into()));
     }
 
@@ -193,7 +193,8 @@ pub async fn a_job_that_was_recreated_is_not_revived(given: impl Harness) -> Tes
 pub async fn a_revived_job_keeps_its_batch_from_being_closed(given: impl Harness) -> TestResult {
     let ledger = given.ledger().await;
     let job = ledger.one_job().await?;
-    assert_eq!(fail_after_two(&ledger, job).await?, done_and_last(job.batch, 0));
+    assert_eq!(fail_after_two(&ledger, job).await?, DONE);
+    assert_eq!(ledger.at_end_of(job.batch).await?, end_of(job.batch, 0));
 
     let revived = ledger.work(told(job, 3)).await?;
 
@@ -201,7 +202,7 @@ pub async fn a_revived_job_keeps_its_batch_from_being_closed(given: impl Harness
     assert!(ledger.closed(job.batch, 0).await.is_err());
     ledger.write(&revived.hold, chunk(0..100)).await?;
     let settled = ledger.settle(&revived.hold, Settlement::Completed, WORKED).await?;
-    assert_eq!(settled, done_and_last(job.batch, 0));
+    assert_eq!((settled, ledger.at_end_of(job.batch).await?), (DONE, end_of(job.batch, 0)));
     assert_eq!(ledger.closed(job.batch, 0).await?.status, BatchStatus::Completed);
     Ok(())
 }
@@ -263,7 +264,7 @@ pub async fn an_order_works_a_job_that_waits(given: impl Harness) -> TestResult 
     assert_eq!((work.hold.job, work.range), (JobId { generation: 1, ..job }, 0..100));
     ledger.write(&work.hold, chunk(0..100)).await?;
     let settled = ledger.settle(&work.hold, Settlement::Completed, WORKED).await?;
-    assert_eq!(settled, Settled::Done { end: Some(StatusTask::End { batch: job.batch, round: 1 }) });
+    assert_eq!((settled, ledger.at_end_of(job.batch).await?), (DONE, end_of(job.batch, 1)));
     assert_eq!(ledger.begin(order(job)).await?, Begun::Over);
     bystander.stands_still(&ledger).await
 }

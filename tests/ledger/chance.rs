@@ -209,8 +209,9 @@ fn allowed<T>(answer: Result<T, LedgerError>) -> Result<Option<T>, LedgerError> 
 async fn check_books(ledger: &Subject, id: BatchId) -> TestResult {
     let batch = ledger.batch(id).await?;
     let failed = allowed(ledger.failed_jobs(id, ALL).await)?.map(|jobs| jobs.len() as u64);
-    let (work, items) = (ledger.open_work(ROOM).await?, ledger.items_of(id).await?);
-    let open = work.jobs.iter().filter(|open| open.job.batch == id).count() as u64;
+    let (jobs, items) = (ledger.every_open_job().await?.jobs, ledger.items_of(id).await?);
+    let work = ledger.open_tasks(None).await?;
+    let open = jobs.iter().filter(|open| open.job.batch == id).count() as u64;
     let to_end = work.status.iter().any(|(task, _)| matches!(task, StatusTask::End { batch, .. } if *batch == id));
     let unplanned = work.unplanned.iter().any(|asked| asked.batch == id);
     let works = matches!(batch.status, BatchStatus::Pending | BatchStatus::Running);

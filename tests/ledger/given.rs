@@ -9,8 +9,8 @@ use rocket_batch::{
         Item, ItemOptions, JobId, Limits, Pace, Plan, RateLimit, Room, SetAside, StatusTask,
     },
     ledger::{
-        BatchConnection, BatchPool, Begun, Closed, Created, Cut, Hold, HookKinds, Ledger, LedgerError, NewBatch,
-        NewItem, OpenJob, Rules, Settled, Settlement, Slice, Unplanned, Work, Written,
+        BatchConnection, BatchPool, Begun, Closed, Created, Cut, Hold, HookKinds, JobQuery, Ledger, LedgerError,
+        NewBatch, NewItem, OpenJob, OpenJobs, Rules, Settled, Settlement, Slice, Unplanned, Work, Written,
     },
 };
 use rocket_db_pools::Pool;
@@ -34,6 +34,22 @@ pub const RULES: Rules =
 /// Room for everything.
 pub const ROOM: Room = Room { per_batch: 1_000_000, total: 1_000_000 };
 
+/// The longest that a job waits here for its next attempt.
+pub const MAX_BACKOFF: Duration = Duration::from_secs(7_200);
+
+/// Asks for the first jobs of `window` batches, none of which was offered yet.
+pub fn first_jobs(window: u64, room: Room) -> JobQuery {
+    JobQuery { window, room, free: room.total, refill: true, max_backoff: MAX_BACKOFF, ..JobQuery::default() }
+}
+
+/// What a settlement answers.
+pub const DONE: Settled = Settled::Done;
+
+/// The task that closes a batch for the `round`-th time, as an answer.
+pub fn end_of(batch: BatchId, round: u32) -> Vec<StatusTask> {
+    vec![StatusTask::End { batch, round }]
+}
+
 /// All rows of a list.
 pub const ALL: Slice = Slice { after: None, limit: 1_000_000 };
 
@@ -50,7 +66,7 @@ pub struct ABatch {
     id: Option<BatchId>,
     quantity: u64,
     pub options: ItemOptions,
-    pace: Pace,
+    estimated: Duration,
     request: Option<CreateRequest>,
 }
 
@@ -69,7 +85,13 @@ pub fn a_request(caller: &str, asked: &str) -> CreateRequest {
 
 /// Of 200 items in jobs of 100.
 pub fn a_batch() -> ABatch {
-    ABatch { id: None, quantity: 200, options: ItemOptions::default(), pace: UNLIMITED, request: None }
+    ABatch {
+        id: None,
+        quantity: 200,
+        options: ItemOptions::default(),
+        estimated: Duration::from_secs(1),
+        request: None,
+    }
 }
 
 impl ABatch {
@@ -92,8 +114,8 @@ impl ABatch {
         self
     }
 
-    pub fn at(self, pace: Pace) -> Self {
-        Self { pace, ..self }
+    pub fn taking(self, seconds: u64) -> Self {
+        Self { estimated: Duration::from_secs(seconds), ..self }
     }
 
     pub fn asked_by(self, request: CreateRequest) -> Self {
@@ -108,7 +130,7 @@ impl ABatch {
             plan,
             options: self.options,
             key_fingerprint: "f00d".into(),
-            pace: self.pace,
+            estimated: self.estimated,
             request: self.request,
         }
     }
@@ -116,8 +138,8 @@ impl ABatch {
 
 /// How an unplanned batch of this kind is cut.
 pub fn cut(batch: ABatch) -> Result<Cut, Invalid> {
-    let NewBatch { plan, key_fingerprint, pace, .. } = batch.build();
-    Ok(Cut { plan, key_fingerprint, pace })
+    let NewBatch { plan, key_fingerprint, estimated, .. } = batch.build();
+    Ok(Cut { plan, key_fingerprint, estimated })
 }
 
 /// Why it is not.
@@ -140,15 +162,7 @@ pub fn set_aside(ordinals: Range<u64>, error: &str) -> Failure {
 }
 
 pub fn delayed(failure: Failure, by: Duration) -> Settlement {
-    Settlement::Delayed { failure, not_before: Utc::now() + by }
-}
-
-/// What a settlement answers while other jobs are open.
-pub const DONE: Settled = Settled::Done { end: None };
-
-/// What the settlement of the last open job answers.
-pub fn done_and_last(batch: BatchId, round: u32) -> Settled {
-    Settled::Done { end: Some(StatusTask::End { batch, round }) }
+    Settlement::Delayed { failure, delay: by }
 }
 
 /// The time that attempts take here.
@@ -219,9 +233,25 @@ impl Subject {
         Ok(id(made))
     }
 
+    /// The jobs that ought to be in the queue, when there is room for all.
+    pub async fn every_open_job(&self) -> Result<OpenJobs, LedgerError> {
+        self.open_jobs(first_jobs(1_000, ROOM)).await
+    }
+
+    /// The task that closes the batch, when none of its jobs is open any more.
+    pub async fn at_end_of(&self, batch: BatchId) -> Result<Vec<StatusTask>, LedgerError> {
+        self.at_end(&[batch]).await
+    }
+
+    /// The batch as lists show it.
+    pub async fn listed(&self, batch: BatchId) -> TestResult<BatchRecord> {
+        let listed = self.batches(None, ALL).await?;
+        Ok(listed.into_iter().find(|listed| listed.batch_id == batch).ok_or("it is not listed")?)
+    }
+
     /// The batches to plan, as the feeder sees them.
     pub async fn unplanned(&self) -> Result<Vec<Unplanned>, LedgerError> {
-        Ok(self.open_work(ROOM).await?.unplanned)
+        Ok(self.open_tasks(None).await?.unplanned)
     }
 
     /// Makes a batch of one job.
@@ -302,23 +332,23 @@ impl Subject {
 
     /// The open job, as the feeder sees it.
     pub async fn open_job(&self, job: JobId) -> Result<Option<OpenJob>, LedgerError> {
-        Ok(self.open_work(ROOM).await?.jobs.into_iter().find(|open| open.job == job))
+        Ok(self.every_open_job().await?.jobs.into_iter().find(|open| open.job == job))
     }
 
     pub async fn open_jobs_of(&self, batch: BatchId) -> Result<Vec<OpenJob>, LedgerError> {
-        let jobs = self.open_work(ROOM).await?.jobs;
+        let jobs = self.every_open_job().await?.jobs;
         Ok(jobs.into_iter().filter(|open| open.job.batch == batch).collect())
     }
 
     /// The task that closes the batch, as the feeder sees it.
     pub async fn end_task(&self, batch: BatchId) -> Result<Option<StatusTask>, LedgerError> {
-        let tasks = self.open_work(ROOM).await?.status.into_iter().map(|(task, _)| task);
-        Ok(tasks.into_iter().find(|task| matches!(task, StatusTask::End { batch: of, .. } if *of == batch)))
+        let mut tasks = self.open_tasks(None).await?.status.into_iter().map(|(task, _)| task);
+        Ok(tasks.find(|task| matches!(task, StatusTask::End { batch: of, .. } if *of == batch)))
     }
 
     /// The hooks of a batch that are still to be called, the oldest first.
     pub async fn hooks_of(&self, batch: BatchId) -> Result<Vec<HookId>, LedgerError> {
-        let tasks = self.open_work(ROOM).await?.status.into_iter();
+        let tasks = self.open_tasks(None).await?.status.into_iter();
         Ok(tasks.filter_map(|(task, _)| hook_about(task, batch)).collect())
     }
 
@@ -346,7 +376,7 @@ impl Subject {
     async fn seen(&self, batch: BatchId) -> Result<Seen, LedgerError> {
         let open = self.open_jobs_of(batch).await?.into_iter();
         Ok(Seen {
-            open: open.map(|job| OpenJob { delay: Duration::ZERO, ..job }).collect(),
+            open: open.collect(),
             failed: self.failed_jobs(batch, ALL).await?,
             items: self.items(batch, ALL).await?,
             hooks: self.hooks_of(batch).await?,

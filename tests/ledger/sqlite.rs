@@ -14,7 +14,7 @@ use rocket_batch::{
     BatchPool,
     domain::{BatchId, JobId, StatusTask},
     ledger::{
-        Begun, BoxError, Ledger, LedgerError, NewItemRow, Rules, Settlement, Told, Wish, Written,
+        Begun, BoxError, Ledger, LedgerError, NewItemRow, RecentWork, Rules, Settlement, Told, Wish, Written,
         sqlite::{ItemWriter, SqliteConnection, SqliteLedger, SqlitePool},
     },
 };
@@ -124,7 +124,7 @@ impl Database {
     }
 
     async fn version(&self, batch: BatchId) -> i64 {
-        let query = "SELECT version FROM batch_batches WHERE id = ?1";
+        let query = "SELECT version FROM batch_versions WHERE id = ?1";
         let id = batch.get();
         self.host().await.interact(move |conn| conn.query_row(query, [id], |row| row.get(0))).await.unwrap()
     }
@@ -148,6 +148,7 @@ async fn an_end_in_the_future_is_none_that_history_is_removed_for() -> TestResul
     Ok(())
 }
 
+/// At once where a verb changes a batch as a whole, and with the next count where a worker changes its jobs.
 #[tokio::test]
 async fn every_change_of_a_batch_raises_its_version() -> TestResult {
     let database = Database::new().await;
@@ -156,27 +157,31 @@ async fn every_change_of_a_batch_raises_its_version() -> TestResult {
     let still = database.version(bystander).await;
     let jobs = ledger.jobs_of(a_batch()).await?;
     let batch = jobs[0].batch;
+    let counted = async || -> TestResult<_> {
+        ledger.summarize(7, vec![RecentWork { batch, items: 0, last_item_at: None }]).await?;
+        Ok(database.version(batch).await)
+    };
     let mut versions = vec![database.version(batch).await];
 
     let hold = ledger.hold(jobs[0]).await?;
-    versions.push(database.version(batch).await);
+    versions.push(counted().await?);
     ledger.write(&hold, chunk(0..100)).await?;
-    versions.push(database.version(batch).await);
+    versions.push(counted().await?);
     ledger.settle(&hold, Settlement::Completed, WORKED).await?;
-    versions.push(database.version(batch).await);
+    versions.push(counted().await?);
     for wish in [Wish::Pause, Wish::Resume] {
         ledger.steer(batch, wish).await?;
         versions.push(database.version(batch).await);
     }
     ledger.fail(jobs[1]).await?;
-    versions.push(database.version(batch).await);
+    versions.push(counted().await?);
     ledger.closed(batch, 0).await?;
     versions.push(database.version(batch).await);
     ledger.retry(batch).await?;
     versions.push(database.version(batch).await);
     for _ in 0..4 {
         ledger.begin(JobId { generation: 1, ..jobs[1] }).await?;
-        versions.push(database.version(batch).await);
+        versions.push(counted().await?);
     }
     ledger.steer(batch, Wish::Cancel).await?;
     versions.push(database.version(batch).await);
@@ -187,7 +192,7 @@ async fn every_change_of_a_batch_raises_its_version() -> TestResult {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn open_work_names_a_thousand_hooks_and_says_that_there_are_more() -> TestResult {
+async fn open_tasks_name_a_thousand_hooks_and_says_that_there_are_more() -> TestResult {
     let database = Database::new().await;
     let jobs = database.ledger.jobs_of(a_batch().of(1_001).in_jobs_of(1)).await?;
     let mut ends = JoinSet::new();
@@ -203,12 +208,12 @@ async fn open_work_names_a_thousand_hooks_and_says_that_there_are_more() -> Test
     }
     database.ledger.closed(jobs[0].batch, 0).await?;
 
-    let many = database.ledger.open_work(ROOM).await?;
+    let many = database.ledger.open_tasks(None).await?;
     for (task, _) in &many.status {
         let StatusTask::Hook { hook, .. } = task else { panic!("{task:?}") };
         database.ledger.settle_hook(*hook, Told::Delivered).await?;
     }
-    let rest = database.ledger.open_work(ROOM).await?;
+    let rest = database.ledger.open_tasks(None).await?;
 
     assert_eq!((many.status.len(), many.left_out), (1_000, true));
     assert_eq!((rest.status.len(), rest.left_out), (2, false));

@@ -2,17 +2,20 @@
 
 #![expect(clippy::single_range_in_vec_init, reason = "what is missing is a list of ranges, and often of one")]
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use chrono::Utc;
 use rocket_batch::{
     domain::{
-        BatchFinished, BatchId, BatchStatus, CodeKey, CreateRequest, HookEvent, HookId, JobCounts, JobEnded, JobId,
-        Measured, Progress, Room, StatusTask,
+        BatchFinished, BatchId, BatchStatus, Call, CodeKey, CreateRequest, HookEvent, HookId, JobCounts, JobEnded,
+        JobId, Measured, Progress, Room, StatusTask,
     },
     ledger::{
-        Begun, Closed, Created, Forgotten, Hook, HookKinds, LedgerError, Planned, Rules, Settled, Settlement, Told,
-        Unplanned, Wish, Written,
+        Begun, Closed, Created, Estimator, Forgotten, Hook, HookKinds, JobQuery, LastChunk, LedgerError, OpenJobs,
+        Planned, RecentWork, Rules, Settled, Settlement, Told, Unplanned, Wish, Work, Written,
     },
 };
 use tokio::task::JoinSet;
@@ -28,6 +31,7 @@ macro_rules! every_ledger {
             suite::the_sequence_steps_over_taken_ids_and_is_not_pushed_by_large_ones
             suite::a_batch_of_a_hundred_thousand_jobs_is_made_and_fed
             suite::the_estimate_counts_the_jobs_that_come_in_between
+            suite::the_estimate_counts_what_was_created_just_now
             suite::the_estimate_goes_by_the_speed_of_the_batch_that_finished_last
             suite::a_request_that_comes_again_is_answered_as_it_was
             suite::a_key_of_another_request_is_refused
@@ -57,6 +61,13 @@ macro_rules! every_ledger {
             suite::the_lost_worker_of_a_failed_job_settles_nothing
             suite::a_job_that_was_given_back_did_not_crash
 
+            suite::a_first_chunk_comes_with_the_claim
+            suite::a_first_chunk_may_be_the_whole_job
+            suite::a_first_chunk_stays_away_where_anything_is_odd
+            suite::no_first_chunk_comes_to_a_job_that_may_not_be_begun
+            suite::a_worker_lost_after_its_first_chunk_counts_as_a_crash
+            suite::a_last_chunk_completes_its_job
+            suite::a_last_chunk_changes_nothing_where_anything_is_odd
             suite::items_are_written_once_however_often_they_come
             suite::a_worker_that_was_overtaken_writes_nothing
             suite::nothing_is_written_after_a_settlement
@@ -67,7 +78,8 @@ macro_rules! every_ledger {
             suite::each_settlement_leaves_the_job_in_its_state
             suite::settling_again_answers_the_same
             suite::a_worker_that_was_overtaken_settles_nothing
-            suite::of_two_last_jobs_exactly_one_ends_the_batch
+            suite::of_two_last_jobs_one_at_least_finds_the_end
+            suite::batches_at_their_end_are_told_from_others
             suite::a_job_given_back_is_as_if_it_had_not_been_begun
             suite::a_job_of_a_paused_batch_is_given_back_without_a_crash
             suite::the_time_of_all_attempts_is_added_up
@@ -97,11 +109,20 @@ macro_rules! every_ledger {
             suite::failed_jobs_are_listed_by_pages_with_their_chunks
             suite::lists_of_an_unknown_batch_are_refused
 
-            suite::open_work_shares_the_room_between_batches
-            suite::open_work_is_ranked_from_the_first_open_job
-            suite::open_work_says_how_long_a_delayed_job_must_wait
-            suite::open_work_says_what_is_to_be_closed
-            suite::open_work_of_a_paused_batch_is_left_alone
+            suite::open_jobs_shares_the_room_between_batches
+            suite::a_window_has_the_oldest_and_the_smallest_batches
+            suite::a_batch_is_small_by_what_is_left_of_it
+            suite::tiny_batches_widen_the_window
+            suite::what_was_offered_is_not_answered_again
+            suite::open_jobs_is_ranked_from_the_first_open_job
+            suite::a_list_shows_what_was_counted_last
+            suite::what_is_over_is_listed_exactly_whoever_counts_late
+            suite::verbs_that_change_a_batch_as_a_whole_count_it
+            suite::a_batch_that_was_left_behind_is_counted_again
+            suite::a_delayed_job_is_open_work_when_it_is_due
+            suite::no_job_waits_longer_than_the_longest_backoff
+            suite::open_tasks_say_what_is_to_be_closed
+            suite::open_jobs_of_a_paused_batch_is_left_alone
 
             suite::a_hook_is_there_until_it_is_delivered
             suite::a_hook_that_failed_is_due_again_later
@@ -207,7 +228,7 @@ pub async fn a_batch_of_a_hundred_thousand_jobs_is_made_and_fed(given: impl Harn
     let batch = ledger.create(a_batch().of(100_000).in_jobs_of(1).build()).await?.batch;
 
     let room = Room { per_batch: 1_000, total: 10_000 };
-    let work = ledger.open_work(room).await?;
+    let work = ledger.open_jobs(first_jobs(64, room)).await?;
     assert_eq!(ledger.batch(batch).await?.jobs.waiting, 100_000);
     assert_eq!(work.jobs.iter().filter(|open| open.job.batch == batch).count(), 1_000);
     assert!(work.left_out);
@@ -221,46 +242,74 @@ pub async fn the_estimate_counts_the_jobs_that_come_in_between(given: impl Harne
     let paused = ledger.jobs_of(a_batch().of(2_000)).await?;
     ledger.steer(paused[0].batch, Wish::Pause).await?;
     ledger.completed_batch().await?;
-    let ten_jobs = || a_batch().of(1_000).at(ONE_A_SECOND).build();
+    let plan = a_batch().of(1_000).build().plan;
+    let estimate = async || Estimator::new(ledger.share()).estimate(&plan, &ONE_A_SECOND).await;
 
     // Three of the small one and ten of the large one, since the new batch has ten; the first of all starts at once.
-    assert_eq!(ledger.create(ten_jobs()).await?.estimated.as_secs(), 3 + 10 + 10 - 1);
+    assert_eq!(estimate().await?.as_secs(), 3 + 10 + 10 - 1);
 
     ledger.complete(small[0]).await?;
+    ledger.summarize(7, vec![recent(small[0].batch)]).await?;
     ledger.steer(large[0].batch, Wish::Cancel).await?;
-    assert_eq!(ledger.create(ten_jobs()).await?.estimated.as_secs(), 2 + 10 + 10 - 1);
+    assert_eq!(estimate().await?.as_secs(), 2 + 10 - 1);
+    Ok(())
+}
+
+/// Reading the backlog is shared by creates that come together, and each of them is seen by the next one.
+pub async fn the_estimate_counts_what_was_created_just_now(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let plan = a_batch().of(1_000).build().plan;
+    let estimator = Estimator::new(ledger.share());
+
+    let mut estimates = Vec::new();
+    for _ in 0..3 {
+        estimates.push(estimator.estimate(&plan, &ONE_A_SECOND).await?.as_secs());
+        ledger.create(a_batch().of(1_000).build()).await?;
+        estimator.created(&plan).await;
+    }
+
+    assert_eq!(estimates, [9, 19, 29]);
     Ok(())
 }
 
 pub async fn the_estimate_goes_by_the_speed_of_the_batch_that_finished_last(given: impl Harness) -> TestResult {
     let ledger = given.ledger().await;
     let [first, second] = [ledger.one_job().await?, ledger.jobs_of(a_batch().of(50)).await?[0]];
+    let plan = a_batch().of(1_000_000).build().plan;
+    let estimate = async || Estimator::new(ledger.share()).estimate(&plan, &UNLIMITED).await;
 
     ledger.complete(second).await?;
     ledger.complete(first).await?;
-    let before = ledger.create(a_batch().of(1_000_000).build()).await?;
-    ledger.steer(before.batch, Wish::Cancel).await?;
+    for ended in [first, second] {
+        ledger.summarize(7, vec![recent(ended.batch)]).await?;
+    }
+    let before = estimate().await?;
     ledger.closed(second.batch, 0).await?;
     tokio::time::sleep(Duration::from_millis(5)).await;
     ledger.closed(first.batch, 0).await?;
-    let after = ledger.create(a_batch().of(1_000_000).build()).await?;
+    let after = estimate().await?;
 
     // At the assumed 10,000 items a second, and at 100 in 30 ms.
-    assert_eq!((before.estimated.as_secs(), after.estimated.as_secs()), (100, 300));
+    assert_eq!((before.as_secs(), after.as_secs()), (100, 300));
     Ok(())
+}
+
+/// What a process did in a batch that wrote nothing there lately.
+fn recent(batch: BatchId) -> RecentWork {
+    RecentWork { batch, items: 0, last_item_at: None }
 }
 
 pub async fn a_request_that_comes_again_is_answered_as_it_was(given: impl Harness) -> TestResult {
     let ledger = given.ledger().await;
     let bystander = ledger.bystander().await?;
     let asked = || a_batch().of(1_000).with_id(77).asked_by(a_request("ann", "a thousand"));
-    let first = ledger.create(asked().at(ONE_A_SECOND).build()).await?;
+    let first = ledger.create(asked().taking(9).build()).await?;
     ledger.complete(JobId { batch: first.batch, seq: 0, generation: 0 }).await?;
     ledger.create(a_batch().of(5_000).build()).await?;
     let before = ledger.batch(first.batch).await?;
 
     // Settings have changed meanwhile: jobs would be larger, and faster.
-    let again = ledger.create(asked().in_jobs_of(500).at(UNLIMITED).build()).await?;
+    let again = ledger.create(asked().in_jobs_of(500).taking(1).build()).await?;
 
     assert_eq!((first.batch, first.quantity, first.jobs, first.repeated), (id(77), 1_000, 10, false));
     assert_eq!(again, Created { repeated: true, ..first });
@@ -370,7 +419,8 @@ pub async fn a_batch_that_was_asked_for_has_no_jobs_before_it_is_planned(given: 
     assert_eq!(ledger.close(batch, 0).await?, Closed::Over);
     assert!(matches!(ledger.retry(batch).await, Err(LedgerError::NotAllowed(_))));
     // It is not known how many jobs it will put in between.
-    let estimated = ledger.create(a_batch().of(200).at(ONE_A_SECOND).build()).await?.estimated;
+    let plan = a_batch().of(200).build().plan;
+    let estimated = Estimator::new(ledger.share()).estimate(&plan, &ONE_A_SECOND).await?;
     assert_eq!(estimated.as_secs(), 2 + 2 - 1, "two of the bystander's, two of its own, the first at once");
     assert_eq!(ledger.batch(batch).await?, record);
     bystander.stands_still(&ledger).await
@@ -670,7 +720,7 @@ pub async fn a_delayed_job_may_be_begun(given: impl Harness) -> TestResult {
     let work = ledger.work(job).await?;
 
     assert_eq!((work.hold.epoch, work.attempts_made), (2, 1));
-    assert_eq!(ledger.open_job(job).await?.map(|open| open.delay), Some(Duration::ZERO));
+    assert!(ledger.open_job(job).await?.is_some());
     Ok(())
 }
 
@@ -704,7 +754,8 @@ pub async fn a_job_that_loses_its_worker_too_often_is_failed(given: impl Harness
     let poisoned = ledger.begin(jobs[1]).await?;
 
     let why = "lost its worker 3 times without a new item";
-    assert_eq!(poisoned, Begun::Poisoned(done_and_last(jobs[0].batch, 0), because(why)));
+    assert_eq!(poisoned, Begun::Poisoned(because(why)));
+    assert_eq!(ledger.at_end_of(jobs[0].batch).await?, end_of(jobs[0].batch, 0));
     assert_eq!(ledger.begin(jobs[1]).await?, Begun::Failed(why.into()));
     let failed = ledger.failed_jobs(jobs[0].batch, ALL).await?;
     assert_eq!((failed[0].seq, failed[0].crashes, failed[0].attempts, failed[0].error.as_str()), (1, 3, 0, why));
@@ -740,6 +791,176 @@ pub async fn a_job_that_was_given_back_did_not_crash(given: impl Harness) -> Tes
 
     let work = ledger.work(job).await?;
     assert_eq!((work.hold.epoch, work.attempts_made), (11, 0));
+    Ok(())
+}
+
+// claim_and_insert
+
+pub async fn a_first_chunk_comes_with_the_claim(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch().of(300).with_prefix("QR")).await?;
+    ledger.lose(jobs[0]).await?;
+
+    let claimed = ledger.claim_and_insert(jobs[1].into(), 100..200, chunk(100..150)).await?;
+
+    let Begun::Held(Work { hold, range, missing, prefix, key_fingerprint, attempts_made }) = claimed else {
+        return Err(format!("{claimed:?}").into());
+    };
+    assert_eq!((hold.job, hold.epoch, range, missing), (jobs[1], 1, 100..200, vec![150..200]));
+    assert_eq!((prefix.as_deref(), key_fingerprint.as_str(), attempts_made), (Some("QR"), "f00d", 0));
+    assert_eq!(ledger.items_of(jobs[0].batch).await?, (100..150).collect::<Vec<_>>());
+    assert_eq!(ledger.batch(jobs[0].batch).await?.items_created, 50);
+    assert_eq!(ledger.write(&hold, chunk(150..200)).await?, Written::New(50));
+    assert_eq!(ledger.settle(&hold, Settlement::Completed, WORKED).await?, DONE);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn a_first_chunk_may_be_the_whole_job(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let jobs = ledger.jobs_of(a_batch().of(250)).await?;
+    ledger.lose(jobs[0]).await?;
+
+    let claimed = ledger.claim_and_insert(jobs[2].into(), 200..250, chunk(200..250)).await?;
+
+    let Begun::Held(work) = claimed else { return Err(format!("{claimed:?}").into()) };
+    assert_eq!((work.missing, ledger.items_of(jobs[2].batch).await?.len()), (vec![], 50));
+    assert_eq!(ledger.settle(&work.hold, Settlement::Completed, WORKED).await?, DONE);
+    Ok(())
+}
+
+/// The job is begun as ever, and whoever works it writes what is missing.
+pub async fn a_first_chunk_stays_away_where_anything_is_odd(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let pending = ledger.jobs_of(a_batch()).await?;
+    let jobs = ledger.jobs_of(a_batch().of(700)).await?;
+    let partly = ledger.hold(jobs[0]).await?;
+    ledger.write(&partly, chunk(10..20)).await?;
+    ledger.end(jobs[2], delayed(because("later"), Duration::ZERO)).await?;
+    ledger.lose(jobs[3]).await?;
+    let by_order = Call::Ordered { batch: jobs[4].batch, seq: 4 };
+    let table = [
+        ("the batch was never begun", pending[0].into(), 0..100, 0..50, vec![0..100]),
+        ("some items exist", jobs[0].into(), 0..100, 0..50, vec![0..10, 20..100]),
+        ("another range was told", jobs[1].into(), 0..100, 0..50, vec![100..200]),
+        ("it was tried before", jobs[2].into(), 200..300, 200..250, vec![200..300]),
+        ("its worker was lost", jobs[3].into(), 300..400, 300..350, vec![300..400]),
+        ("somebody ordered it", by_order, 400..500, 400..450, vec![400..500]),
+        ("the chunk does not begin the job", jobs[5].into(), 500..600, 510..550, vec![500..600]),
+        ("there is no chunk", jobs[6].into(), 600..700, 600..600, vec![600..700]),
+    ];
+
+    for (why, call, range, items, missing) in table {
+        let claimed = ledger.claim_and_insert(call, range, chunk(items)).await?;
+        // SQLite looks at the rows, and may write where none exists.
+        let Begun::Held(work) = claimed else { return Err(format!("{why}: {claimed:?}").into()) };
+        let there = ledger.items_of(work.hold.job.batch).await?;
+        let lacks: Vec<u64> = work.range.filter(|ordinal| !there.contains(ordinal)).collect();
+        assert_eq!(work.missing.into_iter().flatten().collect::<Vec<_>>(), lacks, "{why}");
+        if there.len() == 10 {
+            assert_eq!(
+                lacks,
+                missing.into_iter().flatten().filter(|at| !there.contains(at)).collect::<Vec<_>>(),
+                "{why}"
+            );
+        }
+    }
+    Ok(())
+}
+
+pub async fn no_first_chunk_comes_to_a_job_that_may_not_be_begun(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let jobs = ledger.jobs_of(a_batch().of(400)).await?;
+    ledger.complete(jobs[0]).await?;
+    ledger.fail(jobs[1]).await?;
+    let claim = async |job: JobId| {
+        let first = job.seq * 100;
+        ledger.claim_and_insert(job.into(), first..first + 100, chunk(first..first + 50)).await
+    };
+
+    assert_eq!(claim(jobs[0]).await?, Begun::Over);
+    assert_eq!(claim(jobs[1]).await?, Begun::Failed("no ink".into()));
+    assert_eq!(claim(JobId { generation: 1, ..jobs[2] }).await?, Begun::Unknown);
+    ledger.steer(jobs[0].batch, Wish::Pause).await?;
+    assert_eq!(claim(jobs[2]).await?, Begun::Paused);
+    ledger.steer(jobs[0].batch, Wish::Cancel).await?;
+    assert_eq!(claim(jobs[3]).await?, Begun::Over);
+
+    assert_eq!(ledger.items_of(jobs[0].batch).await?.len(), 100);
+    Ok(())
+}
+
+/// A worker that is lost again and again right after its first chunk has written something new each time but the first.
+pub async fn a_worker_lost_after_its_first_chunk_counts_as_a_crash(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let jobs = ledger.jobs_of(a_batch()).await?;
+    ledger.lose(jobs[0]).await?;
+
+    let claims = async || ledger.claim_and_insert(jobs[1].into(), 100..200, chunk(100..150)).await;
+    for _ in 0..3 {
+        assert!(matches!(claims().await?, Begun::Held(_)));
+    }
+
+    assert!(matches!(claims().await?, Begun::Poisoned(_)));
+    Ok(())
+}
+
+// insert_and_complete
+
+pub async fn a_last_chunk_completes_its_job(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch()).await?;
+    let hold = ledger.hold(jobs[0]).await?;
+    ledger.write(&hold, chunk(0..50)).await?;
+
+    let done = ledger.insert_and_complete(&hold, chunk(50..100), WORKED).await?;
+    // The answer to a commit may be lost on the way, and the worker then asks again.
+    let again = ledger.insert_and_complete(&hold, chunk(50..100), WORKED).await?;
+
+    assert_eq!((done, again), (LastChunk::Completed, LastChunk::Completed));
+    let batch = ledger.batch(jobs[0].batch).await?;
+    assert_eq!((batch.jobs.completed, batch.jobs.waiting, batch.items_created), (1, 1, 100));
+    assert_eq!(batch.measured, Measured { items: 100, worked: WORKED });
+    let events = ledger.events_of(batch.batch_id).await?;
+    assert!(
+        matches!(&events[..], [HookEvent::JobCompleted(job)] if job.seq == 0 && job.items_created == 100),
+        "{events:?}"
+    );
+    assert_eq!(ledger.begin(jobs[0]).await?, Begun::Over);
+    bystander.stands_still(&ledger).await
+}
+
+pub async fn a_last_chunk_changes_nothing_where_anything_is_odd(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let jobs = ledger.jobs_of(a_batch().of(500)).await?;
+    let half_of = async |seq: u64, items: u64| -> TestResult<_> {
+        let hold = ledger.hold(jobs[seq as usize]).await?;
+        ledger.write(&hold, chunk(seq * 100..seq * 100 + items)).await?;
+        Ok(hold)
+    };
+    let late = half_of(0, 50).await?;
+    let _current = half_of(0, 50).await?;
+    let lacking = half_of(1, 40).await?;
+    let twice = half_of(2, 60).await?;
+    let over = half_of(3, 50).await?;
+    ledger.settle(&over, Settlement::Failed(because("no ink")), WORKED).await?;
+    let paused = half_of(4, 50).await?;
+    let before = ledger.items_of(jobs[0].batch).await?;
+    let last = async |hold, from: u64| ledger.insert_and_complete(hold, chunk(from..from + 50), WORKED).await;
+
+    assert_eq!(last(&late, 50).await?, LastChunk::Unchanged, "it was begun again");
+    assert_eq!(last(&lacking, 150).await?, LastChunk::Unchanged, "another item is missing");
+    assert_eq!(last(&twice, 250).await?, LastChunk::Unchanged, "some of them exist");
+    assert_eq!(last(&over, 350).await?, LastChunk::Unchanged, "it failed");
+    assert_eq!(last(&lacking, 160).await?, LastChunk::Unchanged, "they are not all the job's");
+    ledger.steer(jobs[0].batch, Wish::Pause).await?;
+    assert_eq!(last(&paused, 450).await?, LastChunk::Unchanged, "it is paused");
+    ledger.steer(jobs[0].batch, Wish::Cancel).await?;
+    assert_eq!(last(&paused, 450).await?, LastChunk::Unchanged, "it was cancelled");
+
+    assert_eq!(ledger.items_of(jobs[0].batch).await?, before);
+    assert_eq!(ledger.batch(jobs[0].batch).await?.jobs.completed, 0);
     Ok(())
 }
 
@@ -853,7 +1074,7 @@ pub async fn each_settlement_leaves_the_job_in_its_state(given: impl Harness) ->
 
     let batch = ledger.batch(jobs[0].batch).await?;
     assert_eq!(batch.jobs, JobCounts { waiting: 1, active: 1, delayed: 1, completed: 1, failed: 1, cancelled: 0 });
-    assert_eq!(ledger.open_job(jobs[2]).await?.map(|open| open.attempts_made), Some(1));
+    assert_eq!(ledger.open_job(jobs[2]).await?, None, "it is not due");
     let failed = ledger.failed_jobs(batch.batch_id, ALL).await?;
     assert_eq!((failed[0].attempts, failed[0].error.as_str()), (1, "no ink"));
     assert!(is_recent(failed[0].finished_at));
@@ -882,7 +1103,7 @@ pub async fn settling_again_answers_the_same(given: impl Harness) -> TestResult 
     ledger.write(&last, chunk(100..200)).await?;
     for _ in 0..3 {
         let settled = ledger.settle(&last, Settlement::Completed, WORKED).await?;
-        assert_eq!(settled, done_and_last(jobs[1].batch, 0));
+        assert_eq!((settled, ledger.at_end_of(jobs[1].batch).await?), (DONE, end_of(jobs[1].batch, 0)));
     }
 
     let failed = ledger.failed_jobs(jobs[0].batch, ALL).await?;
@@ -904,7 +1125,7 @@ pub async fn a_worker_that_was_overtaken_settles_nothing(given: impl Harness) ->
     }
 
     assert_eq!(ledger.batch(job.batch).await?.jobs.active, 1);
-    assert_eq!(ledger.settle(&fast, Settlement::Failed(because("fast")), WORKED).await?, done_and_last(job.batch, 0));
+    assert_eq!(ledger.settle(&fast, Settlement::Failed(because("fast")), WORKED).await?, DONE);
     // Nor after a retry, when it is another job.
     ledger.closed(job.batch, 0).await?;
     ledger.retry(job.batch).await?;
@@ -912,23 +1133,46 @@ pub async fn a_worker_that_was_overtaken_settles_nothing(given: impl Harness) ->
     bystander.stands_still(&ledger).await
 }
 
-pub async fn of_two_last_jobs_exactly_one_ends_the_batch(given: impl Harness) -> TestResult {
+/// Each looks after its own end, as workers do: both may find the batch, and one at least must.
+pub async fn of_two_last_jobs_one_at_least_finds_the_end(given: impl Harness) -> TestResult {
     let ledger = given.ledger().await;
 
     for _ in 0..30 {
         let jobs = ledger.jobs_of(a_batch()).await?;
         let holds = [ledger.hold(jobs[0]).await?, ledger.hold(jobs[1]).await?];
+        assert_eq!(ledger.at_end_of(jobs[0].batch).await?, []);
         let ends = holds.map(|hold| {
             let ledger = ledger.share();
-            tokio::spawn(async move { ledger.settle(&hold, Settlement::Failed(because("no")), WORKED).await })
+            tokio::spawn(async move {
+                assert_eq!(ledger.settle(&hold, Settlement::Failed(because("no")), WORKED).await?, DONE);
+                ledger.at_end(&[hold.job.batch]).await
+            })
         });
-        let mut settled = Vec::new();
+        let mut found = Vec::new();
         for end in ends {
-            settled.push(end.await??);
+            found.extend(end.await??);
         }
-        settled.sort_by_key(|settled| *settled != DONE);
-        assert_eq!(settled, [DONE, done_and_last(jobs[0].batch, 0)]);
+        assert!((1..=2).contains(&found.len()), "{found:?}");
+        assert!(found.iter().all(|task| vec![*task] == end_of(jobs[0].batch, 0)), "{found:?}");
     }
+    Ok(())
+}
+
+pub async fn batches_at_their_end_are_told_from_others(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let mut batches = Vec::new();
+    for status in BatchStatus::ALL {
+        batches.push(batch_that_is(status, &ledger).await?);
+    }
+    let delayed = ledger.one_job().await?;
+    ledger.end(delayed, super::given::delayed(because("later"), Duration::from_secs(60))).await?;
+    let ended = ledger.jobs_of(a_batch()).await?;
+    ledger.fail(ended[0]).await?;
+    ledger.complete(ended[1]).await?;
+    batches.extend([delayed.batch, ended[0].batch, ledger.asked(a_batch()).await?, id(4_711)]);
+
+    assert_eq!(ledger.at_end(&batches).await?, end_of(ended[0].batch, 0));
+    assert_eq!(ledger.at_end(&[]).await?, []);
     Ok(())
 }
 
@@ -1039,7 +1283,7 @@ pub async fn a_paused_batch_is_closed_when_its_last_jobs_ended(given: impl Harne
 
     let settled = ledger.settle(&hold, Settlement::Completed, WORKED).await?;
 
-    assert_eq!(settled, done_and_last(job.batch, 0));
+    assert_eq!((settled, ledger.at_end_of(job.batch).await?), (DONE, end_of(job.batch, 0)));
     assert_eq!(ledger.end_task(job.batch).await?, Some(StatusTask::End { batch: job.batch, round: 0 }));
     assert_eq!(ledger.closed(job.batch, 0).await?.status, BatchStatus::Completed);
     Ok(())
@@ -1177,11 +1421,12 @@ pub async fn a_retry_runs_a_failed_batch_again_and_it_ends_again(given: impl Har
     ledger.retry(job.batch).await?;
     let running = ledger.batch(job.batch).await?;
     let settled = ledger.complete(JobId { generation: 1, ..job }).await?;
+    let at_end = ledger.at_end_of(job.batch).await?;
     let closed = ledger.closed(job.batch, 1).await?;
 
     assert_eq!((running.status, running.round, running.error), (BatchStatus::Running, 1, None));
     assert_eq!((running.finished_at, running.jobs.total()), (None, 1));
-    assert_eq!(settled, done_and_last(job.batch, 1));
+    assert_eq!((settled, at_end), (DONE, end_of(job.batch, 1)));
     assert_eq!((closed.status, closed.round, closed.items_created), (BatchStatus::Completed, 2, 100));
     bystander.stands_still(&ledger).await
 }
@@ -1374,14 +1619,103 @@ pub async fn lists_of_an_unknown_batch_are_refused(given: impl Harness) -> TestR
     Ok(())
 }
 
-// open_work
+// summarize, recount
 
-pub async fn open_work_shares_the_room_between_batches(given: impl Harness) -> TestResult {
+pub async fn a_list_shows_what_was_counted_last(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let jobs = ledger.jobs_of(a_batch().of(500)).await?;
+    let batch = jobs[0].batch;
+    assert_eq!(ledger.listed(batch).await?, ledger.batch(batch).await?, "all its jobs wait");
+
+    ledger.complete(jobs[0]).await?;
+    ledger.fail(jobs[1]).await?;
+    ledger.end(jobs[2], delayed(because("later"), Duration::from_secs(60))).await?;
+    let hold = ledger.hold(jobs[3]).await?;
+    ledger.write(&hold, chunk(300..310)).await?;
+    assert_eq!(ledger.listed(batch).await?.jobs.waiting, 5, "nobody has counted");
+    ledger.summarize(7, vec![recent(batch)]).await?;
+    assert_eq!(ledger.listed(batch).await?, ledger.batch(batch).await?);
+
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    ledger.write(&hold, chunk(310..320)).await?;
+    ledger.summarize(8, vec![recent(batch)]).await?;
+    assert_eq!(ledger.listed(batch).await?, ledger.batch(batch).await?, "another process has counted");
+    Ok(())
+}
+
+pub async fn what_is_over_is_listed_exactly_whoever_counts_late(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let completed = ledger.one_job().await?;
+    ledger.lose(completed).await?;
+    ledger.summarize(7, vec![recent(completed.batch)]).await?;
+    ledger.complete(completed).await?;
+
+    ledger.closed(completed.batch, 0).await?;
+    ledger.summarize(7, vec![recent(completed.batch), recent(id(4_711))]).await?;
+
+    let listed = ledger.listed(completed.batch).await?;
+    assert_eq!(listed, ledger.batch(completed.batch).await?);
+    assert_eq!((listed.jobs.completed, listed.jobs.total(), listed.items_created), (1, 1, 100));
+    bystander.stands_still(&ledger).await
+}
+
+/// Nobody else would count them: no job of the batch need be worked afterwards.
+pub async fn verbs_that_change_a_batch_as_a_whole_count_it(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let jobs = ledger.jobs_of(a_batch().of(300)).await?;
+    let batch = jobs[0].batch;
+    ledger.fail(jobs[0]).await?;
+    let as_it_is = async |what: &str| -> TestResult {
+        assert_eq!(ledger.listed(batch).await?, ledger.batch(batch).await?, "{what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        Ok(())
+    };
+
+    ledger.steer(batch, Wish::Pause).await?;
+    as_it_is("paused").await?;
+    ledger.steer(batch, Wish::Resume).await?;
+    as_it_is("resumed").await?;
+    ledger.retry(batch).await?;
+    as_it_is("retried").await?;
+    ledger.complete(jobs[1]).await?;
+    ledger.steer(batch, Wish::Cancel).await?;
+    as_it_is("cancelled").await?;
+
+    let failed = ledger.failed_batch().await?.batch;
+    ledger.retry(failed).await?;
+    assert_eq!(ledger.listed(failed).await?, ledger.batch(failed).await?, "retried after its end");
+    Ok(())
+}
+
+/// Its worker died, and with it the process that would have counted.
+pub async fn a_batch_that_was_left_behind_is_counted_again(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let jobs = ledger.jobs_of(a_batch().of(300)).await?;
+    let idle = ledger.jobs_of(a_batch()).await?;
+    let hold = ledger.hold(jobs[0]).await?;
+    ledger.fail(idle[0]).await?;
+    ledger.summarize(7, vec![recent(jobs[0].batch), recent(idle[0].batch)]).await?;
+    ledger.write(&hold, chunk(0..100)).await?;
+    ledger.settle(&hold, Settlement::Completed, WORKED).await?;
+
+    assert_eq!(ledger.recount(Duration::from_secs(60), 10).await?, 0, "it was counted lately");
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!(ledger.recount(Duration::from_millis(10), 10).await?, 1);
+
+    assert_eq!(ledger.listed(jobs[0].batch).await?, ledger.batch(jobs[0].batch).await?);
+    assert_eq!(ledger.recount(Duration::ZERO, 10).await?, 0, "nothing of it is active any more");
+    Ok(())
+}
+
+// open_jobs, open_tasks
+
+pub async fn open_jobs_shares_the_room_between_batches(given: impl Harness) -> TestResult {
     let ledger = given.ledger().await;
     let large = ledger.jobs_of(a_batch().of(1_000)).await?[0].batch;
     let small = ledger.jobs_of(a_batch().of(200)).await?[0].batch;
     let fed = async |per_batch, total| -> TestResult<_> {
-        let work = ledger.open_work(Room { per_batch, total }).await?;
+        let work = ledger.open_jobs(first_jobs(64, Room { per_batch, total })).await?;
         let of = |batch| work.jobs.iter().filter(|open| open.job.batch == batch).count();
         Ok((of(large), of(small), work.left_out))
     };
@@ -1394,7 +1728,81 @@ pub async fn open_work_shares_the_room_between_batches(given: impl Harness) -> T
     Ok(())
 }
 
-pub async fn open_work_is_ranked_from_the_first_open_job(given: impl Harness) -> TestResult {
+/// Half of them came first, half have the fewest open jobs, and no batch is fed that waits for nothing but the clock.
+pub async fn a_window_has_the_oldest_and_the_smallest_batches(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let resting = ledger.one_job().await?;
+    ledger.end(resting, delayed(because("later"), Duration::from_secs(60))).await?;
+    let mut batches = Vec::new();
+    for quantity in [90_000, 80_000, 70_000, 60_000, 500, 400, 100_000] {
+        batches.push(ledger.jobs_of(a_batch().of(quantity)).await?[0].batch);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+
+    let found = ledger.open_jobs(first_jobs(4, Room { per_batch: 1_000, total: 8 })).await?;
+
+    let expected: HashSet<_> = [0, 5, 1, 4].map(|at| batches[at]).into();
+    assert_eq!(found.window.iter().copied().collect::<HashSet<_>>(), expected);
+    assert!(found.left_out);
+    let jobs: HashSet<_> = found.jobs.iter().map(|open| (open.job.batch, open.job.seq)).collect();
+    assert_eq!(jobs, expected.into_iter().flat_map(|batch| [(batch, 0), (batch, 1)]).collect());
+    Ok(())
+}
+
+pub async fn a_batch_is_small_by_what_is_left_of_it(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let mut batches = Vec::new();
+    for quantity in [90_000, 70_000, 80_000, 60_000] {
+        batches.push(ledger.jobs_of(a_batch().of(quantity)).await?);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    for job in &batches[2][..799] {
+        ledger.end(*job, Settlement::Failed(because("no ink"))).await?;
+    }
+    ledger.summarize(7, vec![recent(batches[2][0].batch)]).await?;
+
+    let found = ledger.open_jobs(first_jobs(2, ROOM)).await?;
+
+    let window: HashSet<_> = found.window.into_iter().collect();
+    assert_eq!(window, [0, 2].map(|at: usize| batches[at][0].batch).into());
+    Ok(())
+}
+
+pub async fn tiny_batches_widen_the_window(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    for _ in 0..20 {
+        ledger.one_job().await?;
+    }
+
+    let found = ledger.open_jobs(first_jobs(4, ROOM)).await?;
+
+    assert_eq!((found.window.len(), found.jobs.len(), found.left_out), (20, 20, false));
+    Ok(())
+}
+
+pub async fn what_was_offered_is_not_answered_again(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let [fed, new] = [ledger.jobs_of(a_batch().of(1_000)).await?, ledger.jobs_of(a_batch().of(1_000)).await?];
+    for job in &fed[..2] {
+        ledger.complete(*job).await?;
+    }
+    let room = Room { per_batch: 4, total: 100 };
+    let offered_to = HashMap::from([(fed[0].batch, 4)]);
+    let look = async |refill, free| -> TestResult<_> {
+        let query = JobQuery { offered_to: offered_to.clone(), refill, free, ..first_jobs(64, room) };
+        let found = ledger.open_jobs(query).await?;
+        let of = |batch| found.jobs.iter().filter(move |open| open.job.batch == batch).map(|open| open.job.seq);
+        Ok((of(fed[0].batch).collect::<Vec<_>>(), of(new[0].batch).collect::<Vec<_>>()))
+    };
+
+    assert_eq!(look(false, 100).await?, (vec![], vec![0, 1, 2, 3]), "a new batch was called for");
+    // Two of the four that were offered are done, so there is room for two more.
+    assert_eq!(look(true, 100).await?, (vec![4, 5], vec![0, 1, 2, 3]));
+    assert_eq!(look(true, 1).await?.0.len() + look(true, 1).await?.1.len(), 1, "the queue is full");
+    Ok(())
+}
+
+pub async fn open_jobs_is_ranked_from_the_first_open_job(given: impl Harness) -> TestResult {
     let ledger = given.ledger().await;
     let _bystander = ledger.bystander().await?;
     let jobs = ledger.jobs_of(a_batch().of(600)).await?;
@@ -1409,41 +1817,65 @@ pub async fn open_work_is_ranked_from_the_first_open_job(given: impl Harness) ->
     Ok(())
 }
 
-pub async fn open_work_says_how_long_a_delayed_job_must_wait(given: impl Harness) -> TestResult {
+pub async fn a_delayed_job_is_open_work_when_it_is_due(given: impl Harness) -> TestResult {
     let ledger = given.ledger().await;
     let jobs = ledger.jobs_of(a_batch().of(300)).await?;
     ledger.end(jobs[1], delayed(because("later"), Duration::from_secs(3_600))).await?;
-    let passed = Settlement::Delayed { failure: because("past"), not_before: Utc::now() - Duration::from_secs(60) };
-    ledger.end(jobs[2], passed).await?;
+    ledger.end(jobs[2], delayed(because("soon"), Duration::from_millis(300))).await?;
 
-    let delays: Vec<_> = ledger.open_jobs_of(jobs[0].batch).await?.iter().map(|open| open.delay).collect();
+    let early = ledger.every_open_job().await?;
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let due = ledger.every_open_job().await?;
 
-    assert_eq!((delays[0], delays[2]), (Duration::ZERO, Duration::ZERO));
-    assert!((Duration::from_secs(3_540)..=Duration::from_secs(3_600)).contains(&delays[1]), "{delays:?}");
+    let seqs = |found: &OpenJobs| found.jobs.iter().map(|open| open.job.seq).collect::<Vec<_>>();
+    assert_eq!((seqs(&early), seqs(&due)), (vec![0], vec![0, 2]));
+    let next = |found: OpenJobs| found.next_due.expect("a job is delayed");
+    assert!(next(early) <= Duration::from_millis(300));
+    let hour = Duration::from_secs(3_540)..=Duration::from_secs(3_600);
+    assert!(hour.contains(&next(due)));
     Ok(())
 }
 
-pub async fn open_work_says_what_is_to_be_closed(given: impl Harness) -> TestResult {
+/// The clock was wrong for a moment when the job was delayed.
+pub async fn no_job_waits_longer_than_the_longest_backoff(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let jobs = ledger.jobs_of(a_batch().of(300)).await?;
+    let year = Duration::from_secs(365 * 24 * 3_600);
+    ledger.end(jobs[1], delayed(because("no ink"), year)).await?;
+    let max_backoff = Duration::from_millis(200);
+    let look = async || ledger.open_jobs(JobQuery { max_backoff, ..first_jobs(64, ROOM) }).await;
+
+    let early = look().await?;
+    tokio::time::sleep(max_backoff * 2).await;
+    let due = look().await?;
+
+    assert!(early.next_due.is_some_and(|due| due <= max_backoff), "{early:?}");
+    assert!(early.jobs.iter().all(|open| open.job != jobs[1]));
+    assert!(due.jobs.iter().any(|open| open.job == jobs[1] && open.attempts_made == 1), "{due:?}");
+    Ok(())
+}
+
+pub async fn open_tasks_say_what_is_to_be_closed(given: impl Harness) -> TestResult {
     let ledger = given.ledger_with(Rules { hooks: HookKinds::default(), ..RULES }).await;
     let [job, open] = [ledger.one_job().await?, ledger.one_job().await?];
     ledger.fail(job).await?;
     ledger.lose(open).await?;
 
-    let work = ledger.open_work(ROOM).await?;
+    let work = ledger.open_tasks(None).await?;
 
     assert_eq!(work.status, [(StatusTask::End { batch: job.batch, round: 0 }, Duration::ZERO)]);
     assert!(!work.left_out);
     Ok(())
 }
 
-pub async fn open_work_of_a_paused_batch_is_left_alone(given: impl Harness) -> TestResult {
+pub async fn open_jobs_of_a_paused_batch_is_left_alone(given: impl Harness) -> TestResult {
     let ledger = given.ledger().await;
     let job = ledger.one_job().await?;
 
     ledger.steer(job.batch, Wish::Pause).await?;
-    let paused = ledger.open_work(ROOM).await?;
+    let paused = ledger.every_open_job().await?;
     ledger.steer(job.batch, Wish::Resume).await?;
-    let resumed = ledger.open_work(ROOM).await?;
+    let resumed = ledger.every_open_job().await?;
 
     assert_eq!((paused.jobs.len(), paused.left_out), (0, false));
     assert_eq!(resumed.jobs.len(), 1);
@@ -1486,7 +1918,7 @@ pub async fn a_hook_that_failed_is_due_again_later(given: impl Harness) -> TestR
     ledger.settle_hook(hook, again).await?;
 
     let task = StatusTask::Hook { batch: job.batch, hook };
-    let due = ledger.open_work(ROOM).await?.status.into_iter().find(|(of, _)| *of == task);
+    let due = ledger.open_tasks(None).await?.status.into_iter().find(|(of, _)| *of == task);
     assert!(due.is_some_and(|(_, delay)| delay > Duration::from_secs(50)));
     assert_eq!(ledger.hook(hook).await?.map(|hook| hook.attempts), Some(2));
     for other in others {
@@ -1892,7 +2324,8 @@ pub async fn a_ledger_that_was_shut_is_unavailable(given: impl Harness) -> TestR
         ledger.settle(&hold, Settlement::GivenBack, WORKED).await.err(),
         ledger.batch(job.batch).await.err(),
         ledger.items(job.batch, ALL).await.err(),
-        ledger.open_work(ROOM).await.err(),
+        ledger.every_open_job().await.err(),
+        ledger.open_tasks(None).await.err(),
         ledger.lead().await.err(),
     ];
     for (number, answer) in answers.into_iter().enumerate() {

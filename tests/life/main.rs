@@ -53,10 +53,12 @@ macro_rules! on_each_ledger {
 on_each_ledger! {
     sqlite: Store::Sqlite,
         a_batch_outlives_twenty_kills a_stop_in_the_middle_spends_nothing a_process_that_stands_by_takes_over
-        a_worker_that_is_lost_when_all_is_written_leaves_no_crash;
+        a_worker_that_is_lost_when_all_is_written_leaves_no_crash
+        a_host_without_an_item_writer_outlives_kills_between_its_statements;
     postgres: Store::Postgres,
         a_batch_outlives_twenty_kills a_stop_in_the_middle_spends_nothing a_process_that_stands_by_takes_over
-        a_worker_that_is_lost_when_all_is_written_leaves_no_crash;
+        a_worker_that_is_lost_when_all_is_written_leaves_no_crash
+        a_host_without_an_item_writer_outlives_kills_between_its_statements;
 }
 
 /// Twenty SIGKILLs in the middle of a batch: at random moments, and held at each named point. Nothing is lost, nothing is made twice.
@@ -70,7 +72,7 @@ async fn outlives_twenty_kills(home: &Home) -> TestResult {
     let seed: u64 = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     println!("SEED={seed}");
     let mut chance = fastrand::Rng::with_seed(seed);
-    let left = "SELECT coalesce(sum(quantity - items_created), 0) FROM batch_batches";
+    let left = "SELECT coalesce(sum(quantity - created), 0) FROM batch_jobs";
     let mut batches = Vec::new();
 
     for kill in 0..20 {
@@ -99,6 +101,35 @@ async fn outlives_twenty_kills(home: &Home) -> TestResult {
 }
 
 /// Waits for the end of a batch: every item is there, once, and the shop was told.
+/// Without an item writer a job is two statements: one claims it and writes its first chunk, one writes its last chunk and completes it.
+async fn a_host_without_an_item_writer_outlives_kills_between_its_statements(store: Store) -> TestResult {
+    const POINTS: [&str; 4] = ["after-first-chunk", "before-write", "before-acknowledge", "after-first-chunk"];
+    const JOBS: i64 = 200;
+    let home = Home::on(store)?.with("ROCKET_BATCH__GENERATE__RATE_LIMIT", "off");
+    let mut batches = Vec::new();
+
+    for kill in 0..12 {
+        let point = POINTS[kill % POINTS.len()];
+        let mut host = home.start_example("minimal", &[("ROCKET_BATCH_TEST_POINT", point)]).await?;
+        batches.push(host.post(&json!({ "quantity": JOBS * 100 })).await?);
+        host.until_it_says(&format!("test point {point} reached")).await?;
+        host.kill().await?;
+    }
+
+    let host = home.start_example("minimal", &[]).await?;
+    for batch in batches {
+        let progress = host.until_over(batch, Duration::from_secs(120)).await?;
+        assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("completed"), &json!(JOBS * 100)));
+        let exact = format!(
+            "SELECT count(*) * 1000000 + count(DISTINCT ordinal) - count(DISTINCT code) FROM batch_items WHERE batch = {batch}"
+        );
+        assert_eq!(home.count(&exact).await?, JOBS * 100 * 1_000_000);
+    }
+    assert_eq!(home.count("SELECT count(*) FROM batch_jobs WHERE attempts > 0").await?, 0);
+    host.terminate().await?;
+    home.check_integrity()
+}
+
 async fn is_complete(host: &Host, batch: i64, quantity: i64) -> TestResult {
     let progress = host.until_over(batch, Duration::from_secs(120)).await?;
     assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("completed"), &json!(quantity)));
@@ -149,7 +180,7 @@ async fn a_stop_in_the_middle_spends_nothing(store: Store) -> TestResult {
 
     assert_eq!(status.code(), Some(0));
     assert!(began.elapsed() < Duration::from_secs(26), "{:?}", began.elapsed());
-    assert!(home.count("SELECT items_created FROM batch_batches").await? < 300_000, "the stop came too late");
+    assert!(home.count("SELECT coalesce(sum(created), 0) FROM batch_jobs").await? < 300_000, "the stop came too late");
     assert_eq!(home.count("SELECT count(*) FROM batch_jobs WHERE state = 'active'").await?, 0);
     let host = home.start().await?;
     let progress = host.until_over(batch, Duration::from_secs(120)).await?;

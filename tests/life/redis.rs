@@ -85,7 +85,7 @@ async fn a_batch_outlives_the_master_of_its_sentinels() -> TestResult {
 
     watched.master.kill();
     watched.has_failed_over().await;
-    let (decided, before) = (Instant::now(), home.count("SELECT items_created FROM batch_batches").await?);
+    let (decided, before) = (Instant::now(), home.count("SELECT coalesce(sum(created), 0) FROM batch_jobs").await?);
     host.until(batch, |progress| progress["itemsCreated"].as_i64() > Some(before + 4_000)).await?;
 
     println!("working again {:?} after the Sentinels had decided, at {before} items", decided.elapsed());
@@ -112,7 +112,7 @@ async fn a_batch_outlives_its_node_of_a_cluster() -> TestResult {
 
     nodes.all[owner].kill();
     nodes.has_failed_over(owner).await;
-    let (decided, before) = (Instant::now(), home.count("SELECT items_created FROM batch_batches").await?);
+    let (decided, before) = (Instant::now(), home.count("SELECT coalesce(sum(created), 0) FROM batch_jobs").await?);
     host.until(batch, |progress| progress["itemsCreated"].as_i64() > Some(before + 4_000)).await?;
 
     println!("working again {:?} after the nodes had decided, at {before} items", decided.elapsed());
@@ -140,7 +140,7 @@ async fn a_batch_outlives_the_move_of_its_slot() -> TestResult {
     nodes.half_move(slot, from, to).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     nodes.move_the_rest(slot, from, to).await;
-    let (moved, before) = (Instant::now(), home.count("SELECT items_created FROM batch_batches").await?);
+    let (moved, before) = (Instant::now(), home.count("SELECT coalesce(sum(created), 0) FROM batch_jobs").await?);
     host.until(batch, |progress| progress["itemsCreated"].as_i64() > Some(before + 4_000)).await?;
 
     println!("working again {:?} after the slot was moved, at {before} items", moved.elapsed());

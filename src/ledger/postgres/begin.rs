@@ -1,8 +1,9 @@
 //! begin: one attempt at a job, or why there is none.
 //!
-//! Reads, decides, and then changes what was read only if it still is so; otherwise it reads again.
+//! Mostly one statement does it, with the first chunk or without. Otherwise it reads, decides, and then changes what was read only if it still
+//! is so; if not, it reads again.
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
@@ -14,16 +15,17 @@ use super::{
     hooks,
     pool::Verb,
     read::is_history_removed,
-    settle::end_of,
     steer::lock,
+    write::raced,
 };
-use crate::domain::{BatchStatus, Call, Change, JobState};
+use crate::domain::{BatchStatus, Call, Change, JobId, JobState};
 use crate::ledger::{
-    Begun, Hold, Rules, Settled, Work,
+    Begun, Hold, NewItem, Rules, Work,
     decide::{Entry, Found, missing, poisoned},
 };
 
 const BEGIN_NEXT: &str = include_str!("sql/begin_next.sql");
+const CLAIM_AND_INSERT: &str = include_str!("sql/claim_and_insert.sql");
 const JOB: &str = include_str!("sql/begin_job.sql");
 const BEGIN: &str = include_str!("sql/begin.sql");
 const BEGIN_FIRST: &str = include_str!("sql/begin_first.sql");
@@ -38,6 +40,23 @@ pub(super) struct Begin {
     pub call: Call,
     /// Of this call alone: by it a repetition knows that the job is begun already, and counts no crash.
     pub token: i64,
+    pub first_chunk: Option<FirstChunk>,
+}
+
+/// What [`Ledger::claim_and_insert`](crate::ledger::Ledger::claim_and_insert) inserts with the begin.
+pub(super) struct FirstChunk {
+    /// The ordinals of the job.
+    pub range: Range<u64>,
+    /// The first of them, without a gap.
+    pub items: Arc<[NewItem]>,
+}
+
+impl FirstChunk {
+    /// `None` when these are not the first items of the job, so that they can't be inserted unseen.
+    pub(super) fn of(range: Range<u64>, items: Arc<[NewItem]>) -> Option<Self> {
+        let in_order = items.iter().map(|item| item.ordinal).eq(range.clone().take(items.len()));
+        (in_order && !items.is_empty()).then_some(Self { range, items })
+    }
 }
 
 #[async_trait]
@@ -46,7 +65,11 @@ impl Verb for Begin {
     const DOING: &'static str = "begin a job";
 
     async fn run(&self, conn: &mut Client) -> Answer<Begun> {
-        if let Some(work) = self.begin_next(&*conn).await? {
+        let begun = match &self.first_chunk {
+            Some(chunk) => self.claim_and_insert(&*conn, chunk).await?,
+            None => self.begin_next(&*conn).await?,
+        };
+        if let Some(work) = begun {
             return Ok(Begun::Held(work));
         }
         loop {
@@ -58,24 +81,34 @@ impl Verb for Begin {
 }
 
 impl Begin {
-    /// As it mostly goes: the job waits in a batch that runs, and nobody has written anything of it.
+    /// As it mostly goes: the job waits in a batch that runs, and nothing of it was ever written.
     async fn begin_next(&self, conn: &impl GenericClient) -> Answer<Option<Work>> {
         let Call::Offered { job, acknowledged } = self.call else { return Ok(None) };
         let statement = conn.prepare_cached(BEGIN_NEXT).await?;
         let ((batch, seq), generation) = (self.place(), small(job.generation));
-        let (acknowledged, too_many) = (i64::from(acknowledged), small(self.rules.max_crashes.saturating_add(1)));
+        let (acknowledged, too_many) = (i64::from(acknowledged), self.too_many_crashes());
         let parameters: [&(dyn ToSql + Sync); 6] = [&batch, &seq, &generation, &acknowledged, &self.token, &too_many];
-        let Some(row) = conn.query_opt(&statement, &parameters).await? else { return Ok(None) };
-        let (first, quantity) = (number(&row, "first")?, number(&row, "quantity")?);
-        let range = first..first + quantity;
-        Ok(Some(Work {
-            hold: Hold { job, epoch: small_number(&row, "epoch")? },
-            missing: vec![range.clone()],
-            range,
-            attempts_made: small_number(&row, "attempts")?,
-            prefix: row.try_get("prefix")?,
-            key_fingerprint: row.try_get("key_fingerprint")?,
-        }))
+        let begun = conn.query_opt(&statement, &parameters).await?;
+        begun.map(|row| read_work(&row, job, 0)).transpose()
+    }
+
+    /// The same, with the first chunk.
+    async fn claim_and_insert(&self, conn: &impl GenericClient, chunk: &FirstChunk) -> Answer<Option<Work>> {
+        let Call::Offered { job, acknowledged } = self.call else { return Ok(None) };
+        let statement = conn.prepare_cached(CLAIM_AND_INSERT).await?;
+        let ((batch, seq), generation) = (self.place(), small(job.generation));
+        let (acknowledged, too_many) = (i64::from(acknowledged), self.too_many_crashes());
+        let (first, quantity) = (key(chunk.range.start), key(chunk.range.end - chunk.range.start));
+        let (ordinals, codes): (Vec<_>, Vec<_>) =
+            chunk.items.iter().map(|item| (key(item.ordinal), item.code.as_str())).unzip();
+        let parameters: [&(dyn ToSql + Sync); 10] =
+            [&batch, &seq, &generation, &acknowledged, &self.token, &too_many, &first, &quantity, &ordinals, &codes];
+        let begun = conn.query_opt(&statement, &parameters).await.map_err(raced)?;
+        begun.map(|row| read_work(&row, job, chunk.items.len() as u64)).transpose()
+    }
+
+    fn too_many_crashes(&self) -> i32 {
+        small(self.rules.max_crashes.saturating_add(1))
     }
 
     /// `None` when somebody changed the job or its batch meanwhile.
@@ -165,7 +198,7 @@ impl Begin {
         let Entry::Revived(status) = read_found(&row)?.entry(self.call, self.rules.max_crashes) else { return Ok(()) };
         let (batch, seq) = self.place();
         transaction.execute(&transaction.prepare_cached(REVIVE).await?, &[&batch, &seq]).await?;
-        transaction.execute(&transaction.prepare_cached(REOPEN).await?, &[&batch, &status.as_str(), &1_i64]).await?;
+        transaction.execute(&transaction.prepare_cached(REOPEN).await?, &[&batch, &status.as_str()]).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -179,13 +212,28 @@ impl Begin {
         let (state, read, now) = (found.state.as_str(), small(found.crashes), small(crashes));
         let parameters: [&(dyn ToSql + Sync); 9] =
             [&batch, &seq, &generation, &epoch, &state, &read, &now, &failure.reason, &acknowledged];
-        let Some(row) = transaction.query_opt(&statement, &parameters).await? else { return Ok(None) };
-        let job = found.job(self.call);
-        hooks::job_over(&transaction, self.rules, job).await?;
-        let end = end_of(job.batch, &row)?;
+        if transaction.query_opt(&statement, &parameters).await?.is_none() {
+            return Ok(None);
+        }
+        hooks::job_over(&transaction, self.rules, found.job(self.call)).await?;
         transaction.commit().await?;
-        Ok(Some(Begun::Poisoned(Settled::Done { end }, failure)))
+        Ok(Some(Begun::Poisoned(failure)))
     }
+}
+
+/// An attempt that one statement began, `written` of whose items that statement wrote.
+fn read_work(row: &Row, job: JobId, written: u64) -> Answer<Work> {
+    let (first, quantity) = (number(row, "first")?, number(row, "quantity")?);
+    let range = first..first + quantity;
+    let missing = first + written..range.end;
+    Ok(Work {
+        hold: Hold { job, epoch: small_number(row, "epoch")? },
+        missing: if missing.is_empty() { Vec::new() } else { vec![missing] },
+        range,
+        attempts_made: small_number(row, "attempts")?,
+        prefix: row.try_get("prefix")?,
+        key_fingerprint: row.try_get("key_fingerprint")?,
+    })
 }
 
 fn read_found(row: &Row) -> Answer<Found> {

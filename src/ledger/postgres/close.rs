@@ -1,23 +1,44 @@
-//! close: the end of a batch whose jobs all ended.
+//! at_end, close: the end of a batch whose jobs all ended.
 
 use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::types::ToSql;
 
 use super::{
-    columns::{key, small, status},
+    columns::{batch_id, key, small, small_number, status},
     error::Answer,
     hooks,
     pool::Verb,
     read::batch,
+    settle::millis,
 };
-use crate::domain::{BatchId, BatchStatus, Change, JobCounts};
+use crate::domain::{BatchId, BatchRecord, BatchStatus, Change, JobCounts, Measured, StatusTask};
 use crate::ledger::{Closed, Rules};
 
+pub(super) const AT_END: &str = include_str!("sql/at_end.sql");
 // As `lock` in steer.rs.
-const STANDING: &str = "SELECT status FROM batches WHERE id = $1 AND round = $2 AND open_jobs = 0 FOR UPDATE";
+const LOCK: &str = "SELECT status FROM batches WHERE id = $1 AND round = $2 FOR NO KEY UPDATE";
 const FIRST_ERROR: &str = "SELECT error FROM jobs WHERE batch = $1 AND state = 'failed' ORDER BY seq LIMIT 1";
 const CLOSE: &str = include_str!("sql/close.sql");
+
+/// See [`Ledger::at_end`](crate::ledger::Ledger::at_end).
+pub(super) struct AtEnd(pub Vec<i64>);
+
+#[async_trait]
+impl Verb for AtEnd {
+    type Answer = Vec<StatusTask>;
+    const DOING: &'static str = "look for batches to close";
+
+    async fn run(&self, conn: &mut Client) -> Answer<Vec<StatusTask>> {
+        at_end(conn, &self.0).await
+    }
+}
+
+pub(super) async fn at_end(conn: &impl GenericClient, batches: &[i64]) -> Answer<Vec<StatusTask>> {
+    let rows = conn.query(&conn.prepare_cached(AT_END).await?, &[&batches]).await?;
+    let end = |row| Ok(StatusTask::End { batch: batch_id(row, "id")?, round: small_number(row, "round")? });
+    rows.iter().map(end).collect()
+}
 
 /// See [`Ledger::close`](crate::ledger::Ledger::close).
 pub(super) struct Close {
@@ -41,15 +62,18 @@ impl Verb for Close {
 
 impl Close {
     async fn close(&self, conn: &impl GenericClient) -> Answer<Closed> {
-        let (id, standing) = (self.batch, conn.prepare_cached(STANDING).await?);
-        let found = conn.query_opt(&standing, &[&id.get(), &small(self.round)]).await?;
-        let Some(row) = found else { return Ok(Closed::Over) };
-        let counts = batch(conn, id).await?.jobs;
-        let Ok(closed) = status(&row, "status")?.after(Change::Close { failed: counts.failed > 0 }) else {
+        let (id, lock) = (self.batch, conn.prepare_cached(LOCK).await?);
+        let Some(row) = conn.query_opt(&lock, &[&id.get(), &small(self.round)]).await? else { return Ok(Closed::Over) };
+        // A statement of its own: the one that waited for the lock does not see what a retry reopened meanwhile.
+        let record = batch(conn, id).await?;
+        if record.jobs.open() > 0 {
+            return Ok(Closed::Over);
+        }
+        let Ok(closed) = status(&row, "status")?.after(Change::Close { failed: record.jobs.failed > 0 }) else {
             return Ok(Closed::Over);
         };
-        let error = why_failed(conn, id, &counts).await?;
-        End { status: closed, error, counts, items_more: 0, version_more: 1 }.put_down(conn, self.rules, id).await?;
+        let error = why_failed(conn, id, &record.jobs).await?;
+        End { error, ..End::of(&record, closed) }.record(conn, self.rules, id).await?;
         Ok(Closed::Now(batch(conn, id).await?))
     }
 }
@@ -68,19 +92,21 @@ pub(super) struct End {
     pub status: BatchStatus,
     pub error: Option<String>,
     pub counts: JobCounts,
-    /// Items that active jobs had not handed in.
-    pub items_more: i64,
-    /// How much higher the version is than the one of the batch's row.
-    pub version_more: i64,
+    pub measured: Measured,
 }
 
 impl End {
-    pub(super) async fn put_down(self, conn: &impl GenericClient, rules: Rules, id: BatchId) -> Answer<()> {
+    /// With the counts of `record`, and without an error.
+    pub(super) const fn of(record: &BatchRecord, status: BatchStatus) -> Self {
+        Self { status, error: None, counts: record.jobs, measured: record.measured }
+    }
+
+    pub(super) async fn record(self, conn: &impl GenericClient, rules: Rules, id: BatchId) -> Answer<()> {
         let JobCounts { completed, failed, cancelled, .. } = self.counts;
-        let [completed, failed, cancelled] = [completed, failed, cancelled].map(key);
-        let (batch, status) = (id.get(), self.status.as_str());
+        let [completed, failed, cancelled, items] = [completed, failed, cancelled, self.measured.items].map(key);
+        let (batch, status, worked) = (id.get(), self.status.as_str(), millis(self.measured.worked));
         let parameters: [&(dyn ToSql + Sync); 8] =
-            [&batch, &status, &self.error, &completed, &failed, &cancelled, &self.items_more, &self.version_more];
+            [&batch, &status, &self.error, &completed, &failed, &cancelled, &items, &worked];
         conn.execute(&conn.prepare_cached(CLOSE).await?, &parameters).await?;
         hooks::batch_over(conn, rules, id).await
     }

@@ -16,9 +16,9 @@ use super::{
     columns::{batch_id, key, number},
     error::{Answer, unreadable},
     pool::Verb,
-    read::read_measured,
+    settle::millis,
 };
-use crate::domain::{BatchId, CreateRequest, Measured, Pace, Plan, estimate};
+use crate::domain::{BatchId, CreateRequest, Plan};
 use crate::ledger::{Created, LedgerError, NewBatch};
 
 const EARLIER: &str = include_str!("sql/earlier.sql");
@@ -28,8 +28,6 @@ const TOKEN: &str = "SELECT token FROM batches WHERE id = $1";
 /// What a batch is made with. The statements name the ledger's schema, since they run on connections of the host's as well.
 pub(super) struct Statements {
     insert: String,
-    ahead: String,
-    measured: String,
     next_id: String,
 }
 
@@ -38,8 +36,6 @@ impl Statements {
         let named = |sql: &str| sql.replace("{schema}", schema);
         Self {
             insert: named(include_str!("sql/create_batch.sql")),
-            ahead: named(include_str!("sql/ahead.sql")),
-            measured: named(include_str!("sql/measured.sql")),
             next_id: named("SELECT nextval('{schema}.batch_ids')"),
         }
     }
@@ -157,8 +153,7 @@ impl Create {
     }
 
     async fn planned(&self, session: &impl Session) -> Answer<Created> {
-        let (quantity, jobs) = (self.new.plan.quantity(), self.new.plan.jobs());
-        let estimated = self.statements.estimated(session, &self.new.plan, &self.new.pace).await?;
+        let (quantity, jobs, estimated) = (self.new.plan.quantity(), self.new.plan.jobs(), self.new.estimated);
         Ok(Created { batch: self.id(session).await?, quantity, jobs, estimated, repeated: false })
     }
 
@@ -177,7 +172,7 @@ impl Create {
         let (options, request) = (&self.new.options, self.new.request.as_ref());
         let [seqs, firsts, quantities] = columns(&self.new.plan);
         let (id, quantity, batch_size) = (created.batch.get(), key(created.quantity), key(options.batch_size));
-        let (max_jobs, estimated) = (options.max_jobs_per_batch.map(key), key(created.estimated.as_millis() as u64));
+        let (max_jobs, estimated) = (options.max_jobs_per_batch.map(key), millis(created.estimated));
         let caller = request.map_or("", |request| &request.caller);
         let (word, asked) = (request.map(|request| request.key.as_str()), request.map(|request| &request.fingerprint));
         let parameters: [&(dyn ToSql + Sync); 14] = [
@@ -225,17 +220,6 @@ enum Earlier {
     Forgotten(BatchId),
     /// It was answered so.
     Answer(Created),
-}
-
-impl Statements {
-    /// How long the jobs of `plan` will take, if nothing comes in between that is not there yet.
-    pub(super) async fn estimated(&self, session: &impl Session, plan: &Plan, pace: &Pace) -> Answer<Duration> {
-        let (quantity, jobs) = (plan.quantity(), plan.jobs());
-        let ahead = number(&session.one(&self.ahead, &[&key(jobs)]).await?, "ahead")?;
-        let last = session.first(&self.measured, &[]).await?;
-        let measured = last.as_ref().map_or(Ok(Measured::default()), read_measured)?;
-        Ok(estimate(jobs, quantity, ahead, pace, measured))
-    }
 }
 
 /// The jobs of a plan: their numbers, their first ordinals, their quantities.

@@ -1,78 +1,136 @@
-//! open_work: what ought to be in the queues.
+//! open_jobs, open_tasks: what ought to be in the queues.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use deadpool_postgres::Client;
+use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::Row;
 
 use super::{
+    close::at_end,
     columns::{batch_id, key, number, small_number},
     error::Answer,
     pool::Verb,
     read::read_options,
+    settle::millis,
 };
-use crate::domain::{BatchId, HookId, JobId, Room, StatusTask};
-use crate::ledger::{OpenJob, OpenWork, Unplanned};
+use crate::domain::{BatchId, HookId, JobId, StatusTask};
+use crate::ledger::{
+    JobQuery, OpenJob, OpenJobs, OpenTasks, Unplanned,
+    decide::{self, Candidate, DUE_JOBS, ENDS_PAGE, HOOKS, Next, UNPLANNED_BATCHES},
+};
 
-/// Batches to plan. Each may be an insert of many jobs, and others wait to be fed.
-const UNPLANNED_BATCHES: i64 = 100;
-
-/// Tasks of each kind that follow up on an end. They are quick, and the next look finds the others.
-const STATUS_TASKS: usize = 1_000;
-
-const OPEN_BATCHES: &str = "SELECT id, open_jobs FROM batches
-    WHERE status IN ('pending', 'running') AND open_jobs > 0 ORDER BY id LIMIT $1";
-const OPEN_JOBS: &str = include_str!("sql/open_jobs.sql");
-const TO_CLOSE: &str = "SELECT id, round FROM batches WHERE open_jobs = 0 AND finished_at IS NULL ORDER BY id LIMIT $1";
+const CAP_DELAYS: &str = include_str!("sql/cap_delays.sql");
+const OLDEST: &str = include_str!("sql/oldest_batches.sql");
+const SMALLEST: &str = include_str!("sql/smallest_batches.sql");
+const QUEUED: &str = include_str!("sql/queued_jobs.sql");
+const NEXT_JOBS: &str = include_str!("sql/next_jobs.sql");
+const DUE: &str = include_str!("sql/due_jobs.sql");
+const NEXT_DUE: &str = include_str!("sql/next_due.sql");
+const BEGUN: &str = "SELECT id FROM batches
+    WHERE jobs > 0 AND status IN ('running', 'paused') AND id > $1 ORDER BY id LIMIT $2";
 const UNPLANNED: &str =
     "SELECT id, quantity, batch_size, prefix, max_jobs FROM batches WHERE jobs IS NULL ORDER BY id LIMIT $1";
-const HOOKS: &str = "SELECT id, batch, not_before FROM hooks WHERE state = 'open' ORDER BY id LIMIT $1";
+const OPEN_HOOKS: &str = "SELECT id, batch, not_before FROM hooks WHERE state = 'open' ORDER BY id LIMIT $1";
 
-/// See [`Ledger::open_work`](crate::ledger::Ledger::open_work).
-pub(super) struct Feed(pub Room);
+/// See [`Ledger::open_jobs`](crate::ledger::Ledger::open_jobs).
+pub(super) struct Jobs(pub JobQuery);
 
 #[async_trait]
-impl Verb for Feed {
-    type Answer = OpenWork;
-    const DOING: &'static str = "look for open work";
+impl Verb for Jobs {
+    type Answer = OpenJobs;
+    const DOING: &'static str = "look for open jobs";
 
-    async fn run(&self, conn: &mut Client) -> Answer<OpenWork> {
-        let (jobs, jobs_left_out) = self.jobs(conn).await?;
-        let (mut status, ends_left_out) = tasks(conn, TO_CLOSE, end).await?;
-        let (hooks, hooks_left_out) = tasks(conn, HOOKS, hook).await?;
-        status.extend(hooks);
-        let unplanned = unplanned(conn).await?;
-        Ok(OpenWork { jobs, status, unplanned, left_out: jobs_left_out || ends_left_out || hooks_left_out })
+    async fn run(&self, conn: &mut Client) -> Answer<OpenJobs> {
+        conn.execute(&conn.prepare_cached(CAP_DELAYS).await?, &[&millis(self.0.max_backoff)]).await?;
+        let (window, outside) = self.window(conn).await?;
+        let (mut jobs, more) = self.next(conn, &window).await?;
+        let due = conn.query(&conn.prepare_cached(DUE).await?, &[&key(DUE_JOBS)]).await?;
+        jobs.extend(due.iter().map(read_job).collect::<Answer<Vec<_>>>()?);
+        let next_due: Option<i64> = conn.query_one(&conn.prepare_cached(NEXT_DUE).await?, &[]).await?.try_get(0)?;
+        let next_due = next_due.map(|millis| Duration::from_millis(u64::try_from(millis).unwrap_or_default()));
+        Ok(OpenJobs { window, jobs, left_out: outside || more, next_due })
     }
 }
 
-impl Feed {
-    async fn jobs(&self, conn: &Client) -> Answer<(Vec<OpenJob>, bool)> {
-        // One more than there is room for says the same as all of them: the share is one job then.
-        let most = key(self.0.total.saturating_add(1));
-        let open = conn.query(&conn.prepare_cached(OPEN_BATCHES).await?, &[&most]).await?;
-        let share = self.0.share(open.len() as u64);
-        let (mut ids, mut takes, mut left, mut left_out) = (Vec::new(), Vec::new(), self.0.total, false);
-        for row in &open {
-            let open_jobs = number(row, "open_jobs")?;
-            let take = share.min(left);
-            left_out |= take < open_jobs;
-            if take == 0 {
-                break;
+impl Jobs {
+    /// The batches to feed, and whether there are others.
+    async fn window(&self, conn: &Client) -> Answer<(Vec<BatchId>, bool)> {
+        let size = self.0.window;
+        for most in [size, decide::widest(size)] {
+            // One more than there is place for, so that it shows whether there are others.
+            let (oldest, smallest) =
+                (candidates(conn, OLDEST, most + 1).await?, candidates(conn, SMALLEST, most + 1).await?);
+            let all = (oldest.len().max(smallest.len()) as u64) <= most;
+            let window = decide::window(&oldest, &smallest, size);
+            if all || window.is_enough || most > size {
+                return Ok((window.batches, !all));
             }
-            ids.push(batch_id(row, "id")?.get());
-            takes.push(key(take));
-            left -= take.min(open_jobs);
         }
-        let rows = conn.query(&conn.prepare_cached(OPEN_JOBS).await?, &[&ids, &takes]).await?;
-        Ok((ranked(&rows)?, left_out))
+        unreachable!("the widest window is taken as it is")
+    }
+
+    /// The next jobs of the batches in the window, and whether they have more.
+    async fn next(&self, conn: &Client, window: &[BatchId]) -> Answer<(Vec<OpenJob>, bool)> {
+        let share = self.0.room.share(window.len() as u64);
+        let fed = decide::fed(&self.0, window);
+        let (ids, offered): (Vec<i64>, Vec<i64>) = fed.iter().map(|(id, from)| (id.get(), key(*from))).unzip();
+        let queued = conn.query(&conn.prepare_cached(QUEUED).await?, &[&ids, &offered, &key(share)]).await?;
+        let queued = queued.iter().map(|row| number(row, "jobs")).collect::<Answer<Vec<_>>>()?;
+        let most = decide::limits(&queued, share, self.0.free);
+        let limits: Vec<i64> = most.iter().map(|limit| key(*limit + 1)).collect();
+        let rows = conn.query(&conn.prepare_cached(NEXT_JOBS).await?, &[&ids, &offered, &limits]).await?;
+        let jobs = rows.iter().map(read_job).collect::<Answer<Vec<_>>>()?;
+        Ok(Next { batches: &fed, limits: &most }.cut(jobs))
+    }
+}
+
+async fn candidates(conn: &Client, sql: &str, most: u64) -> Answer<Vec<Candidate>> {
+    let rows = conn.query(&conn.prepare_cached(sql).await?, &[&key(most)]).await?;
+    rows.iter().map(|row| Ok(Candidate { batch: batch_id(row, "id")?, open: number(row, "open")? })).collect()
+}
+
+fn read_job(row: &Row) -> Answer<OpenJob> {
+    let (batch, seq, generation) = (batch_id(row, "batch")?, number(row, "seq")?, small_number(row, "generation")?);
+    Ok(OpenJob {
+        job: JobId { batch, seq, generation },
+        first: number(row, "first")?,
+        quantity: number(row, "quantity")?,
+        rank: number(row, "rank")?,
+        attempts_made: small_number(row, "attempts")?,
+    })
+}
+
+/// See [`Ledger::open_tasks`](crate::ledger::Ledger::open_tasks).
+pub(super) struct Tasks {
+    pub after: Option<BatchId>,
+}
+
+#[async_trait]
+impl Verb for Tasks {
+    type Answer = OpenTasks;
+    const DOING: &'static str = "look for open tasks";
+
+    async fn run(&self, conn: &mut Client) -> Answer<OpenTasks> {
+        let after = self.after.map_or(0, BatchId::get);
+        let rows = conn.query(&conn.prepare_cached(BEGUN).await?, &[&after, &key(ENDS_PAGE)]).await?;
+        let begun = rows.iter().map(|row| row.try_get("id")).collect::<Result<Vec<i64>, _>>()?;
+        let ends = at_end(conn, &begun).await?;
+        let hooks = hooks(conn).await?;
+        let left_out = hooks.len() as u64 == HOOKS;
+        let next = if begun.len() as u64 == ENDS_PAGE {
+            rows.last().map(|row| batch_id(row, "id")).transpose()?
+        } else {
+            None
+        };
+        let status = ends.into_iter().map(|end| (end, Duration::ZERO)).chain(hooks).collect();
+        Ok(OpenTasks { status, unplanned: unplanned(conn).await?, next, left_out })
     }
 }
 
 async fn unplanned(conn: &Client) -> Answer<Vec<Unplanned>> {
-    let rows = conn.query(&conn.prepare_cached(UNPLANNED).await?, &[&UNPLANNED_BATCHES]).await?;
+    let rows = conn.query(&conn.prepare_cached(UNPLANNED).await?, &[&key(UNPLANNED_BATCHES)]).await?;
     let read = |row: &Row| {
         let (batch, quantity, options) = (batch_id(row, "id")?, number(row, "quantity")?, read_options(row)?);
         Ok(Unplanned { batch, quantity, options })
@@ -80,47 +138,14 @@ async fn unplanned(conn: &Client) -> Answer<Vec<Unplanned>> {
     rows.iter().map(read).collect()
 }
 
-/// Jobs with their place, counted from the first one of their batch.
-fn ranked(rows: &[Row]) -> Answer<Vec<OpenJob>> {
-    let (now, mut first) = (Utc::now(), None::<(BatchId, u64)>);
-    let mut jobs = Vec::with_capacity(rows.len());
-    for row in rows {
-        let (batch, seq) = (batch_id(row, "batch")?, number(row, "seq")?);
-        let first_seq = first.filter(|(of, _)| *of == batch).map_or(seq, |(_, seq)| seq);
-        first = Some((batch, first_seq));
-        jobs.push(OpenJob {
-            job: JobId { batch, seq, generation: small_number(row, "generation")? },
-            first: number(row, "first")?,
-            quantity: number(row, "quantity")?,
-            rank: seq - first_seq,
-            delay: delay(row, now)?,
-            attempts_made: small_number(row, "attempts")?,
-        });
-    }
-    Ok(jobs)
-}
-
-fn delay(row: &Row, now: DateTime<Utc>) -> Answer<Duration> {
-    let not_before: Option<DateTime<Utc>> = row.try_get("not_before")?;
-    Ok(not_before.and_then(|not_before| (not_before - now).to_std().ok()).unwrap_or_default())
-}
-
-fn end(row: &Row) -> Answer<(StatusTask, Duration)> {
-    Ok((StatusTask::End { batch: batch_id(row, "id")?, round: small_number(row, "round")? }, Duration::ZERO))
+async fn hooks(conn: &impl GenericClient) -> Answer<Vec<(StatusTask, Duration)>> {
+    let rows = conn.query(&conn.prepare_cached(OPEN_HOOKS).await?, &[&key(HOOKS)]).await?;
+    rows.iter().map(hook).collect()
 }
 
 fn hook(row: &Row) -> Answer<(StatusTask, Duration)> {
     let hook = HookId(row.try_get("id")?);
-    Ok((StatusTask::Hook { batch: batch_id(row, "batch")?, hook }, delay(row, Utc::now())?))
-}
-
-/// Tasks with the time until they are due, and whether there are more.
-type Tasks = (Vec<(StatusTask, Duration)>, bool);
-
-async fn tasks(conn: &Client, sql: &str, read: fn(&Row) -> Answer<(StatusTask, Duration)>) -> Answer<Tasks> {
-    let most = key(STATUS_TASKS as u64 + 1);
-    let rows = conn.query(&conn.prepare_cached(sql).await?, &[&most]).await?;
-    let more = rows.len() > STATUS_TASKS;
-    let tasks = rows.iter().take(STATUS_TASKS).map(read).collect::<Answer<_>>()?;
-    Ok((tasks, more))
+    let not_before: Option<DateTime<Utc>> = row.try_get("not_before")?;
+    let delay = not_before.and_then(|not_before| (not_before - Utc::now()).to_std().ok()).unwrap_or_default();
+    Ok((StatusTask::Hook { batch: batch_id(row, "batch")?, hook }, delay))
 }

@@ -8,9 +8,9 @@
 //! ```
 //!
 //! A verb is a struct of its arguments with a `run` over a connection. Its SQL stands in `sql/`, or in its own file when it is short.
-//! A verb that touches several rows takes the batch first, then its jobs by number; a chunk takes its job alone, so that the chunks of one
-//! batch don't wait for each other. What chunks wrote is counted in their job and handed in to the batch when the job is settled; whoever
-//! reads a batch adds what its active jobs have not handed in.
+//! A verb that touches several rows takes the batch first, then its jobs by number. What workers do all the time takes one job alone, and
+//! leaves the batch's row as it is: a begin locks it for sharing, so that it waits for a pause or a cancel; a chunk and an end don't look at
+//! it. So jobs of one batch don't wait for each other. Whoever reads a batch counts its jobs; lists read what was counted last.
 //!
 //! `host.rs` makes batches on connections of the host's, in its transactions. Statements that run there name the schema; all others rely on
 //! the search path of our own connections.
@@ -20,6 +20,7 @@ mod begin;
 mod close;
 mod code_key;
 mod columns;
+mod complete;
 mod create;
 mod error;
 mod feed;
@@ -35,11 +36,12 @@ mod read;
 mod retry;
 mod settle;
 mod steer;
+mod summarize;
 mod tls;
 mod to_the_end;
 mod write;
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use rocket_db_pools::Pool as _;
@@ -50,11 +52,11 @@ pub use self::{
     pool::{PostgresConnection, PostgresPool},
 };
 use super::{
-    Begun, Closed, Created, Cut, Forgotten, Hold, Hook, Lead, Ledger, NewBatch, NewItem, OpenWork, Planned, Result,
-    Rules, Settled, Settlement, Slice, Told, Wish, Written,
+    Backlog, Begun, Closed, Created, Cut, Forgotten, Hold, Hook, JobQuery, LastChunk, Lead, Ledger, NewBatch, NewItem,
+    OpenJobs, OpenTasks, Planned, RecentWork, Result, Rules, Settled, Settlement, Slice, Told, Wish, Written,
 };
 use crate::domain::{
-    BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Invalid, Item, RetryReport, Room,
+    BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
 };
 
 /// The ledger in a PostgreSQL database.
@@ -95,12 +97,16 @@ impl Ledger for PostgresLedger {
     }
 
     async fn plan(&self, batch: BatchId, cut: std::result::Result<Cut, Invalid>) -> Result<Planned> {
-        let (rules, statements) = (self.rules, self.statements.clone());
-        self.pool.run(plan::Planning { rules, statements, batch, cut }).await
+        self.pool.run(plan::Planning { rules: self.rules, batch, cut }).await
     }
 
     async fn begin(&self, call: Call) -> Result<Begun> {
-        self.pool.run(begin::Begin { rules: self.rules, call, token: token() }).await
+        self.pool.run(begin::Begin { rules: self.rules, call, token: token(), first_chunk: None }).await
+    }
+
+    async fn claim_and_insert(&self, call: Call, range: Range<u64>, items: Arc<[NewItem]>) -> Result<Begun> {
+        let first_chunk = if self.item_writer.is_some() { None } else { begin::FirstChunk::of(range, items) };
+        self.pool.run(begin::Begin { rules: self.rules, call, token: token(), first_chunk }).await
     }
 
     async fn write(&self, hold: &Hold, items: Arc<[NewItem]>) -> Result<Written> {
@@ -110,6 +116,17 @@ impl Ledger for PostgresLedger {
 
     async fn settle(&self, hold: &Hold, how: Settlement, worked: Duration) -> Result<Settled> {
         self.pool.run(settle::Settle { rules: self.rules, hold: hold.clone(), how, worked }).await
+    }
+
+    async fn insert_and_complete(&self, hold: &Hold, items: Arc<[NewItem]>, worked: Duration) -> Result<LastChunk> {
+        if self.item_writer.is_some() || items.is_empty() {
+            return Ok(LastChunk::Unchanged);
+        }
+        self.pool.run(complete::InsertAndComplete { rules: self.rules, hold: hold.clone(), items, worked }).await
+    }
+
+    async fn at_end(&self, batches: &[BatchId]) -> Result<Vec<StatusTask>> {
+        self.pool.run(close::AtEnd(batches.iter().map(|batch| batch.get()).collect())).await
     }
 
     async fn close(&self, batch: BatchId, round: u32) -> Result<Closed> {
@@ -140,8 +157,24 @@ impl Ledger for PostgresLedger {
         self.pool.run(read::FailedJobs { batch, slice }).await
     }
 
-    async fn open_work(&self, room: Room) -> Result<OpenWork> {
-        self.pool.run(feed::Feed(room)).await
+    async fn open_jobs(&self, query: JobQuery) -> Result<OpenJobs> {
+        self.pool.run(feed::Jobs(query)).await
+    }
+
+    async fn open_tasks(&self, after: Option<BatchId>) -> Result<OpenTasks> {
+        self.pool.run(feed::Tasks { after }).await
+    }
+
+    async fn backlog(&self, limit: u64) -> Result<Backlog> {
+        self.pool.run(summarize::Backlog { limit }).await
+    }
+
+    async fn summarize(&self, process: u64, work: Vec<RecentWork>) -> Result<()> {
+        self.pool.run(summarize::Summarize { process: process.cast_signed(), work }).await
+    }
+
+    async fn recount(&self, since: Duration, limit: u64) -> Result<u64> {
+        self.pool.run(summarize::Recount { since, limit }).await
     }
 
     async fn hook(&self, hook: HookId) -> Result<Option<Hook>> {

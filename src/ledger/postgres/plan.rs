@@ -1,18 +1,10 @@
 //! plan: the jobs of a batch that was only asked for, or its end when it can't have any.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 
-use super::{
-    close::End,
-    columns::{key, status},
-    create::{Statements, columns},
-    error::Answer,
-    pool::Verb,
-};
-use crate::domain::{BatchId, Change, Invalid, JobCounts};
+use super::{close::End, columns::status, create::columns, error::Answer, pool::Verb, settle::millis};
+use crate::domain::{BatchId, Change, Invalid, JobCounts, Measured};
 use crate::ledger::{Cut, Planned, Rules};
 
 const PLAN: &str = include_str!("sql/plan.sql");
@@ -21,7 +13,6 @@ const UNPLANNED: &str = "SELECT status FROM batches WHERE id = $1 AND jobs IS NU
 /// See [`Ledger::plan`](crate::ledger::Ledger::plan).
 pub(super) struct Planning {
     pub rules: Rules,
-    pub statements: Arc<Statements>,
     pub batch: BatchId,
     pub cut: Result<Cut, Invalid>,
 }
@@ -46,7 +37,7 @@ impl Verb for Planning {
 
 impl Planning {
     async fn plan(&self, conn: &Client, cut: &Cut) -> Answer<Planned> {
-        let estimated = key(self.statements.estimated(conn, &cut.plan, &cut.pace).await?.as_millis() as u64);
+        let estimated = millis(cut.estimated);
         let [seqs, firsts, quantities] = columns(&cut.plan);
         let statement = conn.prepare_cached(PLAN).await?;
         let row = conn
@@ -59,8 +50,8 @@ impl Planning {
         let found = conn.query_opt(&conn.prepare_cached(UNPLANNED).await?, &[&self.batch.get()]).await?;
         let Some(row) = found else { return Ok(Planned::Over) };
         let status = status(&row, "status")?.after(Change::Refuse)?;
-        let (error, counts) = (Some(invalid.to_string()), JobCounts::default());
-        End { status, error, counts, items_more: 0, version_more: 1 }.put_down(conn, self.rules, self.batch).await?;
+        let (error, counts, measured) = (Some(invalid.to_string()), JobCounts::default(), Measured::default());
+        End { status, error, counts, measured }.record(conn, self.rules, self.batch).await?;
         Ok(Planned::Now)
     }
 }

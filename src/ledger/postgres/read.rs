@@ -16,10 +16,10 @@ use crate::ledger::{LedgerError, Slice};
 
 const HISTORY_REMOVED: &str = "SELECT history <> 'whole' FROM batches WHERE id = $1";
 const EXISTS: &str = "SELECT EXISTS (SELECT FROM batches WHERE id = $1)";
-const BATCH: &str = concat!(include_str!("sql/batch.sql"), "WHERE b.id = $1");
-const BATCHES: &str = concat!(include_str!("sql/batch.sql"), "WHERE b.id < $1 ORDER BY b.id DESC LIMIT $2");
+const BATCH: &str = include_str!("sql/batch.sql");
+const BATCHES: &str = concat!(include_str!("sql/batches.sql"), "WHERE b.id < $1 ORDER BY b.id DESC LIMIT $2");
 const BATCHES_BY_STATUS: &str =
-    concat!(include_str!("sql/batch.sql"), "WHERE b.id < $1 AND b.status = $3 ORDER BY b.id DESC LIMIT $2");
+    concat!(include_str!("sql/batches.sql"), "WHERE b.id < $1 AND b.status = $3 ORDER BY b.id DESC LIMIT $2");
 const ITEMS: &str = "SELECT batch, ordinal, code, created_at FROM items
     WHERE batch = $1 AND ordinal > $2 ORDER BY ordinal LIMIT $3";
 const FAILED_JOBS: &str = include_str!("sql/failed_jobs.sql");

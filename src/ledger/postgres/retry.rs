@@ -11,6 +11,7 @@ use super::{
     pool::Verb,
     read::batch,
     steer::lock,
+    summarize::count_anew,
 };
 use crate::domain::{BatchId, BatchRecord, Change, JobId, RetryReport, SkippedJob};
 use crate::ledger::{LedgerError, Rules};
@@ -61,7 +62,8 @@ impl Retry {
         self.complete(conn, &whole, &mut report).await?;
         self.recreate(conn, &others, &mut report).await?;
         let statement = conn.prepare_cached(REOPEN).await?;
-        conn.execute(&statement, &[&self.batch.get(), &after.as_str(), &key(report.recreated)]).await?;
+        conn.execute(&statement, &[&self.batch.get(), &after.as_str()]).await?;
+        count_anew(conn, self.batch).await?;
         Ok(report)
     }
 

@@ -3,14 +3,15 @@
 use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 
-use super::{close::End, error::Answer, pool::Verb, read::batch};
+use super::{close::End, error::Answer, pool::Verb, read::batch, summarize::count_anew};
 use crate::domain::{BatchId, BatchRecord, BatchStatus, Change};
 use crate::ledger::{LedgerError, Rules, Wish};
 
-// Not less: a begin holds the batch by a `KEY SHARE`, which only this one waits for and is waited for by. Whoever takes a batch out of
-// `running` has to lock it so first.
-const LOCK: &str = "SELECT FROM batches WHERE id = $1 FOR UPDATE";
-const HAND_IN: &str = include_str!("sql/hand_in.sql");
+// Not less: a begin holds the batch `FOR SHARE`, so whoever takes it out of `running` has to lock it so first. Not more: a foreign key to the
+// batch locks it `FOR KEY SHARE`, in a transaction that has locked a job before, and would wait for whoever waits for that job.
+const LOCK: &str = "SELECT FROM batches WHERE id = $1 FOR NO KEY UPDATE";
+// By number, as everybody does who locks several. Waits for the chunks that are under way; those that come later find the jobs locked.
+const LOCK_ACTIVE: &str = "SELECT FROM jobs WHERE batch = $1 AND state = 'active' ORDER BY seq FOR NO KEY UPDATE";
 const CANCEL_JOBS: &str = include_str!("sql/cancel_jobs.sql");
 const PAUSE_JOBS: &str = "UPDATE jobs SET paused = $2 WHERE batch = $1 AND state = 'active' AND paused <> $2";
 const SET_STATUS: &str = "UPDATE batches SET status = $2, version = version + 1 WHERE id = $1";
@@ -37,7 +38,7 @@ impl Verb for Steer {
     }
 }
 
-/// Locks a batch, so that none of its jobs is begun or settled.
+/// Locks a batch, so that none of its jobs is begun.
 pub(super) async fn lock(conn: &impl GenericClient, id: BatchId) -> Answer<()> {
     let found = conn.query_opt(&conn.prepare_cached(LOCK).await?, &[&id.get()]).await?;
     found.map(drop).ok_or_else(|| LedgerError::NoSuchBatch(id).into())
@@ -63,21 +64,18 @@ impl Steer {
 
     async fn cancel(&self, conn: &impl GenericClient, cancelled: BatchStatus) -> Answer<()> {
         let id = self.batch.get();
-        let row = conn.query_one(&conn.prepare_cached(HAND_IN).await?, &[&id]).await?;
-        let (active, fresh): (i64, i64) = (row.try_get("active")?, row.try_get("fresh")?);
+        conn.execute(&conn.prepare_cached(LOCK_ACTIVE).await?, &[&id]).await?;
         conn.execute(&conn.prepare_cached(CANCEL_JOBS).await?, &[&id]).await?;
-        let counts = batch(conn, self.batch).await?.jobs;
-        End { status: cancelled, error: None, counts, items_more: fresh, version_more: 1 + active + fresh }
-            .put_down(conn, self.rules, self.batch)
-            .await
+        let record = batch(conn, self.batch).await?;
+        End::of(&record, cancelled).record(conn, self.rules, self.batch).await
     }
 
     /// Chunks that are under way end first; those that come later find their job paused.
     async fn hold(&self, conn: &impl GenericClient, status: BatchStatus, paused: bool) -> Answer<()> {
         let id = self.batch.get();
-        conn.execute(&conn.prepare_cached(HAND_IN).await?, &[&id]).await?;
+        conn.execute(&conn.prepare_cached(LOCK_ACTIVE).await?, &[&id]).await?;
         conn.execute(&conn.prepare_cached(PAUSE_JOBS).await?, &[&id, &paused]).await?;
         conn.execute(&conn.prepare_cached(SET_STATUS).await?, &[&id, &status.as_str()]).await?;
-        Ok(())
+        count_anew(conn, self.batch).await
     }
 }

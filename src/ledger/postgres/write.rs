@@ -114,8 +114,8 @@ async fn write_next(conn: &impl GenericClient, given: &Given<'_>) -> Answer<bool
     Ok(written.map_err(raced)? > 0)
 }
 
-/// What both statements are given.
-struct Given<'a> {
+/// What the statements are given that insert a chunk.
+pub(super) struct Given<'a> {
     batch: i64,
     seq: i64,
     generation: i32,
@@ -127,7 +127,7 @@ struct Given<'a> {
 }
 
 impl<'a> Given<'a> {
-    fn of(Hold { job, epoch }: &Hold, items: &'a [NewItem]) -> Self {
+    pub(super) fn of(Hold { job, epoch }: &Hold, items: &'a [NewItem]) -> Self {
         let ordinals: Vec<i64> = items.iter().map(|item| key(item.ordinal)).collect();
         Self {
             batch: job.batch.get(),
@@ -141,13 +141,14 @@ impl<'a> Given<'a> {
         }
     }
 
-    fn parameters(&self) -> [&(dyn ToSql + Sync); 8] {
+    pub(super) fn parameters(&self) -> [&(dyn ToSql + Sync); 8] {
         let Self { batch, seq, generation, epoch, ordinals, codes, least, largest } = self;
         [batch, seq, generation, epoch, ordinals, codes, least, largest]
     }
 }
 
-fn raced(error: Error) -> Stop {
+/// A row that was there, though the statement did not see it, is no error: the statement is repeated.
+pub(super) fn raced(error: Error) -> Stop {
     if is_race(&error) { Stop::Raced } else { error.into() }
 }
 

@@ -1,6 +1,6 @@
 //! begin: one attempt at a job, or why there is none.
 
-use std::{ops::Range, time::Duration};
+use std::ops::Range;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -9,11 +9,11 @@ use super::{
     error::Answer,
     hooks,
     read::is_history_removed,
-    settle::{end_of, lower_open_jobs},
+    write::{count, insert},
 };
 use crate::domain::{BatchStatus, Call, Change, JobId};
 use crate::ledger::{
-    Begun, Hold, Rules, Settled, Work,
+    Begun, Hold, NewItem, Rules, Work,
     decide::{Entry, Found, missing, poisoned},
 };
 
@@ -23,7 +23,7 @@ const POISON: &str = include_str!("sql/poison.sql");
 const REVIVE: &str = include_str!("sql/revive.sql");
 const REOPEN: &str = include_str!("sql/retry_batch.sql");
 const RUN: &str = "UPDATE batch_batches
-    SET status = ?2, started_at = coalesce(started_at, ?3), version = version + 1 WHERE id = ?1";
+    SET status = ?2, started_at = coalesce(started_at, ?3), version = version + 1 WHERE id = ?1 AND status <> ?2";
 const ORDINALS: &str =
     "SELECT ordinal FROM batch_items WHERE batch = ?1 AND ordinal >= ?2 AND ordinal < ?3 ORDER BY ordinal";
 
@@ -48,6 +48,28 @@ pub(super) fn begin(conn: &Connection, rules: Rules, call: Call) -> Answer<Begun
     }
 }
 
+/// The same, with the first items of the job, when nothing of it was ever written.
+pub(super) fn claim_and_insert(
+    conn: &Connection,
+    rules: Rules,
+    call: Call,
+    range: &Range<u64>,
+    items: &[NewItem],
+) -> Answer<Begun> {
+    let begun = begin(conn, rules, call)?;
+    let Begun::Held(work) = begun else { return Ok(begun) };
+    let in_order = items.iter().map(|item| item.ordinal).eq(range.clone().take(items.len()));
+    let whole = work.range == *range && work.missing == [range.clone()];
+    if !in_order || !whole {
+        return Ok(Begun::Held(work));
+    }
+    let new = insert(conn, &work.hold, items)?.len() as u64;
+    count(conn, &work.hold, new)?;
+    let missing = range.start + new..range.end;
+    let missing = if missing.is_empty() { Vec::new() } else { vec![missing] };
+    Ok(Begun::Held(Work { missing, ..work }))
+}
+
 fn read_found(row: &Row<'_>) -> rusqlite::Result<Found> {
     let (first, quantity): (u64, u64) = (row.get("first")?, row.get("quantity")?);
     Ok(Found {
@@ -70,7 +92,7 @@ fn read_found(row: &Row<'_>) -> rusqlite::Result<Found> {
 fn revive(conn: &Connection, call: Call, status: BatchStatus) -> Answer<()> {
     let (batch, seq) = call.place();
     conn.prepare_cached(REVIVE)?.execute((batch.get(), key(seq)))?;
-    conn.prepare_cached(REOPEN)?.execute((batch.get(), status.as_str(), 1))?;
+    conn.prepare_cached(REOPEN)?.execute((batch.get(), status.as_str()))?;
     Ok(())
 }
 
@@ -101,7 +123,6 @@ fn poison(conn: &Connection, rules: Rules, job: JobId, acknowledged: Option<u32>
     let failure = poisoned(crashes);
     let parameters = params![job.batch.get(), key(job.seq), crashes, failure.reason, now(), acknowledged];
     conn.prepare_cached(POISON)?.execute(parameters)?;
-    lower_open_jobs(conn, job.batch, 1, Duration::ZERO)?;
     hooks::job_over(conn, rules, job)?;
-    Ok(Begun::Poisoned(Settled::Done { end: end_of(conn, job.batch)? }, failure))
+    Ok(Begun::Poisoned(failure))
 }

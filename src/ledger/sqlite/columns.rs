@@ -1,5 +1,7 @@
 //! How values of the domain stand in columns.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use rusqlite::{Error, Result, Row, types::Type};
 use serde::de::DeserializeOwned;
@@ -15,6 +17,11 @@ pub(super) fn now() -> i64 {
 /// A number of the domain as a key. No row has the largest one, so whatever is beyond finds nothing.
 pub(super) fn key(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A span in milliseconds.
+pub(super) fn millis(span: Duration) -> i64 {
+    u64::try_from(span.as_millis()).map_or(i64::MAX, key)
 }
 
 /// A batch's id.

@@ -5,19 +5,17 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
-    columns::{batch_id, key, now},
+    columns::{batch_id, key, millis, now},
     error::{Answer, Stop},
-    read::{exists, read_measured},
+    read::exists,
 };
-use crate::domain::{BatchId, CreateRequest, Measured, Pace, Plan, estimate};
+use crate::domain::{BatchId, CreateRequest, Plan};
 use crate::ledger::{Created, LedgerError, NewBatch};
 
 const EARLIER: &str = include_str!("sql/earlier.sql");
 const FORGET: &str = "UPDATE batch_batches SET idempotency_key = NULL, request_fingerprint = NULL WHERE id = ?1";
 const INSERT_BATCH: &str = include_str!("sql/create_batch.sql");
 const INSERT_JOB: &str = "INSERT INTO batch_jobs (batch, seq, first, quantity) VALUES (?1, ?2, ?3, ?4)";
-const AHEAD: &str = include_str!("sql/ahead.sql");
-const MEASURED: &str = include_str!("sql/measured.sql");
 const LAST_ID: &str = "SELECT value FROM batch_settings WHERE name = 'last_id'";
 const SET_LAST_ID: &str = "INSERT INTO batch_settings (name, value) VALUES ('last_id', ?1)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
@@ -77,8 +75,7 @@ fn insert(conn: &Connection, new: &NewBatch) -> Answer<Created> {
         None => next_id(conn)?,
     };
     let (quantity, jobs) = (new.plan.quantity(), new.plan.jobs());
-    let estimated = estimated(conn, &new.plan, &new.pace)?;
-    let created = Created { batch, quantity, jobs, estimated, repeated: false };
+    let created = Created { batch, quantity, jobs, estimated: new.estimated, repeated: false };
     insert_batch(conn, &created, new)?;
     insert_jobs(conn, batch, &new.plan)?;
     Ok(created)
@@ -103,20 +100,6 @@ fn used_up(invalid: crate::domain::Invalid) -> Stop {
     LedgerError::Broken { doing: "find a free id", source: invalid.into() }.into()
 }
 
-/// How long the jobs of `plan` will take, if nothing comes in between that is not there yet.
-pub(super) fn estimated(conn: &Connection, plan: &Plan, pace: &Pace) -> Answer<Duration> {
-    let (quantity, jobs) = (plan.quantity(), plan.jobs());
-    Ok(estimate(jobs, quantity, ahead(conn, jobs)?, pace, measured(conn)?))
-}
-
-fn ahead(conn: &Connection, jobs: u64) -> Answer<u64> {
-    Ok(conn.prepare_cached(AHEAD)?.query_row([key(jobs)], |row| row.get(0))?)
-}
-
-fn measured(conn: &Connection) -> Answer<Measured> {
-    Ok(conn.prepare_cached(MEASURED)?.query_row([], read_measured).optional()?.unwrap_or_default())
-}
-
 fn insert_batch(conn: &Connection, created: &Created, new: &NewBatch) -> Answer<()> {
     let (options, request) = (&new.options, new.request.as_ref());
     conn.prepare_cached(INSERT_BATCH)?.execute(params![
@@ -127,7 +110,7 @@ fn insert_batch(conn: &Connection, created: &Created, new: &NewBatch) -> Answer<
         options.max_jobs_per_batch.map(key),
         new.key_fingerprint,
         key(created.jobs),
-        key(created.estimated.as_millis() as u64),
+        millis(created.estimated),
         now(),
         request.map_or("", |request| &request.caller),
         request.map(|request| request.key.as_str()),

@@ -1,65 +1,140 @@
-//! open_work: what ought to be in the queues.
+//! open_jobs, open_tasks: what ought to be in the queues.
 
 use std::time::Duration;
 
 use rusqlite::{Connection, Row};
 
 use super::{
-    columns::{batch_id, key, now},
+    close::at_end,
+    columns::{batch_id, key, millis, now},
     error::Answer,
     read::read_options,
 };
-use crate::domain::{BatchId, HookId, JobId, Room, StatusTask};
-use crate::ledger::{OpenJob, OpenWork, Unplanned};
+use crate::domain::{BatchId, HookId, JobId, JobState, StatusTask};
+use crate::ledger::{
+    JobQuery, OpenJob, OpenJobs, OpenTasks, Unplanned,
+    decide::{self, Candidate, DUE_JOBS, ENDS_PAGE, HOOKS, Next, UNPLANNED_BATCHES},
+};
 
-/// Batches to plan. Each may be an insert of many jobs, and others wait to be fed.
-const UNPLANNED_BATCHES: i64 = 100;
-
-/// Tasks of each kind that follow up on an end. They are quick, and the next look finds the others.
-const STATUS_TASKS: usize = 1_000;
-
-const OPEN_BATCHES: &str = "SELECT id, open_jobs FROM batch_batches
-    WHERE status IN ('pending', 'running') AND open_jobs > 0 ORDER BY id LIMIT ?1";
-const OPEN_JOBS: &str = include_str!("sql/open_jobs.sql");
-const TO_CLOSE: &str = "SELECT id, round FROM batch_batches INDEXED BY batch_batches_to_close
-    WHERE open_jobs = 0 AND finished_at IS NULL ORDER BY id LIMIT ?1";
+const OLDEST: &str = include_str!("sql/oldest_batches.sql");
+const SMALLEST: &str = include_str!("sql/smallest_batches.sql");
+const QUEUED: &str = include_str!("sql/queued_jobs.sql");
+const NEXT_JOBS: &str = include_str!("sql/next_jobs.sql");
+const DUE: &str = include_str!("sql/due_jobs.sql");
+const NEXT_DUE: &str = "SELECT min(not_before) FROM batch_jobs INDEXED BY batch_jobs_due
+    WHERE state = 'delayed' AND not_before > ?1";
+const ANY_LATE: &str = "SELECT EXISTS (
+    SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_due WHERE state = 'delayed' AND not_before > ?1
+)";
+const CAP_DELAYS: &str = "UPDATE batch_jobs INDEXED BY batch_jobs_due SET not_before = ?1
+    WHERE state = 'delayed' AND not_before > ?1";
+const BEGUN: &str = "SELECT id FROM batch_batches INDEXED BY batch_batches_begun
+    WHERE jobs > 0 AND status IN ('running', 'paused') AND id > ?1 ORDER BY id LIMIT ?2";
 const UNPLANNED: &str =
     "SELECT id, quantity, batch_size, prefix, max_jobs FROM batch_batches INDEXED BY batch_batches_unplanned
     WHERE jobs IS NULL ORDER BY id LIMIT ?1";
-const HOOKS: &str = "SELECT id, batch, not_before FROM batch_hooks INDEXED BY batch_hooks_open
+const OPEN_HOOKS: &str = "SELECT id, batch, not_before FROM batch_hooks INDEXED BY batch_hooks_open
     WHERE state = 'open' ORDER BY id LIMIT ?1";
 
-pub(super) fn open_work(conn: &Connection, room: Room) -> Answer<OpenWork> {
+/// Whether a job waits longer for its next attempt than any backoff is, which is so when the clock was wrong for a moment.
+pub(super) fn any_late(conn: &Connection, max_backoff: Duration) -> Answer<bool> {
+    let latest = now().saturating_add(millis(max_backoff));
+    Ok(conn.prepare_cached(ANY_LATE)?.query_row([latest], |row| row.get(0))?)
+}
+
+/// Lets no job wait so long.
+pub(super) fn cap_delays(conn: &Connection, max_backoff: Duration) -> Answer<()> {
+    conn.prepare_cached(CAP_DELAYS)?.execute([now().saturating_add(millis(max_backoff))])?;
+    Ok(())
+}
+
+pub(super) fn open_jobs(conn: &Connection, query: &JobQuery) -> Answer<OpenJobs> {
     let now = now();
-    let (jobs, jobs_left_out) = jobs(conn, room, now)?;
-    let (mut status, ends_left_out) = ends(conn)?;
-    let (hooks, hooks_left_out) = hooks(conn, now)?;
-    status.extend(hooks);
-    let unplanned = unplanned(conn)?;
-    Ok(OpenWork { jobs, status, unplanned, left_out: jobs_left_out || ends_left_out || hooks_left_out })
+    let (window, outside) = window(conn, query.window)?;
+    let (mut jobs, more) = next(conn, query, &window)?;
+    let mut due = conn.prepare_cached(DUE)?;
+    let due = due.query_map((now, key(DUE_JOBS)), |row| read_job(row, 0))?;
+    jobs.extend(due.collect::<Result<Vec<_>, _>>()?);
+    let next_due: Option<i64> = conn.prepare_cached(NEXT_DUE)?.query_row([now], |row| row.get(0))?;
+    let next_due = next_due.map(|due| Duration::from_millis(u64::try_from(due - now).unwrap_or_default()));
+    Ok(OpenJobs { window, jobs, left_out: outside || more, next_due })
 }
 
-fn jobs(conn: &Connection, room: Room, now: i64) -> Answer<(Vec<OpenJob>, bool)> {
-    let batches = open_batches(conn, room)?;
-    let share = room.share(batches.len() as u64);
-    let (mut jobs, mut left_out) = (Vec::new(), false);
-    for (batch, open) in batches {
-        let take = share.min(room.total.saturating_sub(jobs.len() as u64));
-        left_out |= take < open;
-        if take == 0 {
-            break;
+/// The batches to feed, and whether there are others.
+fn window(conn: &Connection, size: u64) -> Answer<(Vec<BatchId>, bool)> {
+    for most in [size, decide::widest(size)] {
+        // One more than there is place for, so that it shows whether there are others.
+        let (oldest, smallest) = (candidates(conn, OLDEST, most + 1)?, candidates(conn, SMALLEST, most + 1)?);
+        let all = (oldest.len().max(smallest.len()) as u64) <= most;
+        let window = decide::window(&oldest, &smallest, size);
+        if all || window.is_enough || most > size {
+            return Ok((window.batches, !all));
         }
-        first_open_jobs(conn, batch, take, now, &mut jobs)?;
     }
-    Ok((jobs, left_out))
+    unreachable!("the widest window is taken as it is")
 }
 
-/// One more than there is room for says the same as all of them: the share is one job then.
-fn open_batches(conn: &Connection, room: Room) -> Answer<Vec<(BatchId, u64)>> {
-    let mut query = conn.prepare_cached(OPEN_BATCHES)?;
-    let open = query
-        .query_map([key(room.total.saturating_add(1))], |row| Ok((batch_id(row, "id")?, row.get("open_jobs")?)))?;
-    Ok(open.collect::<Result<_, _>>()?)
+fn candidates(conn: &Connection, sql: &str, most: u64) -> Answer<Vec<Candidate>> {
+    let mut query = conn.prepare_cached(sql)?;
+    let found =
+        query.query_map([key(most)], |row| Ok(Candidate { batch: batch_id(row, "id")?, open: row.get("open")? }))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}
+
+/// The next jobs of the batches in the window, and whether they have more.
+fn next(conn: &Connection, query: &JobQuery, window: &[BatchId]) -> Answer<(Vec<OpenJob>, bool)> {
+    let share = query.room.share(window.len() as u64);
+    let fed = decide::fed(query, window);
+    let mut count = conn.prepare_cached(QUEUED)?;
+    let queued =
+        |(batch, from): &(BatchId, u64)| count.query_row((batch.get(), key(*from), key(share)), |row| row.get(0));
+    let queued = fed.iter().map(queued).collect::<Result<Vec<u64>, _>>()?;
+    let limits = decide::limits(&queued, share, query.free);
+    let mut jobs = Vec::new();
+    for ((batch, from), limit) in fed.iter().zip(&limits) {
+        jobs.extend(next_of(conn, *batch, *from, *limit + 1)?);
+    }
+    Ok(Next { batches: &fed, limits: &limits }.cut(jobs))
+}
+
+/// Waiting jobs from `from` on; from 0 on active ones too, since the queue may have lost them. Ranks count from the first of both.
+fn next_of(conn: &Connection, batch: BatchId, from: u64, limit: u64) -> Answer<Vec<OpenJob>> {
+    let find = |state: JobState, from: u64, limit: u64| {
+        let mut query = conn.prepare_cached(NEXT_JOBS)?;
+        let rows = query.query_map((batch.get(), state.as_str(), key(from), key(limit)), |row| read_job(row, 0))?;
+        rows.collect::<Result<Vec<_>, _>>()
+    };
+    let mut jobs = find(JobState::Waiting, from, limit)?;
+    let head = [find(JobState::Waiting, 0, 1)?, find(JobState::Active, 0, 1)?];
+    let head = head.iter().flatten().map(|open| open.job.seq).min().unwrap_or_default();
+    if from == 0 {
+        jobs.extend(find(JobState::Active, 0, limit)?);
+        jobs.sort_by_key(|open| open.job.seq);
+    }
+    Ok(jobs.into_iter().map(|open| OpenJob { rank: open.job.seq.saturating_sub(head), ..open }).collect())
+}
+
+fn read_job(row: &Row<'_>, rank: u64) -> rusqlite::Result<OpenJob> {
+    let job = JobId { batch: batch_id(row, "batch")?, seq: row.get("seq")?, generation: row.get("generation")? };
+    Ok(OpenJob {
+        job,
+        first: row.get("first")?,
+        quantity: row.get("quantity")?,
+        rank,
+        attempts_made: row.get("attempts")?,
+    })
+}
+
+pub(super) fn open_tasks(conn: &Connection, after: Option<BatchId>) -> Answer<OpenTasks> {
+    let mut query = conn.prepare_cached(BEGUN)?;
+    let begun = query.query_map((after.map_or(0, BatchId::get), key(ENDS_PAGE)), |row| batch_id(row, "id"))?;
+    let begun = begun.collect::<Result<Vec<_>, _>>()?;
+    let ends = at_end(conn, &begun)?;
+    let hooks = hooks(conn)?;
+    let left_out = hooks.len() as u64 == HOOKS;
+    let next = begun.last().copied().filter(|_| begun.len() as u64 == ENDS_PAGE);
+    let status = ends.into_iter().map(|end| (end, Duration::ZERO)).chain(hooks).collect();
+    Ok(OpenTasks { status, unplanned: unplanned(conn)?, next, left_out })
 }
 
 fn unplanned(conn: &Connection) -> Answer<Vec<Unplanned>> {
@@ -67,57 +142,17 @@ fn unplanned(conn: &Connection) -> Answer<Vec<Unplanned>> {
     let read = |row: &Row<'_>| {
         Ok(Unplanned { batch: batch_id(row, "id")?, quantity: row.get("quantity")?, options: read_options(row)? })
     };
-    Ok(query.query_map([UNPLANNED_BATCHES], read)?.collect::<Result<_, _>>()?)
+    Ok(query.query_map([key(UNPLANNED_BATCHES)], read)?.collect::<Result<_, _>>()?)
 }
 
-fn first_open_jobs(conn: &Connection, batch: BatchId, most: u64, now: i64, jobs: &mut Vec<OpenJob>) -> Answer<()> {
-    let mut query = conn.prepare_cached(OPEN_JOBS)?;
-    let mut rows = query.query((batch.get(), key(most)))?;
-    let mut first_seq = None;
-    while let Some(row) = rows.next()? {
-        let seq: u64 = row.get("seq")?;
-        let rank = seq - *first_seq.get_or_insert(seq);
-        jobs.push(OpenJob {
-            job: JobId { batch, seq, generation: row.get("generation")? },
-            first: row.get("first")?,
-            quantity: row.get("quantity")?,
-            rank,
-            delay: delay(row, now)?,
-            attempts_made: row.get("attempts")?,
-        });
-    }
-    Ok(())
-}
-
-fn delay(row: &Row<'_>, now: i64) -> rusqlite::Result<Duration> {
-    let not_before: Option<i64> = row.get("not_before")?;
-    let millis = not_before.map_or(0, |not_before| not_before.saturating_sub(now));
-    Ok(Duration::from_millis(u64::try_from(millis).unwrap_or(0)))
-}
-
-/// Tasks with the time until they are due, and whether there are more.
-type Tasks = (Vec<(StatusTask, Duration)>, bool);
-
-fn ends(conn: &Connection) -> Answer<Tasks> {
-    tasks(conn, TO_CLOSE, |row| {
-        Ok((StatusTask::End { batch: batch_id(row, "id")?, round: row.get("round")? }, Duration::ZERO))
-    })
-}
-
-fn hooks(conn: &Connection, now: i64) -> Answer<Tasks> {
-    tasks(conn, HOOKS, |row| {
-        let hook = HookId(row.get("id")?);
-        Ok((StatusTask::Hook { batch: batch_id(row, "batch")?, hook }, delay(row, now)?))
-    })
-}
-
-fn tasks<F>(conn: &Connection, sql: &str, read: F) -> Answer<Tasks>
-where
-    F: FnMut(&Row<'_>) -> rusqlite::Result<(StatusTask, Duration)>,
-{
-    let mut query = conn.prepare_cached(sql)?;
-    let mut tasks: Vec<_> = query.query_map([STATUS_TASKS + 1], read)?.collect::<Result<_, _>>()?;
-    let more = tasks.len() > STATUS_TASKS;
-    tasks.truncate(STATUS_TASKS);
-    Ok((tasks, more))
+fn hooks(conn: &Connection) -> Answer<Vec<(StatusTask, Duration)>> {
+    let now = now();
+    let read = |row: &Row<'_>| {
+        let not_before: Option<i64> = row.get("not_before")?;
+        let millis = not_before.map_or(0, |not_before| not_before.saturating_sub(now));
+        let task = StatusTask::Hook { batch: batch_id(row, "batch")?, hook: HookId(row.get("id")?) };
+        Ok((task, Duration::from_millis(u64::try_from(millis).unwrap_or(0))))
+    };
+    let mut query = conn.prepare_cached(OPEN_HOOKS)?;
+    Ok(query.query_map([key(HOOKS)], read)?.collect::<Result<_, _>>()?)
 }

@@ -30,10 +30,11 @@ mod readers;
 mod retry;
 mod settle;
 mod steer;
+mod summarize;
 mod write;
 mod writer;
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use rocket_db_pools::Pool as _;
@@ -43,11 +44,11 @@ pub use self::{
     pool::{SqliteConnection, SqlitePool},
 };
 use super::{
-    Begun, Closed, Created, Cut, Forgotten, Hold, Hook, Lead, Ledger, NewBatch, NewItem, OpenWork, Planned, Result,
-    Rules, Settled, Settlement, Slice, Told, Wish, Written,
+    Backlog, Begun, Closed, Created, Cut, Forgotten, Hold, Hook, JobQuery, LastChunk, Lead, Ledger, NewBatch, NewItem,
+    OpenJobs, OpenTasks, Planned, RecentWork, Result, Rules, Settled, Settlement, Slice, Told, Wish, Written,
 };
 use crate::domain::{
-    BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Invalid, Item, RetryReport, Room,
+    BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
 };
 
 /// The ledger in a SQLite database.
@@ -90,6 +91,15 @@ impl Ledger for SqliteLedger {
         self.pool.write("begin a job", move |conn| begin::begin(conn, rules, call)).await
     }
 
+    async fn claim_and_insert(&self, call: Call, range: Range<u64>, items: Arc<[NewItem]>) -> Result<Begun> {
+        if self.item_writer.is_some() {
+            return self.begin(call).await;
+        }
+        let rules = self.rules;
+        let work = move |conn: &mut _| begin::claim_and_insert(conn, rules, call, &range, &items);
+        self.pool.write("begin a job", work).await
+    }
+
     async fn write(&self, hold: &Hold, items: Arc<[NewItem]>) -> Result<Written> {
         let (hold, item_writer) = (hold.clone(), self.item_writer.clone());
         self.pool.write("write items", move |conn| write::write(conn, &hold, &items, item_writer.as_deref())).await
@@ -98,6 +108,20 @@ impl Ledger for SqliteLedger {
     async fn settle(&self, hold: &Hold, how: Settlement, worked: Duration) -> Result<Settled> {
         let (rules, hold) = (self.rules, hold.clone());
         self.pool.write("settle a job", move |conn| settle::settle(conn, rules, &hold, &how, worked)).await
+    }
+
+    async fn insert_and_complete(&self, hold: &Hold, items: Arc<[NewItem]>, worked: Duration) -> Result<LastChunk> {
+        if self.item_writer.is_some() {
+            return Ok(LastChunk::Unchanged);
+        }
+        let (rules, hold) = (self.rules, hold.clone());
+        let work = move |conn: &mut _| write::insert_and_complete(conn, rules, &hold, &items, worked);
+        self.pool.write("write the last items of a job", work).await
+    }
+
+    async fn at_end(&self, batches: &[BatchId]) -> Result<Vec<StatusTask>> {
+        let batches = batches.to_vec();
+        self.pool.read("look for batches to close", move |conn| close::at_end(conn, &batches)).await
     }
 
     async fn close(&self, batch: BatchId, round: u32) -> Result<Closed> {
@@ -131,8 +155,29 @@ impl Ledger for SqliteLedger {
         self.pool.read("list failed jobs", move |conn| read::failed_jobs(conn, batch, slice)).await
     }
 
-    async fn open_work(&self, room: Room) -> Result<OpenWork> {
-        self.pool.read("look for open work", move |conn| feed::open_work(conn, room)).await
+    async fn open_jobs(&self, query: JobQuery) -> Result<OpenJobs> {
+        let max_backoff = query.max_backoff;
+        if self.pool.read("look for delayed jobs", move |conn| feed::any_late(conn, max_backoff)).await? {
+            self.pool.write("bring delayed jobs forward", move |conn| feed::cap_delays(conn, max_backoff)).await?;
+        }
+        self.pool.read("look for open jobs", move |conn| feed::open_jobs(conn, &query)).await
+    }
+
+    async fn open_tasks(&self, after: Option<BatchId>) -> Result<OpenTasks> {
+        self.pool.read("look for open tasks", move |conn| feed::open_tasks(conn, after)).await
+    }
+
+    async fn backlog(&self, limit: u64) -> Result<Backlog> {
+        self.pool.read("read the backlog", move |conn| summarize::backlog(conn, limit)).await
+    }
+
+    async fn summarize(&self, process: u64, work: Vec<RecentWork>) -> Result<()> {
+        let process = process.cast_signed();
+        self.pool.write("count the jobs of batches", move |conn| summarize::summarize(conn, process, &work)).await
+    }
+
+    async fn recount(&self, since: Duration, limit: u64) -> Result<u64> {
+        self.pool.write("count the jobs of batches again", move |conn| summarize::recount(conn, since, limit)).await
     }
 
     async fn hook(&self, hook: HookId) -> Result<Option<Hook>> {

@@ -3,12 +3,12 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{
-    close::conclude,
-    columns::{key, status},
-    create::{estimated, insert_jobs},
+    close::End,
+    columns::{key, millis, status},
+    create::insert_jobs,
     error::Answer,
 };
-use crate::domain::{BatchId, Change, Invalid};
+use crate::domain::{BatchId, Change, Invalid, JobCounts, Measured};
 use crate::ledger::{Cut, Planned, Rules};
 
 const PLAN: &str = include_str!("sql/plan.sql");
@@ -26,9 +26,8 @@ pub(super) fn plan(
     }
 }
 
-fn give_jobs(conn: &Connection, id: BatchId, Cut { plan, key_fingerprint, pace }: &Cut) -> Answer<Planned> {
-    let estimated = key(estimated(conn, plan, pace)?.as_millis() as u64);
-    let row = (id.get(), key_fingerprint, key(plan.jobs()), estimated);
+fn give_jobs(conn: &Connection, id: BatchId, Cut { plan, key_fingerprint, estimated }: &Cut) -> Answer<Planned> {
+    let row = (id.get(), key_fingerprint, key(plan.jobs()), millis(*estimated));
     if conn.prepare_cached(PLAN)?.execute(row)? == 0 {
         return Ok(Planned::Over);
     }
@@ -39,6 +38,8 @@ fn give_jobs(conn: &Connection, id: BatchId, Cut { plan, key_fingerprint, pace }
 fn refuse(conn: &Connection, rules: Rules, id: BatchId, invalid: &Invalid) -> Answer<Planned> {
     let found = conn.prepare_cached(UNPLANNED)?.query_row([id.get()], |row| status(row, "status")).optional()?;
     let Some(status) = found else { return Ok(Planned::Over) };
-    conclude(conn, rules, id, status.after(Change::Refuse)?, Some(&invalid.to_string()))?;
+    let status = status.after(Change::Refuse)?;
+    let (counts, measured) = (JobCounts::default(), Measured::default());
+    End { status, error: Some(&invalid.to_string()), counts, measured }.record(conn, rules, id)?;
     Ok(Planned::Now)
 }

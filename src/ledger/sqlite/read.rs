@@ -13,11 +13,11 @@ use crate::ledger::{LedgerError, Slice};
 
 const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM batch_batches WHERE id = ?1)";
 const HISTORY_REMOVED: &str = "SELECT history <> 'whole' FROM batch_batches WHERE id = ?1";
-const BATCH: &str = concat!(include_str!("sql/batch.sql"), "WHERE id = ?1");
-const BATCHES: &str = concat!(include_str!("sql/batch.sql"), "WHERE id < ?1 ORDER BY id DESC LIMIT ?2");
+const BATCH: &str = concat!(include_str!("sql/batch.sql"), "WHERE b.id = ?1");
+const BATCHES: &str = concat!(include_str!("sql/batch.sql"), "WHERE b.id < ?1 ORDER BY b.id DESC LIMIT ?2");
 const BATCHES_BY_STATUS: &str =
-    concat!(include_str!("sql/batch.sql"), "WHERE id < ?1 AND status = ?3 ORDER BY id DESC LIMIT ?2");
-const COUNTS: &str = "SELECT state, count(*) AS jobs FROM batch_jobs WHERE batch = ?1 GROUP BY state";
+    concat!(include_str!("sql/batch.sql"), "WHERE b.id < ?1 AND b.status = ?3 ORDER BY b.id DESC LIMIT ?2");
+const COUNTS: &str = include_str!("sql/counts.sql");
 const ITEMS: &str = "SELECT batch, ordinal, code, created_at FROM batch_items
     WHERE batch = ?1 AND ordinal > ?2 ORDER BY ordinal LIMIT ?3";
 const FAILED_JOBS: &str = include_str!("sql/failed_jobs.sql");
@@ -37,55 +37,55 @@ pub(super) fn is_history_removed(conn: &Connection, id: BatchId) -> Answer<bool>
     Ok(removed.unwrap_or(false))
 }
 
-/// The jobs of a batch by state, counted.
-pub(super) fn counts(conn: &Connection, id: BatchId) -> Answer<JobCounts> {
+/// The jobs of a batch by state, and what the workers did in it, counted.
+pub(super) fn counts(conn: &Connection, id: BatchId) -> Answer<(JobCounts, Measured)> {
     let mut query = conn.prepare_cached(COUNTS)?;
     let mut rows = query.query([id.get()])?;
-    let mut counts = JobCounts::default();
+    let (mut counts, mut measured) = (JobCounts::default(), Measured::default());
     while let Some(row) = rows.next()? {
         *counts.of(state(row, "state")?) = row.get("jobs")?;
+        let Measured { items, worked } = read_measured(row)?;
+        measured.items += items;
+        measured.worked += worked;
     }
-    Ok(counts)
+    Ok((counts, measured))
 }
 
+/// The counts of a batch that is over were kept; those of an open one change all the time and are counted.
 pub(super) fn batch(conn: &Connection, id: BatchId) -> Answer<BatchRecord> {
     let found = conn.prepare_cached(BATCH)?.query_row([id.get()], read_batch).optional()?;
     let batch = found.ok_or(LedgerError::NoSuchBatch(id))?;
-    with_counts(conn, batch)
+    if batch.status.is_over() {
+        return Ok(batch);
+    }
+    let (jobs, measured) = counts(conn, id)?;
+    Ok(BatchRecord { jobs, items_created: measured.items, measured, ..batch })
 }
 
 pub(super) fn batches(conn: &Connection, status: Option<BatchStatus>, slice: Slice) -> Answer<Vec<BatchRecord>> {
     let (before, limit) = (slice.after.map_or(i64::MAX, key), key(slice.limit));
-    let found: Vec<BatchRecord> = match status {
+    Ok(match status {
         None => conn.prepare_cached(BATCHES)?.query_map((before, limit), read_batch)?.collect::<Result<_, _>>()?,
         Some(status) => conn
             .prepare_cached(BATCHES_BY_STATUS)?
             .query_map((before, limit, status.as_str()), read_batch)?
             .collect::<Result<_, _>>()?,
-    };
-    found.into_iter().map(|batch| with_counts(conn, batch)).collect()
-}
-
-/// The counts of a batch that is over were kept; those of an open one change all the time and are counted.
-fn with_counts(conn: &Connection, batch: BatchRecord) -> Answer<BatchRecord> {
-    if batch.status.is_over() {
-        return Ok(batch);
-    }
-    Ok(BatchRecord { jobs: counts(conn, batch.batch_id)?, ..batch })
+    })
 }
 
 fn read_batch(row: &Row<'_>) -> rusqlite::Result<BatchRecord> {
-    let kept = |column| row.get::<_, Option<u64>>(column).map(Option::unwrap_or_default);
     Ok(BatchRecord {
         batch_id: batch_id(row, "id")?,
         status: status(row, "status")?,
         quantity: row.get("quantity")?,
         options: read_options(row)?,
         jobs: JobCounts {
-            completed: kept("completed")?,
-            failed: kept("failed")?,
-            cancelled: kept("cancelled")?,
-            ..JobCounts::default()
+            waiting: row.get("waiting")?,
+            active: row.get("active")?,
+            delayed: row.get("delayed")?,
+            completed: row.get("completed")?,
+            failed: row.get("failed")?,
+            cancelled: row.get("cancelled")?,
         },
         items_created: row.get("items_created")?,
         round: row.get("round")?,

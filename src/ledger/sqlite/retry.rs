@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{columns::key, error::Answer, hooks, read::batch};
+use super::{columns::key, error::Answer, hooks, read::batch, summarize::count_anew};
 use crate::domain::{BatchId, BatchRecord, Change, JobId, RetryReport, SkippedJob};
 use crate::ledger::{LedgerError, Rules};
 
@@ -28,7 +28,8 @@ pub(super) fn retry(conn: &Connection, rules: Rules, id: BatchId) -> Answer<Retr
         job.once_more(conn, rules, &mut report)?;
     }
     report.recreated = report.job_ids.len() as u64;
-    conn.prepare_cached(REOPEN)?.execute((id.get(), after.as_str(), key(report.recreated)))?;
+    conn.prepare_cached(REOPEN)?.execute((id.get(), after.as_str()))?;
+    count_anew(conn, id)?;
     Ok(report)
 }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{close::conclude, columns::now, error::Answer, read::batch};
+use super::{close::End, columns::now, error::Answer, read::batch, summarize::count_anew};
 use crate::domain::{BatchId, BatchRecord, BatchStatus, Change};
 use crate::ledger::{Rules, Wish};
 
@@ -26,10 +26,10 @@ pub(super) fn steer(conn: &Connection, rules: Rules, id: BatchId, wish: Wish) ->
 
 fn cancel(conn: &Connection, rules: Rules, id: BatchId, cancelled: BatchStatus) -> Answer<()> {
     conn.prepare_cached(CANCEL_JOBS)?.execute((id.get(), now()))?;
-    conclude(conn, rules, id, cancelled, None)
+    End::of(&batch(conn, id)?, cancelled).record(conn, rules, id)
 }
 
 fn set_status(conn: &Connection, id: BatchId, status: BatchStatus) -> Answer<()> {
     conn.prepare_cached(SET_STATUS)?.execute((id.get(), status.as_str()))?;
-    Ok(())
+    count_anew(conn, id)
 }

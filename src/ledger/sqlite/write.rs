@@ -1,6 +1,6 @@
 //! write: a chunk of items, if the hold is good, and the host's rows with them.
 
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -8,15 +8,15 @@ use super::{
     columns::{key, now, status},
     error::Answer,
     item_writer::{ItemWriter, call},
+    settle::{settle, state_under},
 };
-use crate::domain::BatchStatus;
-use crate::ledger::{Hold, LedgerError, NewItem, NewItemRow, Written};
+use crate::domain::{BatchStatus, JobState};
+use crate::ledger::{Hold, LastChunk, LedgerError, NewItem, NewItemRow, Rules, Settlement, Written};
 
 const HOLD: &str = include_str!("sql/hold.sql");
 const INSERT: &str = include_str!("sql/write_item.sql");
 const COUNT_IN_JOB: &str = "UPDATE batch_jobs SET created = created + ?3, crashes = 0 WHERE batch = ?1 AND seq = ?2";
-const COUNT_IN_BATCH: &str =
-    "UPDATE batch_batches SET items_created = items_created + ?2, version = version + 1 WHERE id = ?1";
+const ANY: &str = "SELECT EXISTS (SELECT 1 FROM batch_items WHERE batch = ?1 AND ordinal BETWEEN ?2 AND ?3)";
 
 pub(super) fn write(
     conn: &Connection,
@@ -43,10 +43,45 @@ pub(super) fn write(
     }
 }
 
+/// The last items of a job and its end, when nothing is odd.
+pub(super) fn insert_and_complete(
+    conn: &Connection,
+    rules: Rules,
+    hold: &Hold,
+    items: &[NewItem],
+    worked: Duration,
+) -> Answer<LastChunk> {
+    match standing(conn, hold)? {
+        Some(standing) if standing.lacks_only(conn, hold, items)? => {
+            let new = insert(conn, hold, items)?.len() as u64;
+            count(conn, hold, new)?;
+            settle(conn, rules, hold, &Settlement::Completed, worked)?;
+            Ok(LastChunk::Completed)
+        }
+        // Whoever completed it under this hold was this call, whose answer was lost.
+        _ if state_under(conn, hold)? == Some(JobState::Completed) => Ok(LastChunk::Completed),
+        _ => Ok(LastChunk::Unchanged),
+    }
+}
+
 struct Standing {
     held: bool,
     status: BatchStatus,
     range: Range<u64>,
+    created: u64,
+}
+
+impl Standing {
+    /// Whether the job may be worked, and is whole with these items and no other.
+    fn lacks_only(&self, conn: &Connection, hold: &Hold, items: &[NewItem]) -> Answer<bool> {
+        let (Some(first), Some(last)) = (items.first(), items.last()) else { return Ok(false) };
+        let all = self.created + items.len() as u64 == self.range.end - self.range.start;
+        if !all || !self.held || self.status != BatchStatus::Running || within(&self.range, items).is_err() {
+            return Ok(false);
+        }
+        let row = (hold.job.batch.get(), key(first.ordinal), key(last.ordinal));
+        Ok(!conn.prepare_cached(ANY)?.query_row(row, |row| row.get::<_, bool>(0))?)
+    }
 }
 
 fn standing(conn: &Connection, hold: &Hold) -> Answer<Option<Standing>> {
@@ -54,7 +89,8 @@ fn standing(conn: &Connection, hold: &Hold) -> Answer<Option<Standing>> {
     let mut query = conn.prepare_cached(HOLD)?;
     let standing = query.query_row((job.batch.get(), key(job.seq), job.generation, hold.epoch), |row| {
         let (first, quantity): (u64, u64) = (row.get("first")?, row.get("quantity")?);
-        Ok(Standing { held: row.get("held")?, status: status(row, "status")?, range: first..first + quantity })
+        let range = first..first + quantity;
+        Ok(Standing { held: row.get("held")?, status: status(row, "status")?, range, created: row.get("created")? })
     });
     Ok(standing.optional()?)
 }
@@ -70,7 +106,7 @@ fn within(range: &Range<u64>, items: &[NewItem]) -> Result<(), LedgerError> {
 }
 
 /// Inserts those that are not there, and answers which those were.
-fn insert<'a>(conn: &Connection, hold: &Hold, items: &'a [NewItem]) -> Answer<Vec<NewItemRow<'a>>> {
+pub(super) fn insert<'a>(conn: &Connection, hold: &Hold, items: &'a [NewItem]) -> Answer<Vec<NewItemRow<'a>>> {
     let batch_id = hold.job.batch;
     let mut insert = conn.prepare_cached(INSERT)?;
     // What is the same for all is bound once: a third of the time of a row.
@@ -87,12 +123,11 @@ fn insert<'a>(conn: &Connection, hold: &Hold, items: &'a [NewItem]) -> Answer<Ve
     Ok(new)
 }
 
-fn count(conn: &Connection, hold: &Hold, new: u64) -> Answer<()> {
+pub(super) fn count(conn: &Connection, hold: &Hold, new: u64) -> Answer<()> {
     if new == 0 {
         return Ok(());
     }
     let batch = hold.job.batch.get();
     conn.prepare_cached(COUNT_IN_JOB)?.execute(params![batch, key(hold.job.seq), key(new)])?;
-    conn.prepare_cached(COUNT_IN_BATCH)?.execute((batch, key(new)))?;
     Ok(())
 }

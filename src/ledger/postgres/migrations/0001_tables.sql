@@ -20,10 +20,6 @@ CREATE TABLE batches (
     round               integer     NOT NULL DEFAULT 0 CHECK (round >= 0),
     -- Not known until it is planned, which is when it is made, but for one that `create_product_items` below made.
     jobs                bigint      CHECK (jobs >= 0),
-    open_jobs           bigint      CHECK (open_jobs BETWEEN 0 AND jobs),
-    -- Without those that active jobs have not handed in yet, see `jobs.counted`.
-    items_created       bigint      NOT NULL DEFAULT 0 CHECK (items_created BETWEEN 0 AND quantity),
-    worked_ms           bigint      NOT NULL DEFAULT 0 CHECK (worked_ms >= 0),
     version             bigint      NOT NULL DEFAULT 1,
     error               text,
     -- How long it was to take, when it was planned.
@@ -36,10 +32,13 @@ CREATE TABLE batches (
     started_at          timestamptz,
     finished_at         timestamptz,
 
-    -- The jobs by state as they were at the end; while the batch is open they are counted.
+    -- The counts at the end. While the batch is open its jobs are counted, and this row stays as it is: a job that changed it would make
+    -- all other jobs of the batch wait.
     completed           bigint,
     failed              bigint,
     cancelled           bigint,
+    items_created       bigint      CHECK (items_created BETWEEN 0 AND quantity),
+    worked_ms           bigint      CHECK (worked_ms >= 0),
 
     -- Whether the rows of its jobs are all there, are being removed, or are gone. It has to be over for that, and stays so.
     history             text        NOT NULL DEFAULT 'whole' CHECK (history IN ('whole', 'leaving', 'gone')),
@@ -50,12 +49,12 @@ CREATE TABLE batches (
     request_fingerprint text,
 
     CHECK ((finished_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))),
-    CHECK ((jobs IS NULL) = (open_jobs IS NULL)),
     CHECK (jobs IS NOT NULL OR status IN ('pending', 'paused')),
     -- None at all has only a batch that ended unplanned.
     CHECK (jobs > 0 OR status IN ('failed', 'cancelled')),
     CHECK (jobs = 0 OR (key_fingerprint IS NOT NULL AND estimated_ms IS NOT NULL)),
-    CHECK (finished_at IS NULL OR open_jobs IS NOT DISTINCT FROM 0),
+    CHECK ((finished_at IS NOT NULL) = (items_created IS NOT NULL)),
+    CHECK ((finished_at IS NOT NULL) = (worked_ms IS NOT NULL)),
     CHECK (finished_at IS NOT NULL OR history = 'whole'),
     CHECK (finished_at IS NULL OR completed + failed + cancelled IS NOT DISTINCT FROM jobs),
     CHECK (status <> 'completed' OR items_created = quantity),
@@ -63,7 +62,9 @@ CREATE TABLE batches (
 ) WITH (fillfactor = 70);
 
 CREATE INDEX batches_by_status ON batches (status, id);
-CREATE INDEX batches_to_close ON batches (id) WHERE open_jobs = 0 AND finished_at IS NULL;
+CREATE INDEX batches_open ON batches (created_at, id) WHERE jobs > 0 AND status IN ('pending', 'running');
+CREATE INDEX batches_begun ON batches (id) WHERE jobs > 0 AND status IN ('running', 'paused');
+CREATE INDEX batches_pending ON batches (jobs, id) WHERE jobs > 0 AND status = 'pending';
 CREATE INDEX batches_unplanned ON batches (id) WHERE jobs IS NULL;
 CREATE INDEX batches_measured ON batches (finished_at) WHERE finished_at IS NOT NULL AND worked_ms > 0;
 CREATE INDEX batches_with_history ON batches (finished_at) WHERE finished_at IS NOT NULL AND history <> 'gone';
@@ -81,8 +82,6 @@ CREATE TABLE jobs (
     epoch               integer     NOT NULL DEFAULT 0 CHECK (epoch >= 0),
     generation          integer     NOT NULL DEFAULT 0 CHECK (generation >= 0),
     created             bigint      NOT NULL DEFAULT 0 CHECK (created BETWEEN 0 AND quantity),
-    -- How many of them the batch's row knows of: a chunk counts here alone, and what is new is handed in when the job is settled.
-    counted             bigint      NOT NULL DEFAULT 0 CHECK (counted BETWEEN 0 AND created),
     -- Past the largest ordinal that was ever written. What is beyond does not exist, and need not be looked up.
     written_to          bigint      NOT NULL DEFAULT 0,
     -- Set in an active job while its batch is paused, since a chunk looks at the job alone.
@@ -91,6 +90,8 @@ CREATE TABLE jobs (
     token               bigint,
     attempts            integer     NOT NULL DEFAULT 0,
     crashes             integer     NOT NULL DEFAULT 0,
+    -- The time that its attempts took.
+    worked_ms           bigint      NOT NULL DEFAULT 0 CHECK (worked_ms >= 0),
     -- Ends of attempts that the queue had been told when the job was begun last; NULL when it was begun for an order.
     acknowledged        bigint,
     not_before          timestamptz,
@@ -105,21 +106,45 @@ CREATE TABLE jobs (
     CHECK (state <> 'completed' OR created = quantity),
     CHECK (state <> 'failed' OR error IS NOT NULL),
     CHECK (state <> 'delayed' OR not_before IS NOT NULL),
-    CHECK (state = 'active' OR (counted = created AND NOT paused))
+    CHECK (state = 'active' OR NOT paused)
 ) WITH (fillfactor = 60);
 
-CREATE INDEX jobs_open ON jobs (batch, seq) WHERE state IN ('waiting', 'active', 'delayed');
-CREATE INDEX jobs_active ON jobs (batch, seq) WHERE state = 'active';
+CREATE INDEX jobs_ready ON jobs (batch, state, seq) WHERE state IN ('waiting', 'active');
+CREATE INDEX jobs_delayed ON jobs (batch, seq) WHERE state = 'delayed';
+CREATE INDEX jobs_due ON jobs (not_before) WHERE state = 'delayed';
 CREATE INDEX jobs_failed ON jobs (batch, seq) WHERE state = 'failed';
 
--- What a watcher compares: it grows with every change. A begin and a chunk leave the batch's row alone, so what active jobs have not handed
--- in counts here as well: one for the begin, and one for each item.
+-- Open batches as lists show them, so that a list never counts jobs. Each process writes rows of its own, at most a few times a second, and
+-- each row has the counts of the whole batch: the one that was counted last is the best. A batch that no process has worked yet has none:
+-- all its jobs wait. One that is over has none: its own row says it all.
+CREATE TABLE summaries (
+    batch               bigint      NOT NULL,
+    -- Drawn at each start of a process; 0 is for verbs that change a batch as a whole.
+    process             bigint      NOT NULL,
+    waiting             bigint      NOT NULL,
+    active              bigint      NOT NULL,
+    delayed             bigint      NOT NULL,
+    completed           bigint      NOT NULL,
+    failed              bigint      NOT NULL,
+    items_created       bigint      NOT NULL,
+    worked_ms           bigint      NOT NULL,
+    counted_at          timestamptz NOT NULL,
+    -- What this process alone wrote: the time of its last item, and how many it wrote in the ten seconds before it counted.
+    last_item_at        timestamptz,
+    recent_items        bigint      NOT NULL DEFAULT 0,
+    -- Grows with each count, so that a watcher sees that something changed.
+    version             bigint      NOT NULL DEFAULT 1,
+
+    PRIMARY KEY (batch, process)
+) WITH (fillfactor = 70);
+
+CREATE INDEX summaries_active ON summaries (counted_at) WHERE active > 0;
+
+-- What a watcher compares: it grows with every change of a batch as a whole, and a moment after every change of its jobs.
 CREATE VIEW batch_versions AS
-SELECT b.id, b.version + coalesce(j.more, 0) AS version
+SELECT b.id, b.version + coalesce(s.more, 0) AS version
 FROM batches b
-LEFT JOIN LATERAL (
-    SELECT sum(1 + created - counted)::bigint AS more FROM jobs WHERE batch = b.id AND state = 'active'
-) j ON b.finished_at IS NULL;
+LEFT JOIN LATERAL (SELECT sum(version)::bigint AS more FROM summaries WHERE batch = b.id) s ON b.finished_at IS NULL;
 
 -- The rows that all this is for, and by far the most. No foreign key, since `write` holds the job while it inserts; no index on the
 -- code, since a code decodes to this primary key.

@@ -1,15 +1,17 @@
--- batch, batches: all that may be seen of batches; which ones is said where it is used.
+-- batch: all that may be seen of one batch.
 --
--- The jobs of an open batch are counted, and what its active jobs have written but not handed in is added, all on one snapshot. Of one
--- that is over the counts were kept.
+--   $1 batch
+--
+-- The jobs of an open batch are counted, all on one snapshot. Of one that is over the counts were kept.
 
-SELECT b.id, b.status, b.quantity, b.batch_size, b.prefix, b.max_jobs, b.round, b.worked_ms, b.error,
+SELECT b.id, b.status, b.quantity, b.batch_size, b.prefix, b.max_jobs, b.round, b.error,
        b.created_at, b.started_at, b.finished_at, b.history <> 'whole' AS history_removed,
-       b.items_created + coalesce(j.fresh, 0) AS items_created,
        coalesce(j.waiting, 0) AS waiting, coalesce(j.active, 0) AS active, coalesce(j.delayed, 0) AS delayed,
        coalesce(b.completed, j.completed, 0) AS completed,
        coalesce(b.failed, j.failed, 0) AS failed,
-       coalesce(b.cancelled, j.cancelled, 0) AS cancelled
+       coalesce(b.cancelled, j.cancelled, 0) AS cancelled,
+       coalesce(b.items_created, j.items_created, 0) AS items_created,
+       coalesce(b.worked_ms, j.worked_ms, 0) AS worked_ms
 FROM batches b
 LEFT JOIN LATERAL (
     SELECT count(*) FILTER (WHERE state = 'waiting') AS waiting,
@@ -18,7 +20,9 @@ LEFT JOIN LATERAL (
            count(*) FILTER (WHERE state = 'completed') AS completed,
            count(*) FILTER (WHERE state = 'failed') AS failed,
            count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
-           sum(created - counted)::bigint AS fresh
+           sum(created)::bigint AS items_created,
+           sum(worked_ms)::bigint AS worked_ms
     FROM jobs
     WHERE batch = b.id
 ) j ON b.finished_at IS NULL
+WHERE b.id = $1

@@ -1,4 +1,4 @@
--- begin: puts a job into a worker's hands that waits, in a batch that runs, and of which nothing was ever written.
+-- begin: gives a job to a worker that waits, in a batch that runs, and of which nothing was ever written.
 --
 --   $1 batch            $3 generation                     $5 token
 --   $2 job's number     $4 ends that the queue was told   $6 crashes that are too many
@@ -9,7 +9,7 @@
 -- locked as in begin.sql.
 
 WITH batch AS MATERIALIZED (
-    SELECT id, prefix, key_fingerprint FROM batches WHERE id = $1 AND status = 'running' FOR KEY SHARE
+    SELECT id, prefix, key_fingerprint FROM batches WHERE id = $1 AND status = 'running' FOR SHARE
 )
 UPDATE jobs
 SET state = 'active', epoch = epoch + 1, token = $5, acknowledged = $4, not_before = NULL, begun_at = now()

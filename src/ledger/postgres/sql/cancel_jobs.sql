@@ -3,5 +3,5 @@
 --   $1 batch
 
 UPDATE jobs
-SET state = 'cancelled', not_before = NULL, counted = created, paused = false, finished_at = now()
+SET state = 'cancelled', not_before = NULL, paused = false, finished_at = now()
 WHERE batch = $1 AND state IN ('waiting', 'active', 'delayed')

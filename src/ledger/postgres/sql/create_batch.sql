@@ -12,8 +12,8 @@
 
 WITH batch AS (
     INSERT INTO {schema}.batches (id, quantity, batch_size, prefix, max_jobs, key_fingerprint, token, estimated_ms,
-                         caller, idempotency_key, request_fingerprint, jobs, open_jobs)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, cardinality($12::bigint[]), cardinality($12::bigint[]))
+                         caller, idempotency_key, request_fingerprint, jobs)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, cardinality($12::bigint[]))
     ON CONFLICT DO NOTHING
     RETURNING id
 ), made AS (

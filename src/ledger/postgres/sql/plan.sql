@@ -7,7 +7,7 @@
 
 WITH batch AS (
     UPDATE batches
-    SET key_fingerprint = $2, estimated_ms = $3, jobs = cardinality($4::bigint[]), open_jobs = cardinality($4::bigint[]),
+    SET key_fingerprint = $2, estimated_ms = $3, jobs = cardinality($4::bigint[]),
         version = version + 1
     WHERE id = $1 AND jobs IS NULL
     RETURNING id

@@ -16,9 +16,6 @@ CREATE TABLE batch_batches (
     round               INTEGER NOT NULL DEFAULT 0 CHECK (round >= 0),
     -- Not known until it is planned, which is when it is made, but for one that came by `batch_requests` below.
     jobs                INTEGER CHECK (jobs >= 0),
-    open_jobs           INTEGER CHECK (open_jobs BETWEEN 0 AND jobs),
-    items_created       INTEGER NOT NULL DEFAULT 0 CHECK (items_created BETWEEN 0 AND quantity),
-    worked_ms           INTEGER NOT NULL DEFAULT 0 CHECK (worked_ms >= 0),
     version             INTEGER NOT NULL DEFAULT 1,
     error               TEXT,
     -- How long it was to take, when it was planned.
@@ -28,10 +25,12 @@ CREATE TABLE batch_batches (
     started_at          INTEGER,
     finished_at         INTEGER,
 
-    -- The jobs by state as they were at the end; while the batch is open they are counted.
+    -- The counts at the end. While the batch is open its jobs are counted, and this row stays as it is.
     completed           INTEGER,
     failed              INTEGER,
     cancelled           INTEGER,
+    items_created       INTEGER CHECK (items_created BETWEEN 0 AND quantity),
+    worked_ms           INTEGER CHECK (worked_ms >= 0),
 
     -- Whether the rows of its jobs are all there, are being removed, or are gone. It has to be over for that, and stays so.
     history             TEXT    NOT NULL DEFAULT 'whole' CHECK (history IN ('whole', 'leaving', 'gone')),
@@ -42,12 +41,12 @@ CREATE TABLE batch_batches (
     request_fingerprint TEXT,
 
     CHECK ((finished_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))),
-    CHECK ((jobs IS NULL) = (open_jobs IS NULL)),
     CHECK (jobs IS NOT NULL OR status IN ('pending', 'paused')),
     -- None at all has only a batch that ended unplanned.
     CHECK (jobs > 0 OR status IN ('failed', 'cancelled')),
     CHECK (jobs = 0 OR (key_fingerprint IS NOT NULL AND estimated_ms IS NOT NULL)),
-    CHECK (finished_at IS NULL OR open_jobs IS 0),
+    CHECK ((finished_at IS NOT NULL) = (items_created IS NOT NULL)),
+    CHECK ((finished_at IS NOT NULL) = (worked_ms IS NOT NULL)),
     CHECK (finished_at IS NOT NULL OR history = 'whole'),
     CHECK (finished_at IS NULL OR completed + failed + cancelled IS jobs),
     CHECK (status <> 'completed' OR items_created = quantity),
@@ -55,7 +54,9 @@ CREATE TABLE batch_batches (
 ) STRICT;
 
 CREATE INDEX batch_batches_by_status ON batch_batches (status, id);
-CREATE INDEX batch_batches_to_close ON batch_batches (id) WHERE open_jobs = 0 AND finished_at IS NULL;
+CREATE INDEX batch_batches_open ON batch_batches (created_at, id) WHERE jobs > 0 AND status IN ('pending', 'running');
+CREATE INDEX batch_batches_begun ON batch_batches (id) WHERE jobs > 0 AND status IN ('running', 'paused');
+CREATE INDEX batch_batches_pending ON batch_batches (jobs, id) WHERE jobs > 0 AND status = 'pending';
 CREATE INDEX batch_batches_unplanned ON batch_batches (id) WHERE jobs IS NULL;
 CREATE INDEX batch_batches_measured ON batch_batches (finished_at) WHERE finished_at IS NOT NULL AND worked_ms > 0;
 CREATE INDEX batch_batches_with_history ON batch_batches (finished_at) WHERE finished_at IS NOT NULL AND history <> 'gone';
@@ -74,6 +75,8 @@ CREATE TABLE batch_jobs (
     created             INTEGER NOT NULL DEFAULT 0 CHECK (created BETWEEN 0 AND quantity),
     attempts            INTEGER NOT NULL DEFAULT 0,
     crashes             INTEGER NOT NULL DEFAULT 0,
+    -- The time that its attempts took.
+    worked_ms           INTEGER NOT NULL DEFAULT 0 CHECK (worked_ms >= 0),
     -- Ends of attempts that the queue had been told when the job was begun last; NULL when it was begun for an order.
     acknowledged        INTEGER,
     not_before          INTEGER,
@@ -90,8 +93,40 @@ CREATE TABLE batch_jobs (
     CHECK (state <> 'delayed' OR not_before IS NOT NULL)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX batch_jobs_open ON batch_jobs (batch, seq) WHERE state IN ('waiting', 'active', 'delayed');
+CREATE INDEX batch_jobs_ready ON batch_jobs (batch, state, seq) WHERE state IN ('waiting', 'active');
+CREATE INDEX batch_jobs_delayed ON batch_jobs (batch, seq) WHERE state = 'delayed';
+CREATE INDEX batch_jobs_due ON batch_jobs (not_before) WHERE state = 'delayed';
 CREATE INDEX batch_jobs_failed ON batch_jobs (batch, seq) WHERE state = 'failed';
+
+-- Open batches as lists show them, so that a list never counts jobs. The counts are those of the whole batch at that time. A batch that no
+-- process has worked yet has no row: all its jobs wait. One that is over has none: its own row says it all.
+CREATE TABLE batch_summaries (
+    batch               INTEGER NOT NULL,
+    -- Drawn at each start of a process; 0 is for verbs that change a batch as a whole.
+    process             INTEGER NOT NULL,
+    waiting             INTEGER NOT NULL,
+    active              INTEGER NOT NULL,
+    delayed             INTEGER NOT NULL,
+    completed           INTEGER NOT NULL,
+    failed              INTEGER NOT NULL,
+    items_created       INTEGER NOT NULL,
+    worked_ms           INTEGER NOT NULL,
+    counted_at          INTEGER NOT NULL,
+    -- What this process alone wrote: the time of its last item, and how many it wrote in the ten seconds before it counted.
+    last_item_at        INTEGER,
+    recent_items        INTEGER NOT NULL DEFAULT 0,
+    -- Grows with each count, so that a watcher sees that something changed.
+    version             INTEGER NOT NULL DEFAULT 1,
+
+    PRIMARY KEY (batch, process)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX batch_summaries_active ON batch_summaries (counted_at) WHERE active > 0;
+
+-- What a watcher compares: it grows with every change of a batch as a whole, and a moment after every change of its jobs.
+CREATE VIEW batch_versions AS
+SELECT b.id, b.version + coalesce((SELECT sum(version) FROM batch_summaries WHERE batch = b.id), 0) AS version
+FROM batch_batches b;
 
 -- The rows that all this is for, and by far the most. No foreign key, since `write` reads the job in the transaction that inserts; no
 -- index on the code, since a code decodes to this primary key.

@@ -1,6 +1,16 @@
--- batch, batches: all that may be seen of batches; which ones is said where it is used.
+-- batch, batches: what a list says of batches; which ones is said where it is used.
+--
+-- Looks at no job: of an open batch the summary says what was counted last. One without a summary was never worked, so all its jobs wait.
 
-SELECT id, status, quantity, batch_size, prefix, max_jobs, round, jobs, items_created, worked_ms, error,
-       created_at, started_at, finished_at, completed, failed, cancelled,
-       history <> 'whole' AS history_removed
-FROM batch_batches
+SELECT b.id, b.status, b.quantity, b.batch_size, b.prefix, b.max_jobs, b.round, b.error,
+       b.created_at, b.started_at, b.finished_at, b.history <> 'whole' AS history_removed,
+       CASE WHEN b.finished_at IS NULL THEN coalesce(s.waiting, b.jobs, 0) ELSE 0 END AS waiting,
+       coalesce(s.active, 0) AS active, coalesce(s.delayed, 0) AS delayed,
+       coalesce(b.completed, s.completed, 0) AS completed,
+       coalesce(b.failed, s.failed, 0) AS failed,
+       coalesce(b.cancelled, 0) AS cancelled,
+       coalesce(b.items_created, s.items_created, 0) AS items_created,
+       coalesce(b.worked_ms, s.worked_ms, 0) AS worked_ms
+FROM batch_batches b
+LEFT JOIN batch_summaries s ON b.finished_at IS NULL AND s.batch = b.id
+    AND s.process = (SELECT process FROM batch_summaries WHERE batch = b.id ORDER BY counted_at DESC LIMIT 1)

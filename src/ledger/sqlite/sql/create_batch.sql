@@ -5,6 +5,6 @@
 --   ?3 batch size    ?6 key fingerprint   ?9 now             ?12 request fingerprint
 
 INSERT INTO batch_batches
-    (id, quantity, batch_size, prefix, max_jobs, key_fingerprint, jobs, open_jobs, estimated_ms, created_at,
+    (id, quantity, batch_size, prefix, max_jobs, key_fingerprint, jobs, estimated_ms, created_at,
      caller, idempotency_key, request_fingerprint)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10, ?11, ?12)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)

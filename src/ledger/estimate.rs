@@ -1,0 +1,75 @@
+//! How long a new batch will take, judged by a backlog that was read a moment ago.
+//!
+//! Reading the backlog looks at every open batch, so creates share one look for a while: reading takes at most a twentieth of the time.
+//! What this process creates meanwhile is added at once; what others create is seen at the next look.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Mutex;
+
+use super::{Backlog, Ledger, Result};
+use crate::domain::{Pace, Plan, estimate};
+
+/// Estimates how long batches will take.
+pub struct Estimator {
+    ledger: Arc<dyn Ledger>,
+    seen: Mutex<Option<Seen>>,
+}
+
+struct Seen {
+    backlog: Backlog,
+    good_until: Instant,
+}
+
+impl Estimator {
+    /// More open batches than this are not looked at; an estimate is too short then.
+    const BATCHES: u64 = 10_000;
+    /// How many times as long as it took a look is good for.
+    const GOOD_FOR: u32 = 20;
+
+    /// Estimates by the backlog of `ledger`.
+    #[must_use]
+    pub fn new(ledger: Arc<dyn Ledger>) -> Self {
+        Self { ledger, seen: Mutex::default() }
+    }
+
+    /// How long the jobs of `plan` will take when they are worked at `pace`, if nothing comes in between that is not there yet.
+    ///
+    /// Batches take turns, so each of the others puts in at most as many jobs as the new one has.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::Unavailable`](super::LedgerError::Unavailable) if the database did not answer.
+    pub async fn estimate(&self, plan: &Plan, pace: &Pace) -> Result<Duration> {
+        let mut seen = self.seen.lock().await;
+        let backlog = match seen.take_if(|seen| seen.good_until > Instant::now()) {
+            Some(good) => &seen.insert(good).backlog,
+            None => &seen.insert(self.look().await?).backlog,
+        };
+        let jobs = plan.jobs();
+        let ahead = backlog.open.iter().map(|open| (*open).min(jobs)).sum();
+        Ok(estimate(jobs, plan.quantity(), ahead, pace, backlog.measured))
+    }
+
+    /// Adds a batch that was created just now.
+    pub async fn created(&self, plan: &Plan) {
+        if let Some(seen) = &mut *self.seen.lock().await {
+            seen.backlog.open.push(plan.jobs());
+        }
+    }
+
+    async fn look(&self) -> Result<Seen> {
+        let began = Instant::now();
+        let backlog = self.ledger.backlog(Self::BATCHES).await?;
+        Ok(Seen { backlog, good_until: Instant::now() + began.elapsed() * Self::GOOD_FOR })
+    }
+}
+
+impl std::fmt::Debug for Estimator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Estimator").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,12 @@
+-- at_end: which of some batches were begun and have no open job any more.
+--
+--   $1 batches, bigint[]
+--
+-- Returns the task that closes each (id, round). Whoever asks after it ended a job sees that end, so of two who end the last jobs at once
+-- at least one finds the batch.
+
+SELECT b.id, b.round
+FROM batches b
+WHERE b.id = ANY ($1::bigint[]) AND b.jobs > 0 AND b.status IN ('running', 'paused')
+  AND NOT EXISTS (SELECT FROM jobs WHERE batch = b.id AND state IN ('waiting', 'active'))
+  AND NOT EXISTS (SELECT FROM jobs WHERE batch = b.id AND state = 'delayed')

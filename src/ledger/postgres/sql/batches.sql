@@ -1,0 +1,17 @@
+-- batches: what a list says of batches; which ones is said where it is used.
+--
+-- Looks at no job: of an open batch the summary says what was counted last. One without a summary was never worked, so all its jobs wait.
+
+SELECT b.id, b.status, b.quantity, b.batch_size, b.prefix, b.max_jobs, b.round, b.error,
+       b.created_at, b.started_at, b.finished_at, b.history <> 'whole' AS history_removed,
+       CASE WHEN b.finished_at IS NULL THEN coalesce(s.waiting, b.jobs, 0) ELSE 0 END AS waiting,
+       coalesce(s.active, 0) AS active, coalesce(s.delayed, 0) AS delayed,
+       coalesce(b.completed, s.completed, 0) AS completed,
+       coalesce(b.failed, s.failed, 0) AS failed,
+       coalesce(b.cancelled, 0) AS cancelled,
+       coalesce(b.items_created, s.items_created, 0) AS items_created,
+       coalesce(b.worked_ms, s.worked_ms, 0) AS worked_ms
+FROM batches b
+LEFT JOIN LATERAL (
+    SELECT * FROM summaries WHERE batch = b.id ORDER BY counted_at DESC LIMIT 1
+) s ON b.finished_at IS NULL

@@ -1,0 +1,12 @@
+-- open_jobs: delayed jobs whose time has come, of batches that are to be worked.
+--
+--   $1 at most so many
+--
+-- They come next: their turn was long ago.
+
+SELECT j.batch, j.seq, j.generation, j.first, j.quantity, j.attempts, 0::bigint AS rank
+FROM jobs j
+JOIN batches b ON b.id = j.batch AND b.status IN ('pending', 'running')
+WHERE j.state = 'delayed' AND j.not_before <= now()
+ORDER BY j.not_before
+LIMIT $1

@@ -1,0 +1,13 @@
+-- open_jobs: how many jobs of some batches may be in the queue: those that wait or are active and were offered.
+--
+--   $1 batches, bigint[]    $2 from which number on their jobs were not offered yet, bigint[]    $3 counts no further than this
+
+SELECT b.id, queued.jobs
+FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS b (id, offered_to, place)
+CROSS JOIN LATERAL (
+    SELECT count(*) AS jobs
+    FROM (
+        SELECT FROM jobs WHERE batch = b.id AND state IN ('waiting', 'active') AND seq < b.offered_to LIMIT $3
+    ) job
+) queued
+ORDER BY b.place

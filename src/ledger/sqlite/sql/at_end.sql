@@ -1,0 +1,9 @@
+-- at_end: the round of a batch that was begun and has no open job any more.
+--
+--   ?1 batch
+
+SELECT round
+FROM batch_batches b
+WHERE id = ?1 AND jobs > 0 AND status IN ('running', 'paused')
+  AND NOT EXISTS (SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_ready WHERE batch = ?1 AND state IN ('waiting', 'active'))
+  AND NOT EXISTS (SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_delayed WHERE batch = ?1 AND state = 'delayed')

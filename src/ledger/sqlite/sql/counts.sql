@@ -1,0 +1,8 @@
+-- batch, close, summarize: the jobs of a batch by state, counted.
+--
+--   ?1 batch
+
+SELECT state, count(*) AS jobs, sum(created) AS items_created, sum(worked_ms) AS worked_ms
+FROM batch_jobs
+WHERE batch = ?1
+GROUP BY state

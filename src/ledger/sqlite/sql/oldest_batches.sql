@@ -1,0 +1,15 @@
+-- open_jobs: the batches that came first, of those that have a job to work.
+--
+--   ?1 at most so many
+
+SELECT b.id, coalesce(
+    (SELECT waiting + active + delayed FROM batch_summaries WHERE batch = b.id ORDER BY counted_at DESC LIMIT 1),
+    b.jobs
+) AS open
+FROM batch_batches b INDEXED BY batch_batches_open
+WHERE b.jobs > 0 AND b.status IN ('pending', 'running')
+  AND EXISTS (
+      SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_ready WHERE batch = b.id AND state IN ('waiting', 'active')
+  )
+ORDER BY b.created_at, b.id
+LIMIT ?1
