@@ -47,7 +47,8 @@ pub struct Config {
     /// Items a transaction. More is faster, fewer answer a pause or a cancel sooner. Default: 50.
     pub chunk_size: u64,
 
-    /// Most jobs of one batch, at most 100,000; when there would be more, jobs grow. Default: 1,000.
+    /// Most jobs of one batch, at most 100,000; when there would be more, jobs grow. A request may ask for fewer, not for more.
+    /// Default: 1,000.
     pub max_jobs_per_batch: u64,
 
     /// Most items of one job; a request that would need larger jobs is refused. Default: 10,000.

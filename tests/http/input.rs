@@ -32,9 +32,9 @@ async fn a_number_out_of_range_is_answered_with_its_field_its_limit_and_its_valu
         ("batchSize", json!({ "quantity": 1, "batchSize": 0 }), "1 to 10000", "is 0"),
         ("batchSize", json!({ "quantity": 1, "batchSize": -100 }), "1 to 10000", "is -100"),
         ("batchSize", json!({ "quantity": 1, "batchSize": 10_001 }), "1 to 10000", "is 10001"),
-        ("maxJobsPerBatch", json!({ "quantity": 1, "maxJobsPerBatch": 0 }), "1 to 100000", "is 0"),
-        ("maxJobsPerBatch", json!({ "quantity": 1, "maxJobsPerBatch": -1 }), "1 to 100000", "is -1"),
-        ("maxJobsPerBatch", json!({ "quantity": 1, "maxJobsPerBatch": 100_001 }), "1 to 100000", "is 100001"),
+        ("maxJobsPerBatch", json!({ "quantity": 1, "maxJobsPerBatch": 0 }), "1 to 1000", "is 0"),
+        ("maxJobsPerBatch", json!({ "quantity": 1, "maxJobsPerBatch": -1 }), "1 to 1000", "is -1"),
+        ("maxJobsPerBatch", json!({ "quantity": 1, "maxJobsPerBatch": 1_001 }), "1 to 1000", "is 1001"),
         ("qrCodePrefix", json!({ "quantity": 1, "qrCodePrefix": "" }), "1 to 16", "A-Z"),
         ("qrCodePrefix", json!({ "quantity": 1, "qrCodePrefix": "seventeen-letters" }), "1 to 16", "A-Z"),
         ("qrCodePrefix", json!({ "quantity": 1, "qrCodePrefix": "a/b" }), "1 to 16", "A-Z"),
@@ -46,6 +46,23 @@ async fn a_number_out_of_range_is_answered_with_its_field_its_limit_and_its_valu
         assert_eq!(reply.problem(422, &[&format!("`{field}`"), limit, value])["field"], field, "{body}");
     }
     there_is_no_batch(&shop).await;
+}
+
+/// Where the setting was 10, a request for 100,000 jobs got them all.
+#[rocket::async_test]
+async fn a_request_for_more_jobs_than_the_setting_allows_is_refused() {
+    let shop = a_shop().without_workers().with("batch.max_jobs_per_batch", 10).open().await;
+    let body = |jobs: u64| json!({ "quantity": 1_000, "batchSize": 1, "maxJobsPerBatch": jobs });
+
+    for jobs in [11, 100_000] {
+        let reply = shop.post("/batches", body(jobs)).await;
+        let problem = reply.problem(422, &["`maxJobsPerBatch`", "1 to 10", &format!("is {jobs}")]);
+        assert_eq!(problem["field"], "maxJobsPerBatch");
+    }
+
+    there_is_no_batch(&shop).await;
+    assert_eq!(shop.post("/batches", body(10)).await.expect(202)["jobsCreated"], 10);
+    assert_eq!(shop.post("/batches", body(4)).await.expect(202)["jobsCreated"], 4);
 }
 
 #[rocket::async_test]
