@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use rocket::{fairing::AdHoc, http::ContentType};
+use rocket::http::ContentType;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::oneshot,
 };
 
 use crate::shop::{Shop, a_shop};
@@ -150,17 +149,9 @@ async fn a_body_above_the_limit_is_answered_with_the_limit() {
 /// before it looks for a route; so this one stops behind them.
 #[rocket::async_test]
 async fn a_body_that_stops_half_way_is_not_waited_for() {
-    let (tell, port) = oneshot::channel();
-    let (rocket, _folder) = a_shop().without_workers().with("port", 0).with("shutdown.ctrlc", false).rocket();
-    let rocket = rocket.attach(AdHoc::on_liftoff("Port", |rocket| {
-        let port = rocket.config().port;
-        Box::pin(async move { tell.send(port).unwrap() })
-    }));
-    let rocket = rocket.ignite().await.unwrap();
-    let shutdown = rocket.shutdown();
-    let server = tokio::spawn(rocket.launch());
+    let shop = a_shop().without_workers().listen().await;
 
-    let mut socket = TcpStream::connect(("127.0.0.1", port.await.unwrap())).await.unwrap();
+    let mut socket = TcpStream::connect(("127.0.0.1", shop.port)).await.unwrap();
     let half = "POST /batches HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nContent-Length: 40\r\n\r\n{\"quantity\": 100";
     socket.write_all(half.as_bytes()).await.unwrap();
     let mut answer = vec![0; 4096];
@@ -169,9 +160,8 @@ async fn a_body_that_stops_half_way_is_not_waited_for() {
     let length = read.expect("an answer comes").unwrap();
     let answer = String::from_utf8_lossy(&answer[..length]);
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-    shutdown.notify();
     drop(socket);
-    server.await.unwrap().unwrap();
+    shop.close().await;
 }
 
 #[rocket::async_test]
