@@ -4,6 +4,8 @@
 //! `ROCKET_BATCH__*`, and last what the host says to [`BatchFairing::configure`](crate::BatchFairing::configure). An unknown key is
 //! answered with the right ones. Everything is checked once, at ignition.
 
+mod origin;
+
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use figment::{
@@ -14,6 +16,7 @@ use figment::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+pub(crate) use self::origin::Origin;
 use crate::domain::{Backoff, CodeKey, Limits, Pace, RateLimit, Room};
 
 /// The settings of the plugin, under `[default.batch]`.
@@ -41,13 +44,19 @@ pub struct Config {
     /// and ask nobody for credentials. Default: true.
     pub docs: bool,
 
+    /// Other origins whose web pages may send requests that write, each as `scheme://host[:port]`, such as `https://admin.example`. What
+    /// a browser sends from a page of any other origin than yours is refused. Behind a proxy that changes `Host` or ends TLS, list your
+    /// own origin too. Default: `[]`.
+    pub allowed_origins: Vec<String>,
+
     /// Items a job, when a request does not say. More is faster, fewer spread better and lose less with a worker. Default: 100.
     pub batch_size: u64,
 
     /// Items a transaction. More is faster, fewer answer a pause or a cancel sooner. Default: 50.
     pub chunk_size: u64,
 
-    /// Most jobs of one batch, at most 100,000; when there would be more, jobs grow. Default: 1,000.
+    /// Most jobs of one batch, at most 100,000; when there would be more, jobs grow. A request may ask for fewer, not for more.
+    /// Default: 1,000.
     pub max_jobs_per_batch: u64,
 
     /// Most items of one job; a request that would need larger jobs is refused. Default: 10,000.
@@ -133,6 +142,7 @@ impl Default for Config {
             base: "/batches".into(),
             role: Role::All,
             docs: true,
+            allowed_origins: Vec::new(),
             batch_size: 100,
             chunk_size: 50,
             max_jobs_per_batch: 1_000,
@@ -681,6 +691,7 @@ impl Config {
         span_within("hook_timeout", self.hook_timeout, Duration::from_millis(1))?;
         self.check_keep_history()?;
         self.check_base()?;
+        self.check_allowed_origins()?;
         self.key()?;
         self.generate.check("generate")?;
         self.status.check("status")?;
@@ -706,6 +717,22 @@ impl Config {
         }
         let why = "must be a path below `/`, without parameters and without a slash at its end";
         Err(ConfigError::new("base", format!("{why}, but is {:?}; write \"/batches\", say", self.base)))
+    }
+
+    fn check_allowed_origins(&self) -> Result<(), ConfigError> {
+        let Some(wrong) = self.allowed_origins.iter().find(|entry| Origin::parse(entry).is_none()) else {
+            return Ok(());
+        };
+        let why = format!(
+            "must read `scheme://host[:port]` each, without a path or a slash at the end, but one is {wrong:?}; try \
+             [\"https://shop.example\"]"
+        );
+        Err(ConfigError::new("allowed_origins", why))
+    }
+
+    /// The origins of `allowed_origins`.
+    pub(crate) fn allowed_origins(&self) -> impl Iterator<Item = Origin> {
+        self.allowed_origins.iter().filter_map(|entry| Origin::parse(entry))
     }
 
     pub(crate) fn key(&self) -> Result<Option<CodeKey>, ConfigError> {

@@ -21,7 +21,7 @@ use crate::{
     config::Config,
     domain::{
         BatchId, BatchRecord, BatchStatus, ChangeRefused, CodeScheme, CreateRequest, FailedJob, Invalid, Item,
-        ItemOptions, JobId, Limits, Pace, Plan, Progress, RetryReport, WaitingFor, in_words,
+        ItemOptions, JobId, Limits, MAX_LISTED_JOBS, Pace, Plan, Progress, RetryReport, WaitingFor, in_words,
     },
     ledger::{BoxError, Created, Estimator, Ledger, LedgerError, NewBatch, OtherDatabase, Outage, Slice, Wish},
     queue::Queue,
@@ -113,8 +113,10 @@ pub struct BatchAccepted {
     pub total_quantity: u64,
     /// Jobs that will make them.
     pub jobs_created: u64,
-    /// The ids of the jobs, in order.
+    /// The ids of the jobs in order, at most 1,000.
     pub job_ids: Vec<String>,
+    /// Whether there are more jobs than are listed.
+    pub job_ids_truncated: bool,
     /// How long that will take, in words: `90 seconds`, `100 minutes`.
     pub estimated_duration: String,
     /// The same in seconds.
@@ -123,12 +125,14 @@ pub struct BatchAccepted {
 
 impl From<Created> for BatchAccepted {
     fn from(Created { batch, quantity, jobs, estimated, .. }: Created) -> Self {
+        let listed = jobs.min(MAX_LISTED_JOBS as u64);
         Self {
             success: true,
             batch_id: batch,
             total_quantity: quantity,
             jobs_created: jobs,
-            job_ids: (0..jobs).map(|seq| JobId { batch, seq, generation: 0 }.to_string()).collect(),
+            job_ids: (0..listed).map(|seq| JobId { batch, seq, generation: 0 }.to_string()).collect(),
+            job_ids_truncated: listed < jobs,
             estimated_duration: in_words(estimated),
             estimated_seconds: estimated.as_secs(),
         }
@@ -471,7 +475,7 @@ impl BatchService {
         let (found, recreated) = (report.found, report.recreated);
         tracing::info!(batch = batch_id, found, recreated, "Retrying {recreated} failed jobs of batch {batch_id}");
         (self.0.wake)(Some(report.batch_id));
-        Ok(report)
+        Ok(report.truncated())
     }
 
     /// Ends a batch now. What is written stays; up to one chunk a running worker may land before the answer, none after.

@@ -54,6 +54,15 @@ fn later_sources_win() {
 }
 
 #[test]
+fn the_environment_says_a_list_as_a_file_does() {
+    let toml = "[default.batch]\nallowed_origins = [\"https://admin.example\", \"http://localhost:3000\"]";
+    let environment = [("ROCKET_BATCH__ALLOWED_ORIGINS", "[\"https://shop.example:8443\"]")];
+
+    assert_eq!(read(toml, &[]).unwrap().allowed_origins, ["https://admin.example", "http://localhost:3000"]);
+    assert_eq!(read(toml, &environment).unwrap().allowed_origins, ["https://shop.example:8443"]);
+}
+
+#[test]
 fn history_is_kept_for_a_time_or_for_ever() {
     let day = 24 * 60 * 60;
     let table =
@@ -103,6 +112,19 @@ fn a_wrong_value_is_named_with_its_key_and_the_cure() {
         ("base = \"batches\"", "`batch.base`", "write \"/batches\""),
         ("base = \"/<x>\"", "`batch.base`", "without parameters"),
         ("base = \"/\"", "`batch.base`", "below `/`"),
+        (
+            "allowed_origins = [\"https://a.example\", \"b.example\"]",
+            "`batch.allowed_origins`",
+            "one is \"b.example\"; try",
+        ),
+        (
+            "allowed_origins = [\"https://a.example/\"]",
+            "`batch.allowed_origins`",
+            "without a path or a slash at the end",
+        ),
+        ("allowed_origins = [\"*\"]", "`batch.allowed_origins`", "`scheme://host[:port]` each"),
+        ("allowed_origins = [\"null\"]", "`batch.allowed_origins`", "try [\"https://shop.example\"]"),
+        ("allowed_origins = \"https://a.example\"", "`batch.allowed_origins`", "sequence"),
         ("generate = { rate_limit = \"often\" }", "`batch.generate.rate_limit`", "write \"5 per 10s\" or \"off\""),
         ("generate = { rate_limit = \"0 per 10s\" }", "`batch.generate.rate_limit`", "at least 1 job"),
         ("generate = { concurrency = 0 }", "`batch.generate.concurrency`", "must be 1 to 1000, but is 0"),

@@ -31,6 +31,7 @@ pub use job::{
     Task, Verdict, fair_priority, put_back_by_hand, verdict,
 };
 pub use progress::{JobCounts, Measured, estimate, in_words, percent};
+pub(crate) use record::MAX_LISTED_JOBS;
 pub use record::{
     BatchFinished, BatchRecord, FailedJob, HookEvent, Item, JobEnded, Progress, RetryReport, SkippedJob, WaitingFor,
 };

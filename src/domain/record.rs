@@ -82,7 +82,10 @@ pub struct FailedJob {
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-/// What a manual retry did.
+/// The number of jobs that one answer lists at most: a batch may have a hundred thousand.
+pub(crate) const MAX_LISTED_JOBS: usize = 1_000;
+
+/// What a manual retry did. `found` and `recreated` count all jobs; the lists hold the first 1,000.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RetryReport {
@@ -92,10 +95,14 @@ pub struct RetryReport {
     pub found: u64,
     /// Those that were recreated, with fresh attempts.
     pub recreated: u64,
-    /// Those that were not, and why.
+    /// Those that were not, and why; at most 1,000.
     pub skipped: Vec<SkippedJob>,
-    /// The ids of the recreated jobs.
+    /// Whether more jobs were skipped than are listed.
+    pub skipped_truncated: bool,
+    /// The ids of the recreated jobs, at most 1,000.
     pub job_ids: Vec<String>,
+    /// Whether more jobs were recreated than are listed.
+    pub job_ids_truncated: bool,
     /// The status of the batch now.
     pub status: BatchStatus,
 }
@@ -103,8 +110,31 @@ pub struct RetryReport {
 impl RetryReport {
     /// Of a retry that found no failed jobs in a batch of this status.
     pub(crate) const fn of_none(batch_id: BatchId, status: BatchStatus) -> Self {
-        Self { batch_id, found: 0, recreated: 0, skipped: Vec::new(), job_ids: Vec::new(), status }
+        Self {
+            batch_id,
+            found: 0,
+            recreated: 0,
+            skipped: Vec::new(),
+            skipped_truncated: false,
+            job_ids: Vec::new(),
+            job_ids_truncated: false,
+            status,
+        }
     }
+
+    /// The same report with lists that are short enough for an answer.
+    pub(crate) fn truncated(mut self) -> Self {
+        self.skipped_truncated = truncate(&mut self.skipped);
+        self.job_ids_truncated = truncate(&mut self.job_ids);
+        self
+    }
+}
+
+/// Keeps the first [`MAX_LISTED_JOBS`] of `list`, and says whether there were more.
+fn truncate<T>(list: &mut Vec<T>) -> bool {
+    let is_longer = list.len() > MAX_LISTED_JOBS;
+    list.truncate(MAX_LISTED_JOBS);
+    is_longer
 }
 
 /// A failed job that a retry left alone.
@@ -237,6 +267,35 @@ impl Progress {
             percent: percent(batch.items_created, batch.quantity, batch.status.is_over()),
             eta_seconds: eta,
             waiting_for,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(skipped: usize, recreated: usize) -> RetryReport {
+        let batch = BatchId::new(7).unwrap();
+        let skip = |seq| SkippedJob { job_id: format!("b7-j{seq}-g0"), reason: "it is completed now".into() };
+        RetryReport {
+            found: (skipped + recreated) as u64,
+            recreated: recreated as u64,
+            skipped: (0..skipped).map(skip).collect(),
+            job_ids: (skipped..skipped + recreated).map(|seq| format!("b7-j{seq}-g1")).collect(),
+            ..RetryReport::of_none(batch, BatchStatus::Running)
+        }
+    }
+
+    #[test]
+    fn a_report_lists_the_first_thousand_jobs_of_each_kind_and_counts_all() {
+        for (skipped, recreated) in [(0, 0), (1_000, 1_000), (1_001, 3), (3, 1_001), (2_000, 98_000)] {
+            let report = of(skipped, recreated).truncated();
+
+            assert_eq!((report.skipped.len(), report.skipped_truncated), (skipped.min(1_000), skipped > 1_000));
+            assert_eq!((report.job_ids.len(), report.job_ids_truncated), (recreated.min(1_000), recreated > 1_000));
+            assert_eq!((report.found, report.recreated), ((skipped + recreated) as u64, recreated as u64));
+            assert_eq!(report.skipped.first(), of(skipped, recreated).skipped.first());
         }
     }
 }

@@ -1,12 +1,12 @@
 //! The service under HTTP: routes, who may call them, and how they say no.
 //!
 //! ```text
-//!   request ──▶ rights.rs ──▶ routes.rs ──▶ BatchService
-//!                  │              │
-//!                  └── refused    └── BatchError, a bad body (body.rs)
-//!                          └──────┬───────┘
-//!                                 ▼
-//!                     problem.rs: application/problem+json
+//!   request ──▶ origin.rs ──▶ rights.rs ──▶ routes.rs ──▶ BatchService
+//!                  │              │              │
+//!                  └── refused    └── refused    └── BatchError, a bad body (body.rs)
+//!                         └───────────────┬──────────────┘
+//!                                         ▼
+//!                         problem.rs: application/problem+json
 //! ```
 //!
 //! What the routes take and answer is told by their signatures, and written into a document by openapi.rs; docs.rs serves it.
@@ -19,6 +19,7 @@ mod body;
 mod docs;
 mod guard;
 pub(crate) mod openapi;
+mod origin;
 mod problem;
 mod refusal;
 mod rights;
@@ -29,7 +30,7 @@ use rocket::{Build, Rocket, Route, catchers};
 pub use rights::Right;
 pub(crate) use rights::{Actor, Check, Rights, Security, SecurityScheme, by_closure, by_guard};
 
-use self::openapi::Endpoint;
+use self::{openapi::Endpoint, origin::AllowedOrigins};
 use crate::config::Config;
 
 /// Mounts all routes at the base, each behind the right it needs, and answers every error under the base with a problem.
@@ -43,7 +44,8 @@ pub(crate) fn mount(rocket: Rocket<Build>, rights: Rights, config: &Config) -> R
     if config.role.serves() && config.docs {
         routes.extend(docs::files(config, &rights.security()));
     }
-    let routes: Vec<_> = routes.into_iter().map(before_the_hosts).collect();
+    let allowed_origins = AllowedOrigins::of(config);
+    let routes: Vec<_> = routes.into_iter().map(|route| allowed_origins.protect(route)).map(before_the_hosts).collect();
     rocket.manage(rights).mount(&config.base, routes).register(&config.base, catchers![problem::catch])
 }
 

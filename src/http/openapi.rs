@@ -27,6 +27,7 @@ use serde_json::{Map, Value, json};
 
 pub(super) use self::operation::{Input, Operation, Output};
 use super::{
+    origin,
     problem::Problem,
     rights::{Rights, Security},
     routes,
@@ -178,6 +179,7 @@ impl<'a> Document<'a> {
         let mut operation = Operation::new(&mut self.input, &mut self.output);
         operation.belongs_to(endpoint.tag.name());
         (endpoint.describe)(&mut operation);
+        origin::describe(endpoint.route.method, &mut operation);
         operation.problem("A defect here; the log says more.", &Problem::plain(Status::InternalServerError));
         if let Some(scheme) = scheme {
             operation.asks_for(scheme);

@@ -28,6 +28,7 @@ const INVALID: &str = "urn:rocket-batch:invalid";
 const NO_SUCH_BATCH: &str = "urn:rocket-batch:no-such-batch";
 const BAD_KEY: &str = "urn:rocket-batch:bad-idempotency-key";
 const KEY_REUSED: &str = "urn:rocket-batch:idempotency-key-reused";
+const CROSS_SITE: &str = "urn:rocket-batch:cross-site";
 
 /// An error as a document. `type` names the situation for programs and never changes; `detail` is for people.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -67,6 +68,11 @@ impl Problem {
 
     pub(super) fn forbidden() -> Self {
         Self::plain(Status::Forbidden).detail("these credentials do not allow this")
+    }
+
+    /// A request that a page of another origin sent.
+    pub(super) fn cross_site(detail: String) -> Self {
+        Self::new(Status::Forbidden, CROSS_SITE, "Cross-site request", detail)
     }
 
     /// A request whose content is wrong.
@@ -252,7 +258,7 @@ struct Shape {
     /// The field of the body or of the query that is wrong.
     #[schemars(with = "String", skip_serializing_if = "Option::is_none")]
     field: Option<String>,
-    /// The header that is wrong.
+    /// The header that is wrong, or that decided.
     #[schemars(with = "String", skip_serializing_if = "Option::is_none")]
     header: Option<String>,
     /// The batch that it is about; a text when the path named no number.

@@ -26,7 +26,7 @@ pub enum Right {
 
 impl Right {
     /// The right that a route of this method needs. What is not known to be harmless needs the right to write.
-    const fn of(method: Method) -> Self {
+    pub(super) const fn of(method: Method) -> Self {
         match method {
             Method::Get | Method::Head | Method::Options => Self::Read,
             _ => Self::Write,

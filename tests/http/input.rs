@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use rocket::{fairing::AdHoc, http::ContentType};
+use rocket::http::ContentType;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::oneshot,
 };
 
 use crate::shop::{Shop, a_shop};
@@ -32,9 +31,9 @@ async fn a_number_out_of_range_is_answered_with_its_field_its_limit_and_its_valu
         ("batchSize", json!({ "quantity": 1, "batchSize": 0 }), "1 to 10000", "is 0"),
         ("batchSize", json!({ "quantity": 1, "batchSize": -100 }), "1 to 10000", "is -100"),
         ("batchSize", json!({ "quantity": 1, "batchSize": 10_001 }), "1 to 10000", "is 10001"),
-        ("maxJobsPerBatch", json!({ "quantity": 1, "maxJobsPerBatch": 0 }), "1 to 100000", "is 0"),
-        ("maxJobsPerBatch", json!({ "quantity": 1, "maxJobsPerBatch": -1 }), "1 to 100000", "is -1"),
-        ("maxJobsPerBatch", json!({ "quantity": 1, "maxJobsPerBatch": 100_001 }), "1 to 100000", "is 100001"),
+        ("maxJobsPerBatch", json!({ "quantity": 1, "maxJobsPerBatch": 0 }), "1 to 1000", "is 0"),
+        ("maxJobsPerBatch", json!({ "quantity": 1, "maxJobsPerBatch": -1 }), "1 to 1000", "is -1"),
+        ("maxJobsPerBatch", json!({ "quantity": 1, "maxJobsPerBatch": 1_001 }), "1 to 1000", "is 1001"),
         ("qrCodePrefix", json!({ "quantity": 1, "qrCodePrefix": "" }), "1 to 16", "A-Z"),
         ("qrCodePrefix", json!({ "quantity": 1, "qrCodePrefix": "seventeen-letters" }), "1 to 16", "A-Z"),
         ("qrCodePrefix", json!({ "quantity": 1, "qrCodePrefix": "a/b" }), "1 to 16", "A-Z"),
@@ -46,6 +45,23 @@ async fn a_number_out_of_range_is_answered_with_its_field_its_limit_and_its_valu
         assert_eq!(reply.problem(422, &[&format!("`{field}`"), limit, value])["field"], field, "{body}");
     }
     there_is_no_batch(&shop).await;
+}
+
+/// Where the setting was 10, a request for 100,000 jobs got them all.
+#[rocket::async_test]
+async fn a_request_for_more_jobs_than_the_setting_allows_is_refused() {
+    let shop = a_shop().without_workers().with("batch.max_jobs_per_batch", 10).open().await;
+    let body = |jobs: u64| json!({ "quantity": 1_000, "batchSize": 1, "maxJobsPerBatch": jobs });
+
+    for jobs in [11, 100_000] {
+        let reply = shop.post("/batches", body(jobs)).await;
+        let problem = reply.problem(422, &["`maxJobsPerBatch`", "1 to 10", &format!("is {jobs}")]);
+        assert_eq!(problem["field"], "maxJobsPerBatch");
+    }
+
+    there_is_no_batch(&shop).await;
+    assert_eq!(shop.post("/batches", body(10)).await.expect(202)["jobsCreated"], 10);
+    assert_eq!(shop.post("/batches", body(4)).await.expect(202)["jobsCreated"], 4);
 }
 
 #[rocket::async_test]
@@ -133,17 +149,9 @@ async fn a_body_above_the_limit_is_answered_with_the_limit() {
 /// before it looks for a route; so this one stops behind them.
 #[rocket::async_test]
 async fn a_body_that_stops_half_way_is_not_waited_for() {
-    let (tell, port) = oneshot::channel();
-    let (rocket, _folder) = a_shop().without_workers().with("port", 0).with("shutdown.ctrlc", false).rocket();
-    let rocket = rocket.attach(AdHoc::on_liftoff("Port", |rocket| {
-        let port = rocket.config().port;
-        Box::pin(async move { tell.send(port).unwrap() })
-    }));
-    let rocket = rocket.ignite().await.unwrap();
-    let shutdown = rocket.shutdown();
-    let server = tokio::spawn(rocket.launch());
+    let shop = a_shop().without_workers().listen().await;
 
-    let mut socket = TcpStream::connect(("127.0.0.1", port.await.unwrap())).await.unwrap();
+    let mut socket = TcpStream::connect(("127.0.0.1", shop.port)).await.unwrap();
     let half = "POST /batches HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nContent-Length: 40\r\n\r\n{\"quantity\": 100";
     socket.write_all(half.as_bytes()).await.unwrap();
     let mut answer = vec![0; 4096];
@@ -152,9 +160,8 @@ async fn a_body_that_stops_half_way_is_not_waited_for() {
     let length = read.expect("an answer comes").unwrap();
     let answer = String::from_utf8_lossy(&answer[..length]);
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-    shutdown.notify();
     drop(socket);
-    server.await.unwrap().unwrap();
+    shop.close().await;
 }
 
 #[rocket::async_test]

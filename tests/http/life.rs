@@ -20,6 +20,7 @@ async fn a_batch_is_accepted_at_once_and_all_its_items_can_be_read() {
     assert_eq!(accepted["totalQuantity"], 250);
     assert_eq!(accepted["jobsCreated"], 3);
     assert_eq!(accepted["jobIds"], json!(["b7-j0-g0", "b7-j1-g0", "b7-j2-g0"]));
+    assert_eq!(accepted["jobIdsTruncated"], false);
     assert!(accepted["estimatedDuration"].is_string() && accepted["estimatedSeconds"].is_u64(), "{accepted}");
 
     let progress = shop.until_it_is(7, "completed").await;
@@ -29,6 +30,22 @@ async fn a_batch_is_accepted_at_once_and_all_its_items_can_be_read() {
     let batch = shop.get("/batches/7").await.expect(200);
     assert_eq!(batch["options"], json!({ "batchSize": 100, "qrCodePrefix": "QR", "maxJobsPerBatch": 50 }));
     assert_eq!((&batch["status"], &batch["itemsCreated"]), (&json!("completed"), &json!(250)));
+}
+
+/// 100,000 jobs made an answer of 1.5 MB.
+#[rocket::async_test]
+async fn an_answer_lists_at_most_a_thousand_jobs_and_says_so() {
+    let shop = a_shop().without_workers().with("batch.max_jobs_per_batch", 2_000).open().await;
+
+    for (quantity, listed) in [(1_000_u64, 1_000), (1_001, 1_000)] {
+        let body = json!({ "quantity": quantity, "batchSize": 1 });
+        let accepted = shop.post("/batches", body).await.expect(202);
+
+        let ids = accepted["jobIds"].as_array().unwrap();
+        assert_eq!((&accepted["jobsCreated"], ids.len()), (&json!(quantity), listed));
+        assert_eq!(accepted["jobIdsTruncated"], quantity > 1_000);
+        assert_eq!(ids[999], format!("b{}-j999-g0", accepted["batchId"]));
+    }
 }
 
 #[rocket::async_test]

@@ -7,6 +7,7 @@ mod input;
 mod life;
 mod once;
 mod openapi;
+mod origin;
 mod problems;
 mod rights;
 mod shop;

@@ -3,7 +3,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use rocket::{
-    Build, Request, Rocket,
+    Build, Ignite, Request, Rocket, Shutdown,
+    fairing::AdHoc,
     figment::Figment,
     http::{ContentType, Header, Status},
     local::asynchronous::{Client, LocalRequest},
@@ -13,6 +14,7 @@ use rocket::{
 use rocket_batch::{Batch, BatchFairing};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::contract::Contract;
 
@@ -118,6 +120,20 @@ impl Plan {
         self.open_with(|rocket| rocket).await
     }
 
+    /// Opens on a port of its own, for what the local client can't show.
+    pub async fn listen(self) -> Listening {
+        let (tell, port) = oneshot::channel();
+        let (rocket, folder) = self.with("port", 0).with("shutdown.ctrlc", false).rocket();
+        let rocket = rocket.attach(AdHoc::on_liftoff("Port", |rocket| {
+            let port = rocket.config().port;
+            Box::pin(async move { tell.send(port).unwrap() })
+        }));
+        let rocket = rocket.ignite().await.unwrap();
+        let shutdown = rocket.shutdown();
+        let server = tokio::spawn(rocket.launch());
+        Listening { port: port.await.unwrap(), shutdown, server, _folder: folder }
+    }
+
     /// Opens with what the host adds itself.
     pub async fn open_with(self, add: impl FnOnce(Rocket<Build>) -> Rocket<Build>) -> Shop {
         let judged = self.judged;
@@ -126,6 +142,21 @@ impl Plan {
             Client::untracked(add(rocket)).await.unwrap_or_else(|error| panic!("the shop must open: {error:?}"));
         let contract = if judged { Contract::of(&client).await } else { None };
         Shop { client, folder, contract }
+    }
+}
+
+/// A shop behind a real socket of 127.0.0.1.
+pub struct Listening {
+    pub port: u16,
+    shutdown: Shutdown,
+    server: JoinHandle<Result<Rocket<Ignite>, rocket::Error>>,
+    _folder: TempDir,
+}
+
+impl Listening {
+    pub async fn close(self) {
+        self.shutdown.notify();
+        self.server.await.unwrap().unwrap();
     }
 }
 

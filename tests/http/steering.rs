@@ -1,5 +1,7 @@
 //! Cancel, pause, resume and retry, from every status that a batch can have.
 
+use serde_json::json;
+
 use crate::shop::{Shop, a_shop};
 
 /// The batch that is steered, and one beside it that must not move.
@@ -126,12 +128,34 @@ async fn a_failed_batch_tells_why_and_completes_after_a_retry() {
     let report = shop.tell("/batches/1/retry").await.expect(200);
 
     assert_eq!((&report["found"], &report["recreated"], &report["status"]), (&3.into(), &3.into(), &"running".into()));
-    assert_eq!(report["jobIds"], serde_json::json!(["b1-j0-g1", "b1-j1-g1", "b1-j2-g1"]));
+    assert_eq!(report["jobIds"], json!(["b1-j0-g1", "b1-j1-g1", "b1-j2-g1"]));
+    assert_eq!((&report["jobIdsTruncated"], &report["skippedTruncated"]), (&json!(false), &json!(false)));
     shop.until_it_is(BATCH, "completed").await;
     assert_eq!(shop.pages("/batches/1/items", 100).await.0.len(), 30);
     assert_eq!(shop.pages("/batches/1/failed-jobs", 100).await.0.len(), 0);
     assert_eq!(shop.status(BYSTANDER).await, "failed");
     shop.tell("/batches/1/retry").await.problem(409, &["batch"]);
+}
+
+/// The report was as long as the batch had jobs.
+#[rocket::async_test]
+async fn the_report_of_a_retry_lists_at_most_a_thousand_jobs_and_counts_all() {
+    let shop = a_shop()
+        .with("batch.max_jobs_per_batch", 2_000)
+        .with("batch.generate.attempts", 1)
+        .with("batch.generate.concurrency", 16)
+        .with("batch.chunk_tries", 1)
+        .open()
+        .await;
+    refuse_items(&shop, "TRUE");
+    shop.post("/batches", json!({ "quantity": 1_001, "batchId": 1, "batchSize": 1 })).await.expect(202);
+    shop.until_it_is(1, "failed").await;
+
+    let report = shop.tell("/batches/1/retry").await.expect(200);
+
+    assert_eq!((&report["found"], &report["recreated"]), (&json!(1_001), &json!(1_001)));
+    assert_eq!((report["jobIds"].as_array().unwrap().len(), &report["jobIdsTruncated"]), (1_000, &json!(true)));
+    assert_eq!((&report["skipped"], &report["skippedTruncated"]), (&json!([]), &json!(false)));
 }
 
 #[rocket::async_test]

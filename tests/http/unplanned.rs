@@ -5,13 +5,19 @@ use serde_json::{Value, json};
 
 use crate::shop::{Shop, a_shop};
 
-/// Asks for 250 items under this id, as a process beside the shop does in a transaction of its own.
+/// Asks for items under this id, as a process beside the shop does in a transaction of its own.
 fn ask(shop: &Shop, id: i64, quantity: i64) {
+    ask_in_jobs(shop, id, quantity, None);
+}
+
+/// The same in at most so many jobs.
+fn ask_in_jobs(shop: &Shop, id: i64, quantity: i64, max_jobs: Option<u32>) {
     let mut outsider = Connection::open(shop.database()).unwrap();
     outsider.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
     let transaction = outsider.transaction().unwrap();
-    let row = "INSERT INTO batch_requests (batch_id, quantity, batch_size) VALUES (?1, ?2, 100)";
-    transaction.execute(row, (id, quantity)).unwrap();
+    let row =
+        "INSERT INTO batch_requests (batch_id, quantity, batch_size, max_jobs_per_batch) VALUES (?1, ?2, 100, ?3)";
+    transaction.execute(row, (id, quantity, max_jobs)).unwrap();
     transaction.commit().unwrap();
 }
 
@@ -79,5 +85,21 @@ async fn a_batch_that_can_not_be_planned_is_failed_and_says_why() {
     assert_eq!(problem["report"]["found"], 0);
     shop.tell("/batches/7/cancel").await.problem(409, &["failed"]);
     let other = shop.until_it_is(8, "completed").await;
+    assert_eq!((&other["total"], &other["itemsCreated"]), (&json!(3), &json!(250)));
+}
+
+/// What the database itself can't check, the setting, is checked before the batch is planned.
+#[rocket::async_test]
+async fn a_batch_of_more_jobs_than_the_setting_allows_is_failed_and_says_why() {
+    let shop = a_shop().with("batch.max_jobs_per_batch", 10).with("batch.feed_interval", "100ms").open().await;
+    ask_in_jobs(&shop, 7, 250, Some(11));
+    ask_in_jobs(&shop, 8, 250, Some(10));
+
+    let progress = shop.until_it_is(7, "failed").await;
+    let batch = shop.get("/batches/7").await.expect(200);
+    let other = shop.until_it_is(8, "completed").await;
+
+    assert_eq!(batch["error"], "`maxJobsPerBatch` must be 1 to 10, but is 11");
+    has_no_jobs(&progress);
     assert_eq!((&other["total"], &other["itemsCreated"]), (&json!(3), &json!(250)));
 }

@@ -123,7 +123,8 @@ impl ABatch {
     }
 
     pub fn build(self) -> NewBatch {
-        let limits = Limits { max_quantity: 10_000_000, max_jobs_per_batch: 1_000, max_items_per_job: 10_000 };
+        let max_jobs_per_batch = self.options.max_jobs_per_batch.unwrap_or(1_000);
+        let limits = Limits { max_quantity: 10_000_000, max_jobs_per_batch, max_items_per_job: 10_000 };
         let plan = Plan::new(self.quantity, &self.options, &limits).expect("tests ask for what can be planned");
         NewBatch {
             id: self.id,

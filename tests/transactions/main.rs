@@ -296,6 +296,24 @@ async fn what_the_settings_do_not_allow_becomes_a_failed_batch_with_the_reason()
 }
 
 #[rocket::async_test]
+async fn more_jobs_than_the_setting_allows_become_a_failed_batch_with_the_reason() -> TestResult {
+    let shop = Shop::with("batch.max_jobs_per_batch", 10).await?;
+    shop.host.query_one(&shop.call("250, 7, max_jobs_per_batch => 11"), &[]).await?;
+    shop.host.query_one(&shop.call("250, 8, max_jobs_per_batch => 10"), &[]).await?;
+    shop.service().wake_feeder();
+
+    let refused = shop.until_over(7).await?;
+    let other = shop.until_over(8).await?;
+
+    assert_eq!((refused.status, refused.total), (BatchStatus::Failed, 0));
+    let batch = shop.service().batch(7).await?;
+    assert_eq!(batch.error.as_deref(), Some("`maxJobsPerBatch` must be 1 to 10, but is 11"));
+    assert_eq!((other.status, other.items_created), (BatchStatus::Completed, 250));
+    shop.plugin.terminate().await;
+    Ok(())
+}
+
+#[rocket::async_test]
 async fn what_can_never_be_right_is_an_error_of_the_function() -> TestResult {
     let mut shop = Shop::open().await?;
     let call = |arguments: &str| shop.call(arguments);

@@ -40,6 +40,7 @@ fn accepted() -> Value {
         "totalQuantity": 250,
         "jobsCreated": 3,
         "jobIds": ["b42-j0-g0", "b42-j1-g0", "b42-j2-g0"],
+        "jobIdsTruncated": false,
         "estimatedDuration": "1 second",
         "estimatedSeconds": 1,
     })
@@ -112,7 +113,9 @@ fn retry_report() -> Value {
         "found": 1,
         "recreated": 1,
         "skipped": [],
+        "skippedTruncated": false,
         "jobIds": ["b42-j2-g1"],
+        "jobIdsTruncated": false,
         "status": "running",
     })
 }

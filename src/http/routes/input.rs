@@ -113,8 +113,10 @@ pub(super) struct Wish {
 impl NewBatch {
     pub(super) fn checked(self, usual: ItemOptions, limits: &Limits) -> Result<Wish, Invalid> {
         let batch_size = self.batch_size.map(|size| size.within("batchSize", limits.max_items_per_job)).transpose()?;
-        let most_jobs =
-            self.max_jobs_per_batch.map(|jobs| jobs.within("maxJobsPerBatch", Limits::MOST_JOBS)).transpose()?;
+        let most_jobs = self
+            .max_jobs_per_batch
+            .map(|jobs| jobs.within("maxJobsPerBatch", limits.max_jobs_per_batch))
+            .transpose()?;
         let batch_id = self.batch_id.map(|id| id.within("batchId", BatchId::MAX)).transpose()?;
         Ok(Wish {
             batch_id,
@@ -136,7 +138,7 @@ pub(in crate::http) const fn settings_in_schemas(
         ("NewBatch", "quantity", "maximum", config.max_quantity),
         ("NewBatch", "batchSize", "maximum", config.max_items_per_job),
         ("NewBatch", "batchSize", "default", config.batch_size),
-        ("NewBatch", "maxJobsPerBatch", "maximum", Limits::MOST_JOBS),
+        ("NewBatch", "maxJobsPerBatch", "maximum", config.max_jobs_per_batch),
         ("NewBatch", "maxJobsPerBatch", "default", config.max_jobs_per_batch),
     ]
 }
