@@ -15,6 +15,10 @@ pub(super) const UNPLANNED_BATCHES: u64 = 100;
 pub(super) const HOOKS: u64 = 1_000;
 /// Batches that one look holds against their jobs, to find those that can be closed.
 pub(super) const ENDS_PAGE: u64 = 1_000;
+/// A batch whose active jobs were counted last so long ago is to be counted again.
+pub(super) const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(15);
+/// Batches that one look names for that.
+pub(super) const LEFT_BEHIND_BATCHES: u64 = 100;
 /// Delayed jobs that one look brings back.
 pub(super) const DUE_JOBS: u64 = 500;
 

@@ -360,13 +360,16 @@ pub struct OpenTasks {
     pub status: Vec<(StatusTask, Duration)>,
     /// Batches to plan, the oldest first, and not too many at a time.
     pub unplanned: Vec<Unplanned>,
+    /// Batches to [count](Records::summarize): some of their jobs were active when they were counted last, and that is so long ago that whoever
+    /// worked them would have counted since, if it still lived.
+    pub left_behind: Vec<BatchId>,
     /// Where the next look for batches to close goes on; `None` when it begins anew.
     pub next: Option<BatchId>,
     /// Whether there were more hooks than one look answers.
     pub left_out: bool,
 }
 
-/// What the workers still have to do, and how fast they are: [`Ledger::backlog`].
+/// What the workers still have to do, and how fast they are: [`Records::backlog`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Backlog {
     /// The open jobs of each batch that is to be worked, as they were counted last.
@@ -375,7 +378,7 @@ pub struct Backlog {
     pub measured: Measured,
 }
 
-/// What this process did in a batch lately, for [`Ledger::summarize`].
+/// What this process did in a batch lately, for [`Records::summarize`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecentWork {
     /// The batch.
@@ -507,13 +510,50 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// What may be seen of batches, jobs and items, and the counts that make it cheap to see.
+#[async_trait]
+pub trait Records: Send + Sync {
+    /// One batch.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::NoSuchBatch`].
+    async fn batch(&self, batch: BatchId) -> Result<BatchRecord>;
+
+    /// Batches by id, the highest first, those of one status when one is given; the key of a slice is the id.
+    ///
+    /// The counts of an open batch are those of its [summary](Records::summarize), so a page costs the same however many jobs there are.
+    async fn batches(&self, status: Option<BatchStatus>, slice: Slice) -> Result<Vec<BatchRecord>>;
+
+    /// Items of a batch by ordinal, which is the key of a slice.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::NoSuchBatch`].
+    async fn items(&self, batch: BatchId, slice: Slice) -> Result<Vec<Item>>;
+
+    /// The failed jobs of a batch by number, which is the key of a slice.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::NoSuchBatch`], and [`LedgerError::HistoryRemoved`] when its jobs are forgotten.
+    async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Vec<FailedJob>>;
+
+    /// What the workers still have to do in at most `limit` batches, and how fast they were.
+    async fn backlog(&self, limit: u64) -> Result<Backlog>;
+
+    /// Counts the jobs of open batches for [`Records::batches`], which lists what was counted last, and notes what `process` did in them. Those
+    /// that are over are passed over.
+    async fn summarize(&self, process: u64, work: Vec<RecentWork>) -> Result<()>;
+}
+
 /// The tables of batches, jobs, items and hooks, in verbs.
 ///
 /// Cancel safe: a verb that was polled once runs to its end, also when its future is dropped; what the caller then does not know, a second
 /// call finds out. Every verb may answer [`LedgerError::Unavailable`]; whether it took effect is then unknown, and calling it again is safe
 /// but for [`Ledger::create`] without an id and without a request.
 #[async_trait]
-pub trait Ledger: Send + Sync {
+pub trait Ledger: Records {
     /// Inserts a batch and its jobs, all or nothing.
     ///
     /// A request that is still remembered is answered as it was the first time, whatever changed since, and nothing is inserted; of twins at
@@ -591,50 +631,13 @@ pub trait Ledger: Send + Sync {
     /// As [`Ledger::steer`], and [`LedgerError::HistoryRemoved`] when its jobs are forgotten.
     async fn retry(&self, batch: BatchId) -> Result<RetryReport>;
 
-    /// One batch.
-    ///
-    /// # Errors
-    ///
-    /// [`LedgerError::NoSuchBatch`].
-    async fn batch(&self, batch: BatchId) -> Result<BatchRecord>;
-
-    /// Batches by id, the highest first, those of one status when one is given; the key of a slice is the id.
-    ///
-    /// The counts of an open batch are those of its [summary](Ledger::summarize), so a page costs the same however many jobs there are.
-    async fn batches(&self, status: Option<BatchStatus>, slice: Slice) -> Result<Vec<BatchRecord>>;
-
-    /// Items of a batch by ordinal, which is the key of a slice.
-    ///
-    /// # Errors
-    ///
-    /// [`LedgerError::NoSuchBatch`].
-    async fn items(&self, batch: BatchId, slice: Slice) -> Result<Vec<Item>>;
-
-    /// The failed jobs of a batch by number, which is the key of a slice.
-    ///
-    /// # Errors
-    ///
-    /// [`LedgerError::NoSuchBatch`], and [`LedgerError::HistoryRemoved`] when its jobs are forgotten.
-    async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Vec<FailedJob>>;
-
     /// The jobs that ought to be in the queue: of each batch in the window its first open jobs, as many as its share of the room, and delayed
     /// jobs whose time has come.
     async fn open_jobs(&self, query: JobQuery) -> Result<OpenJobs>;
 
-    /// The hooks that are to be called, the batches that are to be planned, and of a page of batches behind `after` those that are to be
-    /// closed.
+    /// The hooks that are to be called, the batches that are to be planned or counted, and of a page of batches behind `after` those that are
+    /// to be closed.
     async fn open_tasks(&self, after: Option<BatchId>) -> Result<OpenTasks>;
-
-    /// What the workers still have to do in at most `limit` batches, and how fast they were.
-    async fn backlog(&self, limit: u64) -> Result<Backlog>;
-
-    /// Counts the jobs of open batches for [`Ledger::batches`], which lists what was counted last, and notes what `process` did in them. Those
-    /// that are over are passed over.
-    async fn summarize(&self, process: u64, work: Vec<RecentWork>) -> Result<()>;
-
-    /// Counts the jobs of batches again that had active jobs when they were counted last, at least `since` ago: whoever worked them would have
-    /// counted since, if it still lived. At most `limit` batches; answers how many.
-    async fn recount(&self, since: Duration, limit: u64) -> Result<u64>;
 
     /// One hook that is still to be called; `None` when it was delivered or given up.
     async fn hook(&self, hook: HookId) -> Result<Option<Hook>>;

@@ -150,10 +150,6 @@ impl Feeder {
     const DUE_INTERVAL: Duration = Duration::from_secs(1);
     /// Between two tries to reach the queue.
     const RETRY_BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), most: Duration::from_secs(1) };
-    /// A batch whose active jobs were counted last so long ago is counted again: its worker may have died.
-    const RECOUNT_AFTER: Duration = Duration::from_secs(15);
-    /// Batches that are counted again in a round.
-    const RECOUNTS: u64 = 100;
 
     pub fn new(cx: Arc<Context>) -> Self {
         Self { cx, offered_to: HashMap::new(), queued: 0, ends_after: None, check_at: Instant::now(), due_at: None }
@@ -221,7 +217,6 @@ impl Feeder {
         }
         if round.check {
             self.check_head().await?;
-            self.recount().await;
         }
         if round.jobs {
             self.feed_jobs(round.refill).await?;
@@ -309,22 +304,12 @@ impl Feeder {
             }
         };
         self.ends_after = found.next;
+        found.left_behind.iter().for_each(|batch| self.cx.summaries.changed(*batch));
         let offer = |(task, delay)| Offer { task: Task::Status(task), rank: 0, delay, attempts_made: 0 };
         let offers: Vec<_> = found.status.into_iter().map(offer).collect();
         let fed = self.pages(&*self.cx.status, &offers).await.map(drop);
         self.plan(found.unplanned).await;
         fed
-    }
-
-    /// Counts batches again whose worker may have died.
-    async fn recount(&self) {
-        match self.cx.ledger.recount(Self::RECOUNT_AFTER, Self::RECOUNTS).await {
-            Ok(0) => {}
-            Ok(batches) => tracing::debug!(batches, "batches were counted again"),
-            Err(error) => {
-                tracing::debug!(error = &error as &dyn std::error::Error, "batches could not be counted again")
-            }
-        }
     }
 
     /// Plans batches that were only asked for. What can't be written now is found again.

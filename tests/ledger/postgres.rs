@@ -8,7 +8,7 @@ use rocket_batch::{
     BatchPool, BoxError, NewItemRow,
     domain::{BatchId, BatchStatus, JobId, StatusTask},
     ledger::{
-        Begun, Closed, LastChunk, Ledger, LedgerError, RecentWork, Rules, Settled, Settlement, Wish, Written,
+        Begun, Closed, LastChunk, Ledger, LedgerError, RecentWork, Records, Rules, Settled, Settlement, Wish, Written,
         postgres::{PostgresLedger, PostgresPool},
     },
     postgres::tokio_postgres::Transaction,

@@ -14,7 +14,7 @@ use rocket_batch::{
     BatchPool,
     domain::{BatchId, JobId, StatusTask},
     ledger::{
-        Begun, BoxError, Ledger, LedgerError, NewItemRow, RecentWork, Rules, Settlement, Told, Wish, Written,
+        Begun, BoxError, Ledger, LedgerError, NewItemRow, RecentWork, Records, Rules, Settlement, Told, Wish, Written,
         sqlite::{ItemWriter, SqliteConnection, SqliteLedger, SqlitePool},
     },
 };

@@ -118,7 +118,6 @@ macro_rules! every_ledger {
             suite::a_list_shows_what_was_counted_last
             suite::what_is_over_is_listed_exactly_whoever_counts_late
             suite::verbs_that_change_a_batch_as_a_whole_count_it
-            suite::a_batch_that_was_left_behind_is_counted_again
             suite::a_delayed_job_is_open_work_when_it_is_due
             suite::no_job_waits_longer_than_the_longest_backoff
             suite::open_tasks_say_what_is_to_be_closed
@@ -1619,7 +1618,7 @@ pub async fn lists_of_an_unknown_batch_are_refused(given: impl Harness) -> TestR
     Ok(())
 }
 
-// summarize, recount
+// summarize
 
 pub async fn a_list_shows_what_was_counted_last(given: impl Harness) -> TestResult {
     let ledger = given.ledger().await;
@@ -1685,26 +1684,6 @@ pub async fn verbs_that_change_a_batch_as_a_whole_count_it(given: impl Harness) 
     let failed = ledger.failed_batch().await?.batch;
     ledger.retry(failed).await?;
     assert_eq!(ledger.listed(failed).await?, ledger.batch(failed).await?, "retried after its end");
-    Ok(())
-}
-
-/// Its worker died, and with it the process that would have counted.
-pub async fn a_batch_that_was_left_behind_is_counted_again(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
-    let jobs = ledger.jobs_of(a_batch().of(300)).await?;
-    let idle = ledger.jobs_of(a_batch()).await?;
-    let hold = ledger.hold(jobs[0]).await?;
-    ledger.fail(idle[0]).await?;
-    ledger.summarize(7, vec![recent(jobs[0].batch), recent(idle[0].batch)]).await?;
-    ledger.write(&hold, chunk(0..100)).await?;
-    ledger.settle(&hold, Settlement::Completed, WORKED).await?;
-
-    assert_eq!(ledger.recount(Duration::from_secs(60), 10).await?, 0, "it was counted lately");
-    tokio::time::sleep(Duration::from_millis(20)).await;
-    assert_eq!(ledger.recount(Duration::from_millis(10), 10).await?, 1);
-
-    assert_eq!(ledger.listed(jobs[0].batch).await?, ledger.batch(jobs[0].batch).await?);
-    assert_eq!(ledger.recount(Duration::ZERO, 10).await?, 0, "nothing of it is active any more");
     Ok(())
 }
 

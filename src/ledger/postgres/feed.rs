@@ -14,6 +14,7 @@ use super::{
     pool::Verb,
     read::read_options,
     settle::millis,
+    summarize::left_behind,
 };
 use crate::domain::{BatchId, HookId, JobId, StatusTask};
 use crate::ledger::{
@@ -125,7 +126,8 @@ impl Verb for Tasks {
             None
         };
         let status = ends.into_iter().map(|end| (end, Duration::ZERO)).chain(hooks).collect();
-        Ok(OpenTasks { status, unplanned: unplanned(conn).await?, next, left_out })
+        let (unplanned, left_behind) = (unplanned(conn).await?, left_behind(conn).await?);
+        Ok(OpenTasks { status, unplanned, left_behind, next, left_out })
     }
 }
 

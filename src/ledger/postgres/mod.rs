@@ -53,7 +53,7 @@ pub use self::{
 };
 use super::{
     Backlog, Begun, Closed, Created, Cut, Forgotten, Hold, Hook, JobQuery, LastChunk, Lead, Ledger, NewBatch, NewItem,
-    OpenJobs, OpenTasks, Planned, RecentWork, Result, Rules, Settled, Settlement, Slice, Told, Wish, Written,
+    OpenJobs, OpenTasks, Planned, RecentWork, Records, Result, Rules, Settled, Settlement, Slice, Told, Wish, Written,
 };
 use crate::domain::{
     BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
@@ -88,6 +88,33 @@ impl PostgresLedger {
 /// Names one call of a verb.
 fn token() -> i64 {
     fastrand::i64(..)
+}
+
+#[async_trait]
+impl Records for PostgresLedger {
+    async fn batch(&self, batch: BatchId) -> Result<BatchRecord> {
+        self.pool.run(read::Batch(batch)).await
+    }
+
+    async fn batches(&self, status: Option<BatchStatus>, slice: Slice) -> Result<Vec<BatchRecord>> {
+        self.pool.run(read::Batches { status, slice }).await
+    }
+
+    async fn items(&self, batch: BatchId, slice: Slice) -> Result<Vec<Item>> {
+        self.pool.run(read::Items { batch, slice }).await
+    }
+
+    async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Vec<FailedJob>> {
+        self.pool.run(read::FailedJobs { batch, slice }).await
+    }
+
+    async fn backlog(&self, limit: u64) -> Result<Backlog> {
+        self.pool.run(summarize::Backlog { limit }).await
+    }
+
+    async fn summarize(&self, process: u64, work: Vec<RecentWork>) -> Result<()> {
+        self.pool.run(summarize::Summarize { process: process.cast_signed(), work }).await
+    }
 }
 
 #[async_trait]
@@ -141,40 +168,12 @@ impl Ledger for PostgresLedger {
         self.pool.run(retry::Retry { rules: self.rules, batch }).await
     }
 
-    async fn batch(&self, batch: BatchId) -> Result<BatchRecord> {
-        self.pool.run(read::Batch(batch)).await
-    }
-
-    async fn batches(&self, status: Option<BatchStatus>, slice: Slice) -> Result<Vec<BatchRecord>> {
-        self.pool.run(read::Batches { status, slice }).await
-    }
-
-    async fn items(&self, batch: BatchId, slice: Slice) -> Result<Vec<Item>> {
-        self.pool.run(read::Items { batch, slice }).await
-    }
-
-    async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Vec<FailedJob>> {
-        self.pool.run(read::FailedJobs { batch, slice }).await
-    }
-
     async fn open_jobs(&self, query: JobQuery) -> Result<OpenJobs> {
         self.pool.run(feed::Jobs(query)).await
     }
 
     async fn open_tasks(&self, after: Option<BatchId>) -> Result<OpenTasks> {
         self.pool.run(feed::Tasks { after }).await
-    }
-
-    async fn backlog(&self, limit: u64) -> Result<Backlog> {
-        self.pool.run(summarize::Backlog { limit }).await
-    }
-
-    async fn summarize(&self, process: u64, work: Vec<RecentWork>) -> Result<()> {
-        self.pool.run(summarize::Summarize { process: process.cast_signed(), work }).await
-    }
-
-    async fn recount(&self, since: Duration, limit: u64) -> Result<u64> {
-        self.pool.run(summarize::Recount { since, limit }).await
     }
 
     async fn hook(&self, hook: HookId) -> Result<Option<Hook>> {

@@ -1,6 +1,4 @@
-//! summarize, recount, backlog: what lists and estimates read instead of jobs.
-
-use std::time::Duration;
+//! summarize, backlog: what lists and estimates read instead of jobs.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -8,14 +6,17 @@ use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::types::ToSql;
 
 use super::{
-    columns::{key, number},
+    columns::{batch_id, key, number},
     error::Answer,
     pool::Verb,
     read::read_measured,
     settle::millis,
 };
 use crate::domain::{BatchId, Measured};
-use crate::ledger::RecentWork;
+use crate::ledger::{
+    RecentWork,
+    decide::{LEFT_BEHIND_AFTER, LEFT_BEHIND_BATCHES},
+};
 
 const SUMMARIZE: &str = include_str!("sql/summarize.sql");
 const LEFT_BEHIND: &str = "SELECT DISTINCT batch FROM summaries s
@@ -26,10 +27,10 @@ const BACKLOG: &str = include_str!("sql/backlog.sql");
 const MEASURED: &str = "SELECT items_created, worked_ms FROM batches
     WHERE finished_at IS NOT NULL AND worked_ms > 0 ORDER BY finished_at DESC LIMIT 1";
 
-/// Who counts when it is no process that works: a verb that changes a batch as a whole, or a recount.
+/// Who counts when it is no process that works: a verb that changes a batch as a whole.
 const NO_PROCESS: i64 = 0;
 
-/// See [`Ledger::summarize`](crate::ledger::Ledger::summarize).
+/// See [`Records::summarize`](crate::ledger::Records::summarize).
 pub(super) struct Summarize {
     pub process: i64,
     pub work: Vec<RecentWork>,
@@ -52,39 +53,20 @@ impl Verb for Summarize {
 
 /// Counts the jobs of one batch, for a verb that changes it as a whole.
 pub(super) async fn count_anew(conn: &impl GenericClient, id: BatchId) -> Answer<()> {
-    count(conn, &[id.get()]).await
-}
-
-async fn count(conn: &impl GenericClient, batches: &[i64]) -> Answer<()> {
-    let (items, times) = (vec![0_i64; batches.len()], vec![None::<DateTime<Utc>>; batches.len()]);
     let statement = conn.prepare_cached(SUMMARIZE).await?;
-    conn.execute(&statement, &[&batches, &NO_PROCESS, &items, &times]).await?;
+    let (items, time) = (vec![0_i64], vec![None::<DateTime<Utc>>]);
+    conn.execute(&statement, &[&vec![id.get()], &NO_PROCESS, &items, &time]).await?;
     Ok(())
 }
 
-/// See [`Ledger::recount`](crate::ledger::Ledger::recount).
-pub(super) struct Recount {
-    pub since: Duration,
-    pub limit: u64,
+/// Batches that whoever worked them does not count any more.
+pub(super) async fn left_behind(conn: &impl GenericClient) -> Answer<Vec<BatchId>> {
+    let statement = conn.prepare_cached(LEFT_BEHIND).await?;
+    let rows = conn.query(&statement, &[&millis(LEFT_BEHIND_AFTER), &key(LEFT_BEHIND_BATCHES)]).await?;
+    rows.iter().map(|row| batch_id(row, "batch")).collect()
 }
 
-#[async_trait]
-impl Verb for Recount {
-    type Answer = u64;
-    const DOING: &'static str = "count the jobs of batches again";
-
-    async fn run(&self, conn: &mut Client) -> Answer<u64> {
-        let statement = conn.prepare_cached(LEFT_BEHIND).await?;
-        let rows = conn.query(&statement, &[&millis(self.since), &key(self.limit)]).await?;
-        let batches = rows.iter().map(|row| row.try_get("batch")).collect::<Result<Vec<i64>, _>>()?;
-        if !batches.is_empty() {
-            count(conn, &batches).await?;
-        }
-        Ok(batches.len() as u64)
-    }
-}
-
-/// See [`Ledger::backlog`](crate::ledger::Ledger::backlog).
+/// See [`Records::backlog`](crate::ledger::Records::backlog).
 pub(super) struct Backlog {
     pub limit: u64,
 }

@@ -9,6 +9,7 @@ use super::{
     columns::{batch_id, key, millis, now},
     error::Answer,
     read::read_options,
+    summarize::left_behind,
 };
 use crate::domain::{BatchId, HookId, JobId, JobState, StatusTask};
 use crate::ledger::{
@@ -134,7 +135,7 @@ pub(super) fn open_tasks(conn: &Connection, after: Option<BatchId>) -> Answer<Op
     let left_out = hooks.len() as u64 == HOOKS;
     let next = begun.last().copied().filter(|_| begun.len() as u64 == ENDS_PAGE);
     let status = ends.into_iter().map(|end| (end, Duration::ZERO)).chain(hooks).collect();
-    Ok(OpenTasks { status, unplanned: unplanned(conn)?, next, left_out })
+    Ok(OpenTasks { status, unplanned: unplanned(conn)?, left_behind: left_behind(conn)?, next, left_out })
 }
 
 fn unplanned(conn: &Connection) -> Answer<Vec<Unplanned>> {

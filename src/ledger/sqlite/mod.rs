@@ -45,7 +45,7 @@ pub use self::{
 };
 use super::{
     Backlog, Begun, Closed, Created, Cut, Forgotten, Hold, Hook, JobQuery, LastChunk, Lead, Ledger, NewBatch, NewItem,
-    OpenJobs, OpenTasks, Planned, RecentWork, Result, Rules, Settled, Settlement, Slice, Told, Wish, Written,
+    OpenJobs, OpenTasks, Planned, RecentWork, Records, Result, Rules, Settled, Settlement, Slice, Told, Wish, Written,
 };
 use crate::domain::{
     BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
@@ -72,6 +72,34 @@ impl SqliteLedger {
     #[must_use]
     pub fn with_item_writer(self, item_writer: Arc<dyn ItemWriter>) -> Self {
         Self { item_writer: Some(item_writer), ..self }
+    }
+}
+
+#[async_trait]
+impl Records for SqliteLedger {
+    async fn batch(&self, batch: BatchId) -> Result<BatchRecord> {
+        self.pool.read("read a batch", move |conn| read::batch(conn, batch)).await
+    }
+
+    async fn batches(&self, status: Option<BatchStatus>, slice: Slice) -> Result<Vec<BatchRecord>> {
+        self.pool.read("list batches", move |conn| read::batches(conn, status, slice)).await
+    }
+
+    async fn items(&self, batch: BatchId, slice: Slice) -> Result<Vec<Item>> {
+        self.pool.read("list items", move |conn| read::items(conn, batch, slice)).await
+    }
+
+    async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Vec<FailedJob>> {
+        self.pool.read("list failed jobs", move |conn| read::failed_jobs(conn, batch, slice)).await
+    }
+
+    async fn backlog(&self, limit: u64) -> Result<Backlog> {
+        self.pool.read("read the backlog", move |conn| summarize::backlog(conn, limit)).await
+    }
+
+    async fn summarize(&self, process: u64, work: Vec<RecentWork>) -> Result<()> {
+        let process = process.cast_signed();
+        self.pool.write("count the jobs of batches", move |conn| summarize::summarize(conn, process, &work)).await
     }
 }
 
@@ -139,22 +167,6 @@ impl Ledger for SqliteLedger {
         self.pool.write("retry a batch", move |conn| retry::retry(conn, rules, batch)).await
     }
 
-    async fn batch(&self, batch: BatchId) -> Result<BatchRecord> {
-        self.pool.read("read a batch", move |conn| read::batch(conn, batch)).await
-    }
-
-    async fn batches(&self, status: Option<BatchStatus>, slice: Slice) -> Result<Vec<BatchRecord>> {
-        self.pool.read("list batches", move |conn| read::batches(conn, status, slice)).await
-    }
-
-    async fn items(&self, batch: BatchId, slice: Slice) -> Result<Vec<Item>> {
-        self.pool.read("list items", move |conn| read::items(conn, batch, slice)).await
-    }
-
-    async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Vec<FailedJob>> {
-        self.pool.read("list failed jobs", move |conn| read::failed_jobs(conn, batch, slice)).await
-    }
-
     async fn open_jobs(&self, query: JobQuery) -> Result<OpenJobs> {
         let max_backoff = query.max_backoff;
         if self.pool.read("look for delayed jobs", move |conn| feed::any_late(conn, max_backoff)).await? {
@@ -165,19 +177,6 @@ impl Ledger for SqliteLedger {
 
     async fn open_tasks(&self, after: Option<BatchId>) -> Result<OpenTasks> {
         self.pool.read("look for open tasks", move |conn| feed::open_tasks(conn, after)).await
-    }
-
-    async fn backlog(&self, limit: u64) -> Result<Backlog> {
-        self.pool.read("read the backlog", move |conn| summarize::backlog(conn, limit)).await
-    }
-
-    async fn summarize(&self, process: u64, work: Vec<RecentWork>) -> Result<()> {
-        let process = process.cast_signed();
-        self.pool.write("count the jobs of batches", move |conn| summarize::summarize(conn, process, &work)).await
-    }
-
-    async fn recount(&self, since: Duration, limit: u64) -> Result<u64> {
-        self.pool.write("count the jobs of batches again", move |conn| summarize::recount(conn, since, limit)).await
     }
 
     async fn hook(&self, hook: HookId) -> Result<Option<Hook>> {

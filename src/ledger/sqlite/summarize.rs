@@ -1,6 +1,4 @@
-//! summarize, recount, backlog: what lists and estimates read instead of jobs.
-
-use std::time::Duration;
+//! summarize, backlog: what lists and estimates read instead of jobs.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -10,7 +8,10 @@ use super::{
     read::{counts, read_measured},
 };
 use crate::domain::BatchId;
-use crate::ledger::{Backlog, RecentWork};
+use crate::ledger::{
+    Backlog, RecentWork,
+    decide::{LEFT_BEHIND_AFTER, LEFT_BEHIND_BATCHES},
+};
 
 const SUMMARIZE: &str = include_str!("sql/summarize.sql");
 const LEFT_BEHIND: &str = "SELECT DISTINCT batch FROM batch_summaries s
@@ -21,7 +22,7 @@ const BACKLOG: &str = include_str!("sql/backlog.sql");
 const MEASURED: &str = "SELECT items_created, worked_ms FROM batch_batches
     WHERE finished_at IS NOT NULL AND worked_ms > 0 ORDER BY finished_at DESC LIMIT 1";
 
-/// Who counts when it is no process that works: a verb that changes a batch as a whole, or a recount.
+/// Who counts when it is no process that works: a verb that changes a batch as a whole.
 const NO_PROCESS: i64 = 0;
 
 pub(super) fn summarize(conn: &Connection, process: i64, work: &[RecentWork]) -> Answer<()> {
@@ -52,12 +53,12 @@ fn count(conn: &Connection, process: i64, work: RecentWork) -> Answer<()> {
     Ok(())
 }
 
-pub(super) fn recount(conn: &Connection, since: Duration, limit: u64) -> Answer<u64> {
+/// Batches that whoever worked them does not count any more.
+pub(super) fn left_behind(conn: &Connection) -> Answer<Vec<BatchId>> {
     let mut query = conn.prepare_cached(LEFT_BEHIND)?;
-    let left = query.query_map((now().saturating_sub(millis(since)), key(limit)), |row| batch_id(row, "batch"))?;
-    let left = left.collect::<Result<Vec<_>, _>>()?;
-    left.iter().try_for_each(|batch| count_anew(conn, *batch))?;
-    Ok(left.len() as u64)
+    let before = now().saturating_sub(millis(LEFT_BEHIND_AFTER));
+    let left = query.query_map((before, key(LEFT_BEHIND_BATCHES)), |row| batch_id(row, "batch"))?;
+    Ok(left.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn backlog(conn: &Connection, limit: u64) -> Answer<Backlog> {
