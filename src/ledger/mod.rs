@@ -543,8 +543,10 @@ pub trait Ledger: Send + Sync {
     /// One hook that is still to be called; `None` when it was delivered or given up.
     async fn hook(&self, hook: HookId) -> Result<Option<Hook>>;
 
-    /// Puts down how the call of a hook went.
-    async fn settle_hook(&self, hook: HookId, how: Told) -> Result<()>;
+    /// Puts down how the call of a hook went that [`Ledger::hook`] returned with so many failed `attempts`.
+    ///
+    /// A failure counts only while the hook still has these `attempts`, so the same call can't count twice. A delivery always counts.
+    async fn settle_hook(&self, hook: HookId, attempts: u32, how: Told) -> Result<()>;
 
     /// Removes the history of batches that have been over for `kept`, the longest first: the rows of their jobs, and of hooks that were
     /// given up. Items stay, and so do hooks that are still to be called and what the batch itself says.

@@ -8,7 +8,7 @@ use rocket_batch::{
     BatchPool, BoxError, NewItemRow,
     domain::{BatchId, BatchStatus, JobId, StatusTask},
     ledger::{
-        Begun, Closed, Ledger, LedgerError, Rules, Settled, Settlement, Wish, Written,
+        Begun, Closed, Ledger, LedgerError, Rules, Settled, Settlement, Told, Wish, Written,
         postgres::{PostgresLedger, PostgresPool},
     },
     postgres::tokio_postgres::Transaction,
@@ -89,6 +89,14 @@ impl Schema {
         self.number(&format!("SELECT version FROM batch_versions WHERE id = {batch}")).await
     }
 
+    /// Waits until another session waits for a lock that the outsider's transaction holds.
+    async fn somebody_waits_for_the_outsider(&self) {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))";
+        while self.number(waiting).await == 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Refuses items with this ordinal, as a constraint of the host's would.
     async fn refuse(&self, ordinal: u64) {
         let trigger = format!(
@@ -135,6 +143,30 @@ async fn history_of_a_batch_that_is_locked_is_passed_over() -> TestResult {
     assert!(ledger.batch(second).await?.history_removed && !ledger.batch(first).await?.history_removed);
     schema.outsider.batch_execute("ROLLBACK").await?;
     assert_eq!(ledger.forget(Duration::ZERO, 10).await?.jobs, 1);
+    Ok(())
+}
+
+/// The hook's row is locked while it is given up, and the history is removed meanwhile: nothing would ever come back for the row.
+#[tokio::test]
+async fn a_hook_that_is_given_up_while_the_history_goes_is_removed_too() -> TestResult {
+    let schema = Schema::new().await;
+    let ledger = &schema.ledger;
+    let batch = ledger.failed_batch().await?.batch;
+    let hooks = ledger.hooks_of(batch).await?;
+    ledger.settle_hook(hooks[1], 0, Told::Delivered).await?;
+    schema.outsider.batch_execute("BEGIN; SELECT FROM hooks FOR UPDATE").await?;
+
+    let (other, hook) = (ledger.share(), hooks[0]);
+    let giving_up =
+        tokio::spawn(async move { other.settle_hook(hook, 0, Told::GivenUp { error: "no answer".into() }).await });
+    schema.somebody_waits_for_the_outsider().await;
+    ledger.forget(Duration::ZERO, 10).await?;
+    schema.outsider.batch_execute("ROLLBACK").await?;
+    giving_up.await??;
+    ledger.forget(Duration::ZERO, 10).await?;
+
+    assert_eq!(schema.number("SELECT count(*) FROM hooks").await, 0);
+    assert!(ledger.batch(batch).await?.history_removed);
     Ok(())
 }
 

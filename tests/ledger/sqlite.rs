@@ -206,7 +206,7 @@ async fn open_work_names_a_thousand_hooks_and_says_that_there_are_more() -> Test
     let many = database.ledger.open_work(ROOM).await?;
     for (task, _) in &many.status {
         let StatusTask::Hook { hook, .. } = task else { panic!("{task:?}") };
-        database.ledger.settle_hook(*hook, Told::Delivered).await?;
+        database.ledger.settle_hook(*hook, 0, Told::Delivered).await?;
     }
     let rest = database.ledger.open_work(ROOM).await?;
 

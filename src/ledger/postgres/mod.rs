@@ -148,8 +148,8 @@ impl Ledger for PostgresLedger {
         self.pool.run(hooks::Hook(hook)).await
     }
 
-    async fn settle_hook(&self, hook: HookId, how: Told) -> Result<()> {
-        self.pool.run(hooks::SettleHook { hook, how }).await
+    async fn settle_hook(&self, hook: HookId, attempts: u32, how: Told) -> Result<()> {
+        self.pool.run(hooks::SettleHook { hook, attempts, how }).await
     }
 
     async fn forget(&self, kept: Duration, most: u64) -> Result<Forgotten> {

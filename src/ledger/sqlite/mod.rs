@@ -139,8 +139,8 @@ impl Ledger for SqliteLedger {
         self.pool.read("read a hook", move |conn| hooks::hook(conn, hook)).await
     }
 
-    async fn settle_hook(&self, hook: HookId, how: Told) -> Result<()> {
-        self.pool.write("settle a hook", move |conn| hooks::settle_hook(conn, hook, &how)).await
+    async fn settle_hook(&self, hook: HookId, attempts: u32, how: Told) -> Result<()> {
+        self.pool.write("settle a hook", move |conn| hooks::settle_hook(conn, hook, attempts, &how)).await
     }
 
     async fn forget(&self, kept: Duration, most: u64) -> Result<Forgotten> {
