@@ -403,6 +403,26 @@ pub struct Slice {
     pub limit: u64,
 }
 
+impl Slice {
+    /// How many bytes a [`Portion`] takes at most as JSON, unless its first row takes more alone.
+    pub const MAX_BYTES: usize = 1_000_000;
+}
+
+/// The first rows of a slice, as many as [`Slice::MAX_BYTES`] has room for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Portion<T> {
+    /// The rows; at least one, if the slice has any.
+    pub rows: Vec<T>,
+    /// Whether there was no room for all rows of the slice.
+    pub left_out: bool,
+}
+
+impl<T> From<Vec<T>> for Portion<T> {
+    fn from(rows: Vec<T>) -> Self {
+        Self { rows, left_out: false }
+    }
+}
+
 /// Being the only process that works this ledger with a queue of its own. Ends when it is dropped, and when the process dies.
 pub struct Lead(#[expect(dead_code, reason = "held for its drop alone")] Box<dyn Send + Sync>);
 
@@ -529,12 +549,12 @@ pub trait Ledger: Send + Sync {
     /// [`LedgerError::NoSuchBatch`].
     async fn items(&self, batch: BatchId, slice: Slice) -> Result<Vec<Item>>;
 
-    /// The failed jobs of a batch by number, which is the key of a slice.
+    /// The failed jobs of a batch by number, which is the key of a slice. No more of them are read than there is room for.
     ///
     /// # Errors
     ///
     /// [`LedgerError::NoSuchBatch`], and [`LedgerError::HistoryRemoved`] when its jobs are forgotten.
-    async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Vec<FailedJob>>;
+    async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Portion<FailedJob>>;
 
     /// What ought to be in the queues: of each pending or running batch its first open jobs, as many as its share of `room`; the batches
     /// that are to be closed; the hooks that are to be called; the batches that are to be planned.

@@ -1,6 +1,13 @@
 //! The ledger in PostgreSQL, and what is true of it alone.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use figment::Figment;
 use rocket::futures::{FutureExt, future::BoxFuture};
@@ -15,6 +22,8 @@ use rocket_batch::{
 };
 use rocket_db_pools::Pool;
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
     task::JoinSet,
     time::{Instant, sleep},
 };
@@ -502,6 +511,51 @@ async fn a_host_reads_and_writes_by_a_client_and_leaves_nothing_behind() -> Test
         sleep(Duration::from_millis(1)).await;
         assert!(!host.query_one(now, &[&then]).await?.get::<_, bool>(0));
     }
+    Ok(())
+}
+
+/// Passes on to a server, and counts the bytes that come back.
+async fn counting_proxy(server: &str) -> TestResult<(String, Arc<AtomicU64>)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let (before, port) = server.rsplit_once(':').expect("the URL has a port");
+    let (port, database) = port.split_once('/').expect("the URL has a database");
+    let url = format!("{before}:{}/{database}", listener.local_addr()?.port());
+    let (server, counter) = (format!("127.0.0.1:{port}"), Arc::new(AtomicU64::new(0)));
+    let counted = counter.clone();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let (server, counted) = (TcpStream::connect(&server).await.expect("it is there"), counted.clone());
+            tokio::spawn(async move {
+                let ((mut asks, mut hears), (mut says, mut serves)) = (client.into_split(), server.into_split());
+                tokio::spawn(async move { tokio::io::copy(&mut asks, &mut serves).await });
+                let mut buffer = vec![0; 64 * 1024];
+                while let Ok(read @ 1..) = says.read(&mut buffer).await {
+                    counted.fetch_add(read as u64, Ordering::Relaxed);
+                    hears.write_all(&buffer[..read]).await.ok();
+                }
+            });
+        }
+    });
+    Ok((url, counter))
+}
+
+/// Rows that find no room in a page would fill the memory all the same.
+#[tokio::test]
+async fn a_page_of_failed_jobs_reads_no_more_than_about_its_size() -> TestResult {
+    let (url, counter) = counting_proxy(servers::shared()).await?;
+    let schema = Schema::at(&url).await;
+    let jobs = schema.ledger.jobs_of(a_batch().of(1_000).in_jobs_of(1)).await?;
+    let long = "UPDATE jobs SET state = 'failed', error = 'no', chunks = json_build_object('ranges', (
+        SELECT json_agg(json_build_object('from', seq, 'to', seq, 'tries', n, 'error', repeat('x', 1000)))
+        FROM generate_series(1, 20) AS n))";
+    schema.outsider.execute(long, &[]).await?;
+    let before = counter.load(Ordering::Relaxed);
+
+    let portion = schema.ledger.share().failed_jobs(jobs[0].batch, ALL).await?;
+
+    let read = counter.load(Ordering::Relaxed) - before;
+    assert!(portion.left_out && portion.rows.len() < 50, "{}", portion.rows.len());
+    assert!((900_000..2_500_000).contains(&read), "of 20 MB it read {read}");
     Ok(())
 }
 

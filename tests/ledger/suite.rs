@@ -11,8 +11,8 @@ use rocket_batch::{
         Measured, Progress, Room, StatusTask,
     },
     ledger::{
-        Begun, Closed, Created, Forgotten, Hook, HookKinds, LedgerError, Planned, Rules, Settled, Settlement, Told,
-        Unplanned, Wish, Written,
+        Begun, Closed, Created, Forgotten, Hook, HookKinds, LedgerError, Planned, Rules, Settled, Settlement, Slice,
+        Told, Unplanned, Wish, Written,
     },
 };
 use tokio::task::JoinSet;
@@ -95,6 +95,8 @@ macro_rules! every_ledger {
             suite::items_are_listed_by_pages
             suite::an_item_is_found_by_the_place_before_it
             suite::failed_jobs_are_listed_by_pages_with_their_chunks
+            suite::of_many_failed_chunks_the_first_are_listed_and_the_others_counted
+            suite::failed_jobs_are_listed_as_far_as_a_page_has_room
             suite::lists_of_an_unknown_batch_are_refused
 
             suite::open_work_shares_the_room_between_batches
@@ -1364,9 +1366,59 @@ pub async fn failed_jobs_are_listed_by_pages_with_their_chunks(given: impl Harne
     assert_eq!(seqs(page(Some(2), 2)).await?, [4]);
     assert_eq!((last.job_id.as_str(), last.first, last.last), (jobs[4].to_string().as_str(), 400, 449));
     assert_eq!((last.items_created, last.attempts, last.crashes), (20, 1, 0));
-    assert_eq!((last.error, last.chunks), (failure.reason, failure.chunks));
+    assert_eq!((last.error, last.chunks), (failure.reason, failure.chunks.ranges));
+    assert_eq!((last.more_chunks, last.more_items), (0, 0));
     assert!(is_recent(last.started_at) && is_recent(last.finished_at));
     Ok(())
+}
+
+/// The worst that jobs can leave behind: every chunk failed for a long reason of its own.
+async fn job_that_says_much(ledger: &Subject, job: JobId) -> TestResult {
+    let first = job.seq * 100;
+    let reason = |at| format!("{at} {}", "is too long. ".repeat(100));
+    let chunks = (first..first + 100).map(|at| (at..at + 1, reason(at)));
+    ledger.end(job, Settlement::Failed(chunks_set_aside(chunks))).await.map(drop)
+}
+
+pub async fn of_many_failed_chunks_the_first_are_listed_and_the_others_counted(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let job = ledger.one_job().await?;
+
+    job_that_says_much(&ledger, job).await?;
+
+    let failed = ledger.failed_jobs(job.batch, ALL).await?.remove(0);
+    assert_eq!(failed.chunks.iter().map(|chunk| chunk.from).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
+    assert!(failed.chunks.iter().all(|chunk| chunk.error.len() == 1024));
+    assert_eq!((failed.more_chunks, failed.more_items), (80, 80));
+    assert!(failed.error.starts_with("100 items could not be written: 0 is too long"), "{}", failed.error);
+    bystander.stands_still(&ledger).await
+}
+
+/// 300 of them made one answer of 64 MB.
+pub async fn failed_jobs_are_listed_as_far_as_a_page_has_room(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch().of(12_000)).await?;
+    for job in &jobs {
+        job_that_says_much(&ledger, *job).await?;
+    }
+
+    let (mut seen, mut sizes) = (Vec::new(), Vec::new());
+    let mut more = true;
+    while more {
+        let portion = ledger.share().failed_jobs(jobs[0].batch, page(seen.last().copied(), 1_000)).await?;
+        sizes.push(serde_json::to_vec(&portion.rows)?.len());
+        seen.extend(portion.rows.iter().map(|job| job.seq));
+        more = portion.left_out;
+    }
+
+    assert_eq!(seen, (0..120).collect::<Vec<_>>());
+    assert!(sizes.iter().all(|size| *size <= Slice::MAX_BYTES), "{sizes:?}");
+    assert!(sizes[..sizes.len() - 1].iter().all(|size| *size > Slice::MAX_BYTES * 9 / 10), "{sizes:?}");
+    let few = ledger.share().failed_jobs(jobs[0].batch, page(None, 10)).await?;
+    assert_eq!((few.rows.len(), few.left_out), (10, false));
+    bystander.stands_still(&ledger).await
 }
 
 pub async fn lists_of_an_unknown_batch_are_refused(given: impl Harness) -> TestResult {

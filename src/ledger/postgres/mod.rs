@@ -50,8 +50,8 @@ pub use self::{
     pool::{PostgresConnection, PostgresPool},
 };
 use super::{
-    Begun, Closed, Created, Cut, Forgotten, Hold, Hook, Lead, Ledger, NewBatch, NewItem, OpenWork, Planned, Result,
-    Rules, Settled, Settlement, Slice, Told, Wish, Written,
+    Begun, Closed, Created, Cut, Forgotten, Hold, Hook, Lead, Ledger, NewBatch, NewItem, OpenWork, Planned, Portion,
+    Result, Rules, Settled, Settlement, Slice, Told, Wish, Written,
 };
 use crate::domain::{
     BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Invalid, Item, RetryReport, Room,
@@ -136,7 +136,7 @@ impl Ledger for PostgresLedger {
         self.pool.run(read::Items { batch, slice }).await
     }
 
-    async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Vec<FailedJob>> {
+    async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Portion<FailedJob>> {
         self.pool.run(read::FailedJobs { batch, slice }).await
     }
 

@@ -43,8 +43,8 @@ pub use self::{
     pool::{SqliteConnection, SqlitePool},
 };
 use super::{
-    Begun, Closed, Created, Cut, Forgotten, Hold, Hook, Lead, Ledger, NewBatch, NewItem, OpenWork, Planned, Result,
-    Rules, Settled, Settlement, Slice, Told, Wish, Written,
+    Begun, Closed, Created, Cut, Forgotten, Hold, Hook, Lead, Ledger, NewBatch, NewItem, OpenWork, Planned, Portion,
+    Result, Rules, Settled, Settlement, Slice, Told, Wish, Written,
 };
 use crate::domain::{
     BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Invalid, Item, RetryReport, Room,
@@ -127,7 +127,7 @@ impl Ledger for SqliteLedger {
         self.pool.read("list items", move |conn| read::items(conn, batch, slice)).await
     }
 
-    async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Vec<FailedJob>> {
+    async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Portion<FailedJob>> {
         self.pool.read("list failed jobs", move |conn| read::failed_jobs(conn, batch, slice)).await
     }
 
