@@ -32,6 +32,7 @@ mod migrate;
 mod plan;
 mod pool;
 mod read;
+mod redacted;
 mod retry;
 mod settle;
 mod steer;
