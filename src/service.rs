@@ -23,7 +23,9 @@ use crate::{
         BatchId, BatchRecord, BatchStatus, ChangeRefused, CodeScheme, CreateRequest, FailedJob, Invalid, Item,
         ItemOptions, JobId, Limits, MAX_LISTED_JOBS, Pace, Plan, Progress, RetryReport, WaitingFor, in_words,
     },
-    ledger::{BoxError, Created, Estimator, Ledger, LedgerError, NewBatch, OtherDatabase, Outage, Slice, Wish},
+    ledger::{
+        BoxError, Created, Estimator, Ledger, LedgerError, NewBatch, OtherDatabase, Outage, Portion, Slice, Wish,
+    },
     queue::Queue,
 };
 
@@ -192,8 +194,9 @@ impl PageQuery {
 }
 
 impl<T> Page<T> {
-    fn of(mut entries: Vec<T>, list: &str, slice: Slice, key: impl Fn(&T) -> u64) -> Self {
-        let more = entries.len() as u64 >= slice.limit;
+    fn of(found: impl Into<Portion<T>>, list: &str, slice: Slice, key: impl Fn(&T) -> u64) -> Self {
+        let Portion { rows: mut entries, left_out } = found.into();
+        let more = left_out || entries.len() as u64 >= slice.limit;
         entries.truncate(slice.limit as usize - 1);
         let last = entries.last().filter(|_| more);
         let next_cursor = last.map(|last| write_cursor(list, key(last)));
@@ -449,6 +452,9 @@ impl BatchService {
     }
 
     /// A page of the failed jobs of a batch, by number, with what is known of each.
+    ///
+    /// Of each job it lists the first 20 ranges of items that stayed unwritten, and counts the others. A page ends after 1 MB of JSON, and
+    /// then has fewer entries than its limit: follow `next_cursor`.
     ///
     /// # Errors
     ///

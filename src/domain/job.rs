@@ -226,13 +226,83 @@ pub struct SetAside {
     pub error: String,
 }
 
+impl SetAside {
+    const fn items(&self) -> u64 {
+        self.to - self.from + 1
+    }
+
+    /// Whether `next` goes on where this one ends, for the same reason.
+    fn is_continued_by(&self, next: &Self) -> bool {
+        self.to + 1 == next.from && self.tries == next.tries && self.error == next.error
+    }
+}
+
+/// The chunks that an attempt set aside: the first ranges, and how many chunks there were beyond them.
+///
+/// It is bounded while it is collected, since a job may have thousands of chunks, each with a reason of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FailedChunks {
+    /// The first ones in order, at most [`FailedChunks::MAX_RANGES`]; neighbours with the same reason are one.
+    pub ranges: Vec<SetAside>,
+    /// How many chunks are in none of the ranges.
+    pub more: u64,
+    /// How many items these have.
+    pub more_items: u64,
+}
+
+impl FailedChunks {
+    /// Most ranges that are kept of a job.
+    pub const MAX_RANGES: usize = 20;
+
+    /// Adds the next chunk. Chunks come in order.
+    pub fn push(&mut self, chunk: SetAside) {
+        let chunk = SetAside { error: cut(chunk.error), ..chunk };
+        let full = self.ranges.len() >= Self::MAX_RANGES;
+        match self.ranges.last_mut() {
+            Some(last) if last.is_continued_by(&chunk) => last.to = chunk.to,
+            _ if !full => self.ranges.push(chunk),
+            _ => {
+                self.more += 1;
+                self.more_items += chunk.items();
+            }
+        }
+    }
+
+    /// Whether no chunk was set aside.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// How many items could not be written.
+    #[must_use]
+    pub fn items(&self) -> u64 {
+        self.ranges.iter().map(SetAside::items).sum::<u64>() + self.more_items
+    }
+}
+
+impl Extend<SetAside> for FailedChunks {
+    fn extend<T: IntoIterator<Item = SetAside>>(&mut self, chunks: T) {
+        chunks.into_iter().for_each(|chunk| self.push(chunk));
+    }
+}
+
+impl FromIterator<SetAside> for FailedChunks {
+    fn from_iter<T: IntoIterator<Item = SetAside>>(chunks: T) -> Self {
+        let mut collected = Self::default();
+        collected.extend(chunks);
+        collected
+    }
+}
+
 /// Why an attempt did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
     /// In a sentence, cut to 1 KiB.
     pub reason: String,
-    /// The chunks that were set aside, in order, neighbours merged.
-    pub chunks: Vec<SetAside>,
+    /// The chunks that were set aside.
+    pub chunks: FailedChunks,
 }
 
 impl Failure {
@@ -242,16 +312,14 @@ impl Failure {
     /// A failure of the attempt as a whole.
     #[must_use]
     pub fn because(reason: impl Into<String>) -> Self {
-        Self { reason: cut(reason.into()), chunks: Vec::new() }
+        Self { reason: cut(reason.into()), chunks: FailedChunks::default() }
     }
 }
 
-impl From<Vec<SetAside>> for Failure {
-    fn from(chunks: Vec<SetAside>) -> Self {
-        let items: u64 = chunks.iter().map(|chunk| chunk.to - chunk.from + 1).sum();
-        let why = chunks.first().map_or("", |chunk| &chunk.error);
-        let reason = cut(format!("{items} items could not be written: {why}"));
-        Self { reason, chunks: merged(chunks) }
+impl From<FailedChunks> for Failure {
+    fn from(chunks: FailedChunks) -> Self {
+        let why = chunks.ranges.first().map_or("", |chunk| &chunk.error);
+        Self { reason: cut(format!("{} items could not be written: {why}", chunks.items())), chunks }
     }
 }
 
@@ -263,27 +331,13 @@ fn cut(mut text: String) -> String {
     text
 }
 
-fn merged(chunks: Vec<SetAside>) -> Vec<SetAside> {
-    let mut merged: Vec<SetAside> = Vec::new();
-    for chunk in chunks {
-        let chunk = SetAside { error: cut(chunk.error), ..chunk };
-        match merged.last_mut() {
-            Some(last) if last.to + 1 == chunk.from && last.tries == chunk.tries && last.error == chunk.error => {
-                last.to = chunk.to;
-            }
-            _ => merged.push(chunk),
-        }
-    }
-    merged
-}
-
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Every item of the job exists.
     AllWritten,
     /// Some chunks stayed bad after their own tries.
-    SetAside(Vec<SetAside>),
+    SetAside(FailedChunks),
     /// The attempt panicked, with this message.
     Panicked(String),
     /// The attempt could not go on, and another one may.
@@ -469,7 +523,7 @@ mod tests {
 
     #[test]
     fn an_attempt_ends_in_one_verdict() {
-        let aside = || vec![set_aside(0, 49, "no")];
+        let aside = || FailedChunks::from_iter([set_aside(0, 49, "no")]);
         let failed = |outcome| match verdict(outcome, attempt(3)) {
             Verdict::Failed(failure) => failure.reason,
             other => panic!("{other:?}"),
@@ -505,11 +559,28 @@ mod tests {
     #[test]
     fn neighbours_with_the_same_reason_are_one_range() {
         let chunks =
-            vec![set_aside(0, 49, "a"), set_aside(50, 99, "a"), set_aside(100, 149, "b"), set_aside(200, 249, "b")];
+            [set_aside(0, 49, "a"), set_aside(50, 99, "a"), set_aside(100, 149, "b"), set_aside(200, 249, "b")];
 
-        let ranges: Vec<_> = Failure::from(chunks).chunks.iter().map(|c| (c.from, c.to)).collect();
+        let ranges: Vec<_> = FailedChunks::from_iter(chunks).ranges.iter().map(|c| (c.from, c.to)).collect();
 
         assert_eq!(ranges, [(0, 99), (100, 149), (200, 249)]);
+    }
+
+    #[test]
+    fn of_many_failed_chunks_the_first_ranges_are_kept_and_the_others_are_counted() {
+        let chunks = |n: u64| (0..n).map(|at| set_aside(at * 50, at * 50 + 49, &at.to_string()));
+        let kept = |n| {
+            let chunks: FailedChunks = chunks(n).collect();
+            (chunks.ranges.len(), chunks.more, chunks.more_items, chunks.items())
+        };
+
+        assert_eq!(kept(0), (0, 0, 0, 0));
+        assert_eq!(kept(20), (20, 0, 0, 1_000));
+        assert_eq!(kept(21), (20, 1, 50, 1_050));
+        assert_eq!(kept(5_000), (20, 4_980, 249_000, 250_000));
+        let failure = Failure::from(chunks(5_000).collect::<FailedChunks>());
+        assert_eq!(failure.reason, "250000 items could not be written: 0");
+        assert_eq!(failure.chunks.ranges.last().map(|chunk| chunk.from), Some(950));
     }
 
     #[test]

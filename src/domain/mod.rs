@@ -27,8 +27,8 @@ pub use code::{CodeKey, CodeScheme, DecodedCode};
 #[cfg(feature = "redis")]
 pub(crate) use job::LOWEST_PRIORITY;
 pub use job::{
-    Attempt, Backoff, Call, Failure, HookId, JobId, JobState, Outcome, Pace, RateLimit, Room, SetAside, StatusTask,
-    Task, Verdict, fair_priority, put_back_by_hand, verdict,
+    Attempt, Backoff, Call, FailedChunks, Failure, HookId, JobId, JobState, Outcome, Pace, RateLimit, Room, SetAside,
+    StatusTask, Task, Verdict, fair_priority, put_back_by_hand, verdict,
 };
 pub use progress::{JobCounts, Measured, estimate, in_words, percent};
 pub(crate) use record::MAX_LISTED_JOBS;

@@ -74,8 +74,12 @@ pub struct FailedJob {
     pub crashes: u32,
     /// Why it was given up.
     pub error: String,
-    /// The items that stayed unwritten because their chunk was set aside.
+    /// The items that stayed unwritten because their chunk was set aside: the first 20 ranges.
     pub chunks: Vec<SetAside>,
+    /// How many chunks were set aside beyond those ranges.
+    pub more_chunks: u64,
+    /// How many items these have.
+    pub more_items: u64,
     /// When its last attempt began.
     pub started_at: Option<DateTime<Utc>>,
     /// When it was given up.

@@ -3,7 +3,7 @@
 //! A caller that got no answer does not know whether its batch exists. Under a key it may simply ask again: whoever keeps the first request
 //! beside the batch can answer the second one from there.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use schemars::JsonSchema;
 use sha2::{Digest, Sha256};
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::Invalid;
 
 /// A caller's own word for one request: 1 to 255 visible ASCII characters.
-#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, JsonSchema)]
 #[schemars(inline)]
 pub struct IdempotencyKey(#[schemars(length(min = 1, max = Self::MOST), regex(pattern = Self::PATTERN))] String);
 
@@ -43,6 +43,13 @@ impl IdempotencyKey {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Shows none of it, since logs do not either.
+impl fmt::Debug for IdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IdempotencyKey(***)")
     }
 }
 

@@ -90,6 +90,8 @@ endpoint! {
 
 endpoint! {
     /// Lists the failed jobs of a batch, with the reasons.
+    ///
+    /// A page ends after 1 MB, and then has fewer entries than its limit: follow `nextCursor`.
     #[get("/<id>/failed-jobs?<query..>")]
     async fn list_failed_jobs(
         batches: BatchService,

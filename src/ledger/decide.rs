@@ -1,4 +1,4 @@
-//! What both databases decide alike: who may begin a job, and where an attempt leaves it. Pure.
+//! What both databases decide alike: who may begin a job, where an attempt leaves it, and when a page is full. Pure.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{JobQuery, OpenJob, Settlement};
+use super::{JobQuery, OpenJob, Portion, Settlement, Slice};
 use crate::domain::{BatchId, BatchStatus, Call, Change, Failure, JobId, JobState, put_back_by_hand};
 
 /// Batches that one look plans. Each may be an insert of many jobs, and others wait to be fed.
@@ -239,12 +239,66 @@ impl Next<'_> {
     }
 }
 
+/// A [`Portion`] that is being read, row by row.
+#[derive(Debug)]
+pub(super) struct Filling<T> {
+    portion: Portion<T>,
+    bytes: usize,
+}
+
+impl<T> Filling<T> {
+    pub(super) const fn new() -> Self {
+        Self { portion: Portion { rows: Vec::new(), left_out: false }, bytes: 1 }
+    }
+
+    /// Takes the next row, which is so long as JSON, if there is room for it.
+    pub(super) fn take(&mut self, row: T, json: &str) {
+        // The brackets and commas of the list count as well.
+        self.bytes += json.len() + 1;
+        if self.portion.rows.is_empty() || (self.bytes <= Slice::MAX_BYTES && !self.is_full()) {
+            self.portion.rows.push(row);
+        } else {
+            self.portion.left_out = true;
+        }
+    }
+
+    /// Whether a row found no room, so that none may follow it.
+    pub(super) const fn is_full(&self) -> bool {
+        self.portion.left_out
+    }
+
+    pub(super) fn portion(self) -> Portion<T> {
+        self.portion
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
     use crate::domain::{Room, fair_priority};
+
+    #[test]
+    fn a_page_is_full_before_it_is_too_long_but_never_empty() {
+        let filled = |rows: &[usize]| {
+            let mut filling = Filling::new();
+            for bytes in rows {
+                filling.take((), &"x".repeat(*bytes));
+                if filling.is_full() {
+                    break;
+                }
+            }
+            let Portion { rows, left_out } = filling.portion();
+            (rows.len(), left_out)
+        };
+
+        assert_eq!(filled(&[]), (0, false));
+        assert_eq!(filled(&[Slice::MAX_BYTES - 13, 10]), (2, false));
+        assert_eq!(filled(&[Slice::MAX_BYTES - 13, 11, 3]), (1, true));
+        assert_eq!(filled(&[2 * Slice::MAX_BYTES]), (1, false));
+        assert_eq!(filled(&[2 * Slice::MAX_BYTES, 3]), (1, true));
+    }
 
     #[test]
     fn missing_items_are_the_gaps_between_the_rows() {

@@ -467,6 +467,26 @@ pub struct Slice {
     pub limit: u64,
 }
 
+impl Slice {
+    /// How many bytes a [`Portion`] takes at most as JSON, unless its first row takes more alone.
+    pub const MAX_BYTES: usize = 1_000_000;
+}
+
+/// The first rows of a slice, as many as [`Slice::MAX_BYTES`] has room for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Portion<T> {
+    /// The rows; at least one, if the slice has any.
+    pub rows: Vec<T>,
+    /// Whether there was no room for all rows of the slice.
+    pub left_out: bool,
+}
+
+impl<T> From<Vec<T>> for Portion<T> {
+    fn from(rows: Vec<T>) -> Self {
+        Self { rows, left_out: false }
+    }
+}
+
 /// Being the only process that works this ledger with a queue of its own. Ends when it is dropped, and when the process dies.
 pub struct Lead(#[expect(dead_code, reason = "held for its drop alone")] Box<dyn Send + Sync>);
 
@@ -532,12 +552,12 @@ pub trait Records: Send + Sync {
     /// [`LedgerError::NoSuchBatch`].
     async fn items(&self, batch: BatchId, slice: Slice) -> Result<Vec<Item>>;
 
-    /// The failed jobs of a batch by number, which is the key of a slice.
+    /// The failed jobs of a batch by number, which is the key of a slice. No more of them are read than there is room for.
     ///
     /// # Errors
     ///
     /// [`LedgerError::NoSuchBatch`], and [`LedgerError::HistoryRemoved`] when its jobs are forgotten.
-    async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Vec<FailedJob>>;
+    async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Portion<FailedJob>>;
 
     /// What the workers still have to do in at most `limit` batches, and how fast they were.
     async fn backlog(&self, limit: u64) -> Result<Backlog>;
@@ -642,8 +662,10 @@ pub trait Ledger: Records {
     /// One hook that is still to be called; `None` when it was delivered or given up.
     async fn hook(&self, hook: HookId) -> Result<Option<Hook>>;
 
-    /// Puts down how the call of a hook went.
-    async fn settle_hook(&self, hook: HookId, how: Told) -> Result<()>;
+    /// Puts down how the call of a hook went that [`Ledger::hook`] returned with so many failed `attempts`.
+    ///
+    /// A failure counts only while the hook still has these `attempts`, so the same call can't count twice. A delivery always counts.
+    async fn settle_hook(&self, hook: HookId, attempts: u32, how: Told) -> Result<()>;
 
     /// Removes the history of batches that have been over for `kept`, the longest first: the rows of their jobs, and of hooks that were
     /// given up. Items stay, and so do hooks that are still to be called and what the batch itself says.

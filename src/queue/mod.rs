@@ -41,6 +41,16 @@ pub enum QueueError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+
+    /// It answers, and does not allow its user all that the queue needs. Give the user the rights, and start again.
+    #[error("the queue {queue} lacks rights")]
+    Forbidden {
+        /// Its name.
+        queue: String,
+        /// What is not allowed.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 /// A task that ought to be in the queue.

@@ -20,7 +20,9 @@ use tracing::Instrument;
 
 use super::{Context, message, points, recipes::Recipe};
 use crate::{
-    domain::{Attempt, Backoff, BatchId, Call, Failure, Outcome, SetAside, Task, Verdict, verdict, with_causes},
+    domain::{
+        Attempt, Backoff, BatchId, Call, FailedChunks, Failure, Outcome, SetAside, Task, Verdict, verdict, with_causes,
+    },
     ledger::{Begun, LastChunk, LedgerError, NewItem, Settled, Settlement, Work, Written},
     queue::{Answer, Handed, Handler, Note, Notes},
 };
@@ -185,7 +187,7 @@ impl Run<'_> {
                 self.cx.codes.fingerprint(),
             )));
         }
-        let mut bad = Vec::new();
+        let mut bad = FailedChunks::default();
         let mut said = Said::new(&self.work);
         said.begin().into_iter().for_each(|note| self.notes.note(note));
         let mut chunks = chunks(&self.work.missing, self.cx.config.chunk_size).peekable();
@@ -321,7 +323,7 @@ impl Run<'_> {
             Settlement::Failed(failure) => tracing::error!(
                 reason = failure.reason,
                 attempts = self.attempt.most,
-                set_aside = failure.chunks.len(),
+                set_aside = failure.chunks.items(),
                 "Job {job} failed for batch {batch}",
             ),
             Settlement::GivenBack => tracing::info!("Job {job} was given back for batch {batch}"),
@@ -361,13 +363,14 @@ fn set_aside(ordinals: &Range<u64>, tries: u32, error: String) -> SetAside {
 fn account(attempt: Attempt, failure: &Failure) -> Note {
     const SHOWN: usize = 10;
     let mut line = format!("Attempt {} of {} failed: {}", attempt.number(), attempt.most, failure.reason);
-    let ranges = failure.chunks.iter().map(|chunk| format!("{} to {}", chunk.from, chunk.to));
+    let ranges = failure.chunks.ranges.iter().map(|chunk| format!("{} to {}", chunk.from, chunk.to));
     let shown: Vec<_> = ranges.take(SHOWN).collect();
     if !shown.is_empty() {
         line += &format!("; set aside: items {}", shown.join(", "));
     }
-    if failure.chunks.len() > SHOWN {
-        line += &format!(" and {} more", failure.chunks.len() - SHOWN);
+    let more = failure.chunks.ranges.len().saturating_sub(SHOWN) as u64 + failure.chunks.more;
+    if more > 0 {
+        line += &format!(" and {more} more");
     }
     Note { percent: None, line }
 }
@@ -434,7 +437,8 @@ mod tests {
     fn a_failed_attempt_is_told_in_a_line() {
         let attempt = Attempt { made: 1, most: 3 };
         let set_aside = |chunk: u64| SetAside { from: chunk * 100, to: chunk * 100 + 49, tries: 3, error: "no".into() };
-        let failed = |chunks: Range<u64>| account(attempt, &chunks.map(set_aside).collect::<Vec<_>>().into()).line;
+        let failed =
+            |chunks: Range<u64>| account(attempt, &chunks.map(set_aside).collect::<FailedChunks>().into()).line;
 
         assert_eq!(account(attempt, &Failure::because("gone")).line, "Attempt 2 of 3 failed: gone");
         assert_eq!(
@@ -442,6 +446,7 @@ mod tests {
             "Attempt 2 of 3 failed: 100 items could not be written: no; set aside: items 0 to 49, 100 to 149"
         );
         assert!(failed(0..12).ends_with("900 to 949 and 2 more"));
+        assert!(failed(0..30).ends_with("900 to 949 and 20 more"));
     }
 
     proptest! {

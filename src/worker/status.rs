@@ -56,7 +56,8 @@ impl Status {
     }
 
     async fn tell(&self, batch: BatchId, id: HookId, hook: Hook) -> Answer {
-        let attempt = Attempt { made: hook.attempts, most: self.0.config.status.attempts };
+        let attempts = hook.attempts;
+        let attempt = Attempt { made: attempts, most: self.0.config.status.attempts };
         let told = self.0.hooks.tell(hook.event, self.0.config.hook_timeout).await;
         let (how, answer) = match told {
             Ok(()) => (Told::Delivered, Answer::Done),
@@ -70,7 +71,7 @@ impl Status {
                 (Told::Again { error: error.clone(), not_before: Utc::now() + backoff }, Answer::Retry(error))
             }
         };
-        match self.0.stubbornly(|| self.0.ledger.settle_hook(id, how.clone())).await {
+        match self.0.stubbornly(|| self.0.ledger.settle_hook(id, attempts, how.clone())).await {
             Ok(()) => answer,
             Err(error) => broke(batch, &error),
         }

@@ -149,19 +149,37 @@ async fn a_body_above_the_limit_is_answered_with_the_limit() {
 /// before it looks for a route; so this one stops behind them.
 #[rocket::async_test]
 async fn a_body_that_stops_half_way_is_not_waited_for() {
-    let shop = a_shop().without_workers().listen().await;
+    let half = b"POST /batches HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nContent-Length: 40\r\n\r\n{\"quantity\": 100";
 
-    let mut socket = TcpStream::connect(("127.0.0.1", shop.port)).await.unwrap();
-    let half = "POST /batches HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nContent-Length: 40\r\n\r\n{\"quantity\": 100";
-    socket.write_all(half.as_bytes()).await.unwrap();
-    let mut answer = vec![0; 4096];
-    let read = tokio::time::timeout(Duration::from_secs(30), socket.read(&mut answer)).await;
+    let [answer] = over_a_socket([half]).await;
 
-    let length = read.expect("an answer comes").unwrap();
-    let answer = String::from_utf8_lossy(&answer[..length]);
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-    drop(socket);
+}
+
+/// As the guide says. It is Rocket's doing, and a caller has to know that nothing remembers such a request.
+#[rocket::async_test]
+async fn a_key_that_is_not_utf_8_is_no_key() {
+    let post = b"POST /batches HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nIdempotency-Key: k\xff\r\nContent-Length: 15\r\n\r\n{\"quantity\": 1}";
+
+    let [first, second] = over_a_socket([post, post]).await;
+
+    assert!(first.starts_with("HTTP/1.1 202") && first.contains("location: /batches/1\r\n"), "{first}");
+    assert!(second.starts_with("HTTP/1.1 202") && second.contains("location: /batches/2\r\n"), "{second}");
+}
+
+/// What a shop that listens answers to these bytes, on a connection for each.
+async fn over_a_socket<const N: usize>(requests: [&[u8]; N]) -> [String; N] {
+    let shop = a_shop().without_workers().listen().await;
+    let mut answers = [(); N].map(|()| String::new());
+    for (request, answer) in requests.into_iter().zip(&mut answers) {
+        let mut socket = TcpStream::connect(("127.0.0.1", shop.port)).await.unwrap();
+        socket.write_all(request).await.unwrap();
+        let mut bytes = vec![0; 4096];
+        let read = tokio::time::timeout(Duration::from_secs(30), socket.read(&mut bytes)).await;
+        *answer = String::from_utf8_lossy(&bytes[..read.expect("an answer comes").unwrap()]).into_owned();
+    }
     shop.close().await;
+    answers
 }
 
 #[rocket::async_test]

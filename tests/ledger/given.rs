@@ -5,8 +5,8 @@ use std::{error::Error, future::Future, ops::Deref, ops::Range, sync::Arc, time:
 use chrono::{DateTime, Utc};
 use rocket_batch::{
     domain::{
-        BatchId, BatchRecord, Call, CreateRequest, FailedJob, Failure, HookEvent, HookId, IdempotencyKey, Invalid,
-        Item, ItemOptions, JobId, Limits, Pace, Plan, RateLimit, Room, SetAside, StatusTask,
+        BatchId, BatchRecord, Call, CreateRequest, FailedChunks, FailedJob, Failure, HookEvent, HookId, IdempotencyKey,
+        Invalid, Item, ItemOptions, JobId, Limits, Pace, Plan, RateLimit, Room, SetAside, StatusTask,
     },
     ledger::{
         BatchConnection, BatchPool, Begun, Closed, Created, Cut, Hold, HookKinds, JobQuery, Ledger, LedgerError,
@@ -159,7 +159,18 @@ pub fn because(reason: &str) -> Failure {
 
 /// A failure for the sake of one chunk.
 pub fn set_aside(ordinals: Range<u64>, error: &str) -> Failure {
-    vec![SetAside { from: ordinals.start, to: ordinals.end - 1, tries: 3, error: error.into() }].into()
+    chunks_set_aside([(ordinals, error.to_owned())])
+}
+
+/// A failure for the sake of these chunks.
+pub fn chunks_set_aside(chunks: impl IntoIterator<Item = (Range<u64>, String)>) -> Failure {
+    let chunk = |(ordinals, error): (Range<u64>, String)| SetAside {
+        from: ordinals.start,
+        to: ordinals.end - 1,
+        tries: 3,
+        error,
+    };
+    chunks.into_iter().map(chunk).collect::<FailedChunks>().into()
 }
 
 pub fn delayed(failure: Failure, by: Duration) -> Settlement {
@@ -329,6 +340,11 @@ impl Subject {
 
     pub async fn items_of(&self, batch: BatchId) -> Result<Vec<u64>, LedgerError> {
         Ok(self.items(batch, ALL).await?.into_iter().map(|item| item.ordinal).collect())
+    }
+
+    /// The rows of [`Ledger::failed_jobs`], which have room in a page unless a test makes them long.
+    pub async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Vec<FailedJob>, LedgerError> {
+        Ok(self.ledger.failed_jobs(batch, slice).await?.rows)
     }
 
     /// The open job, as the feeder sees it.

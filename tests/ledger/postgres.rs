@@ -1,6 +1,13 @@
 //! The ledger in PostgreSQL, and what is true of it alone.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use figment::Figment;
 use rocket::futures::{FutureExt, future::BoxFuture};
@@ -8,13 +15,16 @@ use rocket_batch::{
     BatchPool, BoxError, NewItemRow,
     domain::{BatchId, BatchStatus, JobId, StatusTask},
     ledger::{
-        Begun, Closed, LastChunk, Ledger, LedgerError, RecentWork, Records, Rules, Settled, Settlement, Wish, Written,
+        Begun, Closed, LastChunk, Ledger, LedgerError, RecentWork, Records, Rules, Settled, Settlement, Told, Wish,
+        Written,
         postgres::{PostgresLedger, PostgresPool},
     },
     postgres::tokio_postgres::Transaction,
 };
 use rocket_db_pools::Pool;
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
     task::JoinSet,
     time::{Instant, sleep},
 };
@@ -89,6 +99,14 @@ impl Schema {
         self.number(&format!("SELECT version FROM batch_versions WHERE id = {batch}")).await
     }
 
+    /// Waits until another session waits for a lock that the outsider's transaction holds.
+    async fn somebody_waits_for_the_outsider(&self) {
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))";
+        while self.number(waiting).await == 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Refuses items with this ordinal, as a constraint of the host's would.
     async fn refuse(&self, ordinal: u64) {
         let trigger = format!(
@@ -135,6 +153,30 @@ async fn history_of_a_batch_that_is_locked_is_passed_over() -> TestResult {
     assert!(ledger.batch(second).await?.history_removed && !ledger.batch(first).await?.history_removed);
     schema.outsider.batch_execute("ROLLBACK").await?;
     assert_eq!(ledger.forget(Duration::ZERO, 10).await?.jobs, 1);
+    Ok(())
+}
+
+/// The hook's row is locked while it is given up, and the history is removed meanwhile: nothing would ever come back for the row.
+#[tokio::test]
+async fn a_hook_that_is_given_up_while_the_history_goes_is_removed_too() -> TestResult {
+    let schema = Schema::new().await;
+    let ledger = &schema.ledger;
+    let batch = ledger.failed_batch().await?.batch;
+    let hooks = ledger.hooks_of(batch).await?;
+    ledger.settle_hook(hooks[1], 0, Told::Delivered).await?;
+    schema.outsider.batch_execute("BEGIN; SELECT FROM hooks FOR UPDATE").await?;
+
+    let (other, hook) = (ledger.share(), hooks[0]);
+    let giving_up =
+        tokio::spawn(async move { other.settle_hook(hook, 0, Told::GivenUp { error: "no answer".into() }).await });
+    schema.somebody_waits_for_the_outsider().await;
+    ledger.forget(Duration::ZERO, 10).await?;
+    schema.outsider.batch_execute("ROLLBACK").await?;
+    giving_up.await??;
+    ledger.forget(Duration::ZERO, 10).await?;
+
+    assert_eq!(schema.number("SELECT count(*) FROM hooks").await, 0);
+    assert!(ledger.batch(batch).await?.history_removed);
     Ok(())
 }
 
@@ -474,6 +516,51 @@ async fn a_host_reads_and_writes_by_a_client_and_leaves_nothing_behind() -> Test
         sleep(Duration::from_millis(1)).await;
         assert!(!host.query_one(now, &[&then]).await?.get::<_, bool>(0));
     }
+    Ok(())
+}
+
+/// Passes on to a server, and counts the bytes that come back.
+async fn counting_proxy(server: &str) -> TestResult<(String, Arc<AtomicU64>)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let (before, port) = server.rsplit_once(':').expect("the URL has a port");
+    let (port, database) = port.split_once('/').expect("the URL has a database");
+    let url = format!("{before}:{}/{database}", listener.local_addr()?.port());
+    let (server, counter) = (format!("127.0.0.1:{port}"), Arc::new(AtomicU64::new(0)));
+    let counted = counter.clone();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let (server, counted) = (TcpStream::connect(&server).await.expect("it is there"), counted.clone());
+            tokio::spawn(async move {
+                let ((mut asks, mut hears), (mut says, mut serves)) = (client.into_split(), server.into_split());
+                tokio::spawn(async move { tokio::io::copy(&mut asks, &mut serves).await });
+                let mut buffer = vec![0; 64 * 1024];
+                while let Ok(read @ 1..) = says.read(&mut buffer).await {
+                    counted.fetch_add(read as u64, Ordering::Relaxed);
+                    hears.write_all(&buffer[..read]).await.ok();
+                }
+            });
+        }
+    });
+    Ok((url, counter))
+}
+
+/// Rows that find no room in a page would fill the memory all the same.
+#[tokio::test]
+async fn a_page_of_failed_jobs_reads_no_more_than_about_its_size() -> TestResult {
+    let (url, counter) = counting_proxy(servers::shared()).await?;
+    let schema = Schema::at(&url).await;
+    let jobs = schema.ledger.jobs_of(a_batch().of(1_000).in_jobs_of(1)).await?;
+    let long = "UPDATE jobs SET state = 'failed', error = 'no', chunks = json_build_object('ranges', (
+        SELECT json_agg(json_build_object('from', seq, 'to', seq, 'tries', n, 'error', repeat('x', 1000)))
+        FROM generate_series(1, 20) AS n))";
+    schema.outsider.execute(long, &[]).await?;
+    let before = counter.load(Ordering::Relaxed);
+
+    let portion = schema.ledger.share().failed_jobs(jobs[0].batch, ALL).await?;
+
+    let read = counter.load(Ordering::Relaxed) - before;
+    assert!(portion.left_out && portion.rows.len() < 50, "{}", portion.rows.len());
+    assert!((900_000..2_500_000).contains(&read), "of 20 MB it read {read}");
     Ok(())
 }
 

@@ -1,5 +1,7 @@
 //! The ledger in SQLite: in a file and in memory, and what is true of its pool alone.
 
+#[cfg(unix)]
+use std::{fs::Permissions, os::unix::fs::PermissionsExt};
 use std::{
     future::{Future, poll_fn},
     path::{Path, PathBuf},
@@ -130,6 +132,32 @@ impl Database {
     }
 }
 
+/// The code key is in the file, and everybody on the machine could read it.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_new_file_is_its_owners_alone_and_one_that_is_there_stays_as_it_is() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let path = |name: &str| folder.path().join(name);
+    std::os::unix::fs::symlink("behind.db", path("link.db"))?;
+    std::fs::write(path("theirs.db"), "")?;
+    std::fs::set_permissions(path("theirs.db"), Permissions::from_mode(0o664))?;
+
+    for (name, behind, mode) in
+        [("new.db", "new.db", 0o600), ("link.db", "behind.db", 0o600), ("theirs.db", "theirs.db", 0o664)]
+    {
+        let ledger = SqliteLedger::new(pool_at(&path(name), 1).await, RULES);
+        ledger.create(a_batch().build()).await?;
+        let _lead = ledger.lead().await?;
+        for beside in ["", "-wal", "-shm"] {
+            let file = path(&format!("{behind}{beside}"));
+            assert_eq!(std::fs::metadata(&file)?.permissions().mode() & 0o777, mode, "{file:?}");
+        }
+        let lock = std::fs::metadata(path(&format!("{behind}.lock")))?;
+        assert_eq!(lock.permissions().mode() & 0o777, 0o600, "{name}");
+    }
+    Ok(())
+}
+
 /// Clocks are set right, mostly after they were wrong.
 #[tokio::test]
 async fn an_end_in_the_future_is_none_that_history_is_removed_for() -> TestResult {
@@ -211,7 +239,7 @@ async fn open_tasks_name_a_thousand_hooks_and_says_that_there_are_more() -> Test
     let many = database.ledger.open_tasks(None).await?;
     for (task, _) in &many.status {
         let StatusTask::Hook { hook, .. } = task else { panic!("{task:?}") };
-        database.ledger.settle_hook(*hook, Told::Delivered).await?;
+        database.ledger.settle_hook(*hook, 0, Told::Delivered).await?;
     }
     let rest = database.ledger.open_tasks(None).await?;
 

@@ -15,7 +15,7 @@ use rocket_batch::{
     },
     ledger::{
         Begun, Closed, Created, Estimator, Forgotten, Hook, HookKinds, JobQuery, LastChunk, LedgerError, OpenJobs,
-        Planned, RecentWork, Rules, Settled, Settlement, Told, Unplanned, Wish, Work, Written,
+        Planned, RecentWork, Rules, Settled, Settlement, Slice, Told, Unplanned, Wish, Work, Written,
     },
 };
 use tokio::task::JoinSet;
@@ -107,6 +107,8 @@ macro_rules! every_ledger {
             suite::items_are_listed_by_pages
             suite::an_item_is_found_by_the_place_before_it
             suite::failed_jobs_are_listed_by_pages_with_their_chunks
+            suite::of_many_failed_chunks_the_first_are_listed_and_the_others_counted
+            suite::failed_jobs_are_listed_as_far_as_a_page_has_room
             suite::lists_of_an_unknown_batch_are_refused
 
             suite::open_jobs_shares_the_room_between_batches
@@ -126,6 +128,8 @@ macro_rules! every_ledger {
             suite::a_hook_is_there_until_it_is_delivered
             suite::a_hook_that_failed_is_due_again_later
             suite::a_hook_that_was_given_up_is_not_called_any_more
+            suite::a_call_of_a_hook_counts_once_however_often_its_outcome_is_recorded
+            suite::a_delivery_counts_beside_a_failure
             suite::ends_that_nobody_asks_for_are_not_written_down
             suite::each_end_is_told_as_it_was
 
@@ -138,6 +142,7 @@ macro_rules! every_ledger {
             suite::a_batch_that_was_retried_is_forgotten_after_its_next_end
             suite::many_who_remove_history_at_once_share_the_work
             suite::hooks_that_were_given_up_go_with_the_history_and_open_ones_stay
+            suite::a_hook_given_up_beside_a_removal_of_history_leaves_nothing
 
             suite::the_first_code_key_is_kept
             suite::one_alone_has_the_lead
@@ -1605,9 +1610,59 @@ pub async fn failed_jobs_are_listed_by_pages_with_their_chunks(given: impl Harne
     assert_eq!(seqs(page(Some(2), 2)).await?, [4]);
     assert_eq!((last.job_id.as_str(), last.first, last.last), (jobs[4].to_string().as_str(), 400, 449));
     assert_eq!((last.items_created, last.attempts, last.crashes), (20, 1, 0));
-    assert_eq!((last.error, last.chunks), (failure.reason, failure.chunks));
+    assert_eq!((last.error, last.chunks), (failure.reason, failure.chunks.ranges));
+    assert_eq!((last.more_chunks, last.more_items), (0, 0));
     assert!(is_recent(last.started_at) && is_recent(last.finished_at));
     Ok(())
+}
+
+/// The worst that jobs can leave behind: every chunk failed for a long reason of its own.
+async fn job_that_says_much(ledger: &Subject, job: JobId) -> TestResult {
+    let first = job.seq * 100;
+    let reason = |at| format!("{at} {}", "is too long. ".repeat(100));
+    let chunks = (first..first + 100).map(|at| (at..at + 1, reason(at)));
+    ledger.end(job, Settlement::Failed(chunks_set_aside(chunks))).await.map(drop)
+}
+
+pub async fn of_many_failed_chunks_the_first_are_listed_and_the_others_counted(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let job = ledger.one_job().await?;
+
+    job_that_says_much(&ledger, job).await?;
+
+    let failed = ledger.failed_jobs(job.batch, ALL).await?.remove(0);
+    assert_eq!(failed.chunks.iter().map(|chunk| chunk.from).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
+    assert!(failed.chunks.iter().all(|chunk| chunk.error.len() == 1024));
+    assert_eq!((failed.more_chunks, failed.more_items), (80, 80));
+    assert!(failed.error.starts_with("100 items could not be written: 0 is too long"), "{}", failed.error);
+    bystander.stands_still(&ledger).await
+}
+
+/// 300 of them made one answer of 64 MB.
+pub async fn failed_jobs_are_listed_as_far_as_a_page_has_room(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch().of(12_000)).await?;
+    for job in &jobs {
+        job_that_says_much(&ledger, *job).await?;
+    }
+
+    let (mut seen, mut sizes) = (Vec::new(), Vec::new());
+    let mut more = true;
+    while more {
+        let portion = ledger.share().failed_jobs(jobs[0].batch, page(seen.last().copied(), 1_000)).await?;
+        sizes.push(serde_json::to_vec(&portion.rows)?.len());
+        seen.extend(portion.rows.iter().map(|job| job.seq));
+        more = portion.left_out;
+    }
+
+    assert_eq!(seen, (0..120).collect::<Vec<_>>());
+    assert!(sizes.iter().all(|size| *size <= Slice::MAX_BYTES), "{sizes:?}");
+    assert!(sizes[..sizes.len() - 1].iter().all(|size| *size > Slice::MAX_BYTES * 9 / 10), "{sizes:?}");
+    let few = ledger.share().failed_jobs(jobs[0].batch, page(None, 10)).await?;
+    assert_eq!((few.rows.len(), few.left_out), (10, false));
+    bystander.stands_still(&ledger).await
 }
 
 pub async fn lists_of_an_unknown_batch_are_refused(given: impl Harness) -> TestResult {
@@ -1871,8 +1926,8 @@ pub async fn a_hook_is_there_until_it_is_delivered(given: impl Harness) -> TestR
     let hook = ledger.hooks_of(job.batch).await?[0];
     assert!(ledger.hook(hook).await?.is_some());
 
-    ledger.settle_hook(hook, Told::Delivered).await?;
-    ledger.settle_hook(hook, Told::Delivered).await?;
+    ledger.settle_hook(hook, 0, Told::Delivered).await?;
+    ledger.settle_hook(hook, 0, Told::Delivered).await?;
 
     assert_eq!(ledger.hook(hook).await?, None);
     assert_eq!(ledger.hooks_of(job.batch).await?, []);
@@ -1893,8 +1948,8 @@ pub async fn a_hook_that_failed_is_due_again_later(given: impl Harness) -> TestR
     let hook = ledger.hooks_of(job.batch).await?[0];
 
     let again = Told::Again { error: "no answer".into(), not_before: Utc::now() + Duration::from_secs(60) };
-    ledger.settle_hook(hook, again.clone()).await?;
-    ledger.settle_hook(hook, again).await?;
+    ledger.settle_hook(hook, 0, again.clone()).await?;
+    ledger.settle_hook(hook, 1, again).await?;
 
     let task = StatusTask::Hook { batch: job.batch, hook };
     let due = ledger.open_tasks(None).await?.status.into_iter().find(|(of, _)| *of == task);
@@ -1913,7 +1968,49 @@ pub async fn a_hook_that_was_given_up_is_not_called_any_more(given: impl Harness
     ledger.fail(job).await?;
     let hook = ledger.hooks_of(job.batch).await?[0];
 
-    ledger.settle_hook(hook, Told::GivenUp { error: "no answer".into() }).await?;
+    ledger.settle_hook(hook, 0, Told::GivenUp { error: "no answer".into() }).await?;
+
+    assert_eq!(ledger.hook(hook).await?, None);
+    assert_eq!(ledger.hooks_of(job.batch).await?, []);
+    bystander.stands_still(&ledger).await
+}
+
+/// The answer to the first call was lost, so the caller calls again: the hook had one try less.
+pub async fn a_call_of_a_hook_counts_once_however_often_its_outcome_is_recorded(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch()).await?;
+    ledger.fail(jobs[0]).await?;
+    ledger.fail(jobs[1]).await?;
+    let hooks = ledger.hooks_of(jobs[0].batch).await?;
+    let attempts = async || ledger.hook(hooks[0]).await.map(|hook| hook.map(|hook| hook.attempts));
+    let again = || Told::Again { error: "no answer".into(), not_before: Utc::now() };
+    let given_up = || Told::GivenUp { error: "no answer".into() };
+
+    ledger.settle_hook(hooks[0], 0, again()).await?;
+    ledger.settle_hook(hooks[0], 0, again()).await?;
+    ledger.settle_hook(hooks[0], 0, given_up()).await?;
+    assert_eq!(attempts().await?, Some(1), "the other two knew less");
+
+    ledger.settle_hook(hooks[0], 1, given_up()).await?;
+    ledger.settle_hook(hooks[0], 1, again()).await?;
+    ledger.settle_hook(hooks[0], 2, again()).await?;
+    assert_eq!(attempts().await?, None);
+    assert_eq!(ledger.hooks_of(jobs[0].batch).await?, hooks[1..]);
+    assert_eq!(ledger.hook(hooks[1]).await?.map(|hook| hook.attempts), Some(0));
+    bystander.stands_still(&ledger).await
+}
+
+/// Two workers called it: one had an answer and one had none. The host has been notified.
+pub async fn a_delivery_counts_beside_a_failure(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let job = ledger.one_job().await?;
+    ledger.fail(job).await?;
+    let hook = ledger.hooks_of(job.batch).await?[0];
+
+    ledger.settle_hook(hook, 0, Told::Again { error: "no answer".into(), not_before: Utc::now() }).await?;
+    ledger.settle_hook(hook, 0, Told::Delivered).await?;
 
     assert_eq!(ledger.hook(hook).await?, None);
     assert_eq!(ledger.hooks_of(job.batch).await?, []);
@@ -2238,12 +2335,12 @@ pub async fn hooks_that_were_given_up_go_with_the_history_and_open_ones_stay(giv
     let given_up = || Told::GivenUp { error: "no answer".into() };
     let bystander = ledger.jobs_of(a_batch()).await?;
     ledger.fail(bystander[0]).await?;
-    ledger.settle_hook(ledger.hooks_of(bystander[0].batch).await?[0], given_up()).await?;
+    ledger.settle_hook(ledger.hooks_of(bystander[0].batch).await?[0], 0, given_up()).await?;
     let batch = over(&ledger, 3).await?[0].batch;
     let hooks = ledger.hooks_of(batch).await?;
     assert_eq!(hooks.len(), 5);
     for hook in &hooks[..3] {
-        ledger.settle_hook(*hook, given_up()).await?;
+        ledger.settle_hook(*hook, 0, given_up()).await?;
     }
     let (events, rows) =
         (ledger.events_of(batch).await?, |jobs, hooks| Forgotten { jobs, hooks, ..Forgotten::default() });
@@ -2254,15 +2351,42 @@ pub async fn hooks_that_were_given_up_go_with_the_history_and_open_ones_stay(giv
     assert_eq!(ledger.hooks_of(batch).await?, hooks[3..]);
     assert_eq!(ledger.events_of(batch).await?, events);
     // Given up only now, it goes the next time, and nothing else does.
-    ledger.settle_hook(hooks[3], given_up()).await?;
+    ledger.settle_hook(hooks[3], 0, given_up()).await?;
     assert_eq!(forget_all(&ledger, 5).await?, Forgotten { batches: 1, ..rows(0, 1) });
-    ledger.settle_hook(hooks[4], Told::Delivered).await?;
+    ledger.settle_hook(hooks[4], 0, Told::Delivered).await?;
     assert_eq!(forget_all(&ledger, 5).await?, Forgotten::default());
     // That of the bystander was there all the time.
     ledger.complete(bystander[1]).await?;
     ledger.closed(bystander[0].batch, 0).await?;
     assert_eq!(forget_all(&ledger, 5).await?, Forgotten { batches: 1, ..rows(2, 1) });
     Ok(())
+}
+
+pub async fn a_hook_given_up_beside_a_removal_of_history_leaves_nothing(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let bystander = ledger.bystander().await?;
+
+    for _ in 0..20 {
+        let batch = over(&ledger, 1).await?[0].batch;
+        let mut at_once = JoinSet::new();
+        for hook in ledger.hooks_of(batch).await? {
+            let ledger = ledger.share();
+            let given_up = Told::GivenUp { error: "no answer".into() };
+            at_once.spawn(async move { ledger.settle_hook(hook, 0, given_up).await.map(|()| 0) });
+        }
+        let hooks = at_once.len() as u64;
+        let other = ledger.share();
+        at_once.spawn(async move { other.forget(LONG_AGO, 1_000).await.map(|forgotten| forgotten.hooks) });
+
+        let mut removed = 0;
+        while let Some(done) = at_once.join_next().await {
+            removed += done??;
+        }
+        removed += forget_all(&ledger, 1_000).await?.hooks;
+
+        assert_eq!(removed, hooks);
+    }
+    bystander.stands_still(&ledger).await
 }
 
 pub async fn the_first_code_key_is_kept(given: impl Harness) -> TestResult {

@@ -298,11 +298,12 @@ async fn a_node_that_is_taken_for_a_lone_server_stops_the_launch() -> TestResult
     let nodes = Nodes::start().await;
     let (_, owner) = nodes.owner("{bull}").await;
 
-    for (node, prefix, word) in [((owner + 1) % 3, "{bull}", "Moved"), (owner, "bull", "CrossSlot")] {
+    for (node, prefix) in [((owner + 1) % 3, "{bull}"), (owner, "bull")] {
         let server = Arc::new(Server::new(&at("127.0.0.1", nodes.all[node].port, prefix))?);
         let error = BullQueue::open("test", &settings(), server).await.expect_err("it is no lone server");
         let said = format!("{:?}", error.source());
-        assert!(said.contains(word) && said.contains("`redis.nodes`"), "{said}");
+        assert!(["Moved", "CrossSlot"].iter().any(|word| said.contains(word)), "{said}");
+        assert!(said.contains("`redis.nodes`"), "{said}");
     }
     Ok(())
 }

@@ -556,18 +556,18 @@ async fn a_pause_is_told_at_the_start_and_when_it_changes() -> TestResult {
 
 /// What was logged.
 #[derive(Clone, Default)]
-struct Said(Arc<Mutex<Vec<u8>>>);
+pub struct Said(Arc<Mutex<Vec<u8>>>);
 
 impl Said {
     /// On this thread alone, as is everything that the queues of a test do, for as long as the guard lives.
-    fn here() -> (Self, tracing::subscriber::DefaultGuard) {
+    pub fn here() -> (Self, tracing::subscriber::DefaultGuard) {
         let said = Self::default();
         let listener = said.clone();
         let log = tracing_subscriber::fmt().with_writer(move || listener.clone()).with_ansi(false).finish();
         (said, tracing::subscriber::set_default(log))
     }
 
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().expect("nobody panics with it")).into_owned()
     }
 

@@ -8,6 +8,7 @@
 //!   server.rs   a Redis server that can be stopped, killed and started again
 //!   tls.rs      … and over TLS
 //!   authority.rs one who vouches for servers and for clients
+//!   rights.rs   … and under the smallest rights of a user there
 //!   sentinel.rs … and where Sentinels say that they are
 //!   sentinels.rs a master, its replica and their Sentinels
 //!   cluster.rs  … and in a Redis Cluster
@@ -30,6 +31,8 @@ mod local;
 mod nodes;
 #[cfg(feature = "redis")]
 mod proxy;
+#[cfg(feature = "redis")]
+mod rights;
 #[cfg(feature = "redis")]
 mod sentinel;
 #[cfg(feature = "redis")]

@@ -125,6 +125,40 @@ async fn what_an_item_writer_refuses_is_set_aside_in_its_words() -> TestResult {
     plugin.stop().await
 }
 
+/// 300 such jobs made one answer of 64 MB, and four answers at once took 443 MB of memory.
+#[rocket::async_test]
+async fn a_job_whose_every_chunk_fails_for_a_reason_of_its_own_keeps_the_first_ones() -> TestResult {
+    let refuse = |_: &Connection, items: &[NewItemRow<'_>]| {
+        Err::<(), BoxError>(format!("item {} is not welcome, {}", items[0].ordinal, "sorry ".repeat(300)).into())
+    };
+    let once = |config: &mut Config| {
+        eager(config);
+        config.chunk_size = 1;
+        config.chunk_tries = 1;
+        config.generate.attempts = 1;
+    };
+    let plugin = Plugin::attach(Batch::fairing().public().configure(once).sqlite_item_writer(refuse)).await?;
+
+    plugin.service().create_product_items_async(1, 6_000, jobs_of(100)).await?;
+    plugin.until_over(1).await?;
+
+    let (mut seen, mut query) = (0, PageQuery { limit: Some(1_000), ..PageQuery::default() });
+    loop {
+        let page = plugin.service().failed_jobs(1, query.clone()).await?;
+        assert!(serde_json::to_vec(&page)?.len() <= 1_001_000);
+        for job in &page.items {
+            assert_eq!((job.chunks.len(), job.more_chunks, job.more_items), (20, 80, 80), "{}", job.job_id);
+            seen += 1;
+        }
+        query.cursor = page.next_cursor;
+        if query.cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, 60);
+    plugin.stop().await
+}
+
 /// A hundred jobs a second may begin, so the last batch runs for at least six.
 #[rocket::async_test]
 async fn history_is_removed_while_other_batches_run() -> TestResult {

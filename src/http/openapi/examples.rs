@@ -102,6 +102,8 @@ fn failed_job() -> Value {
         "crashes": 0,
         "error": "1 chunk was set aside",
         "chunks": [{ "from": 200, "to": 249, "tries": 3, "error": "the shelf is full" }],
+        "moreChunks": 0,
+        "moreItems": 0,
         "startedAt": "2026-01-31T12:00:07Z",
         "finishedAt": "2026-01-31T12:00:09Z",
     })

@@ -15,6 +15,7 @@ use super::{
     hooks,
     pool::Verb,
     read::is_history_removed,
+    redacted::Redacted,
     steer::lock,
     write::raced,
 };
@@ -99,8 +100,8 @@ impl Begin {
         let ((batch, seq), generation) = (self.place(), small(job.generation));
         let (acknowledged, too_many) = (i64::from(acknowledged), self.too_many_crashes());
         let (first, quantity) = (key(chunk.range.start), key(chunk.range.end - chunk.range.start));
-        let (ordinals, codes): (Vec<_>, Vec<_>) =
-            chunk.items.iter().map(|item| (key(item.ordinal), item.code.as_str())).unzip();
+        let ordinals: Vec<i64> = chunk.items.iter().map(|item| key(item.ordinal)).collect();
+        let codes: Redacted<Vec<&str>> = Redacted(chunk.items.iter().map(|item| item.code.as_str()).collect());
         let parameters: [&(dyn ToSql + Sync); 10] =
             [&batch, &seq, &generation, &acknowledged, &self.token, &too_many, &first, &quantity, &ordinals, &codes];
         let begun = conn.query_opt(&statement, &parameters).await.map_err(raced)?;

@@ -6,6 +6,7 @@ use deadpool_postgres::Client;
 use super::{
     error::{Answer, unreadable},
     pool::Verb,
+    redacted::Redacted,
 };
 use crate::domain::CodeKey;
 
@@ -22,7 +23,7 @@ impl Verb for KeepKey {
 
     async fn run(&self, conn: &mut Client) -> Answer<CodeKey> {
         let candidate = data_encoding::HEXLOWER.encode(self.0.as_bytes());
-        conn.execute(KEEP, &[&candidate]).await?;
+        conn.execute(KEEP, &[&Redacted(candidate)]).await?;
         let kept = conn.query_one(KEPT, &[]).await?;
         CodeKey::parse(kept.try_get(0)?).ok_or_else(|| unreadable("the code key that is kept is none"))
     }

@@ -16,6 +16,7 @@ use super::{
     columns::{batch_id, key, number},
     error::{Answer, unreadable},
     pool::Verb,
+    redacted::Redacted,
     settle::millis,
 };
 use crate::domain::{BatchId, CreateRequest, Plan};
@@ -127,7 +128,7 @@ impl Create {
     async fn earlier(&self, conn: &Client) -> Answer<Earlier> {
         let Some(request) = &self.new.request else { return Ok(Earlier::None) };
         let query = conn.prepare_cached(EARLIER).await?;
-        match conn.query_opt(&query, &[&request.caller, &request.key.as_str()]).await? {
+        match conn.query_opt(&query, &[&request.caller, &Redacted(request.key.as_str())]).await? {
             Some(row) => self.read_earlier(&row, request),
             None => Ok(Earlier::None),
         }
@@ -174,7 +175,8 @@ impl Create {
         let (id, quantity, batch_size) = (created.batch.get(), key(created.quantity), key(options.batch_size));
         let (max_jobs, estimated) = (options.max_jobs_per_batch.map(key), millis(created.estimated));
         let caller = request.map_or("", |request| &request.caller);
-        let (word, asked) = (request.map(|request| request.key.as_str()), request.map(|request| &request.fingerprint));
+        let (word, asked) =
+            (Redacted(request.map(|request| request.key.as_str())), request.map(|request| &request.fingerprint));
         let parameters: [&(dyn ToSql + Sync); 14] = [
             &id,
             &quantity,

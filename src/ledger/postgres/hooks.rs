@@ -8,7 +8,7 @@ use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::Row;
 
 use super::{
-    columns::{as_json, json, key, number, small_number, state, text},
+    columns::{as_json, json, key, number, small, small_number, state, text},
     error::Answer,
     pool::Verb,
     read::batch,
@@ -21,12 +21,15 @@ const JOB: &str = "SELECT state, generation, first, quantity, created, attempts,
     WHERE batch = $1 AND seq = $2";
 const HOOK: &str = "SELECT event::text AS event, attempts FROM hooks WHERE id = $1 AND state = 'open'";
 const DELIVERED: &str = "DELETE FROM hooks WHERE id = $1 AND state = 'open'";
-const AGAIN: &str = "UPDATE hooks SET attempts = attempts + 1, error = $2, not_before = $3
-    WHERE id = $1 AND state = 'open'";
+const AGAIN: &str = "UPDATE hooks SET attempts = attempts + 1, error = $3, not_before = $4
+    WHERE id = $1 AND attempts = $2 AND state = 'open'";
+/// As `forget` locks it: either that transaction comes first, and the next statement sees that the history is gone, or it passes the batch
+/// over and comes back.
+const LOCK: &str = "SELECT FROM batches WHERE id = (SELECT batch FROM hooks WHERE id = $1) FOR NO KEY UPDATE";
 /// The batch may have been forgotten while the hook was still open: then it has something left to remove.
 const GIVEN_UP: &str = "WITH hook AS (
-        UPDATE hooks SET attempts = attempts + 1, error = $2, not_before = NULL, state = 'given_up'
-        WHERE id = $1 AND state = 'open'
+        UPDATE hooks SET attempts = attempts + 1, error = $3, not_before = NULL, state = 'given_up'
+        WHERE id = $1 AND attempts = $2 AND state = 'open'
         RETURNING batch
     )
     UPDATE batches SET history = 'leaving' FROM hook WHERE batches.id = hook.batch AND history = 'gone'";
@@ -101,6 +104,8 @@ impl Verb for Hook {
 /// See [`Ledger::settle_hook`](crate::ledger::Ledger::settle_hook).
 pub(super) struct SettleHook {
     pub hook: HookId,
+    /// Failed tries as read with the hook: a repetition finds one more, and changes nothing.
+    pub attempts: u32,
     pub how: Told,
 }
 
@@ -108,20 +113,31 @@ pub(super) struct SettleHook {
 impl Verb for SettleHook {
     type Answer = ();
     const DOING: &'static str = "settle a hook";
-    // A failed call would be counted twice.
-    const REPEATABLE: bool = false;
 
     async fn run(&self, conn: &mut Client) -> Answer<()> {
-        let hook = self.hook.0;
+        let (hook, attempts) = (self.hook.0, small(self.attempts));
         match &self.how {
-            Told::Delivered => conn.execute(&conn.prepare_cached(DELIVERED).await?, &[&hook]).await?,
+            Told::Delivered => {
+                conn.execute(&conn.prepare_cached(DELIVERED).await?, &[&hook]).await?;
+            }
             Told::Again { error, not_before } => {
-                conn.execute(&conn.prepare_cached(AGAIN).await?, &[&hook, &&*text(error), not_before]).await?
+                let statement = conn.prepare_cached(AGAIN).await?;
+                conn.execute(&statement, &[&hook, &attempts, &&*text(error), not_before]).await?;
             }
-            Told::GivenUp { error } => {
-                conn.execute(&conn.prepare_cached(GIVEN_UP).await?, &[&hook, &&*text(error)]).await?
-            }
-        };
+            Told::GivenUp { error } => self.give_up(conn, error).await?,
+        }
+        Ok(())
+    }
+}
+
+impl SettleHook {
+    async fn give_up(&self, conn: &mut Client, error: &str) -> Answer<()> {
+        let (hook, attempts) = (self.hook.0, small(self.attempts));
+        let transaction = conn.transaction().await?;
+        transaction.query(&transaction.prepare_cached(LOCK).await?, &[&hook]).await?;
+        let statement = transaction.prepare_cached(GIVEN_UP).await?;
+        transaction.execute(&statement, &[&hook, &attempts, &&*text(error)]).await?;
+        transaction.commit().await?;
         Ok(())
     }
 }

@@ -33,6 +33,7 @@ mod migrate;
 mod plan;
 mod pool;
 mod read;
+mod redacted;
 mod retry;
 mod settle;
 mod steer;
@@ -53,7 +54,8 @@ pub use self::{
 };
 use super::{
     Backlog, Begun, Closed, Created, Cut, Forgotten, Hold, Hook, JobQuery, LastChunk, Lead, Ledger, NewBatch, NewItem,
-    OpenJobs, OpenTasks, Planned, RecentWork, Records, Result, Rules, Settled, Settlement, Slice, Told, Wish, Written,
+    OpenJobs, OpenTasks, Planned, Portion, RecentWork, Records, Result, Rules, Settled, Settlement, Slice, Told, Wish,
+    Written,
 };
 use crate::domain::{
     BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
@@ -104,7 +106,7 @@ impl Records for PostgresLedger {
         self.pool.run(read::Items { batch, slice }).await
     }
 
-    async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Vec<FailedJob>> {
+    async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Portion<FailedJob>> {
         self.pool.run(read::FailedJobs { batch, slice }).await
     }
 
@@ -180,8 +182,8 @@ impl Ledger for PostgresLedger {
         self.pool.run(hooks::Hook(hook)).await
     }
 
-    async fn settle_hook(&self, hook: HookId, how: Told) -> Result<()> {
-        self.pool.run(hooks::SettleHook { hook, how }).await
+    async fn settle_hook(&self, hook: HookId, attempts: u32, how: Told) -> Result<()> {
+        self.pool.run(hooks::SettleHook { hook, attempts, how }).await
     }
 
     async fn forget(&self, kept: Duration, most: u64) -> Result<Forgotten> {

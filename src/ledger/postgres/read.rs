@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use deadpool_postgres::{Client, GenericClient};
+use deadpool_postgres::{Client, GenericClient, Transaction};
 use tokio_postgres::Row;
 
 use super::{
-    columns::{batch_id, json, key, number, small_number, status},
+    columns::{as_json, batch_id, json, key, number, small_number, status},
     error::Answer,
     pool::Verb,
 };
-use crate::domain::{BatchId, BatchRecord, BatchStatus, FailedJob, Item, ItemOptions, JobCounts, JobId, Measured};
-use crate::ledger::{LedgerError, Slice};
+use crate::domain::{
+    BatchId, BatchRecord, BatchStatus, FailedChunks, FailedJob, Item, ItemOptions, JobCounts, JobId, Measured,
+};
+use crate::ledger::{LedgerError, Portion, Slice, decide::Filling};
 
 const HISTORY_REMOVED: &str = "SELECT history <> 'whole' FROM batches WHERE id = $1";
 const EXISTS: &str = "SELECT EXISTS (SELECT FROM batches WHERE id = $1)";
@@ -132,12 +134,14 @@ async fn page(conn: &Client, sql: &str, batch: BatchId, slice: Slice) -> Answer<
     let statement = conn.prepare_cached(sql).await?;
     let found = conn.query(&statement, &[&batch.get(), &slice.after.map_or(-1, key), &key(slice.limit)]).await?;
     if found.is_empty() {
-        let exists = conn.query_one(&conn.prepare_cached(EXISTS).await?, &[&batch.get()]).await?;
-        if !exists.try_get::<_, bool>(0)? {
-            return Err(LedgerError::NoSuchBatch(batch).into());
-        }
+        expect(conn, batch).await?;
     }
     Ok(found)
+}
+
+async fn expect(conn: &Client, batch: BatchId) -> Answer<()> {
+    let row = conn.query_one(&conn.prepare_cached(EXISTS).await?, &[&batch.get()]).await?;
+    if row.try_get(0)? { Ok(()) } else { Err(LedgerError::NoSuchBatch(batch).into()) }
 }
 
 /// Whether the rows of a batch's jobs are removed, or some of them.
@@ -163,21 +167,49 @@ pub(super) struct FailedJobs {
 
 #[async_trait]
 impl Verb for FailedJobs {
-    type Answer = Vec<FailedJob>;
+    type Answer = Portion<FailedJob>;
     const DOING: &'static str = "list failed jobs";
 
-    async fn run(&self, conn: &mut Client) -> Answer<Vec<FailedJob>> {
-        let found = page(conn, FAILED_JOBS, self.batch, self.slice).await?;
+    async fn run(&self, conn: &mut Client) -> Answer<Portion<FailedJob>> {
+        let found = self.read(&conn.transaction().await?).await?;
+        if found.rows.is_empty() {
+            expect(conn, self.batch).await?;
+        }
         // Looked at last: the mark is as old as the first row that is missing.
         if is_history_removed(conn, self.batch).await? {
             return Err(LedgerError::HistoryRemoved(self.batch).into());
         }
-        found.iter().map(|row| read_failed_job(row, self.batch)).collect()
+        Ok(found)
+    }
+}
+
+impl FailedJobs {
+    /// How many rows come at a time: about as many as fill a page when all are as long as can be.
+    const ROWS: i32 = 50;
+
+    /// Reads no further than the page goes. A portal is one statement, and so one snapshot, however often it is asked.
+    async fn read(&self, transaction: &Transaction<'_>) -> Answer<Portion<FailedJob>> {
+        let (statement, slice) = (transaction.prepare_cached(FAILED_JOBS).await?, self.slice);
+        let (batch, after, limit) = (self.batch.get(), slice.after.map_or(-1, key), key(slice.limit));
+        let portal = transaction.bind(&statement, &[&batch, &after, &limit]).await?;
+        let mut filling = Filling::new();
+        loop {
+            let rows = transaction.query_portal(&portal, Self::ROWS).await?;
+            for row in &rows {
+                let job = read_failed_job(row, self.batch)?;
+                let json = as_json(&job)?;
+                filling.take(job, &json);
+            }
+            if filling.is_full() || rows.len() < Self::ROWS as usize {
+                return Ok(filling.portion());
+            }
+        }
     }
 }
 
 fn read_failed_job(row: &Row, batch: BatchId) -> Answer<FailedJob> {
     let (seq, first, quantity) = (number(row, "seq")?, number(row, "first")?, number(row, "quantity")?);
+    let FailedChunks { ranges, more, more_items } = json(row, "chunks")?;
     Ok(FailedJob {
         job_id: JobId { batch, seq, generation: small_number(row, "generation")? }.to_string(),
         seq,
@@ -187,7 +219,9 @@ fn read_failed_job(row: &Row, batch: BatchId) -> Answer<FailedJob> {
         attempts: small_number(row, "attempts")?,
         crashes: small_number(row, "crashes")?,
         error: row.try_get("error")?,
-        chunks: json(row, "chunks")?,
+        chunks: ranges,
+        more_chunks: more,
+        more_items,
         started_at: row.try_get("begun_at")?,
         finished_at: row.try_get("finished_at")?,
     })

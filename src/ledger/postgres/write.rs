@@ -11,6 +11,7 @@ use super::{
     error::{Answer, Stop},
     item_writer::{ItemWriter, call},
     pool::Verb,
+    redacted::Redacted,
 };
 use crate::domain::JobState;
 use crate::ledger::{Hold, LedgerError, NewItem, NewItemRow, Written};
@@ -121,7 +122,7 @@ pub(super) struct Given<'a> {
     generation: i32,
     epoch: i32,
     ordinals: Vec<i64>,
-    codes: Vec<&'a str>,
+    codes: Redacted<Vec<&'a str>>,
     least: Option<i64>,
     largest: Option<i64>,
 }
@@ -137,7 +138,7 @@ impl<'a> Given<'a> {
             least: ordinals.iter().min().copied(),
             largest: ordinals.iter().max().copied(),
             ordinals,
-            codes: items.iter().map(|item| item.code.as_str()).collect(),
+            codes: Redacted(items.iter().map(|item| item.code.as_str()).collect()),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    fs::{self, OpenOptions},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -42,6 +43,7 @@ impl Address {
         let conn = match self {
             Self::Memory => Connection::open_in_memory()?,
             Self::File(path) => {
+                make_private(path);
                 let conn = open(path, OpenFlags::SQLITE_OPEN_CREATE)?;
                 conn.busy_timeout(patience)?;
                 use_log(&conn, Instant::now() + patience)?;
@@ -83,6 +85,25 @@ pub(super) fn reader(path: &Path, patience: Duration) -> rusqlite::Result<Connec
 
 fn open(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
     Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more)
+}
+
+/// Makes the file where there is none, for its owner alone: it keeps the code key. SQLite gives its mode to the files beside it, and takes
+/// an empty one for a new database. Where this fails, SQLite says why.
+///
+/// A file that is there is not opened: closing it would let go of the locks that this process has on it.
+fn make_private(path: &Path) {
+    // A link may lead to a file that is not there yet.
+    let target = fs::read_link(path).ok().and_then(|target| Some(path.parent()?.join(target)));
+    let _ = private().create_new(true).open(target.as_deref().unwrap_or(path));
+}
+
+/// How a file is made that its owner alone may read and write.
+pub(super) fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 /// Sets the write-ahead log. Two who do it at once get "locked" at once, whatever the busy timeout says.

@@ -18,11 +18,11 @@ const JOB: &str = "SELECT state, generation, first, quantity, created, attempts,
     WHERE batch = ?1 AND seq = ?2";
 const HOOK: &str = "SELECT event, attempts FROM batch_hooks WHERE id = ?1 AND state = 'open'";
 const DELIVERED: &str = "DELETE FROM batch_hooks WHERE id = ?1 AND state = 'open'";
-const AGAIN: &str = "UPDATE batch_hooks SET attempts = attempts + 1, error = ?2, not_before = ?3
-    WHERE id = ?1 AND state = 'open'";
+const AGAIN: &str = "UPDATE batch_hooks SET attempts = attempts + 1, error = ?3, not_before = ?4
+    WHERE id = ?1 AND attempts = ?2 AND state = 'open'";
 const GIVEN_UP: &str =
-    "UPDATE batch_hooks SET attempts = attempts + 1, error = ?2, not_before = NULL, state = 'given_up'
-    WHERE id = ?1 AND state = 'open'";
+    "UPDATE batch_hooks SET attempts = attempts + 1, error = ?3, not_before = NULL, state = 'given_up'
+    WHERE id = ?1 AND attempts = ?2 AND state = 'open'";
 /// The batch may have been forgotten while the hook was still open: then it has something left to remove.
 const NOT_YET_GONE: &str = "UPDATE batch_batches SET history = 'leaving'
     WHERE id = (SELECT batch FROM batch_hooks WHERE id = ?1) AND history = 'gone'";
@@ -81,14 +81,14 @@ pub(super) fn hook(conn: &Connection, hook: HookId) -> Answer<Option<Hook>> {
     Ok(found.optional()?)
 }
 
-pub(super) fn settle_hook(conn: &Connection, hook: HookId, how: &Told) -> Answer<()> {
+pub(super) fn settle_hook(conn: &Connection, hook: HookId, attempts: u32, how: &Told) -> Answer<()> {
     match how {
         Told::Delivered => conn.prepare_cached(DELIVERED)?.execute([hook.0])?,
         Told::Again { error, not_before } => {
-            conn.prepare_cached(AGAIN)?.execute((hook.0, error, not_before.timestamp_millis()))?
+            conn.prepare_cached(AGAIN)?.execute((hook.0, attempts, error, not_before.timestamp_millis()))?
         }
         Told::GivenUp { error } => {
-            conn.prepare_cached(GIVEN_UP)?.execute((hook.0, error))?;
+            conn.prepare_cached(GIVEN_UP)?.execute((hook.0, attempts, error))?;
             conn.prepare_cached(NOT_YET_GONE)?.execute([hook.0])?
         }
     };

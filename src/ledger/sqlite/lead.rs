@@ -8,7 +8,11 @@ use std::{
 
 use tokio::task::spawn_blocking;
 
-use super::{address::Address, error::unavailable, pool::SqlitePool};
+use super::{
+    address::{Address, private},
+    error::unavailable,
+    pool::SqlitePool,
+};
 use crate::ledger::{Lead, Result};
 
 const DOING: &str = "take the lead";
@@ -31,7 +35,7 @@ pub(super) async fn lead(pool: &SqlitePool) -> Result<Option<Lead>> {
 
 fn locked(path: &Path) -> io::Result<Option<File>> {
     // Never removed: another process could then lock a file of the same name, and both would lead.
-    let file = File::options().create(true).truncate(false).write(true).open(path)?;
+    let file = private().create(true).truncate(false).open(path)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),

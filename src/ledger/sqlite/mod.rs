@@ -45,7 +45,8 @@ pub use self::{
 };
 use super::{
     Backlog, Begun, Closed, Created, Cut, Forgotten, Hold, Hook, JobQuery, LastChunk, Lead, Ledger, NewBatch, NewItem,
-    OpenJobs, OpenTasks, Planned, RecentWork, Records, Result, Rules, Settled, Settlement, Slice, Told, Wish, Written,
+    OpenJobs, OpenTasks, Planned, Portion, RecentWork, Records, Result, Rules, Settled, Settlement, Slice, Told, Wish,
+    Written,
 };
 use crate::domain::{
     BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
@@ -89,7 +90,7 @@ impl Records for SqliteLedger {
         self.pool.read("list items", move |conn| read::items(conn, batch, slice)).await
     }
 
-    async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Vec<FailedJob>> {
+    async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Portion<FailedJob>> {
         self.pool.read("list failed jobs", move |conn| read::failed_jobs(conn, batch, slice)).await
     }
 
@@ -183,8 +184,8 @@ impl Ledger for SqliteLedger {
         self.pool.read("read a hook", move |conn| hooks::hook(conn, hook)).await
     }
 
-    async fn settle_hook(&self, hook: HookId, how: Told) -> Result<()> {
-        self.pool.write("settle a hook", move |conn| hooks::settle_hook(conn, hook, &how)).await
+    async fn settle_hook(&self, hook: HookId, attempts: u32, how: Told) -> Result<()> {
+        self.pool.write("settle a hook", move |conn| hooks::settle_hook(conn, hook, attempts, &how)).await
     }
 
     async fn forget(&self, kept: Duration, most: u64) -> Result<Forgotten> {

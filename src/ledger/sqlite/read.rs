@@ -5,11 +5,13 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{
-    columns::{batch_id, json, key, set_time, state, status, time},
+    columns::{as_json, batch_id, json, key, set_time, state, status, time},
     error::Answer,
 };
-use crate::domain::{BatchId, BatchRecord, BatchStatus, FailedJob, Item, ItemOptions, JobCounts, JobId, Measured};
-use crate::ledger::{LedgerError, Slice};
+use crate::domain::{
+    BatchId, BatchRecord, BatchStatus, FailedChunks, FailedJob, Item, ItemOptions, JobCounts, JobId, Measured,
+};
+use crate::ledger::{LedgerError, Portion, Slice, decide::Filling};
 
 const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM batch_batches WHERE id = ?1)";
 const HISTORY_REMOVED: &str = "SELECT history <> 'whole' FROM batch_batches WHERE id = ?1";
@@ -128,19 +130,28 @@ fn read_item(row: &Row<'_>) -> rusqlite::Result<Item> {
     })
 }
 
-pub(super) fn failed_jobs(conn: &Connection, id: BatchId, slice: Slice) -> Answer<Vec<FailedJob>> {
+pub(super) fn failed_jobs(conn: &Connection, id: BatchId, slice: Slice) -> Answer<Portion<FailedJob>> {
     expect(conn, id)?;
     if is_history_removed(conn, id)? {
         return Err(LedgerError::HistoryRemoved(id).into());
     }
     let mut query = conn.prepare_cached(FAILED_JOBS)?;
     let page = (id.get(), slice.after.map_or(-1, key), key(slice.limit));
-    let failed = query.query_map(page, |row| read_failed_job(row, id))?;
-    Ok(failed.collect::<Result<_, _>>()?)
+    let mut failed = query.query_map(page, |row| read_failed_job(row, id))?;
+    let mut filling = Filling::new();
+    while !filling.is_full()
+        && let Some(job) = failed.next()
+    {
+        let job = job?;
+        let json = as_json(&job)?;
+        filling.take(job, &json);
+    }
+    Ok(filling.portion())
 }
 
 fn read_failed_job(row: &Row<'_>, batch: BatchId) -> rusqlite::Result<FailedJob> {
     let (seq, first, quantity): (u64, u64, u64) = (row.get("seq")?, row.get("first")?, row.get("quantity")?);
+    let FailedChunks { ranges, more, more_items } = json(row, "chunks")?;
     Ok(FailedJob {
         job_id: JobId { batch, seq, generation: row.get("generation")? }.to_string(),
         seq,
@@ -150,7 +161,9 @@ fn read_failed_job(row: &Row<'_>, batch: BatchId) -> rusqlite::Result<FailedJob>
         attempts: row.get("attempts")?,
         crashes: row.get("crashes")?,
         error: row.get("error")?,
-        chunks: json(row, "chunks")?,
+        chunks: ranges,
+        more_chunks: more,
+        more_items,
         started_at: time(row, "begun_at")?,
         finished_at: time(row, "finished_at")?,
     })

@@ -21,6 +21,7 @@ mod notes;
 mod options;
 mod place;
 mod pool;
+mod rights;
 mod sentinel;
 mod server;
 mod supervisor;
@@ -48,7 +49,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     look::{Look, Question, Standing, Times},
-    server::{BoxError, silent, unavailable},
+    server::{BoxError, not_met, silent, unavailable},
     supervisor::Supervisor,
 };
 pub use self::{
@@ -104,7 +105,8 @@ impl BullQueue {
     ///
     /// # Errors
     ///
-    /// [`QueueError::Unavailable`](super::QueueError::Unavailable) if Redis does not answer, or refuses.
+    /// [`QueueError::Forbidden`](super::QueueError::Forbidden) if Redis allows its user too little, and
+    /// [`QueueError::Unavailable`](super::QueueError::Unavailable) if it does not answer, or refuses.
     pub async fn open(name: impl Into<String>, settings: &QueueSettings, server: Arc<Server>) -> Result<Self> {
         let name = name.into();
         let shared = Arc::new(Shared {
@@ -118,7 +120,7 @@ impl BullQueue {
             draining: CancellationToken::new(),
             deadline: OnceLock::new(),
         });
-        shared.server.meet(&shared.keys).await.map_err(|error| unavailable(&shared.name, error))?;
+        shared.server.meet(&shared.keys).await.map_err(|error| not_met(&shared.name, error))?;
         shared.set_up().await?;
         let tasks = TaskTracker::new();
         tasks.spawn(keep_checking(shared.clone()));

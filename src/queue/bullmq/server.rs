@@ -25,6 +25,7 @@ use super::{
     options,
     place::{Address, Whereabouts},
     pool::{BatchRedis, RedisPool},
+    rights::{Forbidden, is_refusal},
     tls,
 };
 use crate::{
@@ -134,12 +135,16 @@ impl Server {
         Ok(())
     }
 
-    /// Finds it, and has one [`Look`] at the queue of `keys`, so that a wrong setting is said in time.
+    /// Finds it, tries the rights, and has one [`Look`] at the queue of `keys`, so that a wrong setting is said in time.
     pub(super) async fn meet(&self, keys: &QueueKeys) -> std::result::Result<(), BoxError> {
         self.find().await?;
-        match self.look(&Question { keys, most: 0, latest: u64::MAX, ids: &[] }).await {
+        let met = async {
+            self.try_rights(keys).await?;
+            self.look(&Question { keys, most: 0, latest: u64::MAX, ids: &[] }).await.map(drop)
+        };
+        match met.await {
             Err(error) if !self.may_move() => Err(taken_for_a_lone_server(error)),
-            looked => looked.map(drop),
+            met => met,
         }
     }
 
@@ -245,7 +250,9 @@ impl Server {
         work: impl Future<Output = std::result::Result<T, BoxError>> + Send,
     ) -> std::result::Result<T, BoxError> {
         let done = timeout(PROMPT, work).await.unwrap_or_else(|_| Err(silent(PROMPT)));
-        if done.is_err() {
+        if let Err(error) = &done
+            && !is_refusal(error)
+        {
             // Whatever befell this connection may have befallen all.
             self.failures.fetch_add(1, Ordering::SeqCst);
             self.pool.now().retain(|_, _| false);
@@ -272,6 +279,15 @@ fn taken_for_a_lone_server(error: BoxError) -> BoxError {
             format!("{error}; it is a node of a cluster, so set `redis.nodes` instead of `redis.host`").into()
         }
         _ => error,
+    }
+}
+
+/// Why a queue could not be opened.
+pub(super) fn not_met(queue: &str, source: BoxError) -> QueueError {
+    if source.is::<Forbidden>() {
+        QueueError::Forbidden { queue: queue.to_owned(), source }
+    } else {
+        unavailable(queue, source)
     }
 }
 

@@ -96,7 +96,7 @@ CREATE TABLE jobs (
     acknowledged        bigint,
     not_before          timestamptz,
     error               text,
-    -- Those set aside by the last attempt that failed: [{from, to, tries, error}].
+    -- Those set aside by the last attempt that failed: {ranges: [{from, to, tries, error}], more, more_items}.
     chunks              json,
 
     begun_at            timestamptz,

@@ -81,7 +81,7 @@ CREATE TABLE batch_jobs (
     acknowledged        INTEGER,
     not_before          INTEGER,
     error               TEXT,
-    -- Those set aside by the last attempt that failed: [{from, to, tries, error}].
+    -- Those set aside by the last attempt that failed: {ranges: [{from, to, tries, error}], more, more_items}.
     chunks              TEXT    CHECK (chunks IS NULL OR json_valid(chunks)),
 
     begun_at            INTEGER,
