@@ -88,6 +88,11 @@ pub struct Config {
     #[schemars(with = "String")]
     pub feed_pause: Duration,
 
+    /// Requests that read from the database at a time; lists are at most half of them, and no more than half of the processors. Others wait up to
+    /// a second, and are then told to come again: 503 with `Retry-After`. In PostgreSQL keep it well below `request_connections`, so that
+    /// writes always find a connection. Default: 4.
+    pub concurrent_reads: u32,
+
     /// Batches that are fed into the queue at a time: half of them those that came first, half those with the fewest open jobs; more when they
     /// are tiny. Fewer let batches end one after the other, more let them advance together. Default: 64.
     pub feed_window: u64,
@@ -153,6 +158,7 @@ impl Default for Config {
             max_crashes: 5,
             feed_interval: Duration::from_secs(10),
             feed_pause: Duration::ZERO,
+            concurrent_reads: 4,
             feed_window: 64,
             queued_per_batch: 1_000,
             queued: 10_000,
@@ -681,6 +687,7 @@ impl Config {
         within("batch_size", self.batch_size, 1, self.max_items_per_job)?;
         within("chunk_size", self.chunk_size, 1, 10_000)?;
         within("chunk_tries", self.chunk_tries.into(), 1, 100)?;
+        within("concurrent_reads", u64::from(self.concurrent_reads), 1, 1_000)?;
         within("feed_window", self.feed_window, 1, 10_000)?;
         within("queued", self.queued, 1, 1_000_000)?;
         within("queued_per_batch", self.queued_per_batch, 1, self.queued)?;

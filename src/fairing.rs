@@ -26,7 +26,7 @@ use crate::{
     http::{self, Right, Rights},
     ledger::{BatchDb, BatchPool, BoxError, Estimator, Ledger, Outage, Rules},
     queue::Queues,
-    service::{BatchService, Parts},
+    service::{BatchService, Parts, Reads},
     worker::{Bell, Context, Ends, Hooks, Recipes, Runtime, Summaries, callback},
 };
 
@@ -407,6 +407,7 @@ impl BatchFairing {
         let (bell, draining) = (cx.bell.clone(), cx.draining.clone());
         let service = BatchService::new(Parts {
             ledger: ledger.clone(),
+            reads: Reads::new(config.concurrent_reads),
             #[cfg(feature = "postgres")]
             host_transactions: store.pool.host_transactions(),
             generate: cx.generate.clone(),

@@ -8,6 +8,8 @@
 //!
 //! Nothing here waits for work: a batch is accepted once the ledger has it.
 
+mod reads;
+
 use std::{fmt, pin::pin, sync::Arc, time::Duration};
 
 use schemars::JsonSchema;
@@ -28,6 +30,8 @@ use crate::{
     },
     queue::Queue,
 };
+
+pub(crate) use self::reads::Reads;
 
 /// Why the service did not do what it was asked. As a responder it is the same problem document that our own routes answer with.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +80,10 @@ pub enum BatchError {
     /// The ledger is in another kind of database than the call is for. Nothing was done.
     #[error(transparent)]
     OtherDatabase(#[from] OtherDatabase),
+
+    /// Too many read at once, and the wait for a turn was too long. Nothing was done; try again in a moment.
+    #[error("too many requests read at once; try again in a moment")]
+    Busy,
 
     /// The database did not answer in time. Whether a change took effect is unknown; asking again tells.
     #[error("the database does not answer; try again later")]
@@ -247,6 +255,7 @@ pub struct BatchService(Arc<Parts>);
 /// What the fairing hands in.
 pub(crate) struct Parts {
     pub ledger: Arc<dyn Ledger>,
+    pub reads: Reads,
     /// For batches in transactions of the host's, if the ledger is where those are.
     #[cfg(feature = "postgres")]
     pub host_transactions: std::result::Result<HostTransactions, OtherDatabase>,
@@ -390,7 +399,11 @@ impl BatchService {
             let mut ended = pin!(self.0.ended.notified());
             // From here on no ring is missed, also not one during the look below.
             ended.as_mut().enable();
-            let progress = self.get_batch_job_progress(batch_id).await?;
+            let progress = match self.get_batch_job_progress(batch_id).await {
+                // Its turn comes with one of the next looks.
+                Err(BatchError::Busy) if tokio::time::Instant::now() < deadline => continue,
+                progress => progress?,
+            };
             if progress.status.is_over() {
                 return Ok(progress);
             }
@@ -407,7 +420,9 @@ impl BatchService {
     ///
     /// [`BatchError::NoSuchBatch`].
     pub async fn batch(&self, batch_id: i64) -> Result<BatchRecord> {
-        self.answer(self.0.ledger.batch(existing(batch_id)?)).await
+        let id = existing(batch_id)?;
+        let _turn = self.0.reads.one().await?;
+        self.answer(self.0.ledger.batch(id)).await
     }
 
     /// A page of batches, the highest id first, those of one status when one is given.
@@ -418,6 +433,7 @@ impl BatchService {
     pub async fn batches(&self, status: Option<BatchStatus>, page: PageQuery) -> Result<Page<BatchRecord>> {
         let list = format!("batches:{}", status.map_or("all", BatchStatus::as_str));
         let slice = page.slice(&list)?;
+        let _turn = self.0.reads.list().await?;
         let batches = self.answer(self.0.ledger.batches(status, slice)).await?;
         Ok(Page::of(batches, &list, slice, |batch| batch.batch_id.get().unsigned_abs()))
     }
@@ -430,6 +446,7 @@ impl BatchService {
     pub async fn items(&self, batch_id: i64, page: PageQuery) -> Result<Page<Item>> {
         let (id, list) = (existing(batch_id)?, format!("items:{batch_id}"));
         let slice = page.slice(&list)?;
+        let _turn = self.0.reads.list().await?;
         let items = self.answer(self.0.ledger.items(id, slice)).await?;
         Ok(Page::of(items, &list, slice, |item| item.ordinal))
     }
@@ -442,6 +459,7 @@ impl BatchService {
     pub async fn item_by_code(&self, code: &str) -> Result<Item> {
         let decoded = self.0.codes.decode(code).ok_or(BatchError::NoSuchItem)?;
         let place = Slice { after: decoded.ordinal.checked_sub(1), limit: 1 };
+        let _turn = self.0.reads.one().await?;
         let found = match self.answer(self.0.ledger.items(decoded.batch, place)).await {
             Err(BatchError::NoSuchBatch(_)) => return Err(BatchError::NoSuchItem),
             found => found?,
@@ -462,6 +480,7 @@ impl BatchService {
     pub async fn failed_jobs(&self, batch_id: i64, page: PageQuery) -> Result<Page<FailedJob>> {
         let (id, list) = (existing(batch_id)?, format!("failed-jobs:{batch_id}"));
         let slice = page.slice(&list)?;
+        let _turn = self.0.reads.list().await?;
         let jobs = self.answer(self.0.ledger.failed_jobs(id, slice)).await?;
         Ok(Page::of(jobs, &list, slice, |job| job.seq))
     }

@@ -189,6 +189,7 @@ impl From<BatchError> for Problem {
             // What is inside of the last two is for the log only, where the service wrote it.
             BatchError::NoSuchItem
             | BatchError::OtherDatabase(_)
+            | BatchError::Busy
             | BatchError::Unavailable(_)
             | BatchError::Internal(_) => problem,
         }
@@ -209,7 +210,7 @@ const fn name(error: &BatchError) -> (Status, &'static str, &'static str) {
         BatchError::NotOver(_) => (Status::ServiceUnavailable, "urn:rocket-batch:not-over", "Not over yet"),
         BatchError::BadCursor => (Status::BadRequest, "urn:rocket-batch:bad-cursor", "Bad cursor"),
         BatchError::OtherDatabase(_) => (Status::InternalServerError, NO_KIND, "Internal Server Error"),
-        BatchError::Unavailable(_) => (Status::ServiceUnavailable, NO_KIND, "Service Unavailable"),
+        BatchError::Busy | BatchError::Unavailable(_) => (Status::ServiceUnavailable, NO_KIND, "Service Unavailable"),
         BatchError::Internal(_) => (Status::InternalServerError, NO_KIND, "Internal Server Error"),
     }
 }
@@ -304,7 +305,7 @@ mod tests {
     use super::*;
     use crate::domain::{BatchId, Change, ChangeRefused};
 
-    fn errors() -> [(BatchError, u16, &'static str); 11] {
+    fn errors() -> [(BatchError, u16, &'static str); 12] {
         let id = BatchId::new(7).unwrap();
         let refused = ChangeRefused { status: BatchStatus::Completed, change: Change::Pause };
         let report = RetryReport::of_none(id, BatchStatus::Running);
@@ -326,6 +327,7 @@ mod tests {
                 "the history of batch 7 was removed: its failed jobs can't be listed or retried any more",
             ),
             (BatchError::BadCursor, 400, "`cursor` is not one that this list gave"),
+            (BatchError::Busy, 503, "too many requests read at once; try again in a moment"),
             (BatchError::Unavailable("a secret".into()), 503, "the database does not answer; try again later"),
             (BatchError::Internal("a secret".into()), 500, "something went wrong here"),
         ]

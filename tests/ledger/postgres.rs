@@ -379,6 +379,30 @@ async fn a_lock_that_somebody_holds_is_not_waited_for_for_ever() -> TestResult {
     Ok(())
 }
 
+/// More readers than there are connections, and none of them comes to an end: workers, the feeder and probes go on.
+#[tokio::test]
+async fn readers_keep_no_worker_and_no_probe_waiting() -> TestResult {
+    let schema = Schema::new().await;
+    let jobs = schema.ledger.jobs_of(a_batch()).await?;
+    schema.outsider.batch_execute("BEGIN; LOCK TABLE items IN ACCESS EXCLUSIVE MODE").await?;
+    let mut readers = JoinSet::new();
+    for _ in 0..20 {
+        let (ledger, batch) = (schema.ledger.share(), jobs[0].batch);
+        readers.spawn(async move { ledger.items(batch, ALL).await });
+    }
+    sleep(Duration::from_millis(200)).await;
+
+    let began = Instant::now();
+    schema.ledger.ping().await?;
+    assert_eq!(schema.ledger.every_open_job().await?.jobs.len(), 2);
+    let took = began.elapsed();
+    schema.outsider.batch_execute("ROLLBACK").await?;
+
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    readers.join_all().await;
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_chunk_with_one_bad_item_leaves_nothing_behind() -> TestResult {
     let schema = Schema::new().await;

@@ -176,6 +176,35 @@ async fn an_end_in_the_future_is_none_that_history_is_removed_for() -> TestResul
     Ok(())
 }
 
+/// More readers than there are connections: the feeder and workers have connections of their own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn readers_keep_no_worker_waiting() -> TestResult {
+    let database = Database::new().await;
+    let job = database.ledger.one_job().await?;
+    let mut readers = JoinSet::new();
+    for _ in 0..8 {
+        let host = database.host().await;
+        readers.spawn(async move {
+            host.interact(|_| {
+                std::thread::sleep(Duration::from_millis(400));
+                Ok(())
+            })
+            .await
+        });
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+
+    let began = tokio::time::Instant::now();
+    assert_eq!(database.ledger.every_open_job().await?.jobs.len(), 1);
+    assert_eq!(database.ledger.at_end_of(job.batch).await?, []);
+    database.ledger.complete(job).await?;
+    let took = began.elapsed();
+
+    assert!(took < Duration::from_millis(400), "{took:?}");
+    readers.join_all().await.into_iter().collect::<Result<Vec<()>, _>>()?;
+    Ok(())
+}
+
 /// At once where a verb changes a batch as a whole, and with the next count where a worker changes its jobs.
 #[tokio::test]
 async fn every_change_of_a_batch_raises_its_version() -> TestResult {

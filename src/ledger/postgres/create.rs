@@ -15,7 +15,7 @@ use tokio_postgres::{Row, types::ToSql};
 use super::{
     columns::{batch_id, key, number},
     error::{Answer, unreadable},
-    pool::Verb,
+    pool::{Lane, Verb},
     redacted::Redacted,
     settle::millis,
 };
@@ -75,6 +75,7 @@ pub(super) struct Create {
 impl Verb for Create {
     type Answer = Created;
     const DOING: &'static str = "create a batch";
+    const LANE: Lane = Lane::Requests;
 
     async fn run(&self, conn: &mut Client) -> Answer<Created> {
         loop {

@@ -1,4 +1,4 @@
-//! The connections to the server: those of the verbs, and those that a host gets.
+//! The connections to the server: those of the verbs, by who waits for the answer, and those that a host gets.
 //!
 //! ```text
 //!   verb ──▶ connection ──▶ run ──┬─▶ answer
@@ -44,7 +44,8 @@ use crate::ledger::{LedgerError, OpenError, Result, database::Wishes};
 /// [default.databases.batch]
 /// url = "postgres://shop:secret@db.example.com/shop?sslmode=verify-full"
 /// schema = "rocket_batch"   # of the ledger's tables; made when there is none
-/// max_connections = 10      # of the ledger; handlers of the host have as many of their own
+/// max_connections = 10      # of workers and the feeder; handlers of the host have as many of their own
+/// request_connections = 8   # of those who call the service or its routes
 /// connect_timeout = 5       # seconds to make a connection, or to wait for a free one
 /// statement_timeout = 10    # seconds that a statement may take at the server
 /// ```
@@ -56,8 +57,12 @@ use crate::ledger::{LedgerError, OpenError, Result, database::Wishes};
 pub struct PostgresPool(Arc<Inner>);
 
 struct Inner {
-    /// Of the verbs.
-    own: deadpool_postgres::Pool,
+    /// Of workers and the feeder.
+    work: deadpool_postgres::Pool,
+    /// Of those who call the service.
+    requests: deadpool_postgres::Pool,
+    /// Of probes: a database is not away because everybody else is busy with it.
+    probe: deadpool_postgres::Pool,
     /// Of the host, so that neither waits for the other.
     host: deadpool_postgres::Pool,
     address: Address,
@@ -66,6 +71,14 @@ struct Inner {
     limits: Limits,
     /// Verbs that run.
     running: TaskTracker,
+}
+
+/// Who waits for the answer of a verb. Each has connections of its own, so that none of them waits for the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lane {
+    Work,
+    Requests,
+    Probe,
 }
 
 /// A call of the ledger, which a task runs to its end.
@@ -79,6 +92,8 @@ pub(super) trait Verb: Send + Sync + 'static {
 
     /// Whether it knows its own work again. Then it is repeated when the connection broke before the answer came.
     const REPEATABLE: bool = true;
+
+    const LANE: Lane = Lane::Work;
 
     async fn run(&self, conn: &mut Client) -> Answer<Self::Answer>;
 }
@@ -110,6 +125,7 @@ struct Settings {
     url: String,
     schema: String,
     max_connections: usize,
+    request_connections: usize,
     connect_timeout: u64,
     statement_timeout: u64,
 }
@@ -120,6 +136,7 @@ impl Default for Settings {
             url: String::new(),
             schema: "rocket_batch".into(),
             max_connections: 10,
+            request_connections: 8,
             connect_timeout: 5,
             statement_timeout: 10,
         }
@@ -145,8 +162,7 @@ impl Pool for PostgresPool {
     /// Ends what was begun and closes the connections. What comes later is [`LedgerError::Unavailable`].
     async fn close(&self) {
         self.0.running.close();
-        self.0.own.close();
-        self.0.host.close();
+        self.0.pools().into_iter().for_each(deadpool_postgres::Pool::close);
         self.0.running.wait().await;
     }
 }
@@ -164,8 +180,8 @@ impl PostgresPool {
         let schema = checked(&settings.schema)?;
         let address = Address::parse(&settings.url).map_err(OpenError::url)?.in_session(&schema, limits);
         let tls = tls::connector(&address.trust).map_err(|why| OpenError::at(&address, why))?;
-        let pool = Self::of(address, tls, schema, limits, settings.max_connections.max(1))
-            .map_err(|why| OpenError::url(why.to_string()))?;
+        let sizes = [settings.max_connections.max(1), settings.request_connections.max(1)];
+        let pool = Self::of(address, tls, schema, limits, sizes).map_err(|why| OpenError::url(why.to_string()))?;
         pool.prepare(wishes).await.map_err(|why| OpenError::at(&pool.0.address, why))?;
         Ok(pool)
     }
@@ -175,9 +191,9 @@ impl PostgresPool {
         tls: MakeRustlsConnect,
         schema: String,
         limits: Limits,
-        most: usize,
+        [work, requests]: [usize; 2],
     ) -> std::result::Result<Self, deadpool_postgres::BuildError> {
-        let pool = |recycling_method| {
+        let pool = |most, recycling_method| {
             let config = ManagerConfig { recycling_method };
             let manager = Manager::from_config(address.config.clone(), tls.clone(), config);
             deadpool_postgres::Pool::builder(manager)
@@ -190,8 +206,17 @@ impl PostgresPool {
                 })
                 .build()
         };
-        let (own, host) = (pool(RecyclingMethod::Fast)?, pool(RecyclingMethod::Custom(TIDY.into()))?);
-        Ok(Self(Arc::new(Inner { own, host, address, tls, schema, limits, running: TaskTracker::new() })))
+        Ok(Self(Arc::new(Inner {
+            work: pool(work, RecyclingMethod::Fast)?,
+            requests: pool(requests, RecyclingMethod::Fast)?,
+            probe: pool(1, RecyclingMethod::Fast)?,
+            host: pool(work, RecyclingMethod::Custom(TIDY.into()))?,
+            address,
+            tls,
+            schema,
+            limits,
+            running: TaskTracker::new(),
+        })))
     }
 
     async fn prepare(&self, wishes: Wishes) -> std::result::Result<(), String> {
@@ -216,7 +241,7 @@ impl PostgresPool {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.0.own.is_closed()
+        self.0.work.is_closed()
     }
 
     /// Runs `verb` to its end, also when this future is dropped.
@@ -244,7 +269,7 @@ impl PostgresPool {
     }
 
     async fn run_once<V: Verb>(&self, verb: &V) -> Answer<V::Answer> {
-        let mut conn = connection(&self.0.own).await?;
+        let mut conn = connection(self.0.lane(V::LANE)).await?;
         let answer = timeout(self.0.limits.silence(), verb.run(&mut conn)).await.unwrap_or(Err(Stop::Silent));
         if let Err(stop) = &answer
             && stop.spoils_connection()
@@ -252,10 +277,25 @@ impl PostgresPool {
             drop(Client::take(conn));
             // The others went the same way.
             if stop.left_doubt() || matches!(stop, Stop::Silent) {
-                self.0.own.retain(|_, _| false);
+                self.0.pools()[..3].iter().for_each(|pool| drop(pool.retain(|_, _| false)));
             }
         }
         answer
+    }
+}
+
+impl Inner {
+    const fn lane(&self, lane: Lane) -> &deadpool_postgres::Pool {
+        match lane {
+            Lane::Work => &self.work,
+            Lane::Requests => &self.requests,
+            Lane::Probe => &self.probe,
+        }
+    }
+
+    /// All of them, the host's last.
+    const fn pools(&self) -> [&deadpool_postgres::Pool; 4] {
+        [&self.work, &self.requests, &self.probe, &self.host]
     }
 }
 
@@ -297,6 +337,7 @@ pub(super) struct Ping;
 impl Verb for Ping {
     type Answer = ();
     const DOING: &'static str = "ping";
+    const LANE: Lane = Lane::Probe;
 
     async fn run(&self, conn: &mut Client) -> Answer<()> {
         Ok(conn.simple_query("SELECT 1").await.map(drop)?)

@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 use super::{
     columns::{as_json, batch_id, json, key, number, small_number, status},
     error::Answer,
-    pool::Verb,
+    pool::{Lane, Verb},
 };
 use crate::domain::{
     BatchId, BatchRecord, BatchStatus, FailedChunks, FailedJob, Item, ItemOptions, JobCounts, JobId, Measured,
@@ -33,6 +33,7 @@ pub(super) struct Batch(pub BatchId);
 impl Verb for Batch {
     type Answer = BatchRecord;
     const DOING: &'static str = "read a batch";
+    const LANE: Lane = Lane::Requests;
 
     async fn run(&self, conn: &mut Client) -> Answer<BatchRecord> {
         batch(conn, self.0).await
@@ -54,6 +55,7 @@ pub(super) struct Batches {
 impl Verb for Batches {
     type Answer = Vec<BatchRecord>;
     const DOING: &'static str = "list batches";
+    const LANE: Lane = Lane::Requests;
 
     async fn run(&self, conn: &mut Client) -> Answer<Vec<BatchRecord>> {
         let (before, limit) = (self.slice.after.map_or(i64::MAX, key), key(self.slice.limit));
@@ -122,6 +124,7 @@ pub(super) struct Items {
 impl Verb for Items {
     type Answer = Vec<Item>;
     const DOING: &'static str = "list items";
+    const LANE: Lane = Lane::Requests;
 
     async fn run(&self, conn: &mut Client) -> Answer<Vec<Item>> {
         let found = page(conn, ITEMS, self.batch, self.slice).await?;
@@ -169,6 +172,7 @@ pub(super) struct FailedJobs {
 impl Verb for FailedJobs {
     type Answer = Portion<FailedJob>;
     const DOING: &'static str = "list failed jobs";
+    const LANE: Lane = Lane::Requests;
 
     async fn run(&self, conn: &mut Client) -> Answer<Portion<FailedJob>> {
         let found = self.read(&conn.transaction().await?).await?;

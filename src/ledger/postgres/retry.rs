@@ -8,7 +8,7 @@ use super::{
     columns::{key, number, small_number},
     error::Answer,
     hooks,
-    pool::Verb,
+    pool::{Lane, Verb},
     read::batch,
     steer::lock,
     summarize::count_anew,
@@ -33,6 +33,7 @@ pub(super) struct Retry {
 impl Verb for Retry {
     type Answer = RetryReport;
     const DOING: &'static str = "retry a batch";
+    const LANE: Lane = Lane::Requests;
     // The second time there would be nothing left to retry.
     const REPEATABLE: bool = false;
 

@@ -3,7 +3,13 @@
 use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 
-use super::{close::End, error::Answer, pool::Verb, read::batch, summarize::count_anew};
+use super::{
+    close::End,
+    error::Answer,
+    pool::{Lane, Verb},
+    read::batch,
+    summarize::count_anew,
+};
 use crate::domain::{BatchId, BatchRecord, BatchStatus, Change};
 use crate::ledger::{LedgerError, Rules, Wish};
 
@@ -27,6 +33,7 @@ pub(super) struct Steer {
 impl Verb for Steer {
     type Answer = BatchRecord;
     const DOING: &'static str = "steer a batch";
+    const LANE: Lane = Lane::Requests;
     // The second time its status would forbid it.
     const REPEATABLE: bool = false;
 

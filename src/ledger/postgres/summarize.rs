@@ -8,7 +8,7 @@ use tokio_postgres::types::ToSql;
 use super::{
     columns::{batch_id, key, number},
     error::Answer,
-    pool::Verb,
+    pool::{Lane, Verb},
     read::read_measured,
     settle::millis,
 };
@@ -75,6 +75,7 @@ pub(super) struct Backlog {
 impl Verb for Backlog {
     type Answer = crate::ledger::Backlog;
     const DOING: &'static str = "read the backlog";
+    const LANE: Lane = Lane::Requests;
 
     async fn run(&self, conn: &mut Client) -> Answer<Self::Answer> {
         let rows = conn.query(&conn.prepare_cached(BACKLOG).await?, &[&key(self.limit)]).await?;

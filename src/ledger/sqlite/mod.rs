@@ -150,7 +150,7 @@ impl Ledger for SqliteLedger {
 
     async fn at_end(&self, batches: &[BatchId]) -> Result<Vec<StatusTask>> {
         let batches = batches.to_vec();
-        self.pool.read("look for batches to close", move |conn| close::at_end(conn, &batches)).await
+        self.pool.read_for_work("look for batches to close", move |conn| close::at_end(conn, &batches)).await
     }
 
     async fn close(&self, batch: BatchId, round: u32) -> Result<Closed> {
@@ -170,18 +170,18 @@ impl Ledger for SqliteLedger {
 
     async fn open_jobs(&self, query: JobQuery) -> Result<OpenJobs> {
         let max_backoff = query.max_backoff;
-        if self.pool.read("look for delayed jobs", move |conn| feed::any_late(conn, max_backoff)).await? {
+        if self.pool.read_for_work("look for delayed jobs", move |conn| feed::any_late(conn, max_backoff)).await? {
             self.pool.write("bring delayed jobs forward", move |conn| feed::cap_delays(conn, max_backoff)).await?;
         }
-        self.pool.read("look for open jobs", move |conn| feed::open_jobs(conn, &query)).await
+        self.pool.read_for_work("look for open jobs", move |conn| feed::open_jobs(conn, &query)).await
     }
 
     async fn open_tasks(&self, after: Option<BatchId>) -> Result<OpenTasks> {
-        self.pool.read("look for open tasks", move |conn| feed::open_tasks(conn, after)).await
+        self.pool.read_for_work("look for open tasks", move |conn| feed::open_tasks(conn, after)).await
     }
 
     async fn hook(&self, hook: HookId) -> Result<Option<Hook>> {
-        self.pool.read("read a hook", move |conn| hooks::hook(conn, hook)).await
+        self.pool.read_for_work("read a hook", move |conn| hooks::hook(conn, hook)).await
     }
 
     async fn settle_hook(&self, hook: HookId, attempts: u32, how: Told) -> Result<()> {

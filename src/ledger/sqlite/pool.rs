@@ -25,17 +25,28 @@ use crate::ledger::{LedgerError, OpenError, Result, database::Wishes};
 /// ```toml
 /// [default.databases.batch]
 /// url = "sqlite://batch.db"   # or "sqlite:///var/lib/shop/batch.db", or "sqlite://:memory:" for a test
-/// max_connections = 4         # that read; one that writes comes on top
+/// max_connections = 4         # that read for requests; one that writes and two that read for workers come on top
 /// connect_timeout = 5         # seconds to wait for a connection, or for another process that holds the lock
 /// ```
 #[derive(Clone)]
 pub struct SqlitePool(Arc<Inner>);
 
+/// Connections that read, by who waits for the answer, so that neither waits for the other.
+struct Lanes {
+    /// Workers and the feeder.
+    work: Readers,
+    /// Those who call the service, and the host.
+    requests: Readers,
+}
+
+/// Readers of the feeder and of workers, which read little beside what they write.
+const WORK_READERS: u32 = 2;
+
 struct Inner {
     address: Address,
     writer: Writer,
     /// None for a database in memory: it has one connection, and reading takes its turn with writing.
-    readers: Option<Readers>,
+    readers: Option<Lanes>,
     /// What leads when there is no file to lock.
     lead: Arc<Semaphore>,
 }
@@ -122,7 +133,8 @@ impl Pool for SqlitePool {
     /// Ends what was begun, writes the log into the file and closes it. What comes later is [`LedgerError::Unavailable`].
     async fn close(&self) {
         if let Some(readers) = &self.0.readers {
-            readers.close().await;
+            readers.requests.close().await;
+            readers.work.close().await;
         }
         self.0.lead.close();
         self.0.writer.close().await;
@@ -137,7 +149,10 @@ impl SqlitePool {
         let address = address.resolved();
         let writer = Writer::start(conn, patience).map_err(|why| OpenError::at(&address, why))?;
         let readers = match &address {
-            Address::File(path) => Some(Readers::new(path.clone(), settings.max_connections.max(1), patience)),
+            Address::File(path) => Some(Lanes {
+                work: Readers::new(path.clone(), WORK_READERS, patience),
+                requests: Readers::new(path.clone(), settings.max_connections.max(1), patience),
+            }),
             Address::Memory => None,
         };
         Ok(Self(Arc::new(Inner { address, writer, readers, lead: Arc::new(Semaphore::new(1)) })))
@@ -152,14 +167,31 @@ impl SqlitePool {
         self.0.writer.call(doing, work).await
     }
 
-    /// Runs `work` on a snapshot, where nothing can be changed.
+    /// Runs `work` on a snapshot, where nothing can be changed, for whoever calls the service.
     pub(super) async fn read<T, F>(&self, doing: &'static str, work: F) -> Result<T>
     where
         T: Send + 'static,
         F: FnOnce(&mut Connection) -> Answer<T> + Send + 'static,
     {
+        self.read_by(|lanes| &lanes.requests, doing, work).await
+    }
+
+    /// The same for workers and the feeder.
+    pub(super) async fn read_for_work<T, F>(&self, doing: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> Answer<T> + Send + 'static,
+    {
+        self.read_by(|lanes| &lanes.work, doing, work).await
+    }
+
+    async fn read_by<T, F>(&self, lane: fn(&Lanes) -> &Readers, doing: &'static str, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> Answer<T> + Send + 'static,
+    {
         match &self.0.readers {
-            Some(readers) => readers.call(doing, work).await,
+            Some(lanes) => lane(lanes).call(doing, work).await,
             None => self.0.writer.call(doing, |conn| work(ReadOnly::on(conn)?.0)).await,
         }
     }
