@@ -146,6 +146,8 @@ impl Feeder {
     const GATHER: Duration = Duration::from_millis(5);
     /// Rounds that follow calls take at most one part in so many of the time.
     const PART_OF_THE_TIME: u32 = 4;
+    /// Adding jobs for longer than this, it may have added some that were taken out meanwhile.
+    const LONG: Duration = Duration::from_millis(50);
     /// Between two looks for delayed jobs that are due.
     const DUE_INTERVAL: Duration = Duration::from_secs(1);
     /// Between two tries to reach the queue.
@@ -246,11 +248,28 @@ impl Feeder {
         let taken = if self.offered_to.is_empty() { 0 } else { self.queued };
         let free = self.cx.config.queued.saturating_sub(taken).max(Self::HEAD);
         let Some(found) = self.look(JobQuery { free, ..self.query(refill) }).await else { return Ok(()) };
-        self.queued += self.offer_jobs(&found.jobs).await?;
+        let began = Instant::now();
+        let added = self.offer_jobs(&found.jobs).await?;
+        self.queued += added;
         self.remember(&found);
+        if added > 0 && began.elapsed() > Self::LONG {
+            self.take_back(&found.window).await?;
+        }
         self.due_at = found.next_due.map(|due| Instant::now() + due.max(Self::DUE_INTERVAL));
         if refill || found.left_out {
             self.cx.bell.left_out(found.left_out.then_some(self.queued));
+        }
+        Ok(())
+    }
+
+    /// Takes out what was offered of batches that were paused, or ended, while others of them were being added: who did that took out what was
+    /// there then. Few are left to the workers, which find in the ledger that there is nothing to do.
+    async fn take_back(&mut self, offered: &[BatchId]) -> Result<(), QueueError> {
+        let Some(now) = self.look(self.query(false)).await else { return Ok(()) };
+        let window: HashSet<BatchId> = now.window.into_iter().collect();
+        for batch in offered.iter().filter(|batch| !window.contains(batch)) {
+            self.cx.generate.withdraw(*batch).await?;
+            self.offered_to.remove(batch);
         }
         Ok(())
     }
