@@ -9,8 +9,8 @@ use std::{
 };
 
 use rocket_batch::{
-    domain::{BatchId, ItemOptions, JobId, Limits, Pace, Plan},
-    ledger::{Begun, Ledger, NewBatch, NewItem, Settlement},
+    domain::{BatchId, JobId},
+    ledger::{Begun, Ledger, NewItem, Settlement},
 };
 use tokio::task::JoinSet;
 
@@ -19,6 +19,7 @@ use crate::{
     figures::{Result, median},
     report::{Table, spread},
     site::{Servers, Site, codes},
+    work::BatchOf,
 };
 
 const ITEMS_PER_JOB: u64 = 100;
@@ -27,7 +28,7 @@ const CHUNK: usize = 50;
 /// Tasks at a time, and connections.
 const TASKS: [u32; 2] = [2, 16];
 
-/// The batch's id, since its ledger has no other.
+/// The id of the first batch in a ledger.
 const BATCH: i64 = 1;
 
 /// A job, and its chunks.
@@ -76,7 +77,8 @@ async fn compare(servers: &Servers, scope: Scope, tasks: u32, jobs: u64) -> Resu
 
 async fn through_the_ledger(site: Site<'_>, tasks: u32, jobs: u64) -> Result<Duration> {
     let ledger = site.ledger(tasks).await?;
-    ledger.create(batch_of(jobs)?).await?;
+    let batch = BatchOf { jobs, items_per_job: ITEMS_PER_JOB };
+    ledger.create(batch.planned()?).await?;
     let jobs = prepare(jobs)?;
     let began = Instant::now();
     let mut running = JoinSet::new();
@@ -139,19 +141,6 @@ async fn insert_jobs(client: tokio_postgres::Client, jobs: Jobs) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn batch_of(jobs: u64) -> Result<NewBatch> {
-    let options = ItemOptions { batch_size: ITEMS_PER_JOB, max_jobs_per_batch: Some(jobs), ..ItemOptions::default() };
-    let limits = Limits { max_quantity: 1 << 40, max_jobs_per_batch: jobs, max_items_per_job: ITEMS_PER_JOB };
-    Ok(NewBatch {
-        id: Some(BatchId::new(BATCH)?),
-        plan: Plan::new(jobs * ITEMS_PER_JOB, &options, &limits)?,
-        options,
-        key_fingerprint: codes().fingerprint().to_owned(),
-        pace: Pace { concurrency: 2, rate_limit: None },
-        request: None,
-    })
 }
 
 fn prepare(jobs: u64) -> Result<Jobs> {

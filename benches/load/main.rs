@@ -4,16 +4,26 @@
 //! |---|---|
 //! | `scale` | one large batch, worked by one and by four processes |
 //! | `ledger` | the ledger in PostgreSQL alone, beside plain inserts of the same rows |
+//! | `fair` | many batches at once: when each finishes, and how fast all of them are |
+//! | `lists` | a small batch while many clients list large ones |
+//! | `creates` | what a create costs beside many open batches |
+//! | `local` | the queue in the process, with more and more jobs at a time |
 //!
 //! The host processes are this program again, started with a variable in the environment: bare hosts, without item writer and hooks. Redis
 //! and PostgreSQL are started on free ports, in temporary folders. Everything ends with this program.
 //!
 //! `small` finishes within a minute and shows that a scenario runs; its figures mean nothing.
 
+mod client;
+mod cpu;
+mod creates;
+mod fair;
 #[path = "../figures/mod.rs"]
 mod figures;
 mod host;
 mod ledger;
+mod lists;
+mod local;
 #[expect(dead_code, reason = "the tests use all of it")]
 #[path = "../../tests/queue/server.rs"]
 mod redis_server;
@@ -69,6 +79,10 @@ async fn main() -> Result<()> {
     match scenario.as_str() {
         "scale" => scale::run(scope).await,
         "ledger" => ledger::run(scope).await,
+        "fair" => fair::run(scope).await,
+        "lists" => lists::run(scope).await,
+        "creates" => creates::run(scope).await,
+        "local" => local::run(scope).await,
         unknown => Err(format!("there is no scenario `{unknown}`; docs/benchmarks.md lists them").into()),
     }
 }

@@ -39,3 +39,10 @@ pub fn spread(figures: &mut [f64]) -> String {
         [min, .., max] => format!("{median:.0} ({min:.0} to {max:.0})"),
     }
 }
+
+/// The smallest of `figures` that is not below so many in a hundred of them, which are in order afterwards; 0 when there are none.
+pub fn percentile(figures: &mut [f64], percent: usize) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    let rank = (figures.len() * percent).div_ceil(100).max(1);
+    figures.get(rank - 1).copied().unwrap_or_default()
+}

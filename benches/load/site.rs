@@ -27,6 +27,7 @@ use crate::{
     host::Host,
     redis_server::Redis,
     servers::{self, Server},
+    work::{BatchOf, FILLERS, Filled},
 };
 
 /// The code key of all hosts, so that batches made without a host can be worked by one.
@@ -189,7 +190,15 @@ impl Site<'_> {
         format!("sqlite://{}", self.folder.path().join("batch.db").display())
     }
 
-    /// The ledger itself, without a queue: to work it alone, or to fill it before hosts start.
+    /// Puts so many batches into the ledger, before hosts start.
+    pub async fn fill(&self, batch: BatchOf, count: u64, state: Filled) -> Result<()> {
+        let ledger = self.ledger(FILLERS).await?;
+        batch.fill(&ledger, count, state).await?;
+        ledger.shut().await;
+        Ok(())
+    }
+
+    /// The ledger itself, without a queue.
     pub async fn ledger(&self, connections: u32) -> Result<Arc<dyn Ledger>> {
         let rules = Rules { max_crashes: 5, hooks: HookKinds::default() };
         Ok(match self.servers.postgres {

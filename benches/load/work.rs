@@ -1,20 +1,28 @@
-//! A batch that is created through a host, and how long it takes.
+//! Batches: created through a host, or in the ledger before any host starts, and how long they take.
 
 #![allow(dead_code, reason = "each program uses a part of it")]
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
+use rocket::futures::{StreamExt as _, TryStreamExt as _, stream};
+use rocket_batch::{
+    domain::{BatchId, ItemOptions, Limits, Pace, Plan},
+    ledger::{Ledger, NewBatch, Wish},
+};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::{figures::Result, host::Host};
+use crate::{figures::Result, host::Host, site::codes};
 
 /// No batch takes longer, or something hangs.
 const LIMIT: Duration = Duration::from_secs(1_800);
 
 /// Rare enough that asking costs the workers nothing.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Batches that are put into a ledger at once, and connections for that.
+pub const FILLERS: u32 = 8;
 
 /// The size of a batch.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +41,38 @@ impl BatchOf {
         json!({ "quantity": self.items(), "batchSize": self.items_per_job, "maxJobsPerBatch": self.jobs })
     }
 
+    /// The batch as the ledger itself takes it.
+    pub fn planned(self) -> Result<NewBatch> {
+        let options = ItemOptions {
+            batch_size: self.items_per_job,
+            max_jobs_per_batch: Some(self.jobs),
+            ..ItemOptions::default()
+        };
+        let limits =
+            Limits { max_quantity: 1 << 40, max_jobs_per_batch: self.jobs, max_items_per_job: self.items_per_job };
+        Ok(NewBatch {
+            id: None,
+            plan: Plan::new(self.items(), &options, &limits)?,
+            options,
+            key_fingerprint: codes().fingerprint().to_owned(),
+            pace: Pace { concurrency: 2, rate_limit: None },
+            request: None,
+        })
+    }
+
+    /// Puts so many such batches into a ledger, and leaves them as `state` says.
+    pub async fn fill(self, ledger: &Arc<dyn Ledger>, count: u64, state: Filled) -> Result<()> {
+        let one = || async {
+            let batch = ledger.create(self.planned()?).await?.batch;
+            if let Filled::Paused = state {
+                ledger.steer(batch, Wish::Pause).await?;
+            }
+            Ok(batch)
+        };
+        let filled = stream::iter(0..count).map(|_| one()).buffer_unordered(FILLERS as usize);
+        filled.try_for_each(|_: BatchId| async { Ok(()) }).await
+    }
+
     /// Creates the batch, waits until all items exist, and returns the time in between, by the clock of the database.
     pub async fn time_on(self, host: &Host) -> Result<Duration> {
         let http = reqwest::Client::new();
@@ -46,9 +86,19 @@ impl BatchOf {
     }
 }
 
+/// How batches are left that were put into a ledger.
+#[derive(Debug, Clone, Copy)]
+pub enum Filled {
+    /// Hosts begin to work them as soon as they start.
+    Waiting,
+    Paused,
+}
+
 impl fmt::Display for BatchOf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} jobs of {} items", self.jobs, self.items_per_job)
+        let plural = |count| if count == 1 { "" } else { "s" };
+        let (jobs, items) = (self.jobs, self.items_per_job);
+        write!(f, "{jobs} job{} of {items} item{}", plural(jobs), plural(items))
     }
 }
 

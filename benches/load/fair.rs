@@ -1,0 +1,172 @@
+//! `fair`: many batches that wait at once, and when each of them finishes.
+//!
+//! Among equals, those that came first should finish first: then a batch takes half the whole time in the mean. When all take turns, all
+//! finish at the end. Small batches should not wait for a large one, and the large one has to finish.
+//!
+//! All batches are in the ledger before the host starts, so that creating them costs nothing here. Times count from the first begin of a
+//! job, in parts of the time until everything is finished.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use tokio::time::sleep;
+
+use crate::{
+    Scope,
+    figures::{Result, median},
+    host::Host,
+    report::{Table, percentile, spread},
+    site::{Servers, Settings, Site},
+    work::{BatchOf, Filled, time_of},
+};
+
+/// Rare enough that asking costs the workers nothing.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Jobs at a time, the default.
+const CONCURRENCY: u32 = 2;
+
+const ITEMS_PER_JOB: u64 = 50;
+
+/// What waits in the ledger when the host starts, in order: so many batches of so many jobs.
+type Mix = Vec<(u64, BatchOf)>;
+
+/// A batch that finished.
+struct Finished {
+    jobs: u64,
+    items: u64,
+    /// The part of the whole time that had passed.
+    at: f64,
+}
+
+/// What became of a mix.
+struct Outcome {
+    batches: Vec<Finished>,
+    took: Duration,
+}
+
+pub async fn run(scope: Scope) -> Result<()> {
+    let servers = Servers::redis_and_postgres().await;
+    let small = BatchOf { jobs: 10, items_per_job: ITEMS_PER_JOB };
+    let count = scope.pick(30, 1_000);
+    let large = BatchOf { jobs: count * small.jobs, ..small };
+    compare_speed(&servers, scope, (count, small), large).await?;
+
+    let mixes = [
+        ("equal batches", vec![(count, small)]),
+        ("the large one first", vec![(1, large), (count, small)]),
+        ("the large one last", vec![(count, small), (1, large)]),
+    ];
+    let title = format!("{count} batches of {small}, and one of {large}: time until finished, as a part of the whole");
+    let columns = ["", "small ones, mean", "small ones, p99", "the large one", "all, s"];
+    let mut table = Table::new(title, &columns);
+    for (name, mix) in mixes {
+        let outcome = work(&servers, &mix).await?;
+        let of_large = outcome.finished(large.jobs).first().map_or_else(String::new, |at| format!("{at:.2}"));
+        let mut of_small = outcome.finished(small.jobs);
+        let mean = of_small.iter().sum::<f64>() / of_small.len() as f64;
+        let p99 = percentile(&mut of_small, 99);
+        let seconds = outcome.took.as_secs_f64();
+        table.row(&[&name, &format!("{mean:.2}"), &format!("{p99:.2}"), &of_large, &format!("{seconds:.1}")]);
+    }
+    table.print();
+    Ok(())
+}
+
+/// Items a second of many small batches, beside one with as many jobs.
+async fn compare_speed(servers: &Servers, scope: Scope, many: (u64, BatchOf), one: BatchOf) -> Result<()> {
+    let (mut of_many, mut of_one) = (Vec::new(), Vec::new());
+    for _ in 0..scope.rounds {
+        of_many.push(work(servers, &vec![many]).await?.items_a_second());
+        of_one.push(work(servers, &vec![(1, one)]).await?.items_a_second());
+    }
+    let title = "Many small batches beside one large one, Redis and PostgreSQL, 1 process x 2";
+    let mut table = Table::new(title, &["", "items/s", "to the large one"]);
+    let ratio = median(&mut of_many) / median(&mut of_one);
+    table.row(&[&format!("one of {one}"), &spread(&mut of_one), &"1.00"]);
+    table.row(&[&format!("{} of {}", many.0, many.1), &spread(&mut of_many), &format!("{ratio:.2}")]);
+    table.print();
+    Ok(())
+}
+
+/// Puts a mix into a fresh ledger, and lets a host work it off.
+async fn work(servers: &Servers, mix: &Mix) -> Result<Outcome> {
+    let site = servers.site()?;
+    let mut expected = 0;
+    for (count, batch) in mix {
+        site.fill(*batch, *count, Filled::Waiting).await?;
+        expected += count * batch.items();
+    }
+    let outcome = work_off(&site).await?;
+    site.remove().await?;
+    let items: u64 = outcome.batches.iter().map(|batch| batch.items).sum();
+    if items != expected {
+        return Err(format!("{items} of {expected} items were made").into());
+    }
+    Ok(outcome)
+}
+
+async fn work_off(site: &Site<'_>) -> Result<Outcome> {
+    let host = site.start(&Settings::unlimited(CONCURRENCY)).await?;
+    let http = reqwest::Client::new();
+    while is_working(&http, &host).await? {
+        sleep(POLL_INTERVAL).await;
+    }
+    let outcome = Outcome::of(&all_batches(&http, &host).await?)?;
+    host.stop().await?;
+    Ok(outcome)
+}
+
+async fn is_working(http: &reqwest::Client, host: &Host) -> Result<bool> {
+    for status in ["running", "pending"] {
+        let page = page(http, host, &format!("?status={status}&limit=1")).await?;
+        if page["items"].as_array().is_some_and(|batches| !batches.is_empty()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+async fn all_batches(http: &reqwest::Client, host: &Host) -> Result<Vec<Value>> {
+    let (mut all, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let mut page = page(http, host, &format!("?limit=1000{cursor}")).await?;
+        all.append(page["items"].as_array_mut().ok_or("no page")?);
+        match page["nextCursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return Ok(all),
+        }
+    }
+}
+
+async fn page(http: &reqwest::Client, host: &Host, query: &str) -> Result<Value> {
+    Ok(http.get(host.url(query)).send().await?.error_for_status()?.json().await?)
+}
+
+impl Outcome {
+    fn of(batches: &[Value]) -> Result<Self> {
+        let began = times(batches, "startedAt")?.into_iter().min().ok_or("there was no batch")?;
+        let ends = times(batches, "finishedAt")?;
+        let took = (*ends.iter().max().ok_or("there was no batch")? - began).to_std()?;
+        let finished = |(batch, end): (&Value, DateTime<Utc>)| {
+            let at = (end - began).to_std()?.as_secs_f64() / took.as_secs_f64();
+            let jobs = batch["jobs"]["completed"].as_u64().ok_or("no jobs")?;
+            Ok(Finished { jobs, items: batch["itemsCreated"].as_u64().ok_or("no items")?, at })
+        };
+        Ok(Self { batches: batches.iter().zip(ends).map(finished).collect::<Result<_>>()?, took })
+    }
+
+    /// When the batches of this size finished.
+    fn finished(&self, jobs: u64) -> Vec<f64> {
+        self.batches.iter().filter(|batch| batch.jobs == jobs).map(|batch| batch.at).collect()
+    }
+
+    fn items_a_second(&self) -> f64 {
+        self.batches.iter().map(|batch| batch.items as f64).sum::<f64>() / self.took.as_secs_f64()
+    }
+}
+
+fn times(batches: &[Value], name: &str) -> Result<Vec<DateTime<Utc>>> {
+    batches.iter().map(|batch| time_of(batch, name)).collect()
+}
