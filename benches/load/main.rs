@@ -7,6 +7,7 @@
 //! | `fair` | many batches at once: when each finishes, and how fast all of them are |
 //! | `lists` | a small batch while many clients list large ones |
 //! | `creates` | what a create costs beside many open batches |
+//! | `feeder` | the commands that the feeder spends in Redis |
 //! | `local` | the queue in the process, with more and more jobs at a time |
 //!
 //! The host processes are this program again, started with a variable in the environment: bare hosts, without item writer and hooks. Redis
@@ -18,6 +19,7 @@ mod client;
 mod cpu;
 mod creates;
 mod fair;
+mod feeder;
 #[path = "../figures/mod.rs"]
 mod figures;
 mod host;
@@ -83,6 +85,7 @@ async fn main() -> Result<()> {
         "lists" => lists::run(scope).await,
         "creates" => creates::run(scope).await,
         "local" => local::run(scope).await,
+        "feeder" => feeder::run(scope).await,
         unknown => Err(format!("there is no scenario `{unknown}`; docs/benchmarks.md lists them").into()),
     }
 }
