@@ -18,7 +18,7 @@ use crate::{
     host::Host,
     report::{Table, percentile, spread},
     site::{Servers, Settings, Site},
-    work::{BatchOf, Filled, time_of},
+    work::{BatchOf, Filled, all_batches, page, time_of},
 };
 
 /// Rare enough that asking costs the workers nothing.
@@ -113,7 +113,7 @@ async fn work_off(site: &Site<'_>) -> Result<Outcome> {
     while is_working(&http, &host).await? {
         sleep(POLL_INTERVAL).await;
     }
-    let outcome = Outcome::of(&all_batches(&http, &host).await?)?;
+    let outcome = Outcome::of(&all_batches(&host).await?)?;
     host.stop().await?;
     Ok(outcome)
 }
@@ -126,22 +126,6 @@ async fn is_working(http: &reqwest::Client, host: &Host) -> Result<bool> {
         }
     }
     Ok(false)
-}
-
-async fn all_batches(http: &reqwest::Client, host: &Host) -> Result<Vec<Value>> {
-    let (mut all, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let mut page = page(http, host, &format!("?limit=1000{cursor}")).await?;
-        all.append(page["items"].as_array_mut().ok_or("no page")?);
-        match page["nextCursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return Ok(all),
-        }
-    }
-}
-
-async fn page(http: &reqwest::Client, host: &Host, query: &str) -> Result<Value> {
-    Ok(http.get(host.url(query)).send().await?.error_for_status()?.json().await?)
 }
 
 impl Outcome {

@@ -8,6 +8,7 @@
 //! | `lists` | a small batch while many clients list large ones |
 //! | `creates` | what a create costs beside many open batches |
 //! | `feeder` | the commands that the feeder spends in Redis |
+//! | `mixed` | many clients that do everything at once |
 //! | `local` | the queue in the process, with more and more jobs at a time |
 //!
 //! The host processes are this program again, started with a variable in the environment: bare hosts, without item writer and hooks. Redis
@@ -26,6 +27,7 @@ mod host;
 mod ledger;
 mod lists;
 mod local;
+mod mixed;
 #[expect(dead_code, reason = "the tests use all of it")]
 #[path = "../../tests/queue/server.rs"]
 mod redis_server;
@@ -34,6 +36,7 @@ mod scale;
 #[path = "../../tests/servers/postgres.rs"]
 mod servers;
 mod site;
+mod traffic;
 mod work;
 
 use figures::Result;
@@ -86,6 +89,7 @@ async fn main() -> Result<()> {
         "creates" => creates::run(scope).await,
         "local" => local::run(scope).await,
         "feeder" => feeder::run(scope).await,
+        "mixed" => mixed::run(scope).await,
         unknown => Err(format!("there is no scenario `{unknown}`; docs/benchmarks.md lists them").into()),
     }
 }

@@ -216,6 +216,15 @@ impl Site<'_> {
         })
     }
 
+    /// The rows of items; `None` where the ledger is not in PostgreSQL.
+    pub async fn count_items(&self) -> Result<Option<u64>> {
+        if self.servers.postgres.is_none() {
+            return Ok(None);
+        }
+        let rows: i64 = self.postgres().await?.query_one("SELECT count(*) FROM items", &[]).await?.get(0);
+        Ok(Some(rows.try_into()?))
+    }
+
     /// A plain connection to the schema of the ledger.
     pub async fn postgres(&self) -> Result<tokio_postgres::Client> {
         let client = servers::client(self.servers.postgres_url()?).await;

@@ -117,6 +117,24 @@ pub async fn wait_until_finished(http: &reqwest::Client, host: &Host, id: i64) -
     }
 }
 
+/// All batches, page by page.
+pub async fn all_batches(host: &Host) -> Result<Vec<Value>> {
+    let (http, mut all, mut cursor) = (reqwest::Client::new(), Vec::new(), String::new());
+    loop {
+        let mut page = page(&http, host, &format!("?limit=1000{cursor}")).await?;
+        all.append(page["items"].as_array_mut().ok_or("no page")?);
+        match page["nextCursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return Ok(all),
+        }
+    }
+}
+
+/// A page of batches.
+pub async fn page(http: &reqwest::Client, host: &Host, query: &str) -> Result<Value> {
+    Ok(http.get(host.url(query)).send().await?.error_for_status()?.json().await?)
+}
+
 /// A time of a batch, such as `finishedAt`.
 pub fn time_of(batch: &Value, name: &str) -> Result<DateTime<Utc>> {
     Ok(batch[name].as_str().ok_or_else(|| format!("no {name} in {batch}"))?.parse()?)
