@@ -28,6 +28,12 @@ use crate::{
 /// A request without an answer after this time failed.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// A client that insists gives up after this time.
+const INSIST_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Before the next request, when the host does not say how long.
+const DEFAULT_WAIT: Duration = Duration::from_secs(1);
+
 /// The routes that clients call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Route {
@@ -121,12 +127,15 @@ impl Client {
         outcome
     }
 
-    /// The same again and again until it is not refused. Waits between two requests as long as the host says, or a second when it does not.
+    /// The same again and again until it is answered, and returns the last outcome when that takes too long. Waits between two requests as
+    /// long as the host says, or a second when it does not.
     pub async fn insist(&mut self, route: Route, url: &str, body: Option<&Value>) -> Outcome {
+        let end = Instant::now() + INSIST_TIMEOUT;
         loop {
-            match self.send(route, url, body).await {
-                Outcome::Refused(retry_after) => sleep(retry_after.unwrap_or(Duration::from_secs(1))).await,
-                outcome => return outcome,
+            let outcome = self.send(route, url, body).await;
+            match outcome.wait() {
+                Some(wait) if Instant::now() < end => sleep(wait).await,
+                Some(_) | None => return outcome,
             }
         }
     }
@@ -143,6 +152,24 @@ impl Outcome {
                 Err(error) => Self::Failed(error.to_string()),
             },
         }
+    }
+
+    /// How long to leave the host alone; `None` when the request was answered.
+    pub fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::Answered(..) => None,
+            Self::Refused(retry_after) => Some(retry_after.unwrap_or(DEFAULT_WAIT)),
+            Self::Failed(_) => Some(DEFAULT_WAIT),
+        }
+    }
+
+    /// The body of a 2xx, or else an error that says what came instead.
+    pub fn into_success(self) -> Result<Value> {
+        let other = match &self {
+            Self::Answered(status, body) => format!("{status}: {}", String::from_utf8_lossy(body)),
+            Self::Refused(_) | Self::Failed(_) => format!("{self:?}"),
+        };
+        Ok(self.success().ok_or(other)?)
     }
 
     /// The body of a 2xx, and nothing else.

@@ -11,9 +11,9 @@ use crate::{
     Scope,
     client::{Client, Route},
     cpu,
-    figures::{Result, median},
+    figures::Result,
     host::Host,
-    report::{Table, percentile},
+    report::Table,
     site::{Servers, Settings, Site},
     work::{BatchOf, Filled},
 };
@@ -27,8 +27,11 @@ const CREATED: BatchOf = BatchOf { jobs: 10, items_per_job: 100 };
 /// Between two creates.
 const PACE: Duration = Duration::from_millis(100);
 
-/// A host that used less in a second has caught up with what it found at its start.
-const QUIET: Duration = Duration::from_millis(100);
+/// After the last create until what it caused is done.
+const SETTLE: Duration = Duration::from_secs(2);
+
+/// When both use less of a processor, the host has caught up with what it found at its start.
+const QUIET: f64 = 0.1;
 
 const QUIET_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -42,46 +45,22 @@ pub async fn run(scope: Scope) -> Result<()> {
     );
     let mut first = None;
     for (name, count) in [("none".to_owned(), 0), (format!("{count} of {open}"), count)] {
-        let mut costs = Vec::new();
-        for _ in 0..scope.rounds {
-            let site = servers.site()?;
-            site.fill(open, count, Filled::Waiting).await?;
-            costs.push(measure(&site, creates).await?);
-            site.remove().await?;
-        }
-        let cost = Cost::median(costs);
-        let ratio = cost.both() / first.get_or_insert(cost.clone()).both();
-        let times = format!("{:.1}, {:.1}", cost.p50, cost.p99);
-        let [host, postgres] = [cost.host, cost.postgres].map(|ms| format!("{ms:.1}"));
-        table.row(&[&name, &host, &postgres, &format!("{ratio:.2}"), &times]);
+        let site = servers.site()?;
+        site.fill(open, count, Filled::Waiting).await?;
+        let Cost { host, postgres, times } = measure(&site, creates).await?;
+        site.remove().await?;
+        let ratio = (host + postgres) / *first.get_or_insert(host + postgres);
+        table.row(&[&name, &format!("{host:.1}"), &format!("{postgres:.1}"), &format!("{ratio:.2}"), &times]);
     }
     table.print();
     Ok(())
 }
 
-/// What a create costs and how long it takes, in milliseconds.
-#[derive(Clone)]
+/// What a create costs, in milliseconds of processor time, and how long it takes.
 struct Cost {
     host: f64,
     postgres: f64,
-    p50: f64,
-    p99: f64,
-}
-
-impl Cost {
-    fn both(&self) -> f64 {
-        self.host + self.postgres
-    }
-
-    fn median(costs: Vec<Self>) -> Self {
-        let middle = |of: fn(&Self) -> f64| median(&mut costs.iter().map(of).collect::<Vec<_>>());
-        Self {
-            host: middle(|cost| cost.host),
-            postgres: middle(|cost| cost.postgres),
-            p50: middle(|cost| cost.p50),
-            p99: middle(|cost| cost.p99),
-        }
-    }
+    times: String,
 }
 
 async fn measure(site: &Site<'_>, creates: u32) -> Result<Cost> {
@@ -93,30 +72,20 @@ async fn measure(site: &Site<'_>, creates: u32) -> Result<Cost> {
     let between = meter.read()?;
     let mut client = Client::new()?;
     create(&mut client, &host, creates).await?;
-    let after = meter.read()?;
-    let ms = &mut client.seen.of(Route::Create).answered;
-    let each = |of: fn(&Used) -> Duration| {
-        let idle = of(&between).saturating_sub(of(&before));
-        let busy = of(&after).saturating_sub(of(&between));
-        busy.saturating_sub(idle).as_secs_f64() * 1e3 / f64::from(creates)
-    };
-    let cost = Cost {
-        host: each(|used| used.host),
-        postgres: each(|used| used.postgres),
-        p50: percentile(ms, 50),
-        p99: percentile(ms, 99),
-    };
+    sleep(SETTLE).await;
+    let (idle, busy) = (between.since(&before), meter.read()?.since(&between));
     host.stop().await?;
-    Ok(cost)
+    let each = |of: fn(&Used) -> f64| (of(&busy) - of(&idle) * busy.seconds / idle.seconds) * 1e3 / f64::from(creates);
+    let times = client.seen.of(Route::Create).times();
+    Ok(Cost { host: each(|used| used.host), postgres: each(|used| used.postgres), times })
 }
 
 async fn create(client: &mut Client, host: &Host, creates: u32) -> Result<()> {
     let mut pace = interval(PACE);
     for _ in 0..creates {
         pace.tick().await;
-        client.insist(Route::Create, &host.url(""), Some(&CREATED.body())).await.success().ok_or("not accepted")?;
+        client.insist(Route::Create, &host.url(""), Some(&CREATED.body())).await.into_success()?;
     }
-    pace.tick().await;
     Ok(())
 }
 
@@ -125,23 +94,40 @@ struct Meter {
     host: u32,
     /// A session of the server, by which its processes are found.
     session: u32,
+    started: Instant,
     _client: tokio_postgres::Client,
 }
 
+/// Seconds of processor time so far, and the time of the reading.
 struct Used {
-    host: Duration,
-    postgres: Duration,
+    host: f64,
+    postgres: f64,
+    seconds: f64,
+}
+
+impl Used {
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            host: self.host - before.host,
+            postgres: self.postgres - before.postgres,
+            seconds: self.seconds - before.seconds,
+        }
+    }
 }
 
 impl Meter {
     async fn of(host: &Host, site: &Site<'_>) -> Result<Self> {
         let client = site.postgres().await?;
         let session: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await?.get(0);
-        Ok(Self { host: host.pid()?, session: session.try_into()?, _client: client })
+        Ok(Self { host: host.pid()?, session: session.try_into()?, started: Instant::now(), _client: client })
     }
 
     fn read(&self) -> Result<Used> {
-        Ok(Used { host: cpu::of_process(self.host)?, postgres: cpu::of_siblings_and_parent(self.session)? })
+        Ok(Used {
+            host: cpu::of_process(self.host)?.as_secs_f64(),
+            postgres: cpu::of_siblings_and_parent(self.session)?.as_secs_f64(),
+            seconds: self.started.elapsed().as_secs_f64(),
+        })
     }
 
     async fn wait_until_quiet(&self) -> Result<()> {
@@ -149,9 +135,8 @@ impl Meter {
         loop {
             let before = self.read()?;
             sleep(Duration::from_secs(1)).await;
-            let after = self.read()?;
-            let used = (after.host - before.host) + after.postgres.saturating_sub(before.postgres);
-            if used < QUIET || Instant::now() > end {
+            let used = self.read()?.since(&before);
+            if used.host + used.postgres < QUIET || Instant::now() > end {
                 return Ok(());
             }
         }

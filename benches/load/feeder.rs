@@ -81,7 +81,7 @@ async fn measure(site: &Site<'_>, monitor: &Monitor, scope: Scope) -> Result<()>
 }
 
 async fn create(client: &mut Client, host: &Host, batch: BatchOf) -> Result<()> {
-    client.insist(Route::Create, &host.url(""), Some(&batch.body())).await.success().ok_or("not accepted")?;
+    client.insist(Route::Create, &host.url(""), Some(&batch.body())).await.into_success()?;
     Ok(())
 }
 

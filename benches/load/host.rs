@@ -76,16 +76,16 @@ impl Host {
             .stderr(output)
             .kill_on_drop(true)
             .spawn()?;
-        let host = Self { child, port, log };
+        let mut host = Self { child, port, log };
         host.wait_until_ready().await?;
         Ok(host)
     }
 
-    async fn wait_until_ready(&self) -> Result<()> {
+    async fn wait_until_ready(&mut self) -> Result<()> {
         let (http, ready) = (reqwest::Client::new(), self.url("/health/ready"));
         let end = Instant::now() + START_TIMEOUT;
         while !http.get(&ready).send().await.is_ok_and(|response| response.status().is_success()) {
-            if Instant::now() > end {
+            if Instant::now() > end || self.child.try_wait()?.is_some() {
                 return Err(format!("a host is not ready:\n{}", self.log()).into());
             }
             sleep(Duration::from_millis(10)).await;

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use chrono::Utc;
-use serde_json::Value;
 use tokio::{
     sync::watch,
     task::JoinHandle,
@@ -15,7 +14,7 @@ use tokio::{
 
 use crate::{
     Scope,
-    client::{Client, Outcome, Route, Tally},
+    client::{Client, Route, Tally},
     figures::Result,
     host::Host,
     report::{Table, percentile},
@@ -146,14 +145,10 @@ impl Seen {
 /// Creates a small batch and asks for it until it is finished; returns the time in between, in milliseconds.
 async fn time_small(client: &mut Client, host: &Host) -> Result<f64> {
     let began = Utc::now();
-    let created = client.insist(Route::Create, &host.url(""), Some(&SMALL.body())).await;
-    let created = created.success().ok_or("a batch was not accepted")?;
+    let created = client.insist(Route::Create, &host.url(""), Some(&SMALL.body())).await.into_success()?;
     let url = host.url(&format!("/{}", created["batchId"]));
     loop {
-        let batch: Value = match client.insist(Route::Get, &url, None).await {
-            Outcome::Failed(_) => Value::Null,
-            answered => answered.success().ok_or("the batch is gone")?,
-        };
+        let batch = client.insist(Route::Get, &url, None).await.into_success()?;
         if !batch["finishedAt"].is_null() {
             let took = time_of(&batch, "finishedAt")? - began;
             return Ok(took.num_microseconds().unwrap_or_default() as f64 / 1e3);
@@ -168,9 +163,7 @@ fn list(url: String, mut ended: watch::Receiver<()>) -> JoinHandle<Result<Tally>
         let mut client = Client::new()?;
         let listing = async {
             loop {
-                if let Outcome::Failed(_) = client.insist(Route::List, &url, None).await {
-                    sleep(PROBE_INTERVAL).await;
-                }
+                client.insist(Route::List, &url, None).await;
             }
         };
         tokio::select! {

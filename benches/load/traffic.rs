@@ -12,7 +12,7 @@ use fastrand::Rng;
 use serde_json::Value;
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep, sleep_until, timeout_at},
+    time::{Instant, sleep, sleep_until},
 };
 
 use crate::{
@@ -166,10 +166,10 @@ impl User {
     async fn run(mut self, end: Instant, think: Duration) -> Result<Self> {
         while Instant::now() < end {
             let route = self.choose();
-            let wait = self.call(route).await.max(think.mul_f64(2.0 * self.chance.f64()));
+            let wait = self.call(route).await.unwrap_or_else(|| think.mul_f64(2.0 * self.chance.f64()));
             sleep_until(end.min(Instant::now() + wait)).await;
         }
-        self.resume_all().await?;
+        self.resume_all().await;
         Ok(self)
     }
 
@@ -184,8 +184,8 @@ impl User {
         chosen.expect("the shares add up to all").0
     }
 
-    /// Sends one request, and notes what follows from the answer; returns how long the host wants to be left alone.
-    async fn call(&mut self, route: Route) -> Duration {
+    /// Sends one request, and notes what follows from the answer; returns how long to leave the host alone.
+    async fn call(&mut self, route: Route) -> Option<Duration> {
         let batch = self.chance.choice(&self.batches).copied();
         let (path, body) = match (route, batch) {
             (Route::List, _) => ("?limit=100".to_owned(), None),
@@ -204,22 +204,22 @@ impl User {
             (Route::Ready, _) => ("/health/ready".to_owned(), None),
         };
         let url = self.url(&path);
-        wait_after(&self.client.send(route, &url, body.as_ref()).await)
+        self.client.send(route, &url, body.as_ref()).await.wait()
     }
 
-    async fn create(&mut self) -> Duration {
+    async fn create(&mut self) -> Option<Duration> {
         let batch = BatchOf { jobs: self.chance.u64(1..=10), items_per_job: 20 };
         let url = self.url("");
         let outcome = self.client.send(Route::Create, &url, Some(&batch.body())).await;
-        let wait = wait_after(&outcome);
+        let wait = outcome.wait();
         self.batches.extend(outcome.success().and_then(|created| created["batchId"].as_i64()));
         wait
     }
 
-    async fn read_items(&mut self, batch: i64) -> Duration {
+    async fn read_items(&mut self, batch: i64) -> Option<Duration> {
         let url = self.url(&format!("/{batch}/items?limit=100"));
         let outcome = self.client.send(Route::Items, &url, None).await;
-        let wait = wait_after(&outcome);
+        let wait = outcome.wait();
         let page = outcome.success().unwrap_or_default();
         let codes = page["items"].as_array().into_iter().flatten().filter_map(|item| item["code"].as_str());
         self.codes.extend(codes.map(ToOwned::to_owned));
@@ -228,7 +228,7 @@ impl User {
     }
 
     /// Pauses, resumes or cancels. When there is no clear answer, it may have happened.
-    async fn steer(&mut self, route: Route, batch: i64) -> Duration {
+    async fn steer(&mut self, route: Route, batch: i64) -> Option<Duration> {
         let action = match route {
             Route::Pause => "pause",
             Route::Cancel => "cancel",
@@ -243,28 +243,18 @@ impl User {
             Route::Cancel => drop(self.cancelled.insert(batch)),
             _ => drop(self.paused.remove(&batch)),
         }
-        wait_after(&outcome)
+        outcome.wait()
     }
 
-    async fn resume_all(&mut self) -> Result<()> {
-        let end = Instant::now() + FINISH_TIMEOUT;
+    async fn resume_all(&mut self) {
         for batch in std::mem::take(&mut self.paused) {
             let url = self.url(&format!("/{batch}/resume"));
-            timeout_at(end, self.client.insist(Route::Resume, &url, None)).await?;
+            self.client.insist(Route::Resume, &url, None).await;
         }
-        Ok(())
     }
 
     /// The address of a path on any of the hosts.
     fn url(&mut self, path: &str) -> String {
         self.hosts[self.chance.usize(..self.hosts.len())].url(path)
-    }
-}
-
-/// How long a host wants to be left alone.
-fn wait_after(outcome: &Outcome) -> Duration {
-    match outcome {
-        Outcome::Refused(retry_after) => retry_after.unwrap_or(Duration::from_secs(1)),
-        Outcome::Answered(..) | Outcome::Failed(_) => Duration::ZERO,
     }
 }
