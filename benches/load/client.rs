@@ -187,11 +187,11 @@ fn retry_after(response: &Response) -> Option<Duration> {
 
 /// What was seen of each route.
 #[derive(Debug, Default)]
-pub struct Tally(BTreeMap<Route, Seen>);
+pub struct Tally(BTreeMap<Route, RouteTally>);
 
 /// What was seen of one route.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub struct RouteTally {
     /// The times of those that were answered, in milliseconds.
     pub answered: Vec<f64>,
     pub refused: u64,
@@ -228,7 +228,7 @@ impl Tally {
     }
 
     /// What was seen of a route.
-    pub fn of(&mut self, route: Route) -> &mut Seen {
+    pub fn of(&mut self, route: Route) -> &mut RouteTally {
         self.0.entry(route).or_default()
     }
 
@@ -236,12 +236,17 @@ impl Tally {
         self.0.values().map(|seen| seen.answered.len() as u64).sum()
     }
 
+    /// Those that were told when to come back.
+    pub fn refused(&self) -> u64 {
+        self.0.values().map(|seen| seen.refused).sum()
+    }
+
     /// What no caller should ever see: a refusal without `Retry-After`, another 5xx, or no response.
     pub fn faults(&self) -> Vec<String> {
         let faults = self.0.iter().filter(|(_, seen)| seen.failed + seen.refused_without_retry_after > 0);
         faults
             .map(|(route, seen)| {
-                let Seen { refused_without_retry_after, failed, failure, .. } = seen;
+                let RouteTally { refused_without_retry_after, failed, failure, .. } = seen;
                 format!("{route}: {refused_without_retry_after} without `Retry-After`, {failed} failed, {failure:?}")
             })
             .collect()
@@ -254,7 +259,7 @@ impl Tally {
         let mut table = Table::new(title, &columns);
         for (route, seen) in &mut self.0 {
             let alone = without_load.of(*route);
-            let Seen { refused, refused_without_retry_after, failed, .. } = *seen;
+            let RouteTally { refused, refused_without_retry_after, failed, .. } = *seen;
             let answered = seen.answered.len();
             let columns = [&seen.times(), &alone.times()];
             table.row(&[route, &answered, columns[0], columns[1], &refused, &refused_without_retry_after, &failed]);
@@ -263,7 +268,7 @@ impl Tally {
     }
 }
 
-impl Seen {
+impl RouteTally {
     /// The median and the 99th percentile.
     pub fn times(&mut self) -> String {
         match self.answered.len() {

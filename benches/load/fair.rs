@@ -29,7 +29,7 @@ const CONCURRENCY: u32 = 2;
 
 const ITEMS_PER_JOB: u64 = 50;
 
-/// What waits in the ledger when the host starts, in order: so many batches of so many jobs.
+/// What waits in the ledger when the host starts, in order: a number of batches, and their size.
 type Mix = Vec<(u64, BatchOf)>;
 
 /// A batch that finished.
@@ -41,7 +41,7 @@ struct Finished {
 }
 
 /// What became of a mix.
-struct Outcome {
+struct WorkedOff {
     batches: Vec<Finished>,
     took: Duration,
 }
@@ -62,16 +62,17 @@ pub async fn run(scope: Scope) -> Result<()> {
     let columns = ["", "small ones, mean", "small ones, p99", "the large one", "all, s"];
     let mut table = Table::new(title, &columns);
     for (name, mix) in mixes {
-        let outcome = work(&servers, &mix).await?;
-        let of_large = outcome.finished(large.jobs).first().map_or_else(String::new, |at| format!("{at:.2}"));
-        let mut of_small = outcome.finished(small.jobs);
-        let mean = of_small.iter().sum::<f64>() / of_small.len() as f64;
-        let p99 = percentile(&mut of_small, 99);
-        let seconds = outcome.took.as_secs_f64();
-        table.row(&[&name, &format!("{mean:.2}"), &format!("{p99:.2}"), &of_large, &format!("{seconds:.1}")]);
+        let worked_off = work(&servers, &mix).await?;
+        let [mean, p99] = mean_and_p99(worked_off.finished(small.jobs)).map(|at| format!("{at:.2}"));
+        let of_large = worked_off.finished(large.jobs).first().map_or_else(String::new, |at| format!("{at:.2}"));
+        table.row(&[&name, &mean, &p99, &of_large, &format!("{:.1}", worked_off.took.as_secs_f64())]);
     }
     table.print();
     Ok(())
+}
+
+fn mean_and_p99(mut figures: Vec<f64>) -> [f64; 2] {
+    [figures.iter().sum::<f64>() / figures.len() as f64, percentile(&mut figures, 99)]
 }
 
 /// Items a second of many small batches, beside one with as many jobs.
@@ -90,36 +91,37 @@ async fn compare_speed(servers: &Servers, scope: Scope, many: (u64, BatchOf), on
     Ok(())
 }
 
-/// Puts a mix into a fresh ledger, and lets a host work it off.
-async fn work(servers: &Servers, mix: &Mix) -> Result<Outcome> {
+/// Puts a mix into a fresh ledger, and lets a host work on it until nothing is left.
+async fn work(servers: &Servers, mix: &Mix) -> Result<WorkedOff> {
     let site = servers.site()?;
     let mut expected = 0;
     for (count, batch) in mix {
         site.fill(*batch, *count, Filled::Waiting).await?;
         expected += count * batch.items();
     }
-    let outcome = work_off(&site).await?;
+    let worked_off = work_off(&site).await?;
     site.remove().await?;
-    let items: u64 = outcome.batches.iter().map(|batch| batch.items).sum();
+    let items: u64 = worked_off.batches.iter().map(|batch| batch.items).sum();
     if items != expected {
         return Err(format!("{items} of {expected} items were made").into());
     }
-    Ok(outcome)
+    Ok(worked_off)
 }
 
-async fn work_off(site: &Site<'_>) -> Result<Outcome> {
+async fn work_off(site: &Site<'_>) -> Result<WorkedOff> {
     let host = site.start(&Settings::unlimited(CONCURRENCY)).await?;
     let http = reqwest::Client::new();
     while is_working(&http, &host).await? {
         sleep(POLL_INTERVAL).await;
     }
-    let outcome = Outcome::of(&all_batches(&host).await?)?;
+    let worked_off = WorkedOff::of(&all_batches(&host).await?)?;
     host.stop().await?;
-    Ok(outcome)
+    Ok(worked_off)
 }
 
+/// Whether a batch is open. Asks for those that wait first, since they become running ones and not the other way around.
 async fn is_working(http: &reqwest::Client, host: &Host) -> Result<bool> {
-    for status in ["running", "pending"] {
+    for status in ["pending", "running"] {
         let page = page(http, host, &format!("?status={status}&limit=1")).await?;
         if page["items"].as_array().is_some_and(|batches| !batches.is_empty()) {
             return Ok(true);
@@ -128,7 +130,7 @@ async fn is_working(http: &reqwest::Client, host: &Host) -> Result<bool> {
     Ok(false)
 }
 
-impl Outcome {
+impl WorkedOff {
     fn of(batches: &[Value]) -> Result<Self> {
         let began = times(batches, "startedAt")?.into_iter().min().ok_or("there was no batch")?;
         let ends = times(batches, "finishedAt")?;

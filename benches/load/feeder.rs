@@ -4,13 +4,16 @@
 //! BullMQ's with a comment that says what they do.
 //!
 //! ```text
-//!   feeder    BullMQ's scripts that add or remove jobs, and our snapshot when it asks for jobs by their ids
+//!   feeder    BullMQ's scripts that add or remove jobs, our script that looks for jobs by their ids, and the lengths of the queue
 //!   checks    our other scripts, and what is asked about Redis itself
 //!   workers   everything else: BullMQ's scripts that hand out, renew and finish jobs
 //! ```
 //!
-//! The round trips of the feeder are counted too. Each snapshot is one. Jobs are added and removed many at a time, so commands that do so
-//! and follow each other without a break are one.
+//! The pool tests a connection whenever one is taken; these commands belong to whoever takes it, and are not counted as round trips of
+//! their own.
+//!
+//! The round trips of the feeder are counted too. Each look for jobs is one. Jobs are added, removed and counted many at a time, so
+//! commands that do so and follow each other without a break are one.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -28,7 +31,7 @@ use crate::{
     host::Host,
     report::Table,
     site::{Servers, Settings, Site},
-    work::BatchOf,
+    work::{BatchOf, Filled},
 };
 
 /// Jobs at a time, the default.
@@ -40,49 +43,53 @@ const BULK_GAP: f64 = 0.05;
 /// After the last create until what it caused is done.
 const SETTLE: Duration = Duration::from_secs(2);
 
+/// About as long as the default `feed_interval`.
+const WINDOW: Duration = Duration::from_secs(10);
+
 const LARGE: BatchOf = BatchOf { jobs: 1_000, items_per_job: 10 };
 const SMALL: BatchOf = BatchOf { jobs: 10, items_per_job: 10 };
 
 pub async fn run(scope: Scope) -> Result<()> {
     let servers = Servers::redis_and_postgres().await;
     let monitor = Monitor::start(servers.redis()?.port).await?;
-    let site = servers.site()?;
-    measure(&site, &monitor, scope).await?;
+    in_an_empty_ledger(servers.site()?, &monitor, scope).await?;
+    beside_open_batches(servers.site()?, &monitor, scope).await
+}
+
+async fn in_an_empty_ledger(site: Site<'_>, monitor: &Monitor, scope: Scope) -> Result<()> {
+    let host = site.start(&Settings::limited(CONCURRENCY)).await?;
+    sleep(SETTLE).await;
+    let idle = scope.pick(Duration::from_secs(5), Duration::from_secs(60));
+    monitor.window(idle).await.print(&format!("An idle host, {} s", idle.as_secs()), 1.0);
+    per_created_batch(&host, monitor, scope.pick(5, 20)).await?;
+    host.stop().await?;
     site.remove().await
 }
 
-async fn measure(site: &Site<'_>, monitor: &Monitor, scope: Scope) -> Result<()> {
-    let host = site.start(&Settings::limited(CONCURRENCY)).await?;
-    let mut client = Client::new()?;
-    sleep(SETTLE).await;
-
-    let idle = scope.pick(Duration::from_secs(5), Duration::from_secs(60));
-    monitor.window(idle).await.print(&format!("An idle host, {} s", idle.as_secs()), 1.0);
-
-    let created = scope.pick(5, 20);
+async fn per_created_batch(host: &Host, monitor: &Monitor, created: u32) -> Result<()> {
+    let (mut client, url, body) = (Client::new()?, host.url(""), SMALL.body());
     monitor.clear();
     for _ in 0..created {
-        create(&mut client, &host, SMALL).await?;
+        client.insist(Route::Create, &url, Some(&body)).await.into_success()?;
         sleep(Duration::from_millis(500)).await;
     }
     sleep(SETTLE).await;
     monitor.take().print(&format!("Per created batch of {SMALL}, {created} of them"), f64::from(created));
-
-    let open = scope.pick(3, 15);
-    for _ in 0..open {
-        create(&mut client, &host, LARGE).await?;
-    }
-    sleep(SETTLE).await;
-    for _ in 0..scope.rounds {
-        let seen = monitor.window(Duration::from_secs(10)).await;
-        seen.print(&format!("{open} open batches of {LARGE}, the default rate limit, 10 s"), 1.0);
-    }
-    host.stop().await
+    Ok(())
 }
 
-async fn create(client: &mut Client, host: &Host, batch: BatchOf) -> Result<()> {
-    client.insist(Route::Create, &host.url(""), Some(&batch.body())).await.into_success()?;
-    Ok(())
+/// The batches are there when the host starts, so each has its share of the queue, and the queue is full.
+async fn beside_open_batches(site: Site<'_>, monitor: &Monitor, scope: Scope) -> Result<()> {
+    let open = scope.pick(11, 15);
+    site.fill(LARGE, open, Filled::Waiting).await?;
+    let host = site.start(&Settings::limited(CONCURRENCY)).await?;
+    sleep(WINDOW).await;
+    for _ in 0..scope.rounds {
+        let counts = monitor.window(WINDOW).await;
+        counts.print(&format!("{open} open batches of {LARGE}, the default rate limit, {} s", WINDOW.as_secs()), 1.0);
+    }
+    host.stop().await?;
+    site.remove().await
 }
 
 /// Watches a Redis server, as long as it runs.
@@ -104,8 +111,8 @@ impl Monitor {
         Ok(Self(watched))
     }
 
-    /// What is seen from now on for so long.
-    async fn window(&self, time: Duration) -> Seen {
+    /// The commands of this time from now on.
+    async fn window(&self, time: Duration) -> Counts {
         self.clear();
         sleep(time).await;
         self.take()
@@ -115,8 +122,8 @@ impl Monitor {
         self.take();
     }
 
-    fn take(&self) -> Seen {
-        std::mem::take(&mut self.0.lock().expect("no code panics while holding this lock").seen)
+    fn take(&self) -> Counts {
+        std::mem::take(&mut self.0.lock().expect("no code panics while holding this lock").counts)
     }
 }
 
@@ -124,6 +131,8 @@ impl Monitor {
 struct Command {
     /// In seconds.
     at: f64,
+    /// The address of its connection.
+    connection: String,
     words: Vec<String>,
 }
 
@@ -132,8 +141,8 @@ impl Command {
     fn parse(line: &str) -> Option<Self> {
         let (at, rest) = line.split_once(" [")?;
         let (connection, rest) = rest.split_once("] ")?;
-        let by_a_script = connection.ends_with(" lua");
-        (!by_a_script).then(|| Self { at: at.parse().unwrap_or_default(), words: words(rest) })
+        let connection = connection.split_once(' ')?.1.to_owned();
+        (connection != "lua").then(|| Self { at: at.parse().unwrap_or_default(), connection, words: words(rest) })
     }
 
     fn word(&self, at: usize) -> &str {
@@ -178,7 +187,7 @@ fn unescaped(bytes: &mut impl Iterator<Item = u8>) -> Option<u8> {
 enum Sender {
     /// The feeder, to see which jobs are there.
     Snapshot,
-    /// The feeder, to add or remove jobs.
+    /// The feeder, to add, remove or count jobs, many at a time.
     Bulk,
     Workers,
     Checks,
@@ -237,12 +246,24 @@ fn is_id(word: &str) -> bool {
 struct Watched {
     /// By the hash that names it.
     scripts: HashMap<String, Script>,
-    seen: Seen,
+    /// Of each connection, what the pool sent when it was taken, before it is known for whom.
+    tests: HashMap<String, u64>,
+    counts: Counts,
 }
 
 impl Watched {
     fn note(&mut self, command: Command) {
-        let (sender, name) = match command.word(0).to_lowercase().as_str() {
+        if ["UNWATCH", "PING"].iter().any(|name| command.word(0).eq_ignore_ascii_case(name)) {
+            *self.tests.entry(command.connection).or_default() += 1;
+            return;
+        }
+        let (sender, name) = self.sender_and_name(&command);
+        let tests = self.tests.remove(&command.connection).unwrap_or_default();
+        self.counts.count(sender, name, command.at, tests);
+    }
+
+    fn sender_and_name(&mut self, command: &Command) -> (Sender, String) {
+        match command.word(0).to_lowercase().as_str() {
             "evalsha" => self.script(command.word(1), &command.words),
             "eval" => {
                 let hash = self.learn(command.word(1));
@@ -253,9 +274,9 @@ impl Watched {
                 (Sender::Checks, "SCRIPT LOAD".to_owned())
             }
             name @ ("bzpopmin" | "hgetall" | "hget" | "zadd" | "incr") => (Sender::Workers, name.to_uppercase()),
+            name @ ("llen" | "zcard") => (Sender::Bulk, name.to_uppercase()),
             name => (Sender::Checks, name.to_uppercase()),
-        };
-        self.seen.count(sender, name, command.at);
+        }
     }
 
     fn learn(&mut self, source: &str) -> String {
@@ -275,21 +296,25 @@ impl Watched {
 
 /// Commands of a time, by sender and name.
 #[derive(Default)]
-struct Seen {
+struct Counts {
     commands: BTreeMap<(Sender, String), u64>,
     round_trips_of_feeder: u64,
     /// When the feeder last added or removed a job, if it sent nothing else since.
     last_bulk: Option<f64>,
 }
 
-impl Seen {
-    fn count(&mut self, sender: Sender, name: String, at: f64) {
+impl Counts {
+    /// Counts a command, and the commands before it that tested its connection.
+    fn count(&mut self, sender: Sender, name: String, at: f64, tests: u64) {
         if sender.feeds() {
             let continues = sender == Sender::Bulk && self.last_bulk.is_some_and(|last| at - last < BULK_GAP);
             self.round_trips_of_feeder += u64::from(!continues);
             self.last_bulk = (sender == Sender::Bulk).then_some(at);
         }
         *self.commands.entry((sender, name)).or_default() += 1;
+        if tests > 0 {
+            *self.commands.entry((sender, "UNWATCH and PING before it".to_owned())).or_default() += tests;
+        }
     }
 
     /// Prints the sums, and below them what they are made of, each divided by `by`.

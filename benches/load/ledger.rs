@@ -42,7 +42,7 @@ type Jobs = Arc<Mutex<std::vec::IntoIter<Prepared>>>;
 
 /// Figures of both sides, round by round, in items/s.
 #[derive(Default)]
-struct Seen {
+struct Measured {
     ledger: Vec<f64>,
     plain: Vec<f64>,
     deadlocks: i64,
@@ -55,27 +55,27 @@ pub async fn run(scope: Scope) -> Result<()> {
     let columns = ["at a time", "ledger, items/s", "plain inserts, items/s", "ledger to plain", "deadlocks"];
     let mut table = Table::new(title, &columns);
     for tasks in TASKS {
-        let mut seen = compare(&servers, scope, tasks, jobs).await?;
-        let ratio = median(&mut seen.ledger) / median(&mut seen.plain);
-        let (ledger, plain) = (spread(&mut seen.ledger), spread(&mut seen.plain));
-        table.row(&[&tasks, &ledger, &plain, &format!("{ratio:.2}"), &seen.deadlocks]);
+        let mut measured = compare(&servers, scope, tasks, jobs).await?;
+        let ratio = median(&mut measured.ledger) / median(&mut measured.plain);
+        let (ledger, plain) = (spread(&mut measured.ledger), spread(&mut measured.plain));
+        table.row(&[&tasks, &ledger, &plain, &format!("{ratio:.2}"), &measured.deadlocks]);
     }
     table.print();
     Ok(())
 }
 
-async fn compare(servers: &Servers, scope: Scope, tasks: u32, jobs: u64) -> Result<Seen> {
-    let (mut seen, before) = (Seen::default(), servers.deadlocks().await?);
+async fn compare(servers: &Servers, scope: Scope, tasks: u32, jobs: u64) -> Result<Measured> {
+    let (mut measured, before) = (Measured::default(), servers.deadlocks().await?);
     let items = (jobs * ITEMS_PER_JOB) as f64;
     for _ in 0..scope.rounds {
-        seen.ledger.push(items / through_the_ledger(servers.site()?, tasks, jobs).await?.as_secs_f64());
-        seen.plain.push(items / plainly(servers.site()?, tasks, jobs).await?.as_secs_f64());
+        measured.ledger.push(items / time_ledger(servers.site()?, tasks, jobs).await?.as_secs_f64());
+        measured.plain.push(items / time_plain_inserts(servers.site()?, tasks, jobs).await?.as_secs_f64());
     }
-    seen.deadlocks = servers.deadlocks().await? - before;
-    Ok(seen)
+    measured.deadlocks = servers.deadlocks().await? - before;
+    Ok(measured)
 }
 
-async fn through_the_ledger(site: Site<'_>, tasks: u32, jobs: u64) -> Result<Duration> {
+async fn time_ledger(site: Site<'_>, tasks: u32, jobs: u64) -> Result<Duration> {
     let ledger = site.ledger(tasks).await?;
     let batch = BatchOf { jobs, items_per_job: ITEMS_PER_JOB };
     ledger.create(batch.planned()?).await?;
@@ -111,7 +111,7 @@ async fn work_job(ledger: &dyn Ledger, Prepared { job, chunks }: Prepared) -> Re
     Ok(())
 }
 
-async fn plainly(site: Site<'_>, tasks: u32, jobs: u64) -> Result<Duration> {
+async fn time_plain_inserts(site: Site<'_>, tasks: u32, jobs: u64) -> Result<Duration> {
     // For its tables alone.
     site.ledger(1).await?.shut().await;
     let jobs = prepare(jobs)?;

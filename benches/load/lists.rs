@@ -1,6 +1,6 @@
 //! `lists`: how long a small batch takes while many clients list a thousand large ones, and whether the host stays ready.
 //!
-//! The large batches are paused, so the small one is all the work there is. Whoever lists honours `Retry-After`. The time of a small batch
+//! The large batches are paused, so the small one is all the work there is. The clients that list honour `Retry-After`. The time of a small batch
 //! runs from the first attempt to send the request to the moment at which it was finished, by the clock that the database shares.
 
 use std::time::Duration;
@@ -73,7 +73,7 @@ pub async fn run(scope: Scope) -> Result<()> {
 }
 
 /// What was seen while a part of a case ran.
-struct Seen {
+struct Observation {
     small_ms: Vec<f64>,
     tally: Tally,
     probes: Probes,
@@ -103,7 +103,7 @@ impl Lists {
     }
 
     /// Creates small batches one after the other while the clients list.
-    async fn observe(self, host: &Host) -> Result<Seen> {
+    async fn observe(self, host: &Host) -> Result<Observation> {
         let (end, ended) = watch::channel(());
         let listing: Vec<_> = (0..self.clients).map(|_| list(host.url("?limit=1000"), ended.clone())).collect();
         let probing = probe(host.url("/health/ready"), ended);
@@ -117,16 +117,17 @@ impl Lists {
         for listed in listing {
             tally.add(listed.await??);
         }
-        Ok(Seen { small_ms, tally, probes: probing.await?? })
+        Ok(Observation { small_ms, tally, probes: probing.await?? })
     }
 }
 
-impl Seen {
+impl Observation {
     fn show(mut self, name: &str, table: &mut Table) {
         let ms = &mut self.small_ms;
         let (p50, p99) = (percentile(ms, 50), percentile(ms, 99));
         let times = format!("{p50:.0}, {p99:.0}, {:.0}", percentile(ms, 100));
-        let (faults, lists) = (self.tally.faults().join("; "), self.tally.of(Route::List));
+        let (refused, faults) = (self.tally.refused(), self.tally.faults().join("; "));
+        let lists = self.tally.of(Route::List);
         let list_times = lists.times();
         table.row(&[
             &name,
@@ -134,7 +135,7 @@ impl Seen {
             &times,
             &lists.answered.len(),
             &list_times,
-            &lists.refused,
+            &refused,
             &faults,
             &self.probes.all,
             &self.probes.not_ready,

@@ -153,7 +153,7 @@ impl Site<'_> {
         Host::start(self.folder.path(), &self.environment(settings)?).await
     }
 
-    /// Starts so many hosts, one after the other.
+    /// Starts several hosts, one after the other.
     pub async fn start_all(&self, processes: u32, settings: &Settings) -> Result<Vec<Host>> {
         let mut hosts = Vec::new();
         for _ in 0..processes {
@@ -190,7 +190,7 @@ impl Site<'_> {
         format!("sqlite://{}", self.folder.path().join("batch.db").display())
     }
 
-    /// Puts so many batches into the ledger, before hosts start.
+    /// Puts `count` batches into the ledger, before hosts start.
     pub async fn fill(&self, batch: BatchOf, count: u64, state: Filled) -> Result<()> {
         let ledger = self.ledger(FILLERS).await?;
         batch.fill(&ledger, count, state).await?;

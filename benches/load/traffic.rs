@@ -6,7 +6,7 @@
 
 #![allow(dead_code, reason = "each program uses a part of it")]
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, iter::repeat_n, sync::Arc, time::Duration};
 
 use fastrand::Rng;
 use serde_json::Value;
@@ -46,7 +46,7 @@ const SHARES: [(Route, usize); 11] = [
     (Route::Retry, 6),
 ];
 
-/// So many clients on so many hosts.
+/// A number of clients, and the hosts that they call.
 #[derive(Debug, Clone, Copy)]
 pub struct Traffic {
     pub clients: usize,
@@ -59,7 +59,7 @@ pub struct Traffic {
     pub seed: u64,
 }
 
-/// What was seen, and what came of the batches.
+/// What the clients saw, and what became of the batches.
 pub struct Report {
     pub tally: Tally,
     /// Until the clients were done.
@@ -175,13 +175,9 @@ impl User {
 
     fn choose(&mut self) -> Route {
         let all: usize = SHARES.iter().map(|(_, share)| share).sum();
-        let mut left = self.chance.usize(..all);
-        let chosen = SHARES.iter().find(|(_, share)| {
-            let chosen = left < *share;
-            left = left.saturating_sub(*share);
-            chosen
-        });
-        chosen.expect("the shares add up to all").0
+        let chosen = self.chance.usize(..all);
+        let mut shares = SHARES.iter().flat_map(|(route, share)| repeat_n(*route, *share));
+        shares.nth(chosen).expect("it is below the sum of the shares")
     }
 
     /// Sends one request, and notes what follows from the answer; returns how long to leave the host alone.
@@ -200,7 +196,7 @@ impl User {
             (Route::Progress, Some(batch)) => (format!("/{batch}/progress"), None),
             (Route::FailedJobs, Some(batch)) => (format!("/{batch}/failed-jobs"), None),
             (Route::Retry, Some(batch)) => (format!("/{batch}/retry"), None),
-            (Route::Pause | Route::Resume | Route::Cancel, Some(batch)) => return self.steer(route, batch).await,
+            (Route::Pause | Route::Resume | Route::Cancel, Some(batch)) => return self.control(route, batch).await,
             (Route::Ready, _) => ("/health/ready".to_owned(), None),
         };
         let url = self.url(&path);
@@ -228,7 +224,7 @@ impl User {
     }
 
     /// Pauses, resumes or cancels. When there is no clear answer, it may have happened.
-    async fn steer(&mut self, route: Route, batch: i64) -> Option<Duration> {
+    async fn control(&mut self, route: Route, batch: i64) -> Option<Duration> {
         let action = match route {
             Route::Pause => "pause",
             Route::Cancel => "cancel",

@@ -60,7 +60,7 @@ impl BatchOf {
         })
     }
 
-    /// Puts so many such batches into a ledger, and leaves them as `state` says.
+    /// Puts `count` such batches into a ledger, and leaves them as `state` says.
     pub async fn fill(self, ledger: &Arc<dyn Ledger>, count: u64, state: Filled) -> Result<()> {
         let one = || async {
             let batch = ledger.create(self.planned()?).await?.batch;
