@@ -84,8 +84,8 @@ impl Traffic {
         stop_all(Arc::into_inner(hosts).ok_or("a client still runs")?).await?;
         let mut wrong: Vec<_> = batches.iter().filter_map(|batch| complaint(batch, &cancelled)).collect();
         wrong.extend(site.count_items().await?.and_then(|rows| miscount(&batches, rows)));
-        let after = servers.deadlocks().await.ok();
         site.remove().await?;
+        let after = servers.deadlocks().await.ok();
         let deadlocks = before.zip(after).map(|(before, after)| after - before);
         Ok(Report { tally, items_a_second, created: batches.len(), deadlocks, wrong })
     }
