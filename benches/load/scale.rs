@@ -1,0 +1,92 @@
+//! `scale`: one large batch, worked by one process and by four, with 1 to 16 jobs at a time in each.
+//!
+//! More workers must be faster. Where a commit waits long for its flush they have to be much faster, since then they wait together.
+
+use std::time::Duration;
+
+use crate::{
+    Scope,
+    figures::{Result, median},
+    host::stop_all,
+    report::{Table, spread},
+    site::{Flush, Servers, Settings},
+    work::BatchOf,
+};
+
+/// A number of processes, and of jobs at a time in each.
+#[derive(Debug, Clone, Copy)]
+struct Workers {
+    processes: u32,
+    concurrency: u32,
+}
+
+const SMALL: &[Workers] = &[workers(1, 2), workers(4, 4)];
+
+const FULL: &[Workers] = &[
+    workers(1, 2),
+    workers(1, 1),
+    workers(1, 4),
+    workers(1, 8),
+    workers(1, 16),
+    workers(4, 1),
+    workers(4, 2),
+    workers(4, 4),
+    workers(4, 8),
+    workers(4, 16),
+];
+
+const fn workers(processes: u32, concurrency: u32) -> Workers {
+    Workers { processes, concurrency }
+}
+
+/// What was measured of some workers, round by round.
+#[derive(Default)]
+struct Measured {
+    items_a_second: Vec<f64>,
+    deadlocks: i64,
+}
+
+pub async fn run(scope: Scope) -> Result<()> {
+    let servers = Servers::redis_and_postgres().await;
+    let batch = BatchOf { jobs: scope.pick(200, 4_000), items_per_job: 50 };
+    for flush in [Flush::AsItIs, Flush::Slowed] {
+        servers.set_flush(flush).await?;
+        compare(&servers, scope, batch, flush).await?;
+    }
+    Ok(())
+}
+
+/// Measures all sets of workers in turn, and prints each beside the first.
+async fn compare(servers: &Servers, scope: Scope, batch: BatchOf, flush: Flush) -> Result<()> {
+    let all = scope.pick(SMALL, FULL);
+    let mut measured: Vec<Measured> = all.iter().map(|_| Measured::default()).collect();
+    for _ in 0..scope.rounds {
+        for (workers, measured) in all.iter().zip(&mut measured) {
+            let before = servers.deadlocks().await?;
+            let took = time(servers, *workers, batch).await?;
+            measured.items_a_second.push(batch.items() as f64 / took.as_secs_f64());
+            measured.deadlocks += servers.deadlocks().await? - before;
+        }
+    }
+    let title = format!("One batch of {batch}, Redis and PostgreSQL, flush {}", flush.name());
+    let mut table = Table::new(title, &["processes x at a time", "items/s", "to the first", "deadlocks"]);
+    let first = median(&mut measured[0].items_a_second);
+    for (workers, mut measured) in all.iter().zip(measured) {
+        let ratio = median(&mut measured.items_a_second) / first;
+        let name = format!("{} x {}", workers.processes, workers.concurrency);
+        table.row(&[&name, &spread(&mut measured.items_a_second), &format!("{ratio:.2}"), &measured.deadlocks]);
+    }
+    table.print();
+    Ok(())
+}
+
+/// How long these workers need for the batch. Their processes have exited afterwards.
+async fn time(servers: &Servers, workers: Workers, batch: BatchOf) -> Result<Duration> {
+    let site = servers.site()?;
+    let settings = Settings::unlimited(workers.concurrency).with("MAX_JOBS_PER_BATCH", batch.jobs);
+    let hosts = site.start_all(workers.processes, &settings).await?;
+    let took = batch.time_on(&hosts[0]).await?;
+    stop_all(hosts).await?;
+    site.remove().await?;
+    Ok(took)
+}
