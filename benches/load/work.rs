@@ -7,7 +7,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use rocket::futures::{StreamExt as _, TryStreamExt as _, stream};
 use rocket_batch::{
-    domain::{BatchId, ItemOptions, Limits, Pace, Plan},
+    domain::{BatchId, ItemOptions, Limits, Plan},
     ledger::{Ledger, NewBatch, Wish},
 };
 use serde_json::{Value, json};
@@ -55,7 +55,7 @@ impl BatchOf {
             plan: Plan::new(self.items(), &options, &limits)?,
             options,
             key_fingerprint: codes().fingerprint().to_owned(),
-            pace: Pace { concurrency: 2, rate_limit: None },
+            estimated: Duration::from_secs(1),
             request: None,
         })
     }
