@@ -574,7 +574,8 @@ async fn a_page_of_failed_jobs_reads_no_more_than_about_its_size() -> TestResult
     let (url, counter) = counting_proxy(servers::shared()).await?;
     let schema = Schema::at(&url).await;
     let jobs = schema.ledger.jobs_of(a_batch().of(1_000).in_jobs_of(1)).await?;
-    let long = "UPDATE jobs SET state = 'failed', error = 'no', chunks = json_build_object('ranges', (
+    let long =
+        "UPDATE jobs SET state = 'failed', error = 'no', finished_at = now(), chunks = json_build_object('ranges', (
         SELECT json_agg(json_build_object('from', seq, 'to', seq, 'tries', n, 'error', repeat('x', 1000)))
         FROM generate_series(1, 20) AS n))";
     schema.outsider.execute(long, &[]).await?;
@@ -717,6 +718,37 @@ async fn claim_and_complete(ledger: Arc<dyn Ledger>, job: JobId) -> Result<(), L
         let Written::New(_) = ledger.write(&work.hold, chunk(missing)).await? else { return Ok(()) };
     }
     ledger.settle(&work.hold, Settlement::Completed, WORKED).await.map(drop)
+}
+
+/// A plan that looks for a job's number in all batches is cheap while there are few.
+#[tokio::test]
+async fn what_workers_do_all_the_time_finds_its_job_by_its_batch() -> TestResult {
+    let schema = Schema::new().await;
+    schema.ledger.jobs_of(a_batch().of(100_000)).await?;
+    let statements = [
+        (include_str!("../../src/ledger/postgres/sql/begin_next.sql"), "1, 5, 0, 0, 7, 6"),
+        (include_str!("../../src/ledger/postgres/sql/begin.sql"), "1, 5, 0, 0, 'running', 'waiting', 0, 7, 0, 0"),
+        (
+            include_str!("../../src/ledger/postgres/sql/claim_and_insert.sql"),
+            "1, 5, 0, 0, 7, 6, 500, 100, '{500}', '{a}'",
+        ),
+        (
+            include_str!("../../src/ledger/postgres/sql/insert_and_complete.sql"),
+            "1, 5, 0, 1, '{599}', '{a}', 599, 599, 3",
+        ),
+    ];
+
+    schema.outsider.batch_execute("SET plan_cache_mode = force_generic_plan").await?;
+    for (at, (statement, arguments)) in statements.into_iter().enumerate() {
+        schema.outsider.batch_execute(&format!("PREPARE s{at} AS {statement}")).await?;
+        let plan = schema.outsider.query(&format!("EXPLAIN EXECUTE s{at}({arguments})"), &[]).await?;
+        let plan = plan.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n");
+        let (_, of_the_job) = plan.split_once(" on jobs  (cost").ok_or("no job is looked for")?;
+        let (_, scan) = of_the_job.split_once(" on jobs").ok_or("no job is found")?;
+        let condition = scan.lines().find(|line| line.contains("Index Cond")).ok_or("no index is used")?;
+        assert!(condition.contains("batch = $1") && condition.contains("seq = $2"), "{plan}");
+    }
+    Ok(())
 }
 
 /// As many workers as connections on one batch: they wait for nobody.

@@ -17,7 +17,8 @@ use crate::domain::{BatchId, BatchRecord, Change, JobId, RetryReport, SkippedJob
 use crate::ledger::{LedgerError, Rules};
 
 const FAILED: &str = "SELECT seq, generation, created = quantity AS whole FROM jobs
-    WHERE batch = $1 AND state = 'failed' ORDER BY seq FOR NO KEY UPDATE";
+    WHERE batch = $1 AND state = 'failed' AND error IS NOT NULL AND finished_at IS NOT NULL
+    ORDER BY seq FOR NO KEY UPDATE";
 const RECREATE: &str = include_str!("sql/retry_jobs.sql");
 const COMPLETE: &str = "UPDATE jobs SET state = 'completed', error = NULL, chunks = NULL
     WHERE batch = $1 AND seq = ANY ($2::bigint[])";

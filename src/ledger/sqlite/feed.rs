@@ -11,7 +11,7 @@ use super::{
     read::read_options,
     summarize::left_behind,
 };
-use crate::domain::{BatchId, HookId, JobId, JobState, StatusTask};
+use crate::domain::{BatchId, HookId, JobId, StatusTask};
 use crate::ledger::{
     JobQuery, OpenJob, OpenJobs, OpenTasks, Unplanned,
     decide::{self, Candidate, DUE_JOBS, ENDS_PAGE, HOOKS, Next, UNPLANNED_BATCHES},
@@ -23,12 +23,12 @@ const QUEUED: &str = include_str!("sql/queued_jobs.sql");
 const NEXT_JOBS: &str = include_str!("sql/next_jobs.sql");
 const DUE: &str = include_str!("sql/due_jobs.sql");
 const NEXT_DUE: &str = "SELECT min(not_before) FROM batch_jobs INDEXED BY batch_jobs_due
-    WHERE state = 'delayed' AND not_before > ?1";
+    WHERE not_before IS NOT NULL AND not_before > ?1";
 const ANY_LATE: &str = "SELECT EXISTS (
-    SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_due WHERE state = 'delayed' AND not_before > ?1
+    SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_due WHERE not_before IS NOT NULL AND not_before > ?1
 )";
 const CAP_DELAYS: &str = "UPDATE batch_jobs INDEXED BY batch_jobs_due SET not_before = ?1
-    WHERE state = 'delayed' AND not_before > ?1";
+    WHERE not_before IS NOT NULL AND not_before > ?1";
 const BEGUN: &str = "SELECT id FROM batch_batches INDEXED BY batch_batches_begun
     WHERE jobs > 0 AND status IN ('running', 'paused') AND id > ?1 ORDER BY id LIMIT ?2";
 const UNPLANNED: &str =
@@ -98,20 +98,15 @@ fn next(conn: &Connection, query: &JobQuery, window: &[BatchId]) -> Answer<(Vec<
     Ok(Next { batches: &fed, limits: &limits }.cut(jobs))
 }
 
-/// Waiting jobs from `from` on; from 0 on active ones too, since the queue may have lost them. Ranks count from the first of both.
+/// Jobs from `from` on that wait or are active. Ranks count from the first of them.
 fn next_of(conn: &Connection, batch: BatchId, from: u64, limit: u64) -> Answer<Vec<OpenJob>> {
-    let find = |state: JobState, from: u64, limit: u64| {
-        let mut query = conn.prepare_cached(NEXT_JOBS)?;
-        let rows = query.query_map((batch.get(), state.as_str(), key(from), key(limit)), |row| read_job(row, 0))?;
+    let mut query = conn.prepare_cached(NEXT_JOBS)?;
+    let mut find = |from: u64, limit: u64| {
+        let rows = query.query_map((batch.get(), key(from), key(limit)), |row| read_job(row, 0))?;
         rows.collect::<Result<Vec<_>, _>>()
     };
-    let mut jobs = find(JobState::Waiting, from, limit)?;
-    let head = [find(JobState::Waiting, 0, 1)?, find(JobState::Active, 0, 1)?];
-    let head = head.iter().flatten().map(|open| open.job.seq).min().unwrap_or_default();
-    if from == 0 {
-        jobs.extend(find(JobState::Active, 0, limit)?);
-        jobs.sort_by_key(|open| open.job.seq);
-    }
+    let head = find(0, 1)?.first().map_or(0, |open| open.job.seq);
+    let jobs = find(from, limit)?;
     Ok(jobs.into_iter().map(|open| OpenJob { rank: open.job.seq.saturating_sub(head), ..open }).collect())
 }
 

@@ -7,7 +7,7 @@ use crate::domain::{BatchId, BatchRecord, Change, JobId, RetryReport, SkippedJob
 use crate::ledger::{LedgerError, Rules};
 
 const FAILED: &str = "SELECT seq, generation, created = quantity AS whole FROM batch_jobs INDEXED BY batch_jobs_failed
-    WHERE batch = ?1 AND state = 'failed' ORDER BY seq";
+    WHERE batch = ?1 AND state = 'failed' AND error IS NOT NULL AND finished_at IS NOT NULL ORDER BY seq";
 const RECREATE: &str = include_str!("sql/retry_job.sql");
 const COMPLETE: &str =
     "UPDATE batch_jobs SET state = 'completed', error = NULL, chunks = NULL WHERE batch = ?1 AND seq = ?2";

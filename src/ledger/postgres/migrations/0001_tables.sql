@@ -105,14 +105,16 @@ CREATE TABLE jobs (
     PRIMARY KEY (batch, seq),
     CHECK (state <> 'completed' OR created = quantity),
     CHECK (state <> 'failed' OR error IS NOT NULL),
-    CHECK (state <> 'delayed' OR not_before IS NOT NULL),
+    CHECK ((state = 'delayed') = (not_before IS NOT NULL)),
+    CHECK ((state IN ('completed', 'failed', 'cancelled')) = (finished_at IS NOT NULL)),
     CHECK (state = 'active' OR NOT paused)
 ) WITH (fillfactor = 60);
 
-CREATE INDEX jobs_ready ON jobs (batch, state, seq) WHERE state IN ('waiting', 'active');
-CREATE INDEX jobs_delayed ON jobs (batch, seq) WHERE state = 'delayed';
-CREATE INDEX jobs_due ON jobs (not_before) WHERE state = 'delayed';
-CREATE INDEX jobs_failed ON jobs (batch, seq) WHERE state = 'failed';
+-- No index has the state, which changes all the time: a claim and a chunk change nothing that is indexed, so the row's new version stays on
+-- its page and no index learns of it.
+CREATE INDEX jobs_open ON jobs (batch, seq) WHERE finished_at IS NULL;
+CREATE INDEX jobs_due ON jobs (not_before) WHERE not_before IS NOT NULL;
+CREATE INDEX jobs_failed ON jobs (batch, seq) WHERE error IS NOT NULL AND finished_at IS NOT NULL;
 
 -- Open batches as lists show them, so that a list never counts jobs. Each process writes rows of its own, at most a few times a second, and
 -- each row has the counts of the whole batch: the one that was counted last is the best. A batch that no process has worked yet has none:

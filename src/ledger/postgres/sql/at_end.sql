@@ -8,5 +8,4 @@
 SELECT b.id, b.round
 FROM batches b
 WHERE b.id = ANY ($1::bigint[]) AND b.jobs > 0 AND b.status IN ('running', 'paused')
-  AND NOT EXISTS (SELECT FROM jobs WHERE batch = b.id AND state IN ('waiting', 'active'))
-  AND NOT EXISTS (SELECT FROM jobs WHERE batch = b.id AND state = 'delayed')
+  AND NOT EXISTS (SELECT FROM jobs WHERE batch = b.id AND finished_at IS NULL)

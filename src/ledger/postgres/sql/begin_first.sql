@@ -15,5 +15,5 @@ WITH batch AS (
 UPDATE jobs
 SET state = 'active', epoch = epoch + 1, crashes = $9, token = $8, acknowledged = $10, not_before = NULL, begun_at = now()
 FROM batch
-WHERE jobs.batch = batch.id AND seq = $2 AND generation = $3 AND epoch = $4 AND state = $6 AND crashes = $7
+WHERE jobs.batch = $1 AND seq = $2 AND generation = $3 AND epoch = $4 AND state = $6 AND crashes = $7
 RETURNING true AS begun

@@ -14,5 +14,5 @@ WITH batch AS MATERIALIZED (
 UPDATE jobs
 SET state = 'active', epoch = epoch + 1, token = $5, acknowledged = $4, not_before = NULL, begun_at = now()
 FROM batch
-WHERE jobs.batch = batch.id AND seq = $2 AND generation = $3 AND state = 'waiting' AND written_to <= first AND crashes < $6
+WHERE jobs.batch = $1 AND seq = $2 AND generation = $3 AND state = 'waiting' AND written_to <= first AND crashes < $6
 RETURNING epoch, first, quantity, attempts, prefix, key_fingerprint

@@ -4,4 +4,4 @@
 
 UPDATE jobs
 SET state = 'cancelled', not_before = NULL, paused = false, finished_at = now()
-WHERE batch = $1 AND state IN ('waiting', 'active', 'delayed')
+WHERE batch = $1 AND finished_at IS NULL

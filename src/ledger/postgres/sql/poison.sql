@@ -15,5 +15,5 @@ UPDATE jobs
 SET state = 'failed', epoch = epoch + 1, crashes = $7, error = $8, acknowledged = $9, chunks = NULL, paused = false,
     not_before = NULL, finished_at = now()
 FROM batch
-WHERE jobs.batch = batch.id AND seq = $2 AND generation = $3 AND epoch = $4 AND state = $5 AND crashes = $6
+WHERE jobs.batch = $1 AND seq = $2 AND generation = $3 AND epoch = $4 AND state = $5 AND crashes = $6
 RETURNING true AS failed

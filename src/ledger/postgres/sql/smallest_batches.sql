@@ -15,7 +15,7 @@ FROM (
         LEFT JOIN LATERAL (
             SELECT waiting + active + delayed AS open FROM summaries WHERE batch = b.id ORDER BY counted_at DESC LIMIT 1
         ) s ON true
-        WHERE EXISTS (SELECT FROM jobs WHERE batch = b.id AND state IN ('waiting', 'active'))
+        WHERE EXISTS (SELECT FROM jobs WHERE batch = b.id AND finished_at IS NULL AND state <> 'delayed')
         ORDER BY open, id
         LIMIT $1
     )

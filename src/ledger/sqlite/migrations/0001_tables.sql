@@ -90,13 +90,14 @@ CREATE TABLE batch_jobs (
     PRIMARY KEY (batch, seq),
     CHECK (state <> 'completed' OR created = quantity),
     CHECK (state <> 'failed' OR error IS NOT NULL),
-    CHECK (state <> 'delayed' OR not_before IS NOT NULL)
+    CHECK ((state = 'delayed') = (not_before IS NOT NULL)),
+    CHECK ((state IN ('completed', 'failed', 'cancelled')) = (finished_at IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX batch_jobs_ready ON batch_jobs (batch, state, seq) WHERE state IN ('waiting', 'active');
-CREATE INDEX batch_jobs_delayed ON batch_jobs (batch, seq) WHERE state = 'delayed';
-CREATE INDEX batch_jobs_due ON batch_jobs (not_before) WHERE state = 'delayed';
-CREATE INDEX batch_jobs_failed ON batch_jobs (batch, seq) WHERE state = 'failed';
+-- No index has the state, which changes all the time: a claim and a chunk change nothing that is indexed.
+CREATE INDEX batch_jobs_open ON batch_jobs (batch, seq) WHERE finished_at IS NULL;
+CREATE INDEX batch_jobs_due ON batch_jobs (not_before) WHERE not_before IS NOT NULL;
+CREATE INDEX batch_jobs_failed ON batch_jobs (batch, seq) WHERE error IS NOT NULL AND finished_at IS NOT NULL;
 
 -- Open batches as lists show them, so that a list never counts jobs. The counts are those of the whole batch at that time. A batch that no
 -- process has worked yet has no row: all its jobs wait. One that is over has none: its own row says it all.

@@ -5,5 +5,4 @@
 SELECT round
 FROM batch_batches b
 WHERE id = ?1 AND jobs > 0 AND status IN ('running', 'paused')
-  AND NOT EXISTS (SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_ready WHERE batch = ?1 AND state IN ('waiting', 'active'))
-  AND NOT EXISTS (SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_delayed WHERE batch = ?1 AND state = 'delayed')
+  AND NOT EXISTS (SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_open WHERE batch = ?1 AND finished_at IS NULL)

@@ -4,4 +4,4 @@
 
 UPDATE batch_jobs
 SET state = 'cancelled', not_before = NULL, finished_at = ?2
-WHERE batch = ?1 AND state IN ('waiting', 'active', 'delayed')
+WHERE batch = ?1 AND finished_at IS NULL

@@ -5,6 +5,6 @@
 SELECT seq, generation, first, quantity, created, attempts, crashes, error, coalesce(chunks, '{}') AS chunks,
        begun_at, finished_at
 FROM batch_jobs INDEXED BY batch_jobs_failed
-WHERE batch = ?1 AND state = 'failed' AND seq > ?2
+WHERE batch = ?1 AND state = 'failed' AND error IS NOT NULL AND finished_at IS NOT NULL AND seq > ?2
 ORDER BY seq
 LIMIT ?3

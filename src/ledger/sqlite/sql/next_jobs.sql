@@ -1,11 +1,11 @@
--- open_jobs: the next jobs of a batch in a state.
+-- open_jobs: the next jobs of a batch that wait or are active, since the queue may have lost those too.
 --
---   ?1 batch    ?2 state, waiting or active    ?3 from this number on    ?4 at most so many
+--   ?1 batch    ?2 from this number on    ?3 at most so many
 --
 -- The index is named, so that this never becomes a walk over all the jobs that ended.
 
 SELECT batch, seq, generation, first, quantity, attempts
-FROM batch_jobs INDEXED BY batch_jobs_ready
-WHERE batch = ?1 AND state IN ('waiting', 'active') AND state = ?2 AND seq >= ?3
+FROM batch_jobs INDEXED BY batch_jobs_open
+WHERE batch = ?1 AND finished_at IS NULL AND state <> 'delayed' AND seq >= ?2
 ORDER BY seq
-LIMIT ?4
+LIMIT ?3

@@ -6,6 +6,6 @@
 -- Raises the epoch as a begin does: the worker that was lost may come back, and its hold must not be good.
 
 UPDATE batch_jobs
-SET state = 'failed', epoch = epoch + 1, crashes = ?3, error = ?4, chunks = NULL, finished_at = ?5,
+SET state = 'failed', epoch = epoch + 1, crashes = ?3, error = ?4, chunks = NULL, not_before = NULL, finished_at = ?5,
     acknowledged = ?6
 WHERE batch = ?1 AND seq = ?2
