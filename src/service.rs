@@ -500,6 +500,8 @@ impl BatchService {
         let (found, recreated) = (report.found, report.recreated);
         tracing::info!(batch = batch_id, found, recreated, "Retrying {recreated} failed jobs of batch {batch_id}");
         (self.0.wake)(Some(report.batch_id));
+        // A job whose items all existed is completed now, and may have been the last one.
+        self.wake_feeder();
         Ok(report.truncated())
     }
 
@@ -544,6 +546,10 @@ impl BatchService {
         };
         tracing::info!(batch = batch_id, status = %batch.status, items = batch.items_created, "Batch {batch_id} was {done}");
         (self.0.wake)(Some(batch.batch_id));
+        if wish == Wish::Cancel {
+            // The host is to hear of the end.
+            self.wake_feeder();
+        }
         Ok(batch)
     }
 

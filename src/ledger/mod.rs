@@ -345,12 +345,26 @@ pub struct JobQuery {
 pub struct OpenJobs {
     /// The batches of the window.
     pub window: Vec<BatchId>,
-    /// Their first open jobs, batch by batch, and then the delayed jobs of any batch whose time has come.
+    /// Their first open jobs, batch by batch.
     pub jobs: Vec<OpenJob>,
+    /// Delayed jobs of any batch whose time has come; not too many at a time.
+    pub due: Vec<OpenJob>,
     /// Whether there are more open jobs, in the window or outside of it.
     pub left_out: bool,
-    /// The time until the next delayed job is due.
+    /// The time until the next delayed job is due; none at all when more are due than were answered.
     pub next_due: Option<Duration>,
+}
+
+/// Which tasks [`Ledger::open_tasks`] is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskQuery {
+    /// Hooks alone.
+    Hooks,
+    /// All of them.
+    All {
+        /// Batches to close are looked for in a page of those behind this one, and from the first on without it.
+        ends_after: Option<BatchId>,
+    },
 }
 
 /// What [`Ledger::open_tasks`] found: what else is to be done.
@@ -655,9 +669,8 @@ pub trait Ledger: Records {
     /// jobs whose time has come.
     async fn open_jobs(&self, query: JobQuery) -> Result<OpenJobs>;
 
-    /// The hooks that are to be called, the batches that are to be planned or counted, and of a page of batches behind `after` those that are
-    /// to be closed.
-    async fn open_tasks(&self, after: Option<BatchId>) -> Result<OpenTasks>;
+    /// The hooks that are to be called and, of `all` tasks, the batches that are to be planned or counted, and those that are to be closed.
+    async fn open_tasks(&self, query: TaskQuery) -> Result<OpenTasks>;
 
     /// One hook that is still to be called; `None` when it was delivered or given up.
     async fn hook(&self, hook: HookId) -> Result<Option<Hook>>;

@@ -2,9 +2,10 @@
 //!
 //! ```text
 //!   called for a batch     the window, and the first jobs of batches that are new in it
-//!   jobs ended             the next jobs of the batches in the window
-//!   every feed_interval    the head: the first jobs of each, whether or not they were offered. When one was absent, the queue has lost
-//!                          something, and all is offered again. And what else is to be done: ends, hooks, plans, counts
+//!   jobs ended, or half    the next jobs of the batches in the window
+//!   of the queue is gone
+//!   every feed_interval    the head: the first of the jobs that were offered, again. When one was absent, the queue has lost something, and
+//!                          all is offered again. And what else is to be done: ends, hooks, plans, counts
 //! ```
 //!
 //! The ledger says what ought to be in the queues; the queues take what they do not have. So offering twice is no harm, and what this feeder
@@ -24,8 +25,8 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::Context;
 use crate::{
-    domain::{Backoff, BatchId, Invalid, ItemOptions, Plan, Room, Task, with_causes},
-    ledger::{Cut, JobQuery, LedgerError, OpenJob, OpenJobs, Planned, Unplanned},
+    domain::{Backoff, BatchId, BatchStatus, Invalid, ItemOptions, Plan, Room, Task, with_causes},
+    ledger::{Cut, JobQuery, LedgerError, OpenJob, OpenJobs, Planned, TaskQuery, Unplanned},
     queue::{Offer, Queue, QueueError},
 };
 
@@ -45,29 +46,28 @@ pub(crate) struct Bell {
 struct Calls {
     /// Batches whose jobs are new in the ledger, or were taken out of the queue.
     batches: HashSet<BatchId>,
-    /// There may be new batches.
-    jobs: bool,
-    /// There may be ends, hooks or plans.
-    tasks: bool,
+    /// There may be hooks to call.
+    hooks: bool,
+    /// There may be anything.
+    all: bool,
 }
 
 impl Bell {
     /// There may be work of any kind.
     pub fn ring(&self) {
-        self.call(|calls| (calls.jobs, calls.tasks) = (true, true));
+        self.call(|calls| calls.all = true);
     }
 
     /// There are jobs of this batch to offer.
     pub fn batch(&self, batch: BatchId) {
         self.call(|calls| {
             calls.batches.insert(batch);
-            calls.jobs = true;
         });
     }
 
-    /// There is a hook to call, or something else that follows an end.
-    pub fn task(&self) {
-        self.call(|calls| calls.tasks = true);
+    /// There is a hook to call.
+    pub fn hook(&self) {
+        self.call(|calls| calls.hooks = true);
     }
 
     fn call(&self, what: impl FnOnce(&mut Calls)) {
@@ -79,8 +79,9 @@ impl Bell {
     pub fn ended(&self, hook: bool) {
         let ended = self.ended.fetch_add(1, SeqCst) + 1;
         if hook {
-            self.task();
-        } else if self.wants_refill(ended) {
+            self.hook();
+        }
+        if self.wants_refill(ended) {
             self.notify.notify_one();
         }
     }
@@ -126,6 +127,10 @@ pub(crate) struct Feeder {
     check_at: Instant,
     /// When a delayed job is due that the queue may not have.
     due_at: Option<Instant>,
+    /// When to look how many jobs are left in the queue, while there are more than are in it.
+    level_at: Option<Instant>,
+    /// When to look for the hooks that one look did not answer.
+    hooks_at: Option<Instant>,
 }
 
 /// What a round does.
@@ -133,8 +138,14 @@ pub(crate) struct Feeder {
 struct Round {
     jobs: bool,
     refill: bool,
-    tasks: bool,
+    level: bool,
+    hooks: bool,
     check: bool,
+}
+
+/// Whether the time has come; it is taken then, so that it comes once.
+fn take_due(at: &mut Option<Instant>, now: Instant) -> bool {
+    at.take_if(|at| *at <= now).is_some()
 }
 
 impl Feeder {
@@ -144,17 +155,32 @@ impl Feeder {
     const HEAD: u64 = 100;
     /// Calls within this time are answered together.
     const GATHER: Duration = Duration::from_millis(5);
-    /// Rounds that follow calls take at most one part in so many of the time.
-    const PART_OF_THE_TIME: u32 = 4;
+    /// After a round, calls are gathered for so many times as long as it took, so that rounds take a quarter of the time at most; but
+    const REST_PER_ROUND: u32 = 3;
+    /// not for longer than this, since somebody waits.
+    const LONGEST_REST: Duration = Duration::from_millis(250);
+    /// While jobs are left out, the queue is looked at so often: others may work it as well, and each process counts its own ends alone.
+    const LEVEL_INTERVAL: Duration = Duration::from_secs(1);
     /// Adding jobs for longer than this, it may have added some that were taken out meanwhile.
     const LONG: Duration = Duration::from_millis(50);
-    /// Between two looks for delayed jobs that are due.
+    /// Batches that are looked at for that, at most.
+    const TAKE_BACK: usize = 20;
+    /// Between two looks for delayed jobs that are due, or for hooks that one look did not answer.
     const DUE_INTERVAL: Duration = Duration::from_secs(1);
     /// Between two tries to reach the queue.
     const RETRY_BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), most: Duration::from_secs(1) };
 
     pub fn new(cx: Arc<Context>) -> Self {
-        Self { cx, offered_to: HashMap::new(), queued: 0, ends_after: None, check_at: Instant::now(), due_at: None }
+        Self {
+            cx,
+            offered_to: HashMap::new(),
+            queued: 0,
+            ends_after: None,
+            check_at: Instant::now(),
+            due_at: None,
+            level_at: None,
+            hooks_at: None,
+        }
     }
 
     pub async fn run(mut self) {
@@ -163,16 +189,14 @@ impl Feeder {
             let round = self.next_round();
             let began = Instant::now();
             let fed = self.feed(&round).await;
+            let rest = (began.elapsed() * Self::REST_PER_ROUND).clamp(Self::GATHER, Self::LONGEST_REST);
             failures = if fed { 0 } else { failures + 1 };
             self.plan_next(&round, failures);
-            let until = self.due_at.map_or(self.check_at, |due| due.min(self.check_at));
             tokio::select! {
                 biased;
                 () = self.cx.draining.cancelled() => break,
-                () = self.cx.bell.notify.notified(), if fed => {
-                    self.cx.nap(Self::GATHER.max((Instant::now() - began) / Self::PART_OF_THE_TIME)).await;
-                }
-                () = tokio::time::sleep_until(until) => {}
+                () = self.cx.bell.notify.notified(), if fed => self.cx.nap(rest).await,
+                () = tokio::time::sleep_until(self.next_at()) => {}
             }
         }
     }
@@ -180,23 +204,30 @@ impl Feeder {
     fn next_round(&mut self) -> Round {
         let (calls, refill) = self.cx.bell.answer();
         let now = Instant::now();
-        let check = now >= self.check_at;
-        let due = self.due_at.is_some_and(|due| now >= due);
+        let check = now >= self.check_at || calls.all;
+        let due = take_due(&mut self.due_at, now);
         self.offered_to.retain(|batch, _| !calls.batches.contains(batch));
         Round {
-            jobs: calls.jobs || due || refill || check,
+            jobs: !calls.batches.is_empty() || due || refill || check,
             refill: refill || check,
-            tasks: calls.tasks || check,
+            level: take_due(&mut self.level_at, now),
+            hooks: calls.hooks || take_due(&mut self.hooks_at, now),
             check,
         }
+    }
+
+    /// When the next round comes by itself.
+    fn next_at(&self) -> Instant {
+        [self.due_at, self.level_at, self.hooks_at].into_iter().flatten().fold(self.check_at, Instant::min)
     }
 
     /// The next check: soon when the queue could not be reached, which is no reason to leave a new batch waiting when it can.
     fn plan_next(&mut self, round: &Round, failures: u32) {
         let usual = self.cx.config.feed_interval.mul_f64(0.9 + 0.2 * fastrand::f64());
         if failures > 0 {
-            // What was offered is not known any more.
+            // What was offered is not known any more, and the check looks for all else.
             self.offered_to.clear();
+            (self.due_at, self.level_at, self.hooks_at) = (None, None, None);
             self.check_at = Instant::now() + Self::RETRY_BACKOFF.jittered(failures, fastrand::f64()).min(usual);
         } else if round.check {
             self.check_at = Instant::now() + usual;
@@ -214,23 +245,32 @@ impl Feeder {
     }
 
     async fn try_feed(&mut self, round: &Round) -> Result<(), QueueError> {
-        if round.tasks {
-            self.feed_tasks().await?;
-        }
         if round.check {
+            self.feed_tasks(TaskQuery::All { ends_after: self.ends_after }).await?;
             self.check_head().await?;
+        } else if round.hooks {
+            self.feed_tasks(TaskQuery::Hooks).await?;
         }
-        if round.jobs {
-            self.feed_jobs(round.refill).await?;
+        let refill = round.refill || (round.level && self.is_low().await?);
+        if round.jobs || refill {
+            self.feed_jobs(refill).await?;
         }
         Ok(())
     }
 
-    /// Offers the first jobs of the window, whether or not they were offered before.
+    /// Whether half of what was in the queue is gone.
+    async fn is_low(&mut self) -> Result<bool, QueueError> {
+        self.level_at = Some(Instant::now() + Self::LEVEL_INTERVAL);
+        let counts = self.cx.generate.counts().await?;
+        Ok(counts.waiting + counts.active <= self.queued / 2)
+    }
+
+    /// Offers the first jobs of the window again that were offered before: when one was absent, the queue has lost something.
     async fn check_head(&mut self) -> Result<(), QueueError> {
         let room = Room { per_batch: Self::HEAD, total: Self::HEAD };
         let head = JobQuery { room, free: Self::HEAD, offered_to: HashMap::new(), ..self.query(true) };
-        let Some(found) = self.look(head).await else { return Ok(()) };
+        let Some(mut found) = self.look(head).await else { return Ok(()) };
+        found.jobs.retain(|open| self.offered_to.get(&open.job.batch).is_some_and(|to| open.job.seq < *to));
         if self.offer_jobs(&found.jobs).await? > 0 {
             self.offered_to.clear();
         }
@@ -249,6 +289,7 @@ impl Feeder {
         let free = self.cx.config.queued.saturating_sub(taken).max(Self::HEAD);
         let Some(found) = self.look(JobQuery { free, ..self.query(refill) }).await else { return Ok(()) };
         let began = Instant::now();
+        self.offer_jobs(&found.due).await?;
         let added = self.offer_jobs(&found.jobs).await?;
         self.queued += added;
         self.remember(&found);
@@ -257,19 +298,24 @@ impl Feeder {
         }
         self.due_at = found.next_due.map(|due| Instant::now() + due.max(Self::DUE_INTERVAL));
         if refill || found.left_out {
+            self.level_at = found.left_out.then(|| Instant::now() + Self::LEVEL_INTERVAL);
             self.cx.bell.left_out(found.left_out.then_some(self.queued));
         }
         Ok(())
     }
 
-    /// Takes out what was offered of batches that were paused, or ended, while others of them were being added: who did that took out what was
-    /// there then. Few are left to the workers, which find in the ledger that there is nothing to do.
+    /// Takes out what was offered of batches that were paused or cancelled while others of their jobs were being added: who did that took out
+    /// what was there then. What came in the last moment is left to the workers, which find in the ledger that there is nothing to do.
     async fn take_back(&mut self, offered: &[BatchId]) -> Result<(), QueueError> {
         let Some(now) = self.look(self.query(false)).await else { return Ok(()) };
         let window: HashSet<BatchId> = now.window.into_iter().collect();
-        for batch in offered.iter().filter(|batch| !window.contains(batch)) {
-            self.cx.generate.withdraw(*batch).await?;
-            self.offered_to.remove(batch);
+        for batch in offered.iter().filter(|batch| !window.contains(batch)).take(Self::TAKE_BACK) {
+            // Others left the window since they ended, or for smaller ones.
+            let Some(Ok(record)) = self.cx.patiently(|| self.cx.ledger.batch(*batch)).await else { return Ok(()) };
+            if matches!(record.status, BatchStatus::Paused | BatchStatus::Cancelled) {
+                self.cx.generate.withdraw(*batch).await?;
+                self.offered_to.remove(batch);
+            }
         }
         Ok(())
     }
@@ -312,9 +358,8 @@ impl Feeder {
         self.pages(&*self.cx.generate, &offers).await
     }
 
-    async fn feed_tasks(&mut self) -> Result<(), QueueError> {
-        let after = self.ends_after;
-        let Some(found) = self.cx.patiently(|| self.cx.ledger.open_tasks(after)).await else { return Ok(()) };
+    async fn feed_tasks(&mut self, query: TaskQuery) -> Result<(), QueueError> {
+        let Some(found) = self.cx.patiently(|| self.cx.ledger.open_tasks(query)).await else { return Ok(()) };
         let found = match found {
             Ok(found) => found,
             Err(error) => {
@@ -322,7 +367,10 @@ impl Feeder {
                 return Ok(());
             }
         };
-        self.ends_after = found.next;
+        if let TaskQuery::All { .. } = query {
+            self.ends_after = found.next;
+        }
+        self.hooks_at = found.left_out.then(|| Instant::now() + Self::DUE_INTERVAL);
         found.left_behind.iter().for_each(|batch| self.cx.summaries.changed(*batch));
         let offer = |(task, delay)| Offer { task: Task::Status(task), rank: 0, delay, attempts_made: 0 };
         let offers: Vec<_> = found.status.into_iter().map(offer).collect();

@@ -43,7 +43,12 @@ impl Handler for Generate {
         let Some((begun, written)) = self.begin(call, range).await else { return Answer::GiveBack };
         match begun {
             Ok(Begun::Held(work)) => self.attempt(work, written, notes).await,
-            Ok(Begun::Over | Begun::Busy) => Answer::Done,
+            Ok(Begun::Over) => {
+                // Whoever ended it may have died before it looked whether it was the last one.
+                self.0.ends.job_ended(call.place().0);
+                Answer::Done
+            }
+            Ok(Begun::Busy) => Answer::Done,
             Ok(Begun::Failed(reason)) => Answer::Fail(reason),
             Ok(Begun::Paused) => paused(call),
             Ok(Begun::Unknown) => unknown(call),

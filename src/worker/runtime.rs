@@ -87,12 +87,12 @@ async fn work_and_feed(cx: Arc<Context>) {
             tracing::error!(%error, "the workers could not be started");
         }
     }
-    tokio::join!(feed(cx.clone()), check_ends(&cx), keep_summaries(&cx));
+    tokio::join!(feed(cx.clone()), check_ends(&cx));
 }
 
-/// Feeds, and removes old history beside it, until the drain begins.
+/// Feeds, removes old history and keeps the summaries, until the drain begins.
 async fn feed(cx: Arc<Context>) {
-    tokio::join!(Feeder::new(cx.clone()).run(), Cleaner(cx).run());
+    tokio::join!(Feeder::new(cx.clone()).run(), Cleaner(cx.clone()).run(), keep_summaries(&cx));
 }
 
 async fn lead(cx: &Context) -> Option<Lead> {

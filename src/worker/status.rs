@@ -39,7 +39,7 @@ impl Status {
                 say(&batch);
                 self.0.ended.notify_waiters();
                 points::reach(points::BEFORE_HOOK).await;
-                self.0.bell.task();
+                self.0.bell.hook();
                 Answer::Done
             }
             Some(Err(error)) => broke(batch, &error),

@@ -210,7 +210,7 @@ async fn check_books(ledger: &Subject, id: BatchId) -> TestResult {
     let batch = ledger.batch(id).await?;
     let failed = allowed(ledger.failed_jobs(id, ALL).await)?.map(|jobs| jobs.len() as u64);
     let (jobs, items) = (ledger.every_open_job().await?.jobs, ledger.items_of(id).await?);
-    let work = ledger.open_tasks(None).await?;
+    let work = ledger.open_tasks(EVERY_TASK).await?;
     let open = jobs.iter().filter(|open| open.job.batch == id).count() as u64;
     let to_end = work.status.iter().any(|(task, _)| matches!(task, StatusTask::End { batch, .. } if *batch == id));
     let unplanned = work.unplanned.iter().any(|asked| asked.batch == id);

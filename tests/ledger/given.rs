@@ -10,7 +10,7 @@ use rocket_batch::{
     },
     ledger::{
         BatchConnection, BatchPool, Begun, Closed, Created, Cut, Hold, HookKinds, JobQuery, Ledger, LedgerError,
-        NewBatch, NewItem, OpenJob, OpenJobs, Rules, Settled, Settlement, Slice, Unplanned, Work, Written,
+        NewBatch, NewItem, OpenJob, OpenJobs, Rules, Settled, Settlement, Slice, TaskQuery, Unplanned, Work, Written,
     },
 };
 use rocket_db_pools::Pool;
@@ -41,6 +41,9 @@ pub const MAX_BACKOFF: Duration = Duration::from_secs(7_200);
 pub fn first_jobs(window: u64, room: Room) -> JobQuery {
     JobQuery { window, room, free: room.total, refill: true, max_backoff: MAX_BACKOFF, ..JobQuery::default() }
 }
+
+/// Asks for all tasks.
+pub const EVERY_TASK: TaskQuery = TaskQuery::All { ends_after: None };
 
 /// What a settlement answers.
 pub const DONE: Settled = Settled::Done;
@@ -247,7 +250,10 @@ impl Subject {
 
     /// The jobs that ought to be in the queue, when there is room for all.
     pub async fn every_open_job(&self) -> Result<OpenJobs, LedgerError> {
-        self.open_jobs(first_jobs(1_000, ROOM)).await
+        let mut found = self.open_jobs(first_jobs(1_000, ROOM)).await?;
+        let due = std::mem::take(&mut found.due);
+        found.jobs.extend(due);
+        Ok(found)
     }
 
     /// The task that closes the batch, when none of its jobs is open any more.
@@ -263,7 +269,7 @@ impl Subject {
 
     /// The batches to plan, as the feeder sees them.
     pub async fn unplanned(&self) -> Result<Vec<Unplanned>, LedgerError> {
-        Ok(self.open_tasks(None).await?.unplanned)
+        Ok(self.open_tasks(EVERY_TASK).await?.unplanned)
     }
 
     /// Makes a batch of one job.
@@ -359,13 +365,13 @@ impl Subject {
 
     /// The task that closes the batch, as the feeder sees it.
     pub async fn end_task(&self, batch: BatchId) -> Result<Option<StatusTask>, LedgerError> {
-        let mut tasks = self.open_tasks(None).await?.status.into_iter().map(|(task, _)| task);
+        let mut tasks = self.open_tasks(EVERY_TASK).await?.status.into_iter().map(|(task, _)| task);
         Ok(tasks.find(|task| matches!(task, StatusTask::End { batch: of, .. } if *of == batch)))
     }
 
     /// The hooks of a batch that are still to be called, the oldest first.
     pub async fn hooks_of(&self, batch: BatchId) -> Result<Vec<HookId>, LedgerError> {
-        let tasks = self.open_tasks(None).await?.status.into_iter();
+        let tasks = self.open_tasks(EVERY_TASK).await?.status.into_iter();
         Ok(tasks.filter_map(|(task, _)| hook_about(task, batch)).collect())
     }
 

@@ -83,6 +83,22 @@ async fn a_bad_chunk_is_set_aside_and_the_others_go_on() -> TestResult {
     plugin.stop().await
 }
 
+/// The feeder gathers calls for a moment, and not the longer the longer nobody called.
+#[rocket::async_test]
+async fn a_batch_begins_at_once_also_after_a_long_rest() -> TestResult {
+    let plugin = Plugin::start(eager).await?;
+    plugin.service().create_product_items_async(1, 100, jobs_of(100)).await?;
+    plugin.until_over(1).await?;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+
+    let began = Instant::now();
+    plugin.service().create_product_items_async(2, 100, jobs_of(100)).await?;
+    plugin.until_over(2).await?;
+
+    assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
+    plugin.stop().await
+}
+
 #[rocket::async_test]
 async fn a_retry_by_hand_makes_what_is_missing_with_fresh_attempts() -> TestResult {
     let plugin = Plugin::start(eager).await?;

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::domain::{BatchId, HookId, JobId, StatusTask};
 use crate::ledger::{
-    JobQuery, OpenJob, OpenJobs, OpenTasks, Unplanned,
+    JobQuery, OpenJob, OpenJobs, OpenTasks, TaskQuery, Unplanned,
     decide::{self, Candidate, DUE_JOBS, ENDS_PAGE, HOOKS, Next, UNPLANNED_BATCHES},
 };
 
@@ -46,12 +46,13 @@ impl Verb for Jobs {
     async fn run(&self, conn: &mut Client) -> Answer<OpenJobs> {
         conn.execute(&conn.prepare_cached(CAP_DELAYS).await?, &[&millis(self.0.max_backoff)]).await?;
         let (window, outside) = self.window(conn).await?;
-        let (mut jobs, more) = self.next(conn, &window).await?;
+        let (jobs, more) = self.next(conn, &window).await?;
         let due = conn.query(&conn.prepare_cached(DUE).await?, &[&key(DUE_JOBS)]).await?;
-        jobs.extend(due.iter().map(read_job).collect::<Answer<Vec<_>>>()?);
+        let due = due.iter().map(read_job).collect::<Answer<Vec<_>>>()?;
         let next_due: Option<i64> = conn.query_one(&conn.prepare_cached(NEXT_DUE).await?, &[]).await?.try_get(0)?;
         let next_due = next_due.map(|millis| Duration::from_millis(u64::try_from(millis).unwrap_or_default()));
-        Ok(OpenJobs { window, jobs, left_out: outside || more, next_due })
+        let next_due = if due.len() as u64 == DUE_JOBS { Some(Duration::ZERO) } else { next_due };
+        Ok(OpenJobs { window, jobs, due, left_out: outside || more, next_due })
     }
 }
 
@@ -104,9 +105,7 @@ fn read_job(row: &Row) -> Answer<OpenJob> {
 }
 
 /// See [`Ledger::open_tasks`](crate::ledger::Ledger::open_tasks).
-pub(super) struct Tasks {
-    pub after: Option<BatchId>,
-}
+pub(super) struct Tasks(pub TaskQuery);
 
 #[async_trait]
 impl Verb for Tasks {
@@ -114,20 +113,19 @@ impl Verb for Tasks {
     const DOING: &'static str = "look for open tasks";
 
     async fn run(&self, conn: &mut Client) -> Answer<OpenTasks> {
-        let after = self.after.map_or(0, BatchId::get);
-        let rows = conn.query(&conn.prepare_cached(BEGUN).await?, &[&after, &key(ENDS_PAGE)]).await?;
-        let begun = rows.iter().map(|row| row.try_get("id")).collect::<Result<Vec<i64>, _>>()?;
-        let ends = at_end(conn, &begun).await?;
         let hooks = hooks(conn).await?;
         let left_out = hooks.len() as u64 == HOOKS;
-        let next = if begun.len() as u64 == ENDS_PAGE {
-            rows.last().map(|row| batch_id(row, "id")).transpose()?
-        } else {
-            None
+        let TaskQuery::All { ends_after } = self.0 else {
+            return Ok(OpenTasks { status: hooks, left_out, ..OpenTasks::default() });
         };
-        let status = ends.into_iter().map(|end| (end, Duration::ZERO)).chain(hooks).collect();
+        let after = ends_after.map_or(0, BatchId::get);
+        let rows = conn.query(&conn.prepare_cached(BEGUN).await?, &[&after, &key(ENDS_PAGE)]).await?;
+        let begun = rows.iter().map(|row| row.try_get("id")).collect::<Result<Vec<i64>, _>>()?;
+        let ends = at_end(conn, &begun).await?.into_iter().map(|end| (end, Duration::ZERO));
+        let full = begun.len() as u64 == ENDS_PAGE;
+        let next = rows.last().filter(|_| full).map(|row| batch_id(row, "id")).transpose()?;
         let (unplanned, left_behind) = (unplanned(conn).await?, left_behind(conn).await?);
-        Ok(OpenTasks { status, unplanned, left_behind, next, left_out })
+        Ok(OpenTasks { status: ends.chain(hooks).collect(), unplanned, left_behind, next, left_out })
     }
 }
 

@@ -54,8 +54,8 @@ pub use self::{
 };
 use super::{
     Backlog, Begun, Closed, Created, Cut, Forgotten, Hold, Hook, JobQuery, LastChunk, Lead, Ledger, NewBatch, NewItem,
-    OpenJobs, OpenTasks, Planned, Portion, RecentWork, Records, Result, Rules, Settled, Settlement, Slice, Told, Wish,
-    Written,
+    OpenJobs, OpenTasks, Planned, Portion, RecentWork, Records, Result, Rules, Settled, Settlement, Slice, TaskQuery,
+    Told, Wish, Written,
 };
 use crate::domain::{
     BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
@@ -174,8 +174,8 @@ impl Ledger for PostgresLedger {
         self.pool.run(feed::Jobs(query)).await
     }
 
-    async fn open_tasks(&self, after: Option<BatchId>) -> Result<OpenTasks> {
-        self.pool.run(feed::Tasks { after }).await
+    async fn open_tasks(&self, query: TaskQuery) -> Result<OpenTasks> {
+        self.pool.run(feed::Tasks(query)).await
     }
 
     async fn hook(&self, hook: HookId) -> Result<Option<Hook>> {

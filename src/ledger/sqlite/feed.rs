@@ -13,7 +13,7 @@ use super::{
 };
 use crate::domain::{BatchId, HookId, JobId, StatusTask};
 use crate::ledger::{
-    JobQuery, OpenJob, OpenJobs, OpenTasks, Unplanned,
+    JobQuery, OpenJob, OpenJobs, OpenTasks, TaskQuery, Unplanned,
     decide::{self, Candidate, DUE_JOBS, ENDS_PAGE, HOOKS, Next, UNPLANNED_BATCHES},
 };
 
@@ -52,13 +52,14 @@ pub(super) fn cap_delays(conn: &Connection, max_backoff: Duration) -> Answer<()>
 pub(super) fn open_jobs(conn: &Connection, query: &JobQuery) -> Answer<OpenJobs> {
     let now = now();
     let (window, outside) = window(conn, query.window)?;
-    let (mut jobs, more) = next(conn, query, &window)?;
+    let (jobs, more) = next(conn, query, &window)?;
     let mut due = conn.prepare_cached(DUE)?;
     let due = due.query_map((now, key(DUE_JOBS)), |row| read_job(row, 0))?;
-    jobs.extend(due.collect::<Result<Vec<_>, _>>()?);
+    let due = due.collect::<Result<Vec<_>, _>>()?;
     let next_due: Option<i64> = conn.prepare_cached(NEXT_DUE)?.query_row([now], |row| row.get(0))?;
     let next_due = next_due.map(|due| Duration::from_millis(u64::try_from(due - now).unwrap_or_default()));
-    Ok(OpenJobs { window, jobs, left_out: outside || more, next_due })
+    let next_due = if due.len() as u64 == DUE_JOBS { Some(Duration::ZERO) } else { next_due };
+    Ok(OpenJobs { window, jobs, due, left_out: outside || more, next_due })
 }
 
 /// The batches to feed, and whether there are others.
@@ -121,16 +122,19 @@ fn read_job(row: &Row<'_>, rank: u64) -> rusqlite::Result<OpenJob> {
     })
 }
 
-pub(super) fn open_tasks(conn: &Connection, after: Option<BatchId>) -> Answer<OpenTasks> {
-    let mut query = conn.prepare_cached(BEGUN)?;
-    let begun = query.query_map((after.map_or(0, BatchId::get), key(ENDS_PAGE)), |row| batch_id(row, "id"))?;
-    let begun = begun.collect::<Result<Vec<_>, _>>()?;
-    let ends = at_end(conn, &begun)?;
+pub(super) fn open_tasks(conn: &Connection, query: TaskQuery) -> Answer<OpenTasks> {
     let hooks = hooks(conn)?;
     let left_out = hooks.len() as u64 == HOOKS;
+    let TaskQuery::All { ends_after } = query else {
+        return Ok(OpenTasks { status: hooks, left_out, ..OpenTasks::default() });
+    };
+    let mut query = conn.prepare_cached(BEGUN)?;
+    let begun = query.query_map((ends_after.map_or(0, BatchId::get), key(ENDS_PAGE)), |row| batch_id(row, "id"))?;
+    let begun = begun.collect::<Result<Vec<_>, _>>()?;
+    let ends = at_end(conn, &begun)?.into_iter().map(|end| (end, Duration::ZERO));
     let next = begun.last().copied().filter(|_| begun.len() as u64 == ENDS_PAGE);
-    let status = ends.into_iter().map(|end| (end, Duration::ZERO)).chain(hooks).collect();
-    Ok(OpenTasks { status, unplanned: unplanned(conn)?, left_behind: left_behind(conn)?, next, left_out })
+    let (unplanned, left_behind) = (unplanned(conn)?, left_behind(conn)?);
+    Ok(OpenTasks { status: ends.chain(hooks).collect(), unplanned, left_behind, next, left_out })
 }
 
 fn unplanned(conn: &Connection) -> Answer<Vec<Unplanned>> {

@@ -45,8 +45,8 @@ pub use self::{
 };
 use super::{
     Backlog, Begun, Closed, Created, Cut, Forgotten, Hold, Hook, JobQuery, LastChunk, Lead, Ledger, NewBatch, NewItem,
-    OpenJobs, OpenTasks, Planned, Portion, RecentWork, Records, Result, Rules, Settled, Settlement, Slice, Told, Wish,
-    Written,
+    OpenJobs, OpenTasks, Planned, Portion, RecentWork, Records, Result, Rules, Settled, Settlement, Slice, TaskQuery,
+    Told, Wish, Written,
 };
 use crate::domain::{
     BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
@@ -176,8 +176,8 @@ impl Ledger for SqliteLedger {
         self.pool.read_for_work("look for open jobs", move |conn| feed::open_jobs(conn, &query)).await
     }
 
-    async fn open_tasks(&self, after: Option<BatchId>) -> Result<OpenTasks> {
-        self.pool.read_for_work("look for open tasks", move |conn| feed::open_tasks(conn, after)).await
+    async fn open_tasks(&self, query: TaskQuery) -> Result<OpenTasks> {
+        self.pool.read_for_work("look for open tasks", move |conn| feed::open_tasks(conn, query)).await
     }
 
     async fn hook(&self, hook: HookId) -> Result<Option<Hook>> {
