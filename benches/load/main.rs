@@ -28,6 +28,7 @@ mod ledger;
 mod lists;
 mod local;
 mod mixed;
+mod monitor;
 #[expect(dead_code, reason = "the tests use all of it")]
 #[path = "../../tests/queue/server.rs"]
 mod redis_server;

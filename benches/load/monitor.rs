@@ -1,0 +1,276 @@
+//! The commands that a Redis server gets, those of the feeder apart from those of the workers.
+//!
+//! `MONITOR` shows every command. A script is known by its source, which a new server sees once: ours begin with a line that names them,
+//! BullMQ's with a comment that says what they do.
+//!
+//! ```text
+//!   feeder    BullMQ's scripts that add or remove jobs, our script that looks for jobs by their ids, and the lengths of the queue
+//!   checks    our other scripts, and what is asked about Redis itself
+//!   workers   everything else: BullMQ's scripts that hand out, renew and finish jobs
+//! ```
+//!
+//! The pool tests a connection whenever one is taken; these commands belong to whoever takes it, and are not counted as round trips of
+//! their own.
+//!
+//! The round trips of the feeder are counted too. Each look for jobs is one. Jobs are added, removed and counted many at a time, so
+//! commands that do so and follow each other without a break are one.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use rocket::futures::StreamExt as _;
+use tokio::time::sleep;
+
+use crate::{figures::Result, report::Table};
+
+/// Commands of one round trip are not further apart, in seconds.
+const BULK_GAP: f64 = 0.05;
+
+/// Watches a Redis server, as long as it runs.
+pub struct Monitor(Arc<Mutex<Watched>>);
+
+impl Monitor {
+    pub async fn start(port: u16) -> Result<Self> {
+        let stream = redis::Client::open(("127.0.0.1", port))?.get_async_monitor().await?;
+        let watched = Arc::new(Mutex::new(Watched::default()));
+        let lines = watched.clone();
+        tokio::spawn(async move {
+            let mut stream = stream.into_on_message::<String>();
+            while let Some(line) = stream.next().await {
+                if let Some(command) = Command::parse(&line) {
+                    lines.lock().expect("no code panics while holding this lock").note(command);
+                }
+            }
+        });
+        Ok(Self(watched))
+    }
+
+    /// The commands of this time from now on.
+    pub async fn window(&self, time: Duration) -> Counts {
+        self.clear();
+        sleep(time).await;
+        self.take()
+    }
+
+    pub fn clear(&self) {
+        self.take();
+    }
+
+    pub fn take(&self) -> Counts {
+        std::mem::take(&mut self.0.lock().expect("no code panics while holding this lock").counts)
+    }
+}
+
+/// A command as `MONITOR` shows it.
+struct Command {
+    /// In seconds.
+    at: f64,
+    /// The address of its connection.
+    connection: String,
+    words: Vec<String>,
+}
+
+impl Command {
+    /// Reads `1339518083.107412 [0 127.0.0.1:60866] "evalsha" "…"`. `None` for what a script calls, and for what is not a command.
+    fn parse(line: &str) -> Option<Self> {
+        let (at, rest) = line.split_once(" [")?;
+        let (connection, rest) = rest.split_once("] ")?;
+        let connection = connection.split_once(' ')?.1.to_owned();
+        (connection != "lua").then(|| Self { at: at.parse().unwrap_or_default(), connection, words: words(rest) })
+    }
+
+    fn word(&self, at: usize) -> &str {
+        self.words.get(at).map_or("", String::as_str)
+    }
+}
+
+/// Takes the quotes and the escapes from the words of a command.
+fn words(text: &str) -> Vec<String> {
+    let (mut words, mut word, mut quoted, mut bytes) = (Vec::new(), Vec::new(), false, text.bytes());
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' if quoted => {
+                words.push(String::from_utf8_lossy(&std::mem::take(&mut word)).into_owned());
+                quoted = false;
+            }
+            b'"' => quoted = true,
+            b'\\' if quoted => word.extend(unescaped(&mut bytes)),
+            byte if quoted => word.push(byte),
+            _ => {}
+        }
+    }
+    words
+}
+
+/// The byte that an escape stands for: `\n`, `\"`, `\xe2`.
+fn unescaped(bytes: &mut impl Iterator<Item = u8>) -> Option<u8> {
+    match bytes.next()? {
+        b'n' => Some(b'\n'),
+        b'r' => Some(b'\r'),
+        b't' => Some(b'\t'),
+        b'x' => {
+            let digits = [bytes.next()?, bytes.next()?];
+            u8::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()
+        }
+        other => Some(other),
+    }
+}
+
+/// Who sent a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sender {
+    /// The feeder, to see which jobs are there.
+    Snapshot,
+    /// The feeder, to add, remove or count jobs, many at a time.
+    Bulk,
+    Workers,
+    Checks,
+}
+
+impl Sender {
+    const fn feeds(self) -> bool {
+        matches!(self, Self::Snapshot | Self::Bulk)
+    }
+}
+
+/// A script whose source was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Script {
+    Ours(String),
+    Theirs(String),
+}
+
+impl Script {
+    fn of(source: &str) -> Self {
+        match source.strip_prefix("-- ") {
+            Some(ours) => Self::Ours(ours.split(':').next().unwrap_or_default().to_owned()),
+            None => {
+                let said = source.lines().map(str::trim).find(|line| !line.is_empty() && *line != "--[[");
+                Self::Theirs(said.unwrap_or_default().to_owned())
+            }
+        }
+    }
+
+    /// Who calls it with these arguments.
+    fn sender(&self, arguments: &[String]) -> Sender {
+        match self {
+            Self::Ours(_) if arguments.iter().any(|word| is_id(word)) => Sender::Snapshot,
+            Self::Ours(_) => Sender::Checks,
+            Self::Theirs(said) if said.starts_with("Adds a") || said.starts_with("Remove a job") => Sender::Bulk,
+            Self::Theirs(_) => Sender::Workers,
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Ours(name) => format!("our script `{name}`"),
+            Self::Theirs(said) => format!("BullMQ: {said}"),
+        }
+    }
+}
+
+/// Whether a word is the id of a job, such as `b1-j0-g0`, or of another task of a batch.
+fn is_id(word: &str) -> bool {
+    let batch = word.strip_prefix('b').and_then(|rest| rest.split_once('-'));
+    batch.is_some_and(|(batch, _)| !batch.is_empty() && batch.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// What was watched: the scripts since the start, and the commands since they were taken last.
+#[derive(Default)]
+struct Watched {
+    /// By the hash that names it.
+    scripts: HashMap<String, Script>,
+    /// Of each connection, what the pool sent when it was taken, before it is known for whom.
+    tests: HashMap<String, u64>,
+    counts: Counts,
+}
+
+impl Watched {
+    fn note(&mut self, command: Command) {
+        if ["UNWATCH", "PING"].iter().any(|name| command.word(0).eq_ignore_ascii_case(name)) {
+            *self.tests.entry(command.connection).or_default() += 1;
+            return;
+        }
+        let (sender, name) = self.sender_and_name(&command);
+        let tests = self.tests.remove(&command.connection).unwrap_or_default();
+        self.counts.count(sender, name, command.at, tests);
+    }
+
+    fn sender_and_name(&mut self, command: &Command) -> (Sender, String) {
+        match command.word(0).to_lowercase().as_str() {
+            "evalsha" => self.script(command.word(1), &command.words),
+            "eval" => {
+                let hash = self.learn(command.word(1));
+                self.script(&hash, &command.words)
+            }
+            "script" => {
+                self.learn(command.word(2));
+                (Sender::Checks, "SCRIPT LOAD".to_owned())
+            }
+            name @ ("bzpopmin" | "hgetall" | "hget" | "zadd" | "incr") => (Sender::Workers, name.to_uppercase()),
+            name @ ("llen" | "zcard") => (Sender::Bulk, name.to_uppercase()),
+            name => (Sender::Checks, name.to_uppercase()),
+        }
+    }
+
+    fn learn(&mut self, source: &str) -> String {
+        let hash = redis::Script::new(source).get_hash().to_owned();
+        self.scripts.insert(hash.clone(), Script::of(source));
+        hash
+    }
+
+    fn script(&self, hash: &str, words: &[String]) -> (Sender, String) {
+        match self.scripts.get(hash) {
+            Some(script) => (script.sender(words), script.name()),
+            // Its first call failed, since the server did not know it; its source follows.
+            None => (Sender::Checks, "EVALSHA of a script that is not loaded".to_owned()),
+        }
+    }
+}
+
+/// Commands of a time, by sender and name.
+#[derive(Default)]
+pub struct Counts {
+    commands: BTreeMap<(Sender, String), u64>,
+    pub round_trips_of_feeder: u64,
+    /// When the feeder last added or removed a job, if it sent nothing else since.
+    last_bulk: Option<f64>,
+}
+
+impl Counts {
+    /// Counts a command, and the commands before it that tested its connection.
+    fn count(&mut self, sender: Sender, name: String, at: f64, tests: u64) {
+        if sender.feeds() {
+            let continues = sender == Sender::Bulk && self.last_bulk.is_some_and(|last| at - last < BULK_GAP);
+            self.round_trips_of_feeder += u64::from(!continues);
+            self.last_bulk = (sender == Sender::Bulk).then_some(at);
+        }
+        *self.commands.entry((sender, name)).or_default() += 1;
+        if tests > 0 {
+            *self.commands.entry((sender, "UNWATCH and PING before it".to_owned())).or_default() += tests;
+        }
+    }
+
+    /// Prints the sums, and below them what they are made of, each divided by `by`.
+    pub fn print(&self, title: &str, by: f64) {
+        let mut table = Table::new(title, &["commands in Redis", ""]);
+        let mut row = |name: &str, count: u64| table.row(&[&name, &format!("{:.1}", count as f64 / by)]);
+        row("**feeder, round trips**", self.round_trips_of_feeder);
+        let groups: [(&str, &[Sender]); 3] = [
+            ("**feeder, commands**", &[Sender::Snapshot, Sender::Bulk]),
+            ("**workers, commands**", &[Sender::Workers]),
+            ("**checks, commands**", &[Sender::Checks]),
+        ];
+        for (name, senders) in groups {
+            let commands = || self.commands.iter().filter(|((sender, _), _)| senders.contains(sender));
+            row(name, commands().map(|(_, count)| count).sum());
+            for ((_, name), count) in commands() {
+                row(name, *count);
+            }
+        }
+        table.print();
+    }
+}
