@@ -14,14 +14,11 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::SeqCst},
-    },
+    sync::{Arc, atomic::Ordering::SeqCst},
     time::Duration,
 };
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 
 use super::Context;
 use crate::{
@@ -29,90 +26,6 @@ use crate::{
     ledger::{Cut, JobQuery, LedgerError, OpenJob, OpenJobs, Planned, TaskQuery, Unplanned},
     queue::{Offer, Queue, QueueError},
 };
-
-/// Calls the feeder.
-#[derive(Debug, Default)]
-pub(crate) struct Bell {
-    notify: Notify,
-    calls: Mutex<Calls>,
-    /// Jobs that ended since the last round that looked for more.
-    ended: AtomicU64,
-    /// So many have to end before the queue is filled up again; 0 when the ledger has no more than is in it.
-    refill: AtomicU64,
-}
-
-/// What the feeder was called for.
-#[derive(Debug, Default)]
-struct Calls {
-    /// Batches whose jobs are new in the ledger, or were taken out of the queue.
-    batches: HashSet<BatchId>,
-    /// There may be hooks to call.
-    hooks: bool,
-    /// There may be anything.
-    all: bool,
-}
-
-impl Bell {
-    /// There may be work of any kind.
-    pub fn ring(&self) {
-        self.call(|calls| calls.all = true);
-    }
-
-    /// There are jobs of this batch to offer.
-    pub fn batch(&self, batch: BatchId) {
-        self.call(|calls| {
-            calls.batches.insert(batch);
-        });
-    }
-
-    /// There is a hook to call.
-    pub fn hook(&self) {
-        self.call(|calls| calls.hooks = true);
-    }
-
-    fn call(&self, what: impl FnOnce(&mut Calls)) {
-        what(&mut self.calls());
-        self.notify.notify_one();
-    }
-
-    /// A job ended: there may be a hook to call, or room for jobs that were left out.
-    pub fn ended(&self, hook: bool) {
-        let ended = self.ended.fetch_add(1, SeqCst) + 1;
-        if hook {
-            self.hook();
-        }
-        if self.wants_refill(ended) {
-            self.notify.notify_one();
-        }
-    }
-
-    fn wants_refill(&self, ended: u64) -> bool {
-        let refill = self.refill.load(SeqCst);
-        refill > 0 && ended >= refill
-    }
-
-    /// What a round that begins now is for. Jobs that end from here on make room that it may not see.
-    fn answer(&self) -> (Calls, bool) {
-        let refill = self.wants_refill(self.ended.load(SeqCst));
-        if refill {
-            self.ended.store(0, SeqCst);
-        }
-        (std::mem::take(&mut self.calls()), refill)
-    }
-
-    /// A round left jobs out, while so many are in the queue; or none. Several processes may work them, and each counts its own ends alone,
-    /// so the queue is filled up again long before it is empty.
-    fn left_out(&self, queued: Option<u64>) {
-        self.refill.store(queued.map_or(0, |queued| (queued / 8).clamp(1, 250)), SeqCst);
-        if self.wants_refill(self.ended.load(SeqCst)) {
-            self.notify.notify_one();
-        }
-    }
-
-    fn calls(&self) -> MutexGuard<'_, Calls> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Runs until the drain begins.
 pub(crate) struct Feeder {
@@ -195,7 +108,7 @@ impl Feeder {
             tokio::select! {
                 biased;
                 () = self.cx.draining.cancelled() => break,
-                () = self.cx.bell.notify.notified(), if fed => self.cx.nap(rest).await,
+                () = self.cx.bell.called(), if fed => self.cx.nap(rest).await,
                 () = tokio::time::sleep_until(self.next_at()) => {}
             }
         }

@@ -13,6 +13,7 @@
 //! The ledger decides, the queue obeys: what becomes of a job is settled in the ledger before the queue is told. While the database is
 //! away everything waits in place and no attempt is spent.
 
+mod bell;
 mod cleaner;
 mod ends;
 mod feeder;
@@ -44,8 +45,8 @@ use crate::{
 };
 
 pub(crate) use self::{
+    bell::Bell,
     ends::Ends,
-    feeder::Bell,
     hooks::{Hooks, callback},
     recipes::Recipes,
     runtime::Runtime,
