@@ -41,6 +41,11 @@ impl Hooks {
         }
     }
 
+    /// Whether the end of a batch is ever told.
+    pub fn of_batches(&self) -> bool {
+        self.batch_finished.is_some()
+    }
+
     /// Whether the end of a job is ever told.
     pub fn of_jobs(&self) -> bool {
         self.job_failed.is_some() || self.job_completed.is_some()

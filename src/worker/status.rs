@@ -39,7 +39,9 @@ impl Status {
                 say(&batch);
                 self.0.ended.notify_waiters();
                 points::reach(points::BEFORE_HOOK).await;
-                self.0.bell.hook();
+                if self.0.hooks.of_batches() {
+                    self.0.bell.hook();
+                }
                 Answer::Done
             }
             Some(Err(error)) => broke(batch, &error),
