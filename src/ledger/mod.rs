@@ -222,6 +222,9 @@ pub struct Work {
     pub range: Range<u64>,
     /// Those whose items do not exist yet, in order and apart.
     pub missing: Vec<Range<u64>>,
+    /// Items that came with the claim: [`Ledger::claim_and_insert`] inserted them. A call that found its own claim committed, though the answer
+    /// was lost, says 0.
+    pub written: u64,
     /// Attempts that failed before.
     pub attempts_made: u32,
     /// The prefix of the codes.

@@ -808,10 +808,10 @@ pub async fn a_first_chunk_comes_with_the_claim(given: impl Harness) -> TestResu
 
     let claimed = ledger.claim_and_insert(jobs[1].into(), 100..200, chunk(100..150)).await?;
 
-    let Begun::Held(Work { hold, range, missing, prefix, key_fingerprint, attempts_made }) = claimed else {
+    let Begun::Held(Work { hold, range, missing, written, prefix, key_fingerprint, attempts_made }) = claimed else {
         return Err(format!("{claimed:?}").into());
     };
-    assert_eq!((hold.job, hold.epoch, range, missing), (jobs[1], 1, 100..200, vec![150..200]));
+    assert_eq!((hold.job, hold.epoch, range, missing, written), (jobs[1], 1, 100..200, vec![150..200], 50));
     assert_eq!((prefix.as_deref(), key_fingerprint.as_str(), attempts_made), (Some("QR"), "f00d", 0));
     assert_eq!(ledger.items_of(jobs[0].batch).await?, (100..150).collect::<Vec<_>>());
     assert_eq!(ledger.batch(jobs[0].batch).await?.items_created, 50);
@@ -828,7 +828,7 @@ pub async fn a_first_chunk_may_be_the_whole_job(given: impl Harness) -> TestResu
     let claimed = ledger.claim_and_insert(jobs[2].into(), 200..250, chunk(200..250)).await?;
 
     let Begun::Held(work) = claimed else { return Err(format!("{claimed:?}").into()) };
-    assert_eq!((work.missing, ledger.items_of(jobs[2].batch).await?.len()), (vec![], 50));
+    assert_eq!((work.missing, work.written, ledger.items_of(jobs[2].batch).await?.len()), (vec![], 50, 50));
     assert_eq!(ledger.settle(&work.hold, Settlement::Completed, WORKED).await?, DONE);
     Ok(())
 }
@@ -858,6 +858,8 @@ pub async fn a_first_chunk_stays_away_where_anything_is_odd(given: impl Harness)
         let claimed = ledger.claim_and_insert(call, range, chunk(items)).await?;
         // SQLite looks at the rows, and may write where none exists.
         let Begun::Held(work) = claimed else { return Err(format!("{why}: {claimed:?}").into()) };
+        let came = if work.missing == missing { 0 } else { 50 };
+        assert_eq!(work.written, came, "{why}");
         let there = ledger.items_of(work.hold.job.batch).await?;
         let lacks: Vec<u64> = work.range.filter(|ordinal| !there.contains(ordinal)).collect();
         assert_eq!(work.missing.into_iter().flatten().collect::<Vec<_>>(), lacks, "{why}");

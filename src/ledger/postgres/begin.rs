@@ -177,6 +177,7 @@ impl Begin {
         Ok(Work {
             hold: Hold { job: found.job(self.call), epoch: found.epoch + begun },
             missing: self.missing_items(conn, &found.range).await?,
+            written: 0,
             range: found.range,
             attempts_made: found.attempts,
             prefix: found.prefix,
@@ -230,6 +231,7 @@ fn read_work(row: &Row, job: JobId, written: u64) -> Answer<Work> {
     Ok(Work {
         hold: Hold { job, epoch: small_number(row, "epoch")? },
         missing: if missing.is_empty() { Vec::new() } else { vec![missing] },
+        written,
         range,
         attempts_made: small_number(row, "attempts")?,
         prefix: row.try_get("prefix")?,

@@ -67,7 +67,7 @@ pub(super) fn claim_and_insert(
     count(conn, &work.hold, new)?;
     let missing = range.start + new..range.end;
     let missing = if missing.is_empty() { Vec::new() } else { vec![missing] };
-    Ok(Begun::Held(Work { missing, ..work }))
+    Ok(Begun::Held(Work { missing, written: new, ..work }))
 }
 
 fn read_found(row: &Row<'_>) -> rusqlite::Result<Found> {
@@ -105,6 +105,7 @@ fn start(conn: &Connection, call: Call, found: Found, crashes: u32) -> Answer<Wo
     Ok(Work {
         hold: Hold { job, epoch: found.epoch + 1 },
         missing: missing_items(conn, batch, &found.range)?,
+        written: 0,
         range: found.range,
         attempts_made: found.attempts,
         prefix: found.prefix,
