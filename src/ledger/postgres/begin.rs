@@ -17,6 +17,7 @@ use super::{
     read::is_history_removed,
     redacted::Redacted,
     steer::lock,
+    summarize::count_anew,
     write::raced,
 };
 use crate::domain::{BatchStatus, Call, Change, JobId, JobState};
@@ -201,6 +202,7 @@ impl Begin {
         let (batch, seq) = self.place();
         transaction.execute(&transaction.prepare_cached(REVIVE).await?, &[&batch, &seq]).await?;
         transaction.execute(&transaction.prepare_cached(REOPEN).await?, &[&batch, &status.as_str()]).await?;
+        count_anew(&transaction, self.call.place().0).await?;
         transaction.commit().await?;
         Ok(())
     }

@@ -9,6 +9,7 @@ use super::{
     error::Answer,
     hooks,
     read::is_history_removed,
+    summarize::count_anew,
     write::{count, insert},
 };
 use crate::domain::{BatchStatus, Call, Change, JobId};
@@ -93,7 +94,7 @@ fn revive(conn: &Connection, call: Call, status: BatchStatus) -> Answer<()> {
     let (batch, seq) = call.place();
     conn.prepare_cached(REVIVE)?.execute((batch.get(), key(seq)))?;
     conn.prepare_cached(REOPEN)?.execute((batch.get(), status.as_str()))?;
-    Ok(())
+    count_anew(conn, batch)
 }
 
 fn start(conn: &Connection, call: Call, found: Found, crashes: u32) -> Answer<Work> {
