@@ -381,6 +381,9 @@ pub struct Backlog {
     pub measured: Measured,
 }
 
+/// Between two counts of a batch, whoever counts.
+pub const COUNT_INTERVAL: Duration = Duration::from_millis(250);
+
 /// What this process did in a batch lately, for [`Records::summarize`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecentWork {
@@ -565,9 +568,11 @@ pub trait Records: Send + Sync {
     /// What the workers still have to do in at most `limit` batches, and how fast they were.
     async fn backlog(&self, limit: u64) -> Result<Backlog>;
 
-    /// Counts the jobs of open batches for [`Records::batches`], which lists what was counted last, and notes what `process` did in them. Those
-    /// that are over are passed over.
-    async fn summarize(&self, process: u64, work: Vec<RecentWork>) -> Result<()>;
+    /// Counts the jobs of open batches for [`Records::batches`], which lists what was counted last, and notes what `process` did in them.
+    ///
+    /// Answers the batches that are still to be counted: another process counted them less than [`COUNT_INTERVAL`] ago, which is good enough
+    /// for now, but may have been before the last change. Those that are over are neither counted nor answered.
+    async fn summarize(&self, process: u64, work: Vec<RecentWork>) -> Result<Vec<BatchId>>;
 }
 
 /// The tables of batches, jobs, items and hooks, in verbs.

@@ -14,8 +14,8 @@ use rocket_batch::{
         JobId, Measured, Progress, Room, StatusTask,
     },
     ledger::{
-        Begun, Closed, Created, Estimator, Forgotten, Hook, HookKinds, JobQuery, LastChunk, LedgerError, OpenJobs,
-        Planned, RecentWork, Rules, Settled, Settlement, Slice, Told, Unplanned, Wish, Work, Written,
+        Begun, COUNT_INTERVAL, Closed, Created, Estimator, Forgotten, Hook, HookKinds, JobQuery, LastChunk,
+        LedgerError, OpenJobs, Planned, Rules, Settled, Settlement, Slice, Told, Unplanned, Wish, Work, Written,
     },
 };
 use tokio::task::JoinSet;
@@ -119,6 +119,9 @@ macro_rules! every_ledger {
             suite::open_jobs_is_ranked_from_the_first_open_job
             suite::a_list_shows_what_was_counted_last
             suite::what_is_over_is_listed_exactly_whoever_counts_late
+            suite::what_another_process_just_counted_is_counted_later
+            suite::many_batches_are_counted_in_portions
+            suite::of_two_counts_at_once_the_later_one_is_listed
             suite::verbs_that_change_a_batch_as_a_whole_count_it
             suite::a_delayed_job_is_open_work_when_it_is_due
             suite::no_job_waits_longer_than_the_longest_backoff
@@ -253,7 +256,7 @@ pub async fn the_estimate_counts_the_jobs_that_come_in_between(given: impl Harne
     assert_eq!(estimate().await?.as_secs(), 3 + 10 + 10 - 1);
 
     ledger.complete(small[0]).await?;
-    ledger.summarize(7, vec![recent(small[0].batch)]).await?;
+    ledger.summarized(7, small[0].batch).await?;
     ledger.steer(large[0].batch, Wish::Cancel).await?;
     assert_eq!(estimate().await?.as_secs(), 2 + 10 - 1);
     Ok(())
@@ -285,7 +288,7 @@ pub async fn the_estimate_goes_by_the_speed_of_the_batch_that_finished_last(give
     ledger.complete(second).await?;
     ledger.complete(first).await?;
     for ended in [first, second] {
-        ledger.summarize(7, vec![recent(ended.batch)]).await?;
+        ledger.summarized(7, ended.batch).await?;
     }
     let before = estimate().await?;
     ledger.closed(second.batch, 0).await?;
@@ -299,10 +302,6 @@ pub async fn the_estimate_goes_by_the_speed_of_the_batch_that_finished_last(give
 }
 
 /// What a process did in a batch that wrote nothing there lately.
-fn recent(batch: BatchId) -> RecentWork {
-    RecentWork { batch, items: 0, last_item_at: None }
-}
-
 pub async fn a_request_that_comes_again_is_answered_as_it_was(given: impl Harness) -> TestResult {
     let ledger = given.ledger().await;
     let bystander = ledger.bystander().await?;
@@ -1689,12 +1688,11 @@ pub async fn a_list_shows_what_was_counted_last(given: impl Harness) -> TestResu
     let hold = ledger.hold(jobs[3]).await?;
     ledger.write(&hold, chunk(300..310)).await?;
     assert_eq!(ledger.listed(batch).await?.jobs.waiting, 5, "nobody has counted");
-    ledger.summarize(7, vec![recent(batch)]).await?;
+    ledger.summarized(7, batch).await?;
     assert_eq!(ledger.listed(batch).await?, ledger.batch(batch).await?);
 
-    tokio::time::sleep(Duration::from_millis(2)).await;
     ledger.write(&hold, chunk(310..320)).await?;
-    ledger.summarize(8, vec![recent(batch)]).await?;
+    ledger.summarized(8, batch).await?;
     assert_eq!(ledger.listed(batch).await?, ledger.batch(batch).await?, "another process has counted");
     Ok(())
 }
@@ -1704,7 +1702,7 @@ pub async fn what_is_over_is_listed_exactly_whoever_counts_late(given: impl Harn
     let bystander = ledger.bystander().await?;
     let completed = ledger.one_job().await?;
     ledger.lose(completed).await?;
-    ledger.summarize(7, vec![recent(completed.batch)]).await?;
+    ledger.summarized(7, completed.batch).await?;
     ledger.complete(completed).await?;
 
     ledger.closed(completed.batch, 0).await?;
@@ -1714,6 +1712,56 @@ pub async fn what_is_over_is_listed_exactly_whoever_counts_late(given: impl Harn
     assert_eq!(listed, ledger.batch(completed.batch).await?);
     assert_eq!((listed.jobs.completed, listed.jobs.total(), listed.items_created), (1, 1, 100));
     bystander.stands_still(&ledger).await
+}
+
+/// However many processes work a batch, its jobs are counted a few times a second, and at last by one that has seen the last change.
+pub async fn what_another_process_just_counted_is_counted_later(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let [one, other] = [ledger.one_job().await?, ledger.one_job().await?];
+    assert_eq!(ledger.summarize(7, vec![recent(one.batch)]).await?, []);
+
+    ledger.complete(one).await?;
+    let passed_over = ledger.summarize(8, vec![recent(one.batch), recent(other.batch)]).await?;
+    let listed = ledger.listed(one.batch).await?;
+    // Its own count keeps no process from counting again.
+    assert_eq!(ledger.summarize(8, vec![recent(other.batch)]).await?, []);
+    tokio::time::sleep(COUNT_INTERVAL).await;
+    assert_eq!(ledger.summarize(8, vec![recent(one.batch), recent(other.batch)]).await?, []);
+
+    assert_eq!((passed_over, listed.jobs.waiting), (vec![one.batch], 1));
+    assert_eq!(ledger.listed(one.batch).await?, ledger.batch(one.batch).await?);
+    Ok(())
+}
+
+/// One statement would be too much for all of them, and the writer of SQLite is not kept by any.
+pub async fn many_batches_are_counted_in_portions(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let mut jobs = Vec::new();
+    for _ in 0..50 {
+        jobs.push(ledger.one_job().await?);
+        ledger.fail(jobs[jobs.len() - 1]).await?;
+    }
+
+    let left = ledger.summarize(7, jobs.iter().map(|job| recent(job.batch)).collect()).await?;
+
+    assert_eq!(left, []);
+    assert!(ledger.batches(None, ALL).await?.iter().all(|batch| batch.jobs.failed == 1));
+    Ok(())
+}
+
+/// In one millisecond, often.
+pub async fn of_two_counts_at_once_the_later_one_is_listed(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+
+    for _ in 0..20 {
+        let job = ledger.one_job().await?;
+        let hold = ledger.hold(job).await?;
+        ledger.summarize(7, vec![recent(job.batch)]).await?;
+        ledger.settle(&hold, Settlement::GivenBack, WORKED).await?;
+        ledger.steer(job.batch, Wish::Pause).await?;
+        assert_eq!(ledger.listed(job.batch).await?, ledger.batch(job.batch).await?);
+    }
+    Ok(())
 }
 
 /// Nobody else would count them: no job of the batch need be worked afterwards.
@@ -1795,7 +1843,7 @@ pub async fn a_batch_is_small_by_what_is_left_of_it(given: impl Harness) -> Test
     for job in &batches[2][..799] {
         ledger.end(*job, Settlement::Failed(because("no ink"))).await?;
     }
-    ledger.summarize(7, vec![recent(batches[2][0].batch)]).await?;
+    ledger.summarized(7, batches[2][0].batch).await?;
 
     let found = ledger.open_jobs(first_jobs(2, ROOM)).await?;
 
