@@ -20,7 +20,7 @@ pub(super) const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(15);
 /// Batches that one look names for that.
 pub(super) const LEFT_BEHIND_BATCHES: u64 = 100;
 /// A row that is so much older than the one that a process writes was left behind by another process.
-pub(super) const OLD_AFTER: Duration = Duration::from_mins(1);
+pub(super) const OLD_AFTER: Duration = Duration::from_secs(60);
 /// Such rows that go at a time.
 pub(super) const OLD_ROWS: u64 = 1_000;
 /// Batches that are counted at a time.
