@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{JobQuery, OpenJob, Portion, Settlement, Slice};
+use super::{JobQuery, OpenJob, Portion, RecentWork, Settlement, Slice};
 use crate::domain::{BatchId, BatchStatus, Call, Change, Failure, JobId, JobState, put_back_by_hand};
 
 /// Batches that one look plans. Each may be an insert of many jobs, and others wait to be fed.
@@ -19,8 +19,43 @@ pub(super) const ENDS_PAGE: u64 = 1_000;
 pub(super) const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(15);
 /// Batches that one look names for that.
 pub(super) const LEFT_BEHIND_BATCHES: u64 = 100;
+/// A row that is so much older than the one that a process writes was left behind by another process.
+pub(super) const OLD_AFTER: Duration = Duration::from_secs(60);
+/// Such rows that go at a time.
+pub(super) const OLD_ROWS: u64 = 1_000;
+/// Batches that are counted at a time.
+const COUNTED_BATCHES: usize = 20;
+/// Jobs that are counted at a time, or those of one batch if it has more.
+const COUNTED_JOBS: u64 = 100_000;
 /// Delayed jobs that one look brings back.
 pub(super) const DUE_JOBS: u64 = 500;
+
+/// A batch that is to be counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OpenBatch {
+    pub work: RecentWork,
+    pub jobs: u64,
+    /// Whether another process counted it less than [`COUNT_INTERVAL`](super::COUNT_INTERVAL) ago.
+    pub counted: bool,
+}
+
+/// What is counted at a time, and the batches that another process just counted: they are to be counted later.
+pub(super) fn portions(open: Vec<OpenBatch>) -> (Vec<Vec<RecentWork>>, Vec<BatchId>) {
+    let (counted, open): (Vec<_>, Vec<_>) = open.into_iter().partition(|batch| batch.counted);
+    let mut portions: Vec<Vec<RecentWork>> = Vec::new();
+    let mut jobs = 0;
+    for batch in open {
+        jobs += batch.jobs;
+        match portions.last_mut() {
+            Some(portion) if portion.len() < COUNTED_BATCHES && jobs <= COUNTED_JOBS => portion.push(batch.work),
+            _ => {
+                jobs = batch.jobs;
+                portions.push(vec![batch.work]);
+            }
+        }
+    }
+    (portions, counted.into_iter().map(|batch| batch.work.batch).collect())
+}
 
 /// A job as `begin` found it.
 #[derive(Debug, Clone)]
@@ -318,6 +353,26 @@ mod tests {
 
     fn id(id: i64) -> BatchId {
         BatchId::new(id).unwrap()
+    }
+
+    #[test]
+    fn a_portion_has_few_batches_and_few_jobs() {
+        let open = |batch: usize, jobs, counted| {
+            let work = RecentWork { batch: id(batch as i64 + 1), items: 0, last_item_at: None };
+            OpenBatch { work, jobs, counted }
+        };
+        let lengths = |jobs: &[u64]| {
+            let (portions, left) =
+                portions(jobs.iter().enumerate().map(|(batch, jobs)| open(batch, *jobs, false)).collect());
+            assert_eq!((portions.iter().map(Vec::len).sum::<usize>(), left), (jobs.len(), vec![]));
+            portions.iter().map(Vec::len).collect::<Vec<_>>()
+        };
+
+        assert_eq!(lengths(&[]), [0; 0]);
+        assert_eq!(lengths(&[1; 45]), [20, 20, 5]);
+        assert_eq!(lengths(&[60_000, 40_000, 1, 200_000, 5, 5]), [2, 1, 1, 2]);
+        let (portions, left) = portions(vec![open(1, 9, true), open(2, 9, false), open(3, 9, true)]);
+        assert_eq!((portions, left), (vec![vec![open(2, 9, false).work]], vec![id(2), id(4)]));
     }
 
     fn candidates(batches: &[(i64, u64)]) -> Vec<Candidate> {

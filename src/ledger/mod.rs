@@ -222,6 +222,9 @@ pub struct Work {
     pub range: Range<u64>,
     /// Those whose items do not exist yet, in order and apart.
     pub missing: Vec<Range<u64>>,
+    /// Items that came with the claim: [`Ledger::claim_and_insert`] inserted them. A call that found its own claim committed, though the answer
+    /// was lost, says 0.
+    pub written: u64,
     /// Attempts that failed before.
     pub attempts_made: u32,
     /// The prefix of the codes.
@@ -391,6 +394,9 @@ pub struct Backlog {
     /// What the workers did in the batch that finished last.
     pub measured: Measured,
 }
+
+/// Between two counts of a batch, whoever counts.
+pub const COUNT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What this process did in a batch lately, for [`Records::summarize`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -576,9 +582,11 @@ pub trait Records: Send + Sync {
     /// What the workers still have to do in at most `limit` batches, and how fast they were.
     async fn backlog(&self, limit: u64) -> Result<Backlog>;
 
-    /// Counts the jobs of open batches for [`Records::batches`], which lists what was counted last, and notes what `process` did in them. Those
-    /// that are over are passed over.
-    async fn summarize(&self, process: u64, work: Vec<RecentWork>) -> Result<()>;
+    /// Counts the jobs of open batches for [`Records::batches`], which lists what was counted last, and notes what `process` did in them.
+    ///
+    /// Answers the batches that are still to be counted: another process counted them less than [`COUNT_INTERVAL`] ago, which is good enough
+    /// for now, but may have been before the last change. Those that are over are neither counted nor answered.
+    async fn summarize(&self, process: u64, work: Vec<RecentWork>) -> Result<Vec<BatchId>>;
 }
 
 /// The tables of batches, jobs, items and hooks, in verbs.

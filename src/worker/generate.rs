@@ -40,9 +40,9 @@ impl Handler for Generate {
             Handed::Ordered { batch, seq } => (Call::Ordered { batch, seq }, 0..0),
             Handed::Offered { task: Task::Status(_), .. } => return Answer::Fail(format!("{handed} is no job")),
         };
-        let Some((begun, written)) = self.begin(call, range).await else { return Answer::GiveBack };
+        let Some(begun) = self.begin(call, range).await else { return Answer::GiveBack };
         match begun {
-            Ok(Begun::Held(work)) => self.attempt(work, written, notes).await,
+            Ok(Begun::Held(work)) => self.attempt(work, notes).await,
             Ok(Begun::Over) => {
                 // Whoever ended it may have died before it looked whether it was the last one.
                 self.0.ends.job_ended(call.place().0);
@@ -59,54 +59,42 @@ impl Handler for Generate {
 }
 
 impl Generate {
-    /// Begins the job, with its first chunk where it is known how its codes are made; answers too how many items came with it. `None` when
-    /// the drain began.
-    async fn begin(&self, call: Call, range: Range<u64>) -> Option<Claimed> {
+    /// Begins the job, with its first chunk where it is known how its codes are made. `None` when the drain began.
+    async fn begin(&self, call: Call, range: Range<u64>) -> Option<Result<Begun, LedgerError>> {
         if let Some(recipe) = self.0.recipes.of(call.place().0)
             && recipe.key_fingerprint == self.0.codes.fingerprint()
         {
-            // Nothing is begun yet that a panic could be counted for; the attempt that follows meets it again.
-            let claimed = AssertUnwindSafe(self.claim_and_insert(call, &range, &recipe)).catch_unwind().await;
-            match claimed.unwrap_or(Some(Ok(None)))? {
-                Ok(None) => {}
-                Ok(Some(begun)) => return Some(begun),
-                Err(error) => return Some((Err(error), 0)),
+            match AssertUnwindSafe(self.claim_and_insert(call, &range, &recipe)).catch_unwind().await {
+                // A chunk that was refused is tried again on its own, as often as the settings say. After a panic nothing is begun yet that it
+                // could be counted for; the attempt that follows meets it again.
+                Err(_) | Ok(Some(Err(LedgerError::Refused { .. }))) => {}
+                Ok(begun) => return begun,
             }
         }
-        Some((self.0.patiently(|| self.0.ledger.begin(call)).await?, 0))
+        self.0.patiently(|| self.0.ledger.begin(call)).await
     }
 
-    /// `Ok(None)` when the database refused the chunk: it is tried again on its own then, as often as the settings say.
     async fn claim_and_insert(
         &self,
         call: Call,
         range: &Range<u64>,
         recipe: &Recipe,
-    ) -> Option<Result<Option<Claimed>, LedgerError>> {
+    ) -> Option<Result<Begun, LedgerError>> {
         let chunk = range.start..range.end.min(range.start.saturating_add(self.0.config.chunk_size));
-        let size = chunk.end - chunk.start;
         let items = items(&self.0, call.place().0, recipe.prefix.as_deref(), chunk);
         points::reach(points::BEFORE_WRITE).await;
         let begun = self.0.patiently(|| self.0.ledger.claim_and_insert(call, range.clone(), items.clone())).await?;
         points::reach(points::AFTER_FIRST_CHUNK).await;
-        Some(match begun {
-            Err(LedgerError::Refused { .. }) => Ok(None),
-            Err(error) => Err(error),
-            Ok(Begun::Held(work)) => {
-                let lacks_it = work.missing.first().is_some_and(|missing| missing.start == range.start);
-                Ok(Some((Ok(Begun::Held(work)), if lacks_it { 0 } else { size })))
-            }
-            Ok(begun) => Ok(Some((Ok(begun), 0))),
-        })
+        Some(begun)
     }
 
-    async fn attempt(&self, work: Work, written: u64, notes: &dyn Notes) -> Answer {
+    async fn attempt(&self, work: Work, notes: &dyn Notes) -> Answer {
         self.0.recipes.remember(work.hold.job.batch, Recipe::of(&work));
         self.0.summaries.changed(work.hold.job.batch);
         let attempt = Attempt { made: work.attempts_made, most: self.0.config.generate.attempts };
         let job = work.hold.job;
         let span = tracing::info_span!("attempt", batch = %job.batch, job = %job, attempt = attempt.number());
-        Run { cx: &self.0, work, written, attempt, notes, began: Instant::now() }.run().instrument(span).await
+        Run { cx: &self.0, work, attempt, notes, began: Instant::now() }.run().instrument(span).await
     }
 
     fn poisoned(&self, call: Call, failure: Failure) -> Answer {
@@ -147,8 +135,6 @@ fn broke(call: Call, error: &LedgerError) -> Answer {
 struct Run<'a> {
     cx: &'a Context,
     work: Work,
-    /// Items that came with the claim.
-    written: u64,
     attempt: Attempt,
     /// For those who look at the queue with a tool.
     notes: &'a dyn Notes,
@@ -162,9 +148,6 @@ enum Made {
     /// The ledger is still to be told.
     Outcome(Outcome),
 }
-
-/// How a job was begun, and how many items came with it.
-type Claimed = (Result<Begun, LedgerError>, u64);
 
 /// How a chunk ended.
 enum Chunk {
@@ -211,9 +194,9 @@ impl Run<'_> {
             )));
         }
         let mut bad = FailedChunks::default();
-        let mut said = Said::new(&self.work, self.written);
-        if self.written > 0 {
-            self.wrote(self.written, &mut said);
+        let mut said = Said::new(&self.work);
+        if self.work.written > 0 {
+            self.wrote(self.work.written, &mut said);
         }
         let mut chunks = chunks(&self.work.missing, self.cx.config.chunk_size).peekable();
         while let Some(ordinals) = chunks.next() {
@@ -416,11 +399,11 @@ struct Said {
 }
 
 impl Said {
-    /// `written` items are still to be counted.
-    fn new(work: &Work, written: u64) -> Self {
+    /// The items that came with the claim are still to be counted.
+    fn new(work: &Work) -> Self {
         let total = work.range.end - work.range.start;
         let missing: u64 = work.missing.iter().map(|range| range.end - range.start).sum();
-        Self { batch: work.hold.job.batch, done: (total - missing).saturating_sub(written), total }
+        Self { batch: work.hold.job.batch, done: (total - missing).saturating_sub(work.written), total }
     }
 
     /// Counts items that were written; when it is time to say so, the log is told, and those who look at the queue are to be.

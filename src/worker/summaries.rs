@@ -2,25 +2,36 @@
 //!
 //! ```text
 //!   attempts ──▶ changed, wrote ──▶ batches to count ──▶ Ledger::summarize, a few times a second at most
+//!                                        ▲                       │
+//!                                        └── failed, or counted a moment ago by another process
 //! ```
 //!
 //! An attempt only notes that something changed. The counts are taken from the ledger, so they are right whoever changed what, and a note
 //! that is lost with its process costs nothing but time.
+//!
+//! A batch stays to be counted until this process has counted it, so a count always follows the last change. However many processes work a
+//! batch, one of them counts it at a time: the others find that it did, and look again. When nothing changes any more each of those counts it
+//! once, and that is the end.
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use chrono::{DateTime, Utc};
 use tokio::{sync::Notify, time::Instant};
 
 use super::Context;
-use crate::{domain::BatchId, ledger::RecentWork};
+use crate::{
+    domain::BatchId,
+    ledger::{COUNT_INTERVAL, LedgerError, RecentWork},
+};
 
-/// Between two counts.
-const COUNT_INTERVAL: Duration = Duration::from_millis(250);
+/// Batches that are counted at a time.
+const PORTION: usize = 20;
 /// Counting takes at most one part in so many of the time.
 const PART_OF_THE_TIME: u32 = 20;
 /// Seconds that recent items are counted for.
@@ -33,12 +44,20 @@ pub(crate) struct Summaries {
     process: u64,
     batches: Mutex<HashMap<BatchId, Recent>>,
     changed: Notify,
+    /// Whether the last count failed.
+    failed: AtomicBool,
     start: Instant,
 }
 
 impl Default for Summaries {
     fn default() -> Self {
-        Self { process: fastrand::u64(1..), batches: Mutex::default(), changed: Notify::new(), start: Instant::now() }
+        Self {
+            process: fastrand::u64(1..),
+            batches: Mutex::default(),
+            changed: Notify::new(),
+            failed: AtomicBool::new(false),
+            start: Instant::now(),
+        }
     }
 }
 
@@ -109,6 +128,35 @@ impl Summaries {
         batches.iter_mut().filter_map(to_count).collect()
     }
 
+    /// Has `summarize` count what is to be counted, portion by portion. It answers what is still to be counted. After an error that is all
+    /// that was not counted yet.
+    async fn count_with<F>(&self, summarize: impl Fn(u64, Vec<RecentWork>) -> F) -> Result<Remaining, LedgerError>
+    where
+        F: Future<Output = Result<Vec<BatchId>, LedgerError>>,
+    {
+        let mut work = self.take();
+        // One by one after a failure, and in another order each time: a batch that can't be counted keeps no other from it for long.
+        let portion = if self.failed.swap(false, Relaxed) { 1 } else { PORTION };
+        fastrand::shuffle(&mut work);
+        let mut remaining = Remaining::None;
+        let mut portions = work.chunks(portion);
+        while let Some(portion) = portions.next() {
+            match summarize(self.process, portion.to_vec()).await {
+                Ok(left) => {
+                    left.iter().for_each(|batch| self.changed(*batch));
+                    remaining = if left.is_empty() { remaining } else { Remaining::Some };
+                }
+                Err(error) => {
+                    self.failed.store(true, Relaxed);
+                    let left = portion.iter().chain(portions.flatten());
+                    left.for_each(|work| self.changed(work.batch));
+                    return Err(error);
+                }
+            }
+        }
+        Ok(remaining)
+    }
+
     fn second(&self) -> u64 {
         self.start.elapsed().as_secs()
     }
@@ -125,24 +173,42 @@ pub(super) async fn keep_summaries(cx: &Context) {
             cx.draining.run_until_cancelled(cx.summaries.changed.notified()).await;
         }
         let began = Instant::now();
-        count(cx).await;
+        count_once(cx).await;
         cx.nap(COUNT_INTERVAL.max(began.elapsed() * PART_OF_THE_TIME)).await;
     }
 }
 
-/// Counts what is to be counted, once. What can't be counted now is counted when it changes again, or by the feeder.
+/// Counts what is to be counted, for the last time.
+///
+/// What another process counted a moment ago is looked at once more. Whoever counted it by then did so after the first look, and so after the
+/// last change of this process.
 pub(super) async fn count(cx: &Context) {
-    let work = cx.summaries.take();
-    if work.is_empty() {
-        return;
+    if count_once(cx).await == Remaining::Some {
+        tokio::time::sleep(COUNT_INTERVAL).await;
+        count_once(cx).await;
     }
-    if let Err(error) = cx.ledger.summarize(cx.summaries.process, work).await {
+}
+
+/// Whether there are batches that are still to be counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Remaining {
+    None,
+    Some,
+}
+
+async fn count_once(cx: &Context) -> Remaining {
+    let ledger = &cx.ledger;
+    let counting = cx.summaries.count_with(|process, work| ledger.summarize(process, work)).await;
+    counting.unwrap_or_else(|error| {
         tracing::debug!(error = &error as &dyn std::error::Error, "batches could not be counted");
-    }
+        Remaining::Some
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -171,5 +237,42 @@ mod tests {
         tokio::time::advance(Duration::from_secs(RECENT + 1)).await;
         assert_eq!(summaries.take(), []);
         assert!(summaries.batches().is_empty());
+    }
+
+    fn refused() -> LedgerError {
+        LedgerError::Refused { why: "not now".into() }
+    }
+
+    #[tokio::test]
+    async fn a_batch_stays_to_be_counted_until_it_is_counted() {
+        let (summaries, batch) = (Summaries::default(), BatchId::new(7).unwrap());
+        summaries.changed(batch);
+
+        let failed = summaries.count_with(async |_, _| Err(refused())).await;
+        let passed_over = summaries.count_with(async |_, work| Ok(vec![work[0].batch])).await;
+        let counted =
+            summaries.count_with(async |_, work| Ok(vec![]).inspect(|_: &Vec<_>| assert_eq!(work.len(), 1))).await;
+
+        assert!(failed.is_err());
+        assert_eq!((passed_over.unwrap(), counted.unwrap()), (Remaining::Some, Remaining::None));
+        assert_eq!(summaries.take(), []);
+    }
+
+    /// A statement that counts one batch too many may never succeed.
+    #[tokio::test]
+    async fn a_batch_that_can_not_be_counted_keeps_no_other_from_it_for_long() {
+        let (summaries, bad) = (Summaries::default(), BatchId::new(1).unwrap());
+        (1..=100).for_each(|id| summaries.changed(BatchId::new(id).unwrap()));
+
+        for _ in 0..1_000 {
+            let _failed = summaries
+                .count_with(async |_, work| {
+                    assert!(work.len() <= PORTION);
+                    if work.iter().any(|work| work.batch == bad) { Err(refused()) } else { Ok(vec![]) }
+                })
+                .await;
+        }
+
+        assert_eq!(summaries.take().iter().map(|work| work.batch).collect::<Vec<_>>(), [bad]);
     }
 }

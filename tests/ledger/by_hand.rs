@@ -38,6 +38,8 @@ pub async fn a_failed_job_that_is_put_back_by_hand_is_revived(given: impl Harnes
     let work = ledger.work(told(jobs[0], 3)).await?;
 
     assert_eq!((work.hold.job, work.hold.epoch, work.attempts_made), (jobs[0], 2, 1));
+    let reopened = JobCounts { waiting: 1, completed: 1, failed: 1, ..JobCounts::default() };
+    assert_eq!(ledger.listed(batch).await?.jobs, reopened, "it is counted when it is reopened");
     let running = ledger.batch(batch).await?;
     assert_eq!((running.status, running.round, running.finished_at), (BatchStatus::Running, 1, None));
     assert_eq!(

@@ -10,7 +10,8 @@ use rocket_batch::{
     },
     ledger::{
         BatchConnection, BatchPool, Begun, Closed, Created, Cut, Hold, HookKinds, JobQuery, Ledger, LedgerError,
-        NewBatch, NewItem, OpenJob, OpenJobs, Rules, Settled, Settlement, Slice, TaskQuery, Unplanned, Work, Written,
+        NewBatch, NewItem, OpenJob, OpenJobs, RecentWork, Rules, Settled, Settlement, Slice, TaskQuery, Unplanned,
+        Work, Written,
     },
 };
 use rocket_db_pools::Pool;
@@ -180,6 +181,11 @@ pub fn delayed(failure: Failure, by: Duration) -> Settlement {
     Settlement::Delayed { failure, delay: by }
 }
 
+/// A batch to count, in which nothing was written lately.
+pub fn recent(batch: BatchId) -> RecentWork {
+    RecentWork { batch, items: 0, last_item_at: None }
+}
+
 /// The time that attempts take here.
 pub const WORKED: Duration = Duration::from_millis(30);
 
@@ -265,6 +271,14 @@ impl Subject {
     pub async fn listed(&self, batch: BatchId) -> TestResult<BatchRecord> {
         let listed = self.batches(None, ALL).await?;
         Ok(listed.into_iter().find(|listed| listed.batch_id == batch).ok_or("it is not listed")?)
+    }
+
+    /// Counts a batch for a process, as soon as no other process has just counted it.
+    pub async fn summarized(&self, process: u64, batch: BatchId) -> TestResult {
+        while !self.summarize(process, vec![recent(batch)]).await?.is_empty() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
     }
 
     /// The batches to plan, as the feeder sees them.

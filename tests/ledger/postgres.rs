@@ -15,8 +15,7 @@ use rocket_batch::{
     BatchPool, BoxError, NewItemRow,
     domain::{BatchId, BatchStatus, JobId, StatusTask},
     ledger::{
-        Begun, Closed, LastChunk, Ledger, LedgerError, RecentWork, Records, Rules, Settled, Settlement, Told, Wish,
-        Written,
+        Begun, Closed, LastChunk, Ledger, LedgerError, Records, Rules, Settled, Settlement, Told, Wish, Written,
         postgres::{PostgresLedger, PostgresPool},
     },
     postgres::tokio_postgres::Transaction,
@@ -211,7 +210,7 @@ async fn every_change_of_a_batch_raises_its_version() -> TestResult {
     let jobs = ledger.jobs_of(a_batch()).await?;
     let batch = jobs[0].batch;
     let counted = async || -> TestResult<_> {
-        ledger.summarize(7, vec![RecentWork { batch, items: 0, last_item_at: None }]).await?;
+        ledger.summarized(7, batch).await?;
         Ok(schema.version(batch).await)
     };
     let mut versions = vec![schema.version(batch).await];
@@ -252,6 +251,89 @@ async fn every_change_of_a_batch_raises_its_version() -> TestResult {
     assert!(versions.is_sorted_by(|before, after| before < after), "{versions:?}");
     assert_eq!(schema.version(bystander).await, still);
     assert_eq!(ledger.batch(batch).await?.items_created, 120);
+    Ok(())
+}
+
+/// It has counted when the batch ends, and writes its row afterwards: nothing would ever remove it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_batch_that_ends_while_it_is_counted_leaves_no_summary() -> TestResult {
+    let schema = Schema::new().await;
+    let ledger = &schema.ledger;
+    let job = ledger.one_job().await?;
+    let bystander = ledger.one_job().await?;
+    ledger.summarized(7, bystander.batch).await?;
+    ledger.complete(job).await?;
+    // Whoever writes the same row waits until it is known whether this one comes to be.
+    let row = format!("BEGIN; INSERT INTO summaries VALUES ({}, 7, 0, 1, 0, 0, 0, 0, 0, now())", job.batch);
+    schema.outsider.batch_execute(&row).await?;
+
+    let (one, other) = (ledger.share(), ledger.share());
+    let counting = tokio::spawn(async move { one.summarize(7, vec![recent(job.batch)]).await });
+    schema.somebody_waits_for_the_outsider().await;
+    let closing = tokio::spawn(async move { other.close(job.batch, 0).await });
+    let behind =
+        "SELECT count(*) FROM pg_stat_activity waiting CROSS JOIN unnest(pg_blocking_pids(waiting.pid)) AS first
+                  WHERE pg_backend_pid() = ANY (pg_blocking_pids(first))";
+    while !closing.is_finished() && schema.number(behind).await == 0 {
+        sleep(Duration::from_millis(5)).await;
+    }
+    schema.outsider.batch_execute("ROLLBACK").await?;
+    let (_counted, closed) = (counting.await??, closing.await??);
+
+    assert!(matches!(closed, Closed::Now(_)), "{closed:?}");
+    assert_eq!(schema.number(&format!("SELECT count(*) FROM summaries WHERE batch = {}", job.batch)).await, 0);
+    assert_eq!(schema.number("SELECT count(*) FROM summaries").await, 1);
+    Ok(())
+}
+
+/// Neither for a pause that waits for a chunk, nor for whoever removes the same old rows.
+#[tokio::test]
+async fn a_count_waits_for_nobody() -> TestResult {
+    let schema = Schema::new().await;
+    let ledger = &schema.ledger;
+    let [held, free] = [ledger.one_job().await?.batch, ledger.one_job().await?.batch];
+    ledger.summarized(6, free).await?;
+    schema.outsider.execute("UPDATE summaries SET counted_at = now() - interval '2 minutes'", &[]).await?;
+    let locks = format!(
+        "BEGIN; SELECT FROM batches WHERE id = {held} FOR NO KEY UPDATE; SELECT FROM summaries WHERE process = 6 FOR UPDATE"
+    );
+    schema.outsider.batch_execute(&locks).await?;
+
+    let began = Instant::now();
+    let left = ledger.summarize(7, vec![recent(held), recent(free)]).await?;
+
+    assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+    assert_eq!(left, [held]);
+    schema.outsider.batch_execute("ROLLBACK").await?;
+    assert_eq!(ledger.summarize(7, vec![recent(held), recent(free)]).await?, []);
+    assert_eq!(schema.number("SELECT count(*) FROM summaries WHERE process = 7").await, 2);
+    Ok(())
+}
+
+/// A batch may be open for weeks, and each start of a process writes a row of its own.
+#[tokio::test]
+async fn rows_of_processes_that_are_gone_go_and_the_version_stays() -> TestResult {
+    let schema = Schema::new().await;
+    let ledger = &schema.ledger;
+    let [batch, bystander] = [ledger.one_job().await?.batch, ledger.one_job().await?.batch];
+    for process in 1..=3 {
+        ledger.summarized(process, bystander).await?;
+    }
+    let still = schema.version(bystander).await;
+    for (process, age) in [(1, "2 minutes"), (2, "30 seconds"), (3, "-2 minutes")] {
+        ledger.summarized(process, batch).await?;
+        let aged = format!("UPDATE summaries SET counted_at = now() - interval '{age}' WHERE process = {process}");
+        schema.outsider.batch_execute(&aged).await?;
+    }
+    let before = schema.version(batch).await;
+
+    ledger.summarized(4, batch).await?;
+
+    let processes = format!("SELECT sum(10 ^ process)::bigint FROM summaries WHERE batch = {batch}");
+    assert_eq!(schema.number(&processes).await, 10_100);
+    assert_eq!(schema.version(batch).await, before + 1);
+    assert_eq!(schema.version(bystander).await, still);
+    assert_eq!(ledger.listed(batch).await?, ledger.batch(batch).await?);
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use rocket_batch::{
     BatchPool,
     domain::{BatchId, JobId, StatusTask},
     ledger::{
-        Begun, BoxError, Ledger, LedgerError, NewItemRow, RecentWork, Records, Rules, Settlement, Told, Wish, Written,
+        Begun, BoxError, Ledger, LedgerError, NewItemRow, Records, Rules, Settlement, Told, Wish, Written,
         sqlite::{ItemWriter, SqliteConnection, SqliteLedger, SqlitePool},
     },
 };
@@ -205,6 +205,37 @@ async fn readers_keep_no_worker_waiting() -> TestResult {
     Ok(())
 }
 
+/// A batch may be open for weeks, and each start of a process writes a row of its own.
+#[tokio::test]
+async fn rows_of_processes_that_are_gone_go_and_the_version_stays() -> TestResult {
+    let database = Database::new().await;
+    let ledger = &database.ledger;
+    let [batch, bystander] = [ledger.one_job().await?.batch, ledger.one_job().await?.batch];
+    for process in 1..=3 {
+        ledger.summarized(process, bystander).await?;
+    }
+    let still = database.version(bystander).await;
+    let outsider = database.outsider();
+    for (process, seconds) in [(1, 120), (2, 30), (3, -120)] {
+        ledger.summarized(process, batch).await?;
+        let aged = "UPDATE batch_summaries SET counted_at = counted_at - ?2 * 1000000 WHERE process = ?1";
+        outsider.execute(aged, (process, seconds))?;
+    }
+    let before = database.version(batch).await;
+
+    ledger.summarized(4, batch).await?;
+
+    let processes: Vec<i64> = outsider
+        .prepare("SELECT process FROM batch_summaries WHERE batch = ?1 ORDER BY process")?
+        .query_map([batch.get()], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    assert_eq!(processes, [2, 4]);
+    assert_eq!(database.version(batch).await, before + 1);
+    assert_eq!(database.version(bystander).await, still);
+    assert_eq!(ledger.listed(batch).await?, ledger.batch(batch).await?);
+    Ok(())
+}
+
 /// At once where a verb changes a batch as a whole, and with the next count where a worker changes its jobs.
 #[tokio::test]
 async fn every_change_of_a_batch_raises_its_version() -> TestResult {
@@ -215,7 +246,7 @@ async fn every_change_of_a_batch_raises_its_version() -> TestResult {
     let jobs = ledger.jobs_of(a_batch()).await?;
     let batch = jobs[0].batch;
     let counted = async || -> TestResult<_> {
-        ledger.summarize(7, vec![RecentWork { batch, items: 0, last_item_at: None }]).await?;
+        ledger.summarized(7, batch).await?;
         Ok(database.version(batch).await)
     };
     let mut versions = vec![database.version(batch).await];

@@ -17,6 +17,7 @@ use super::{
     read::is_history_removed,
     redacted::Redacted,
     steer::lock,
+    summarize::count_anew,
     write::raced,
 };
 use crate::domain::{BatchStatus, Call, Change, JobId, JobState};
@@ -177,6 +178,7 @@ impl Begin {
         Ok(Work {
             hold: Hold { job: found.job(self.call), epoch: found.epoch + begun },
             missing: self.missing_items(conn, &found.range).await?,
+            written: 0,
             range: found.range,
             attempts_made: found.attempts,
             prefix: found.prefix,
@@ -200,6 +202,7 @@ impl Begin {
         let (batch, seq) = self.place();
         transaction.execute(&transaction.prepare_cached(REVIVE).await?, &[&batch, &seq]).await?;
         transaction.execute(&transaction.prepare_cached(REOPEN).await?, &[&batch, &status.as_str()]).await?;
+        count_anew(&transaction, self.call.place().0).await?;
         transaction.commit().await?;
         Ok(())
     }
@@ -230,6 +233,7 @@ fn read_work(row: &Row, job: JobId, written: u64) -> Answer<Work> {
     Ok(Work {
         hold: Hold { job, epoch: small_number(row, "epoch")? },
         missing: if missing.is_empty() { Vec::new() } else { vec![missing] },
+        written,
         range,
         attempts_made: small_number(row, "attempts")?,
         prefix: row.try_get("prefix")?,

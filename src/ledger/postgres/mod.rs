@@ -55,7 +55,7 @@ pub use self::{
 use super::{
     Backlog, Begun, Closed, Created, Cut, Forgotten, Hold, Hook, JobQuery, LastChunk, Lead, Ledger, NewBatch, NewItem,
     OpenJobs, OpenTasks, Planned, Portion, RecentWork, Records, Result, Rules, Settled, Settlement, Slice, TaskQuery,
-    Told, Wish, Written,
+    Told, Wish, Written, decide::portions,
 };
 use crate::domain::{
     BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
@@ -114,8 +114,18 @@ impl Records for PostgresLedger {
         self.pool.run(summarize::Backlog { limit }).await
     }
 
-    async fn summarize(&self, process: u64, work: Vec<RecentWork>) -> Result<()> {
-        self.pool.run(summarize::Summarize { process: process.cast_signed(), work }).await
+    /// Each portion is a verb of its own, so that none takes longer than a statement may.
+    async fn summarize(&self, process: u64, work: Vec<RecentWork>) -> Result<Vec<BatchId>> {
+        let (process, work) = (process.cast_signed(), work.into());
+        let open = self.pool.run(summarize::ToCount { process, work }).await?;
+        let (portions, mut left) = portions(open);
+        for work in portions {
+            let mut batches: Vec<_> = work.iter().map(|work| work.batch).collect();
+            let kept = self.pool.run(summarize::Summarize { process, work }).await?;
+            batches.retain(|batch| !kept.contains(batch));
+            left.append(&mut batches);
+        }
+        Ok(left)
     }
 }
 

@@ -1,24 +1,29 @@
 //! summarize, backlog: what lists and estimates read instead of jobs.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Client, GenericClient};
-use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, types::ToSql};
 
 use super::{
     columns::{batch_id, key, number},
-    error::Answer,
+    error::{Answer, unreadable},
     pool::{Lane, Verb},
     read::read_measured,
     settle::millis,
 };
 use crate::domain::{BatchId, Measured};
 use crate::ledger::{
-    RecentWork,
-    decide::{LEFT_BEHIND_AFTER, LEFT_BEHIND_BATCHES},
+    COUNT_INTERVAL, RecentWork,
+    decide::{LEFT_BEHIND_AFTER, LEFT_BEHIND_BATCHES, OLD_AFTER, OLD_ROWS, OpenBatch},
 };
 
+const TO_COUNT: &str = include_str!("sql/summaries_to_count.sql");
+const COUNT: &str = include_str!("sql/count_jobs.sql");
 const SUMMARIZE: &str = include_str!("sql/summarize.sql");
+const OLD: &str = include_str!("sql/old_summaries.sql");
 const LEFT_BEHIND: &str = "SELECT DISTINCT batch FROM summaries s
     WHERE active > 0 AND counted_at < now() - $1::bigint * interval '1 millisecond'
       AND NOT EXISTS (SELECT FROM summaries WHERE batch = s.batch AND counted_at > s.counted_at)
@@ -30,7 +35,38 @@ const MEASURED: &str = "SELECT items_created, worked_ms FROM batches
 /// Who counts when it is no process that works: a verb that changes a batch as a whole.
 const NO_PROCESS: i64 = 0;
 
-/// See [`Records::summarize`](crate::ledger::Records::summarize).
+/// Which of the batches are to be counted. See [`Records::summarize`](crate::ledger::Records::summarize).
+pub(super) struct ToCount {
+    pub process: i64,
+    pub work: Arc<[RecentWork]>,
+}
+
+#[async_trait]
+impl Verb for ToCount {
+    type Answer = Vec<OpenBatch>;
+    const DOING: &'static str = "look for batches to count";
+
+    async fn run(&self, conn: &mut Client) -> Answer<Vec<OpenBatch>> {
+        let batches: Vec<i64> = self.work.iter().map(|work| work.batch.get()).collect();
+        let statement = conn.prepare_cached(TO_COUNT).await?;
+        let rows = conn.query(&statement, &[&batches, &self.process, &millis(COUNT_INTERVAL)]).await?;
+        rows.iter().map(|row| self.read(row)).collect()
+    }
+}
+
+impl ToCount {
+    fn read(&self, row: &Row) -> Answer<OpenBatch> {
+        let batch = batch_id(row, "id")?;
+        let work = self.work.iter().find(|work| work.batch == batch).copied();
+        Ok(OpenBatch {
+            work: work.ok_or_else(|| unreadable(format!("nobody asked for batch {batch}")))?,
+            jobs: number(row, "jobs")?,
+            counted: row.try_get("counted")?,
+        })
+    }
+}
+
+/// Counts some batches and answers those whose counts are kept.
 pub(super) struct Summarize {
     pub process: i64,
     pub work: Vec<RecentWork>,
@@ -38,25 +74,65 @@ pub(super) struct Summarize {
 
 #[async_trait]
 impl Verb for Summarize {
-    type Answer = ();
+    type Answer = Vec<BatchId>;
     const DOING: &'static str = "count the jobs of batches";
 
-    async fn run(&self, conn: &mut Client) -> Answer<()> {
-        let batches: Vec<i64> = self.work.iter().map(|work| work.batch.get()).collect();
-        let items: Vec<i64> = self.work.iter().map(|work| key(work.items)).collect();
-        let times: Vec<Option<DateTime<Utc>>> = self.work.iter().map(|work| work.last_item_at).collect();
-        let parameters: [&(dyn ToSql + Sync); 4] = [&batches, &self.process, &items, &times];
-        conn.execute(&conn.prepare_cached(SUMMARIZE).await?, &parameters).await?;
-        Ok(())
+    async fn run(&self, conn: &mut Client) -> Answer<Vec<BatchId>> {
+        let kept = summarize(&*conn, self.process, &self.work).await?;
+        let batches: Vec<i64> = kept.iter().map(|batch| batch.get()).collect();
+        let parameters: [&(dyn ToSql + Sync); 4] = [&batches, &self.process, &millis(OLD_AFTER), &key(OLD_ROWS)];
+        conn.execute(&conn.prepare_cached(OLD).await?, &parameters).await?;
+        Ok(kept)
     }
 }
 
-/// Counts the jobs of one batch, for a verb that changes it as a whole.
-pub(super) async fn count_anew(conn: &impl GenericClient, id: BatchId) -> Answer<()> {
-    let statement = conn.prepare_cached(SUMMARIZE).await?;
-    let (items, time) = (vec![0_i64], vec![None::<DateTime<Utc>>]);
-    conn.execute(&statement, &[&vec![id.get()], &NO_PROCESS, &items, &time]).await?;
-    Ok(())
+/// Counts the jobs of one batch, for a verb that changes it as a whole and has locked it.
+pub(super) async fn count_anew(conn: &impl GenericClient, batch: BatchId) -> Answer<()> {
+    summarize(conn, NO_PROCESS, &[RecentWork { batch, items: 0, last_item_at: None }]).await.map(drop)
+}
+
+async fn summarize(conn: &impl GenericClient, process: i64, work: &[RecentWork]) -> Answer<Vec<BatchId>> {
+    let batches: Vec<i64> = work.iter().map(|work| work.batch.get()).collect();
+    let counted = conn.query(&conn.prepare_cached(COUNT).await?, &[&batches]).await?;
+    let mut summaries = Counted::default();
+    for row in &counted {
+        summaries.push(row, work)?;
+    }
+    let rows = conn.query(&conn.prepare_cached(SUMMARIZE).await?, &summaries.parameters(&process)).await?;
+    rows.iter().map(|row| batch_id(row, "batch")).collect()
+}
+
+/// What was counted, column by column.
+#[derive(Default)]
+struct Counted {
+    numbers: [Vec<i64>; 8],
+    counted_at: Vec<DateTime<Utc>>,
+    items: Vec<i64>,
+    last_item_at: Vec<Option<DateTime<Utc>>>,
+}
+
+impl Counted {
+    const NUMBERS: [&'static str; 8] =
+        ["batch", "waiting", "active", "delayed", "completed", "failed", "items_created", "worked_ms"];
+
+    fn push(&mut self, row: &Row, work: &[RecentWork]) -> Answer<()> {
+        for (column, name) in self.numbers.iter_mut().zip(Self::NUMBERS) {
+            column.push(row.try_get(name)?);
+        }
+        let batch = batch_id(row, "batch")?;
+        let work = work.iter().find(|work| work.batch == batch);
+        self.counted_at.push(row.try_get("counted_at")?);
+        self.items.push(work.map_or(0, |work| key(work.items)));
+        self.last_item_at.push(work.and_then(|work| work.last_item_at));
+        Ok(())
+    }
+
+    fn parameters<'a>(&'a self, process: &'a i64) -> Vec<&'a (dyn ToSql + Sync)> {
+        let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![process];
+        parameters.extend(self.numbers.iter().map(|column| column as &(dyn ToSql + Sync)));
+        parameters.extend([&self.counted_at as &(dyn ToSql + Sync), &self.items, &self.last_item_at]);
+        parameters
+    }
 }
 
 /// Batches that whoever worked them does not count any more.

@@ -9,6 +9,7 @@ use super::{
     error::Answer,
     hooks,
     read::is_history_removed,
+    summarize::count_anew,
     write::{count, insert},
 };
 use crate::domain::{BatchStatus, Call, Change, JobId};
@@ -67,7 +68,7 @@ pub(super) fn claim_and_insert(
     count(conn, &work.hold, new)?;
     let missing = range.start + new..range.end;
     let missing = if missing.is_empty() { Vec::new() } else { vec![missing] };
-    Ok(Begun::Held(Work { missing, ..work }))
+    Ok(Begun::Held(Work { missing, written: new, ..work }))
 }
 
 fn read_found(row: &Row<'_>) -> rusqlite::Result<Found> {
@@ -93,7 +94,7 @@ fn revive(conn: &Connection, call: Call, status: BatchStatus) -> Answer<()> {
     let (batch, seq) = call.place();
     conn.prepare_cached(REVIVE)?.execute((batch.get(), key(seq)))?;
     conn.prepare_cached(REOPEN)?.execute((batch.get(), status.as_str()))?;
-    Ok(())
+    count_anew(conn, batch)
 }
 
 fn start(conn: &Connection, call: Call, found: Found, crashes: u32) -> Answer<Work> {
@@ -105,6 +106,7 @@ fn start(conn: &Connection, call: Call, found: Found, crashes: u32) -> Answer<Wo
     Ok(Work {
         hold: Hold { job, epoch: found.epoch + 1 },
         missing: missing_items(conn, batch, &found.range)?,
+        written: 0,
         range: found.range,
         attempts_made: found.attempts,
         prefix: found.prefix,

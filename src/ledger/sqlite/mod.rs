@@ -46,7 +46,7 @@ pub use self::{
 use super::{
     Backlog, Begun, Closed, Created, Cut, Forgotten, Hold, Hook, JobQuery, LastChunk, Lead, Ledger, NewBatch, NewItem,
     OpenJobs, OpenTasks, Planned, Portion, RecentWork, Records, Result, Rules, Settled, Settlement, Slice, TaskQuery,
-    Told, Wish, Written,
+    Told, Wish, Written, decide::portions,
 };
 use crate::domain::{
     BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
@@ -98,9 +98,17 @@ impl Records for SqliteLedger {
         self.pool.read("read the backlog", move |conn| summarize::backlog(conn, limit)).await
     }
 
-    async fn summarize(&self, process: u64, work: Vec<RecentWork>) -> Result<()> {
+    /// Counts on a reader, where it keeps nobody waiting, and has the writer keep the counts.
+    async fn summarize(&self, process: u64, work: Vec<RecentWork>) -> Result<Vec<BatchId>> {
+        const DOING: &str = "count the jobs of batches";
         let process = process.cast_signed();
-        self.pool.write("count the jobs of batches", move |conn| summarize::summarize(conn, process, &work)).await
+        let open = self.pool.read_for_work(DOING, move |conn| summarize::to_count(conn, process, &work)).await?;
+        let (portions, left) = portions(open);
+        for work in portions {
+            let counted = self.pool.read_for_work(DOING, move |conn| summarize::count(conn, &work)).await?;
+            self.pool.write(DOING, move |conn| summarize::keep(conn, process, &counted)).await?;
+        }
+        Ok(left)
     }
 }
 

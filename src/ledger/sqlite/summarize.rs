@@ -1,19 +1,24 @@
 //! summarize, backlog: what lists and estimates read instead of jobs.
 
+use std::time::Duration;
+
+use chrono::Utc;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    columns::{batch_id, key, millis, now},
+    columns::{batch_id, key, millis},
     error::Answer,
     read::{counts, read_measured},
 };
-use crate::domain::BatchId;
+use crate::domain::{BatchId, JobCounts, Measured};
 use crate::ledger::{
-    Backlog, RecentWork,
-    decide::{LEFT_BEHIND_AFTER, LEFT_BEHIND_BATCHES},
+    Backlog, COUNT_INTERVAL, RecentWork,
+    decide::{LEFT_BEHIND_AFTER, LEFT_BEHIND_BATCHES, OLD_AFTER, OLD_ROWS, OpenBatch},
 };
 
+const TO_COUNT: &str = include_str!("sql/summaries_to_count.sql");
 const SUMMARIZE: &str = include_str!("sql/summarize.sql");
+const OLD: &str = include_str!("sql/old_summaries.sql");
 const LEFT_BEHIND: &str = "SELECT DISTINCT batch FROM batch_summaries s
     WHERE active > 0 AND counted_at < ?1
       AND NOT EXISTS (SELECT 1 FROM batch_summaries WHERE batch = s.batch AND counted_at > s.counted_at)
@@ -25,17 +30,64 @@ const MEASURED: &str = "SELECT items_created, worked_ms FROM batch_batches
 /// Who counts when it is no process that works: a verb that changes a batch as a whole.
 const NO_PROCESS: i64 = 0;
 
-pub(super) fn summarize(conn: &Connection, process: i64, work: &[RecentWork]) -> Answer<()> {
-    work.iter().try_for_each(|work| count(conn, process, *work))
+/// Which of the batches are open, and whether another process just counted them.
+pub(super) fn to_count(conn: &Connection, process: i64, work: &[RecentWork]) -> Answer<Vec<OpenBatch>> {
+    let mut query = conn.prepare_cached(TO_COUNT)?;
+    let now = now_micros();
+    let mut open = Vec::new();
+    for work in work {
+        let found = query
+            .query_row((work.batch.get(), process, now.saturating_sub(micros(COUNT_INTERVAL)), now), |row| {
+                Ok(OpenBatch { work: *work, jobs: row.get("jobs")?, counted: row.get("counted")? })
+            });
+        open.extend(found.optional()?);
+    }
+    Ok(open)
+}
+
+/// The jobs of a batch, counted.
+pub(super) struct Counted {
+    work: RecentWork,
+    jobs: JobCounts,
+    measured: Measured,
+    /// Before the snapshot: it has every change that was committed by then, and of two counts the later one has seen more.
+    at: i64,
+}
+
+/// Counts the jobs of batches.
+pub(super) fn count(conn: &Connection, work: &[RecentWork]) -> Answer<Vec<Counted>> {
+    let at = now_micros();
+    let count = |work: &RecentWork| {
+        let (jobs, measured) = counts(conn, work.batch)?;
+        Ok(Counted { work: *work, jobs, measured, at })
+    };
+    work.iter().map(count).collect()
+}
+
+/// Keeps what was counted of batches that are still open, and removes what other processes left behind.
+pub(super) fn keep(conn: &Connection, process: i64, counted: &[Counted]) -> Answer<()> {
+    counted.iter().try_for_each(|counted| {
+        let old = remove_old(conn, process, counted)?;
+        keep_one(conn, process, counted, old)
+    })
 }
 
 /// Counts the jobs of one batch, for a verb that changes it as a whole.
 pub(super) fn count_anew(conn: &Connection, batch: BatchId) -> Answer<()> {
-    count(conn, NO_PROCESS, RecentWork { batch, items: 0, last_item_at: None })
+    keep(conn, NO_PROCESS, &count(conn, &[RecentWork { batch, items: 0, last_item_at: None }])?)
 }
 
-fn count(conn: &Connection, process: i64, work: RecentWork) -> Answer<()> {
-    let (jobs, measured) = counts(conn, work.batch)?;
+/// Answers the versions of the rows, added up.
+fn remove_old(conn: &Connection, process: i64, counted: &Counted) -> Answer<i64> {
+    let mut query = conn.prepare_cached(OLD)?;
+    let (from, to) = (counted.at.saturating_sub(micros(OLD_AFTER)), counted.at.saturating_add(micros(OLD_AFTER)));
+    let versions =
+        query.query_map((counted.work.batch.get(), process, from, to, key(OLD_ROWS)), |row| row.get::<_, i64>(0))?;
+    Ok(versions.sum::<Result<i64, _>>()?)
+}
+
+fn keep_one(conn: &Connection, process: i64, counted: &Counted, old: i64) -> Answer<()> {
+    let Counted { work, jobs, measured, at } = counted;
     conn.prepare_cached(SUMMARIZE)?.execute(params![
         work.batch.get(),
         process,
@@ -46,17 +98,28 @@ fn count(conn: &Connection, process: i64, work: RecentWork) -> Answer<()> {
         key(jobs.failed),
         key(measured.items),
         millis(measured.worked),
-        now(),
+        at,
         key(work.items),
         work.last_item_at.map(|time| time.timestamp_millis()),
+        old,
     ])?;
     Ok(())
+}
+
+/// Now, in microseconds since 1970: two counts of a batch in one millisecond are no rarity, and the later one is to be told.
+fn now_micros() -> i64 {
+    Utc::now().timestamp_micros()
+}
+
+/// A span in microseconds.
+fn micros(span: Duration) -> i64 {
+    u64::try_from(span.as_micros()).map_or(i64::MAX, key)
 }
 
 /// Batches that whoever worked them does not count any more.
 pub(super) fn left_behind(conn: &Connection) -> Answer<Vec<BatchId>> {
     let mut query = conn.prepare_cached(LEFT_BEHIND)?;
-    let before = now().saturating_sub(millis(LEFT_BEHIND_AFTER));
+    let before = now_micros().saturating_sub(micros(LEFT_BEHIND_AFTER));
     let left = query.query_map((before, key(LEFT_BEHIND_BATCHES)), |row| batch_id(row, "batch"))?;
     Ok(left.collect::<Result<_, _>>()?)
 }

@@ -130,8 +130,11 @@ CREATE TABLE summaries (
     failed              bigint      NOT NULL,
     items_created       bigint      NOT NULL,
     worked_ms           bigint      NOT NULL,
+    -- Before its snapshot: the latest of a batch has seen the most.
     counted_at          timestamptz NOT NULL,
-    -- What this process alone wrote: the time of its last item, and how many it wrote in the ten seconds before it counted.
+    -- What this process alone wrote: the time of its last item, and how many it wrote in the ten seconds before it counted. For now nobody
+    -- reads them. A process does not write its row while another one counts the batch, and leaves it when it dies, so `recent_items` says
+    -- nothing in a row that was counted more than ten seconds ago: whoever reads it takes that for 0.
     last_item_at        timestamptz,
     recent_items        bigint      NOT NULL DEFAULT 0,
     -- Grows with each count, so that a watcher sees that something changed.

@@ -112,8 +112,11 @@ CREATE TABLE batch_summaries (
     failed              INTEGER NOT NULL,
     items_created       INTEGER NOT NULL,
     worked_ms           INTEGER NOT NULL,
+    -- Before its snapshot, in microseconds: the latest of a batch has seen the most.
     counted_at          INTEGER NOT NULL,
-    -- What this process alone wrote: the time of its last item, and how many it wrote in the ten seconds before it counted.
+    -- What this process alone wrote: the time of its last item, and how many it wrote in the ten seconds before it counted. For now nobody
+    -- reads them. A process does not write its row while another one counts the batch, and leaves it when it dies, so `recent_items` says
+    -- nothing in a row that was counted more than ten seconds ago: whoever reads it takes that for 0.
     last_item_at        INTEGER,
     recent_items        INTEGER NOT NULL DEFAULT 0,
     -- Grows with each count, so that a watcher sees that something changed.
