@@ -29,6 +29,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 use tokio_postgres::{Client, types::ToSql};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     given::*,
@@ -779,6 +780,57 @@ async fn workers_of_one_batch_never_deadlock() -> TestResult {
     assert_eq!(schema.number(DEADLOCKS).await, 0);
     Ok(())
 }
+
+/// Claims that overlap share the batch's row, so that it is always locked: a pause waited for seconds, or for ever. These hold it for as long
+/// as a slow flush takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn claims_that_overlap_keep_no_pause_waiting() -> TestResult {
+    let schema = Schema::new().await;
+    let jobs = schema.ledger.jobs_of(a_batch().of(100_000).in_jobs_of(10)).await?;
+    let bystander = schema.ledger.jobs_of(a_batch()).await?[0].batch;
+    let batch = jobs[0].batch;
+    schema.ledger.begin(jobs[0]).await?;
+    let (next, stop) = (Arc::new(AtomicU64::new(1)), CancellationToken::new());
+    let mut workers = JoinSet::new();
+    for _ in 0..16 {
+        let worker = servers::client(servers::shared()).await;
+        worker.batch_execute(&format!("SET search_path = {}; {CLAIM}", schema.name)).await?;
+        let (next, stop) = (next.clone(), stop.clone());
+        workers.spawn(async move {
+            while !stop.is_cancelled() {
+                let seq = next.fetch_add(1, Ordering::Relaxed);
+                let flush = fastrand::u64(6..9);
+                let claim = format!(
+                    "BEGIN; EXECUTE claim ({batch}, {seq}, 0, 0, 7, 6); SELECT pg_sleep({flush} * 0.001); COMMIT"
+                );
+                worker.batch_execute(&claim).await?;
+                sleep(Duration::from_millis(flush)).await;
+            }
+            Ok::<_, tokio_postgres::Error>(())
+        });
+    }
+
+    let mut longest = Duration::ZERO;
+    for wish in [Wish::Pause, Wish::Resume].into_iter().cycle().take(20) {
+        sleep(Duration::from_millis(50)).await;
+        let asked = Instant::now();
+        schema.ledger.steer(batch, wish).await?;
+        longest = longest.max(asked.elapsed());
+    }
+    stop.cancel();
+    while let Some(ended) = workers.join_next().await {
+        ended??;
+    }
+
+    assert!(longest < Duration::from_millis(500), "a caller waited for {longest:?}");
+    let worked = schema.ledger.batch(batch).await?;
+    assert!(worked.jobs.active > 100 && worked.status == BatchStatus::Running, "{worked:?}");
+    assert_eq!(schema.ledger.batch(bystander).await?.status, BatchStatus::Pending);
+    assert_eq!(schema.number(DEADLOCKS).await, 0);
+    Ok(())
+}
+
+const CLAIM: &str = concat!("PREPARE claim AS ", include_str!("../../src/ledger/postgres/sql/begin_next.sql"));
 
 const DEADLOCKS: &str = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
 

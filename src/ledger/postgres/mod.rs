@@ -8,9 +8,12 @@
 //! ```
 //!
 //! A verb is a struct of its arguments with a `run` over a connection. Its SQL stands in `sql/`, or in its own file when it is short.
-//! A verb that touches several rows takes the batch first, then its jobs by number. What workers do all the time takes one job alone, and
-//! leaves the batch's row as it is: a begin locks it for sharing, so that it waits for a pause or a cancel; a chunk and an end don't look at
-//! it. So jobs of one batch don't wait for each other. Whoever reads a batch counts its jobs; lists read what was counted last.
+//! A verb that touches several rows takes the batch first, then its jobs by number, then the hooks. What workers do all the time takes one
+//! job alone, and leaves the batch's row as it is: a begin locks it for sharing, so that it waits for a pause or a cancel; a chunk and an end
+//! don't look at it. So jobs of one batch don't wait for each other. Whoever reads a batch counts its jobs; lists read what was counted last.
+//!
+//! Before the row, a begin, a pause, a cancel and a retry take the batch's gate, an advisory lock that begins share. It makes them wait in
+//! the order in which they came; with the row's lock alone, begins that overlap would overtake a pause for ever.
 //!
 //! `host.rs` makes batches on connections of the host's, in its transactions. Statements that run there name the schema; all others rely on
 //! the search path of our own connections.

@@ -9,8 +9,10 @@
 -- One statement and one flush where there were two of each. A worker that is lost before it is committed leaves no trace, and did nothing;
 -- one that is lost afterwards has written something new. So no crash goes uncounted that could come again and again.
 
-WITH batch AS MATERIALIZED (
-    SELECT id, prefix, key_fingerprint FROM batches WHERE id = $1 AND status = 'running' FOR SHARE
+WITH gate AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock_shared(hashtextextended('rocket_batch batch of ' || current_schema()::text, $1))
+), batch AS MATERIALIZED (
+    SELECT id, prefix, key_fingerprint FROM gate, batches WHERE id = $1 AND status = 'running' FOR SHARE OF batches
 ), job AS (
     UPDATE jobs
     SET state = 'active', epoch = epoch + 1, token = $5, acknowledged = $4, not_before = NULL, begun_at = now(),
