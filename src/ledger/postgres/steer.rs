@@ -22,10 +22,10 @@ const GATE: &str =
 const LOCK: &str = "SELECT FROM batches WHERE id = $1 FOR NO KEY UPDATE";
 // By number, as everybody does who locks several. Waits for the chunks that are under way; those that come later find the jobs locked.
 const LOCK_ACTIVE: &str = "SELECT FROM jobs
-    WHERE batch = $1 AND finished_at IS NULL AND state = 'active' ORDER BY seq FOR NO KEY UPDATE";
+    WHERE batch = $1 AND finished_at IS NULL AND not_before IS NULL AND state = 'active' ORDER BY seq FOR NO KEY UPDATE";
 const CANCEL_JOBS: &str = include_str!("sql/cancel_jobs.sql");
 const PAUSE_JOBS: &str = "UPDATE jobs SET paused = $2
-    WHERE batch = $1 AND finished_at IS NULL AND state = 'active' AND paused <> $2";
+    WHERE batch = $1 AND finished_at IS NULL AND not_before IS NULL AND state = 'active' AND paused <> $2";
 const SET_STATUS: &str = "UPDATE batches SET status = $2, version = version + 1 WHERE id = $1";
 
 /// See [`Ledger::steer`](crate::ledger::Ledger::steer).

@@ -28,7 +28,7 @@ FROM (
             LIMIT 1000
         ) b
         WHERE EXISTS (
-            SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_open WHERE batch = b.id AND finished_at IS NULL AND state <> 'delayed'
+            SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_to_work WHERE batch = b.id AND finished_at IS NULL AND not_before IS NULL
         )
         ORDER BY open, b.id
         LIMIT ?1
