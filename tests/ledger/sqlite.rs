@@ -473,9 +473,9 @@ async fn a_look_for_work_passes_over_delayed_jobs() -> TestResult {
     Ok(())
 }
 
-/// 980 paused batches, one of which has 100,000 jobs that are due, and twenty that run, with 5,000 jobs each that are not.
+/// 20,000 paused batches, one of which has 100,000 jobs that are due, and twenty that run, with 5,000 jobs each that are not.
 const MANY_DELAYED: &str = "
-    WITH RECURSIVE n (id) AS (SELECT 1001 UNION ALL SELECT id + 1 FROM n WHERE id < 2000)
+    WITH RECURSIVE n (id) AS (SELECT 1001 UNION ALL SELECT id + 1 FROM n WHERE id < 21999)
     INSERT INTO batch_batches (id, quantity, batch_size, key_fingerprint, status, jobs, estimated_ms, created_at)
     SELECT id, 100000, 1, '', iif(id < 1021, 'running', 'paused'), iif(id < 1021, 5000, iif(id = 2000, 100000, 1)), 0, 0 FROM n;
     WITH RECURSIVE n (seq) AS (SELECT 0 UNION ALL SELECT seq + 1 FROM n WHERE seq < 99999)

@@ -22,8 +22,8 @@ FROM (
         ) AS open
         FROM (
             SELECT id, jobs
-            FROM batch_batches INDEXED BY batch_batches_begun
-            WHERE jobs > 0 AND status IN ('running', 'paused') AND status = 'running'
+            FROM batch_batches INDEXED BY batch_batches_by_status
+            WHERE jobs > 0 AND status = 'running'
             ORDER BY id
             LIMIT 1000
         ) b
