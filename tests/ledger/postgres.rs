@@ -710,7 +710,7 @@ fn keep<'a>(transaction: &'a Transaction<'_>, items: &'a [NewItemRow<'a>]) -> Bo
 
 async fn claim_and_complete(ledger: Arc<dyn Ledger>, job: JobId) -> Result<(), LedgerError> {
     let first = job.seq * 10;
-    let claimed = ledger.claim_and_insert(job.into(), first..first + 10, chunk(first..first + 5)).await?;
+    let claimed = ledger.claim_and_insert(job.into(), first_chunk(first..first + 10, first..first + 5)).await?;
     let Begun::Held(work) = claimed else { return Ok(()) };
     for missing in work.missing {
         if ledger.insert_and_complete(&work.hold, chunk(missing.clone()), WORKED).await? == LastChunk::Completed {
@@ -731,7 +731,7 @@ async fn what_workers_do_all_the_time_finds_its_job_by_its_batch() -> TestResult
         (include_str!("../../src/ledger/postgres/sql/begin.sql"), "1, 5, 0, 0, 'running', 'waiting', 0, 7, 0, 0"),
         (
             include_str!("../../src/ledger/postgres/sql/claim_and_insert.sql"),
-            "1, 5, 0, 0, 7, 6, 500, 100, '{500}', '{a}'",
+            "1, 5, 0, 0, 7, 6, 500, 100, '{500}', '{a}', NULL, 'f00d'",
         ),
         (
             include_str!("../../src/ledger/postgres/sql/insert_and_complete.sql"),

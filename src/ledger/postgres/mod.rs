@@ -45,7 +45,7 @@ mod tls;
 mod to_the_end;
 mod write;
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use rocket_db_pools::Pool as _;
@@ -56,9 +56,9 @@ pub use self::{
     pool::{PostgresConnection, PostgresPool},
 };
 use super::{
-    Backlog, Begun, Closed, Created, Cut, Forgotten, Hold, Hook, JobQuery, LastChunk, Lead, Ledger, NewBatch, NewItem,
-    OpenJobs, OpenTasks, Planned, Portion, RecentWork, Records, Result, Rules, Settled, Settlement, Slice, Told, Wish,
-    Written,
+    Backlog, Begun, Closed, Created, Cut, FirstChunk, Forgotten, Hold, Hook, JobQuery, LastChunk, Lead, Ledger,
+    NewBatch, NewItem, OpenJobs, OpenTasks, Planned, Portion, RecentWork, Records, Result, Rules, Settled, Settlement,
+    Slice, Told, Wish, Written,
 };
 use crate::domain::{
     BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
@@ -136,8 +136,8 @@ impl Ledger for PostgresLedger {
         self.pool.run(begin::Begin { rules: self.rules, call, token: token(), first_chunk: None }).await
     }
 
-    async fn claim_and_insert(&self, call: Call, range: Range<u64>, items: Arc<[NewItem]>) -> Result<Begun> {
-        let first_chunk = if self.item_writer.is_some() { None } else { begin::FirstChunk::of(range, items) };
+    async fn claim_and_insert(&self, call: Call, chunk: FirstChunk) -> Result<Begun> {
+        let first_chunk = (self.item_writer.is_none() && chunk.begins_its_job()).then_some(chunk);
         self.pool.run(begin::Begin { rules: self.rules, call, token: token(), first_chunk }).await
     }
 
