@@ -10,7 +10,7 @@ use std::{
 
 use rocket_batch::{
     domain::{BatchId, JobId},
-    ledger::{Begun, LastChunk, Ledger, NewItem, Settlement},
+    ledger::{Begun, FirstChunk, LastChunk, Ledger, NewItem, Settlement},
 };
 use tokio::task::JoinSet;
 
@@ -100,8 +100,14 @@ async fn time_ledger(site: Site<'_>, tasks: u32, jobs: u64) -> Result<Duration> 
 
 /// Works one job from its claim to its end, as a worker does.
 async fn work_job(ledger: &dyn Ledger, Prepared { job, chunks }: Prepared) -> Result<()> {
-    let (began, range) = (Instant::now(), job.seq * ITEMS_PER_JOB..(job.seq + 1) * ITEMS_PER_JOB);
-    let Begun::Held(work) = ledger.claim_and_insert(job.into(), range, chunks[0].clone()).await? else {
+    let began = Instant::now();
+    let first_chunk = FirstChunk {
+        range: job.seq * ITEMS_PER_JOB..(job.seq + 1) * ITEMS_PER_JOB,
+        prefix: None,
+        key_fingerprint: codes().fingerprint().to_owned(),
+        items: chunks[0].clone(),
+    };
+    let Begun::Held(work) = ledger.claim_and_insert(job.into(), first_chunk).await? else {
         return Err(format!("job {job} could not be claimed").into());
     };
     let came_with_the_claim =

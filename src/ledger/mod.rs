@@ -242,6 +242,27 @@ pub struct NewItem {
     pub code: String,
 }
 
+/// The first items of a job, and what they were made for before the job was claimed.
+#[derive(Debug, Clone)]
+pub struct FirstChunk {
+    /// The ordinals of the whole job.
+    pub range: Range<u64>,
+    /// The prefix of the batch's codes.
+    pub prefix: Option<String>,
+    /// Of the key that made the codes.
+    pub key_fingerprint: String,
+    /// The first items of the job, without a gap.
+    pub items: Arc<[NewItem]>,
+}
+
+impl FirstChunk {
+    /// Whether these are the first items of the job, so that they can be inserted unseen.
+    fn begins_its_job(&self) -> bool {
+        let ordinals = self.items.iter().map(|item| item.ordinal);
+        !self.items.is_empty() && ordinals.eq(self.range.clone().take(self.items.len()))
+    }
+}
+
 /// An item whose row was written just now, as an item writer of the host gets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -620,14 +641,14 @@ pub trait Ledger: Records {
     /// nobody; overtaking it is no crash.
     async fn begin(&self, call: Call) -> Result<Begun>;
 
-    /// The same for a job with the ordinals `range`, and inserts `items`, its first ones, in the same transaction, when nothing of it was ever
-    /// written and its batch runs. What is missing then does not include them. Otherwise, and with an item writer of the host, it is
+    /// The same, and inserts the items of `chunk` in the same transaction, when nothing of the job was ever written, its batch runs, and both
+    /// are what the chunk was made for. What is missing then does not include them. Otherwise, and with an item writer of the host, it is
     /// [`Ledger::begin`], and nothing is inserted: a writer that ends the process has to be counted as a crash.
     ///
     /// # Errors
     ///
     /// [`LedgerError::Refused`] when the database refused the rows; the job was not begun then.
-    async fn claim_and_insert(&self, call: Call, range: Range<u64>, items: Arc<[NewItem]>) -> Result<Begun>;
+    async fn claim_and_insert(&self, call: Call, chunk: FirstChunk) -> Result<Begun>;
 
     /// Inserts those of `items` that do not exist yet, if the hold is good, raises the counts, and calls the host's item writer with the
     /// rows that are new: one transaction.

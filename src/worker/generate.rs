@@ -23,7 +23,7 @@ use crate::{
     domain::{
         Attempt, Backoff, BatchId, Call, FailedChunks, Failure, Outcome, SetAside, Task, Verdict, verdict, with_causes,
     },
-    ledger::{Begun, LastChunk, LedgerError, NewItem, Settled, Settlement, Work, Written},
+    ledger::{Begun, FirstChunk, LastChunk, LedgerError, NewItem, Settled, Settlement, Work, Written},
     queue::{Answer, Handed, Handler, Note, Notes},
 };
 
@@ -82,8 +82,10 @@ impl Generate {
     ) -> Option<Result<Begun, LedgerError>> {
         let chunk = range.start..range.end.min(range.start.saturating_add(self.0.config.chunk_size));
         let items = items(&self.0, call.place().0, recipe.prefix.as_deref(), chunk);
+        let Recipe { prefix, key_fingerprint } = recipe.clone();
+        let first_chunk = FirstChunk { range: range.clone(), prefix, key_fingerprint, items };
         points::reach(points::BEFORE_WRITE).await;
-        let begun = self.0.patiently(|| self.0.ledger.claim_and_insert(call, range.clone(), items.clone())).await?;
+        let begun = self.0.patiently(|| self.0.ledger.claim_and_insert(call, first_chunk.clone())).await?;
         points::reach(points::AFTER_FIRST_CHUNK).await;
         Some(begun)
     }

@@ -9,9 +9,9 @@ use rocket_batch::{
         Invalid, Item, ItemOptions, JobId, Limits, Pace, Plan, RateLimit, Room, SetAside, StatusTask,
     },
     ledger::{
-        BatchConnection, BatchPool, Begun, Closed, Created, Cut, Hold, HookKinds, JobQuery, Ledger, LedgerError,
-        NewBatch, NewItem, OpenJob, OpenJobs, RecentWork, Rules, Settled, Settlement, Slice, TaskQuery, Unplanned,
-        Work, Written,
+        BatchConnection, BatchPool, Begun, Closed, Created, Cut, FirstChunk, Hold, HookKinds, JobQuery, Ledger,
+        LedgerError, NewBatch, NewItem, OpenJob, OpenJobs, RecentWork, Rules, Settled, Settlement, Slice, TaskQuery,
+        Unplanned, Work, Written,
     },
 };
 use rocket_db_pools::Pool;
@@ -155,6 +155,11 @@ pub fn too_many() -> Result<Cut, Invalid> {
 /// Items with these ordinals; the code says nothing, and says it again on a retry.
 pub fn chunk(ordinals: Range<u64>) -> Arc<[NewItem]> {
     ordinals.map(|ordinal| NewItem { ordinal, code: format!("code-{ordinal}") }).collect()
+}
+
+/// The same as the first chunk of a job with the ordinals `range`.
+pub fn first_chunk(range: Range<u64>, ordinals: Range<u64>) -> FirstChunk {
+    FirstChunk { range, prefix: None, key_fingerprint: "f00d".into(), items: chunk(ordinals) }
 }
 
 pub fn because(reason: &str) -> Failure {

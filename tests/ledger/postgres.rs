@@ -28,6 +28,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 use tokio_postgres::{Client, types::ToSql};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     given::*,
@@ -791,7 +792,7 @@ fn keep<'a>(transaction: &'a Transaction<'_>, items: &'a [NewItemRow<'a>]) -> Bo
 
 async fn claim_and_complete(ledger: Arc<dyn Ledger>, job: JobId) -> Result<(), LedgerError> {
     let first = job.seq * 10;
-    let claimed = ledger.claim_and_insert(job.into(), first..first + 10, chunk(first..first + 5)).await?;
+    let claimed = ledger.claim_and_insert(job.into(), first_chunk(first..first + 10, first..first + 5)).await?;
     let Begun::Held(work) = claimed else { return Ok(()) };
     for missing in work.missing {
         if ledger.insert_and_complete(&work.hold, chunk(missing.clone()), WORKED).await? == LastChunk::Completed {
@@ -812,7 +813,7 @@ async fn what_workers_do_all_the_time_finds_its_job_by_its_batch() -> TestResult
         (include_str!("../../src/ledger/postgres/sql/begin.sql"), "1, 5, 0, 0, 'running', 'waiting', 0, 7, 0, 0"),
         (
             include_str!("../../src/ledger/postgres/sql/claim_and_insert.sql"),
-            "1, 5, 0, 0, 7, 6, 500, 100, '{500}', '{a}'",
+            "1, 5, 0, 0, 7, 6, 500, 100, '{500}', '{a}', NULL, 'f00d'",
         ),
         (
             include_str!("../../src/ledger/postgres/sql/insert_and_complete.sql"),
@@ -830,6 +831,72 @@ async fn what_workers_do_all_the_time_finds_its_job_by_its_batch() -> TestResult
         let condition = scan.lines().find(|line| line.contains("Index Cond")).ok_or("no index is used")?;
         assert!(condition.contains("batch = $1") && condition.contains("seq = $2"), "{plan}");
     }
+    Ok(())
+}
+
+/// A look for work walked the delayed jobs of all batches one by one, those of paused batches too.
+#[tokio::test]
+async fn a_look_for_work_passes_over_delayed_jobs() -> TestResult {
+    let schema = Schema::new().await;
+    schema.ledger.jobs_of(a_batch()).await?;
+    schema.outsider.batch_execute(MANY_DELAYED).await?;
+    schema.outsider.batch_execute("ANALYZE jobs; ANALYZE batches").await?;
+    let looks = [
+        (include_str!("../../src/ledger/postgres/sql/due_jobs.sql"), "500"),
+        (include_str!("../../src/ledger/postgres/sql/next_due.sql"), ""),
+        (include_str!("../../src/ledger/postgres/sql/cap_delays.sql"), "86400000"),
+        (include_str!("../../src/ledger/postgres/sql/oldest_batches.sql"), "65"),
+        (include_str!("../../src/ledger/postgres/sql/smallest_batches.sql"), "65"),
+        (
+            include_str!("../../src/ledger/postgres/sql/next_jobs.sql"),
+            "'{1, 1001, 2000}', '{0, 0, 0}', '{100, 100, 100}'",
+        ),
+        (include_str!("../../src/ledger/postgres/sql/queued_jobs.sql"), "'{1, 1001, 2000}', '{9000, 9000, 9000}', 100"),
+        (include_str!("../../src/ledger/postgres/sql/at_end.sql"), "'{1, 1001, 2000}'"),
+    ];
+
+    schema.outsider.batch_execute("SET plan_cache_mode = force_generic_plan").await?;
+    for (at, (look, arguments)) in looks.into_iter().enumerate() {
+        schema.outsider.batch_execute(&format!("PREPARE s{at} AS {look}")).await?;
+        let arguments = if arguments.is_empty() { String::new() } else { format!("({arguments})") };
+        let explain = format!("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) EXECUTE s{at}{arguments}");
+        let plan = schema.outsider.query(&explain, &[]).await?;
+        let plan = plan.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n");
+        let buffers = plan.lines().find_map(|line| line.trim().strip_prefix("Buffers: shared ")).unwrap_or("hit=0");
+        let buffers: u64 = buffers.split([' ', '=']).filter_map(|word| word.parse::<u64>().ok()).sum();
+        assert!(buffers < 400, "{buffers} buffers: {look}\n{plan}");
+    }
+    Ok(())
+}
+
+/// A paused batch with 100,000 jobs that are due, and twenty that run, with 5,000 jobs each that are not.
+const MANY_DELAYED: &str = "
+    INSERT INTO batches (id, quantity, batch_size, key_fingerprint, status, jobs, estimated_ms, started_at)
+    SELECT id, 100000, 1, '', 'running', 5000, 0, now()
+    FROM generate_series(1001, 1020) AS id UNION ALL SELECT 2000, 100000, 1, '', 'paused', 100000, 0, now();
+    INSERT INTO jobs (batch, seq, first, quantity, state, not_before)
+    SELECT id, seq, seq, 1, 'delayed', now() + interval '1 hour' FROM batches, generate_series(0, jobs - 1) seq WHERE status = 'running';
+    INSERT INTO jobs (batch, seq, first, quantity, state, not_before)
+    SELECT id, seq, seq, 1, 'delayed', now() - interval '1 hour' FROM batches, generate_series(0, jobs - 1) seq WHERE status = 'paused'";
+
+/// No index learns of them, and the row's new version stays on its page.
+#[tokio::test]
+async fn claims_and_chunks_are_heap_only_updates() -> TestResult {
+    let mut schema = Schema::new().await;
+    let job = schema.ledger.jobs_of(a_batch().of(300)).await?[1];
+    let _running = schema.ledger.hold(job).await?;
+    let (batch, seq) = (job.batch, job.seq + 1);
+    let chunk = include_str!("../../src/ledger/postgres/sql/write_next.sql");
+    schema.outsider.batch_execute(&format!("{CLAIM}; PREPARE chunk AS {chunk}")).await?;
+
+    let transaction = schema.outsider.transaction().await?;
+    transaction.batch_execute(&format!("EXECUTE claim ({batch}, {seq}, 0, 0, 7, 6)")).await?;
+    transaction.batch_execute(&format!("EXECUTE chunk ({batch}, {seq}, 0, 1, '{{200}}', '{{a}}', 200, 200)")).await?;
+    let updates = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_xact_user_tables
+        WHERE schemaname = current_schema() AND relname = 'jobs'";
+    let updates = transaction.query_one(updates, &[]).await?;
+
+    assert_eq!((updates.get::<_, i64>(0), updates.get::<_, i64>(1)), (2, 2));
     Ok(())
 }
 
@@ -861,6 +928,57 @@ async fn workers_of_one_batch_never_deadlock() -> TestResult {
     assert_eq!(schema.number(DEADLOCKS).await, 0);
     Ok(())
 }
+
+/// Claims that overlap share the batch's row, so that it is always locked: a pause waited for seconds, or for ever. These hold it for as long
+/// as a slow flush takes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn claims_that_overlap_keep_no_pause_waiting() -> TestResult {
+    let schema = Schema::new().await;
+    let jobs = schema.ledger.jobs_of(a_batch().of(100_000).in_jobs_of(10)).await?;
+    let bystander = schema.ledger.jobs_of(a_batch()).await?[0].batch;
+    let batch = jobs[0].batch;
+    schema.ledger.begin(jobs[0]).await?;
+    let (next, stop) = (Arc::new(AtomicU64::new(1)), CancellationToken::new());
+    let mut workers = JoinSet::new();
+    for _ in 0..16 {
+        let worker = servers::client(servers::shared()).await;
+        worker.batch_execute(&format!("SET search_path = {}; {CLAIM}", schema.name)).await?;
+        let (next, stop) = (next.clone(), stop.clone());
+        workers.spawn(async move {
+            while !stop.is_cancelled() {
+                let seq = next.fetch_add(1, Ordering::Relaxed);
+                let flush = fastrand::u64(6..9);
+                let claim = format!(
+                    "BEGIN; EXECUTE claim ({batch}, {seq}, 0, 0, 7, 6); SELECT pg_sleep({flush} * 0.001); COMMIT"
+                );
+                worker.batch_execute(&claim).await?;
+                sleep(Duration::from_millis(flush)).await;
+            }
+            Ok::<_, tokio_postgres::Error>(())
+        });
+    }
+
+    let mut longest = Duration::ZERO;
+    for wish in [Wish::Pause, Wish::Resume].into_iter().cycle().take(20) {
+        sleep(Duration::from_millis(50)).await;
+        let asked = Instant::now();
+        schema.ledger.steer(batch, wish).await?;
+        longest = longest.max(asked.elapsed());
+    }
+    stop.cancel();
+    while let Some(ended) = workers.join_next().await {
+        ended??;
+    }
+
+    assert!(longest < Duration::from_millis(500), "a caller waited for {longest:?}");
+    let worked = schema.ledger.batch(batch).await?;
+    assert!(worked.jobs.active > 100 && worked.status == BatchStatus::Running, "{worked:?}");
+    assert_eq!(schema.ledger.batch(bystander).await?.status, BatchStatus::Pending);
+    assert_eq!(schema.number(DEADLOCKS).await, 0);
+    Ok(())
+}
+
+const CLAIM: &str = concat!("PREPARE claim AS ", include_str!("../../src/ledger/postgres/sql/begin_next.sql"));
 
 const DEADLOCKS: &str = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
 

@@ -21,7 +21,7 @@ use rocket_batch::{
     },
 };
 use rocket_db_pools::Pool;
-use rusqlite::Connection;
+use rusqlite::{Connection, StatementStatus, params_from_iter};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -478,6 +478,41 @@ async fn of_many_writes_at_once_each_has_its_own_fate() -> TestResult {
     assert_eq!(ledger.items_of(jobs[0].batch).await?.len(), 1_990);
     Ok(())
 }
+
+/// A look for work walked the delayed jobs of all batches one by one, those of paused batches too.
+#[tokio::test]
+async fn a_look_for_work_passes_over_delayed_jobs() -> TestResult {
+    let database = Database::new().await;
+    database.ledger.jobs_of(a_batch()).await?;
+    let file = database.outsider();
+    file.execute_batch(MANY_DELAYED)?;
+    let looks = [
+        (include_str!("../../src/ledger/sqlite/sql/due_jobs.sql"), vec![2_000_000_000_000_i64, 500]),
+        (include_str!("../../src/ledger/sqlite/sql/oldest_batches.sql"), vec![65]),
+        (include_str!("../../src/ledger/sqlite/sql/smallest_batches.sql"), vec![65]),
+        (include_str!("../../src/ledger/sqlite/sql/next_jobs.sql"), vec![1001, 0, 100]),
+        (include_str!("../../src/ledger/sqlite/sql/queued_jobs.sql"), vec![1001, 9_000, 100]),
+        (include_str!("../../src/ledger/sqlite/sql/at_end.sql"), vec![2000]),
+    ];
+
+    for (look, arguments) in looks {
+        let mut look = file.prepare(look)?;
+        let rows = look.query_map(params_from_iter(arguments), |_| Ok(()))?.count();
+        let steps = look.get_status(StatementStatus::VmStep);
+        assert!(steps < 5_000, "{steps} steps for {rows} rows: {look:?}");
+    }
+    Ok(())
+}
+
+/// 20,000 paused batches, one of which has 100,000 jobs that are due, and twenty that run, with 5,000 jobs each that are not.
+const MANY_DELAYED: &str = "
+    WITH RECURSIVE n (id) AS (SELECT 1001 UNION ALL SELECT id + 1 FROM n WHERE id < 21999)
+    INSERT INTO batch_batches (id, quantity, batch_size, key_fingerprint, status, jobs, estimated_ms, created_at)
+    SELECT id, 100000, 1, '', iif(id < 1021, 'running', 'paused'), iif(id < 1021, 5000, iif(id = 2000, 100000, 1)), 0, 0 FROM n;
+    WITH RECURSIVE n (seq) AS (SELECT 0 UNION ALL SELECT seq + 1 FROM n WHERE seq < 99999)
+    INSERT INTO batch_jobs (batch, seq, first, quantity, state, not_before)
+    SELECT 1001 + seq % 20, seq / 20, seq / 20, 1, 'delayed', 3000000000000 FROM n
+    UNION ALL SELECT 2000, seq, seq, 1, 'delayed', 1000000000000 FROM n";
 
 /// `RAISE(ROLLBACK)` ends the transaction of everybody who shared it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

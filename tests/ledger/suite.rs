@@ -4,6 +4,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    ops::Range,
     time::Duration,
 };
 
@@ -14,7 +15,7 @@ use rocket_batch::{
         JobId, Measured, Progress, Room, StatusTask,
     },
     ledger::{
-        Begun, COUNT_INTERVAL, Closed, Created, Estimator, Forgotten, Hook, HookKinds, JobQuery, LastChunk,
+        Begun, COUNT_INTERVAL, Closed, Created, Estimator, FirstChunk, Forgotten, Hook, HookKinds, JobQuery, LastChunk,
         LedgerError, OpenJobs, Planned, Rules, Settled, Settlement, Slice, Told, Unplanned, Wish, Work, Written,
     },
 };
@@ -64,6 +65,7 @@ macro_rules! every_ledger {
             suite::a_first_chunk_comes_with_the_claim
             suite::a_first_chunk_may_be_the_whole_job
             suite::a_first_chunk_stays_away_where_anything_is_odd
+            suite::a_first_chunk_made_for_other_codes_stays_away
             suite::no_first_chunk_comes_to_a_job_that_may_not_be_begun
             suite::a_worker_lost_after_its_first_chunk_counts_as_a_crash
             suite::a_last_chunk_completes_its_job
@@ -806,7 +808,8 @@ pub async fn a_first_chunk_comes_with_the_claim(given: impl Harness) -> TestResu
     let jobs = ledger.jobs_of(a_batch().of(300).with_prefix("QR")).await?;
     ledger.lose(jobs[0]).await?;
 
-    let claimed = ledger.claim_and_insert(jobs[1].into(), 100..200, chunk(100..150)).await?;
+    let first = FirstChunk { prefix: Some("QR".into()), ..first_chunk(100..200, 100..150) };
+    let claimed = ledger.claim_and_insert(jobs[1].into(), first).await?;
 
     let Begun::Held(Work { hold, range, missing, written, prefix, key_fingerprint, attempts_made }) = claimed else {
         return Err(format!("{claimed:?}").into());
@@ -825,7 +828,7 @@ pub async fn a_first_chunk_may_be_the_whole_job(given: impl Harness) -> TestResu
     let jobs = ledger.jobs_of(a_batch().of(250)).await?;
     ledger.lose(jobs[0]).await?;
 
-    let claimed = ledger.claim_and_insert(jobs[2].into(), 200..250, chunk(200..250)).await?;
+    let claimed = ledger.claim_and_insert(jobs[2].into(), first_chunk(200..250, 200..250)).await?;
 
     let Begun::Held(work) = claimed else { return Err(format!("{claimed:?}").into()) };
     assert_eq!((work.missing, work.written, ledger.items_of(jobs[2].batch).await?.len()), (vec![], 50, 50));
@@ -855,7 +858,7 @@ pub async fn a_first_chunk_stays_away_where_anything_is_odd(given: impl Harness)
     ];
 
     for (why, call, range, items, missing) in table {
-        let claimed = ledger.claim_and_insert(call, range, chunk(items)).await?;
+        let claimed = ledger.claim_and_insert(call, first_chunk(range, items)).await?;
         // SQLite looks at the rows, and may write where none exists.
         let Begun::Held(work) = claimed else { return Err(format!("{why}: {claimed:?}").into()) };
         let came = if work.missing == missing { 0 } else { 50 };
@@ -874,6 +877,31 @@ pub async fn a_first_chunk_stays_away_where_anything_is_odd(given: impl Harness)
     Ok(())
 }
 
+/// A batch had the id of another one, whose codes a worker remembered: a backup was restored.
+pub async fn a_first_chunk_made_for_other_codes_stays_away(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let jobs = ledger.jobs_of(a_batch().of(300).with_prefix("QR")).await?;
+    ledger.lose(jobs[0]).await?;
+    let of_the_batch = |range: Range<u64>| {
+        let items = range.start..range.start + 50;
+        FirstChunk { prefix: Some("QR".into()), ..first_chunk(range, items) }
+    };
+    let others = [
+        (jobs[1], FirstChunk { prefix: None, ..of_the_batch(100..200) }),
+        (jobs[2], FirstChunk { key_fingerprint: "beef".into(), ..of_the_batch(200..300) }),
+    ];
+
+    for (job, chunk) in others {
+        let claimed = ledger.claim_and_insert(job.into(), chunk.clone()).await?;
+
+        let Begun::Held(work) = claimed else { return Err(format!("{claimed:?}").into()) };
+        assert_eq!((work.hold.job, work.missing), (job, vec![chunk.range]));
+        assert_eq!((work.prefix.as_deref(), work.key_fingerprint.as_str()), (Some("QR"), "f00d"));
+    }
+    assert_eq!(ledger.items_of(jobs[0].batch).await?, Vec::<u64>::new());
+    Ok(())
+}
+
 pub async fn no_first_chunk_comes_to_a_job_that_may_not_be_begun(given: impl Harness) -> TestResult {
     let ledger = given.ledger().await;
     let jobs = ledger.jobs_of(a_batch().of(400)).await?;
@@ -881,7 +909,7 @@ pub async fn no_first_chunk_comes_to_a_job_that_may_not_be_begun(given: impl Har
     ledger.fail(jobs[1]).await?;
     let claim = async |job: JobId| {
         let first = job.seq * 100;
-        ledger.claim_and_insert(job.into(), first..first + 100, chunk(first..first + 50)).await
+        ledger.claim_and_insert(job.into(), first_chunk(first..first + 100, first..first + 50)).await
     };
 
     assert_eq!(claim(jobs[0]).await?, Begun::Over);
@@ -902,7 +930,7 @@ pub async fn a_worker_lost_after_its_first_chunk_counts_as_a_crash(given: impl H
     let jobs = ledger.jobs_of(a_batch()).await?;
     ledger.lose(jobs[0]).await?;
 
-    let claims = async || ledger.claim_and_insert(jobs[1].into(), 100..200, chunk(100..150)).await;
+    let claims = async || ledger.claim_and_insert(jobs[1].into(), first_chunk(100..200, 100..150)).await;
     for _ in 0..3 {
         assert!(matches!(claims().await?, Begun::Held(_)));
     }

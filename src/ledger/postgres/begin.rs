@@ -3,7 +3,7 @@
 //! Mostly one statement does it, with the first chunk or without. Otherwise it reads, decides, and then changes what was read only if it still
 //! is so; if not, it reads again.
 
-use std::{ops::Range, sync::Arc};
+use std::ops::Range;
 
 use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::domain::{BatchStatus, Call, Change, JobId, JobState};
 use crate::ledger::{
-    Begun, Hold, NewItem, Rules, Work,
+    Begun, FirstChunk, Hold, Rules, Work,
     decide::{Entry, Found, missing, poisoned},
 };
 
@@ -43,22 +43,6 @@ pub(super) struct Begin {
     /// Of this call alone: by it a repetition knows that the job is begun already, and counts no crash.
     pub token: i64,
     pub first_chunk: Option<FirstChunk>,
-}
-
-/// What [`Ledger::claim_and_insert`](crate::ledger::Ledger::claim_and_insert) inserts with the begin.
-pub(super) struct FirstChunk {
-    /// The ordinals of the job.
-    pub range: Range<u64>,
-    /// The first of them, without a gap.
-    pub items: Arc<[NewItem]>,
-}
-
-impl FirstChunk {
-    /// `None` when these are not the first items of the job, so that they can't be inserted unseen.
-    pub(super) fn of(range: Range<u64>, items: Arc<[NewItem]>) -> Option<Self> {
-        let in_order = items.iter().map(|item| item.ordinal).eq(range.clone().take(items.len()));
-        (in_order && !items.is_empty()).then_some(Self { range, items })
-    }
 }
 
 #[async_trait]
@@ -103,8 +87,21 @@ impl Begin {
         let (first, quantity) = (key(chunk.range.start), key(chunk.range.end - chunk.range.start));
         let ordinals: Vec<i64> = chunk.items.iter().map(|item| key(item.ordinal)).collect();
         let codes: Redacted<Vec<&str>> = Redacted(chunk.items.iter().map(|item| item.code.as_str()).collect());
-        let parameters: [&(dyn ToSql + Sync); 10] =
-            [&batch, &seq, &generation, &acknowledged, &self.token, &too_many, &first, &quantity, &ordinals, &codes];
+        let (prefix, key_fingerprint) = (&chunk.prefix, &chunk.key_fingerprint);
+        let parameters: [&(dyn ToSql + Sync); 12] = [
+            &batch,
+            &seq,
+            &generation,
+            &acknowledged,
+            &self.token,
+            &too_many,
+            &first,
+            &quantity,
+            &ordinals,
+            &codes,
+            prefix,
+            key_fingerprint,
+        ];
         let begun = conn.query_opt(&statement, &parameters).await.map_err(raced)?;
         begun.map(|row| read_work(&row, job, chunk.items.len() as u64)).transpose()
     }

@@ -8,9 +8,12 @@
 //! ```
 //!
 //! A verb is a struct of its arguments with a `run` over a connection. Its SQL stands in `sql/`, or in its own file when it is short.
-//! A verb that touches several rows takes the batch first, then its jobs by number. What workers do all the time takes one job alone, and
-//! leaves the batch's row as it is: a begin locks it for sharing, so that it waits for a pause or a cancel; a chunk and an end don't look at
-//! it. So jobs of one batch don't wait for each other. Whoever reads a batch counts its jobs; lists read what was counted last.
+//! A verb that touches several rows takes the batch first, then its jobs by number, then the hooks. What workers do all the time takes one
+//! job alone, and leaves the batch's row as it is: a begin locks it for sharing, so that it waits for a pause or a cancel; a chunk and an end
+//! don't look at it. So jobs of one batch don't wait for each other. Whoever reads a batch counts its jobs; lists read what was counted last.
+//!
+//! Before the row, a begin, a pause, a cancel and a retry take the batch's gate, an advisory lock that begins share. It makes them wait in
+//! the order in which they came; with the row's lock alone, begins that overlap would overtake a pause for ever.
 //!
 //! `host.rs` makes batches on connections of the host's, in its transactions. Statements that run there name the schema; all others rely on
 //! the search path of our own connections.
@@ -42,7 +45,7 @@ mod tls;
 mod to_the_end;
 mod write;
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use rocket_db_pools::Pool as _;
@@ -53,9 +56,9 @@ pub use self::{
     pool::{PostgresConnection, PostgresPool},
 };
 use super::{
-    Backlog, Begun, Closed, Created, Cut, Forgotten, Hold, Hook, JobQuery, LastChunk, Lead, Ledger, NewBatch, NewItem,
-    OpenJobs, OpenTasks, Planned, Portion, RecentWork, Records, Result, Rules, Settled, Settlement, Slice, TaskQuery,
-    Told, Wish, Written, decide::portions,
+    Backlog, Begun, Closed, Created, Cut, FirstChunk, Forgotten, Hold, Hook, JobQuery, LastChunk, Lead, Ledger,
+    NewBatch, NewItem, OpenJobs, OpenTasks, Planned, Portion, RecentWork, Records, Result, Rules, Settled, Settlement,
+    Slice, TaskQuery, Told, Wish, Written, decide::portions,
 };
 use crate::domain::{
     BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
@@ -143,8 +146,8 @@ impl Ledger for PostgresLedger {
         self.pool.run(begin::Begin { rules: self.rules, call, token: token(), first_chunk: None }).await
     }
 
-    async fn claim_and_insert(&self, call: Call, range: Range<u64>, items: Arc<[NewItem]>) -> Result<Begun> {
-        let first_chunk = if self.item_writer.is_some() { None } else { begin::FirstChunk::of(range, items) };
+    async fn claim_and_insert(&self, call: Call, chunk: FirstChunk) -> Result<Begun> {
+        let first_chunk = (self.item_writer.is_none() && chunk.begins_its_job()).then_some(chunk);
         self.pool.run(begin::Begin { rules: self.rules, call, token: token(), first_chunk }).await
     }
 

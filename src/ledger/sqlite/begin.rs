@@ -14,7 +14,7 @@ use super::{
 };
 use crate::domain::{BatchStatus, Call, Change, JobId};
 use crate::ledger::{
-    Begun, Hold, NewItem, Rules, Work,
+    Begun, FirstChunk, Hold, Rules, Work,
     decide::{Entry, Found, missing, poisoned},
 };
 
@@ -50,18 +50,13 @@ pub(super) fn begin(conn: &Connection, rules: Rules, call: Call) -> Answer<Begun
 }
 
 /// The same, with the first items of the job, when nothing of it was ever written.
-pub(super) fn claim_and_insert(
-    conn: &Connection,
-    rules: Rules,
-    call: Call,
-    range: &Range<u64>,
-    items: &[NewItem],
-) -> Answer<Begun> {
+pub(super) fn claim_and_insert(conn: &Connection, rules: Rules, call: Call, chunk: &FirstChunk) -> Answer<Begun> {
     let begun = begin(conn, rules, call)?;
     let Begun::Held(work) = begun else { return Ok(begun) };
-    let in_order = items.iter().map(|item| item.ordinal).eq(range.clone().take(items.len()));
+    let FirstChunk { range, prefix, key_fingerprint, items } = chunk;
     let whole = work.range == *range && work.missing == [range.clone()];
-    if !in_order || !whole {
+    let same_codes = work.prefix == *prefix && work.key_fingerprint == *key_fingerprint;
+    if !chunk.begins_its_job() || !whole || !same_codes {
         return Ok(Begun::Held(work));
     }
     let new = insert(conn, &work.hold, items)?.len() as u64;

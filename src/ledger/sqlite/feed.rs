@@ -22,13 +22,19 @@ const SMALLEST: &str = include_str!("sql/smallest_batches.sql");
 const QUEUED: &str = include_str!("sql/queued_jobs.sql");
 const NEXT_JOBS: &str = include_str!("sql/next_jobs.sql");
 const DUE: &str = include_str!("sql/due_jobs.sql");
-const NEXT_DUE: &str = "SELECT min(not_before) FROM batch_jobs INDEXED BY batch_jobs_due
-    WHERE not_before IS NOT NULL AND not_before > ?1";
+const NEXT_DUE: &str = "SELECT min((
+    SELECT min(not_before) FROM batch_jobs INDEXED BY batch_jobs_delayed
+    WHERE batch = b.id AND not_before IS NOT NULL AND not_before > ?1
+)) FROM batch_batches b INDEXED BY batch_batches_by_status WHERE b.status = 'running'";
 const ANY_LATE: &str = "SELECT EXISTS (
-    SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_due WHERE not_before IS NOT NULL AND not_before > ?1
+    SELECT 1 FROM batch_batches b INDEXED BY batch_batches_by_status
+    CROSS JOIN batch_jobs j INDEXED BY batch_jobs_delayed ON j.batch = b.id
+    WHERE b.status = 'running' AND j.not_before IS NOT NULL AND j.not_before > ?1
 )";
-const CAP_DELAYS: &str = "UPDATE batch_jobs INDEXED BY batch_jobs_due SET not_before = ?1
-    WHERE not_before IS NOT NULL AND not_before > ?1";
+// Those of a paused batch wait until it runs.
+const CAP_DELAYS: &str = "UPDATE batch_jobs INDEXED BY batch_jobs_delayed SET not_before = ?1
+    WHERE batch IN (SELECT id FROM batch_batches INDEXED BY batch_batches_by_status WHERE status = 'running')
+      AND not_before IS NOT NULL AND not_before > ?1";
 const BEGUN: &str = "SELECT id FROM batch_batches INDEXED BY batch_batches_begun
     WHERE jobs > 0 AND status IN ('running', 'paused') AND id > ?1 ORDER BY id LIMIT ?2";
 const UNPLANNED: &str =

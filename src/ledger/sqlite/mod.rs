@@ -34,7 +34,7 @@ mod summarize;
 mod write;
 mod writer;
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use rocket_db_pools::Pool as _;
@@ -44,9 +44,9 @@ pub use self::{
     pool::{SqliteConnection, SqlitePool},
 };
 use super::{
-    Backlog, Begun, Closed, Created, Cut, Forgotten, Hold, Hook, JobQuery, LastChunk, Lead, Ledger, NewBatch, NewItem,
-    OpenJobs, OpenTasks, Planned, Portion, RecentWork, Records, Result, Rules, Settled, Settlement, Slice, TaskQuery,
-    Told, Wish, Written, decide::portions,
+    Backlog, Begun, Closed, Created, Cut, FirstChunk, Forgotten, Hold, Hook, JobQuery, LastChunk, Lead, Ledger,
+    NewBatch, NewItem, OpenJobs, OpenTasks, Planned, Portion, RecentWork, Records, Result, Rules, Settled, Settlement,
+    Slice, TaskQuery, Told, Wish, Written, decide::portions,
 };
 use crate::domain::{
     BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
@@ -128,12 +128,12 @@ impl Ledger for SqliteLedger {
         self.pool.write("begin a job", move |conn| begin::begin(conn, rules, call)).await
     }
 
-    async fn claim_and_insert(&self, call: Call, range: Range<u64>, items: Arc<[NewItem]>) -> Result<Begun> {
+    async fn claim_and_insert(&self, call: Call, chunk: FirstChunk) -> Result<Begun> {
         if self.item_writer.is_some() {
             return self.begin(call).await;
         }
         let rules = self.rules;
-        let work = move |conn: &mut _| begin::claim_and_insert(conn, rules, call, &range, &items);
+        let work = move |conn: &mut _| begin::claim_and_insert(conn, rules, call, &chunk);
         self.pool.write("begin a job", work).await
     }
 

@@ -112,8 +112,9 @@ CREATE TABLE jobs (
 
 -- No index has the state, which changes all the time: a claim and a chunk change nothing that is indexed, so the row's new version stays on
 -- its page and no index learns of it.
-CREATE INDEX jobs_open ON jobs (batch, seq) WHERE finished_at IS NULL;
-CREATE INDEX jobs_due ON jobs (not_before) WHERE not_before IS NOT NULL;
+CREATE INDEX jobs_to_work ON jobs (batch, seq) WHERE finished_at IS NULL AND not_before IS NULL;
+-- By batch, so that those of a paused batch are not looked through.
+CREATE INDEX jobs_delayed ON jobs (batch, not_before) WHERE not_before IS NOT NULL;
 CREATE INDEX jobs_failed ON jobs (batch, seq) WHERE error IS NOT NULL AND finished_at IS NOT NULL;
 
 -- Open batches as lists show them, so that a list never counts jobs. Each process writes rows of its own, at most a few times a second, and

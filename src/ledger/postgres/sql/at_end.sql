@@ -8,4 +8,5 @@
 SELECT b.id, b.round
 FROM batches b
 WHERE b.id = ANY ($1::bigint[]) AND b.jobs > 0 AND b.status IN ('running', 'paused')
-  AND NOT EXISTS (SELECT FROM jobs WHERE batch = b.id AND finished_at IS NULL)
+  AND NOT EXISTS (SELECT FROM jobs WHERE batch = b.id AND finished_at IS NULL AND not_before IS NULL)
+  AND NOT EXISTS (SELECT FROM jobs WHERE batch = b.id AND not_before IS NOT NULL)

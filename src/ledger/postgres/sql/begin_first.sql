@@ -6,9 +6,12 @@
 --
 -- Of several at once one finds the batch pending; the others find it changed, and come back by begin.sql.
 
-WITH batch AS (
+WITH gate AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock_shared(hashtextextended('rocket_batch batch of ' || current_schema()::text, $1))
+), batch AS (
     UPDATE batches
     SET status = $11, started_at = coalesce(started_at, now()), version = version + 1
+    FROM gate
     WHERE id = $1 AND status = $5
     RETURNING id
 )

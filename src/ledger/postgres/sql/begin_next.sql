@@ -8,8 +8,10 @@
 -- This is nearly every begin, and one round trip: from written_to on no row was ever written, so nothing needs to be looked up. The batch is
 -- locked as in begin.sql.
 
-WITH batch AS MATERIALIZED (
-    SELECT id, prefix, key_fingerprint FROM batches WHERE id = $1 AND status = 'running' FOR SHARE
+WITH gate AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock_shared(hashtextextended('rocket_batch batch of ' || current_schema()::text, $1))
+), batch AS MATERIALIZED (
+    SELECT id, prefix, key_fingerprint FROM gate, batches WHERE id = $1 AND status = 'running' FOR SHARE OF batches
 )
 UPDATE jobs
 SET state = 'active', epoch = epoch + 1, token = $5, acknowledged = $4, not_before = NULL, begun_at = now()

@@ -1,12 +1,18 @@
--- open_jobs: delayed jobs whose time has come, of batches that are to be worked.
+-- open_jobs: delayed jobs whose time has come, of batches that run; no other batch that is to be worked has any.
 --
 --   $1 at most so many
 --
--- They come next: their turn was long ago.
+-- They come next: their turn was long ago. Looked for batch by batch, since a paused one may have any number of them.
 
-SELECT j.batch, j.seq, j.generation, j.first, j.quantity, j.attempts, 0::bigint AS rank
-FROM jobs j
-JOIN batches b ON b.id = j.batch AND b.status IN ('pending', 'running')
-WHERE j.state = 'delayed' AND j.not_before <= now()
+SELECT b.id AS batch, j.seq, j.generation, j.first, j.quantity, j.attempts, 0::bigint AS rank
+FROM batches b
+CROSS JOIN LATERAL (
+    SELECT seq, generation, first, quantity, attempts, not_before
+    FROM jobs
+    WHERE batch = b.id AND not_before IS NOT NULL AND not_before <= now()
+    ORDER BY not_before
+    LIMIT $1
+) j
+WHERE b.status = 'running'
 ORDER BY j.not_before
 LIMIT $1

@@ -1,5 +1,11 @@
--- open_jobs: the time until the next delayed job is due, in milliseconds; NULL when there is none.
+-- open_jobs: the time until the next delayed job of a batch that runs is due, in milliseconds; NULL when there is none.
 
-SELECT ceil(extract(epoch FROM min(not_before) - now()) * 1000)::bigint AS millis
-FROM jobs
-WHERE state = 'delayed' AND not_before > now()
+SELECT ceil(extract(epoch FROM min(j.not_before) - now()) * 1000)::bigint AS millis
+FROM batches b
+CROSS JOIN LATERAL (
+    SELECT not_before FROM jobs
+    WHERE batch = b.id AND not_before IS NOT NULL AND not_before > now()
+    ORDER BY not_before
+    LIMIT 1
+) j
+WHERE b.status = 'running'

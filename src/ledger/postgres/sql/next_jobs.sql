@@ -7,12 +7,12 @@
 SELECT b.id AS batch, j.seq, j.generation, j.first, j.quantity, j.attempts, j.seq - head.seq AS rank
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS b (id, offered_to, most, place)
 CROSS JOIN LATERAL (
-    SELECT seq FROM jobs WHERE batch = b.id AND finished_at IS NULL AND state <> 'delayed' ORDER BY seq LIMIT 1
+    SELECT seq FROM jobs WHERE batch = b.id AND finished_at IS NULL AND not_before IS NULL ORDER BY seq LIMIT 1
 ) head
 CROSS JOIN LATERAL (
     SELECT seq, generation, first, quantity, attempts
     FROM jobs
-    WHERE batch = b.id AND finished_at IS NULL AND state <> 'delayed' AND seq >= b.offered_to
+    WHERE batch = b.id AND finished_at IS NULL AND not_before IS NULL AND seq >= b.offered_to
     ORDER BY seq
     LIMIT b.most
 ) j

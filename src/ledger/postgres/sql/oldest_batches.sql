@@ -7,7 +7,7 @@ FROM (
     SELECT id, jobs, created_at
     FROM batches
     WHERE jobs > 0 AND status IN ('pending', 'running')
-      AND EXISTS (SELECT FROM jobs WHERE batch = batches.id AND finished_at IS NULL AND state <> 'delayed')
+      AND EXISTS (SELECT FROM jobs WHERE batch = batches.id AND finished_at IS NULL AND not_before IS NULL)
     ORDER BY created_at, id
     LIMIT $1
 ) b

@@ -8,8 +8,10 @@
 --
 -- Raises the epoch as a begin does: the worker that was lost may come back, and its hold must not be good.
 
-WITH batch AS MATERIALIZED (
-    SELECT id FROM batches WHERE id = $1 AND status IN ('pending', 'running') FOR SHARE
+WITH gate AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock_shared(hashtextextended('rocket_batch batch of ' || current_schema()::text, $1))
+), batch AS MATERIALIZED (
+    SELECT id FROM gate, batches WHERE id = $1 AND status IN ('pending', 'running') FOR SHARE OF batches
 )
 UPDATE jobs
 SET state = 'failed', epoch = epoch + 1, crashes = $7, error = $8, acknowledged = $9, chunks = NULL, paused = false,

@@ -95,8 +95,9 @@ CREATE TABLE batch_jobs (
 ) STRICT, WITHOUT ROWID;
 
 -- No index has the state, which changes all the time: a claim and a chunk change nothing that is indexed.
-CREATE INDEX batch_jobs_open ON batch_jobs (batch, seq) WHERE finished_at IS NULL;
-CREATE INDEX batch_jobs_due ON batch_jobs (not_before) WHERE not_before IS NOT NULL;
+CREATE INDEX batch_jobs_to_work ON batch_jobs (batch, seq) WHERE finished_at IS NULL AND not_before IS NULL;
+-- By batch, so that those of a paused batch are not looked through.
+CREATE INDEX batch_jobs_delayed ON batch_jobs (batch, not_before) WHERE not_before IS NOT NULL;
 CREATE INDEX batch_jobs_failed ON batch_jobs (batch, seq) WHERE error IS NOT NULL AND finished_at IS NOT NULL;
 
 -- Open batches as lists show them, so that a list never counts jobs. The counts are those of the whole batch at that time. A batch that no

@@ -1,12 +1,18 @@
--- open_jobs: delayed jobs whose time has come, of batches that are to be worked.
+-- open_jobs: delayed jobs whose time has come, of batches that run; no other batch that is to be worked has any.
 --
 --   ?1 now    ?2 at most so many
 --
--- They come next: their turn was long ago.
+-- They come next: their turn was long ago. Looked for batch by batch, since a paused one may have any number of them.
 
 SELECT j.batch, j.seq, j.generation, j.first, j.quantity, j.attempts
-FROM batch_jobs j INDEXED BY batch_jobs_due
-JOIN batch_batches b ON b.id = j.batch AND b.status IN ('pending', 'running')
-WHERE j.not_before IS NOT NULL AND j.not_before <= ?1
+FROM batch_batches b INDEXED BY batch_batches_by_status
+CROSS JOIN batch_jobs j ON j.batch = b.id AND j.seq IN (
+    SELECT seq
+    FROM batch_jobs INDEXED BY batch_jobs_delayed
+    WHERE batch = b.id AND not_before IS NOT NULL AND not_before <= ?1
+    ORDER BY not_before
+    LIMIT ?2
+)
+WHERE b.status = 'running'
 ORDER BY j.not_before
 LIMIT ?2

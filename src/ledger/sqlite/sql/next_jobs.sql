@@ -5,7 +5,7 @@
 -- The index is named, so that this never becomes a walk over all the jobs that ended.
 
 SELECT batch, seq, generation, first, quantity, attempts
-FROM batch_jobs INDEXED BY batch_jobs_open
-WHERE batch = ?1 AND finished_at IS NULL AND state <> 'delayed' AND seq >= ?2
+FROM batch_jobs INDEXED BY batch_jobs_to_work
+WHERE batch = ?1 AND finished_at IS NULL AND not_before IS NULL AND seq >= ?2
 ORDER BY seq
 LIMIT ?3

@@ -22,13 +22,13 @@ FROM (
         ) AS open
         FROM (
             SELECT id, jobs
-            FROM batch_batches INDEXED BY batch_batches_begun
-            WHERE jobs > 0 AND status IN ('running', 'paused') AND status = 'running'
+            FROM batch_batches INDEXED BY batch_batches_by_status
+            WHERE jobs > 0 AND status = 'running'
             ORDER BY id
             LIMIT 1000
         ) b
         WHERE EXISTS (
-            SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_open WHERE batch = b.id AND finished_at IS NULL AND state <> 'delayed'
+            SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_to_work WHERE batch = b.id AND finished_at IS NULL AND not_before IS NULL
         )
         ORDER BY open, b.id
         LIMIT ?1
