@@ -197,8 +197,8 @@ pub(super) fn missing<E>(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Candidate {
     pub batch: BatchId,
-    /// Its open jobs, as they were counted last.
-    pub open: u64,
+    /// Its jobs that wait or are active, counted no further than [`ready_limit`].
+    pub ready: u64,
 }
 
 /// The batches that are fed at a time.
@@ -217,6 +217,17 @@ pub(super) const fn widest(size: u64) -> u64 {
     if size > LEAST_JOBS { size } else { LEAST_JOBS }
 }
 
+/// How many candidates are looked at one after the other, until the window has enough: mostly the first are.
+pub(super) const fn widths(size: u64) -> [u64; 3] {
+    let widest = widest(size);
+    [size, if size < widest / 2 { size * 2 } else { widest }, widest]
+}
+
+/// How far the jobs of a batch are counted: a window of `size` batches that have so many each has enough.
+pub(super) const fn ready_limit(size: u64) -> u64 {
+    LEAST_JOBS.div_ceil(if size > 0 { size } else { 1 })
+}
+
 /// Takes candidates from both lists in turn, until there are `size` of them with enough jobs: those that came first, so that none waits for
 /// ever, and those with the fewest open jobs, so that small ones don't wait for large ones.
 pub(super) fn window(oldest: &[Candidate], smallest: &[Candidate], size: u64) -> Window {
@@ -229,7 +240,7 @@ pub(super) fn window(oldest: &[Candidate], smallest: &[Candidate], size: u64) ->
             return Window { batches, is_enough: true };
         }
         batches.push(candidate.batch);
-        jobs = jobs.saturating_add(candidate.open);
+        jobs = jobs.saturating_add(candidate.ready);
     }
     Window { batches, is_enough: false }
 }
@@ -376,7 +387,7 @@ mod tests {
     }
 
     fn candidates(batches: &[(i64, u64)]) -> Vec<Candidate> {
-        batches.iter().map(|(batch, open)| Candidate { batch: id(*batch), open: *open }).collect()
+        batches.iter().map(|(batch, open)| Candidate { batch: id(*batch), ready: *open }).collect()
     }
 
     #[test]
@@ -424,7 +435,10 @@ mod tests {
             let mut smallest = oldest.clone();
             smallest.sort_by_key(|at| (left[*at], *at));
             let listed = |batches: &[usize]| -> Vec<Candidate> {
-                batches.iter().map(|at| Candidate { batch: id(*at as i64 + 1), open: left[*at] }).collect()
+                batches
+                    .iter()
+                    .map(|at| Candidate { batch: id(*at as i64 + 1), ready: left[*at].min(ready_limit(size)) })
+                    .collect()
             };
             let window = window(&listed(&oldest), &listed(&smallest), size).batches;
             let share = Room { per_batch: 1_000, total: 10_000 }.share(window.len() as u64);

@@ -80,6 +80,11 @@ impl Bell {
         refill > 0 && ended >= refill
     }
 
+    /// Jobs that ended since the queue was filled up last.
+    pub(super) fn ended_since(&self) -> u64 {
+        self.ended.load(SeqCst)
+    }
+
     /// What a round that begins now is for. Jobs that end from here on make room that it may not see.
     pub(super) fn answer(&self) -> (Calls, bool) {
         let refill = self.wants_refill(self.ended.load(SeqCst));

@@ -212,7 +212,8 @@ impl Feeder {
         self.due_at = found.next_due.map(|due| Instant::now() + due.max(Self::DUE_INTERVAL));
         if refill || found.left_out {
             self.level_at = found.left_out.then(|| Instant::now() + Self::LEVEL_INTERVAL);
-            self.cx.bell.left_out(found.left_out.then_some(self.queued));
+            let queued = self.queued.saturating_sub(self.cx.bell.ended_since());
+            self.cx.bell.left_out(found.left_out.then_some(queued));
         }
         Ok(())
     }

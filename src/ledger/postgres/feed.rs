@@ -60,13 +60,14 @@ impl Jobs {
     /// The batches to feed, and whether there are others.
     async fn window(&self, conn: &Client) -> Answer<(Vec<BatchId>, bool)> {
         let size = self.0.window;
-        for most in [size, decide::widest(size)] {
+        let ready = decide::ready_limit(size);
+        for most in decide::widths(size) {
             // One more than there is place for, so that it shows whether there are others.
             let (oldest, smallest) =
-                (candidates(conn, OLDEST, most + 1).await?, candidates(conn, SMALLEST, most + 1).await?);
+                (candidates(conn, OLDEST, most + 1, ready).await?, candidates(conn, SMALLEST, most + 1, ready).await?);
             let all = (oldest.len().max(smallest.len()) as u64) <= most;
             let window = decide::window(&oldest, &smallest, size);
-            if all || window.is_enough || most > size {
+            if all || window.is_enough || most == decide::widest(size) {
                 return Ok((window.batches, !all));
             }
         }
@@ -88,9 +89,9 @@ impl Jobs {
     }
 }
 
-async fn candidates(conn: &Client, sql: &str, most: u64) -> Answer<Vec<Candidate>> {
-    let rows = conn.query(&conn.prepare_cached(sql).await?, &[&key(most)]).await?;
-    rows.iter().map(|row| Ok(Candidate { batch: batch_id(row, "id")?, open: number(row, "open")? })).collect()
+async fn candidates(conn: &Client, sql: &str, most: u64, ready: u64) -> Answer<Vec<Candidate>> {
+    let rows = conn.query(&conn.prepare_cached(sql).await?, &[&key(most), &key(ready)]).await?;
+    rows.iter().map(|row| Ok(Candidate { batch: batch_id(row, "id")?, ready: number(row, "ready")? })).collect()
 }
 
 fn read_job(row: &Row) -> Answer<OpenJob> {

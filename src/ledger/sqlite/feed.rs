@@ -70,22 +70,25 @@ pub(super) fn open_jobs(conn: &Connection, query: &JobQuery) -> Answer<OpenJobs>
 
 /// The batches to feed, and whether there are others.
 fn window(conn: &Connection, size: u64) -> Answer<(Vec<BatchId>, bool)> {
-    for most in [size, decide::widest(size)] {
+    let ready = decide::ready_limit(size);
+    for most in decide::widths(size) {
         // One more than there is place for, so that it shows whether there are others.
-        let (oldest, smallest) = (candidates(conn, OLDEST, most + 1)?, candidates(conn, SMALLEST, most + 1)?);
+        let (oldest, smallest) =
+            (candidates(conn, OLDEST, most + 1, ready)?, candidates(conn, SMALLEST, most + 1, ready)?);
         let all = (oldest.len().max(smallest.len()) as u64) <= most;
         let window = decide::window(&oldest, &smallest, size);
-        if all || window.is_enough || most > size {
+        if all || window.is_enough || most == decide::widest(size) {
             return Ok((window.batches, !all));
         }
     }
     unreachable!("the widest window is taken as it is")
 }
 
-fn candidates(conn: &Connection, sql: &str, most: u64) -> Answer<Vec<Candidate>> {
+fn candidates(conn: &Connection, sql: &str, most: u64, ready: u64) -> Answer<Vec<Candidate>> {
     let mut query = conn.prepare_cached(sql)?;
-    let found =
-        query.query_map([key(most)], |row| Ok(Candidate { batch: batch_id(row, "id")?, open: row.get("open")? }))?;
+    let found = query.query_map([key(most), key(ready)], |row| {
+        Ok(Candidate { batch: batch_id(row, "id")?, ready: row.get("ready")? })
+    })?;
     Ok(found.collect::<Result<_, _>>()?)
 }
 

@@ -1,11 +1,16 @@
 -- open_jobs: the batches that came first, of those that have a job to work.
 --
---   ?1 at most so many
+--   ?1 at most so many    ?2 counts the jobs of each no further than this
+--
+-- The jobs are counted themselves: summaries lag behind by many jobs where jobs are short.
 
-SELECT b.id, coalesce(
-    (SELECT waiting + active + delayed FROM batch_summaries WHERE batch = b.id ORDER BY counted_at DESC LIMIT 1),
-    b.jobs
-) AS open
+SELECT b.id, (
+    SELECT count(*) FROM (
+        SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_to_work
+        WHERE batch = b.id AND finished_at IS NULL AND not_before IS NULL
+        LIMIT ?2
+    )
+) AS ready
 FROM batch_batches b INDEXED BY batch_batches_open
 WHERE b.jobs > 0 AND b.status IN ('pending', 'running')
   AND EXISTS (

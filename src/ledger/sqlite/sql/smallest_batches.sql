@@ -1,38 +1,48 @@
 -- open_jobs: the batches with the fewest open jobs, of those that have a job to work.
 --
---   ?1 at most so many
+--   ?1 at most so many    ?2 counts the jobs of each no further than this
 --
 -- Of one that was never begun all jobs are open, and an index has them in order. Those that run are counted in their summaries, and the first
 -- thousand of them are looked at: so many run only when most of them were paused and resumed.
 
-SELECT id, open
+SELECT id, (
+    SELECT count(*) FROM (
+        SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_to_work
+        WHERE batch = smallest.id AND finished_at IS NULL AND not_before IS NULL
+        LIMIT ?2
+    )
+) AS ready
 FROM (
-    SELECT * FROM (
-        SELECT id, jobs AS open
-        FROM batch_batches INDEXED BY batch_batches_pending
-        WHERE jobs > 0 AND status = 'pending'
-        ORDER BY jobs, id
-        LIMIT ?1
-    )
-    UNION ALL
-    SELECT * FROM (
-        SELECT b.id, coalesce(
-            (SELECT waiting + active + delayed FROM batch_summaries WHERE batch = b.id ORDER BY counted_at DESC LIMIT 1),
-            b.jobs
-        ) AS open
-        FROM (
-            SELECT id, jobs
-            FROM batch_batches INDEXED BY batch_batches_by_status
-            WHERE jobs > 0 AND status = 'running'
-            ORDER BY id
-            LIMIT 1000
-        ) b
-        WHERE EXISTS (
-            SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_to_work WHERE batch = b.id AND finished_at IS NULL AND not_before IS NULL
+    SELECT id, open
+    FROM (
+        SELECT * FROM (
+            SELECT id, jobs AS open
+            FROM batch_batches INDEXED BY batch_batches_pending
+            WHERE jobs > 0 AND status = 'pending'
+            ORDER BY jobs, id
+            LIMIT ?1
         )
-        ORDER BY open, b.id
-        LIMIT ?1
+        UNION ALL
+        SELECT * FROM (
+            SELECT b.id, coalesce(
+                (SELECT waiting + active + delayed FROM batch_summaries WHERE batch = b.id ORDER BY counted_at DESC LIMIT 1),
+                b.jobs
+            ) AS open
+            FROM (
+                SELECT id, jobs
+                FROM batch_batches INDEXED BY batch_batches_by_status
+                WHERE jobs > 0 AND status = 'running'
+                ORDER BY id
+                LIMIT 1000
+            ) b
+            WHERE EXISTS (
+                SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_to_work WHERE batch = b.id AND finished_at IS NULL AND not_before IS NULL
+            )
+            ORDER BY open, b.id
+            LIMIT ?1
+        )
     )
-)
+    ORDER BY open, id
+    LIMIT ?1
+) AS smallest
 ORDER BY open, id
-LIMIT ?1
