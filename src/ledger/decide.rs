@@ -223,9 +223,9 @@ pub(super) const fn widths(size: u64) -> [u64; 3] {
     [size, if size < widest / 2 { size * 2 } else { widest }, widest]
 }
 
-/// How far the jobs of a batch are counted: a window of `size` batches that have so many each has enough.
+/// How far the jobs of a batch are counted: when a quarter of a window of `size` batches have so many, it has enough.
 pub(super) const fn ready_limit(size: u64) -> u64 {
-    LEAST_JOBS.div_ceil(if size > 0 { size } else { 1 })
+    LEAST_JOBS.div_ceil(if size > 4 { size / 4 } else { 1 })
 }
 
 /// Takes candidates from both lists in turn, until there are `size` of them with enough jobs: those that came first, so that none waits for
