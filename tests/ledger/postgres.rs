@@ -845,8 +845,8 @@ async fn a_look_for_work_passes_over_delayed_jobs() -> TestResult {
         (include_str!("../../src/ledger/postgres/sql/due_jobs.sql"), "500"),
         (include_str!("../../src/ledger/postgres/sql/next_due.sql"), ""),
         (include_str!("../../src/ledger/postgres/sql/cap_delays.sql"), "86400000"),
-        (include_str!("../../src/ledger/postgres/sql/oldest_batches.sql"), "65"),
-        (include_str!("../../src/ledger/postgres/sql/smallest_batches.sql"), "65"),
+        (include_str!("../../src/ledger/postgres/sql/oldest_batches.sql"), "65, 32"),
+        (include_str!("../../src/ledger/postgres/sql/smallest_batches.sql"), "65, 32"),
         (
             include_str!("../../src/ledger/postgres/sql/next_jobs.sql"),
             "'{1, 1001, 2000}', '{0, 0, 0}', '{100, 100, 100}'",
