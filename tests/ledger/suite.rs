@@ -88,6 +88,7 @@ macro_rules! every_ledger {
 
             suite::a_batch_is_closed_once
             suite::a_batch_with_open_jobs_is_not_closed
+            suite::a_batch_that_is_not_planned_is_not_closed
             suite::a_batch_with_failed_jobs_fails_and_says_why
             suite::a_paused_batch_is_closed_when_its_last_jobs_ended
 
@@ -1288,6 +1289,17 @@ pub async fn a_batch_with_open_jobs_is_not_closed(given: impl Harness) -> TestRe
 
     assert_eq!(ledger.close(jobs[0].batch, 0).await?, Closed::Over);
     assert_eq!(ledger.batch(jobs[0].batch).await?.status, BatchStatus::Running);
+    Ok(())
+}
+
+/// It has no open jobs, but it is to have some.
+pub async fn a_batch_that_is_not_planned_is_not_closed(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    let batch = ledger.asked(a_batch()).await?;
+    ledger.steer(batch, Wish::Pause).await?;
+
+    assert_eq!(ledger.close(batch, 0).await?, Closed::Over);
+    assert_eq!(ledger.batch(batch).await?.status, BatchStatus::Paused);
     Ok(())
 }
 

@@ -17,7 +17,7 @@ use crate::ledger::{Closed, Rules};
 
 pub(super) const AT_END: &str = include_str!("sql/at_end.sql");
 // As `lock` in steer.rs, but without the gate: no job is left that could be claimed, so no claims come that could overtake it.
-const LOCK: &str = "SELECT status FROM batches WHERE id = $1 AND round = $2 FOR NO KEY UPDATE";
+const LOCK: &str = "SELECT status FROM batches WHERE id = $1 AND round = $2 AND jobs > 0 FOR NO KEY UPDATE";
 const FIRST_ERROR: &str = "SELECT error FROM jobs 
     WHERE batch = $1 AND state = 'failed' AND error IS NOT NULL AND finished_at IS NOT NULL ORDER BY seq LIMIT 1";
 const CLOSE: &str = include_str!("sql/close.sql");
