@@ -205,8 +205,8 @@ pub(super) struct Candidate {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Window {
     pub batches: Vec<BatchId>,
-    /// Whether it is full; otherwise it has all candidates.
-    pub is_enough: bool,
+    /// Whether other batches have jobs to work as well.
+    pub leaves_out: bool,
 }
 
 /// Jobs that a window has at least, so that workers don't wait for the feeder between many tiny batches.
@@ -230,19 +230,23 @@ pub(super) const fn ready_limit(size: u64) -> u64 {
 
 /// Takes candidates from both lists in turn, until there are `size` of them with enough jobs: those that came first, so that none waits for
 /// ever, and those with the fewest open jobs, so that small ones don't wait for large ones.
-pub(super) fn window(oldest: &[Candidate], smallest: &[Candidate], size: u64) -> Window {
+///
+/// The first `most + 1` of each list were looked up, one more than are taken, so that it shows whether there are others. `None` when these
+/// are too few, and more are to be looked up.
+pub(super) fn window(oldest: &[Candidate], smallest: &[Candidate], size: u64, most: u64) -> Option<Window> {
+    let longest = oldest.len().max(smallest.len());
+    let all = longest as u64 <= most;
     let mut taken = HashSet::new();
     let (mut batches, mut jobs) = (Vec::new(), 0_u64);
-    let longest = oldest.len().max(smallest.len());
     let in_turn = (0..longest).flat_map(|at| [oldest.get(at), smallest.get(at)]).flatten();
     for candidate in in_turn.filter(|candidate| taken.insert(candidate.batch)) {
         if batches.len() as u64 >= size && jobs >= LEAST_JOBS {
-            return Window { batches, is_enough: true };
+            return Some(Window { batches, leaves_out: true });
         }
         batches.push(candidate.batch);
         jobs = jobs.saturating_add(candidate.ready);
     }
-    Window { batches, is_enough: false }
+    (all || most == widest(size)).then_some(Window { batches, leaves_out: !all })
 }
 
 /// The batches of `window` that are to be fed now, each with the number from which on its jobs were not offered yet.
@@ -395,8 +399,8 @@ mod tests {
         let oldest = candidates(&[(1, 900), (2, 800), (3, 700), (4, 10), (5, 20)]);
         let smallest = candidates(&[(4, 10), (5, 20), (3, 700), (2, 800), (1, 900)]);
         let taken = |size| {
-            let Window { batches, is_enough } = window(&oldest, &smallest, size);
-            (batches.into_iter().map(BatchId::get).collect::<Vec<_>>(), is_enough)
+            let Window { batches, leaves_out } = window(&oldest, &smallest, size, 5).unwrap();
+            (batches.into_iter().map(BatchId::get).collect::<Vec<_>>(), leaves_out)
         };
 
         assert_eq!(taken(1), (vec![1], true));
@@ -409,10 +413,24 @@ mod tests {
     #[test]
     fn a_window_of_tiny_batches_has_more_of_them() {
         let tiny = candidates(&(1..=2_000).map(|batch| (batch, 1)).collect::<Vec<_>>());
+        let taken = |found: usize, most| {
+            let found = window(&tiny[..found], &tiny[..found], 64, most)?;
+            Some((found.batches.len() as u64, found.leaves_out))
+        };
 
-        let Window { batches, is_enough } = window(&tiny, &tiny, 64);
+        assert_eq!(taken(65, 64), None, "more are to be looked up");
+        assert_eq!(taken(64, 64), Some((64, false)), "there are no others");
+        assert_eq!(taken(501, 500), Some((LEAST_JOBS, true)));
+        assert_eq!(taken(400, 500), Some((400, false)));
+    }
 
-        assert_eq!((batches.len() as u64, is_enough), (LEAST_JOBS, true));
+    #[test]
+    fn a_window_that_has_enough_of_all_candidates_leaves_the_others_out() {
+        let small = candidates(&(1..=125).map(|batch| (batch, 10)).collect::<Vec<_>>());
+
+        let Window { batches, leaves_out } = window(&small, &small, 64, 128).unwrap();
+
+        assert_eq!((batches.len(), leaves_out), (64, true));
     }
 
     #[test]
@@ -440,7 +458,7 @@ mod tests {
                     .map(|at| Candidate { batch: id(*at as i64 + 1), ready: left[*at].min(ready_limit(size)) })
                     .collect()
             };
-            let window = window(&listed(&oldest), &listed(&smallest), size).batches;
+            let window = window(&listed(&oldest), &listed(&smallest), size, widest(size)).unwrap().batches;
             let share = Room { per_batch: 1_000, total: 10_000 }.share(window.len() as u64);
             let head = queue.keys().next().map_or(0, |(priority, _)| *priority);
             for at in window.iter().map(|batch| batch.get() as usize - 1) {

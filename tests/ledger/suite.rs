@@ -118,6 +118,7 @@ macro_rules! every_ledger {
             suite::a_window_has_the_oldest_and_the_smallest_batches
             suite::a_batch_is_small_by_what_is_left_of_it
             suite::tiny_batches_widen_the_window
+            suite::a_full_window_leaves_out_what_was_looked_at_and_not_taken
             suite::what_was_offered_is_not_answered_again
             suite::open_jobs_is_ranked_from_the_first_open_job
             suite::a_list_shows_what_was_counted_last
@@ -1901,6 +1902,19 @@ pub async fn tiny_batches_widen_the_window(given: impl Harness) -> TestResult {
     let found = ledger.open_jobs(first_jobs(4, ROOM)).await?;
 
     assert_eq!((found.window.len(), found.jobs.len(), found.left_out), (20, 20, false));
+    Ok(())
+}
+
+pub async fn a_full_window_leaves_out_what_was_looked_at_and_not_taken(given: impl Harness) -> TestResult {
+    let ledger = given.ledger().await;
+    // 64 of them have 448 jobs, which is not enough, so all are looked at; 72 have 504.
+    for _ in 0..80 {
+        ledger.jobs_of(a_batch().of(700)).await?;
+    }
+
+    let found = ledger.open_jobs(first_jobs(64, ROOM)).await?;
+
+    assert_eq!((found.window.len(), found.left_out), (72, true));
     Ok(())
 }
 

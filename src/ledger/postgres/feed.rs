@@ -19,7 +19,7 @@ use super::{
 use crate::domain::{BatchId, HookId, JobId, StatusTask};
 use crate::ledger::{
     JobQuery, OpenJob, OpenJobs, OpenTasks, TaskQuery, Unplanned,
-    decide::{self, Candidate, DUE_JOBS, ENDS_PAGE, HOOKS, Next, UNPLANNED_BATCHES},
+    decide::{self, Candidate, DUE_JOBS, ENDS_PAGE, HOOKS, Next, UNPLANNED_BATCHES, Window},
 };
 
 const CAP_DELAYS: &str = include_str!("sql/cap_delays.sql");
@@ -45,30 +45,26 @@ impl Verb for Jobs {
 
     async fn run(&self, conn: &mut Client) -> Answer<OpenJobs> {
         conn.execute(&conn.prepare_cached(CAP_DELAYS).await?, &[&millis(self.0.max_backoff)]).await?;
-        let (window, outside) = self.window(conn).await?;
-        let (jobs, more) = self.next(conn, &window).await?;
+        let Window { batches, leaves_out } = self.window(conn).await?;
+        let (jobs, more) = self.next(conn, &batches).await?;
         let due = conn.query(&conn.prepare_cached(DUE).await?, &[&key(DUE_JOBS)]).await?;
         let due = due.iter().map(read_job).collect::<Answer<Vec<_>>>()?;
         let next_due: Option<i64> = conn.query_one(&conn.prepare_cached(NEXT_DUE).await?, &[]).await?.try_get(0)?;
         let next_due = next_due.map(|millis| Duration::from_millis(u64::try_from(millis).unwrap_or_default()));
         let next_due = if due.len() as u64 == DUE_JOBS { Some(Duration::ZERO) } else { next_due };
-        Ok(OpenJobs { window, jobs, due, left_out: outside || more, next_due })
+        Ok(OpenJobs { window: batches, jobs, due, left_out: leaves_out || more, next_due })
     }
 }
 
 impl Jobs {
-    /// The batches to feed, and whether there are others.
-    async fn window(&self, conn: &Client) -> Answer<(Vec<BatchId>, bool)> {
+    async fn window(&self, conn: &Client) -> Answer<Window> {
         let size = self.0.window;
         let ready = decide::ready_limit(size);
         for most in decide::widths(size) {
-            // One more than there is place for, so that it shows whether there are others.
             let (oldest, smallest) =
                 (candidates(conn, OLDEST, most + 1, ready).await?, candidates(conn, SMALLEST, most + 1, ready).await?);
-            let all = (oldest.len().max(smallest.len()) as u64) <= most;
-            let window = decide::window(&oldest, &smallest, size);
-            if all || window.is_enough || most == decide::widest(size) {
-                return Ok((window.batches, !all));
+            if let Some(window) = decide::window(&oldest, &smallest, size, most) {
+                return Ok(window);
             }
         }
         unreachable!("the widest window is taken as it is")

@@ -14,7 +14,7 @@ use super::{
 use crate::domain::{BatchId, HookId, JobId, StatusTask};
 use crate::ledger::{
     JobQuery, OpenJob, OpenJobs, OpenTasks, TaskQuery, Unplanned,
-    decide::{self, Candidate, DUE_JOBS, ENDS_PAGE, HOOKS, Next, UNPLANNED_BATCHES},
+    decide::{self, Candidate, DUE_JOBS, ENDS_PAGE, HOOKS, Next, UNPLANNED_BATCHES, Window},
 };
 
 const OLDEST: &str = include_str!("sql/oldest_batches.sql");
@@ -57,28 +57,24 @@ pub(super) fn cap_delays(conn: &Connection, max_backoff: Duration) -> Answer<()>
 
 pub(super) fn open_jobs(conn: &Connection, query: &JobQuery) -> Answer<OpenJobs> {
     let now = now();
-    let (window, outside) = window(conn, query.window)?;
-    let (jobs, more) = next(conn, query, &window)?;
+    let Window { batches, leaves_out } = window(conn, query.window)?;
+    let (jobs, more) = next(conn, query, &batches)?;
     let mut due = conn.prepare_cached(DUE)?;
     let due = due.query_map((now, key(DUE_JOBS)), |row| read_job(row, 0))?;
     let due = due.collect::<Result<Vec<_>, _>>()?;
     let next_due: Option<i64> = conn.prepare_cached(NEXT_DUE)?.query_row([now], |row| row.get(0))?;
     let next_due = next_due.map(|due| Duration::from_millis(u64::try_from(due - now).unwrap_or_default()));
     let next_due = if due.len() as u64 == DUE_JOBS { Some(Duration::ZERO) } else { next_due };
-    Ok(OpenJobs { window, jobs, due, left_out: outside || more, next_due })
+    Ok(OpenJobs { window: batches, jobs, due, left_out: leaves_out || more, next_due })
 }
 
-/// The batches to feed, and whether there are others.
-fn window(conn: &Connection, size: u64) -> Answer<(Vec<BatchId>, bool)> {
+fn window(conn: &Connection, size: u64) -> Answer<Window> {
     let ready = decide::ready_limit(size);
     for most in decide::widths(size) {
-        // One more than there is place for, so that it shows whether there are others.
         let (oldest, smallest) =
             (candidates(conn, OLDEST, most + 1, ready)?, candidates(conn, SMALLEST, most + 1, ready)?);
-        let all = (oldest.len().max(smallest.len()) as u64) <= most;
-        let window = decide::window(&oldest, &smallest, size);
-        if all || window.is_enough || most == decide::widest(size) {
-            return Ok((window.batches, !all));
+        if let Some(window) = decide::window(&oldest, &smallest, size, most) {
+            return Ok(window);
         }
     }
     unreachable!("the widest window is taken as it is")

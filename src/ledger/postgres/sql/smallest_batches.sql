@@ -19,7 +19,9 @@ FROM (
             LEFT JOIN LATERAL (
                 SELECT waiting + active + delayed AS open FROM summaries WHERE batch = b.id ORDER BY counted_at DESC LIMIT 1
             ) s ON true
-            WHERE EXISTS (SELECT FROM jobs WHERE batch = b.id AND finished_at IS NULL AND not_before IS NULL)
+            CROSS JOIN LATERAL (
+                SELECT FROM jobs WHERE batch = b.id AND finished_at IS NULL AND not_before IS NULL LIMIT 1
+            ) job
             ORDER BY open, id
             LIMIT $1
         )
