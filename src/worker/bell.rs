@@ -97,7 +97,7 @@ impl Bell {
     /// A round left jobs out, while so many are in the queue; or none. Several processes may work them, and each counts its own ends alone,
     /// so the queue is filled up again long before it is empty.
     pub(super) fn left_out(&self, queued: Option<u64>) {
-        self.refill.store(queued.map_or(0, |queued| (queued / 4).clamp(1, 250)), SeqCst);
+        self.refill.store(queued.map_or(0, |queued| (queued / 8).clamp(1, 250)), SeqCst);
         if self.wants_refill(self.ended.load(SeqCst)) {
             self.notify.notify_one();
         }

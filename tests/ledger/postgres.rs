@@ -35,6 +35,9 @@ use crate::{
     servers::{self, Server},
 };
 
+/// What holds for every job. Each statement of the tests that breaks it is refused.
+const CHECKS: &str = include_str!("checks.sql");
+
 mod in_a_server {
     every_ledger!(super::InAServer);
 }
@@ -43,7 +46,9 @@ struct InAServer;
 
 impl Harness for InAServer {
     async fn ledger_with(&self, rules: Rules) -> Subject {
-        let pool = pool_at(servers::shared(), &servers::a_schema()).await;
+        let schema = servers::a_schema();
+        let pool = pool_at(servers::shared(), &schema).await;
+        session_in(servers::shared(), &schema).await.batch_execute(CHECKS).await.unwrap();
         Subject::new(Arc::new(PostgresLedger::new(pool.clone(), rules)), BatchPool::Postgres(pool), ())
     }
 }
@@ -61,6 +66,12 @@ fn figment(url: &str, schema: &str) -> Figment {
 
 async fn pool_at(url: &str, schema: &str) -> PostgresPool {
     PostgresPool::init(&figment(url, schema)).await.unwrap()
+}
+
+async fn session_in(url: &str, schema: &str) -> Client {
+    let client = servers::client(url).await;
+    client.batch_execute(&format!("SET search_path = {schema}")).await.unwrap();
+    client
 }
 
 async fn refusal(figment: &Figment) -> String {
@@ -86,8 +97,8 @@ impl Schema {
         let pool = pool_at(url, &name).await;
         let ledger = PostgresLedger::new(pool.clone(), RULES);
         let ledger = Subject::new(Arc::new(ledger), BatchPool::Postgres(pool.clone()), ());
-        let outsider = servers::client(url).await;
-        outsider.batch_execute(&format!("SET search_path = {name}")).await.unwrap();
+        let outsider = session_in(url, &name).await;
+        outsider.batch_execute(CHECKS).await.unwrap();
         Self { name, pool, ledger, outsider }
     }
 

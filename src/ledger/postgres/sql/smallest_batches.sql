@@ -6,7 +6,10 @@
 -- thousand of them are looked at: so many run only when most of them were paused and resumed.
 
 SELECT id, (
-    SELECT count(*) FROM (SELECT FROM jobs WHERE batch = smallest.id AND finished_at IS NULL AND not_before IS NULL LIMIT $2) job
+    SELECT count(*)
+    FROM (
+        SELECT FROM jobs WHERE batch = smallest.id AND finished_at IS NULL AND not_before IS NULL ORDER BY seq LIMIT $2
+    ) job
 ) AS ready
 FROM (
     SELECT id, open
@@ -20,7 +23,7 @@ FROM (
                 SELECT waiting + active + delayed AS open FROM summaries WHERE batch = b.id ORDER BY counted_at DESC LIMIT 1
             ) s ON true
             CROSS JOIN LATERAL (
-                SELECT FROM jobs WHERE batch = b.id AND finished_at IS NULL AND not_before IS NULL LIMIT 1
+                SELECT FROM jobs WHERE batch = b.id AND finished_at IS NULL AND not_before IS NULL ORDER BY seq LIMIT 1
             ) job
             ORDER BY open, id
             LIMIT $1
