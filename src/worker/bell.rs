@@ -59,7 +59,7 @@ impl Bell {
         self.notify.notify_one();
     }
 
-    /// A job ended: there may be a hook to call, or room for jobs that were left out.
+    /// A job ended, or waits for its next attempt: there may be a hook to call, or room for jobs that were left out.
     pub fn ended(&self, hook: bool) {
         let ended = self.ended.fetch_add(1, SeqCst) + 1;
         if hook {

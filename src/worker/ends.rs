@@ -16,7 +16,7 @@ use super::Context;
 use crate::domain::BatchId;
 
 /// Between two checks.
-const CHECK_INTERVAL: Duration = Duration::from_millis(50);
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The batches of which jobs ended here since the last check.
 #[derive(Debug, Default)]

@@ -284,7 +284,8 @@ impl Run<'_> {
         self.say(settlement);
         match settlement {
             Settlement::Completed | Settlement::Failed(_) => self.cx.job_ended(batch),
-            Settlement::Delayed { .. } | Settlement::GivenBack => self.cx.summaries.changed(batch),
+            Settlement::Delayed { .. } => self.cx.job_delayed(batch),
+            Settlement::GivenBack => self.cx.summaries.changed(batch),
         }
         answer
     }

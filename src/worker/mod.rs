@@ -140,6 +140,12 @@ impl Context {
         self.bell.ended(self.hooks.of_jobs());
     }
 
+    /// It waits for its next attempt, and leaves its place in the queue to another one meanwhile.
+    fn job_delayed(&self, batch: BatchId) {
+        self.summaries.changed(batch);
+        self.bell.ended(false);
+    }
+
     /// Whether as many jobs wait in the queue for their next attempt as may.
     fn is_full_of_delayed(&self) -> bool {
         self.delayed.load(Ordering::Relaxed) >= self.config.queued

@@ -378,6 +378,32 @@ async fn jobs_beyond_the_room_of_the_queue_follow_without_delay() -> TestResult 
     Ok(())
 }
 
+/// More than the queue has room for, so that most of them wait in the ledger alone.
+#[rocket::async_test]
+async fn jobs_in_a_long_backoff_keep_nobody_out_and_come_back_when_they_are_due() -> TestResult {
+    let plugin = Plugin::start(|config| {
+        eager(config);
+        (config.queued, config.queued_per_batch) = (4, 4);
+        config.generate.backoff = Duration::from_secs(4);
+        config.feed_interval = Duration::from_secs(3_600);
+    })
+    .await?;
+    plugin.sql(
+        "CREATE TRIGGER refuse BEFORE INSERT ON batch_items WHEN new.batch = 1 BEGIN SELECT raise(ABORT, 'not now'); END",
+    )?;
+    plugin.service().create_product_items_async(1, 40, jobs_of(1)).await?;
+    plugin.until(1, |progress| progress.jobs.delayed == 40).await?;
+
+    plugin.service().create_product_items_async(2, 1, jobs_of(1)).await?;
+    assert_eq!(plugin.until_over(2).await?.status, BatchStatus::Completed);
+    assert_eq!(plugin.service().get_batch_job_progress(1).await?.jobs.delayed, 40, "it waited for none of them");
+
+    plugin.sql("DROP TRIGGER refuse")?;
+    let progress = plugin.until_over(1).await?;
+    assert_eq!((progress.status, progress.items_created), (BatchStatus::Completed, 40));
+    plugin.stop().await
+}
+
 #[rocket::async_test]
 async fn a_small_batch_is_not_kept_behind_a_large_one() -> TestResult {
     let plugin = Plugin::start(eager).await?;
