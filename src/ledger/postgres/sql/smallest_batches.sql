@@ -5,19 +5,19 @@
 -- Of one that was never begun all jobs are open, and an index has them in order. Those that run are counted in their summaries, and the first
 -- thousand of them are looked at: so many run only when most of them were paused and resumed.
 
-SELECT id, (
+SELECT id, CASE WHEN pending THEN least(open, $2) ELSE (
     SELECT count(*)
     FROM (
         SELECT FROM jobs WHERE batch = smallest.id AND finished_at IS NULL AND not_before IS NULL ORDER BY seq LIMIT $2
     ) job
-) AS ready
+) END AS ready
 FROM (
-    SELECT id, open
+    SELECT id, open, pending
     FROM (
         (
-            SELECT id, jobs AS open FROM batches WHERE jobs > 0 AND status = 'pending' ORDER BY jobs, id LIMIT $1
+            SELECT id, jobs AS open, true AS pending FROM batches WHERE jobs > 0 AND status = 'pending' ORDER BY jobs, id LIMIT $1
         ) UNION ALL (
-            SELECT b.id, coalesce(s.open, b.jobs) AS open
+            SELECT b.id, coalesce(s.open, b.jobs) AS open, false AS pending
             FROM (SELECT id, jobs FROM batches WHERE jobs > 0 AND status = 'running' ORDER BY id LIMIT 1000) b
             LEFT JOIN LATERAL (
                 SELECT waiting + active + delayed AS open FROM summaries WHERE batch = b.id ORDER BY counted_at DESC LIMIT 1

@@ -2,15 +2,16 @@
 --
 --   ?1 at most so many    ?2 counts the jobs of each no further than this
 --
--- The jobs are counted themselves: summaries lag behind by many jobs where jobs are short.
+-- Of one that was never begun all jobs are open. Of the others the jobs are counted themselves: summaries lag behind by many jobs where
+-- jobs are short.
 
-SELECT b.id, (
+SELECT b.id, CASE WHEN b.status = 'pending' THEN min(b.jobs, ?2) ELSE (
     SELECT count(*) FROM (
         SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_to_work
         WHERE batch = b.id AND finished_at IS NULL AND not_before IS NULL
         LIMIT ?2
     )
-) AS ready
+) END AS ready
 FROM batch_batches b INDEXED BY batch_batches_open
 WHERE b.jobs > 0 AND b.status IN ('pending', 'running')
   AND EXISTS (

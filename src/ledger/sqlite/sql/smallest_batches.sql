@@ -5,18 +5,18 @@
 -- Of one that was never begun all jobs are open, and an index has them in order. Those that run are counted in their summaries, and the first
 -- thousand of them are looked at: so many run only when most of them were paused and resumed.
 
-SELECT id, (
+SELECT id, CASE WHEN pending THEN min(open, ?2) ELSE (
     SELECT count(*) FROM (
         SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_to_work
         WHERE batch = smallest.id AND finished_at IS NULL AND not_before IS NULL
         LIMIT ?2
     )
-) AS ready
+) END AS ready
 FROM (
-    SELECT id, open
+    SELECT id, open, pending
     FROM (
         SELECT * FROM (
-            SELECT id, jobs AS open
+            SELECT id, jobs AS open, true AS pending
             FROM batch_batches INDEXED BY batch_batches_pending
             WHERE jobs > 0 AND status = 'pending'
             ORDER BY jobs, id
@@ -27,7 +27,7 @@ FROM (
             SELECT b.id, coalesce(
                 (SELECT waiting + active + delayed FROM batch_summaries WHERE batch = b.id ORDER BY counted_at DESC LIMIT 1),
                 b.jobs
-            ) AS open
+            ) AS open, false AS pending
             FROM (
                 SELECT id, jobs
                 FROM batch_batches INDEXED BY batch_batches_by_status
