@@ -77,7 +77,7 @@ mod tests {
         let taken = || ends.take().now_or_never().map(|mut batches| (batches.sort(), batches).1);
 
         assert_eq!(taken(), None);
-        [1, 2, 1].map(|batch| ends.job_ended(id(batch)));
+        [1, 2, 1].into_iter().for_each(|batch| ends.job_ended(id(batch)));
         assert_eq!(taken(), Some(vec![id(1), id(2)]));
         assert_eq!(taken(), None);
 
