@@ -419,7 +419,7 @@ mod tests {
         };
 
         assert_eq!(taken(65, 64), None, "more are to be looked up");
-        assert_eq!(taken(64, 64), Some((64, false)), "there are no others");
+        assert_eq!(taken(64, 64), Some((64, false)), "the window has all batches");
         assert_eq!(taken(501, 500), Some((LEAST_JOBS, true)));
         assert_eq!(taken(400, 500), Some((400, false)));
     }

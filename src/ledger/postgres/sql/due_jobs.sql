@@ -1,4 +1,4 @@
--- open_jobs: delayed jobs whose time has come, of batches that run; no other batch that is to be worked has any.
+-- open_jobs: delayed jobs that are due, of running batches. A pending batch has no delayed jobs, and a paused one keeps its own.
 --
 --   $1 at most so many
 --
