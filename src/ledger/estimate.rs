@@ -1,6 +1,6 @@
 //! How long a new batch will take, judged by a backlog that was read a moment ago.
 //!
-//! Reading the backlog looks at every open batch, so creates share one look for a while: reading takes at most a twentieth of the time.
+//! Reading the backlog looks at every open batch, so creates share one look for a while: reading takes at most a hundredth of the time.
 //! What this process creates meanwhile is added at once; what others create is seen at the next look.
 
 use std::{
@@ -28,7 +28,9 @@ impl Estimator {
     /// More open batches than this are not looked at; an estimate is too short then.
     const BATCHES: u64 = 10_000;
     /// How many times as long as it took a look is good for.
-    const GOOD_FOR: u32 = 20;
+    const GOOD_FOR: u32 = 100;
+    /// And no look is good for longer.
+    const MAX_AGE: Duration = Duration::from_secs(5);
 
     /// Estimates by the backlog of `ledger`.
     #[must_use]
@@ -64,7 +66,7 @@ impl Estimator {
     async fn look(&self) -> Result<Seen> {
         let began = Instant::now();
         let backlog = self.ledger.backlog(Self::BATCHES).await?;
-        Ok(Seen { backlog, good_until: Instant::now() + began.elapsed() * Self::GOOD_FOR })
+        Ok(Seen { backlog, good_until: Instant::now() + (began.elapsed() * Self::GOOD_FOR).min(Self::MAX_AGE) })
     }
 }
 

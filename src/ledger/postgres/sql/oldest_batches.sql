@@ -13,6 +13,7 @@ CROSS JOIN LATERAL (
         SELECT count(*)
         FROM (SELECT FROM jobs WHERE batch = b.id AND finished_at IS NULL AND not_before IS NULL ORDER BY seq LIMIT $2) job
     ) END AS jobs
+    OFFSET 0 -- so that it is counted once, though it is named twice below
 ) open
 WHERE b.jobs > 0 AND b.status IN ('pending', 'running') AND open.jobs > 0
 ORDER BY b.created_at, b.id
