@@ -34,9 +34,9 @@ use rocket::{
 use rocket_batch::{
     Batch, BatchService, BatchStatus, ItemOptions,
     config::{QueueSettings, RateLimitSetting, RedisSettings},
-    domain::{BatchId, CodeKey, CodeScheme, JobId, Task},
+    domain::{BatchId, CodeKey, CodeScheme, Delivery, JobId, Task},
     queue::{
-        Answer, Handed, Handler, Notes, Offer, Queue,
+        Disposition, Handler, Offer, ProgressSink, Queue,
         bullmq::{BullQueue, Server},
     },
 };
@@ -232,13 +232,13 @@ impl Machine {
     }
 
     /// What a case of `benches/bullmq.js` took.
-    async fn run<T: DeserializeOwned>(&self, case: &str, given: Value) -> Result<T> {
-        let mut given = given;
-        given["redis"] = self.redis.into();
-        given["prefix"] = servers::a_schema().into();
+    async fn run<T: DeserializeOwned>(&self, case: &str, support: Value) -> Result<T> {
+        let mut support = support;
+        support["redis"] = self.redis.into();
+        support["prefix"] = servers::a_schema().into();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/bullmq.js");
         let mut node = Command::new("node");
-        node.arg(script).arg(case).arg(given.to_string()).stderr(Stdio::inherit()).kill_on_drop(true);
+        node.arg(script).arg(case).arg(support.to_string()).stderr(Stdio::inherit()).kill_on_drop(true);
         let said = timeout(LIMIT, node.output()).await??;
         Ok(serde_json::from_slice(&said.stdout)?)
     }
@@ -254,8 +254,8 @@ impl Machine {
         let (mut ours, mut node) = (Vec::new(), Vec::new());
         for round in 0..=ROUNDS {
             let took = self.work_through().await?.as_secs_f64();
-            let given = json!({ "jobs": Self::JOBS, "concurrency": Self::CONCURRENCY });
-            let nodes: f64 = self.run("queue", given).await?;
+            let support = json!({ "jobs": Self::JOBS, "concurrency": Self::CONCURRENCY });
+            let nodes: f64 = self.run("queue", support).await?;
             if round > 0 {
                 ours.push(Self::JOBS as f64 / took);
                 node.push(Self::JOBS as f64 * 1e3 / nodes);
@@ -348,11 +348,11 @@ struct Counter {
 
 #[async_trait]
 impl Handler for Counter {
-    async fn handle(&self, _: Handed, _: &dyn Notes) -> Answer {
+    async fn handle(&self, _: Delivery<Task>, _: &dyn ProgressSink) -> Disposition {
         if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.done.notify_one();
         }
-        Answer::Done
+        Disposition::Ack
     }
 }
 
@@ -361,9 +361,9 @@ struct Starts(mpsc::UnboundedSender<Instant>);
 
 #[async_trait]
 impl Handler for Starts {
-    async fn handle(&self, _: Handed, _: &dyn Notes) -> Answer {
+    async fn handle(&self, _: Delivery<Task>, _: &dyn ProgressSink) -> Disposition {
         let _ = self.0.send(Instant::now());
-        Answer::Done
+        Disposition::Ack
     }
 }
 
@@ -390,9 +390,9 @@ impl<'a> Table<'a> {
     }
 
     fn line(&mut self, what: &str, figures: &[f64], ratio: &str) {
-        let (least, most) = (figures[0], figures[figures.len() - 1]);
+        let (min, max) = (figures[0], figures[figures.len() - 1]);
         let median = figures[figures.len() / 2];
-        let _ = writeln!(self.report, "| {what} | {median:.0} | {least:.0} to {most:.0} | {ratio} |");
+        let _ = writeln!(self.report, "| {what} | {median:.0} | {min:.0} to {max:.0} | {ratio} |");
     }
 }
 

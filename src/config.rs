@@ -17,7 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 pub(crate) use self::origin::Origin;
-use crate::domain::{Backoff, CodeKey, Limits, Pace, RateLimit, Room};
+use crate::domain::{Backoff, CodeKey, Limits, QueueCapacity, RateLimit, Throughput};
 
 /// The settings of the plugin, under `[default.batch]`.
 ///
@@ -273,16 +273,16 @@ impl QueueSettings {
     }
 
     pub(crate) fn backoff(&self) -> Backoff {
-        Backoff { first: self.backoff, most: self.max_backoff }
+        Backoff { first: self.backoff, max: self.max_backoff }
     }
 
-    pub(crate) fn pace(&self) -> Pace {
-        Pace { concurrency: self.concurrency, rate_limit: self.rate_limit.0 }
+    pub(crate) fn throughput(&self) -> Throughput {
+        Throughput { concurrency: self.concurrency, rate_limit: self.rate_limit.0 }
     }
 
     fn check(&self, queue: &str) -> Result<(), ConfigError> {
         let within =
-            |key: &str, value: u32, most: u32| within(&format!("{queue}.{key}"), u64::from(value), 1, u64::from(most));
+            |key: &str, value: u32, max: u32| within(&format!("{queue}.{key}"), u64::from(value), 1, u64::from(max));
         within("concurrency", self.concurrency, 1_000)?;
         within("global_concurrency", self.global_concurrency.unwrap_or(1), 1_000_000)?;
         within("attempts", self.attempts, 100)?;
@@ -706,9 +706,9 @@ impl Config {
     }
 
     fn check_keep_history(&self) -> Result<(), ConfigError> {
-        let (least, most) = (Duration::from_secs(1), Duration::from_secs(10 * 366 * 24 * 60 * 60));
+        let (min, max) = (Duration::from_secs(1), Duration::from_secs(10 * 366 * 24 * 60 * 60));
         match self.keep_history.0 {
-            Some(kept) if !(least..=most).contains(&kept) => {
+            Some(kept) if !(min..=max).contains(&kept) => {
                 let why = format!("must be 1s to 10 years, or \"forever\", but is {}", self.keep_history);
                 Err(ConfigError::new("keep_history", why))
             }
@@ -755,26 +755,26 @@ impl Config {
         }
     }
 
-    pub(crate) const fn room(&self) -> Room {
-        Room { per_batch: self.queued_per_batch, total: self.queued }
+    pub(crate) const fn capacity(&self) -> QueueCapacity {
+        QueueCapacity { per_batch: self.queued_per_batch, total: self.queued }
     }
 }
 
-fn within(key: &str, value: u64, least: u64, most: u64) -> Result<(), ConfigError> {
-    if (least..=most).contains(&value) {
+fn within(key: &str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> {
+    if (min..=max).contains(&value) {
         return Ok(());
     }
-    Err(ConfigError::new(key, format!("must be {least} to {most}, but is {value}")))
+    Err(ConfigError::new(key, format!("must be {min} to {max}, but is {value}")))
 }
 
 /// Longer than a month is a slip of the pen, and arithmetic with times stays far from its limits.
-fn span_within(key: &str, value: Duration, least: Duration) -> Result<(), ConfigError> {
-    let most = Duration::from_secs(30 * 24 * 60 * 60);
-    if (least..=most).contains(&value) {
+fn span_within(key: &str, value: Duration, min: Duration) -> Result<(), ConfigError> {
+    let max = Duration::from_secs(30 * 24 * 60 * 60);
+    if (min..=max).contains(&value) {
         return Ok(());
     }
-    let [least, most, value] = [least, most, value].map(humantime::format_duration);
-    Err(ConfigError::new(key, format!("must be {least} to {most}, but is {value}")))
+    let [min, max, value] = [min, max, value].map(humantime::format_duration);
+    Err(ConfigError::new(key, format!("must be {min} to {max}, but is {value}")))
 }
 
 /// What is written as a text.

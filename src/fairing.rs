@@ -22,12 +22,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Config,
-    domain::{BatchFinished, CodeKey, CodeScheme, JobEnded, with_causes},
+    domain::{BatchFinished, CodeKey, CodeScheme, JobEnded, error_chain},
     http::{self, Right, Rights},
     ledger::{BatchDb, BatchPool, BoxError, Estimator, Ledger, Outage, Rules},
     queue::Queues,
     service::{BatchService, Parts, Reads},
-    worker::{Bell, Context, Ends, Hooks, Recipes, Runtime, Summaries, callback},
+    worker::{Context, Ends, Hooks, Recipes, Runtime, Summaries, Wakeup, callback},
 };
 
 /// The plugin. [`Batch::fairing`] makes the one fairing there is.
@@ -298,7 +298,7 @@ impl Fairing for BatchFairing {
                 Ok(http::mount(rocket.manage(plugin).manage(service).manage(db), rights, &config))
             }
             Err(why) => {
-                tracing::error!("Batch: {}", with_causes(&*why));
+                tracing::error!("Batch: {}", error_chain(&*why));
                 Err(rocket)
             }
         }
@@ -318,7 +318,7 @@ impl Fairing for BatchFairing {
         let plugin = rocket.state::<Plugin>().expect("managed at ignition");
         let deadline = Instant::now() + plugin.config.drain;
         plugin.runtime.drain(deadline).await;
-        if tokio::time::timeout_at(deadline, plugin.ledger.shut()).await.is_err() {
+        if tokio::time::timeout_at(deadline, plugin.ledger.shutdown()).await.is_err() {
             tracing::warn!("the database could not be closed in time");
         }
         plugin.queues.close().await;
@@ -399,12 +399,12 @@ impl BatchFairing {
             ends: Ends::default(),
             summaries: Summaries::default(),
             delayed: AtomicU64::new(0),
-            bell: Arc::new(Bell::default()),
+            wakeup: Arc::new(Wakeup::default()),
             draining: CancellationToken::new(),
             outage: Arc::new(Outage::default()),
             ended: Arc::new(Notify::new()),
         };
-        let (bell, draining) = (cx.bell.clone(), cx.draining.clone());
+        let (wakeup, draining) = (cx.wakeup.clone(), cx.draining.clone());
         let service = BatchService::new(Parts {
             ledger: ledger.clone(),
             reads: Reads::new(config.concurrent_reads),
@@ -414,7 +414,7 @@ impl BatchFairing {
             codes,
             config: config.clone(),
             estimator,
-            wake: Box::new(move |batch| batch.map_or_else(|| bell.ring(), |batch| bell.batch(batch))),
+            wake: Box::new(move |batch| batch.map_or_else(|| wakeup.wake(), |batch| wakeup.batch(batch))),
             draining: draining.clone(),
             outage: cx.outage.clone(),
             ended: cx.ended.clone(),

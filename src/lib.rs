@@ -105,8 +105,8 @@ mod worker;
 
 pub use config::Config;
 pub use domain::{
-    BatchFinished, BatchId, BatchRecord, BatchStatus, FailedJob, Invalid, Item, ItemOptions, JobCounts, JobEnded,
-    Progress, RetryReport, SetAside, SkippedJob, WaitingFor,
+    BatchFinished, BatchId, BatchRecord, BatchStatus, FailedChunk, FailedJob, Invalid, Item, ItemOptions, JobCounts,
+    JobEnded, Progress, RetryReport, SkippedJob, WaitingFor,
 };
 pub use fairing::{Batch, BatchFairing};
 pub use http::Right;

@@ -23,10 +23,11 @@ use crate::{
     config::Config,
     domain::{
         BatchId, BatchRecord, BatchStatus, ChangeRefused, CodeScheme, CreateRequest, FailedJob, Invalid, Item,
-        ItemOptions, JobId, Limits, MAX_LISTED_JOBS, Pace, Plan, Progress, RetryReport, WaitingFor, in_words,
+        ItemOptions, JobId, Limits, MAX_LISTED_JOBS, Plan, Progress, RetryReport, Throughput, WaitingFor, in_words,
     },
     ledger::{
-        BoxError, Created, Estimator, Ledger, LedgerError, NewBatch, OtherDatabase, Outage, Portion, Slice, Wish,
+        BatchCommand, BoxError, Created, Estimator, Ledger, LedgerError, NewBatch, OtherDatabase, Outage, PageRequest,
+        Portion,
     },
     queue::Queue,
 };
@@ -193,16 +194,16 @@ impl PageQuery {
     pub(crate) const CURSOR_PATTERN: &str = "^[A-Za-z0-9_-]+$";
 
     /// The slice that holds the page and one entry more, which tells whether another page follows.
-    fn slice(&self, list: &str) -> Result<Slice> {
+    fn slice(&self, list: &str) -> Result<PageRequest> {
         let limit = self.limit.unwrap_or(Self::USUAL);
         Invalid::unless_within("limit", limit, 1, Self::MOST)?;
         let after = self.cursor.as_deref().map(|cursor| read_cursor(list, cursor)).transpose()?;
-        Ok(Slice { after, limit: limit + 1 })
+        Ok(PageRequest { after, limit: limit + 1 })
     }
 }
 
 impl<T> Page<T> {
-    fn of(found: impl Into<Portion<T>>, list: &str, slice: Slice, key: impl Fn(&T) -> u64) -> Self {
+    fn of(found: impl Into<Portion<T>>, list: &str, slice: PageRequest, key: impl Fn(&T) -> u64) -> Self {
         let Portion { rows: mut entries, left_out } = found.into();
         let more = left_out || entries.len() as u64 >= slice.limit;
         entries.truncate(slice.limit as usize - 1);
@@ -327,7 +328,7 @@ impl BatchService {
         let id = batch_id.map(BatchId::new).transpose()?;
         let plan = Plan::new(quantity, &options, &self.limits())?;
         let key_fingerprint = self.0.codes.fingerprint().to_owned();
-        let estimated = self.answer(self.0.estimator.estimate(&plan, &self.pace())).await?;
+        let estimated = self.answer(self.0.estimator.estimate(&plan, &self.throughput())).await?;
         Ok(NewBatch { id, plan, options, key_fingerprint, estimated, request: None })
     }
 
@@ -384,7 +385,7 @@ impl BatchService {
     pub async fn get_batch_job_progress(&self, batch_id: i64) -> Result<Progress> {
         let batch = self.batch(batch_id).await?;
         let waiting_for = self.0.outage.is_on().then_some(WaitingFor::Database);
-        Ok(Progress::of(&batch, &self.pace(), waiting_for))
+        Ok(Progress::of(&batch, &self.throughput(), waiting_for))
     }
 
     /// Waits until a batch is over, at most `limit`, and as long as one look at a database that is slow to answer. It answers at once when
@@ -458,7 +459,7 @@ impl BatchService {
     /// [`BatchError::NoSuchItem`], also for what is no code at all.
     pub async fn item_by_code(&self, code: &str) -> Result<Item> {
         let decoded = self.0.codes.decode(code).ok_or(BatchError::NoSuchItem)?;
-        let place = Slice { after: decoded.ordinal.checked_sub(1), limit: 1 };
+        let place = PageRequest { after: decoded.ordinal.checked_sub(1), limit: 1 };
         let _turn = self.0.reads.one().await?;
         let found = match self.answer(self.0.ledger.items(decoded.batch, place)).await {
             Err(BatchError::NoSuchBatch(_)) => return Err(BatchError::NoSuchItem),
@@ -511,7 +512,7 @@ impl BatchService {
     ///
     /// [`BatchError::NotAllowed`] when it is over, [`BatchError::NoSuchBatch`].
     pub async fn cancel(&self, batch_id: i64) -> Result<BatchRecord> {
-        let batch = self.steer(batch_id, Wish::Cancel).await?;
+        let batch = self.control(batch_id, BatchCommand::Cancel).await?;
         self.0.ended.notify_waiters();
         self.withdraw(batch.batch_id).await;
         Ok(batch)
@@ -523,7 +524,7 @@ impl BatchService {
     ///
     /// [`BatchError::NotAllowed`] unless it is pending or running, [`BatchError::NoSuchBatch`].
     pub async fn pause(&self, batch_id: i64) -> Result<BatchRecord> {
-        let batch = self.steer(batch_id, Wish::Pause).await?;
+        let batch = self.control(batch_id, BatchCommand::Pause).await?;
         self.withdraw(batch.batch_id).await;
         Ok(batch)
     }
@@ -534,19 +535,19 @@ impl BatchService {
     ///
     /// [`BatchError::NotAllowed`] unless it is paused, [`BatchError::NoSuchBatch`].
     pub async fn resume(&self, batch_id: i64) -> Result<BatchRecord> {
-        self.steer(batch_id, Wish::Resume).await
+        self.control(batch_id, BatchCommand::Resume).await
     }
 
-    async fn steer(&self, batch_id: i64, wish: Wish) -> Result<BatchRecord> {
-        let batch = self.answer(self.0.ledger.steer(existing(batch_id)?, wish)).await?;
+    async fn control(&self, batch_id: i64, wish: BatchCommand) -> Result<BatchRecord> {
+        let batch = self.answer(self.0.ledger.control(existing(batch_id)?, wish)).await?;
         let done = match wish {
-            Wish::Cancel => "cancelled",
-            Wish::Pause => "paused",
-            Wish::Resume => "resumed",
+            BatchCommand::Cancel => "cancelled",
+            BatchCommand::Pause => "paused",
+            BatchCommand::Resume => "resumed",
         };
         tracing::info!(batch = batch_id, status = %batch.status, items = batch.items_created, "Batch {batch_id} was {done}");
         (self.0.wake)(Some(batch.batch_id));
-        if wish == Wish::Cancel {
+        if wish == BatchCommand::Cancel {
             // The host is to hear of the end.
             self.wake_feeder();
         }
@@ -600,8 +601,8 @@ impl BatchService {
         self.0.config.limits()
     }
 
-    fn pace(&self) -> Pace {
-        self.0.config.generate.pace()
+    fn throughput(&self) -> Throughput {
+        self.0.config.generate.throughput()
     }
 }
 

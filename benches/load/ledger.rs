@@ -10,7 +10,7 @@ use std::{
 
 use rocket_batch::{
     domain::{BatchId, JobId},
-    ledger::{Begun, FirstChunk, LastChunk, Ledger, NewItem, Settlement},
+    ledger::{AttemptResult, Claimed, FirstChunk, LastChunk, Ledger, NewItem},
 };
 use tokio::task::JoinSet;
 
@@ -93,7 +93,7 @@ async fn time_ledger(site: Site<'_>, tasks: u32, jobs: u64) -> Result<Duration> 
     }
     join(running).await?;
     let took = began.elapsed();
-    ledger.shut().await;
+    ledger.shutdown().await;
     site.remove().await?;
     Ok(took)
 }
@@ -107,24 +107,24 @@ async fn work_job(ledger: &dyn Ledger, Prepared { job, chunks }: Prepared) -> Re
         key_fingerprint: codes().fingerprint().to_owned(),
         items: chunks[0].clone(),
     };
-    let Begun::Held(work) = ledger.claim_and_insert(job.into(), first_chunk).await? else {
+    let Claimed::Work(work) = ledger.claim_and_insert(job.into(), first_chunk).await? else {
         return Err(format!("job {job} could not be claimed").into());
     };
     let came_with_the_claim =
         chunks.len() as u64 * CHUNK as u64 - work.missing.iter().map(|gap| gap.end - gap.start).sum::<u64>();
     for items in chunks.into_iter().skip(came_with_the_claim as usize / CHUNK) {
-        if ledger.insert_and_complete(&work.hold, items.clone(), began.elapsed()).await? == LastChunk::Completed {
+        if ledger.insert_and_complete(&work.claim, items.clone(), began.elapsed()).await? == LastChunk::Completed {
             return Ok(());
         }
-        ledger.write(&work.hold, items).await?;
+        ledger.insert_chunk(&work.claim, items).await?;
     }
-    ledger.settle(&work.hold, Settlement::Completed, began.elapsed()).await?;
+    ledger.finish_attempt(&work.claim, AttemptResult::Completed, began.elapsed()).await?;
     Ok(())
 }
 
 async fn time_plain_inserts(site: Site<'_>, tasks: u32, jobs: u64) -> Result<Duration> {
     // For its tables alone.
-    site.ledger(1).await?.shut().await;
+    site.ledger(1).await?.shutdown().await;
     let jobs = prepare(jobs)?;
     let mut clients = Vec::new();
     for _ in 0..tasks {

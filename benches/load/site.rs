@@ -194,7 +194,7 @@ impl Site<'_> {
     pub async fn fill(&self, batch: BatchOf, count: u64, state: Filled) -> Result<()> {
         let ledger = self.ledger(FILLERS).await?;
         batch.fill(&ledger, count, state).await?;
-        ledger.shut().await;
+        ledger.shutdown().await;
         Ok(())
     }
 

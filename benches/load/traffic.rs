@@ -175,9 +175,9 @@ impl User {
 
     fn choose(&mut self) -> Route {
         let all: usize = SHARES.iter().map(|(_, share)| share).sum();
-        let chosen = self.chance.usize(..all);
+        let open = self.chance.usize(..all);
         let mut shares = SHARES.iter().flat_map(|(route, share)| repeat_n(*route, *share));
-        shares.nth(chosen).expect("it is below the sum of the shares")
+        shares.nth(open).expect("it is below the sum of the shares")
     }
 
     /// Sends one request, and notes what follows from the answer; returns how long to leave the host alone.

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use rocket::futures::{StreamExt as _, TryStreamExt as _, stream};
 use rocket_batch::{
     domain::{BatchId, ItemOptions, Limits, Plan},
-    ledger::{Ledger, NewBatch, Wish},
+    ledger::{BatchCommand, Ledger, NewBatch},
 };
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -65,7 +65,7 @@ impl BatchOf {
         let one = || async {
             let batch = ledger.create(self.planned()?).await?.batch;
             if let Filled::Paused = state {
-                ledger.steer(batch, Wish::Pause).await?;
+                ledger.control(batch, BatchCommand::Pause).await?;
             }
             Ok(batch)
         };

@@ -77,19 +77,19 @@ impl Invalid {
         Self { field, why: why.into() }
     }
 
-    /// Refuses a `value` outside `least..=most`.
+    /// Refuses a `value` outside `min..=max`.
     ///
     /// # Errors
     ///
     /// The refusal, naming all three.
-    pub fn unless_within<N>(field: &'static str, value: N, least: N, most: N) -> Result<(), Self>
+    pub fn unless_within<N>(field: &'static str, value: N, min: N, max: N) -> Result<(), Self>
     where
         N: PartialOrd + fmt::Display,
     {
-        if value >= least && value <= most {
+        if value >= min && value <= max {
             return Ok(());
         }
-        Err(Self::new(field, format!("must be {least} to {most}, but is {value}")))
+        Err(Self::new(field, format!("must be {min} to {max}, but is {value}")))
     }
 }
 
@@ -187,12 +187,12 @@ impl Plan {
         Invalid::unless_within("quantity", quantity, 1, limits.max_quantity)?;
         Invalid::unless_within("batchSize", options.batch_size, 1, limits.max_items_per_job)?;
         options.check_prefix()?;
-        let most_jobs = options.max_jobs_per_batch.unwrap_or(limits.max_jobs_per_batch);
-        Invalid::unless_within("maxJobsPerBatch", most_jobs, 1, limits.max_jobs_per_batch)?;
+        let max_jobs = options.max_jobs_per_batch.unwrap_or(limits.max_jobs_per_batch);
+        Invalid::unless_within("maxJobsPerBatch", max_jobs, 1, limits.max_jobs_per_batch)?;
 
-        let items_per_job = options.batch_size.max(quantity.div_ceil(most_jobs));
+        let items_per_job = options.batch_size.max(quantity.div_ceil(max_jobs));
         if items_per_job > limits.max_items_per_job {
-            return Err(too_large(quantity, most_jobs, limits.max_items_per_job));
+            return Err(too_large(quantity, max_jobs, limits.max_items_per_job));
         }
         Ok(Self { quantity, items_per_job })
     }
@@ -219,11 +219,11 @@ impl Plan {
     }
 }
 
-fn too_large(quantity: u64, most_jobs: u64, most_items: u64) -> Invalid {
-    let limit = most_jobs.saturating_mul(most_items);
+fn too_large(quantity: u64, max_jobs: u64, most_items: u64) -> Invalid {
+    let limit = max_jobs.saturating_mul(most_items);
     Invalid::new(
         "quantity",
-        format!("must be at most {limit} for {most_jobs} jobs of up to {most_items} items, but is {quantity}"),
+        format!("must be at most {limit} for {max_jobs} jobs of up to {most_items} items, but is {quantity}"),
     )
 }
 
@@ -250,7 +250,7 @@ pub enum BatchStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// One of its jobs is begun.
-    Begin,
+    Claim,
     /// What was asked for can't be planned.
     Refuse,
     /// Somebody wants it held.
@@ -258,7 +258,7 @@ pub enum Change {
     /// Somebody wants it to go on.
     Resume {
         /// Whether one of its jobs was ever begun.
-        begun: bool,
+        claimed: bool,
     },
     /// Somebody wants it to end.
     Cancel,
@@ -284,7 +284,7 @@ pub struct ChangeRefused {
 impl Change {
     const fn participle(self) -> &'static str {
         match self {
-            Self::Begin => "begun",
+            Self::Claim => "begun",
             Self::Refuse => "refused",
             Self::Pause => "paused",
             Self::Resume { .. } => "resumed",
@@ -308,10 +308,10 @@ impl BatchStatus {
     pub const fn after(self, change: Change) -> Result<Self, ChangeRefused> {
         use BatchStatus::{Cancelled, Completed, Failed, Paused, Pending, Running};
         Ok(match (self, change) {
-            (Pending | Running, Change::Begin) | (Running | Failed, Change::Retry) => Running,
+            (Pending | Running, Change::Claim) | (Running | Failed, Change::Retry) => Running,
             (Pending | Running, Change::Pause) | (Paused, Change::Retry) => Paused,
-            (Paused, Change::Resume { begun: true }) => Running,
-            (Paused, Change::Resume { begun: false }) => Pending,
+            (Paused, Change::Resume { claimed: true }) => Running,
+            (Paused, Change::Resume { claimed: false }) => Pending,
             (Pending | Running | Paused, Change::Cancel) => Cancelled,
             (Running | Paused, Change::Close { failed: false }) => Completed,
             (Running | Paused, Change::Close { failed: true }) | (Pending | Paused, Change::Refuse) => Failed,
@@ -405,16 +405,16 @@ mod tests {
     #[test]
     fn only_the_drawn_transitions_are_allowed() {
         use BatchStatus::{Cancelled, Completed, Failed, Paused, Pending, Running};
-        use Change::{Begin, Cancel, Close, Pause, Refuse, Resume, Retry};
+        use Change::{Cancel, Claim, Close, Pause, Refuse, Resume, Retry};
         let drawn = [
-            (Pending, Begin, Running),
-            (Running, Begin, Running),
+            (Pending, Claim, Running),
+            (Running, Claim, Running),
             (Pending, Refuse, Failed),
             (Paused, Refuse, Failed),
             (Pending, Pause, Paused),
             (Running, Pause, Paused),
-            (Paused, Resume { begun: true }, Running),
-            (Paused, Resume { begun: false }, Pending),
+            (Paused, Resume { claimed: true }, Running),
+            (Paused, Resume { claimed: false }, Pending),
             (Pending, Cancel, Cancelled),
             (Running, Cancel, Cancelled),
             (Paused, Cancel, Cancelled),
@@ -427,11 +427,11 @@ mod tests {
             (Failed, Retry, Running),
         ];
         let changes = [
-            Begin,
+            Claim,
             Refuse,
             Pause,
-            Resume { begun: true },
-            Resume { begun: false },
+            Resume { claimed: true },
+            Resume { claimed: false },
             Cancel,
             Close { failed: true },
             Close { failed: false },
@@ -447,11 +447,11 @@ mod tests {
     proptest! {
         #[test]
         fn a_plan_covers_every_ordinal_once(
-            quantity in 1_u64..=200_000, batch_size in 1_u64..=10_000, most_jobs in 1_u64..=1_000,
+            quantity in 1_u64..=200_000, batch_size in 1_u64..=10_000, max_jobs in 1_u64..=1_000,
         ) {
-            let options = ItemOptions { max_jobs_per_batch: Some(most_jobs), ..jobs_of(batch_size) };
+            let options = ItemOptions { max_jobs_per_batch: Some(max_jobs), ..jobs_of(batch_size) };
             let Ok(plan) = Plan::new(quantity, &options, &LIMITS) else {
-                prop_assert!(quantity > most_jobs * LIMITS.max_items_per_job);
+                prop_assert!(quantity > max_jobs * LIMITS.max_items_per_job);
                 return Ok(());
             };
 
@@ -462,7 +462,7 @@ mod tests {
                 next += slice.quantity;
             }
             prop_assert_eq!(next, quantity);
-            prop_assert!(plan.jobs() <= most_jobs);
+            prop_assert!(plan.jobs() <= max_jobs);
         }
     }
 }

@@ -48,58 +48,61 @@ impl FromStr for JobId {
     }
 }
 
-/// Who asks for a job to be begun.
+/// A task as a worker receives it from the queue; in the ledger the task is a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Call {
-    /// The queue hands out what the feeder put there.
-    Offered {
-        /// Which job.
-        job: JobId,
-        /// Attempts at it whose ends the queue was told and remembers.
+pub enum Delivery<T = JobId> {
+    /// A task that the feeder enqueued.
+    Enqueued {
+        /// The task.
+        task: T,
+        /// Ended attempts at it, as far as the queue was notified and remembers. It grows when an end is acknowledged, and only then.
         acknowledged: u32,
     },
-    /// The queue hands out what somebody else put there: this job, in whatever generation it is.
-    Ordered {
-        /// Of which batch.
+    /// A job of a batch that someone else put into the queue under an id of their own, in whatever generation it is.
+    External {
+        /// The batch.
         batch: BatchId,
-        /// The job's number.
+        /// The number of the job in its batch.
         seq: u64,
     },
 }
 
-impl Call {
-    /// The batch and the job's number.
-    #[must_use]
-    pub const fn place(&self) -> (BatchId, u64) {
-        match self {
-            Self::Offered { job, .. } => (job.batch, job.seq),
-            Self::Ordered { batch, seq } => (*batch, *seq),
-        }
-    }
-
-    /// Attempts whose ends the queue was told; `None` when it is not the feeder's own job that is handed out.
+impl<T> Delivery<T> {
+    /// Ended attempts that the queue was notified of; `None` for an external delivery.
     #[must_use]
     pub const fn acknowledged(&self) -> Option<u32> {
         match self {
-            Self::Offered { acknowledged, .. } => Some(*acknowledged),
-            Self::Ordered { .. } => None,
+            Self::Enqueued { acknowledged, .. } => Some(*acknowledged),
+            Self::External { .. } => None,
         }
     }
 }
 
-impl fmt::Display for Call {
+impl Delivery<JobId> {
+    /// The batch and the number of the job in it.
+    #[must_use]
+    pub const fn batch_and_seq(&self) -> (BatchId, u64) {
+        match self {
+            Self::Enqueued { task, .. } => (task.batch, task.seq),
+            Self::External { batch, seq } => (*batch, *seq),
+        }
+    }
+}
+
+/// The id of an enqueued task, and the batch and number of an external job.
+impl<T: fmt::Display> fmt::Display for Delivery<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Offered { job, .. } => job.fmt(f),
-            Self::Ordered { batch, seq } => write!(f, "b{batch}-j{seq}"),
+            Self::Enqueued { task, .. } => task.fmt(f),
+            Self::External { batch, seq } => write!(f, "b{batch}-j{seq}"),
         }
     }
 }
 
-/// What is handed out for the first time.
-impl From<JobId> for Call {
+/// The first delivery of a job that the feeder enqueued.
+impl From<JobId> for Delivery<JobId> {
     fn from(job: JobId) -> Self {
-        Self::Offered { job, acknowledged: 0 }
+        Self::Enqueued { task: job, acknowledged: 0 }
     }
 }
 
@@ -215,7 +218,7 @@ impl JobState {
 
 /// Items of a job that stayed unwritten, with the reason: one chunk, or several neighbours with the same one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct SetAside {
+pub struct FailedChunk {
     /// The first ordinal.
     pub from: u64,
     /// The last ordinal, included.
@@ -226,7 +229,7 @@ pub struct SetAside {
     pub error: String,
 }
 
-impl SetAside {
+impl FailedChunk {
     const fn items(&self) -> u64 {
         self.to - self.from + 1
     }
@@ -244,7 +247,7 @@ impl SetAside {
 #[serde(default)]
 pub struct FailedChunks {
     /// The first ones in order, at most [`FailedChunks::MAX_RANGES`]; neighbours with the same reason are one.
-    pub ranges: Vec<SetAside>,
+    pub ranges: Vec<FailedChunk>,
     /// How many chunks are in none of the ranges.
     pub more: u64,
     /// How many items these have.
@@ -256,8 +259,8 @@ impl FailedChunks {
     pub const MAX_RANGES: usize = 20;
 
     /// Adds the next chunk. Chunks come in order.
-    pub fn push(&mut self, chunk: SetAside) {
-        let chunk = SetAside { error: cut(chunk.error), ..chunk };
+    pub fn push(&mut self, chunk: FailedChunk) {
+        let chunk = FailedChunk { error: cut(chunk.error), ..chunk };
         let full = self.ranges.len() >= Self::MAX_RANGES;
         match self.ranges.last_mut() {
             Some(last) if last.is_continued_by(&chunk) => last.to = chunk.to,
@@ -278,18 +281,18 @@ impl FailedChunks {
     /// How many items could not be written.
     #[must_use]
     pub fn items(&self) -> u64 {
-        self.ranges.iter().map(SetAside::items).sum::<u64>() + self.more_items
+        self.ranges.iter().map(FailedChunk::items).sum::<u64>() + self.more_items
     }
 }
 
-impl Extend<SetAside> for FailedChunks {
-    fn extend<T: IntoIterator<Item = SetAside>>(&mut self, chunks: T) {
+impl Extend<FailedChunk> for FailedChunks {
+    fn extend<T: IntoIterator<Item = FailedChunk>>(&mut self, chunks: T) {
         chunks.into_iter().for_each(|chunk| self.push(chunk));
     }
 }
 
-impl FromIterator<SetAside> for FailedChunks {
-    fn from_iter<T: IntoIterator<Item = SetAside>>(chunks: T) -> Self {
+impl FromIterator<FailedChunk> for FailedChunks {
+    fn from_iter<T: IntoIterator<Item = FailedChunk>>(chunks: T) -> Self {
         let mut collected = Self::default();
         collected.extend(chunks);
         collected
@@ -337,7 +340,7 @@ pub enum Outcome {
     /// Every item of the job exists.
     AllWritten,
     /// Some chunks stayed bad after their own tries.
-    SetAside(FailedChunks),
+    ChunksFailed(FailedChunks),
     /// The attempt panicked, with this message.
     Panicked(String),
     /// The attempt could not go on, and another one may.
@@ -360,7 +363,7 @@ pub struct Attempt {
     /// Attempts that failed before.
     pub made: u32,
     /// Attempts in all.
-    pub most: u32,
+    pub max: u32,
 }
 
 impl Attempt {
@@ -373,7 +376,7 @@ impl Attempt {
     /// Whether no other one follows a failure.
     #[must_use]
     pub const fn is_last(self) -> bool {
-        self.number() >= self.most
+        self.number() >= self.max
     }
 }
 
@@ -391,7 +394,7 @@ pub enum Verdict {
     /// It goes back as it was and leaves the queue; resuming the batch offers it again.
     Parked,
     /// It is none of our business any more.
-    Forgotten,
+    Superseded,
 }
 
 /// Decides what becomes of a job after an attempt. Pure: same arguments, same answer.
@@ -399,11 +402,11 @@ pub enum Verdict {
 pub fn verdict(outcome: Outcome, attempt: Attempt) -> Verdict {
     let failure = match outcome {
         Outcome::AllWritten => return Verdict::Completed,
-        Outcome::Fenced | Outcome::Cancelled => return Verdict::Forgotten,
+        Outcome::Fenced | Outcome::Cancelled => return Verdict::Superseded,
         Outcome::Paused => return Verdict::Parked,
         Outcome::Interrupted => return Verdict::GivenBack,
         Outcome::Unworkable(why) => return Verdict::Failed(Failure::because(why)),
-        Outcome::SetAside(chunks) => Failure::from(chunks),
+        Outcome::ChunksFailed(chunks) => Failure::from(chunks),
         Outcome::Panicked(message) => Failure::because(format!("panicked: {message}")),
         Outcome::Broke(why) => Failure::because(why),
     };
@@ -416,17 +419,17 @@ pub fn verdict(outcome: Outcome, attempt: Attempt) -> Verdict {
 /// since. Were the failure never acknowledged, because the worker died in between, both are equal, and the queue handed the job out again by
 /// itself. An attempt that an order made tells nothing about the queue's own job.
 #[must_use]
-pub const fn put_back_by_hand(then: Option<u32>, now: Option<u32>) -> bool {
+pub const fn is_manual_retry(then: Option<u32>, now: Option<u32>) -> bool {
     matches!((then, now), (Some(then), Some(now)) if now > then)
 }
 
-/// Exponential backoff: `first`, then twice as long each time, never more than `most`.
+/// Exponential backoff: `first`, then twice as long each time, never more than `max`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     /// After the first failure.
     pub first: Duration,
     /// The ceiling.
-    pub most: Duration,
+    pub max: Duration,
 }
 
 impl Backoff {
@@ -434,7 +437,7 @@ impl Backoff {
     #[must_use]
     pub fn after(&self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(31);
-        self.first.saturating_mul(1 << doublings).min(self.most)
+        self.first.saturating_mul(1 << doublings).min(self.max)
     }
 
     /// The same, shortened by up to a half: `chance` is a random number, 0 to 1. It keeps those who failed together from coming back
@@ -467,7 +470,7 @@ impl RateLimit {
 
 /// How fast a queue may be worked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
+pub struct Throughput {
     /// Jobs at a time.
     pub concurrency: u32,
     /// Starts over time; `None` for no limit.
@@ -490,14 +493,14 @@ pub const fn fair_priority(virtual_time: u64, rank: u64) -> u64 {
 
 /// How many jobs the queue may hold at once; the ledger keeps the others.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Room {
+pub struct QueueCapacity {
     /// Of one batch.
     pub per_batch: u64,
     /// In all.
     pub total: u64,
 }
 
-impl Room {
+impl QueueCapacity {
     /// The share of each of `batches` open batches: equal, at least one job, at most `per_batch`.
     #[must_use]
     pub fn share(&self, batches: u64) -> u64 {
@@ -514,11 +517,11 @@ mod tests {
     use super::*;
 
     fn attempt(number: u32) -> Attempt {
-        Attempt { made: number - 1, most: 3 }
+        Attempt { made: number - 1, max: 3 }
     }
 
-    fn set_aside(from: u64, to: u64, error: &str) -> SetAside {
-        SetAside { from, to, tries: 3, error: error.into() }
+    fn set_aside(from: u64, to: u64, error: &str) -> FailedChunk {
+        FailedChunk { from, to, tries: 3, error: error.into() }
     }
 
     #[test]
@@ -530,12 +533,12 @@ mod tests {
         };
 
         assert_eq!(verdict(Outcome::AllWritten, attempt(1)), Verdict::Completed);
-        assert_eq!(verdict(Outcome::Fenced, attempt(3)), Verdict::Forgotten);
-        assert_eq!(verdict(Outcome::Cancelled, attempt(3)), Verdict::Forgotten);
+        assert_eq!(verdict(Outcome::Fenced, attempt(3)), Verdict::Superseded);
+        assert_eq!(verdict(Outcome::Cancelled, attempt(3)), Verdict::Superseded);
         assert_eq!(verdict(Outcome::Paused, attempt(3)), Verdict::Parked);
         assert_eq!(verdict(Outcome::Interrupted, attempt(3)), Verdict::GivenBack);
-        assert_eq!(verdict(Outcome::SetAside(aside()), attempt(2)), Verdict::RetryLater(aside().into()));
-        assert_eq!(failed(Outcome::SetAside(aside())), "50 items could not be written: no");
+        assert_eq!(verdict(Outcome::ChunksFailed(aside()), attempt(2)), Verdict::RetryLater(aside().into()));
+        assert_eq!(failed(Outcome::ChunksFailed(aside())), "50 items could not be written: no");
         assert_eq!(failed(Outcome::Panicked("boom".into())), "panicked: boom");
         assert_eq!(verdict(Outcome::Unworkable("key".into()), attempt(1)), Verdict::Failed(Failure::because("key")));
     }
@@ -552,7 +555,7 @@ mod tests {
         ];
 
         for (then, now, expected) in table {
-            assert_eq!(put_back_by_hand(then, now), expected, "{then:?} {now:?}");
+            assert_eq!(is_manual_retry(then, now), expected, "{then:?} {now:?}");
         }
     }
 
@@ -591,7 +594,7 @@ mod tests {
 
     #[test]
     fn backoff_doubles_up_to_its_ceiling() {
-        let backoff = Backoff { first: Duration::from_secs(1), most: Duration::from_secs(60) };
+        let backoff = Backoff { first: Duration::from_secs(1), max: Duration::from_secs(60) };
 
         let waits: Vec<_> = [1, 2, 3, 6, 7, 100].map(|n| backoff.after(n).as_secs()).into();
 
@@ -600,18 +603,18 @@ mod tests {
 
     #[test]
     fn the_room_is_shared_equally() {
-        let room = Room { per_batch: 1_000, total: 10_000 };
+        let capacity = QueueCapacity { per_batch: 1_000, total: 10_000 };
 
-        assert_eq!([0, 1, 10, 11, 20_000].map(|n| room.share(n)), [1_000, 1_000, 1_000, 909, 1]);
+        assert_eq!([0, 1, 10, 11, 20_000].map(|n| capacity.share(n)), [1_000, 1_000, 1_000, 909, 1]);
     }
 
     /// The queue of the specification in small: a batch, and others that keep coming.
-    struct Line {
+    struct Scheduler {
         waiting: BTreeMap<(u64, u64), usize>,
         order: u64,
     }
 
-    impl Line {
+    impl Scheduler {
         fn add(&mut self, batch: usize, jobs: u64) {
             let head = self.waiting.first_key_value().map_or(0, |((priority, _), _)| *priority);
             for rank in 0..jobs {
@@ -642,7 +645,7 @@ mod tests {
 
         #[test]
         fn jitter_stays_between_a_half_and_the_whole(failures in 1_u32..200, chance in 0.0_f64..=1.0) {
-            let backoff = Backoff { first: Duration::from_millis(100), most: Duration::from_secs(30) };
+            let backoff = Backoff { first: Duration::from_millis(100), max: Duration::from_secs(30) };
             let (whole, jittered) = (backoff.after(failures), backoff.jittered(failures, chance));
 
             prop_assert!(jittered <= whole && jittered >= whole / 2);
@@ -658,7 +661,7 @@ mod tests {
         fn a_batch_of_300_jobs_ends_while_batches_of_10_keep_arriving(
             bursts in prop::collection::vec(1_usize..8, 1..20),
         ) {
-            let mut line = Line { waiting: BTreeMap::new(), order: 0 };
+            let mut line = Scheduler { waiting: BTreeMap::new(), order: 0 };
             line.add(0, 300);
             let mut left = 300;
             let mut bursts = bursts.into_iter().cycle();
@@ -680,7 +683,7 @@ mod tests {
 
         #[test]
         fn batches_that_come_together_are_worked_in_turn(sizes in prop::collection::vec(20_u64..60, 2..6)) {
-            let mut line = Line { waiting: BTreeMap::new(), order: 0 };
+            let mut line = Scheduler { waiting: BTreeMap::new(), order: 0 };
             sizes.iter().enumerate().for_each(|(batch, size)| line.add(batch, *size));
             let mut seen: HashMap<usize, u64> = HashMap::new();
             let mut last: VecDeque<usize> = VecDeque::new();
@@ -691,8 +694,8 @@ mod tests {
                 last.push_back(batch);
             }
 
-            let (least, most) = (seen.values().min().unwrap(), seen.values().max().unwrap());
-            prop_assert!(most - least <= sizes.len() as u64 + 1, "{seen:?} {last:?}");
+            let (min, max) = (seen.values().min().unwrap(), seen.values().max().unwrap());
+            prop_assert!(max - min <= sizes.len() as u64 + 1, "{seen:?} {last:?}");
         }
     }
 }

@@ -14,21 +14,21 @@
 //! as a table or a property.
 
 mod batch;
-mod causes;
 mod code;
+mod error_chain;
 mod job;
 mod progress;
 mod record;
 mod request;
 
 pub use batch::{BatchId, BatchStatus, Change, ChangeRefused, Invalid, ItemOptions, JobSlice, Limits, Plan};
-pub use causes::with_causes;
 pub use code::{CodeKey, CodeScheme, DecodedCode};
+pub use error_chain::error_chain;
 #[cfg(feature = "redis")]
 pub(crate) use job::LOWEST_PRIORITY;
 pub use job::{
-    Attempt, Backoff, Call, FailedChunks, Failure, HookId, JobId, JobState, Outcome, Pace, RateLimit, Room, SetAside,
-    StatusTask, Task, Verdict, fair_priority, put_back_by_hand, verdict,
+    Attempt, Backoff, Delivery, FailedChunk, FailedChunks, Failure, HookId, JobId, JobState, Outcome, QueueCapacity,
+    RateLimit, StatusTask, Task, Throughput, Verdict, fair_priority, is_manual_retry, verdict,
 };
 pub use progress::{JobCounts, Measured, estimate, in_words, percent};
 pub(crate) use record::MAX_LISTED_JOBS;

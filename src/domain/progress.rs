@@ -8,7 +8,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{JobState, Pace};
+use super::{JobState, Throughput};
 
 /// The jobs of a batch by state.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
@@ -78,14 +78,14 @@ impl Measured {
 
 /// The time until the last of `jobs` jobs is done, in whole seconds and at least one, when `ahead` jobs of other batches come in between.
 #[must_use]
-pub fn estimate(jobs: u64, items: u64, ahead: u64, pace: &Pace, measured: Measured) -> Duration {
+pub fn estimate(jobs: u64, items: u64, ahead: u64, throughput: &Throughput, measured: Measured) -> Duration {
     if jobs == 0 {
         return Duration::ZERO;
     }
     let items_per_job = items as f64 / jobs as f64;
     let per_job = items_per_job / measured.items_per_second();
-    let working = (jobs + ahead) as f64 * per_job / f64::from(pace.concurrency.max(1));
-    let last_start = pace.rate_limit.map_or(Duration::ZERO, |limit| limit.start_of(jobs + ahead - 1));
+    let working = (jobs + ahead) as f64 * per_job / f64::from(throughput.concurrency.max(1));
+    let last_start = throughput.rate_limit.map_or(Duration::ZERO, |limit| limit.start_of(jobs + ahead - 1));
     let seconds = working.max(last_start.as_secs_f64() + per_job);
     // A hair above a whole second is that second.
     Duration::from_secs(((seconds - 0.05).ceil() as u64).max(1))
@@ -118,9 +118,9 @@ mod tests {
     use super::*;
     use crate::domain::RateLimit;
 
-    const SPECIFIED: Pace =
-        Pace { concurrency: 2, rate_limit: Some(RateLimit { jobs: 5, per: Duration::from_secs(10) }) };
-    const UNLIMITED: Pace = Pace { concurrency: 2, rate_limit: None };
+    const SPECIFIED: Throughput =
+        Throughput { concurrency: 2, rate_limit: Some(RateLimit { jobs: 5, per: Duration::from_secs(10) }) };
+    const UNLIMITED: Throughput = Throughput { concurrency: 2, rate_limit: None };
 
     #[test]
     fn the_rate_limit_decides_before_anything_ran() {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BatchId, BatchStatus, ItemOptions, JobCounts, Measured, Pace, SetAside, estimate, percent};
+use super::{BatchId, BatchStatus, FailedChunk, ItemOptions, JobCounts, Measured, Throughput, estimate, percent};
 
 /// A batch as it stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -75,9 +75,9 @@ pub struct FailedJob {
     /// Why it was given up.
     pub error: String,
     /// The items that stayed unwritten because their chunk was set aside: the first 20 ranges.
-    pub chunks: Vec<SetAside>,
+    pub failed_chunks: Vec<FailedChunk>,
     /// How many chunks were set aside beyond those ranges.
-    pub more_chunks: u64,
+    pub more_failed_chunks: u64,
     /// How many items these have.
     pub more_items: u64,
     /// When its last attempt began.
@@ -251,15 +251,15 @@ pub enum WaitingFor {
 }
 
 impl Progress {
-    /// The progress of `batch`, when its jobs are worked at `pace`.
+    /// The progress of `batch`, when its jobs are worked at `throughput`.
     #[must_use]
-    pub fn of(batch: &BatchRecord, pace: &Pace, waiting_for: Option<WaitingFor>) -> Self {
+    pub fn of(batch: &BatchRecord, throughput: &Throughput, waiting_for: Option<WaitingFor>) -> Self {
         let left = batch.quantity.saturating_sub(batch.items_created);
         let eta = match batch.status {
             BatchStatus::Paused => None,
             status if status.is_over() => Some(0),
             _ if batch.jobs.total() == 0 => None,
-            _ => Some(estimate(batch.jobs.open(), left, 0, pace, batch.measured).as_secs()),
+            _ => Some(estimate(batch.jobs.open(), left, 0, throughput, batch.measured).as_secs()),
         };
         Self {
             batch_id: batch.batch_id,

@@ -14,10 +14,10 @@
 //! Which request needs which right follows from its method, so a new route can't forget to ask. What a request means is decided by
 //! the service; here it is only read, and the answer written.
 
-mod answer;
 mod body;
 mod docs;
 mod guard;
+mod json_response;
 pub(crate) mod openapi;
 mod origin;
 mod problem;

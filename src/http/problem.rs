@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    answer::NO_STORE,
+    json_response::NO_STORE,
     openapi::{Operation, Output},
 };
 use crate::{

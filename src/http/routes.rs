@@ -3,8 +3,8 @@
 //! Handlers say all they take and answer in their signatures, from which the OpenAPI document is made; what a path, a query or a body may
 //! hold is a type in [`input`], what a header may hold in [`once`].
 
+mod idempotency;
 mod input;
-mod once;
 
 use rocket::{get, post};
 use schemars::JsonSchema;
@@ -12,12 +12,12 @@ use serde::Serialize;
 
 pub(super) use self::input::settings_in_schemas;
 use self::{
-    input::{BatchesQuery, MayRead, NewBatch, PageParams, PathCode, PathId},
-    once::Once,
+    idempotency::Idempotency,
+    input::{BatchesQuery, CreateBatch, MayRead, PageParams, PathCode, PathId},
 };
 use super::{
-    answer::{Accepted, Answer, Probe},
     body::JsonBody,
+    json_response::{Accepted, JsonResponse, Probe},
     openapi::{Endpoint, Tag, endpoint, endpoints},
     problem::Problem,
     refusal::{HistoryRemoved, IdTaken, NoFailedJobs, Refusal, WrongStatus},
@@ -53,8 +53,8 @@ endpoint! {
     #[post("/", data = "<body>")]
     async fn create_batch(
         batches: BatchService,
-        once: Once,
-        body: JsonBody<NewBatch>,
+        once: Idempotency,
+        body: JsonBody<CreateBatch>,
     ) -> Result<Accepted<BatchAccepted>, Refusal<IdTaken>> {
         let request = once.request_for(&body.0);
         let wish = body.0.checked(batches.default_options(), &batches.limits())?;
@@ -66,25 +66,25 @@ endpoint! {
 endpoint! {
     /// Lists batches, the highest id first.
     #[get("/?<query..>")]
-    async fn list_batches(batches: BatchService, query: BatchesQuery) -> Result<Answer<Page<BatchRecord>>> {
+    async fn list_batches(batches: BatchService, query: BatchesQuery) -> Result<JsonResponse<Page<BatchRecord>>> {
         let (status, page) = query.checked()?;
-        Ok(Answer(batches.batches(status, page).await?))
+        Ok(JsonResponse(batches.batches(status, page).await?))
     }
 }
 
 endpoint! {
     /// Shows a batch.
     #[get("/<id>")]
-    async fn get_batch(batches: BatchService, id: PathId) -> Result<Answer<BatchRecord>> {
-        Ok(Answer(batches.batch(id.number()?).await?))
+    async fn get_batch(batches: BatchService, id: PathId) -> Result<JsonResponse<BatchRecord>> {
+        Ok(JsonResponse(batches.batch(id.number()?).await?))
     }
 }
 
 endpoint! {
     /// Shows how far a batch is.
     #[get("/<id>/progress")]
-    async fn get_progress(batches: BatchService, id: PathId) -> Result<Answer<Progress>> {
-        Ok(Answer(batches.get_batch_job_progress(id.number()?).await?))
+    async fn get_progress(batches: BatchService, id: PathId) -> Result<JsonResponse<Progress>> {
+        Ok(JsonResponse(batches.get_batch_job_progress(id.number()?).await?))
     }
 }
 
@@ -97,8 +97,8 @@ endpoint! {
         batches: BatchService,
         id: PathId,
         query: PageParams,
-    ) -> Result<Answer<Page<FailedJob>>, Refusal<HistoryRemoved>> {
-        Ok(Answer(batches.failed_jobs(id.number()?, query.checked()?).await?))
+    ) -> Result<JsonResponse<Page<FailedJob>>, Refusal<HistoryRemoved>> {
+        Ok(JsonResponse(batches.failed_jobs(id.number()?, query.checked()?).await?))
     }
 }
 
@@ -110,8 +110,8 @@ endpoint! {
     async fn retry_batch(
         batches: BatchService,
         id: PathId,
-    ) -> Result<Answer<RetryReport>, Refusal<(WrongStatus, (NoFailedJobs, HistoryRemoved))>> {
-        Ok(Answer(batches.retry_failed_jobs(id.number()?).await?))
+    ) -> Result<JsonResponse<RetryReport>, Refusal<(WrongStatus, (NoFailedJobs, HistoryRemoved))>> {
+        Ok(JsonResponse(batches.retry_failed_jobs(id.number()?).await?))
     }
 }
 
@@ -120,8 +120,8 @@ endpoint! {
     ///
     /// Up to one chunk a running worker may still be written before the answer, none after it.
     #[post("/<id>/cancel")]
-    async fn cancel_batch(batches: BatchService, id: PathId) -> Result<Answer<BatchRecord>, Refusal<WrongStatus>> {
-        Ok(Answer(batches.cancel(id.number()?).await?))
+    async fn cancel_batch(batches: BatchService, id: PathId) -> Result<JsonResponse<BatchRecord>, Refusal<WrongStatus>> {
+        Ok(JsonResponse(batches.cancel(id.number()?).await?))
     }
 }
 
@@ -130,32 +130,32 @@ endpoint! {
     ///
     /// Running jobs stop after their chunk, and no other begins.
     #[post("/<id>/pause")]
-    async fn pause_batch(batches: BatchService, id: PathId) -> Result<Answer<BatchRecord>, Refusal<WrongStatus>> {
-        Ok(Answer(batches.pause(id.number()?).await?))
+    async fn pause_batch(batches: BatchService, id: PathId) -> Result<JsonResponse<BatchRecord>, Refusal<WrongStatus>> {
+        Ok(JsonResponse(batches.pause(id.number()?).await?))
     }
 }
 
 endpoint! {
     /// Lets a paused batch go on.
     #[post("/<id>/resume")]
-    async fn resume_batch(batches: BatchService, id: PathId) -> Result<Answer<BatchRecord>, Refusal<WrongStatus>> {
-        Ok(Answer(batches.resume(id.number()?).await?))
+    async fn resume_batch(batches: BatchService, id: PathId) -> Result<JsonResponse<BatchRecord>, Refusal<WrongStatus>> {
+        Ok(JsonResponse(batches.resume(id.number()?).await?))
     }
 }
 
 endpoint! {
     /// Lists the items of a batch, by ordinal.
     #[get("/<id>/items?<query..>")]
-    async fn list_items(batches: BatchService, id: PathId, query: PageParams) -> Result<Answer<Page<Item>>> {
-        Ok(Answer(batches.items(id.number()?, query.checked()?).await?))
+    async fn list_items(batches: BatchService, id: PathId, query: PageParams) -> Result<JsonResponse<Page<Item>>> {
+        Ok(JsonResponse(batches.items(id.number()?, query.checked()?).await?))
     }
 }
 
 endpoint! {
     /// Finds an item by its code.
     #[get("/items/<code>")]
-    async fn find_item(batches: BatchService, code: PathCode<'_>) -> Result<Answer<Item>> {
-        Ok(Answer(batches.item_by_code(code.0).await?))
+    async fn find_item(batches: BatchService, code: PathCode<'_>) -> Result<JsonResponse<Item>> {
+        Ok(JsonResponse(batches.item_by_code(code.0).await?))
     }
 }
 
@@ -169,8 +169,8 @@ struct Live {
 endpoint! {
     /// Tells a probe that the process answers.
     #[get("/health/live")]
-    async fn probe_live() -> Answer<Live> {
-        Answer(Live { status: "ok" })
+    async fn probe_live() -> JsonResponse<Live> {
+        JsonResponse(Live { status: "ok" })
     }
 }
 

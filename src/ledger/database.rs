@@ -117,14 +117,14 @@ impl BatchConnection {
 /// What the crate's own settings ask of the tables; a pool finds them beside those of its database.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(default)]
-pub(super) struct Wishes {
+pub(super) struct SchemaOptions {
     /// Whether to keep an index on the codes.
     pub index_codes: bool,
     /// Items a job of a batch that is asked for in the database itself, without a word about it.
     pub batch_size: u64,
 }
 
-impl Default for Wishes {
+impl Default for SchemaOptions {
     fn default() -> Self {
         Self { index_codes: false, batch_size: ItemOptions::default().batch_size }
     }

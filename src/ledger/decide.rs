@@ -6,8 +6,8 @@ use std::{
     time::Duration,
 };
 
-use super::{JobQuery, OpenJob, Portion, RecentWork, Settlement, Slice};
-use crate::domain::{BatchId, BatchStatus, Call, Change, Failure, JobId, JobState, put_back_by_hand};
+use super::{AttemptResult, JobQuery, OpenJob, PageRequest, Portion, RecentWork};
+use crate::domain::{BatchId, BatchStatus, Change, Delivery, Failure, JobId, JobState, is_manual_retry};
 
 /// Batches that one look plans. Each may be an insert of many jobs, and others wait to be fed.
 pub(super) const UNPLANNED_BATCHES: u64 = 100;
@@ -57,7 +57,7 @@ pub(super) fn portions(open: Vec<OpenBatch>) -> (Vec<Vec<RecentWork>>, Vec<Batch
     (portions, counted.into_iter().map(|batch| batch.work.batch).collect())
 }
 
-/// A job as `begin` found it.
+/// A job as `claim` found it.
 #[derive(Debug, Clone)]
 pub(super) struct Found {
     pub generation: u32,
@@ -94,17 +94,19 @@ pub(super) enum Entry {
 }
 
 impl Found {
-    pub(super) fn entry(&self, call: Call, max_crashes: u32) -> Entry {
-        match call {
-            Call::Offered { job, .. } if job.generation > self.generation => return Entry::Unknown,
-            Call::Offered { job, .. } if job.generation < self.generation => return Entry::Over,
-            Call::Offered { .. } | Call::Ordered { .. } => {}
+    pub(super) fn entry(&self, delivery: Delivery, max_crashes: u32) -> Entry {
+        match delivery {
+            Delivery::Enqueued { task: job, .. } if job.generation > self.generation => return Entry::Unknown,
+            Delivery::Enqueued { task: job, .. } if job.generation < self.generation => return Entry::Over,
+            Delivery::Enqueued { .. } | Delivery::External { .. } => {}
         }
         match self.state {
-            JobState::Failed => return self.failed(call),
+            JobState::Failed => return self.failed(delivery),
             JobState::Completed | JobState::Cancelled => return Entry::Over,
             _ if self.status.is_over() => return Entry::Over,
-            JobState::Active | JobState::Delayed if matches!(call, Call::Ordered { .. }) => return Entry::Busy,
+            JobState::Active | JobState::Delayed if matches!(delivery, Delivery::External { .. }) => {
+                return Entry::Busy;
+            }
             JobState::Waiting | JobState::Delayed | JobState::Active => {}
         }
         let crashes = self.crashes + u32::from(self.was_lost());
@@ -121,20 +123,20 @@ impl Found {
     }
 
     /// The history of a batch goes as a whole, so a job that is still there is of the past as well.
-    fn failed(&self, call: Call) -> Entry {
+    fn failed(&self, delivery: Delivery) -> Entry {
         if self.history_removed {
             return Entry::Over;
         }
         match self.status.after(Change::Retry) {
-            Ok(status) if put_back_by_hand(self.acknowledged, call.acknowledged()) => Entry::Revived(status),
+            Ok(status) if is_manual_retry(self.acknowledged, delivery.acknowledged()) => Entry::Revived(status),
             _ if self.status == BatchStatus::Cancelled => Entry::Over,
             _ => Entry::Failed,
         }
     }
 
     /// What is called for, in the generation that there is.
-    pub(super) const fn job(&self, call: Call) -> JobId {
-        let (batch, seq) = call.place();
+    pub(super) const fn job(&self, delivery: Delivery) -> JobId {
+        let (batch, seq) = delivery.batch_and_seq();
         JobId { batch, seq, generation: self.generation }
     }
 
@@ -159,7 +161,7 @@ pub(super) struct After<'how> {
 }
 
 impl<'how> After<'how> {
-    pub(super) fn of(how: &'how Settlement) -> Self {
+    pub(super) fn of(how: &'how AttemptResult) -> Self {
         let of = |state, failure: Option<&'how Failure>| Self {
             state,
             attempts_more: u32::from(failure.is_some()),
@@ -167,10 +169,10 @@ impl<'how> After<'how> {
             failure,
         };
         match how {
-            Settlement::Completed => of(JobState::Completed, None),
-            Settlement::Failed(failure) => of(JobState::Failed, Some(failure)),
-            Settlement::GivenBack => of(JobState::Waiting, None),
-            Settlement::Delayed { failure, delay } => {
+            AttemptResult::Completed => of(JobState::Completed, None),
+            AttemptResult::Failed(failure) => of(JobState::Failed, Some(failure)),
+            AttemptResult::GivenBack => of(JobState::Waiting, None),
+            AttemptResult::Delayed { failure, delay } => {
                 Self { delay: Some(*delay), ..of(JobState::Delayed, Some(failure)) }
             }
         }
@@ -231,11 +233,11 @@ pub(super) const fn ready_limit(size: u64) -> u64 {
 /// Takes candidates from both lists in turn, until there are `size` of them with enough jobs: those that came first, so that none waits for
 /// ever, and those with the fewest open jobs, so that small ones don't wait for large ones.
 ///
-/// The first `most + 1` of each list were looked up, one more than are taken, so that it shows whether there are others. `None` when these
+/// The first `max + 1` of each list were looked up, one more than are taken, so that it shows whether there are others. `None` when these
 /// are too few, and more are to be looked up.
-pub(super) fn window(oldest: &[Candidate], smallest: &[Candidate], size: u64, most: u64) -> Option<Window> {
+pub(super) fn window(oldest: &[Candidate], smallest: &[Candidate], size: u64, max: u64) -> Option<Window> {
     let longest = oldest.len().max(smallest.len());
-    let all = longest as u64 <= most;
+    let all = longest as u64 <= max;
     let mut taken = HashSet::new();
     let (mut batches, mut jobs) = (Vec::new(), 0_u64);
     let in_turn = (0..longest).flat_map(|at| [oldest.get(at), smallest.get(at)]).flatten();
@@ -246,7 +248,7 @@ pub(super) fn window(oldest: &[Candidate], smallest: &[Candidate], size: u64, mo
         batches.push(candidate.batch);
         jobs = jobs.saturating_add(candidate.ready);
     }
-    (all || most == widest(size)).then_some(Window { batches, leaves_out: !all })
+    (all || max == widest(size)).then_some(Window { batches, leaves_out: !all })
 }
 
 /// The batches of `window` that are to be fed now, each with the number from which on its jobs were not offered yet.
@@ -305,7 +307,7 @@ impl<T> Filling<T> {
     pub(super) fn take(&mut self, row: T, json: &str) {
         // The brackets and commas of the list count as well.
         self.bytes += json.len() + 1;
-        if self.portion.rows.is_empty() || (self.bytes <= Slice::MAX_BYTES && !self.is_full()) {
+        if self.portion.rows.is_empty() || (self.bytes <= PageRequest::MAX_BYTES && !self.is_full()) {
             self.portion.rows.push(row);
         } else {
             self.portion.left_out = true;
@@ -327,7 +329,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::domain::{Room, fair_priority};
+    use crate::domain::{QueueCapacity, fair_priority};
 
     #[test]
     fn a_page_is_full_before_it_is_too_long_but_never_empty() {
@@ -344,10 +346,10 @@ mod tests {
         };
 
         assert_eq!(filled(&[]), (0, false));
-        assert_eq!(filled(&[Slice::MAX_BYTES - 13, 10]), (2, false));
-        assert_eq!(filled(&[Slice::MAX_BYTES - 13, 11, 3]), (1, true));
-        assert_eq!(filled(&[2 * Slice::MAX_BYTES]), (1, false));
-        assert_eq!(filled(&[2 * Slice::MAX_BYTES, 3]), (1, true));
+        assert_eq!(filled(&[PageRequest::MAX_BYTES - 13, 10]), (2, false));
+        assert_eq!(filled(&[PageRequest::MAX_BYTES - 13, 11, 3]), (1, true));
+        assert_eq!(filled(&[2 * PageRequest::MAX_BYTES]), (1, false));
+        assert_eq!(filled(&[2 * PageRequest::MAX_BYTES, 3]), (1, true));
     }
 
     #[test]
@@ -413,8 +415,8 @@ mod tests {
     #[test]
     fn a_window_of_tiny_batches_has_more_of_them() {
         let tiny = candidates(&(1..=2_000).map(|batch| (batch, 1)).collect::<Vec<_>>());
-        let taken = |found: usize, most| {
-            let found = window(&tiny[..found], &tiny[..found], 64, most)?;
+        let taken = |found: usize, max| {
+            let found = window(&tiny[..found], &tiny[..found], 64, max)?;
             Some((found.batches.len() as u64, found.leaves_out))
         };
 
@@ -459,7 +461,7 @@ mod tests {
                     .collect()
             };
             let window = window(&listed(&oldest), &listed(&smallest), size, widest(size)).unwrap().batches;
-            let share = Room { per_batch: 1_000, total: 10_000 }.share(window.len() as u64);
+            let share = QueueCapacity { per_batch: 1_000, total: 10_000 }.share(window.len() as u64);
             let head = queue.keys().next().map_or(0, |(priority, _)| *priority);
             for at in window.iter().map(|batch| batch.get() as usize - 1) {
                 let done = arrivals[at].1 - left[at];

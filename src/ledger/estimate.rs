@@ -11,7 +11,7 @@ use std::{
 use tokio::sync::Mutex;
 
 use super::{Backlog, Ledger, Result};
-use crate::domain::{Pace, Plan, estimate};
+use crate::domain::{Plan, Throughput, estimate};
 
 /// Estimates how long batches will take.
 pub struct Estimator {
@@ -38,14 +38,14 @@ impl Estimator {
         Self { ledger, seen: Mutex::default() }
     }
 
-    /// How long the jobs of `plan` will take when they are worked at `pace`, if nothing comes in between that is not there yet.
+    /// How long the jobs of `plan` will take when they are worked at `throughput`, if nothing comes in between that is not there yet.
     ///
     /// Batches take turns, so each of the others puts in at most as many jobs as the new one has.
     ///
     /// # Errors
     ///
     /// [`LedgerError::Unavailable`](super::LedgerError::Unavailable) if the database did not answer.
-    pub async fn estimate(&self, plan: &Plan, pace: &Pace) -> Result<Duration> {
+    pub async fn estimate(&self, plan: &Plan, throughput: &Throughput) -> Result<Duration> {
         let mut seen = self.seen.lock().await;
         let backlog = match seen.take_if(|seen| seen.good_until > Instant::now()) {
             Some(good) => &seen.insert(good).backlog,
@@ -53,7 +53,7 @@ impl Estimator {
         };
         let jobs = plan.jobs();
         let ahead = backlog.open.iter().map(|open| (*open).min(jobs)).sum();
-        Ok(estimate(jobs, plan.quantity(), ahead, pace, backlog.measured))
+        Ok(estimate(jobs, plan.quantity(), ahead, throughput, backlog.measured))
     }
 
     /// Adds a batch that was created just now.

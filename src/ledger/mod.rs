@@ -1,7 +1,7 @@
 //! The truth about batches, jobs and items, as the rest of the crate may see it.
 //!
 //! A [`Ledger`] answers from committed rows only. Each verb is one method, is atomic, and has one file of the same name per database:
-//! [`Ledger::begin`] is `sqlite/begin.rs` and `postgres/begin.rs`.
+//! [`Ledger::claim`] is `sqlite/claim.rs` and `postgres/claim.rs`.
 //!
 //! ```text
 //!   create | plan ──▶ Waiting ──begin──▶ Active ──settle──▶ Completed | Failed
@@ -34,8 +34,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::domain::{
-    BatchId, BatchRecord, BatchStatus, Call, ChangeRefused, CodeKey, CreateRequest, FailedJob, Failure, HookEvent,
-    HookId, Invalid, Item, ItemOptions, JobId, Measured, Plan, RetryReport, Room, StatusTask,
+    BatchId, BatchRecord, BatchStatus, ChangeRefused, CodeKey, CreateRequest, Delivery, FailedJob, Failure, HookEvent,
+    HookId, Invalid, Item, ItemOptions, JobId, Measured, Plan, QueueCapacity, RetryReport, StatusTask,
 };
 
 pub use self::{
@@ -54,10 +54,10 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 #[non_exhaustive]
 pub enum LedgerError {
     /// The database did not answer. Try again; no attempt is spent on this.
-    #[error("the database did not answer while trying to {doing}")]
+    #[error("the database did not answer while trying to {operation}")]
     Unavailable {
         /// What was tried, as a verb.
-        doing: &'static str,
+        operation: &'static str,
         /// What the database, or the way to it, said.
         #[source]
         source: BoxError,
@@ -91,10 +91,10 @@ pub enum LedgerError {
     HistoryRemoved(BatchId),
 
     /// The statement itself failed, which is a defect of ours or of the tables.
-    #[error("could not {doing}")]
+    #[error("could not {operation}")]
     Broken {
         /// What was tried, as a verb.
-        doing: &'static str,
+        operation: &'static str,
         /// What the database said.
         #[source]
         source: BoxError,
@@ -166,7 +166,7 @@ pub struct Unplanned {
 
 /// How an unplanned batch is cut.
 #[derive(Debug, Clone)]
-pub struct Cut {
+pub struct PlanInput {
     /// Into which jobs.
     pub plan: Plan,
     /// Of the key that makes its codes.
@@ -187,20 +187,20 @@ pub enum Planned {
 /// The right to write for one job, until somebody else begins it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a dropped hold leaves the job active until somebody begins it again"]
-pub struct Hold {
+pub struct Claim {
     /// The job.
     pub job: JobId,
     /// How often it was begun, this time included.
     pub epoch: u32,
 }
 
-/// What [`Ledger::begin`] found.
+/// What [`Ledger::claim`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Begun {
+pub enum Claimed {
     /// Go ahead.
-    Held(Work),
+    Work(Work),
     /// The job was completed, cancelled or recreated meanwhile: acknowledge it and do nothing.
-    Over,
+    NothingToDo,
     /// It failed before, for this reason, and nobody put it back.
     Failed(String),
     /// It was ordered while it is in somebody's hands, or waits for its next attempt: it goes on without the order.
@@ -217,7 +217,7 @@ pub enum Begun {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Work {
     /// The right to write.
-    pub hold: Hold,
+    pub claim: Claim,
     /// The ordinals of the job.
     pub range: Range<u64>,
     /// Those whose items do not exist yet, in order and apart.
@@ -275,9 +275,9 @@ pub struct NewItemRow<'a> {
     pub code: &'a str,
 }
 
-/// What [`Ledger::write`] did.
+/// What [`Ledger::insert_chunk`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Written {
+pub enum ChunkInserted {
     /// The rows are there; so many were not there before.
     New(u64),
     /// The job was begun again elsewhere: nothing was written.
@@ -290,7 +290,7 @@ pub enum Written {
 
 /// How an attempt is put down.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Settlement {
+pub enum AttemptResult {
     /// All items exist.
     Completed,
     /// To be tried again.
@@ -306,9 +306,9 @@ pub enum Settlement {
     GivenBack,
 }
 
-/// What [`Ledger::settle`] did.
+/// What [`Ledger::finish_attempt`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settled {
+pub enum Finished {
     /// It is recorded, and this call, or an earlier one with the same hold, did it.
     Done,
     /// The hold was not good any more; nothing changed.
@@ -320,7 +320,7 @@ pub enum Settled {
 pub enum LastChunk {
     /// The rows exist and the job is completed; this call, or an earlier one with the same hold, did it.
     Completed,
-    /// Nothing: it is not the ordinary case. [`Ledger::write`] and [`Ledger::settle`] find out what it is.
+    /// Nothing: it is not the ordinary case. [`Ledger::insert_chunk`] and [`Ledger::finish_attempt`] find out what it is.
     Unchanged,
 }
 
@@ -336,7 +336,7 @@ pub enum Closed {
 
 /// What somebody wants of a batch as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum BatchCommand {
     /// End it now.
     Cancel,
     /// Hold it.
@@ -352,7 +352,7 @@ pub struct JobQuery {
     /// more batches come in.
     pub window: u64,
     /// Jobs that may be in the queue at once.
-    pub room: Room,
+    pub capacity: QueueCapacity,
     /// How many more there is a place for now.
     pub free: u64,
     /// From which number on the jobs of a batch were not offered yet. Of a batch that is not named none was: all its first jobs are
@@ -456,7 +456,7 @@ pub struct Hook {
 
 /// How a call of a hook went.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
+pub enum HookOutcome {
     /// The host knows.
     Delivered,
     /// It answered with an error; try again, not before.
@@ -473,9 +473,9 @@ pub enum Told {
     },
 }
 
-/// What [`Ledger::forget`] removed.
+/// What [`Ledger::prune_history`] removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Forgotten {
+pub struct Pruned {
     /// Batches that have nothing left to remove.
     pub batches: u64,
     /// Rows of jobs.
@@ -486,7 +486,7 @@ pub struct Forgotten {
     pub left_out: bool,
 }
 
-impl Forgotten {
+impl Pruned {
     /// All of this, and then `more`.
     #[must_use]
     pub const fn and(self, more: Self) -> Self {
@@ -501,19 +501,19 @@ impl Forgotten {
 
 /// Which rows of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Slice {
+pub struct PageRequest {
     /// Begin after this key; from the start without one.
     pub after: Option<u64>,
     /// At most so many.
     pub limit: u64,
 }
 
-impl Slice {
+impl PageRequest {
     /// How many bytes a [`Portion`] takes at most as JSON, unless its first row takes more alone.
     pub const MAX_BYTES: usize = 1_000_000;
 }
 
-/// The first rows of a slice, as many as [`Slice::MAX_BYTES`] has room for.
+/// The first rows of a slice, as many as [`PageRequest::MAX_BYTES`] has room for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Portion<T> {
     /// The rows; at least one, if the slice has any.
@@ -529,16 +529,16 @@ impl<T> From<Vec<T>> for Portion<T> {
 }
 
 /// Being the only process that works this ledger with a queue of its own. Ends when it is dropped, and when the process dies.
-pub struct Lead(#[expect(dead_code, reason = "held for its drop alone")] Box<dyn Send + Sync>);
+pub struct Leadership(#[expect(dead_code, reason = "held for its drop alone")] Box<dyn Send + Sync>);
 
-impl Lead {
+impl Leadership {
     /// Holds `token` until it is dropped.
     pub fn new(token: impl Send + Sync + 'static) -> Self {
         Self(Box::new(token))
     }
 }
 
-impl std::fmt::Debug for Lead {
+impl std::fmt::Debug for Leadership {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Lead")
     }
@@ -584,21 +584,21 @@ pub trait Records: Send + Sync {
     /// Batches by id, the highest first, those of one status when one is given; the key of a slice is the id.
     ///
     /// The counts of an open batch are those of its [summary](Records::summarize), so a page costs the same however many jobs there are.
-    async fn batches(&self, status: Option<BatchStatus>, slice: Slice) -> Result<Vec<BatchRecord>>;
+    async fn batches(&self, status: Option<BatchStatus>, slice: PageRequest) -> Result<Vec<BatchRecord>>;
 
     /// Items of a batch by ordinal, which is the key of a slice.
     ///
     /// # Errors
     ///
     /// [`LedgerError::NoSuchBatch`].
-    async fn items(&self, batch: BatchId, slice: Slice) -> Result<Vec<Item>>;
+    async fn items(&self, batch: BatchId, slice: PageRequest) -> Result<Vec<Item>>;
 
     /// The failed jobs of a batch by number, which is the key of a slice. No more of them are read than there is room for.
     ///
     /// # Errors
     ///
     /// [`LedgerError::NoSuchBatch`], and [`LedgerError::HistoryRemoved`] when its jobs are forgotten.
-    async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Portion<FailedJob>>;
+    async fn failed_jobs(&self, batch: BatchId, slice: PageRequest) -> Result<Portion<FailedJob>>;
 
     /// What the workers still have to do in at most `limit` batches, and how fast they were.
     async fn backlog(&self, limit: u64) -> Result<Backlog>;
@@ -629,26 +629,26 @@ pub trait Ledger: Records {
 
     /// Gives an unplanned batch its jobs; or, when what was asked for can't be planned, ends it as failed, with the reason, and writes the
     /// hook row. A paused one stays paused with its jobs.
-    async fn plan(&self, batch: BatchId, cut: std::result::Result<Cut, Invalid>) -> Result<Planned>;
+    async fn plan(&self, batch: BatchId, cut: std::result::Result<PlanInput, Invalid>) -> Result<Planned>;
 
     /// Starts one attempt at a job and fences every earlier one.
     ///
-    /// Raises the job's epoch; from here on only writes that carry the returned [`Hold`] count. A hold before it that was neither settled
+    /// Raises the job's epoch; from here on only writes that carry the returned [`Claim`] count. A hold before it that was neither settled
     /// nor given back counts as a crash. The first begin of a batch sets it running.
     ///
-    /// A failed job that was [put back by hand](crate::domain::put_back_by_hand) is revived, in its generation and with the attempts that it
+    /// A failed job that was [put back by hand](crate::domain::is_manual_retry) is revived, in its generation and with the attempts that it
     /// made, and its batch runs again as after a retry; not so one of a cancelled batch. An order begins a waiting job alone, so it fences
     /// nobody; overtaking it is no crash.
-    async fn begin(&self, call: Call) -> Result<Begun>;
+    async fn claim(&self, delivery: Delivery) -> Result<Claimed>;
 
     /// The same, and inserts the items of `chunk` in the same transaction, when nothing of the job was ever written, its batch runs, and both
     /// are what the chunk was made for. What is missing then does not include them. Otherwise, and with an item writer of the host, it is
-    /// [`Ledger::begin`], and nothing is inserted: a writer that ends the process has to be counted as a crash.
+    /// [`Ledger::claim`], and nothing is inserted: a writer that ends the process has to be counted as a crash.
     ///
     /// # Errors
     ///
     /// [`LedgerError::Refused`] when the database refused the rows; the job was not begun then.
-    async fn claim_and_insert(&self, call: Call, chunk: FirstChunk) -> Result<Begun>;
+    async fn claim_and_insert(&self, delivery: Delivery, chunk: FirstChunk) -> Result<Claimed>;
 
     /// Inserts those of `items` that do not exist yet, if the hold is good, raises the counts, and calls the host's item writer with the
     /// rows that are new: one transaction.
@@ -656,20 +656,20 @@ pub trait Ledger: Records {
     /// # Errors
     ///
     /// [`LedgerError::Refused`] when the database or the item writer refused the rows; none of them was written then.
-    async fn write(&self, hold: &Hold, items: Arc<[NewItem]>) -> Result<Written>;
+    async fn insert_chunk(&self, claim: &Claim, items: Arc<[NewItem]>) -> Result<ChunkInserted>;
 
     /// Inserts `items`, the last ones of a job, and completes it after `worked`, in one transaction, when the hold is good, all other items
     /// exist and none of these does. With an item writer of the host it does nothing.
     ///
     /// # Errors
     ///
-    /// As [`Ledger::write`].
-    async fn insert_and_complete(&self, hold: &Hold, items: Arc<[NewItem]>, worked: Duration) -> Result<LastChunk>;
+    /// As [`Ledger::insert_chunk`].
+    async fn insert_and_complete(&self, claim: &Claim, items: Arc<[NewItem]>, worked: Duration) -> Result<LastChunk>;
 
     /// Records how an attempt ended, after `worked`, if the hold is good. Calling it again with the same hold answers the same.
     ///
     /// Whoever ended a job asks [`Ledger::at_end`] afterwards, soon but not each time.
-    async fn settle(&self, hold: &Hold, how: Settlement, worked: Duration) -> Result<Settled>;
+    async fn finish_attempt(&self, claim: &Claim, how: AttemptResult, worked: Duration) -> Result<Finished>;
 
     /// Which of `batches` were begun and have no open job any more: the tasks that close them. One that was closed is none of them.
     ///
@@ -684,14 +684,14 @@ pub trait Ledger: Records {
     /// # Errors
     ///
     /// [`LedgerError::NoSuchBatch`], and [`LedgerError::NotAllowed`] when its status forbids it.
-    async fn steer(&self, batch: BatchId, wish: Wish) -> Result<BatchRecord>;
+    async fn control(&self, batch: BatchId, wish: BatchCommand) -> Result<BatchRecord>;
 
     /// Recreates the failed jobs of a batch with fresh attempts and a new generation. A failed job all of whose items exist is completed
     /// instead and reported as skipped. Without failed jobs nothing changes.
     ///
     /// # Errors
     ///
-    /// As [`Ledger::steer`], and [`LedgerError::HistoryRemoved`] when its jobs are forgotten.
+    /// As [`Ledger::control`], and [`LedgerError::HistoryRemoved`] when its jobs are forgotten.
     async fn retry(&self, batch: BatchId) -> Result<RetryReport>;
 
     /// The jobs that ought to be in the queue: of each batch in the window its first open jobs, as many as its share of the room, and delayed
@@ -707,24 +707,24 @@ pub trait Ledger: Records {
     /// Puts down how the call of a hook went that [`Ledger::hook`] returned with so many failed `attempts`.
     ///
     /// A failure counts only while the hook still has these `attempts`, so the same call can't count twice. A delivery always counts.
-    async fn settle_hook(&self, hook: HookId, attempts: u32, how: Told) -> Result<()>;
+    async fn record_hook_outcome(&self, hook: HookId, attempts: u32, how: HookOutcome) -> Result<()>;
 
     /// Removes the history of batches that have been over for `kept`, the longest first: the rows of their jobs, and of hooks that were
     /// given up. Items stay, and so do hooks that are still to be called and what the batch itself says.
     ///
-    /// At most `most` rows a call, of at most as many batches. From its first row on a batch says that its history is removed, so nobody
+    /// At most `max` rows a call, of at most as many batches. From its first row on a batch says that its history is removed, so nobody
     /// takes what is left of it for the whole; of this and a retry at once one wins. Several calls at once share the work.
-    async fn forget(&self, kept: Duration, most: u64) -> Result<Forgotten>;
+    async fn prune_history(&self, kept: Duration, max: u64) -> Result<Pruned>;
 
     /// The key that the ledger keeps; `candidate` becomes it when there is none.
     async fn code_key(&self, candidate: CodeKey) -> Result<CodeKey>;
 
     /// Takes the lead, if nobody has it.
-    async fn lead(&self) -> Result<Option<Lead>>;
+    async fn try_acquire_leadership(&self) -> Result<Option<Leadership>>;
 
     /// A round trip to the database.
     async fn ping(&self) -> Result<()>;
 
     /// Ends what was begun and lets go of the database; every later verb is [`LedgerError::Unavailable`].
-    async fn shut(&self);
+    async fn shutdown(&self);
 }

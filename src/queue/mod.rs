@@ -1,20 +1,20 @@
 //! Hands tasks to workers, in order of priority and at the pace that is set. It may lose everything without harm: the ledger knows.
 //!
 //! ```text
-//!             offer                          Answer::Done, Fail, Forget
+//!             offer                          Disposition::Ack, Fail, Forget
 //!   absent ──────────▶ waiting ──▶ active ──────────────────────────────▶ absent
 //!      │                 ▲  ▲        │ │
 //!      │ with a delay    │  └────────┘ │ Answer::Retry, after a backoff
 //!      └──────────────▶ delayed ◀──────┘
-//!                            Answer::GiveBack goes to waiting and spends nothing
+//!                            Disposition::Release goes to waiting and spends nothing
 //! ```
 //!
 //! Nothing here knows what a task means; [`Handler`] does.
 
 #[cfg(feature = "redis")]
 pub mod bullmq;
-mod chosen;
 pub mod local;
+mod open;
 
 use std::{any::Any, fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -22,8 +22,8 @@ use async_trait::async_trait;
 use rocket::futures::FutureExt as _;
 use tokio::time::Instant;
 
-pub(crate) use self::chosen::Queues;
-use crate::domain::{BatchId, Task};
+pub(crate) use self::open::Queues;
+use crate::domain::{BatchId, Delivery, Task};
 
 /// What a verb answers.
 pub type Result<T> = std::result::Result<T, QueueError>;
@@ -67,61 +67,31 @@ pub struct Offer {
     pub attempts_made: u32,
 }
 
-/// What a worker gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Handed {
-    /// A task that was offered.
-    Offered {
-        /// Which.
-        task: Task,
-        /// Attempts at it that ended before, as far as the queue was told and remembers. It grows when an end is acknowledged, and only
-        /// then.
-        acknowledged: u32,
-    },
-    /// A job of a batch that somebody else put into the queue, under an id of their own.
-    Ordered {
-        /// Of which batch.
-        batch: BatchId,
-        /// The job's number.
-        seq: u64,
-    },
-}
-
-/// The id of what was offered, and the place of what was ordered.
-impl fmt::Display for Handed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Offered { task, .. } => task.fmt(f),
-            Self::Ordered { batch, seq } => write!(f, "b{batch}-j{seq}"),
-        }
-    }
-}
-
 /// How a handler answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Answer {
+pub enum Disposition {
     /// It is done.
-    Done,
+    Ack,
     /// It failed; try again after the queue's backoff, while attempts are left.
     Retry(String),
     /// It failed for good.
     Fail(String),
     /// It was not worked; hand it out again, and spend no attempt on it.
-    GiveBack,
+    Release,
     /// It was not worked and is not to be; take it out.
-    Forget,
+    Discard,
 }
 
 /// Works tasks.
 #[async_trait]
 pub trait Handler: Send + Sync {
-    /// Works one task. A panic counts as [`Answer::Retry`]. What is worth a look meanwhile goes to `notes`.
-    async fn handle(&self, handed: Handed, notes: &dyn Notes) -> Answer;
+    /// Works one task. A panic counts as [`Disposition::Retry`]. What is worth a look meanwhile goes to `progress`.
+    async fn handle(&self, delivery: Delivery<Task>, progress: &dyn ProgressSink) -> Disposition;
 }
 
 /// What a handler lets those know who look at the queue with a tool.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Note {
+pub struct ProgressUpdate {
     /// How much of the task is done, 0 to 100; `None` leaves what was said before.
     pub percent: Option<u8>,
     /// A line for the log of the task.
@@ -129,14 +99,14 @@ pub struct Note {
 }
 
 /// Where the notes about one attempt go.
-pub trait Notes: Send + Sync {
+pub trait ProgressSink: Send + Sync {
     /// Takes a note. Returns at once; a note may be lost, and nothing may depend on it.
-    fn note(&self, note: Note);
+    fn report(&self, update: ProgressUpdate);
 }
 
 /// Nobody looks.
-impl Notes for () {
-    fn note(&self, _: Note) {}
+impl ProgressSink for () {
+    fn report(&self, _: ProgressUpdate) {}
 }
 
 /// How many tasks are where. `completed` and `failed` count those that are kept, see
@@ -179,7 +149,7 @@ pub trait Queue: Send + Sync + fmt::Debug {
     fn name(&self) -> &str;
 
     /// Whether other processes see the same queue. One that is in the process alone works its ledger alone, see
-    /// `Ledger::lead`; a shared one needs no leader.
+    /// `Ledger::try_acquire_leadership`; a shared one needs no leader.
     fn is_shared(&self) -> bool;
 
     /// Makes sure that every offered task is in the queue; answers with how many were not.
@@ -211,13 +181,18 @@ pub trait Queue: Send + Sync + fmt::Debug {
 }
 
 /// Lets the handler work one task, and survives its panic.
-async fn attempt(queue: &str, handler: &dyn Handler, handed: Handed, notes: &dyn Notes) -> Answer {
+async fn attempt(
+    queue: &str,
+    handler: &dyn Handler,
+    delivery: Delivery<Task>,
+    progress: &dyn ProgressSink,
+) -> Disposition {
     // In an async block, since a handler that is written by hand may panic before it returns its future.
-    let attempt = AssertUnwindSafe(async { handler.handle(handed, notes).await });
+    let attempt = AssertUnwindSafe(async { handler.handle(delivery, progress).await });
     attempt.catch_unwind().await.unwrap_or_else(|panic| {
         let message = message_of(&*panic);
-        tracing::error!(queue, task = %handed, message, "a handler panicked");
-        Answer::Retry(format!("panicked: {message}"))
+        tracing::error!(queue, task = %delivery, message, "a handler panicked");
+        Disposition::Retry(format!("panicked: {message}"))
     })
 }
 

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::Context;
-use crate::ledger::Forgotten;
+use crate::ledger::Pruned;
 
 /// Runs until the drain begins; not at all when history is kept for ever.
 pub(crate) struct Cleaner(pub Arc<Context>);
@@ -26,18 +26,18 @@ impl Cleaner {
         // History outlives its time by a tenth of it at most, and by a minute or so.
         let interval = (kept / 10).min(Self::INTERVAL);
         while !self.0.draining.is_cancelled() {
-            self.0.nap(interval.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
-            say(self.round(kept).await);
+            self.0.sleep_unless_draining(interval.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
+            log_outcome(self.round(kept).await);
         }
     }
 
-    async fn round(&self, kept: Duration) -> Forgotten {
-        let mut sum = Forgotten::default();
+    async fn round(&self, kept: Duration) -> Pruned {
+        let mut sum = Pruned::default();
         for _ in 0..Self::PORTIONS {
             if self.0.draining.is_cancelled() {
                 break;
             }
-            match self.0.patiently(|| self.0.ledger.forget(kept, Self::PORTION)).await {
+            match self.0.retry_until_drain(|| self.0.ledger.prune_history(kept, Self::PORTION)).await {
                 None => break,
                 Some(Ok(portion)) => sum = sum.and(portion),
                 Some(Err(error)) => {
@@ -48,13 +48,13 @@ impl Cleaner {
             if !sum.left_out {
                 break;
             }
-            self.0.nap(Self::PAUSE).await;
+            self.0.sleep_unless_draining(Self::PAUSE).await;
         }
         sum
     }
 }
 
-fn say(Forgotten { batches, jobs, hooks, left_out }: Forgotten) {
+fn log_outcome(Pruned { batches, jobs, hooks, left_out }: Pruned) {
     if batches + jobs + hooks > 0 {
         tracing::info!(batches, jobs, hooks, left_out, "old history was removed");
     }

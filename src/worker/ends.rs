@@ -49,7 +49,7 @@ impl Ends {
 /// Checks until the drain begins. What ends afterwards the feeder of another process finds, or that of the next start.
 pub(super) async fn check_ends(cx: &Context) {
     while let Some(batches) = cx.draining.run_until_cancelled(cx.ends.take()).await {
-        match cx.patiently(|| cx.ledger.at_end(&batches)).await {
+        match cx.retry_until_drain(|| cx.ledger.at_end(&batches)).await {
             None => {}
             Some(Ok(ends)) => cx.offer_status(ends).await,
             Some(Err(error)) => {
@@ -57,7 +57,7 @@ pub(super) async fn check_ends(cx: &Context) {
                 tracing::error!(error, "could not look for batches at their end; the feeder will");
             }
         }
-        cx.nap(CHECK_INTERVAL).await;
+        cx.sleep_unless_draining(CHECK_INTERVAL).await;
     }
 }
 

@@ -22,8 +22,8 @@ use tokio::time::Instant;
 
 use super::Context;
 use crate::{
-    domain::{Backoff, BatchId, BatchStatus, Invalid, ItemOptions, Plan, Room, Task, with_causes},
-    ledger::{Cut, JobQuery, LedgerError, OpenJob, OpenJobs, Planned, TaskQuery, Unplanned},
+    domain::{Backoff, BatchId, BatchStatus, Invalid, ItemOptions, Plan, QueueCapacity, Task, error_chain},
+    ledger::{JobQuery, LedgerError, OpenJob, OpenJobs, PlanInput, Planned, TaskQuery, Unplanned},
     queue::{Offer, Queue, QueueError},
 };
 
@@ -81,7 +81,7 @@ impl Feeder {
     /// Between two looks for delayed jobs that are due, or for hooks that one look did not answer.
     const DUE_INTERVAL: Duration = Duration::from_secs(1);
     /// Between two tries to reach the queue.
-    const RETRY_BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), most: Duration::from_secs(1) };
+    const RETRY_BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), max: Duration::from_secs(1) };
 
     pub fn new(cx: Arc<Context>) -> Self {
         Self {
@@ -108,14 +108,14 @@ impl Feeder {
             tokio::select! {
                 biased;
                 () = self.cx.draining.cancelled() => break,
-                () = self.cx.bell.called(), if fed => self.cx.nap(rest).await,
+                () = self.cx.wakeup.called(), if fed => self.cx.sleep_unless_draining(rest).await,
                 () = tokio::time::sleep_until(self.next_at()) => {}
             }
         }
     }
 
     fn next_round(&mut self) -> Round {
-        let (calls, refill) = self.cx.bell.answer();
+        let (calls, refill) = self.cx.wakeup.answer();
         let now = Instant::now();
         let check = now >= self.check_at || calls.all;
         let due = take_due(&mut self.due_at, now);
@@ -151,7 +151,7 @@ impl Feeder {
     async fn feed(&mut self, round: &Round) -> bool {
         let fed = self.try_feed(round).await;
         if let Err(error) = &fed {
-            let cause = with_causes(error);
+            let cause = error_chain(error);
             tracing::warn!(cause, "the feeder could not reach the queue; it tries again");
         }
         fed.is_ok()
@@ -180,8 +180,8 @@ impl Feeder {
 
     /// Offers the first jobs of the window again that were offered before: when one was absent, the queue has lost something.
     async fn check_head(&mut self) -> Result<(), QueueError> {
-        let room = Room { per_batch: Self::HEAD, total: Self::HEAD };
-        let head = JobQuery { room, free: Self::HEAD, offered_to: HashMap::new(), ..self.query(true) };
+        let capacity = QueueCapacity { per_batch: Self::HEAD, total: Self::HEAD };
+        let head = JobQuery { capacity, free: Self::HEAD, offered_to: HashMap::new(), ..self.query(true) };
         let Some(mut found) = self.look(head).await else { return Ok(()) };
         found.jobs.retain(|open| self.offered_to.get(&open.job.batch).is_some_and(|to| open.job.seq < *to));
         if self.offer_jobs(&found.jobs).await? > 0 {
@@ -212,8 +212,8 @@ impl Feeder {
         self.due_at = found.next_due.map(|due| Instant::now() + due.max(Self::DUE_INTERVAL));
         if refill || found.left_out {
             self.level_at = found.left_out.then(|| Instant::now() + Self::LEVEL_INTERVAL);
-            let queued = self.queued.saturating_sub(self.cx.bell.ended_since());
-            self.cx.bell.left_out(found.left_out.then_some(queued));
+            let queued = self.queued.saturating_sub(self.cx.wakeup.ended_since());
+            self.cx.wakeup.left_out(found.left_out.then_some(queued));
         }
         Ok(())
     }
@@ -225,7 +225,9 @@ impl Feeder {
         let window: HashSet<BatchId> = now.window.into_iter().collect();
         for batch in offered.iter().filter(|batch| !window.contains(batch)).take(Self::TAKE_BACK) {
             // Others left the window since they ended, or for smaller ones.
-            let Some(Ok(record)) = self.cx.patiently(|| self.cx.ledger.batch(*batch)).await else { return Ok(()) };
+            let Some(Ok(record)) = self.cx.retry_until_drain(|| self.cx.ledger.batch(*batch)).await else {
+                return Ok(());
+            };
             if matches!(record.status, BatchStatus::Paused | BatchStatus::Cancelled) {
                 self.cx.generate.withdraw(*batch).await?;
                 self.offered_to.remove(batch);
@@ -237,16 +239,16 @@ impl Feeder {
     fn query(&self, refill: bool) -> JobQuery {
         JobQuery {
             window: self.cx.config.feed_window,
-            room: self.cx.config.room(),
+            capacity: self.cx.config.capacity(),
             free: 0,
             offered_to: self.offered_to.clone(),
             refill,
-            max_backoff: self.cx.config.generate.backoff().most,
+            max_backoff: self.cx.config.generate.backoff().max,
         }
     }
 
     async fn look(&self, query: JobQuery) -> Option<OpenJobs> {
-        match self.cx.patiently(|| self.cx.ledger.open_jobs(query.clone())).await? {
+        match self.cx.retry_until_drain(|| self.cx.ledger.open_jobs(query.clone())).await? {
             Ok(found) => Some(found),
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the feeder could not read the open jobs");
@@ -273,7 +275,7 @@ impl Feeder {
     }
 
     async fn feed_tasks(&mut self, query: TaskQuery) -> Result<(), QueueError> {
-        let Some(found) = self.cx.patiently(|| self.cx.ledger.open_tasks(query)).await else { return Ok(()) };
+        let Some(found) = self.cx.retry_until_drain(|| self.cx.ledger.open_tasks(query)).await else { return Ok(()) };
         let found = match found {
             Ok(found) => found,
             Err(error) => {
@@ -307,7 +309,7 @@ impl Feeder {
             }
         }
         if planned {
-            self.cx.bell.ring();
+            self.cx.wakeup.wake();
         }
     }
 
@@ -318,7 +320,7 @@ impl Feeder {
             Ok(cut) => cut,
             Err(error) => return Some(Err(error)),
         };
-        let planned = match self.cx.patiently(|| self.cx.ledger.plan(id, cut.clone())).await? {
+        let planned = match self.cx.retry_until_drain(|| self.cx.ledger.plan(id, cut.clone())).await? {
             Ok(planned) => planned,
             Err(error) => return Some(Err(error)),
         };
@@ -337,15 +339,19 @@ impl Feeder {
     }
 
     /// How a batch that was asked for is cut, or why it can't be. `None` when the drain began.
-    async fn cut(&self, quantity: u64, options: &ItemOptions) -> Option<Result<Result<Cut, Invalid>, LedgerError>> {
+    async fn cut(
+        &self,
+        quantity: u64,
+        options: &ItemOptions,
+    ) -> Option<Result<Result<PlanInput, Invalid>, LedgerError>> {
         let plan = match Plan::new(quantity, options, &self.cx.config.limits()) {
             Ok(plan) => plan,
             Err(invalid) => return Some(Ok(Err(invalid))),
         };
-        let pace = self.cx.config.generate.pace();
-        let estimated = self.cx.patiently(|| self.cx.estimator.estimate(&plan, &pace)).await?;
+        let throughput = self.cx.config.generate.throughput();
+        let estimated = self.cx.retry_until_drain(|| self.cx.estimator.estimate(&plan, &throughput)).await?;
         let key_fingerprint = self.cx.codes.fingerprint().to_owned();
-        Some(estimated.map(|estimated| Ok(Cut { plan, key_fingerprint, estimated })))
+        Some(estimated.map(|estimated| Ok(PlanInput { plan, key_fingerprint, estimated })))
     }
 
     /// Offers page by page; answers how many were absent.
@@ -360,7 +366,7 @@ impl Feeder {
             tracing::debug!(queue = queue.name(), offered = page.len(), added = absent, "the feeder offered a page");
             added += absent;
             if pages.peek().is_some() && !self.cx.config.feed_pause.is_zero() {
-                self.cx.nap(self.cx.config.feed_pause).await;
+                self.cx.sleep_unless_draining(self.cx.config.feed_pause).await;
             }
         }
         Ok(added)

@@ -6,7 +6,7 @@
 //!                                   └─ refused: tried again with backoff, then set aside; the others go on
 //! ```
 //!
-//! Every write carries the hold that `begin` gave, so an attempt that was overtaken writes nothing.
+//! Every write carries the hold that `claim` gave, so an attempt that was overtaken writes nothing.
 //!
 //! Mostly nothing is odd, and then the first chunk comes with the begin and the last one with the end: a job of two chunks is two
 //! transactions. The ledger says when that can't be, and each step is one of its own.
@@ -18,13 +18,14 @@ use rocket::futures::FutureExt;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::{Context, message, points, recipes::Recipe};
+use super::{Context, failpoints, message, recipes::Recipe};
 use crate::{
     domain::{
-        Attempt, Backoff, BatchId, Call, FailedChunks, Failure, Outcome, SetAside, Task, Verdict, verdict, with_causes,
+        Attempt, Backoff, BatchId, Delivery, FailedChunk, FailedChunks, Failure, Outcome, Task, Verdict, error_chain,
+        verdict,
     },
-    ledger::{Begun, FirstChunk, LastChunk, LedgerError, NewItem, Settled, Settlement, Work, Written},
-    queue::{Answer, Handed, Handler, Note, Notes},
+    ledger::{AttemptResult, ChunkInserted, Claimed, Finished, FirstChunk, LastChunk, LedgerError, NewItem, Work},
+    queue::{Disposition, Handler, ProgressSink, ProgressUpdate},
 };
 
 /// The handler of the queue `generate-product-batch-items`.
@@ -32,105 +33,108 @@ pub(crate) struct Generate(pub Arc<Context>);
 
 #[async_trait]
 impl Handler for Generate {
-    async fn handle(&self, handed: Handed, notes: &dyn Notes) -> Answer {
-        let (call, range) = match handed {
-            Handed::Offered { task: Task::Generate { job, first, quantity }, acknowledged } => {
-                (Call::Offered { job, acknowledged }, first..first.saturating_add(quantity))
+    async fn handle(&self, delivery: Delivery<Task>, progress: &dyn ProgressSink) -> Disposition {
+        let (delivery, range) = match delivery {
+            Delivery::Enqueued { task: Task::Generate { job, first, quantity }, acknowledged } => {
+                (Delivery::Enqueued { task: job, acknowledged }, first..first.saturating_add(quantity))
             }
-            Handed::Ordered { batch, seq } => (Call::Ordered { batch, seq }, 0..0),
-            Handed::Offered { task: Task::Status(_), .. } => return Answer::Fail(format!("{handed} is no job")),
+            Delivery::External { batch, seq } => (Delivery::External { batch, seq }, 0..0),
+            Delivery::Enqueued { task: Task::Status(_), .. } => {
+                return Disposition::Fail(format!("{delivery} is no job"));
+            }
         };
-        let Some(begun) = self.begin(call, range).await else { return Answer::GiveBack };
-        match begun {
-            Ok(Begun::Held(work)) => self.attempt(work, notes).await,
-            Ok(Begun::Over) => {
+        let Some(claimed) = self.claim(delivery, range).await else { return Disposition::Release };
+        match claimed {
+            Ok(Claimed::Work(work)) => self.attempt(work, progress).await,
+            Ok(Claimed::NothingToDo) => {
                 // Whoever ended it may have died before it looked whether it was the last one.
-                self.0.ends.job_ended(call.place().0);
-                Answer::Done
+                self.0.ends.job_ended(delivery.batch_and_seq().0);
+                Disposition::Ack
             }
-            Ok(Begun::Busy) => Answer::Done,
-            Ok(Begun::Failed(reason)) => Answer::Fail(reason),
-            Ok(Begun::Paused) => paused(call),
-            Ok(Begun::Unknown) => unknown(call),
-            Ok(Begun::Poisoned(failure)) => self.poisoned(call, failure),
-            Err(error) => broke(call, &error),
+            Ok(Claimed::Busy) => Disposition::Ack,
+            Ok(Claimed::Failed(reason)) => Disposition::Fail(reason),
+            Ok(Claimed::Paused) => paused(delivery),
+            Ok(Claimed::Unknown) => unknown(delivery),
+            Ok(Claimed::Poisoned(failure)) => self.poisoned(delivery, failure),
+            Err(error) => broke(delivery, &error),
         }
     }
 }
 
 impl Generate {
     /// Begins the job, with its first chunk where it is known how its codes are made. `None` when the drain began.
-    async fn begin(&self, call: Call, range: Range<u64>) -> Option<Result<Begun, LedgerError>> {
-        if let Some(recipe) = self.0.recipes.of(call.place().0)
+    async fn claim(&self, delivery: Delivery, range: Range<u64>) -> Option<Result<Claimed, LedgerError>> {
+        if let Some(recipe) = self.0.recipes.of(delivery.batch_and_seq().0)
             && recipe.key_fingerprint == self.0.codes.fingerprint()
         {
-            match AssertUnwindSafe(self.claim_and_insert(call, &range, &recipe)).catch_unwind().await {
+            match AssertUnwindSafe(self.claim_and_insert(delivery, &range, &recipe)).catch_unwind().await {
                 // A chunk that was refused is tried again on its own, as often as the settings say. After a panic nothing is begun yet that it
                 // could be counted for; the attempt that follows meets it again.
                 Err(_) | Ok(Some(Err(LedgerError::Refused { .. }))) => {}
-                Ok(begun) => return begun,
+                Ok(claimed) => return claimed,
             }
         }
-        self.0.patiently(|| self.0.ledger.begin(call)).await
+        self.0.retry_until_drain(|| self.0.ledger.claim(delivery)).await
     }
 
     async fn claim_and_insert(
         &self,
-        call: Call,
+        delivery: Delivery,
         range: &Range<u64>,
         recipe: &Recipe,
-    ) -> Option<Result<Begun, LedgerError>> {
+    ) -> Option<Result<Claimed, LedgerError>> {
         let chunk = range.start..range.end.min(range.start.saturating_add(self.0.config.chunk_size));
-        let items = items(&self.0, call.place().0, recipe.prefix.as_deref(), chunk);
+        let items = items(&self.0, delivery.batch_and_seq().0, recipe.prefix.as_deref(), chunk);
         let Recipe { prefix, key_fingerprint } = recipe.clone();
         let first_chunk = FirstChunk { range: range.clone(), prefix, key_fingerprint, items };
-        points::reach(points::BEFORE_WRITE).await;
-        let begun = self.0.patiently(|| self.0.ledger.claim_and_insert(call, first_chunk.clone())).await?;
-        points::reach(points::AFTER_FIRST_CHUNK).await;
-        Some(begun)
+        failpoints::reach(failpoints::BEFORE_WRITE).await;
+        let claimed =
+            self.0.retry_until_drain(|| self.0.ledger.claim_and_insert(delivery, first_chunk.clone())).await?;
+        failpoints::reach(failpoints::AFTER_FIRST_CHUNK).await;
+        Some(claimed)
     }
 
-    async fn attempt(&self, work: Work, notes: &dyn Notes) -> Answer {
-        self.0.recipes.remember(work.hold.job.batch, Recipe::of(&work));
-        self.0.summaries.changed(work.hold.job.batch);
-        let attempt = Attempt { made: work.attempts_made, most: self.0.config.generate.attempts };
-        let job = work.hold.job;
+    async fn attempt(&self, work: Work, progress: &dyn ProgressSink) -> Disposition {
+        self.0.recipes.remember(work.claim.job.batch, Recipe::of(&work));
+        self.0.summaries.changed(work.claim.job.batch);
+        let attempt = Attempt { made: work.attempts_made, max: self.0.config.generate.attempts };
+        let job = work.claim.job;
         let span = tracing::info_span!("attempt", batch = %job.batch, job = %job, attempt = attempt.number());
-        Run { cx: &self.0, work, attempt, notes, began: Instant::now() }.run().instrument(span).await
+        Run { cx: &self.0, work, attempt, progress, began: Instant::now() }.run().instrument(span).await
     }
 
-    fn poisoned(&self, call: Call, failure: Failure) -> Answer {
-        let (batch, _) = call.place();
-        tracing::error!(%batch, job = %call, reason = failure.reason, "Job {call} failed for batch {batch}");
+    fn poisoned(&self, delivery: Delivery, failure: Failure) -> Disposition {
+        let (batch, _) = delivery.batch_and_seq();
+        tracing::error!(%batch, job = %delivery, reason = failure.reason, "Job {delivery} failed for batch {batch}");
         self.0.job_ended(batch);
-        Answer::Fail(failure.reason)
+        Disposition::Fail(failure.reason)
     }
 }
 
 /// What the feeder offered it offers again when the batch is resumed; an order is nobody's to repeat.
-fn paused(call: Call) -> Answer {
-    match call {
-        Call::Ordered { batch, .. } => {
-            Answer::Fail(format!("batch {batch} is paused; its jobs go on when it is resumed"))
+fn paused(delivery: Delivery) -> Disposition {
+    match delivery {
+        Delivery::External { batch, .. } => {
+            Disposition::Fail(format!("batch {batch} is paused; its jobs go on when it is resumed"))
         }
-        Call::Offered { .. } => Answer::Forget,
+        Delivery::Enqueued { .. } => Disposition::Discard,
     }
 }
 
 /// What an older ledger does not know any more, or somebody else made up.
-fn unknown(call: Call) -> Answer {
-    let why = match call {
-        Call::Ordered { batch, seq } => format!("the ledger has no batch {batch} with a job {seq}"),
-        Call::Offered { job, .. } => format!("the ledger has no job {job}"),
+fn unknown(delivery: Delivery) -> Disposition {
+    let why = match delivery {
+        Delivery::External { batch, seq } => format!("the ledger has no batch {batch} with a job {seq}"),
+        Delivery::Enqueued { task: job, .. } => format!("the ledger has no job {job}"),
     };
     tracing::warn!(why, "a job that the ledger does not know failed in the queue");
-    Answer::Fail(why)
+    Disposition::Fail(why)
 }
 
-fn broke(call: Call, error: &LedgerError) -> Answer {
-    let (batch, _) = call.place();
-    tracing::error!(%batch, job = %call, error = error as &dyn std::error::Error, "Job {call} could not be begun");
-    Answer::Retry(with_causes(error))
+fn broke(delivery: Delivery, error: &LedgerError) -> Disposition {
+    let (batch, _) = delivery.batch_and_seq();
+    tracing::error!(%batch, job = %delivery, error = error as &dyn std::error::Error, "Job {delivery} could not be begun");
+    Disposition::Retry(error_chain(error))
 }
 
 /// One attempt at one job.
@@ -139,7 +143,7 @@ struct Run<'a> {
     work: Work,
     attempt: Attempt,
     /// For those who look at the queue with a tool.
-    notes: &'a dyn Notes,
+    progress: &'a dyn ProgressSink,
     began: Instant,
 }
 
@@ -154,18 +158,18 @@ enum Made {
 /// How a chunk ended.
 enum Chunk {
     /// Its items exist.
-    Written,
+    Inserted,
     /// Its items exist, and with them all of the job, which is completed.
     Completed,
     /// It stayed bad.
-    Bad(SetAside),
+    Bad(FailedChunk),
     /// The whole attempt ends here.
     Stop(Outcome),
 }
 
 impl Run<'_> {
-    async fn run(self) -> Answer {
-        let (batch, range) = (self.work.hold.job.batch, &self.work.range);
+    async fn run(self) -> Disposition {
+        let (batch, range) = (self.work.claim.job.batch, &self.work.range);
         tracing::info!(
             first = range.start,
             last = range.end - 1,
@@ -176,13 +180,13 @@ impl Run<'_> {
         let made = AssertUnwindSafe(self.make()).catch_unwind().await;
         let made = made.unwrap_or_else(|panic| Made::Outcome(Outcome::Panicked(message(panic))));
         let answer = match made {
-            Made::Completed => self.ended(&Settlement::Completed, Answer::Done),
+            Made::Completed => self.ended(&AttemptResult::Completed, Disposition::Ack),
             Made::Outcome(outcome) => {
-                points::reach(points::BEFORE_SETTLE).await;
+                failpoints::reach(failpoints::BEFORE_SETTLE).await;
                 self.conclude(verdict(outcome, self.attempt)).await
             }
         };
-        points::reach(points::BEFORE_ACKNOWLEDGE).await;
+        failpoints::reach(failpoints::BEFORE_ACKNOWLEDGE).await;
         answer
     }
 
@@ -196,42 +200,42 @@ impl Run<'_> {
             )));
         }
         let mut bad = FailedChunks::default();
-        let mut said = Said::new(&self.work);
+        let mut reporter = ProgressReporter::new(&self.work);
         if self.work.written > 0 {
-            self.wrote(self.work.written, &mut said);
+            self.wrote(self.work.written, &mut reporter);
         }
         let mut chunks = chunks(&self.work.missing, self.cx.config.chunk_size).peekable();
         while let Some(ordinals) = chunks.next() {
             let items = ordinals.end - ordinals.start;
             let last = chunks.peek().is_none() && bad.is_empty();
             match self.chunk(ordinals, last).await {
-                Chunk::Written => self.wrote(items, &mut said),
+                Chunk::Inserted => self.wrote(items, &mut reporter),
                 Chunk::Bad(chunk) => bad.push(chunk),
                 Chunk::Stop(outcome) => return Made::Outcome(outcome),
                 Chunk::Completed => {
-                    self.wrote(items, &mut said);
+                    self.wrote(items, &mut reporter);
                     return Made::Completed;
                 }
             }
         }
-        Made::Outcome(if bad.is_empty() { Outcome::AllWritten } else { Outcome::SetAside(bad) })
+        Made::Outcome(if bad.is_empty() { Outcome::AllWritten } else { Outcome::ChunksFailed(bad) })
     }
 
-    fn wrote(&self, items: u64, said: &mut Said) {
-        self.cx.summaries.wrote(self.work.hold.job.batch, items);
-        said.written(items).into_iter().for_each(|note| self.notes.note(note));
+    fn wrote(&self, items: u64, reporter: &mut ProgressReporter) {
+        self.cx.summaries.wrote(self.work.claim.job.batch, items);
+        reporter.written(items).into_iter().for_each(|note| self.progress.report(note));
     }
 
     /// Writes one chunk, trying again when its rows are refused. With the `last` one the job is completed, where that can be.
     async fn chunk(&self, ordinals: Range<u64>, last: bool) -> Chunk {
-        let (batch, prefix) = (self.work.hold.job.batch, self.work.prefix.as_deref());
+        let (batch, prefix) = (self.work.claim.job.batch, self.work.prefix.as_deref());
         let items = items(self.cx, batch, prefix, ordinals.clone());
-        let backoff = Backoff { first: self.cx.config.chunk_backoff, most: Duration::from_secs(10) };
+        let backoff = Backoff { first: self.cx.config.chunk_backoff, max: Duration::from_secs(10) };
         for tries in 1.. {
             if self.cx.draining.is_cancelled() {
                 return Chunk::Stop(Outcome::Interrupted);
             }
-            points::reach(points::BEFORE_WRITE).await;
+            failpoints::reach(failpoints::BEFORE_WRITE).await;
             let Some(written) = self.insert(&items, last).await else { return Chunk::Stop(Outcome::Interrupted) };
             match written {
                 Ok(chunk) => return chunk,
@@ -244,7 +248,7 @@ impl Run<'_> {
                         why,
                         "a chunk was refused; it is tried again"
                     );
-                    self.cx.nap(backoff.jittered(tries, fastrand::f64())).await;
+                    self.cx.sleep_unless_draining(backoff.jittered(tries, fastrand::f64())).await;
                 }
             }
         }
@@ -253,60 +257,61 @@ impl Run<'_> {
 
     /// How a try to write a chunk ended, or why its rows were refused. `None` when the drain began.
     async fn insert(&self, items: &Arc<[NewItem]>, last: bool) -> Option<Result<Chunk, String>> {
-        let (ledger, hold) = (&self.cx.ledger, &self.work.hold);
+        let (ledger, claim) = (&self.cx.ledger, &self.work.claim);
         if last {
-            let complete = || ledger.insert_and_complete(hold, items.clone(), self.began.elapsed());
-            match self.cx.patiently(complete).await? {
+            let complete = || ledger.insert_and_complete(claim, items.clone(), self.began.elapsed());
+            match self.cx.retry_until_drain(complete).await? {
                 Ok(LastChunk::Completed) => return Some(Ok(Chunk::Completed)),
                 Ok(LastChunk::Unchanged) => {}
                 Err(error) => return Some(refusal(error)),
             }
         }
-        let written = self.cx.patiently(|| ledger.write(hold, items.clone())).await?;
+        let written = self.cx.retry_until_drain(|| ledger.insert_chunk(claim, items.clone())).await?;
         Some(end_of(written))
     }
 
     /// Puts the verdict down in the ledger, and answers the queue accordingly.
-    async fn conclude(&self, verdict: Verdict) -> Answer {
-        let Some((settlement, answer)) = self.ending(verdict) else { return Answer::Done };
+    async fn conclude(&self, verdict: Verdict) -> Disposition {
+        let Some((result, answer)) = self.ending(verdict) else { return Disposition::Ack };
         let worked = self.began.elapsed();
-        let settle = || self.cx.ledger.settle(&self.work.hold, settlement.clone(), worked);
-        match self.cx.stubbornly(settle).await {
-            Ok(Settled::Lost) => Answer::Done,
-            Ok(Settled::Done) => self.ended(&settlement, answer),
-            Err(error) => broke(self.work.hold.job.into(), &error),
+        let finish_attempt = || self.cx.ledger.finish_attempt(&self.work.claim, result.clone(), worked);
+        match self.cx.retry_forever(finish_attempt).await {
+            Ok(Finished::Lost) => Disposition::Ack,
+            Ok(Finished::Done) => self.ended(&result, answer),
+            Err(error) => broke(self.work.claim.job.into(), &error),
         }
     }
 
     /// Follows up on what is recorded in the ledger.
-    fn ended(&self, settlement: &Settlement, answer: Answer) -> Answer {
-        let batch = self.work.hold.job.batch;
-        self.say(settlement);
-        match settlement {
-            Settlement::Completed | Settlement::Failed(_) => self.cx.job_ended(batch),
-            Settlement::Delayed { .. } => self.cx.job_delayed(batch),
-            Settlement::GivenBack => self.cx.summaries.changed(batch),
+    fn ended(&self, result: &AttemptResult, answer: Disposition) -> Disposition {
+        let batch = self.work.claim.job.batch;
+        self.log_outcome(result);
+        match result {
+            AttemptResult::Completed | AttemptResult::Failed(_) => self.cx.job_ended(batch),
+            AttemptResult::Delayed { .. } => self.cx.job_delayed(batch),
+            AttemptResult::GivenBack => self.cx.summaries.changed(batch),
         }
         answer
     }
 
     /// What the ledger is told, and the queue; `None` when another attempt says it.
-    fn ending(&self, verdict: Verdict) -> Option<(Settlement, Answer)> {
+    fn ending(&self, verdict: Verdict) -> Option<(AttemptResult, Disposition)> {
         Some(match verdict {
-            Verdict::Completed => (Settlement::Completed, Answer::Done),
+            Verdict::Completed => (AttemptResult::Completed, Disposition::Ack),
             Verdict::RetryLater(failure) => {
                 let reason = failure.reason.clone();
                 // Where too many are delayed already the ledger keeps this one, and the feeder brings it back when it is due.
-                let answer = if self.cx.is_full_of_delayed() { Answer::Forget } else { Answer::Retry(reason) };
-                (Settlement::Delayed { failure, delay: self.backoff() }, answer)
+                let answer =
+                    if self.cx.is_full_of_delayed() { Disposition::Discard } else { Disposition::Retry(reason) };
+                (AttemptResult::Delayed { failure, delay: self.backoff() }, answer)
             }
             Verdict::Failed(failure) => {
                 let reason = failure.reason.clone();
-                (Settlement::Failed(failure), Answer::Fail(reason))
+                (AttemptResult::Failed(failure), Disposition::Fail(reason))
             }
-            Verdict::GivenBack => (Settlement::GivenBack, Answer::GiveBack),
-            Verdict::Parked => (Settlement::GivenBack, Answer::Forget),
-            Verdict::Forgotten => return None,
+            Verdict::GivenBack => (AttemptResult::GivenBack, Disposition::Release),
+            Verdict::Parked => (AttemptResult::GivenBack, Disposition::Discard),
+            Verdict::Superseded => return None,
         })
     }
 
@@ -314,41 +319,41 @@ impl Run<'_> {
         self.cx.config.generate.backoff().jittered(self.attempt.number(), fastrand::f64())
     }
 
-    fn say(&self, settlement: &Settlement) {
-        if let Settlement::Delayed { failure, .. } | Settlement::Failed(failure) = settlement {
-            self.notes.note(account(self.attempt, failure));
+    fn log_outcome(&self, result: &AttemptResult) {
+        if let AttemptResult::Delayed { failure, .. } | AttemptResult::Failed(failure) = result {
+            self.progress.report(account(self.attempt, failure));
         }
-        let job = self.work.hold.job;
+        let job = self.work.claim.job;
         let (batch, items) = (job.batch, self.work.range.end - self.work.range.start);
-        match settlement {
-            Settlement::Completed => {
+        match result {
+            AttemptResult::Completed => {
                 tracing::info!(items, "Successfully generated {items} product items for batch {batch}");
                 tracing::info!("Job {job} completed successfully for batch {batch}");
             }
-            Settlement::Delayed { failure, delay } => tracing::warn!(
+            AttemptResult::Delayed { failure, delay } => tracing::warn!(
                 reason = failure.reason,
                 ?delay,
-                attempts = self.attempt.most,
+                attempts = self.attempt.max,
                 "Job {job} failed for batch {batch}; it will be tried again",
             ),
-            Settlement::Failed(failure) => tracing::error!(
+            AttemptResult::Failed(failure) => tracing::error!(
                 reason = failure.reason,
-                attempts = self.attempt.most,
+                attempts = self.attempt.max,
                 set_aside = failure.chunks.items(),
                 "Job {job} failed for batch {batch}",
             ),
-            Settlement::GivenBack => tracing::info!("Job {job} was given back for batch {batch}"),
+            AttemptResult::GivenBack => tracing::info!("Job {job} was given back for batch {batch}"),
         }
     }
 }
 
 /// The end of a chunk, or why its rows were refused.
-fn end_of(written: Result<Written, LedgerError>) -> Result<Chunk, String> {
+fn end_of(written: Result<ChunkInserted, LedgerError>) -> Result<Chunk, String> {
     match written {
-        Ok(Written::New(_)) => Ok(Chunk::Written),
-        Ok(Written::Fenced) => Ok(Chunk::Stop(Outcome::Fenced)),
-        Ok(Written::Cancelled) => Ok(Chunk::Stop(Outcome::Cancelled)),
-        Ok(Written::Paused) => Ok(Chunk::Stop(Outcome::Paused)),
+        Ok(ChunkInserted::New(_)) => Ok(Chunk::Inserted),
+        Ok(ChunkInserted::Fenced) => Ok(Chunk::Stop(Outcome::Fenced)),
+        Ok(ChunkInserted::Cancelled) => Ok(Chunk::Stop(Outcome::Cancelled)),
+        Ok(ChunkInserted::Paused) => Ok(Chunk::Stop(Outcome::Paused)),
         Err(error) => refusal(error),
     }
 }
@@ -356,7 +361,7 @@ fn end_of(written: Result<Written, LedgerError>) -> Result<Chunk, String> {
 fn refusal(error: LedgerError) -> Result<Chunk, String> {
     match error {
         LedgerError::Refused { why } => Err(why),
-        error => Ok(Chunk::Stop(Outcome::Broke(with_causes(&error)))),
+        error => Ok(Chunk::Stop(Outcome::Broke(error_chain(&error)))),
     }
 }
 
@@ -365,15 +370,15 @@ fn items(cx: &Context, batch: BatchId, prefix: Option<&str>, ordinals: Range<u64
     ordinals.map(|ordinal| NewItem { ordinal, code: cx.codes.encode(prefix, batch, ordinal) }).collect()
 }
 
-fn set_aside(ordinals: &Range<u64>, tries: u32, error: String) -> SetAside {
+fn set_aside(ordinals: &Range<u64>, tries: u32, error: String) -> FailedChunk {
     tracing::warn!(from = ordinals.start, to = ordinals.end - 1, tries, error, "a chunk is set aside");
-    SetAside { from: ordinals.start, to: ordinals.end - 1, tries, error }
+    FailedChunk { from: ordinals.start, to: ordinals.end - 1, tries, error }
 }
 
 /// A failed attempt as it is read beside its job: the reason, and the first of what was set aside.
-fn account(attempt: Attempt, failure: &Failure) -> Note {
+fn account(attempt: Attempt, failure: &Failure) -> ProgressUpdate {
     const SHOWN: usize = 10;
-    let mut line = format!("Attempt {} of {} failed: {}", attempt.number(), attempt.most, failure.reason);
+    let mut line = format!("Attempt {} of {} failed: {}", attempt.number(), attempt.max, failure.reason);
     let ranges = failure.chunks.ranges.iter().map(|chunk| format!("{} to {}", chunk.from, chunk.to));
     let shown: Vec<_> = ranges.take(SHOWN).collect();
     if !shown.is_empty() {
@@ -383,7 +388,7 @@ fn account(attempt: Attempt, failure: &Failure) -> Note {
     if more > 0 {
         line += &format!(" and {more} more");
     }
-    Note { percent: None, line }
+    ProgressUpdate { percent: None, line }
 }
 
 /// Cuts ranges into pieces of at most `size`.
@@ -395,22 +400,22 @@ fn chunks(ranges: &[Range<u64>], size: u64) -> impl Iterator<Item = Range<u64>> 
 }
 
 /// Says how far a job is: after every chunk of a small one, at every tenth of a large one.
-struct Said {
+struct ProgressReporter {
     batch: BatchId,
     done: u64,
     total: u64,
 }
 
-impl Said {
+impl ProgressReporter {
     /// The items that came with the claim are still to be counted.
     fn new(work: &Work) -> Self {
         let total = work.range.end - work.range.start;
         let missing: u64 = work.missing.iter().map(|range| range.end - range.start).sum();
-        Self { batch: work.hold.job.batch, done: (total - missing).saturating_sub(work.written), total }
+        Self { batch: work.claim.job.batch, done: (total - missing).saturating_sub(work.written), total }
     }
 
     /// Counts items that were written; when it is time to say so, the log is told, and those who look at the queue are to be.
-    fn written(&mut self, items: u64) -> Option<Note> {
+    fn written(&mut self, items: u64) -> Option<ProgressUpdate> {
         let tenth = |done| done * 10 / self.total;
         let (before, now) = (tenth(self.done), tenth(self.done + items));
         self.done += items;
@@ -420,7 +425,7 @@ impl Said {
         let Self { batch, done, total } = *self;
         tracing::info!(done, total, "Processed {done}/{total} items for batch {batch}");
         let percent = u8::try_from(done * 100 / total).ok();
-        Some(Note { percent, line: format!("Processed {done}/{total} items for batch {batch}") })
+        Some(ProgressUpdate { percent, line: format!("Processed {done}/{total} items for batch {batch}") })
     }
 }
 
@@ -441,8 +446,9 @@ mod tests {
 
     #[test]
     fn a_failed_attempt_is_told_in_a_line() {
-        let attempt = Attempt { made: 1, most: 3 };
-        let set_aside = |chunk: u64| SetAside { from: chunk * 100, to: chunk * 100 + 49, tries: 3, error: "no".into() };
+        let attempt = Attempt { made: 1, max: 3 };
+        let set_aside =
+            |chunk: u64| FailedChunk { from: chunk * 100, to: chunk * 100 + 49, tries: 3, error: "no".into() };
         let failed =
             |chunks: Range<u64>| account(attempt, &chunks.map(set_aside).collect::<FailedChunks>().into()).line;
 

@@ -13,17 +13,17 @@
 //! The ledger decides, the queue obeys: what becomes of a job is settled in the ledger before the queue is told. While the database is
 //! away everything waits in place and no attempt is spent.
 
-mod bell;
 mod cleaner;
 mod ends;
+mod failpoints;
 mod feeder;
 mod generate;
 mod hooks;
-mod points;
 mod recipes;
 mod runtime;
 mod status;
 mod summaries;
+mod wakeup;
 
 use std::{
     any::Any,
@@ -45,12 +45,12 @@ use crate::{
 };
 
 pub(crate) use self::{
-    bell::Bell,
     ends::Ends,
     hooks::{Hooks, callback},
     recipes::Recipes,
     runtime::Runtime,
     summaries::Summaries,
+    wakeup::Wakeup,
 };
 
 /// What all workers of a process share.
@@ -68,7 +68,7 @@ pub(crate) struct Context {
     /// Delayed jobs in the queue, as the feeder saw it last.
     pub delayed: AtomicU64,
     /// Wakes the feeder.
-    pub bell: Arc<Bell>,
+    pub wakeup: Arc<Wakeup>,
     /// Cancelled from the first moment of a shutdown.
     pub draining: CancellationToken,
     pub outage: Arc<Outage>,
@@ -77,13 +77,13 @@ pub(crate) struct Context {
 }
 
 /// How long to wait for the database between two tries.
-const PATIENCE: Backoff = Backoff { first: Duration::from_millis(50), most: Duration::from_secs(2) };
+const PATIENCE: Backoff = Backoff { first: Duration::from_millis(50), max: Duration::from_secs(2) };
 
 impl Context {
     /// Repeats `verb` until the database answers; `None` when the drain begins before it does.
     ///
     /// A verb that was begun is always awaited to its end.
-    async fn patiently<T, F>(&self, verb: impl Fn() -> F) -> Option<Result<T>>
+    async fn retry_until_drain<T, F>(&self, verb: impl Fn() -> F) -> Option<Result<T>>
     where
         F: Future<Output = Result<T>>,
     {
@@ -91,7 +91,7 @@ impl Context {
     }
 
     /// Repeats `verb` until the database answers, also through a drain, whose deadline then ends it.
-    async fn stubbornly<T, F>(&self, verb: impl Fn() -> F) -> Result<T>
+    async fn retry_forever<T, F>(&self, verb: impl Fn() -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
     {
@@ -106,11 +106,11 @@ impl Context {
         let mut waiting = None;
         for tries in 1.. {
             match verb().await {
-                Err(LedgerError::Unavailable { doing, source }) => {
+                Err(LedgerError::Unavailable { operation, source }) => {
                     let first = waiting.is_none();
                     waiting.get_or_insert_with(|| self.outage.wait());
                     if first {
-                        tracing::warn!(doing, cause = %source, "the database does not answer; work waits for it");
+                        tracing::warn!(operation, cause = %source, "the database does not answer; work waits for it");
                     }
                 }
                 answer => {
@@ -129,7 +129,7 @@ impl Context {
 
 impl Context {
     /// Sleeps, but not through a drain.
-    async fn nap(&self, time: Duration) {
+    async fn sleep_unless_draining(&self, time: Duration) {
         self.draining.run_until_cancelled(tokio::time::sleep(time)).await;
     }
 
@@ -137,13 +137,13 @@ impl Context {
     fn job_ended(&self, batch: BatchId) {
         self.summaries.changed(batch);
         self.ends.job_ended(batch);
-        self.bell.ended(self.hooks.of_jobs());
+        self.wakeup.ended(self.hooks.of_jobs());
     }
 
     /// It waits for its next attempt, and leaves its place in the queue to another one meanwhile.
     fn job_delayed(&self, batch: BatchId) {
         self.summaries.changed(batch);
-        self.bell.ended(false);
+        self.wakeup.ended(false);
     }
 
     /// Whether as many jobs wait in the queue for their next attempt as may.

@@ -19,7 +19,7 @@ use super::{
     summaries::{count, keep_summaries},
 };
 use crate::{
-    ledger::Lead,
+    ledger::Leadership,
     queue::{Drained, Queue},
 };
 
@@ -95,10 +95,10 @@ async fn feed(cx: Arc<Context>) {
     tokio::join!(Feeder::new(cx.clone()).run(), Cleaner(cx.clone()).run(), keep_summaries(&cx));
 }
 
-async fn lead(cx: &Context) -> Option<Lead> {
+async fn lead(cx: &Context) -> Option<Leadership> {
     let mut stood_by = false;
     loop {
-        match cx.patiently(|| cx.ledger.lead()).await? {
+        match cx.retry_until_drain(|| cx.ledger.try_acquire_leadership()).await? {
             Ok(Some(lead)) => {
                 tracing::info!(stood_by, "batch workers start");
                 return Some(lead);
@@ -114,7 +114,7 @@ async fn lead(cx: &Context) -> Option<Lead> {
     }
 }
 
-async fn keep_until_idle(cx: &Context, lead: Lead) {
+async fn keep_until_idle(cx: &Context, lead: Leadership) {
     let active = async |queue: &Arc<dyn Queue>| queue.counts().await.map_or(0, |counts| counts.active);
     while active(&cx.generate).await + active(&cx.status).await > 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::Utc;
 
-use super::{Context, points};
+use super::{Context, failpoints};
 use crate::{
-    domain::{Attempt, BatchId, BatchRecord, BatchStatus, HookId, StatusTask, Task},
-    ledger::{Closed, Hook, LedgerError, Told},
-    queue::{Answer, Handed, Handler, Notes},
+    domain::{Attempt, BatchId, BatchRecord, BatchStatus, Delivery, HookId, StatusTask, Task},
+    ledger::{Closed, Hook, HookOutcome, LedgerError},
+    queue::{Disposition, Handler, ProgressSink},
 };
 
 /// The handler of the queue `update-batch-status`.
@@ -20,67 +20,72 @@ pub(crate) struct Status(pub Arc<Context>);
 
 #[async_trait]
 impl Handler for Status {
-    async fn handle(&self, handed: Handed, _: &dyn Notes) -> Answer {
-        let Handed::Offered { task, .. } = handed else { return Answer::Fail(format!("{handed} is no status task")) };
+    async fn handle(&self, delivery: Delivery<Task>, _: &dyn ProgressSink) -> Disposition {
+        let Delivery::Enqueued { task, .. } = delivery else {
+            return Disposition::Fail(format!("{delivery} is no status task"));
+        };
         match task {
             Task::Status(StatusTask::End { batch, round }) => self.end(batch, round).await,
             Task::Status(StatusTask::Hook { batch, hook }) => self.hook(batch, hook).await,
-            Task::Generate { .. } => Answer::Fail(format!("{task} is no status task")),
+            Task::Generate { .. } => Disposition::Fail(format!("{task} is no status task")),
         }
     }
 }
 
 impl Status {
-    async fn end(&self, batch: BatchId, round: u32) -> Answer {
-        match self.0.patiently(|| self.0.ledger.close(batch, round)).await {
-            None => Answer::GiveBack,
-            Some(Ok(Closed::Over)) => Answer::Done,
+    async fn end(&self, batch: BatchId, round: u32) -> Disposition {
+        match self.0.retry_until_drain(|| self.0.ledger.close(batch, round)).await {
+            None => Disposition::Release,
+            Some(Ok(Closed::Over)) => Disposition::Ack,
             Some(Ok(Closed::Now(batch))) => {
-                say(&batch);
+                log_outcome(&batch);
                 self.0.ended.notify_waiters();
-                points::reach(points::BEFORE_HOOK).await;
+                failpoints::reach(failpoints::BEFORE_HOOK).await;
                 if self.0.hooks.of_batches() {
-                    self.0.bell.hook();
+                    self.0.wakeup.hook();
                 }
-                Answer::Done
+                Disposition::Ack
             }
             Some(Err(error)) => broke(batch, &error),
         }
     }
 
-    async fn hook(&self, batch: BatchId, id: HookId) -> Answer {
-        match self.0.patiently(|| self.0.ledger.hook(id)).await {
-            None => Answer::GiveBack,
-            Some(Ok(None)) => Answer::Done,
+    async fn hook(&self, batch: BatchId, id: HookId) -> Disposition {
+        match self.0.retry_until_drain(|| self.0.ledger.hook(id)).await {
+            None => Disposition::Release,
+            Some(Ok(None)) => Disposition::Ack,
             Some(Ok(Some(hook))) => self.tell(batch, id, hook).await,
             Some(Err(error)) => broke(batch, &error),
         }
     }
 
-    async fn tell(&self, batch: BatchId, id: HookId, hook: Hook) -> Answer {
+    async fn tell(&self, batch: BatchId, id: HookId, hook: Hook) -> Disposition {
         let attempts = hook.attempts;
-        let attempt = Attempt { made: attempts, most: self.0.config.status.attempts };
+        let attempt = Attempt { made: attempts, max: self.0.config.status.attempts };
         let told = self.0.hooks.tell(hook.event, self.0.config.hook_timeout).await;
         let (how, answer) = match told {
-            Ok(()) => (Told::Delivered, Answer::Done),
+            Ok(()) => (HookOutcome::Delivered, Disposition::Ack),
             Err(error) if attempt.is_last() => {
-                tracing::error!(%batch, error, attempts = attempt.most, "a hook was given up");
-                (Told::GivenUp { error: error.clone() }, Answer::Fail(error))
+                tracing::error!(%batch, error, attempts = attempt.max, "a hook was given up");
+                (HookOutcome::GivenUp { error: error.clone() }, Disposition::Fail(error))
             }
             Err(error) => {
                 tracing::warn!(%batch, error, attempt = attempt.number(), "a hook failed; it is called again");
                 let backoff = self.0.config.status.backoff().jittered(attempt.number(), fastrand::f64());
-                (Told::Again { error: error.clone(), not_before: Utc::now() + backoff }, Answer::Retry(error))
+                (
+                    HookOutcome::Again { error: error.clone(), not_before: Utc::now() + backoff },
+                    Disposition::Retry(error),
+                )
             }
         };
-        match self.0.stubbornly(|| self.0.ledger.settle_hook(id, attempts, how.clone())).await {
+        match self.0.retry_forever(|| self.0.ledger.record_hook_outcome(id, attempts, how.clone())).await {
             Ok(()) => answer,
             Err(error) => broke(batch, &error),
         }
     }
 }
 
-fn say(batch: &BatchRecord) {
+fn log_outcome(batch: &BatchRecord) {
     let (id, items, quantity) = (batch.batch_id, batch.items_created, batch.quantity);
     match batch.status {
         BatchStatus::Failed => tracing::error!(
@@ -91,7 +96,7 @@ fn say(batch: &BatchRecord) {
     }
 }
 
-fn broke(batch: BatchId, error: &LedgerError) -> Answer {
+fn broke(batch: BatchId, error: &LedgerError) -> Disposition {
     tracing::error!(%batch, error = error as &dyn std::error::Error, "the status of a batch could not be followed up");
-    Answer::Retry(error.to_string())
+    Disposition::Retry(error.to_string())
 }

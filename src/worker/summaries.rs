@@ -174,7 +174,7 @@ pub(super) async fn keep_summaries(cx: &Context) {
         }
         let began = Instant::now();
         count_once(cx).await;
-        cx.nap(COUNT_INTERVAL.max(began.elapsed() * PART_OF_THE_TIME)).await;
+        cx.sleep_unless_draining(COUNT_INTERVAL.max(began.elapsed() * PART_OF_THE_TIME)).await;
     }
 }
 

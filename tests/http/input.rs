@@ -69,9 +69,9 @@ async fn json_of_another_shape_is_answered_with_its_field() {
     let shop = a_shop().without_workers().open().await;
     let table = [
         ("{}", "quantity"),
-        ("[]", "struct NewBatch"),
-        ("null", "struct NewBatch"),
-        ("5", "struct NewBatch"),
+        ("[]", "struct CreateBatch"),
+        ("null", "struct CreateBatch"),
+        ("5", "struct CreateBatch"),
         (r#"{"quantity":null}"#, "quantity"),
         (r#"{"quantity":"5"}"#, "quantity"),
         (r#"{"quantity":1.5}"#, "quantity"),

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::{
     contract::Contract,
+    control::{refuse_items, take_items},
     shop::{Admin, Reader, Reply, Shop, Writer, a_shop, from, guarded_by},
-    steering::{refuse_items, take_items},
 };
 
 fn document() -> Value {
@@ -194,9 +194,9 @@ async fn the_settings_of_the_host_are_in_its_document() {
     let document = shop.get("/shop/lots/openapi.json").await.json();
 
     assert!(document["paths"]["/shop/lots/{id}"].is_object());
-    let fields = &document["components"]["schemas"]["NewBatch"]["properties"];
-    for (field, most) in [("quantity", 700), ("maxJobsPerBatch", 10)] {
-        assert_eq!((&fields[field]["minimum"], &fields[field]["maximum"]), (&json!(1), &json!(most)), "{field}");
+    let fields = &document["components"]["schemas"]["CreateBatch"]["properties"];
+    for (field, max) in [("quantity", 700), ("maxJobsPerBatch", 10)] {
+        assert_eq!((&fields[field]["minimum"], &fields[field]["maximum"]), (&json!(1), &json!(max)), "{field}");
     }
 }
 
@@ -271,7 +271,7 @@ async fn the_page_is_all_there() {
 async fn the_schema_of_a_new_batch_refuses_what_the_route_refuses() {
     let shop = a_shop().without_workers().open().await;
     let contract = Contract::new(document());
-    let schema = json!({ "$ref": "#/components/schemas/NewBatch" });
+    let schema = json!({ "$ref": "#/components/schemas/CreateBatch" });
     let table = [
         (json!({ "quantity": 1 }), true),
         (json!({ "quantity": 10_000_000 }), true),

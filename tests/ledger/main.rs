@@ -11,9 +11,7 @@
 
 #[macro_use]
 mod suite;
-mod by_hand;
-mod chance;
-mod given;
+mod manual_retry;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
@@ -21,3 +19,5 @@ mod postgres;
 mod servers;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod stateful;
+mod support;

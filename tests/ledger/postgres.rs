@@ -15,7 +15,8 @@ use rocket_batch::{
     BatchPool, BoxError, NewItemRow,
     domain::{BatchId, BatchStatus, JobId, StatusTask},
     ledger::{
-        Begun, Closed, LastChunk, Ledger, LedgerError, Records, Rules, Settled, Settlement, Told, Wish, Written,
+        AttemptResult, BatchCommand, ChunkInserted, Claimed, Closed, Finished, HookOutcome, LastChunk, Ledger,
+        LedgerError, Records, Rules,
         postgres::{PostgresLedger, PostgresPool},
     },
     postgres::tokio_postgres::Transaction,
@@ -31,8 +32,8 @@ use tokio_postgres::{Client, types::ToSql};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    given::*,
     servers::{self, Server},
+    support::*,
 };
 
 /// What holds for every job. Each statement of the tests that breaks it is refused.
@@ -141,10 +142,10 @@ async fn an_end_in_the_future_is_none_that_history_is_removed_for() -> TestResul
     };
 
     set("+ interval '1 day'").await?;
-    assert_eq!(ledger.forget(Duration::ZERO, 10).await?.jobs, 0);
+    assert_eq!(ledger.prune_history(Duration::ZERO, 10).await?.jobs, 0);
     assert_eq!(ledger.failed_jobs(batch, ALL).await?.len(), 1);
     set("- interval '1 day'").await?;
-    assert_eq!(ledger.forget(Duration::ZERO, 10).await?.jobs, 1);
+    assert_eq!(ledger.prune_history(Duration::ZERO, 10).await?.jobs, 1);
     Ok(())
 }
 
@@ -157,13 +158,13 @@ async fn history_of_a_batch_that_is_locked_is_passed_over() -> TestResult {
     schema.outsider.batch_execute(&format!("BEGIN; SELECT FROM batches WHERE id = {first} FOR UPDATE")).await?;
 
     let began = Instant::now();
-    let passed = ledger.forget(Duration::ZERO, 10).await?;
+    let passed = ledger.prune_history(Duration::ZERO, 10).await?;
 
     assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
     assert_eq!((passed.batches, passed.jobs), (1, 1));
     assert!(ledger.batch(second).await?.history_removed && !ledger.batch(first).await?.history_removed);
     schema.outsider.batch_execute("ROLLBACK").await?;
-    assert_eq!(ledger.forget(Duration::ZERO, 10).await?.jobs, 1);
+    assert_eq!(ledger.prune_history(Duration::ZERO, 10).await?.jobs, 1);
     Ok(())
 }
 
@@ -174,17 +175,18 @@ async fn a_hook_that_is_given_up_while_the_history_goes_is_removed_too() -> Test
     let ledger = &schema.ledger;
     let batch = ledger.failed_batch().await?.batch;
     let hooks = ledger.hooks_of(batch).await?;
-    ledger.settle_hook(hooks[1], 0, Told::Delivered).await?;
+    ledger.record_hook_outcome(hooks[1], 0, HookOutcome::Delivered).await?;
     schema.outsider.batch_execute("BEGIN; SELECT FROM hooks FOR UPDATE").await?;
 
     let (other, hook) = (ledger.share(), hooks[0]);
-    let giving_up =
-        tokio::spawn(async move { other.settle_hook(hook, 0, Told::GivenUp { error: "no answer".into() }).await });
+    let giving_up = tokio::spawn(async move {
+        other.record_hook_outcome(hook, 0, HookOutcome::GivenUp { error: "no answer".into() }).await
+    });
     schema.somebody_waits_for_the_outsider().await;
-    ledger.forget(Duration::ZERO, 10).await?;
+    ledger.prune_history(Duration::ZERO, 10).await?;
     schema.outsider.batch_execute("ROLLBACK").await?;
     giving_up.await??;
-    ledger.forget(Duration::ZERO, 10).await?;
+    ledger.prune_history(Duration::ZERO, 10).await?;
 
     assert_eq!(schema.number("SELECT count(*) FROM hooks").await, 0);
     assert!(ledger.batch(batch).await?.history_removed);
@@ -201,14 +203,14 @@ async fn batches_whose_history_is_gone_cost_nothing_any_more() -> TestResult {
                 FROM generate_series(1, 20000) AS n";
     schema.outsider.batch_execute(gone).await?;
     schema.outsider.batch_execute("ANALYZE batches").await?;
-    let query = include_str!("../../src/ledger/postgres/sql/forget_batch.sql").replace("$1", "0");
+    let query = include_str!("../../src/ledger/postgres/sql/prune_batch.sql").replace("$1", "0");
 
     let plan = schema.outsider.query(&format!("EXPLAIN (ANALYZE, BUFFERS OFF, TIMING OFF) {query}"), &[]).await?;
 
     let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
     let plan = plan.join("\n");
     assert!(plan.contains("batches_with_history") && !plan.contains("Removed by Filter"), "{plan}");
-    assert_eq!(schema.ledger.forget(Duration::ZERO, 10).await?.jobs, 1);
+    assert_eq!(schema.ledger.prune_history(Duration::ZERO, 10).await?.jobs, 1);
     Ok(())
 }
 
@@ -227,31 +229,31 @@ async fn every_change_of_a_batch_raises_its_version() -> TestResult {
     };
     let mut versions = vec![schema.version(batch).await];
 
-    let hold = ledger.hold(jobs[0]).await?;
+    let claim = ledger.claim_job(jobs[0]).await?;
     versions.push(counted().await?);
-    let other = ledger.hold(jobs[1]).await?;
+    let other = ledger.claim_job(jobs[1]).await?;
     versions.push(counted().await?);
-    ledger.write(&hold, chunk(0..100)).await?;
+    ledger.insert_chunk(&claim, chunk(0..100)).await?;
     versions.push(counted().await?);
-    ledger.settle(&hold, Settlement::Completed, WORKED).await?;
+    ledger.finish_attempt(&claim, AttemptResult::Completed, WORKED).await?;
     versions.push(counted().await?);
-    ledger.write(&other, chunk(100..110)).await?;
+    ledger.insert_chunk(&other, chunk(100..110)).await?;
     versions.push(counted().await?);
-    for wish in [Wish::Pause, Wish::Resume] {
-        ledger.steer(batch, wish).await?;
+    for wish in [BatchCommand::Pause, BatchCommand::Resume] {
+        ledger.control(batch, wish).await?;
         versions.push(schema.version(batch).await);
     }
-    ledger.settle(&other, Settlement::Failed(because("no ink")), WORKED).await?;
+    ledger.finish_attempt(&other, AttemptResult::Failed(because("no ink")), WORKED).await?;
     versions.push(counted().await?);
     ledger.closed(batch, 0).await?;
     versions.push(schema.version(batch).await);
     ledger.retry(batch).await?;
     versions.push(schema.version(batch).await);
-    let again = ledger.hold(JobId { generation: 1, ..jobs[1] }).await?;
+    let again = ledger.claim_job(JobId { generation: 1, ..jobs[1] }).await?;
     versions.push(counted().await?);
-    ledger.write(&again, chunk(110..120)).await?;
+    ledger.insert_chunk(&again, chunk(110..120)).await?;
     versions.push(counted().await?);
-    ledger.steer(batch, Wish::Cancel).await?;
+    ledger.control(batch, BatchCommand::Cancel).await?;
     versions.push(schema.version(batch).await);
     for how in [cut(a_batch()), too_many()] {
         let unplanned = ledger.asked(a_batch()).await?;
@@ -370,7 +372,7 @@ async fn many_may_make_the_same_schema_at_once() -> TestResult {
 async fn a_schema_that_is_opened_again_has_what_it_had() -> TestResult {
     let schema = Schema::new().await;
     let job = schema.ledger.completed_batch().await?;
-    schema.ledger.shut().await;
+    schema.ledger.shutdown().await;
 
     let again = PostgresLedger::new(pool_at(servers::shared(), &schema.name).await, RULES);
 
@@ -430,13 +432,13 @@ async fn of_two_pools_of_a_schema_one_has_the_lead() -> TestResult {
     let other = PostgresLedger::new(pool_at(servers::shared(), &schema.name).await, RULES);
     let neighbour = Schema::new().await;
 
-    let lead = schema.ledger.lead().await?;
+    let lead = schema.ledger.try_acquire_leadership().await?;
 
     assert!(lead.is_some());
-    assert!(other.lead().await?.is_none());
-    assert!(neighbour.ledger.lead().await?.is_some());
+    assert!(other.try_acquire_leadership().await?.is_none());
+    assert!(neighbour.ledger.try_acquire_leadership().await?.is_some());
     drop(lead);
-    assert!(other.lead().await?.is_some());
+    assert!(other.try_acquire_leadership().await?.is_some());
     Ok(())
 }
 
@@ -445,13 +447,13 @@ async fn a_lead_whose_connection_broke_is_taken_again() -> TestResult {
     let mut server = Server::start();
     let schema = Schema::at(server.url()).await;
     let other = PostgresLedger::new(pool_at(server.url(), &schema.name).await, RULES);
-    let _lead = schema.ledger.lead().await?.expect("nobody has it");
+    let _lead = schema.ledger.try_acquire_leadership().await?.expect("nobody has it");
 
     server.order("fast");
 
     // The watch looks once a second, and tries ten times a second.
     sleep(Duration::from_secs(3)).await;
-    assert!(other.lead().await?.is_none());
+    assert!(other.try_acquire_leadership().await?.is_none());
     Ok(())
 }
 
@@ -459,17 +461,17 @@ async fn a_lead_whose_connection_broke_is_taken_again() -> TestResult {
 async fn a_lock_that_somebody_holds_is_not_waited_for_for_ever() -> TestResult {
     let schema = Schema::new().await;
     let job = schema.ledger.one_job().await?;
-    let hold = schema.ledger.hold(job).await?;
+    let claim = schema.ledger.claim_job(job).await?;
 
     schema.outsider.batch_execute("BEGIN; LOCK TABLE items IN ACCESS EXCLUSIVE MODE").await?;
     let began = Instant::now();
-    let locked = schema.ledger.write(&hold, chunk(0..10)).await;
+    let locked = schema.ledger.insert_chunk(&claim, chunk(0..10)).await;
     let took = began.elapsed();
     schema.outsider.batch_execute("COMMIT").await?;
 
     assert!(matches!(locked, Err(LedgerError::Unavailable { .. })), "{locked:?}");
     assert!(took < Duration::from_secs(10), "{took:?}");
-    assert_eq!(schema.ledger.write(&hold, chunk(0..10)).await?, Written::New(10));
+    assert_eq!(schema.ledger.insert_chunk(&claim, chunk(0..10)).await?, ChunkInserted::New(10));
     Ok(())
 }
 
@@ -504,13 +506,13 @@ async fn a_chunk_with_one_bad_item_leaves_nothing_behind() -> TestResult {
     let bystander = ledger.bystander().await?;
     schema.refuse(30).await;
     let job = ledger.one_job().await?;
-    let hold = ledger.hold(job).await?;
+    let claim = ledger.claim_job(job).await?;
 
-    let refused = ledger.write(&hold, chunk(0..50)).await;
-    let good = ledger.write(&hold, chunk(50..100)).await?;
+    let refused = ledger.insert_chunk(&claim, chunk(0..50)).await;
+    let good = ledger.insert_chunk(&claim, chunk(50..100)).await?;
 
     assert!(matches!(refused, Err(LedgerError::Refused { why }) if why.contains("item 30 is not wanted")));
-    assert_eq!(good, Written::New(50));
+    assert_eq!(good, ChunkInserted::New(50));
     assert_eq!(ledger.items_of(job.batch).await?, (50..100).collect::<Vec<_>>());
     assert_eq!(ledger.batch(job.batch).await?.items_created, 50);
     bystander.stands_still(ledger).await
@@ -523,9 +525,9 @@ async fn a_clash_with_an_index_of_the_host_is_refused_and_not_passed_over() -> T
     let ledger = &schema.ledger;
     schema.outsider.batch_execute("CREATE UNIQUE INDEX mine ON items (code)").await?;
     ledger.completed_batch().await?;
-    let hold = ledger.hold(ledger.one_job().await?).await?;
+    let claim = ledger.claim_job(ledger.one_job().await?).await?;
 
-    let clash = ledger.write(&hold, chunk(0..10)).await;
+    let clash = ledger.insert_chunk(&claim, chunk(0..10)).await;
 
     assert!(matches!(clash, Err(LedgerError::Refused { .. })), "{clash:?}");
     Ok(())
@@ -537,7 +539,7 @@ async fn a_reason_with_a_nul_is_kept_without_it() -> TestResult {
     let ledger = InAServer.ledger().await;
     let job = ledger.one_job().await?;
 
-    ledger.end(job, Settlement::Failed(because("no\0ink"))).await?;
+    ledger.end(job, AttemptResult::Failed(because("no\0ink"))).await?;
 
     assert_eq!(ledger.failed_jobs(job.batch, ALL).await?[0].error, "no\u{FFFD}ink");
     Ok(())
@@ -558,12 +560,12 @@ async fn a_server_that_only_reads_is_unavailable_and_left_behind() -> TestResult
     };
 
     turn("on").await?;
-    let standby = schema.ledger.begin(job).await;
+    let standby = schema.ledger.claim(job).await;
     schema.outsider.batch_execute("SET default_transaction_read_only = off").await?;
     schema.outsider.batch_execute("ALTER DATABASE postgres SET default_transaction_read_only = off").await?;
 
     assert!(matches!(standby, Err(LedgerError::Unavailable { .. })), "{standby:?}");
-    assert_eq!(schema.ledger.hold(job).await?.epoch, 1, "on another connection");
+    assert_eq!(schema.ledger.claim_job(job).await?.epoch, 1, "on another connection");
     Ok(())
 }
 
@@ -588,22 +590,22 @@ async fn a_host_writes_its_rows_in_the_same_transaction() -> TestResult {
     schema.outsider.batch_execute("CREATE TABLE products (batch bigint, ordinal bigint UNIQUE)").await?;
     let ledger = PostgresLedger::new(schema.pool.clone(), RULES).with_item_writer(Arc::new(stock));
     let job = schema.ledger.one_job().await?;
-    let hold = schema.ledger.hold(job).await?;
+    let claim = schema.ledger.claim_job(job).await?;
     let rows = "SELECT (SELECT count(*) FROM products) * 1000 + (SELECT count(*) FROM items)";
 
     // Those that are there already are none of the writer's business.
-    assert_eq!(ledger.write(&hold, chunk(0..10)).await?, Written::New(10));
-    assert_eq!(ledger.write(&hold, chunk(5..20)).await?, Written::New(10));
-    assert_eq!(ledger.write(&hold, chunk(5..20)).await?, Written::New(0));
+    assert_eq!(ledger.insert_chunk(&claim, chunk(0..10)).await?, ChunkInserted::New(10));
+    assert_eq!(ledger.insert_chunk(&claim, chunk(5..20)).await?, ChunkInserted::New(10));
+    assert_eq!(ledger.insert_chunk(&claim, chunk(5..20)).await?, ChunkInserted::New(0));
     assert_eq!(schema.number(rows).await, 20 * 1000 + 20);
-    let refused = ledger.write(&hold, chunk(50..60)).await;
+    let refused = ledger.insert_chunk(&claim, chunk(50..60)).await;
     assert!(matches!(refused, Err(LedgerError::Refused { why }) if why == "out of labels at 57"));
-    let panicked = ledger.write(&hold, chunk(70..80)).await;
+    let panicked = ledger.insert_chunk(&claim, chunk(70..80)).await;
     assert!(
         matches!(panicked, Err(LedgerError::Broken { source, .. }) if source.to_string().contains("no label has this number"))
     );
     schema.outsider.execute("INSERT INTO products VALUES (0, 90)", &[]).await?;
-    let clash = ledger.write(&hold, chunk(90..95)).await;
+    let clash = ledger.insert_chunk(&claim, chunk(90..95)).await;
     assert!(matches!(clash, Err(LedgerError::Refused { why }) if why.contains("products_ordinal_key")));
 
     assert_eq!(schema.number(rows).await, 21 * 1000 + 20);
@@ -693,14 +695,17 @@ async fn chunks_and_ends_that_race_are_counted_once() -> TestResult {
     for job in &jobs {
         let (ledger, job) = (schema.ledger.share(), *job);
         works.spawn(async move {
-            let Begun::Held(work) = ledger.begin(job.into()).await? else { panic!("{job} waits") };
+            let Claimed::Work(work) = ledger.claim(job.into()).await? else { panic!("{job} waits") };
             for from in work.range.step_by(10) {
                 let chunk = chunk(from..from + 10);
-                let (one, two) = tokio::join!(ledger.write(&work.hold, chunk.clone()), ledger.write(&work.hold, chunk));
-                let (Written::New(one), Written::New(two)) = (one?, two?) else { panic!("{job} is held") };
+                let (one, two) = tokio::join!(
+                    ledger.insert_chunk(&work.claim, chunk.clone()),
+                    ledger.insert_chunk(&work.claim, chunk)
+                );
+                let (ChunkInserted::New(one), ChunkInserted::New(two)) = (one?, two?) else { panic!("{job} is held") };
                 assert_eq!(one + two, 10);
             }
-            ledger.settle(&work.hold, Settlement::Completed, WORKED).await
+            ledger.finish_attempt(&work.claim, AttemptResult::Completed, WORKED).await
         });
     }
     let (batch, mut seen) = (jobs[0].batch, 0);
@@ -708,8 +713,8 @@ async fn chunks_and_ends_that_race_are_counted_once() -> TestResult {
         let batch = schema.ledger.batch(batch).await?;
         assert!(batch.items_created >= seen && batch.jobs.total() == 20, "{batch:?}");
         seen = batch.items_created;
-        while let Some(settled) = works.try_join_next() {
-            assert_eq!(settled??, DONE);
+        while let Some(finished) = works.try_join_next() {
+            assert_eq!(finished??, DONE);
         }
     }
 
@@ -726,24 +731,24 @@ async fn whatever_races_the_books_are_kept() -> TestResult {
     let schema = Schema::new().await;
     let seed: u64 = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     println!("SEED={seed}");
-    let mut chance = fastrand::Rng::with_seed(seed);
+    let mut stateful = fastrand::Rng::with_seed(seed);
 
     for round in 0..300 {
         let jobs = schema.ledger.jobs_of(a_batch().of(40).in_jobs_of(10)).await?;
         let batch = jobs[0].batch;
         let mut race = JoinSet::new();
         for job in jobs {
-            race.spawn(work_and_fail(schema.ledger.share(), job, chance.u64(0..4)));
+            race.spawn(work_and_fail(schema.ledger.share(), job, stateful.u64(0..4)));
         }
         for _ in 0..2 {
             race.spawn(close_and_retry(schema.ledger.share(), batch));
         }
-        let wishes = [Wish::Pause, Wish::Resume, Wish::Cancel];
+        let wishes = [BatchCommand::Pause, BatchCommand::Resume, BatchCommand::Cancel];
         for wish in &wishes[..[3, 2, 1][round % 3]] {
-            let (ledger, wish, pause) = (schema.ledger.share(), *wish, chance.u64(0..20));
+            let (ledger, wish, pause) = (schema.ledger.share(), *wish, stateful.u64(0..20));
             race.spawn(async move {
                 sleep(Duration::from_millis(pause)).await;
-                allowed(ledger.steer(batch, wish).await.map(drop))
+                allowed(ledger.control(batch, wish).await.map(drop))
             });
         }
         while let Some(ended) = race.join_next().await {
@@ -774,11 +779,11 @@ async fn a_foreign_key_to_the_batch_deadlocks_with_no_cancel_and_no_pause() -> T
         for job in jobs {
             race.spawn(claim_and_complete(ledgers[round % 2].clone(), job));
         }
-        for wish in [Wish::Pause, Wish::Resume, Wish::Cancel] {
+        for wish in [BatchCommand::Pause, BatchCommand::Resume, BatchCommand::Cancel] {
             let ledger = schema.ledger.share();
             race.spawn(async move {
                 sleep(Duration::from_millis(fastrand::u64(0..15))).await;
-                allowed(ledger.steer(batch, wish).await.map(drop))
+                allowed(ledger.control(batch, wish).await.map(drop))
             });
         }
         while let Some(ended) = race.join_next().await {
@@ -804,14 +809,14 @@ fn keep<'a>(transaction: &'a Transaction<'_>, items: &'a [NewItemRow<'a>]) -> Bo
 async fn claim_and_complete(ledger: Arc<dyn Ledger>, job: JobId) -> Result<(), LedgerError> {
     let first = job.seq * 10;
     let claimed = ledger.claim_and_insert(job.into(), first_chunk(first..first + 10, first..first + 5)).await?;
-    let Begun::Held(work) = claimed else { return Ok(()) };
+    let Claimed::Work(work) = claimed else { return Ok(()) };
     for missing in work.missing {
-        if ledger.insert_and_complete(&work.hold, chunk(missing.clone()), WORKED).await? == LastChunk::Completed {
+        if ledger.insert_and_complete(&work.claim, chunk(missing.clone()), WORKED).await? == LastChunk::Completed {
             return Ok(());
         }
-        let Written::New(_) = ledger.write(&work.hold, chunk(missing)).await? else { return Ok(()) };
+        let ChunkInserted::New(_) = ledger.insert_chunk(&work.claim, chunk(missing)).await? else { return Ok(()) };
     }
-    ledger.settle(&work.hold, Settlement::Completed, WORKED).await.map(drop)
+    ledger.finish_attempt(&work.claim, AttemptResult::Completed, WORKED).await.map(drop)
 }
 
 /// A plan that looks for a job's number in all batches is cheap while there are few.
@@ -820,8 +825,8 @@ async fn what_workers_do_all_the_time_finds_its_job_by_its_batch() -> TestResult
     let schema = Schema::new().await;
     schema.ledger.jobs_of(a_batch().of(100_000)).await?;
     let statements = [
-        (include_str!("../../src/ledger/postgres/sql/begin_next.sql"), "1, 5, 0, 0, 7, 6"),
-        (include_str!("../../src/ledger/postgres/sql/begin.sql"), "1, 5, 0, 0, 'running', 'waiting', 0, 7, 0, 0"),
+        (include_str!("../../src/ledger/postgres/sql/claim_next.sql"), "1, 5, 0, 0, 7, 6"),
+        (include_str!("../../src/ledger/postgres/sql/claim.sql"), "1, 5, 0, 0, 'running', 'waiting', 0, 7, 0, 0"),
         (
             include_str!("../../src/ledger/postgres/sql/claim_and_insert.sql"),
             "1, 5, 0, 0, 7, 6, 500, 100, '{500}', '{a}', NULL, 'f00d'",
@@ -895,9 +900,9 @@ const MANY_DELAYED: &str = "
 async fn claims_and_chunks_are_heap_only_updates() -> TestResult {
     let mut schema = Schema::new().await;
     let job = schema.ledger.jobs_of(a_batch().of(300)).await?[1];
-    let _running = schema.ledger.hold(job).await?;
+    let _running = schema.ledger.claim_job(job).await?;
     let (batch, seq) = (job.batch, job.seq + 1);
-    let chunk = include_str!("../../src/ledger/postgres/sql/write_next.sql");
+    let chunk = include_str!("../../src/ledger/postgres/sql/insert_next_chunk.sql");
     schema.outsider.batch_execute(&format!("{CLAIM}; PREPARE chunk AS {chunk}")).await?;
 
     let transaction = schema.outsider.transaction().await?;
@@ -948,7 +953,7 @@ async fn claims_that_overlap_keep_no_pause_waiting() -> TestResult {
     let jobs = schema.ledger.jobs_of(a_batch().of(100_000).in_jobs_of(10)).await?;
     let bystander = schema.ledger.jobs_of(a_batch()).await?[0].batch;
     let batch = jobs[0].batch;
-    schema.ledger.begin(jobs[0]).await?;
+    schema.ledger.claim(jobs[0]).await?;
     let (next, stop) = (Arc::new(AtomicU64::new(1)), CancellationToken::new());
     let mut workers = JoinSet::new();
     for _ in 0..16 {
@@ -970,10 +975,10 @@ async fn claims_that_overlap_keep_no_pause_waiting() -> TestResult {
     }
 
     let mut longest = Duration::ZERO;
-    for wish in [Wish::Pause, Wish::Resume].into_iter().cycle().take(20) {
+    for wish in [BatchCommand::Pause, BatchCommand::Resume].into_iter().cycle().take(20) {
         sleep(Duration::from_millis(50)).await;
         let asked = Instant::now();
-        schema.ledger.steer(batch, wish).await?;
+        schema.ledger.control(batch, wish).await?;
         longest = longest.max(asked.elapsed());
     }
     stop.cancel();
@@ -989,7 +994,7 @@ async fn claims_that_overlap_keep_no_pause_waiting() -> TestResult {
     Ok(())
 }
 
-const CLAIM: &str = concat!("PREPARE claim AS ", include_str!("../../src/ledger/postgres/sql/begin_next.sql"));
+const CLAIM: &str = concat!("PREPARE claim AS ", include_str!("../../src/ledger/postgres/sql/claim_next.sql"));
 
 const DEADLOCKS: &str = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
 
@@ -1001,12 +1006,12 @@ fn allowed<T: Default>(answer: Result<T, LedgerError>) -> Result<T, LedgerError>
 }
 
 async fn work_and_fail(ledger: Arc<dyn Ledger>, job: JobId, chunks: u64) -> Result<(), LedgerError> {
-    let Begun::Held(work) = ledger.begin(job.into()).await? else { return Ok(()) };
+    let Claimed::Work(work) = ledger.claim(job.into()).await? else { return Ok(()) };
     for from in (work.range.start..).step_by(3).take(chunks as usize) {
-        ledger.write(&work.hold, chunk(from..(from + 3).min(work.range.end))).await?;
+        ledger.insert_chunk(&work.claim, chunk(from..(from + 3).min(work.range.end))).await?;
     }
-    let how = if chunks == 4 { Settlement::Completed } else { Settlement::Failed(because("chance")) };
-    ledger.settle(&work.hold, how, WORKED).await.map(drop)
+    let how = if chunks == 4 { AttemptResult::Completed } else { AttemptResult::Failed(because("chance")) };
+    ledger.finish_attempt(&work.claim, how, WORKED).await.map(drop)
 }
 
 async fn close_and_retry(ledger: Arc<dyn Ledger>, batch: BatchId) -> Result<(), LedgerError> {
@@ -1033,8 +1038,8 @@ async fn check_books(schema: &Schema, id: BatchId) -> TestResult {
         schema.number(&format!("SELECT count(*) FROM hooks WHERE batch = {id} AND kind = 'batch_finished'")).await;
     assert_eq!((batch.items_created, batch.jobs.total()), (items, 4), "{batch:?}");
     assert_eq!(u64::try_from(ends)?, u64::from(batch.round), "{batch:?}");
-    let begun = matches!(batch.status, BatchStatus::Running | BatchStatus::Paused);
-    assert_eq!(schema.ledger.at_end_of(id).await?.is_empty(), !begun || batch.jobs.open() > 0, "{batch:?}");
+    let claimed = matches!(batch.status, BatchStatus::Running | BatchStatus::Paused);
+    assert_eq!(schema.ledger.at_end_of(id).await?.is_empty(), !claimed || batch.jobs.open() > 0, "{batch:?}");
     assert_eq!(batch.finished_at.is_some(), batch.status.is_over());
     let beside_a_pause = "SELECT count(*) FROM jobs j JOIN batches b ON b.id = j.batch
         WHERE b.status = 'paused' AND j.state = 'active' AND NOT j.paused";
@@ -1045,25 +1050,25 @@ async fn check_books(schema: &Schema, id: BatchId) -> TestResult {
 // Faults
 
 /// The sum of what was said to be new, and what is there.
-async fn write_all(ledger: Arc<dyn Ledger>, job: JobId) -> Result<Settled, LedgerError> {
+async fn write_all(ledger: Arc<dyn Ledger>, job: JobId) -> Result<Finished, LedgerError> {
     let work = loop {
-        match ledger.begin(job.into()).await {
-            Ok(Begun::Held(work)) => break work,
+        match ledger.claim(job.into()).await {
+            Ok(Claimed::Work(work)) => break work,
             Ok(other) => panic!("{job}: {other:?}"),
             Err(LedgerError::Unavailable { .. }) => sleep(Duration::from_millis(20)).await,
             Err(error) => return Err(error),
         }
     };
     for from in work.range.clone().step_by(20) {
-        while let Err(error) = ledger.write(&work.hold, chunk(from..from + 20)).await {
+        while let Err(error) = ledger.insert_chunk(&work.claim, chunk(from..from + 20)).await {
             let LedgerError::Unavailable { .. } = error else { return Err(error) };
             sleep(Duration::from_millis(20)).await;
         }
     }
     loop {
-        match ledger.settle(&work.hold, Settlement::Completed, WORKED).await {
+        match ledger.finish_attempt(&work.claim, AttemptResult::Completed, WORKED).await {
             Err(LedgerError::Unavailable { .. }) => sleep(Duration::from_millis(20)).await,
-            settled => return settled,
+            finished => return finished,
         }
     }
 }

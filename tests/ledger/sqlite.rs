@@ -16,7 +16,8 @@ use rocket_batch::{
     BatchPool,
     domain::{BatchId, JobId, StatusTask},
     ledger::{
-        Begun, BoxError, Ledger, LedgerError, NewItemRow, Records, Rules, Settlement, Told, Wish, Written,
+        AttemptResult, BatchCommand, BoxError, ChunkInserted, Claimed, HookOutcome, Ledger, LedgerError, NewItemRow,
+        Records, Rules,
         sqlite::{ItemWriter, SqliteConnection, SqliteLedger, SqlitePool},
     },
 };
@@ -25,7 +26,7 @@ use rusqlite::{Connection, StatementStatus, params_from_iter};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::given::*;
+use crate::support::*;
 
 mod in_a_file {
     every_ledger!(super::InAFile);
@@ -147,7 +148,7 @@ async fn a_new_file_is_its_owners_alone_and_one_that_is_there_stays_as_it_is() -
     {
         let ledger = SqliteLedger::new(pool_at(&path(name), 1).await, RULES);
         ledger.create(a_batch().build()).await?;
-        let _lead = ledger.lead().await?;
+        let _lead = ledger.try_acquire_leadership().await?;
         for beside in ["", "-wal", "-shm"] {
             let file = path(&format!("{behind}{beside}"));
             assert_eq!(std::fs::metadata(&file)?.permissions().mode() & 0o777, mode, "{file:?}");
@@ -169,10 +170,10 @@ async fn an_end_in_the_future_is_none_that_history_is_removed_for() -> TestResul
     };
 
     set("+ 86400000")?;
-    assert_eq!(ledger.forget(Duration::ZERO, 10).await?.jobs, 0);
+    assert_eq!(ledger.prune_history(Duration::ZERO, 10).await?.jobs, 0);
     assert_eq!(ledger.failed_jobs(batch, ALL).await?.len(), 1);
     set("- 86400000")?;
-    assert_eq!(ledger.forget(Duration::ZERO, 10).await?.jobs, 1);
+    assert_eq!(ledger.prune_history(Duration::ZERO, 10).await?.jobs, 1);
     Ok(())
 }
 
@@ -251,14 +252,14 @@ async fn every_change_of_a_batch_raises_its_version() -> TestResult {
     };
     let mut versions = vec![database.version(batch).await];
 
-    let hold = ledger.hold(jobs[0]).await?;
+    let claim = ledger.claim_job(jobs[0]).await?;
     versions.push(counted().await?);
-    ledger.write(&hold, chunk(0..100)).await?;
+    ledger.insert_chunk(&claim, chunk(0..100)).await?;
     versions.push(counted().await?);
-    ledger.settle(&hold, Settlement::Completed, WORKED).await?;
+    ledger.finish_attempt(&claim, AttemptResult::Completed, WORKED).await?;
     versions.push(counted().await?);
-    for wish in [Wish::Pause, Wish::Resume] {
-        ledger.steer(batch, wish).await?;
+    for wish in [BatchCommand::Pause, BatchCommand::Resume] {
+        ledger.control(batch, wish).await?;
         versions.push(database.version(batch).await);
     }
     ledger.fail(jobs[1]).await?;
@@ -268,10 +269,10 @@ async fn every_change_of_a_batch_raises_its_version() -> TestResult {
     ledger.retry(batch).await?;
     versions.push(database.version(batch).await);
     for _ in 0..4 {
-        ledger.begin(JobId { generation: 1, ..jobs[1] }).await?;
+        ledger.claim(JobId { generation: 1, ..jobs[1] }).await?;
         versions.push(counted().await?);
     }
-    ledger.steer(batch, Wish::Cancel).await?;
+    ledger.control(batch, BatchCommand::Cancel).await?;
     versions.push(database.version(batch).await);
 
     assert!(versions.is_sorted_by(|before, after| before < after), "{versions:?}");
@@ -287,8 +288,8 @@ async fn open_tasks_name_a_thousand_hooks_and_says_that_there_are_more() -> Test
     for job in &jobs {
         let (ledger, job) = (database.ledger.share(), *job);
         ends.spawn(async move {
-            let Begun::Held(work) = ledger.begin(job.into()).await? else { panic!("{job} waits") };
-            ledger.settle(&work.hold, Settlement::Failed(because("no")), WORKED).await
+            let Claimed::Work(work) = ledger.claim(job.into()).await? else { panic!("{job} waits") };
+            ledger.finish_attempt(&work.claim, AttemptResult::Failed(because("no")), WORKED).await
         });
     }
     while let Some(end) = ends.join_next().await {
@@ -299,7 +300,7 @@ async fn open_tasks_name_a_thousand_hooks_and_says_that_there_are_more() -> Test
     let many = database.ledger.open_tasks(EVERY_TASK).await?;
     for (task, _) in &many.status {
         let StatusTask::Hook { hook, .. } = task else { panic!("{task:?}") };
-        database.ledger.settle_hook(*hook, 0, Told::Delivered).await?;
+        database.ledger.record_hook_outcome(*hook, 0, HookOutcome::Delivered).await?;
     }
     let rest = database.ledger.open_tasks(EVERY_TASK).await?;
 
@@ -312,7 +313,7 @@ async fn open_tasks_name_a_thousand_hooks_and_says_that_there_are_more() -> Test
 async fn a_database_that_is_opened_again_has_what_it_had() -> TestResult {
     let database = Database::new().await;
     let job = database.ledger.completed_batch().await?;
-    database.ledger.shut().await;
+    database.ledger.shutdown().await;
 
     let again = SqliteLedger::new(pool_at(&database.path(), 5).await, RULES);
 
@@ -343,7 +344,7 @@ async fn many_may_make_the_same_database_at_once() -> TestResult {
 #[tokio::test]
 async fn a_database_of_a_later_version_is_refused() -> TestResult {
     let database = Database::new().await;
-    database.ledger.shut().await;
+    database.ledger.shutdown().await;
     database.outsider().execute("UPDATE batch_settings SET value = 99 WHERE name = 'schema_version'", [])?;
 
     let error = SqlitePool::init(&figment(&format!("sqlite://{}", database.path().display()), 1)).await.err().unwrap();
@@ -376,17 +377,17 @@ async fn of_two_pools_of_a_file_one_has_the_lead() -> TestResult {
     std::os::unix::fs::symlink(database.path(), &link)?;
     let others = [&database.path(), &link];
 
-    let lead = database.ledger.lead().await?;
+    let lead = database.ledger.try_acquire_leadership().await?;
 
     assert!(lead.is_some());
     for path in others {
-        assert!(SqliteLedger::new(pool_at(path, 1).await, RULES).lead().await?.is_none());
+        assert!(SqliteLedger::new(pool_at(path, 1).await, RULES).try_acquire_leadership().await?.is_none());
     }
     drop(lead);
     let other = SqliteLedger::new(pool_at(&link, 1).await, RULES);
-    let lead = other.lead().await?;
+    let lead = other.try_acquire_leadership().await?;
     assert!(lead.is_some());
-    assert!(database.ledger.lead().await?.is_none());
+    assert!(database.ledger.try_acquire_leadership().await?.is_none());
     Ok(())
 }
 
@@ -397,7 +398,7 @@ async fn a_lock_that_another_process_holds_is_waited_for_and_then_said() -> Test
     let outsider = database.outsider();
 
     outsider.execute_batch("BEGIN IMMEDIATE")?;
-    let locked = database.ledger.begin(job).await;
+    let locked = database.ledger.claim(job).await;
     let pinged = database.ledger.ping().await;
     let read = database.ledger.batch(job.batch).await;
     outsider.execute_batch("COMMIT")?;
@@ -405,7 +406,7 @@ async fn a_lock_that_another_process_holds_is_waited_for_and_then_said() -> Test
     assert!(matches!(locked, Err(LedgerError::Unavailable { .. })), "{locked:?}");
     assert!(matches!(pinged, Err(LedgerError::Unavailable { .. })), "{pinged:?}");
     assert!(read.is_ok(), "readers don't mind a writer");
-    assert_eq!(database.ledger.hold(job).await?.epoch, 1);
+    assert_eq!(database.ledger.claim_job(job).await?.epoch, 1);
     Ok(())
 }
 
@@ -419,13 +420,13 @@ async fn a_chunk_with_one_bad_item_leaves_nothing_behind() -> TestResult {
          BEGIN SELECT RAISE(ABORT, 'item 30 is not wanted'); END",
     )?;
     let job = ledger.one_job().await?;
-    let hold = ledger.hold(job).await?;
+    let claim = ledger.claim_job(job).await?;
 
-    let refused = ledger.write(&hold, chunk(0..50)).await;
-    let good = ledger.write(&hold, chunk(50..100)).await?;
+    let refused = ledger.insert_chunk(&claim, chunk(0..50)).await;
+    let good = ledger.insert_chunk(&claim, chunk(50..100)).await?;
 
     assert!(matches!(refused, Err(LedgerError::Refused { why }) if why.contains("item 30 is not wanted")));
-    assert_eq!(good, Written::New(50));
+    assert_eq!(good, ChunkInserted::New(50));
     assert_eq!(ledger.items_of(job.batch).await?, (50..100).collect::<Vec<_>>());
     assert_eq!(ledger.batch(job.batch).await?.items_created, 50);
     bystander.stands_still(ledger).await
@@ -438,9 +439,9 @@ async fn a_clash_with_an_index_of_the_host_is_refused_and_not_passed_over() -> T
     let ledger = &database.ledger;
     database.outsider().execute_batch("CREATE UNIQUE INDEX mine ON batch_items (code)")?;
     ledger.completed_batch().await?;
-    let hold = ledger.hold(ledger.one_job().await?).await?;
+    let claim = ledger.claim_job(ledger.one_job().await?).await?;
 
-    let clash = ledger.write(&hold, chunk(0..10)).await;
+    let clash = ledger.insert_chunk(&claim, chunk(0..10)).await;
 
     assert!(matches!(clash, Err(LedgerError::Refused { .. })), "{clash:?}");
     Ok(())
@@ -459,15 +460,15 @@ async fn of_many_writes_at_once_each_has_its_own_fate() -> TestResult {
     for job in &jobs {
         let (ledger, job) = (ledger.share(), *job);
         writes.push(tokio::spawn(async move {
-            let Begun::Held(work) = ledger.begin(job.into()).await? else { panic!("{job} waits") };
-            ledger.write(&work.hold, chunk(work.range)).await
+            let Claimed::Work(work) = ledger.claim(job.into()).await? else { panic!("{job} waits") };
+            ledger.insert_chunk(&work.claim, chunk(work.range)).await
         }));
     }
 
     let mut refused = 0;
     for write in writes {
         match write.await? {
-            Ok(written) => assert_eq!(written, Written::New(10)),
+            Ok(written) => assert_eq!(written, ChunkInserted::New(10)),
             Err(LedgerError::Refused { .. }) => refused += 1,
             Err(error) => return Err(error.into()),
         }
@@ -526,17 +527,19 @@ async fn a_work_that_brings_a_commit_down_is_not_taken_for_done() -> TestResult 
     let jobs = ledger.jobs_of(a_batch().of(400).in_jobs_of(10)).await?;
     let mut holds = Vec::new();
     for job in &jobs {
-        holds.push(ledger.hold(*job).await?);
+        holds.push(ledger.claim_job(*job).await?);
     }
 
-    let writes = holds.iter().map(|hold| {
-        let (ledger, hold) = (ledger.share(), hold.clone());
-        tokio::spawn(async move { ledger.write(&hold, chunk(hold.job.seq * 10..hold.job.seq * 10 + 10)).await })
+    let writes = holds.iter().map(|claim| {
+        let (ledger, claim) = (ledger.share(), claim.clone());
+        tokio::spawn(
+            async move { ledger.insert_chunk(&claim, chunk(claim.job.seq * 10..claim.job.seq * 10 + 10)).await },
+        )
     });
     let mut said = 0;
     for write in writes.collect::<Vec<_>>() {
         match write.await? {
-            Ok(Written::New(new)) => said += new,
+            Ok(ChunkInserted::New(new)) => said += new,
             Ok(other) => panic!("{other:?}"),
             Err(LedgerError::Refused { .. } | LedgerError::Unavailable { .. }) => {}
             Err(error) => return Err(error.into()),
@@ -545,7 +548,7 @@ async fn a_work_that_brings_a_commit_down_is_not_taken_for_done() -> TestResult 
 
     assert_eq!(ledger.items_of(jobs[0].batch).await?.len() as u64, said);
     assert_eq!(ledger.batch(jobs[0].batch).await?.items_created, said);
-    assert_eq!(ledger.write(&holds[10], chunk(100..105)).await?, Written::New(5));
+    assert_eq!(ledger.insert_chunk(&holds[10], chunk(100..105)).await?, ChunkInserted::New(5));
     Ok(())
 }
 
@@ -554,19 +557,19 @@ async fn a_full_disk_is_said_and_survived() -> TestResult {
     let database = Database::new().await;
     let ledger = &database.ledger;
     let job = ledger.jobs_of(a_batch().of(10_000).in_jobs_of(10_000)).await?[0];
-    let hold = ledger.hold(job).await?;
+    let claim = ledger.claim_job(job).await?;
     let limit = async |pages: u32| {
         let sql = format!("PRAGMA max_page_count = {pages}");
         database.host().await.interact_mut(move |conn| conn.query_row(&sql, [], |_| Ok(()))).await
     };
 
     limit(1).await?;
-    let full = ledger.write(&hold, chunk(0..10_000)).await;
+    let full = ledger.insert_chunk(&claim, chunk(0..10_000)).await;
     limit(1_000_000).await?;
 
     assert!(matches!(full, Err(LedgerError::Unavailable { .. })), "{full:?}");
     assert!(ledger.items_of(job.batch).await?.is_empty());
-    assert_eq!(ledger.write(&hold, chunk(0..10_000)).await?, Written::New(10_000));
+    assert_eq!(ledger.insert_chunk(&claim, chunk(0..10_000)).await?, ChunkInserted::New(10_000));
     Ok(())
 }
 
@@ -590,14 +593,14 @@ async fn an_item_writer_gets_exactly_the_rows_that_are_new() -> TestResult {
     .await;
     let ledger = &database.ledger;
     let job = ledger.jobs_of(a_batch()).await?[1];
-    let late = ledger.hold(job).await?;
-    let hold = ledger.hold(job).await?;
+    let late = ledger.claim_job(job).await?;
+    let claim = ledger.claim_job(job).await?;
 
     for ordinals in [110..113, 111..112, 110..113, 109..115] {
-        ledger.write(&hold, chunk(ordinals)).await?;
+        ledger.insert_chunk(&claim, chunk(ordinals)).await?;
     }
-    ledger.write(&hold, chunk(120..120)).await?;
-    assert_eq!(ledger.write(&late, chunk(130..140)).await?, Written::Fenced);
+    ledger.insert_chunk(&claim, chunk(120..120)).await?;
+    assert_eq!(ledger.insert_chunk(&late, chunk(130..140)).await?, ChunkInserted::Fenced);
 
     assert_eq!(*calls.lock().unwrap(), [vec![110, 111, 112], vec![109, 113, 114]]);
     let mine = database.mine(job.batch).await;
@@ -640,13 +643,13 @@ async fn what_an_item_writer_does_not_take_is_in_neither_table() -> TestResult {
         let ledger = &database.ledger;
         let bystander = ledger.bystander().await?;
         let job = ledger.jobs_of(a_batch().of(1_000).in_jobs_of(1_000)).await?[0];
-        let hold = ledger.hold(job).await?;
+        let claim = ledger.claim_job(job).await?;
 
-        let error = ledger.write(&hold, chunk(600..650)).await.expect_err("630 is among them");
-        let good = ledger.write(&hold, chunk(650..700)).await?;
+        let error = ledger.insert_chunk(&claim, chunk(600..650)).await.expect_err("630 is among them");
+        let good = ledger.insert_chunk(&claim, chunk(650..700)).await?;
 
         assert!(expected(&error), "{error:?}");
-        assert_eq!(good, Written::New(50));
+        assert_eq!(good, ChunkInserted::New(50));
         let mine = database.mine(job.batch).await;
         assert_eq!(mine.iter().map(|(ordinal, _)| *ordinal).collect::<Vec<_>>(), (650..700).collect::<Vec<_>>());
         assert_eq!(mine, database.ours(job.batch).await);
@@ -667,17 +670,17 @@ async fn an_item_writer_that_ends_the_transaction_spoils_nothing() -> TestResult
         let database = Database::with_item_writer(rude).await;
         let ledger = &database.ledger;
         let job = ledger.one_job().await?;
-        let hold = ledger.hold(job).await?;
+        let claim = ledger.claim_job(job).await?;
 
-        let ended = ledger.write(&hold, chunk(0..50)).await;
-        let good = ledger.write(&hold, chunk(50..100)).await?;
+        let ended = ledger.insert_chunk(&claim, chunk(0..50)).await;
+        let good = ledger.insert_chunk(&claim, chunk(50..100)).await?;
 
         assert!(
             matches!(&ended, Err(LedgerError::Broken { source, .. })
             if source.to_string().contains("item writer ended the transaction")),
             "{ended:?}"
         );
-        assert_eq!(good, Written::New(50));
+        assert_eq!(good, ChunkInserted::New(50));
         let ours = database.ours(job.batch).await;
         assert_eq!(database.mine(job.batch).await, ours, "{end}");
         assert_eq!(ledger.batch(job.batch).await?.items_created, ours.len() as u64, "{end}");
@@ -828,17 +831,19 @@ async fn a_shut_answers_what_was_begun_and_leaves_one_sound_file() -> TestResult
     let jobs = database.ledger.jobs_of(a_batch().of(20_000).in_jobs_of(100)).await?;
     let mut writes = Vec::new();
     for job in jobs {
-        let hold = database.ledger.hold(job).await?;
+        let claim = database.ledger.claim_job(job).await?;
         let ledger = database.ledger.share();
-        writes.push(tokio::spawn(async move { ledger.write(&hold, chunk(job.seq * 100..job.seq * 100 + 100)).await }));
+        writes.push(tokio::spawn(async move {
+            ledger.insert_chunk(&claim, chunk(job.seq * 100..job.seq * 100 + 100)).await
+        }));
     }
 
-    database.ledger.shut().await;
+    database.ledger.shutdown().await;
 
     let mut said = 0;
     for write in writes {
         match write.await? {
-            Ok(Written::New(new)) => said += new,
+            Ok(ChunkInserted::New(new)) => said += new,
             Err(LedgerError::Unavailable { .. }) => {}
             other => panic!("{other:?}"),
         }

@@ -1,4 +1,4 @@
-//! What every ledger must do. A backend brings a [`Harness`](crate::given::Harness) and says `every_ledger!(harness)`.
+//! What every ledger must do. A backend brings a [`Harness`](crate::support::Harness) and says `every_ledger!(harness)`.
 
 #![expect(clippy::single_range_in_vec_init, reason = "what is missing is a list of ranges, and often of one")]
 
@@ -11,17 +11,18 @@ use std::{
 use chrono::Utc;
 use rocket_batch::{
     domain::{
-        BatchFinished, BatchId, BatchStatus, Call, CodeKey, CreateRequest, HookEvent, HookId, JobCounts, JobEnded,
-        JobId, Measured, Progress, Room, StatusTask,
+        BatchFinished, BatchId, BatchStatus, CodeKey, CreateRequest, Delivery, HookEvent, HookId, JobCounts, JobEnded,
+        JobId, Measured, Progress, QueueCapacity, StatusTask,
     },
     ledger::{
-        Begun, COUNT_INTERVAL, Closed, Created, Estimator, FirstChunk, Forgotten, Hook, HookKinds, JobQuery, LastChunk,
-        LedgerError, OpenJobs, Planned, Rules, Settled, Settlement, Slice, Told, Unplanned, Wish, Work, Written,
+        AttemptResult, BatchCommand, COUNT_INTERVAL, ChunkInserted, Claimed, Closed, Created, Estimator, Finished,
+        FirstChunk, Hook, HookKinds, HookOutcome, JobQuery, LastChunk, LedgerError, OpenJobs, PageRequest, Planned,
+        Pruned, Rules, Unplanned, Work,
     },
 };
 use tokio::task::JoinSet;
 
-use crate::given::*;
+use crate::support::*;
 
 /// Every claim, run against the ledgers of one harness.
 macro_rules! every_ledger {
@@ -157,30 +158,30 @@ macro_rules! every_ledger {
             suite::a_ledger_that_was_shut_is_unavailable
             suite::a_verb_runs_to_its_end_when_nobody_waits_for_it
 
-            by_hand::a_failed_job_that_is_put_back_by_hand_is_revived
-            by_hand::a_failure_that_was_not_acknowledged_is_nobodys_retry
-            by_hand::a_revived_job_that_fails_again_can_be_revived_again
-            by_hand::a_revived_job_may_be_interrupted
-            by_hand::a_revived_job_has_new_lives_to_lose
-            by_hand::a_job_that_is_put_back_in_a_paused_batch_waits_for_it
-            by_hand::a_job_of_a_cancelled_batch_is_not_revived
-            by_hand::a_job_of_a_history_that_leaves_is_not_revived
-            by_hand::a_job_that_was_recreated_is_not_revived
-            by_hand::a_revived_job_keeps_its_batch_from_being_closed
-            by_hand::both_ends_of_a_revived_batch_are_told
-            by_hand::a_job_is_revived_once
-            by_hand::an_order_works_a_job_that_waits
-            by_hand::an_order_leaves_a_job_alone_that_others_care_for
-            by_hand::overtaking_an_order_is_no_crash
-            by_hand::an_order_revives_nothing
-            by_hand::what_can_not_be_worked_can_not_be_ordered
+            manual_retry::a_failed_job_that_is_put_back_by_hand_is_revived
+            manual_retry::a_failure_that_was_not_acknowledged_is_nobodys_retry
+            manual_retry::a_revived_job_that_fails_again_can_be_revived_again
+            manual_retry::a_revived_job_may_be_interrupted
+            manual_retry::a_revived_job_has_new_lives_to_lose
+            manual_retry::a_job_that_is_put_back_in_a_paused_batch_waits_for_it
+            manual_retry::a_job_of_a_cancelled_batch_is_not_revived
+            manual_retry::a_job_of_a_history_that_leaves_is_not_revived
+            manual_retry::a_job_that_was_recreated_is_not_revived
+            manual_retry::a_revived_job_keeps_its_batch_from_being_closed
+            manual_retry::both_ends_of_a_revived_batch_are_told
+            manual_retry::a_job_is_revived_once
+            manual_retry::an_order_works_a_job_that_waits
+            manual_retry::an_order_leaves_a_job_alone_that_others_care_for
+            manual_retry::overtaking_an_order_is_no_crash
+            manual_retry::an_order_revives_nothing
+            manual_retry::what_can_not_be_worked_can_not_be_ordered
 
-            chance::verbs_in_any_order_keep_the_books
+            stateful::verbs_in_any_order_keep_the_books
         }
     };
     ($harness:expr; $($file:ident :: $claim:ident)*) => { $(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $claim() -> $crate::given::TestResult {
+        async fn $claim() -> $crate::support::TestResult {
             $crate::$file::$claim($harness).await
         }
     )* };
@@ -188,8 +189,8 @@ macro_rules! every_ledger {
 
 // create
 
-pub async fn a_new_batch_is_pending_and_all_its_jobs_wait(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_new_batch_is_pending_and_all_its_jobs_wait(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
 
     let new = a_batch().of(250).with_prefix("QR").build();
@@ -206,8 +207,8 @@ pub async fn a_new_batch_is_pending_and_all_its_jobs_wait(given: impl Harness) -
     bystander.stands_still(&ledger).await
 }
 
-pub async fn an_id_that_is_taken_is_refused(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn an_id_that_is_taken_is_refused(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
 
     assert_eq!(ledger.create(a_batch().with_id(77).build()).await?.batch, id(77));
@@ -218,8 +219,8 @@ pub async fn an_id_that_is_taken_is_refused(given: impl Harness) -> TestResult {
     bystander.stands_still(&ledger).await
 }
 
-pub async fn the_sequence_steps_over_taken_ids_and_is_not_pushed_by_large_ones(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn the_sequence_steps_over_taken_ids_and_is_not_pushed_by_large_ones(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let mut ids = Vec::new();
 
     ids.push(ledger.create(a_batch().build()).await?.batch);
@@ -233,13 +234,13 @@ pub async fn the_sequence_steps_over_taken_ids_and_is_not_pushed_by_large_ones(g
     Ok(())
 }
 
-pub async fn a_batch_of_a_hundred_thousand_jobs_is_made_and_fed(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_batch_of_a_hundred_thousand_jobs_is_made_and_fed(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
 
     let batch = ledger.create(a_batch().of(100_000).in_jobs_of(1).build()).await?.batch;
 
-    let room = Room { per_batch: 1_000, total: 10_000 };
+    let room = QueueCapacity { per_batch: 1_000, total: 10_000 };
     let work = ledger.open_jobs(first_jobs(64, room)).await?;
     assert_eq!(ledger.batch(batch).await?.jobs.waiting, 100_000);
     assert_eq!(work.jobs.iter().filter(|open| open.job.batch == batch).count(), 1_000);
@@ -247,12 +248,12 @@ pub async fn a_batch_of_a_hundred_thousand_jobs_is_made_and_fed(given: impl Harn
     bystander.stands_still(&ledger).await
 }
 
-pub async fn the_estimate_counts_the_jobs_that_come_in_between(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn the_estimate_counts_the_jobs_that_come_in_between(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let small = ledger.jobs_of(a_batch().of(300)).await?;
     let large = ledger.jobs_of(a_batch().of(5_000)).await?;
     let paused = ledger.jobs_of(a_batch().of(2_000)).await?;
-    ledger.steer(paused[0].batch, Wish::Pause).await?;
+    ledger.control(paused[0].batch, BatchCommand::Pause).await?;
     ledger.completed_batch().await?;
     let plan = a_batch().of(1_000).build().plan;
     let estimate = async || Estimator::new(ledger.share()).estimate(&plan, &ONE_A_SECOND).await;
@@ -262,14 +263,14 @@ pub async fn the_estimate_counts_the_jobs_that_come_in_between(given: impl Harne
 
     ledger.complete(small[0]).await?;
     ledger.summarized(7, small[0].batch).await?;
-    ledger.steer(large[0].batch, Wish::Cancel).await?;
+    ledger.control(large[0].batch, BatchCommand::Cancel).await?;
     assert_eq!(estimate().await?.as_secs(), 2 + 10 - 1);
     Ok(())
 }
 
 /// Reading the backlog is shared by creates that come together, and each of them is seen by the next one.
-pub async fn the_estimate_counts_what_was_created_just_now(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn the_estimate_counts_what_was_created_just_now(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let plan = a_batch().of(1_000).build().plan;
     let estimator = Estimator::new(ledger.share());
 
@@ -284,8 +285,8 @@ pub async fn the_estimate_counts_what_was_created_just_now(given: impl Harness) 
     Ok(())
 }
 
-pub async fn the_estimate_goes_by_the_speed_of_the_batch_that_finished_last(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn the_estimate_goes_by_the_speed_of_the_batch_that_finished_last(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let [first, second] = [ledger.one_job().await?, ledger.jobs_of(a_batch().of(50)).await?[0]];
     let plan = a_batch().of(1_000_000).build().plan;
     let estimate = async || Estimator::new(ledger.share()).estimate(&plan, &UNLIMITED).await;
@@ -307,8 +308,8 @@ pub async fn the_estimate_goes_by_the_speed_of_the_batch_that_finished_last(give
 }
 
 /// What a process did in a batch that wrote nothing there lately.
-pub async fn a_request_that_comes_again_is_answered_as_it_was(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_request_that_comes_again_is_answered_as_it_was(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let asked = || a_batch().of(1_000).with_id(77).asked_by(a_request("ann", "a thousand"));
     let first = ledger.create(asked().taking(9).build()).await?;
@@ -326,8 +327,8 @@ pub async fn a_request_that_comes_again_is_answered_as_it_was(given: impl Harnes
     bystander.stands_still(&ledger).await
 }
 
-pub async fn a_key_of_another_request_is_refused(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_key_of_another_request_is_refused(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let first = ledger.create(a_batch().asked_by(a_request("ann", "two hundred")).build()).await?;
 
@@ -340,8 +341,8 @@ pub async fn a_key_of_another_request_is_refused(given: impl Harness) -> TestRes
     bystander.stands_still(&ledger).await
 }
 
-pub async fn every_caller_has_keys_of_its_own(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn every_caller_has_keys_of_its_own(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let mut batches = HashSet::new();
 
     for caller in ["ann", "bob", ""] {
@@ -355,8 +356,8 @@ pub async fn every_caller_has_keys_of_its_own(given: impl Harness) -> TestResult
     Ok(())
 }
 
-pub async fn a_request_that_was_refused_keeps_no_key(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_request_that_was_refused_keeps_no_key(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let taken = ledger.one_job().await?.batch.get();
 
@@ -368,8 +369,8 @@ pub async fn a_request_that_was_refused_keeps_no_key(given: impl Harness) -> Tes
     bystander.stands_still(&ledger).await
 }
 
-pub async fn a_key_is_free_again_when_its_time_is_up(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_key_is_free_again_when_its_time_is_up(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let asked =
         |remembered| a_batch().asked_by(CreateRequest { remembered, ..a_request("ann", "two hundred") }).build();
@@ -387,8 +388,8 @@ pub async fn a_key_is_free_again_when_its_time_is_up(given: impl Harness) -> Tes
     bystander.stands_still(&ledger).await
 }
 
-pub async fn of_fifty_twins_at_once_one_makes_the_batch(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn of_fifty_twins_at_once_one_makes_the_batch(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let mut twins = JoinSet::new();
 
     for _ in 0..50 {
@@ -406,8 +407,8 @@ pub async fn of_fifty_twins_at_once_one_makes_the_batch(given: impl Harness) -> 
 
 // plan
 
-pub async fn a_batch_that_was_asked_for_has_no_jobs_before_it_is_planned(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_batch_that_was_asked_for_has_no_jobs_before_it_is_planned(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
 
     let asked = a_batch().of(250).in_jobs_of(100).with_prefix("QR");
@@ -423,7 +424,7 @@ pub async fn a_batch_that_was_asked_for_has_no_jobs_before_it_is_planned(given: 
     assert_eq!(ledger.unplanned().await?, [Unplanned { batch, quantity: 250, options }]);
     assert_eq!((ledger.open_jobs_of(batch).await?, ledger.end_task(batch).await?), (vec![], None));
     assert_eq!((ledger.items_of(batch).await?, ledger.failed_jobs(batch, ALL).await?), (vec![], vec![]));
-    assert_eq!(ledger.begin(JobId { batch, seq: 0, generation: 0 }).await?, Begun::Unknown);
+    assert_eq!(ledger.claim(JobId { batch, seq: 0, generation: 0 }).await?, Claimed::Unknown);
     assert_eq!(ledger.close(batch, 0).await?, Closed::Over);
     assert!(matches!(ledger.retry(batch).await, Err(LedgerError::NotAllowed(_))));
     // It is not known how many jobs it will put in between.
@@ -434,8 +435,8 @@ pub async fn a_batch_that_was_asked_for_has_no_jobs_before_it_is_planned(given: 
     bystander.stands_still(&ledger).await
 }
 
-pub async fn a_plan_gives_the_batch_its_jobs(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_plan_gives_the_batch_its_jobs(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let [batch, other] = [ledger.asked(a_batch().of(250).with_prefix("QR")).await?, ledger.asked(a_batch()).await?];
 
@@ -451,7 +452,7 @@ pub async fn a_plan_gives_the_batch_its_jobs(given: impl Harness) -> TestResult 
         (work.prefix.as_deref(), work.key_fingerprint.as_str(), work.missing),
         (Some("QR"), "f00d", vec![0..100])
     );
-    ledger.settle(&work.hold, Settlement::GivenBack, WORKED).await?;
+    ledger.finish_attempt(&work.claim, AttemptResult::GivenBack, WORKED).await?;
     for job in open {
         ledger.complete(job.job).await?;
     }
@@ -461,8 +462,8 @@ pub async fn a_plan_gives_the_batch_its_jobs(given: impl Harness) -> TestResult 
     bystander.stands_still(&ledger).await
 }
 
-pub async fn what_can_not_be_planned_fails_and_says_why(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn what_can_not_be_planned_fails_and_says_why(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let [batch, other] = [ledger.asked(a_batch()).await?, ledger.asked(a_batch()).await?];
 
@@ -486,8 +487,8 @@ pub async fn what_can_not_be_planned_fails_and_says_why(given: impl Harness) -> 
     assert_eq!((ledger.end_task(batch).await?, ledger.close(batch, 1).await?), (None, Closed::Over));
     let report = ledger.retry(batch).await?;
     assert_eq!((report.found, report.recreated, report.status), (0, 0, BatchStatus::Failed));
-    for wish in [Wish::Cancel, Wish::Pause, Wish::Resume] {
-        assert!(matches!(ledger.steer(batch, wish).await, Err(LedgerError::NotAllowed(_))), "{wish:?}");
+    for wish in [BatchCommand::Cancel, BatchCommand::Pause, BatchCommand::Resume] {
+        assert!(matches!(ledger.control(batch, wish).await, Err(LedgerError::NotAllowed(_))), "{wish:?}");
     }
     assert_eq!(ledger.plan(batch, cut(a_batch())).await?, Planned::Over);
     assert_eq!(ledger.batch(batch).await?, refused);
@@ -495,8 +496,8 @@ pub async fn what_can_not_be_planned_fails_and_says_why(given: impl Harness) -> 
     bystander.stands_still(&ledger).await
 }
 
-pub async fn of_many_planners_one_plans(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn of_many_planners_one_plans(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
 
     // Settings may differ between processes, so one may refuse what another one plans.
@@ -523,12 +524,12 @@ pub async fn of_many_planners_one_plans(given: impl Harness) -> TestResult {
     bystander.stands_still(&ledger).await
 }
 
-pub async fn a_batch_that_was_cancelled_is_not_planned(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_batch_that_was_cancelled_is_not_planned(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let batch = ledger.asked(a_batch()).await?;
 
-    let cancelled = ledger.steer(batch, Wish::Cancel).await?;
+    let cancelled = ledger.control(batch, BatchCommand::Cancel).await?;
 
     assert_eq!((cancelled.status, cancelled.jobs, cancelled.round), (BatchStatus::Cancelled, JobCounts::default(), 1));
     assert!(is_recent(cancelled.finished_at));
@@ -540,12 +541,12 @@ pub async fn a_batch_that_was_cancelled_is_not_planned(given: impl Harness) -> T
     bystander.stands_still(&ledger).await
 }
 
-pub async fn a_batch_that_is_paused_is_planned_and_stays_paused(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_batch_that_is_paused_is_planned_and_stays_paused(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let [batch, refused] = [ledger.asked(a_batch()).await?, ledger.asked(a_batch()).await?];
     for batch in [batch, refused] {
-        assert_eq!(ledger.steer(batch, Wish::Pause).await?.status, BatchStatus::Paused);
+        assert_eq!(ledger.control(batch, BatchCommand::Pause).await?.status, BatchStatus::Paused);
     }
     assert_eq!(ledger.unplanned().await?.len(), 2);
     assert_eq!(ledger.retry(batch).await?.found, 0);
@@ -557,18 +558,18 @@ pub async fn a_batch_that_is_paused_is_planned_and_stays_paused(given: impl Harn
     assert_eq!((planned.status, planned.jobs.waiting), (BatchStatus::Paused, 2));
     assert_eq!(ledger.open_jobs_of(batch).await?, []);
     assert_eq!(ledger.batch(refused).await?.status, BatchStatus::Failed);
-    assert_eq!(ledger.steer(batch, Wish::Resume).await?.status, BatchStatus::Pending);
+    assert_eq!(ledger.control(batch, BatchCommand::Resume).await?.status, BatchStatus::Pending);
     assert_eq!(ledger.open_jobs_of(batch).await?.len(), 2);
     // And one that goes on before it is planned.
     let early = ledger.asked(a_batch()).await?;
-    ledger.steer(early, Wish::Pause).await?;
-    assert_eq!(ledger.steer(early, Wish::Resume).await?.status, BatchStatus::Pending);
+    ledger.control(early, BatchCommand::Pause).await?;
+    assert_eq!(ledger.control(early, BatchCommand::Resume).await?.status, BatchStatus::Pending);
     assert_eq!(ledger.plan(early, cut(a_batch())).await?, Planned::Now);
     bystander.stands_still(&ledger).await
 }
 
-pub async fn not_too_many_batches_are_to_be_planned_at_a_time(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn not_too_many_batches_are_to_be_planned_at_a_time(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let mut asked = Vec::new();
     for _ in 0..105 {
         asked.push(ledger.asked(a_batch()).await?);
@@ -584,8 +585,8 @@ pub async fn not_too_many_batches_are_to_be_planned_at_a_time(given: impl Harnes
     Ok(())
 }
 
-pub async fn who_asks_and_who_creates_share_the_sequence(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn who_asks_and_who_creates_share_the_sequence(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let mut ids = vec![ledger.create(a_batch().build()).await?.batch, ledger.asked(a_batch()).await?];
 
     for taken in [4, 5, i64::pow(2, 53) - 1] {
@@ -601,8 +602,8 @@ pub async fn who_asks_and_who_creates_share_the_sequence(given: impl Harness) ->
     Ok(())
 }
 
-pub async fn what_can_never_be_right_is_not_even_asked_for(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn what_can_never_be_right_is_not_even_asked_for(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let many_jobs = || {
         let mut batch = a_batch();
@@ -632,8 +633,8 @@ pub async fn what_can_never_be_right_is_not_even_asked_for(given: impl Harness) 
 
 // begin
 
-pub async fn the_first_begin_sets_the_batch_running(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn the_first_begin_sets_the_batch_running(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let jobs = ledger.jobs_of(a_batch().with_prefix("QR")).await?;
 
@@ -642,7 +643,7 @@ pub async fn the_first_begin_sets_the_batch_running(given: impl Harness) -> Test
     ledger.lose(jobs[0]).await?;
     let later = ledger.batch(jobs[0].batch).await?;
 
-    assert_eq!((work.hold.job, work.hold.epoch, work.range), (jobs[1], 1, 100..200));
+    assert_eq!((work.claim.job, work.claim.epoch, work.range), (jobs[1], 1, 100..200));
     assert_eq!((work.attempts_made, work.prefix.as_deref(), work.key_fingerprint.as_str()), (0, Some("QR"), "f00d"));
     assert_eq!((started.status, started.jobs.active, started.jobs.waiting), (BatchStatus::Running, 1, 1));
     assert!(is_recent(started.started_at));
@@ -650,18 +651,18 @@ pub async fn the_first_begin_sets_the_batch_running(given: impl Harness) -> Test
     bystander.stands_still(&ledger).await
 }
 
-pub async fn a_begin_says_what_is_missing(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_begin_says_what_is_missing(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let jobs = ledger.jobs_of(a_batch()).await?;
-    let neighbour = ledger.hold(jobs[0]).await?;
-    ledger.write(&neighbour, chunk(0..100)).await?;
+    let neighbour = ledger.claim_job(jobs[0]).await?;
+    ledger.insert_chunk(&neighbour, chunk(0..100)).await?;
 
     let first = ledger.work(jobs[1]).await?;
-    ledger.write(&first.hold, chunk(100..110)).await?;
-    ledger.write(&first.hold, chunk(150..160)).await?;
+    ledger.insert_chunk(&first.claim, chunk(100..110)).await?;
+    ledger.insert_chunk(&first.claim, chunk(150..160)).await?;
     let second = ledger.work(jobs[1]).await?;
-    ledger.write(&second.hold, chunk(110..150)).await?;
-    ledger.write(&second.hold, chunk(160..200)).await?;
+    ledger.insert_chunk(&second.claim, chunk(110..150)).await?;
+    ledger.insert_chunk(&second.claim, chunk(160..200)).await?;
     let third = ledger.work(jobs[1]).await?;
 
     assert_eq!(first.missing, [100..200]);
@@ -670,8 +671,8 @@ pub async fn a_begin_says_what_is_missing(given: impl Harness) -> TestResult {
     Ok(())
 }
 
-pub async fn a_job_that_is_over_is_not_begun(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_job_that_is_over_is_not_begun(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let jobs = ledger.jobs_of(a_batch().of(400)).await?;
     ledger.complete(jobs[0]).await?;
@@ -680,19 +681,19 @@ pub async fn a_job_that_is_over_is_not_begun(given: impl Harness) -> TestResult 
     ledger.retry(jobs[0].batch).await?;
     ledger.fail(JobId { generation: 1, ..jobs[2] }).await?;
     let cancelled = ledger.one_job().await?;
-    ledger.steer(cancelled.batch, Wish::Cancel).await?;
+    ledger.control(cancelled.batch, BatchCommand::Cancel).await?;
 
     let recreated = jobs[1];
     for over in [jobs[0], recreated, jobs[2], cancelled] {
-        assert_eq!(ledger.begin(over).await?, Begun::Over, "{over}");
+        assert_eq!(ledger.claim(over).await?, Claimed::NothingToDo, "{over}");
     }
     let again = JobId { generation: 1, ..jobs[2] };
-    assert_eq!(ledger.begin(again).await?, Begun::Failed("no ink".into()));
+    assert_eq!(ledger.claim(again).await?, Claimed::Failed("no ink".into()));
     bystander.stands_still(&ledger).await
 }
 
-pub async fn a_job_that_does_not_exist_is_unknown(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_job_that_does_not_exist_is_unknown(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let job = ledger.one_job().await?;
 
     for unknown in [
@@ -701,57 +702,57 @@ pub async fn a_job_that_does_not_exist_is_unknown(given: impl Harness) -> TestRe
         JobId { seq: u64::MAX, ..job },
         JobId { generation: 1, ..job },
     ] {
-        assert_eq!(ledger.begin(unknown).await?, Begun::Unknown, "{unknown}");
+        assert_eq!(ledger.claim(unknown).await?, Claimed::Unknown, "{unknown}");
     }
     assert_eq!(ledger.batch(job.batch).await?.status, BatchStatus::Pending);
     Ok(())
 }
 
-pub async fn a_job_of_a_paused_batch_is_not_begun(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_job_of_a_paused_batch_is_not_begun(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let job = ledger.one_job().await?;
-    ledger.steer(job.batch, Wish::Pause).await?;
+    ledger.control(job.batch, BatchCommand::Pause).await?;
 
-    assert_eq!(ledger.begin(job).await?, Begun::Paused);
+    assert_eq!(ledger.claim(job).await?, Claimed::Paused);
 
-    ledger.steer(job.batch, Wish::Resume).await?;
-    assert_eq!(ledger.hold(job).await?.epoch, 1);
+    ledger.control(job.batch, BatchCommand::Resume).await?;
+    assert_eq!(ledger.claim_job(job).await?.epoch, 1);
     bystander.stands_still(&ledger).await
 }
 
-pub async fn a_delayed_job_may_be_begun(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_delayed_job_may_be_begun(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let job = ledger.one_job().await?;
     ledger.end(job, delayed(because("later"), Duration::from_secs(3_600))).await?;
 
     let work = ledger.work(job).await?;
 
-    assert_eq!((work.hold.epoch, work.attempts_made), (2, 1));
+    assert_eq!((work.claim.epoch, work.attempts_made), (2, 1));
     assert!(ledger.open_job(job).await?.is_some());
     Ok(())
 }
 
-pub async fn a_lost_worker_counts_as_a_crash_until_a_new_item_exists(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_lost_worker_counts_as_a_crash_until_a_new_item_exists(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let job = ledger.one_job().await?;
 
     for ordinal in 0..10 {
         ledger.lose(job).await?;
-        let hold = ledger.hold(job).await?;
-        ledger.write(&hold, chunk(ordinal..ordinal + 1)).await?;
+        let claim = ledger.claim_job(job).await?;
+        ledger.insert_chunk(&claim, chunk(ordinal..ordinal + 1)).await?;
     }
     ledger.lose(job).await?;
-    let hold = ledger.hold(job).await?;
-    let nothing_new = ledger.write(&hold, chunk(0..10)).await?;
+    let claim = ledger.claim_job(job).await?;
+    let nothing_new = ledger.insert_chunk(&claim, chunk(0..10)).await?;
 
-    assert_eq!(nothing_new, Written::New(0));
-    assert!(matches!(ledger.begin(job).await?, Begun::Poisoned(..)));
+    assert_eq!(nothing_new, ChunkInserted::New(0));
+    assert!(matches!(ledger.claim(job).await?, Claimed::Poisoned(..)));
     Ok(())
 }
 
-pub async fn a_job_that_loses_its_worker_too_often_is_failed(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_job_that_loses_its_worker_too_often_is_failed(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let jobs = ledger.jobs_of(a_batch()).await?;
     ledger.complete(jobs[0]).await?;
@@ -759,12 +760,12 @@ pub async fn a_job_that_loses_its_worker_too_often_is_failed(given: impl Harness
         ledger.lose(jobs[1]).await?;
     }
 
-    let poisoned = ledger.begin(jobs[1]).await?;
+    let poisoned = ledger.claim(jobs[1]).await?;
 
     let why = "lost its worker 3 times without a new item";
-    assert_eq!(poisoned, Begun::Poisoned(because(why)));
+    assert_eq!(poisoned, Claimed::Poisoned(because(why)));
     assert_eq!(ledger.at_end_of(jobs[0].batch).await?, end_of(jobs[0].batch, 0));
-    assert_eq!(ledger.begin(jobs[1]).await?, Begun::Failed(why.into()));
+    assert_eq!(ledger.claim(jobs[1]).await?, Claimed::Failed(why.into()));
     let failed = ledger.failed_jobs(jobs[0].batch, ALL).await?;
     assert_eq!((failed[0].seq, failed[0].crashes, failed[0].attempts, failed[0].error.as_str()), (1, 3, 0, why));
     assert!(
@@ -776,36 +777,36 @@ pub async fn a_job_that_loses_its_worker_too_often_is_failed(given: impl Harness
 }
 
 /// It slept through its job's end, and its own settlement looks just like that end.
-pub async fn the_lost_worker_of_a_failed_job_settles_nothing(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn the_lost_worker_of_a_failed_job_settles_nothing(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let job = ledger.one_job().await?;
     ledger.lose(job).await?;
     ledger.lose(job).await?;
-    let sleeper = ledger.hold(job).await?;
-    assert!(matches!(ledger.begin(job).await?, Begun::Poisoned(..)));
+    let sleeper = ledger.claim_job(job).await?;
+    assert!(matches!(ledger.claim(job).await?, Claimed::Poisoned(..)));
 
-    assert_eq!(ledger.settle(&sleeper, Settlement::Failed(because("mine")), WORKED).await?, Settled::Lost);
-    assert_eq!(ledger.write(&sleeper, chunk(0..1)).await?, Written::Fenced);
+    assert_eq!(ledger.finish_attempt(&sleeper, AttemptResult::Failed(because("mine")), WORKED).await?, Finished::Lost);
+    assert_eq!(ledger.insert_chunk(&sleeper, chunk(0..1)).await?, ChunkInserted::Fenced);
     Ok(())
 }
 
-pub async fn a_job_that_was_given_back_did_not_crash(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_job_that_was_given_back_did_not_crash(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let job = ledger.one_job().await?;
 
     for _ in 0..10 {
-        ledger.end(job, Settlement::GivenBack).await?;
+        ledger.end(job, AttemptResult::GivenBack).await?;
     }
 
     let work = ledger.work(job).await?;
-    assert_eq!((work.hold.epoch, work.attempts_made), (11, 0));
+    assert_eq!((work.claim.epoch, work.attempts_made), (11, 0));
     Ok(())
 }
 
 // claim_and_insert
 
-pub async fn a_first_chunk_comes_with_the_claim(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_first_chunk_comes_with_the_claim(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let jobs = ledger.jobs_of(a_batch().of(300).with_prefix("QR")).await?;
     ledger.lose(jobs[0]).await?;
@@ -813,41 +814,41 @@ pub async fn a_first_chunk_comes_with_the_claim(given: impl Harness) -> TestResu
     let first = FirstChunk { prefix: Some("QR".into()), ..first_chunk(100..200, 100..150) };
     let claimed = ledger.claim_and_insert(jobs[1].into(), first).await?;
 
-    let Begun::Held(Work { hold, range, missing, written, prefix, key_fingerprint, attempts_made }) = claimed else {
+    let Claimed::Work(Work { claim, range, missing, written, prefix, key_fingerprint, attempts_made }) = claimed else {
         return Err(format!("{claimed:?}").into());
     };
-    assert_eq!((hold.job, hold.epoch, range, missing, written), (jobs[1], 1, 100..200, vec![150..200], 50));
+    assert_eq!((claim.job, claim.epoch, range, missing, written), (jobs[1], 1, 100..200, vec![150..200], 50));
     assert_eq!((prefix.as_deref(), key_fingerprint.as_str(), attempts_made), (Some("QR"), "f00d", 0));
     assert_eq!(ledger.items_of(jobs[0].batch).await?, (100..150).collect::<Vec<_>>());
     assert_eq!(ledger.batch(jobs[0].batch).await?.items_created, 50);
-    assert_eq!(ledger.write(&hold, chunk(150..200)).await?, Written::New(50));
-    assert_eq!(ledger.settle(&hold, Settlement::Completed, WORKED).await?, DONE);
+    assert_eq!(ledger.insert_chunk(&claim, chunk(150..200)).await?, ChunkInserted::New(50));
+    assert_eq!(ledger.finish_attempt(&claim, AttemptResult::Completed, WORKED).await?, DONE);
     bystander.stands_still(&ledger).await
 }
 
-pub async fn a_first_chunk_may_be_the_whole_job(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_first_chunk_may_be_the_whole_job(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let jobs = ledger.jobs_of(a_batch().of(250)).await?;
     ledger.lose(jobs[0]).await?;
 
     let claimed = ledger.claim_and_insert(jobs[2].into(), first_chunk(200..250, 200..250)).await?;
 
-    let Begun::Held(work) = claimed else { return Err(format!("{claimed:?}").into()) };
+    let Claimed::Work(work) = claimed else { return Err(format!("{claimed:?}").into()) };
     assert_eq!((work.missing, work.written, ledger.items_of(jobs[2].batch).await?.len()), (vec![], 50, 50));
-    assert_eq!(ledger.settle(&work.hold, Settlement::Completed, WORKED).await?, DONE);
+    assert_eq!(ledger.finish_attempt(&work.claim, AttemptResult::Completed, WORKED).await?, DONE);
     Ok(())
 }
 
 /// The job is begun as ever, and whoever works it writes what is missing.
-pub async fn a_first_chunk_stays_away_where_anything_is_odd(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_first_chunk_stays_away_where_anything_is_odd(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let pending = ledger.jobs_of(a_batch()).await?;
     let jobs = ledger.jobs_of(a_batch().of(700)).await?;
-    let partly = ledger.hold(jobs[0]).await?;
-    ledger.write(&partly, chunk(10..20)).await?;
+    let partly = ledger.claim_job(jobs[0]).await?;
+    ledger.insert_chunk(&partly, chunk(10..20)).await?;
     ledger.end(jobs[2], delayed(because("later"), Duration::ZERO)).await?;
     ledger.lose(jobs[3]).await?;
-    let by_order = Call::Ordered { batch: jobs[4].batch, seq: 4 };
+    let by_order = Delivery::External { batch: jobs[4].batch, seq: 4 };
     let table = [
         ("the batch was never begun", pending[0].into(), 0..100, 0..50, vec![0..100]),
         ("some items exist", jobs[0].into(), 0..100, 0..50, vec![0..10, 20..100]),
@@ -859,13 +860,13 @@ pub async fn a_first_chunk_stays_away_where_anything_is_odd(given: impl Harness)
         ("there is no chunk", jobs[6].into(), 600..700, 600..600, vec![600..700]),
     ];
 
-    for (why, call, range, items, missing) in table {
-        let claimed = ledger.claim_and_insert(call, first_chunk(range, items)).await?;
+    for (why, delivery, range, items, missing) in table {
+        let claimed = ledger.claim_and_insert(delivery, first_chunk(range, items)).await?;
         // SQLite looks at the rows, and may write where none exists.
-        let Begun::Held(work) = claimed else { return Err(format!("{why}: {claimed:?}").into()) };
+        let Claimed::Work(work) = claimed else { return Err(format!("{why}: {claimed:?}").into()) };
         let came = if work.missing == missing { 0 } else { 50 };
         assert_eq!(work.written, came, "{why}");
-        let there = ledger.items_of(work.hold.job.batch).await?;
+        let there = ledger.items_of(work.claim.job.batch).await?;
         let lacks: Vec<u64> = work.range.filter(|ordinal| !there.contains(ordinal)).collect();
         assert_eq!(work.missing.into_iter().flatten().collect::<Vec<_>>(), lacks, "{why}");
         if there.len() == 10 {
@@ -880,8 +881,8 @@ pub async fn a_first_chunk_stays_away_where_anything_is_odd(given: impl Harness)
 }
 
 /// A batch had the id of another one, whose codes a worker remembered: a backup was restored.
-pub async fn a_first_chunk_made_for_other_codes_stays_away(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_first_chunk_made_for_other_codes_stays_away(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let jobs = ledger.jobs_of(a_batch().of(300).with_prefix("QR")).await?;
     ledger.lose(jobs[0]).await?;
     let of_the_batch = |range: Range<u64>| {
@@ -896,16 +897,16 @@ pub async fn a_first_chunk_made_for_other_codes_stays_away(given: impl Harness) 
     for (job, chunk) in others {
         let claimed = ledger.claim_and_insert(job.into(), chunk.clone()).await?;
 
-        let Begun::Held(work) = claimed else { return Err(format!("{claimed:?}").into()) };
-        assert_eq!((work.hold.job, work.missing), (job, vec![chunk.range]));
+        let Claimed::Work(work) = claimed else { return Err(format!("{claimed:?}").into()) };
+        assert_eq!((work.claim.job, work.missing), (job, vec![chunk.range]));
         assert_eq!((work.prefix.as_deref(), work.key_fingerprint.as_str()), (Some("QR"), "f00d"));
     }
     assert_eq!(ledger.items_of(jobs[0].batch).await?, Vec::<u64>::new());
     Ok(())
 }
 
-pub async fn no_first_chunk_comes_to_a_job_that_may_not_be_begun(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn no_first_chunk_comes_to_a_job_that_may_not_be_begun(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let jobs = ledger.jobs_of(a_batch().of(400)).await?;
     ledger.complete(jobs[0]).await?;
     ledger.fail(jobs[1]).await?;
@@ -914,45 +915,45 @@ pub async fn no_first_chunk_comes_to_a_job_that_may_not_be_begun(given: impl Har
         ledger.claim_and_insert(job.into(), first_chunk(first..first + 100, first..first + 50)).await
     };
 
-    assert_eq!(claim(jobs[0]).await?, Begun::Over);
-    assert_eq!(claim(jobs[1]).await?, Begun::Failed("no ink".into()));
-    assert_eq!(claim(JobId { generation: 1, ..jobs[2] }).await?, Begun::Unknown);
-    ledger.steer(jobs[0].batch, Wish::Pause).await?;
-    assert_eq!(claim(jobs[2]).await?, Begun::Paused);
-    ledger.steer(jobs[0].batch, Wish::Cancel).await?;
-    assert_eq!(claim(jobs[3]).await?, Begun::Over);
+    assert_eq!(claim(jobs[0]).await?, Claimed::NothingToDo);
+    assert_eq!(claim(jobs[1]).await?, Claimed::Failed("no ink".into()));
+    assert_eq!(claim(JobId { generation: 1, ..jobs[2] }).await?, Claimed::Unknown);
+    ledger.control(jobs[0].batch, BatchCommand::Pause).await?;
+    assert_eq!(claim(jobs[2]).await?, Claimed::Paused);
+    ledger.control(jobs[0].batch, BatchCommand::Cancel).await?;
+    assert_eq!(claim(jobs[3]).await?, Claimed::NothingToDo);
 
     assert_eq!(ledger.items_of(jobs[0].batch).await?.len(), 100);
     Ok(())
 }
 
 /// A worker that is lost again and again right after its first chunk has written something new each time but the first.
-pub async fn a_worker_lost_after_its_first_chunk_counts_as_a_crash(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_worker_lost_after_its_first_chunk_counts_as_a_crash(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let jobs = ledger.jobs_of(a_batch()).await?;
     ledger.lose(jobs[0]).await?;
 
     let claims = async || ledger.claim_and_insert(jobs[1].into(), first_chunk(100..200, 100..150)).await;
     for _ in 0..3 {
-        assert!(matches!(claims().await?, Begun::Held(_)));
+        assert!(matches!(claims().await?, Claimed::Work(_)));
     }
 
-    assert!(matches!(claims().await?, Begun::Poisoned(_)));
+    assert!(matches!(claims().await?, Claimed::Poisoned(_)));
     Ok(())
 }
 
 // insert_and_complete
 
-pub async fn a_last_chunk_completes_its_job(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_last_chunk_completes_its_job(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let jobs = ledger.jobs_of(a_batch()).await?;
-    let hold = ledger.hold(jobs[0]).await?;
-    ledger.write(&hold, chunk(0..50)).await?;
+    let claim = ledger.claim_job(jobs[0]).await?;
+    ledger.insert_chunk(&claim, chunk(0..50)).await?;
 
-    let done = ledger.insert_and_complete(&hold, chunk(50..100), WORKED).await?;
+    let done = ledger.insert_and_complete(&claim, chunk(50..100), WORKED).await?;
     // The answer to a commit may be lost on the way, and the worker then asks again.
-    let again = ledger.insert_and_complete(&hold, chunk(50..100), WORKED).await?;
+    let again = ledger.insert_and_complete(&claim, chunk(50..100), WORKED).await?;
 
     assert_eq!((done, again), (LastChunk::Completed, LastChunk::Completed));
     let batch = ledger.batch(jobs[0].batch).await?;
@@ -963,36 +964,36 @@ pub async fn a_last_chunk_completes_its_job(given: impl Harness) -> TestResult {
         matches!(&events[..], [HookEvent::JobCompleted(job)] if job.seq == 0 && job.items_created == 100),
         "{events:?}"
     );
-    assert_eq!(ledger.begin(jobs[0]).await?, Begun::Over);
+    assert_eq!(ledger.claim(jobs[0]).await?, Claimed::NothingToDo);
     bystander.stands_still(&ledger).await
 }
 
-pub async fn a_last_chunk_changes_nothing_where_anything_is_odd(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_last_chunk_changes_nothing_where_anything_is_odd(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let jobs = ledger.jobs_of(a_batch().of(500)).await?;
     let half_of = async |seq: u64, items: u64| -> TestResult<_> {
-        let hold = ledger.hold(jobs[seq as usize]).await?;
-        ledger.write(&hold, chunk(seq * 100..seq * 100 + items)).await?;
-        Ok(hold)
+        let claim = ledger.claim_job(jobs[seq as usize]).await?;
+        ledger.insert_chunk(&claim, chunk(seq * 100..seq * 100 + items)).await?;
+        Ok(claim)
     };
     let late = half_of(0, 50).await?;
     let _current = half_of(0, 50).await?;
     let lacking = half_of(1, 40).await?;
     let twice = half_of(2, 60).await?;
     let over = half_of(3, 50).await?;
-    ledger.settle(&over, Settlement::Failed(because("no ink")), WORKED).await?;
+    ledger.finish_attempt(&over, AttemptResult::Failed(because("no ink")), WORKED).await?;
     let paused = half_of(4, 50).await?;
     let before = ledger.items_of(jobs[0].batch).await?;
-    let last = async |hold, from: u64| ledger.insert_and_complete(hold, chunk(from..from + 50), WORKED).await;
+    let last = async |claim, from: u64| ledger.insert_and_complete(claim, chunk(from..from + 50), WORKED).await;
 
     assert_eq!(last(&late, 50).await?, LastChunk::Unchanged, "it was begun again");
     assert_eq!(last(&lacking, 150).await?, LastChunk::Unchanged, "another item is missing");
     assert_eq!(last(&twice, 250).await?, LastChunk::Unchanged, "some of them exist");
     assert_eq!(last(&over, 350).await?, LastChunk::Unchanged, "it failed");
     assert_eq!(last(&lacking, 160).await?, LastChunk::Unchanged, "they are not all the job's");
-    ledger.steer(jobs[0].batch, Wish::Pause).await?;
+    ledger.control(jobs[0].batch, BatchCommand::Pause).await?;
     assert_eq!(last(&paused, 450).await?, LastChunk::Unchanged, "it is paused");
-    ledger.steer(jobs[0].batch, Wish::Cancel).await?;
+    ledger.control(jobs[0].batch, BatchCommand::Cancel).await?;
     assert_eq!(last(&paused, 450).await?, LastChunk::Unchanged, "it was cancelled");
 
     assert_eq!(ledger.items_of(jobs[0].batch).await?, before);
@@ -1002,16 +1003,16 @@ pub async fn a_last_chunk_changes_nothing_where_anything_is_odd(given: impl Harn
 
 // write
 
-pub async fn items_are_written_once_however_often_they_come(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn items_are_written_once_however_often_they_come(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let jobs = ledger.jobs_of(a_batch()).await?;
-    let hold = ledger.hold(jobs[0]).await?;
+    let claim = ledger.claim_job(jobs[0]).await?;
 
-    assert_eq!(ledger.write(&hold, chunk(0..50)).await?, Written::New(50));
-    assert_eq!(ledger.write(&hold, chunk(0..50)).await?, Written::New(0));
-    assert_eq!(ledger.write(&hold, chunk(40..60)).await?, Written::New(10));
-    assert_eq!(ledger.write(&hold, chunk(0..0)).await?, Written::New(0));
+    assert_eq!(ledger.insert_chunk(&claim, chunk(0..50)).await?, ChunkInserted::New(50));
+    assert_eq!(ledger.insert_chunk(&claim, chunk(0..50)).await?, ChunkInserted::New(0));
+    assert_eq!(ledger.insert_chunk(&claim, chunk(40..60)).await?, ChunkInserted::New(10));
+    assert_eq!(ledger.insert_chunk(&claim, chunk(0..0)).await?, ChunkInserted::New(0));
 
     assert_eq!(ledger.items_of(jobs[0].batch).await?, (0..60).collect::<Vec<_>>());
     assert_eq!(ledger.batch(jobs[0].batch).await?.items_created, 60);
@@ -1022,73 +1023,73 @@ pub async fn items_are_written_once_however_often_they_come(given: impl Harness)
 }
 
 /// A worker that was stopped past its turn wakes up and writes; nothing of it may land.
-pub async fn a_worker_that_was_overtaken_writes_nothing(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_worker_that_was_overtaken_writes_nothing(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let job = ledger.one_job().await?;
-    let slow = ledger.hold(job).await?;
-    let fast = ledger.hold(job).await?;
+    let slow = ledger.claim_job(job).await?;
+    let fast = ledger.claim_job(job).await?;
 
-    let late = ledger.write(&slow, chunk(0..50)).await?;
+    let late = ledger.insert_chunk(&slow, chunk(0..50)).await?;
 
-    assert_eq!(late, Written::Fenced);
+    assert_eq!(late, ChunkInserted::Fenced);
     assert!(ledger.items_of(job.batch).await?.is_empty());
-    assert_eq!(ledger.write(&fast, chunk(0..50)).await?, Written::New(50));
+    assert_eq!(ledger.insert_chunk(&fast, chunk(0..50)).await?, ChunkInserted::New(50));
     bystander.stands_still(&ledger).await
 }
 
-pub async fn nothing_is_written_after_a_settlement(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn nothing_is_written_after_a_settlement(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let settlements =
-        [Settlement::GivenBack, Settlement::Failed(because("no")), delayed(because("no"), Duration::ZERO)];
+        [AttemptResult::GivenBack, AttemptResult::Failed(because("no")), delayed(because("no"), Duration::ZERO)];
 
     for how in settlements {
         let job = ledger.jobs_of(a_batch()).await?[0];
-        let hold = ledger.hold(job).await?;
-        ledger.settle(&hold, how, WORKED).await?;
-        assert_eq!(ledger.write(&hold, chunk(0..50)).await?, Written::Fenced);
+        let claim = ledger.claim_job(job).await?;
+        ledger.finish_attempt(&claim, how, WORKED).await?;
+        assert_eq!(ledger.insert_chunk(&claim, chunk(0..50)).await?, ChunkInserted::Fenced);
         assert_eq!(ledger.batch(job.batch).await?.items_created, 0);
     }
     Ok(())
 }
 
-pub async fn nothing_is_written_after_a_cancel(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn nothing_is_written_after_a_cancel(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let job = ledger.one_job().await?;
-    let hold = ledger.hold(job).await?;
-    ledger.write(&hold, chunk(0..10)).await?;
-    ledger.steer(job.batch, Wish::Cancel).await?;
+    let claim = ledger.claim_job(job).await?;
+    ledger.insert_chunk(&claim, chunk(0..10)).await?;
+    ledger.control(job.batch, BatchCommand::Cancel).await?;
 
-    assert_eq!(ledger.write(&hold, chunk(10..20)).await?, Written::Cancelled);
-    assert_eq!(ledger.settle(&hold, Settlement::GivenBack, WORKED).await?, Settled::Lost);
+    assert_eq!(ledger.insert_chunk(&claim, chunk(10..20)).await?, ChunkInserted::Cancelled);
+    assert_eq!(ledger.finish_attempt(&claim, AttemptResult::GivenBack, WORKED).await?, Finished::Lost);
 
     assert_eq!(ledger.items_of(job.batch).await?.len(), 10);
     assert_eq!(ledger.batch(job.batch).await?.jobs.cancelled, 1);
     bystander.stands_still(&ledger).await
 }
 
-pub async fn nothing_is_written_while_the_batch_is_paused(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn nothing_is_written_while_the_batch_is_paused(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let job = ledger.one_job().await?;
-    let hold = ledger.hold(job).await?;
+    let claim = ledger.claim_job(job).await?;
 
-    ledger.steer(job.batch, Wish::Pause).await?;
-    assert_eq!(ledger.write(&hold, chunk(0..10)).await?, Written::Paused);
+    ledger.control(job.batch, BatchCommand::Pause).await?;
+    assert_eq!(ledger.insert_chunk(&claim, chunk(0..10)).await?, ChunkInserted::Paused);
     assert!(ledger.items_of(job.batch).await?.is_empty());
 
-    ledger.steer(job.batch, Wish::Resume).await?;
-    assert_eq!(ledger.write(&hold, chunk(0..10)).await?, Written::New(10));
+    ledger.control(job.batch, BatchCommand::Resume).await?;
+    assert_eq!(ledger.insert_chunk(&claim, chunk(0..10)).await?, ChunkInserted::New(10));
     bystander.stands_still(&ledger).await
 }
 
-pub async fn an_item_of_another_job_is_refused(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn an_item_of_another_job_is_refused(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let job = ledger.jobs_of(a_batch()).await?[0];
-    let hold = ledger.hold(job).await?;
+    let claim = ledger.claim_job(job).await?;
 
-    let stray = ledger.write(&hold, chunk(99..101)).await;
+    let stray = ledger.insert_chunk(&claim, chunk(99..101)).await;
 
     assert!(matches!(stray, Err(LedgerError::Refused { why }) if why.contains("item 100")));
     assert!(ledger.items_of(job.batch).await?.is_empty());
@@ -1097,15 +1098,15 @@ pub async fn an_item_of_another_job_is_refused(given: impl Harness) -> TestResul
 
 // settle
 
-pub async fn each_settlement_leaves_the_job_in_its_state(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn each_settlement_leaves_the_job_in_its_state(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let jobs = ledger.jobs_of(a_batch().of(500)).await?;
 
     assert_eq!(ledger.complete(jobs[0]).await?, DONE);
     assert_eq!(ledger.fail(jobs[1]).await?, DONE);
     assert_eq!(ledger.end(jobs[2], delayed(because("later"), Duration::from_secs(60))).await?, DONE);
-    assert_eq!(ledger.end(jobs[3], Settlement::GivenBack).await?, DONE);
+    assert_eq!(ledger.end(jobs[3], AttemptResult::GivenBack).await?, DONE);
     ledger.lose(jobs[4]).await?;
 
     let batch = ledger.batch(jobs[0].batch).await?;
@@ -1118,28 +1119,28 @@ pub async fn each_settlement_leaves_the_job_in_its_state(given: impl Harness) ->
 }
 
 /// The answer to a commit may be lost on the way, and the worker then asks again.
-pub async fn settling_again_answers_the_same(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn settling_again_answers_the_same(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let jobs = ledger.jobs_of(a_batch()).await?;
     let settlements = [
-        Settlement::GivenBack,
+        AttemptResult::GivenBack,
         delayed(because("once"), Duration::ZERO),
         delayed(because("twice"), Duration::ZERO),
-        Settlement::Failed(because("at last")),
+        AttemptResult::Failed(because("at last")),
     ];
 
     for how in settlements {
-        let hold = ledger.hold(jobs[0]).await?;
+        let claim = ledger.claim_job(jobs[0]).await?;
         for _ in 0..3 {
-            assert_eq!(ledger.settle(&hold, how.clone(), WORKED).await?, DONE);
+            assert_eq!(ledger.finish_attempt(&claim, how.clone(), WORKED).await?, DONE);
         }
     }
-    let last = ledger.hold(jobs[1]).await?;
-    ledger.write(&last, chunk(100..200)).await?;
+    let last = ledger.claim_job(jobs[1]).await?;
+    ledger.insert_chunk(&last, chunk(100..200)).await?;
     for _ in 0..3 {
-        let settled = ledger.settle(&last, Settlement::Completed, WORKED).await?;
-        assert_eq!((settled, ledger.at_end_of(jobs[1].batch).await?), (DONE, end_of(jobs[1].batch, 0)));
+        let finished = ledger.finish_attempt(&last, AttemptResult::Completed, WORKED).await?;
+        assert_eq!((finished, ledger.at_end_of(jobs[1].batch).await?), (DONE, end_of(jobs[1].batch, 0)));
     }
 
     let failed = ledger.failed_jobs(jobs[0].batch, ALL).await?;
@@ -1149,39 +1150,39 @@ pub async fn settling_again_answers_the_same(given: impl Harness) -> TestResult 
     bystander.stands_still(&ledger).await
 }
 
-pub async fn a_worker_that_was_overtaken_settles_nothing(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_worker_that_was_overtaken_settles_nothing(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let job = ledger.one_job().await?;
-    let slow = ledger.hold(job).await?;
-    let fast = ledger.hold(job).await?;
+    let slow = ledger.claim_job(job).await?;
+    let fast = ledger.claim_job(job).await?;
 
-    for how in [Settlement::Completed, Settlement::GivenBack, Settlement::Failed(because("slow"))] {
-        assert_eq!(ledger.settle(&slow, how, WORKED).await?, Settled::Lost);
+    for how in [AttemptResult::Completed, AttemptResult::GivenBack, AttemptResult::Failed(because("slow"))] {
+        assert_eq!(ledger.finish_attempt(&slow, how, WORKED).await?, Finished::Lost);
     }
 
     assert_eq!(ledger.batch(job.batch).await?.jobs.active, 1);
-    assert_eq!(ledger.settle(&fast, Settlement::Failed(because("fast")), WORKED).await?, DONE);
+    assert_eq!(ledger.finish_attempt(&fast, AttemptResult::Failed(because("fast")), WORKED).await?, DONE);
     // Nor after a retry, when it is another job.
     ledger.closed(job.batch, 0).await?;
     ledger.retry(job.batch).await?;
-    assert_eq!(ledger.settle(&fast, Settlement::Failed(because("fast")), WORKED).await?, Settled::Lost);
+    assert_eq!(ledger.finish_attempt(&fast, AttemptResult::Failed(because("fast")), WORKED).await?, Finished::Lost);
     bystander.stands_still(&ledger).await
 }
 
 /// Each looks after its own end, as workers do: both may find the batch, and one at least must.
-pub async fn of_two_last_jobs_one_at_least_finds_the_end(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn of_two_last_jobs_one_at_least_finds_the_end(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
 
     for _ in 0..30 {
         let jobs = ledger.jobs_of(a_batch()).await?;
-        let holds = [ledger.hold(jobs[0]).await?, ledger.hold(jobs[1]).await?];
+        let holds = [ledger.claim_job(jobs[0]).await?, ledger.claim_job(jobs[1]).await?];
         assert_eq!(ledger.at_end_of(jobs[0].batch).await?, []);
-        let ends = holds.map(|hold| {
+        let ends = holds.map(|claim| {
             let ledger = ledger.share();
             tokio::spawn(async move {
-                assert_eq!(ledger.settle(&hold, Settlement::Failed(because("no")), WORKED).await?, DONE);
-                ledger.at_end(&[hold.job.batch]).await
+                assert_eq!(ledger.finish_attempt(&claim, AttemptResult::Failed(because("no")), WORKED).await?, DONE);
+                ledger.at_end(&[claim.job.batch]).await
             })
         });
         let mut found = Vec::new();
@@ -1194,14 +1195,14 @@ pub async fn of_two_last_jobs_one_at_least_finds_the_end(given: impl Harness) ->
     Ok(())
 }
 
-pub async fn batches_at_their_end_are_told_from_others(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn batches_at_their_end_are_told_from_others(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let mut batches = Vec::new();
     for status in BatchStatus::ALL {
         batches.push(batch_that_is(status, &ledger).await?);
     }
     let delayed = ledger.one_job().await?;
-    ledger.end(delayed, super::given::delayed(because("later"), Duration::from_secs(60))).await?;
+    ledger.end(delayed, super::support::delayed(because("later"), Duration::from_secs(60))).await?;
     let ended = ledger.jobs_of(a_batch()).await?;
     ledger.fail(ended[0]).await?;
     ledger.complete(ended[1]).await?;
@@ -1212,43 +1213,43 @@ pub async fn batches_at_their_end_are_told_from_others(given: impl Harness) -> T
     Ok(())
 }
 
-pub async fn a_job_given_back_is_as_if_it_had_not_been_begun(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_job_given_back_is_as_if_it_had_not_been_begun(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let job = ledger.one_job().await?;
     ledger.end(job, delayed(because("once"), Duration::ZERO)).await?;
     let before = ledger.open_job(job).await?;
 
-    ledger.end(job, Settlement::GivenBack).await?;
+    ledger.end(job, AttemptResult::GivenBack).await?;
 
     assert_eq!(ledger.open_job(job).await?, before);
     assert_eq!(ledger.batch(job.batch).await?.jobs.waiting, 1);
     Ok(())
 }
 
-pub async fn a_job_of_a_paused_batch_is_given_back_without_a_crash(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_job_of_a_paused_batch_is_given_back_without_a_crash(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let job = ledger.one_job().await?;
 
     for _ in 0..5 {
-        let hold = ledger.hold(job).await?;
-        ledger.steer(job.batch, Wish::Pause).await?;
+        let claim = ledger.claim_job(job).await?;
+        ledger.control(job.batch, BatchCommand::Pause).await?;
         for _ in 0..5 {
-            assert_eq!(ledger.begin(job).await?, Begun::Paused);
+            assert_eq!(ledger.claim(job).await?, Claimed::Paused);
         }
-        assert_eq!(ledger.settle(&hold, Settlement::GivenBack, WORKED).await?, DONE);
-        ledger.steer(job.batch, Wish::Resume).await?;
+        assert_eq!(ledger.finish_attempt(&claim, AttemptResult::GivenBack, WORKED).await?, DONE);
+        ledger.control(job.batch, BatchCommand::Resume).await?;
     }
 
-    assert_eq!(ledger.hold(job).await?.epoch, 6);
+    assert_eq!(ledger.claim_job(job).await?.epoch, 6);
     bystander.stands_still(&ledger).await
 }
 
-pub async fn the_time_of_all_attempts_is_added_up(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn the_time_of_all_attempts_is_added_up(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let jobs = ledger.jobs_of(a_batch()).await?;
 
-    ledger.end(jobs[0], Settlement::GivenBack).await?;
+    ledger.end(jobs[0], AttemptResult::GivenBack).await?;
     ledger.complete(jobs[0]).await?;
     ledger.fail(jobs[1]).await?;
 
@@ -1259,8 +1260,8 @@ pub async fn the_time_of_all_attempts_is_added_up(given: impl Harness) -> TestRe
 
 // close
 
-pub async fn a_batch_is_closed_once(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_batch_is_closed_once(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let job = ledger.one_job().await?;
     ledger.complete(job).await?;
@@ -1280,8 +1281,8 @@ pub async fn a_batch_is_closed_once(given: impl Harness) -> TestResult {
     bystander.stands_still(&ledger).await
 }
 
-pub async fn a_batch_with_open_jobs_is_not_closed(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_batch_with_open_jobs_is_not_closed(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let jobs = ledger.jobs_of(a_batch()).await?;
     assert_eq!(ledger.close(jobs[0].batch, 0).await?, Closed::Over);
 
@@ -1294,22 +1295,22 @@ pub async fn a_batch_with_open_jobs_is_not_closed(given: impl Harness) -> TestRe
 }
 
 /// It has no open jobs, but it is to have some.
-pub async fn a_batch_that_is_not_planned_is_not_closed(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_batch_that_is_not_planned_is_not_closed(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let batch = ledger.asked(a_batch()).await?;
-    ledger.steer(batch, Wish::Pause).await?;
+    ledger.control(batch, BatchCommand::Pause).await?;
 
     assert_eq!(ledger.close(batch, 0).await?, Closed::Over);
     assert_eq!(ledger.batch(batch).await?.status, BatchStatus::Paused);
     Ok(())
 }
 
-pub async fn a_batch_with_failed_jobs_fails_and_says_why(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_batch_with_failed_jobs_fails_and_says_why(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let jobs = ledger.jobs_of(a_batch().of(400)).await?;
-    ledger.end(jobs[3], Settlement::Failed(because("no paper"))).await?;
-    ledger.end(jobs[1], Settlement::Failed(because("no ink"))).await?;
+    ledger.end(jobs[3], AttemptResult::Failed(because("no paper"))).await?;
+    ledger.end(jobs[1], AttemptResult::Failed(because("no ink"))).await?;
     ledger.complete(jobs[0]).await?;
     ledger.complete(jobs[2]).await?;
 
@@ -1321,16 +1322,16 @@ pub async fn a_batch_with_failed_jobs_fails_and_says_why(given: impl Harness) ->
     bystander.stands_still(&ledger).await
 }
 
-pub async fn a_paused_batch_is_closed_when_its_last_jobs_ended(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_paused_batch_is_closed_when_its_last_jobs_ended(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let job = ledger.one_job().await?;
-    let hold = ledger.hold(job).await?;
-    ledger.write(&hold, chunk(0..100)).await?;
-    ledger.steer(job.batch, Wish::Pause).await?;
+    let claim = ledger.claim_job(job).await?;
+    ledger.insert_chunk(&claim, chunk(0..100)).await?;
+    ledger.control(job.batch, BatchCommand::Pause).await?;
 
-    let settled = ledger.settle(&hold, Settlement::Completed, WORKED).await?;
+    let finished = ledger.finish_attempt(&claim, AttemptResult::Completed, WORKED).await?;
 
-    assert_eq!((settled, ledger.at_end_of(job.batch).await?), (DONE, end_of(job.batch, 0)));
+    assert_eq!((finished, ledger.at_end_of(job.batch).await?), (DONE, end_of(job.batch, 0)));
     assert_eq!(ledger.end_task(job.batch).await?, Some(StatusTask::End { batch: job.batch, round: 0 }));
     assert_eq!(ledger.closed(job.batch, 0).await?.status, BatchStatus::Completed);
     Ok(())
@@ -1338,8 +1339,8 @@ pub async fn a_paused_batch_is_closed_when_its_last_jobs_ended(given: impl Harne
 
 // steer
 
-pub async fn a_cancel_ends_the_batch_and_its_open_jobs(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_cancel_ends_the_batch_and_its_open_jobs(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let jobs = ledger.jobs_of(a_batch().of(500)).await?;
     ledger.complete(jobs[0]).await?;
@@ -1347,7 +1348,7 @@ pub async fn a_cancel_ends_the_batch_and_its_open_jobs(given: impl Harness) -> T
     ledger.end(jobs[2], delayed(because("later"), Duration::from_secs(60))).await?;
     ledger.lose(jobs[3]).await?;
 
-    let cancelled = ledger.steer(jobs[0].batch, Wish::Cancel).await?;
+    let cancelled = ledger.control(jobs[0].batch, BatchCommand::Cancel).await?;
 
     assert_eq!((cancelled.status, cancelled.round, &cancelled.error), (BatchStatus::Cancelled, 1, &None));
     assert_eq!(cancelled.jobs, JobCounts { completed: 1, failed: 1, cancelled: 3, ..JobCounts::default() });
@@ -1359,29 +1360,28 @@ pub async fn a_cancel_ends_the_batch_and_its_open_jobs(given: impl Harness) -> T
     bystander.stands_still(&ledger).await
 }
 
-pub async fn a_wish_is_granted_where_the_status_allows_it(given: impl Harness) -> TestResult {
+pub async fn a_wish_is_granted_where_the_status_allows_it(support: impl Harness) -> TestResult {
     use BatchStatus::{Cancelled, Paused, Pending, Running};
-    let ledger = given.ledger().await;
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let granted = [
-        (Pending, Wish::Cancel, Cancelled),
-        (Running, Wish::Cancel, Cancelled),
-        (Paused, Wish::Cancel, Cancelled),
-        (Pending, Wish::Pause, Paused),
-        (Running, Wish::Pause, Paused),
-        (Paused, Wish::Resume, Pending),
+        (Pending, BatchCommand::Cancel, Cancelled),
+        (Running, BatchCommand::Cancel, Cancelled),
+        (Paused, BatchCommand::Cancel, Cancelled),
+        (Pending, BatchCommand::Pause, Paused),
+        (Running, BatchCommand::Pause, Paused),
+        (Paused, BatchCommand::Resume, Pending),
     ];
 
-    for (status, wish) in BatchStatus::ALL
-        .into_iter()
-        .flat_map(|s| [Wish::Cancel, Wish::Pause, Wish::Resume].into_iter().map(move |wish| (s, wish)))
-    {
+    for (status, wish) in BatchStatus::ALL.into_iter().flat_map(|s| {
+        [BatchCommand::Cancel, BatchCommand::Pause, BatchCommand::Resume].into_iter().map(move |wish| (s, wish))
+    }) {
         let batch = batch_that_is(status, &ledger).await?;
         let before = ledger.batch(batch).await?;
         match granted.iter().find(|(from, of, _)| (*from, *of) == (status, wish)) {
-            Some((.., to)) => assert_eq!(ledger.steer(batch, wish).await?.status, *to, "{status} {wish:?}"),
+            Some((.., to)) => assert_eq!(ledger.control(batch, wish).await?.status, *to, "{status} {wish:?}"),
             None => {
-                let refused = ledger.steer(batch, wish).await;
+                let refused = ledger.control(batch, wish).await;
                 assert!(
                     matches!(refused, Err(LedgerError::NotAllowed(refused)) if refused.status == status),
                     "{status} {wish:?}"
@@ -1401,32 +1401,32 @@ async fn batch_that_is(status: BatchStatus, ledger: &Subject) -> TestResult<Batc
     };
     match status {
         BatchStatus::Running => ledger.lose(job).await?,
-        BatchStatus::Paused => drop(ledger.steer(job.batch, Wish::Pause).await?),
-        BatchStatus::Cancelled => drop(ledger.steer(job.batch, Wish::Cancel).await?),
+        BatchStatus::Paused => drop(ledger.control(job.batch, BatchCommand::Pause).await?),
+        BatchStatus::Cancelled => drop(ledger.control(job.batch, BatchCommand::Cancel).await?),
         BatchStatus::Pending | BatchStatus::Completed | BatchStatus::Failed => {}
     }
     assert_eq!(ledger.batch(job.batch).await?.status, status);
     Ok(job.batch)
 }
 
-pub async fn a_resume_leads_back_to_where_the_batch_was(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
-    let [begun, fresh] = [ledger.one_job().await?, ledger.one_job().await?];
-    ledger.end(begun, Settlement::GivenBack).await?;
-    for job in [begun, fresh] {
-        ledger.steer(job.batch, Wish::Pause).await?;
+pub async fn a_resume_leads_back_to_where_the_batch_was(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
+    let [claimed, fresh] = [ledger.one_job().await?, ledger.one_job().await?];
+    ledger.end(claimed, AttemptResult::GivenBack).await?;
+    for job in [claimed, fresh] {
+        ledger.control(job.batch, BatchCommand::Pause).await?;
     }
 
-    assert_eq!(ledger.steer(begun.batch, Wish::Resume).await?.status, BatchStatus::Running);
-    assert_eq!(ledger.steer(fresh.batch, Wish::Resume).await?.status, BatchStatus::Pending);
+    assert_eq!(ledger.control(claimed.batch, BatchCommand::Resume).await?.status, BatchStatus::Running);
+    assert_eq!(ledger.control(fresh.batch, BatchCommand::Resume).await?.status, BatchStatus::Pending);
     Ok(())
 }
 
-pub async fn who_is_not_there_can_not_be_steered(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn who_is_not_there_can_not_be_steered(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
 
-    for wish in [Wish::Cancel, Wish::Pause, Wish::Resume] {
-        assert!(matches!(ledger.steer(id(9), wish).await, Err(LedgerError::NoSuchBatch(batch)) if batch == id(9)));
+    for wish in [BatchCommand::Cancel, BatchCommand::Pause, BatchCommand::Resume] {
+        assert!(matches!(ledger.control(id(9), wish).await, Err(LedgerError::NoSuchBatch(batch)) if batch == id(9)));
     }
     assert!(matches!(ledger.retry(id(9)).await, Err(LedgerError::NoSuchBatch(_))));
     assert!(matches!(ledger.batch(id(9)).await, Err(LedgerError::NoSuchBatch(_))));
@@ -1435,14 +1435,14 @@ pub async fn who_is_not_there_can_not_be_steered(given: impl Harness) -> TestRes
 
 // retry
 
-pub async fn a_retry_recreates_the_failed_jobs_and_no_other(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_retry_recreates_the_failed_jobs_and_no_other(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let jobs = ledger.jobs_of(a_batch().of(400)).await?;
     ledger.complete(jobs[0]).await?;
-    let half = ledger.hold(jobs[1]).await?;
-    ledger.write(&half, chunk(100..150)).await?;
-    ledger.settle(&half, Settlement::Failed(set_aside(150..200, "bad")), WORKED).await?;
+    let half = ledger.claim_job(jobs[1]).await?;
+    ledger.insert_chunk(&half, chunk(100..150)).await?;
+    ledger.finish_attempt(&half, AttemptResult::Failed(set_aside(150..200, "bad")), WORKED).await?;
     ledger.fail(jobs[3]).await?;
 
     let report = ledger.retry(jobs[0].batch).await?;
@@ -1456,37 +1456,37 @@ pub async fn a_retry_recreates_the_failed_jobs_and_no_other(given: impl Harness)
     assert_eq!(ledger.batch(batch).await?.jobs, JobCounts { waiting: 3, completed: 1, ..JobCounts::default() });
     let work = ledger.work(again[0]).await?;
     assert_eq!((work.attempts_made, work.missing), (0, vec![150..200]));
-    assert_eq!(ledger.write(&half, chunk(150..200)).await?, Written::Fenced);
+    assert_eq!(ledger.insert_chunk(&half, chunk(150..200)).await?, ChunkInserted::Fenced);
     bystander.stands_still(&ledger).await
 }
 
-pub async fn a_retry_runs_a_failed_batch_again_and_it_ends_again(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_retry_runs_a_failed_batch_again_and_it_ends_again(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let job = ledger.failed_batch().await?;
 
     ledger.retry(job.batch).await?;
     let running = ledger.batch(job.batch).await?;
-    let settled = ledger.complete(JobId { generation: 1, ..job }).await?;
+    let finished = ledger.complete(JobId { generation: 1, ..job }).await?;
     let at_end = ledger.at_end_of(job.batch).await?;
     let closed = ledger.closed(job.batch, 1).await?;
 
     assert_eq!((running.status, running.round, running.error), (BatchStatus::Running, 1, None));
     assert_eq!((running.finished_at, running.jobs.total()), (None, 1));
-    assert_eq!((settled, at_end), (DONE, end_of(job.batch, 1)));
+    assert_eq!((finished, at_end), (DONE, end_of(job.batch, 1)));
     assert_eq!((closed.status, closed.round, closed.items_created), (BatchStatus::Completed, 2, 100));
     bystander.stands_still(&ledger).await
 }
 
 /// Its worker was lost between the last item and the word that it was done, too often.
-pub async fn a_failed_job_whose_items_all_exist_is_completed_by_a_retry(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_failed_job_whose_items_all_exist_is_completed_by_a_retry(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let other = ledger.failed_batch().await?;
     let job = ledger.one_job().await?;
-    let hold = ledger.hold(job).await?;
-    ledger.write(&hold, chunk(0..100)).await?;
-    ledger.settle(&hold, Settlement::Failed(because("died at the door")), WORKED).await?;
+    let claim = ledger.claim_job(job).await?;
+    ledger.insert_chunk(&claim, chunk(0..100)).await?;
+    ledger.finish_attempt(&claim, AttemptResult::Failed(because("died at the door")), WORKED).await?;
     ledger.closed(job.batch, 0).await?;
 
     let report = ledger.retry(job.batch).await?;
@@ -1500,8 +1500,8 @@ pub async fn a_failed_job_whose_items_all_exist_is_completed_by_a_retry(given: i
     bystander.stands_still(&ledger).await
 }
 
-pub async fn of_two_retries_at_once_one_finds_nothing(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn of_two_retries_at_once_one_finds_nothing(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
 
     for _ in 0..20 {
         let job = ledger.failed_batch().await?;
@@ -1518,25 +1518,25 @@ pub async fn of_two_retries_at_once_one_finds_nothing(given: impl Harness) -> Te
     Ok(())
 }
 
-pub async fn a_retry_leaves_a_paused_batch_paused(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_retry_leaves_a_paused_batch_paused(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let jobs = ledger.jobs_of(a_batch()).await?;
     ledger.fail(jobs[0]).await?;
-    ledger.steer(jobs[0].batch, Wish::Pause).await?;
+    ledger.control(jobs[0].batch, BatchCommand::Pause).await?;
 
     let report = ledger.retry(jobs[0].batch).await?;
 
     assert_eq!((report.recreated, report.status), (1, BatchStatus::Paused));
     let again = JobId { generation: 1, ..jobs[0] };
-    assert_eq!(ledger.begin(again).await?, Begun::Paused);
-    assert_eq!(ledger.steer(again.batch, Wish::Resume).await?.status, BatchStatus::Running);
+    assert_eq!(ledger.claim(again).await?, Claimed::Paused);
+    assert_eq!(ledger.control(again.batch, BatchCommand::Resume).await?.status, BatchStatus::Running);
     assert_eq!(ledger.open_jobs_of(again.batch).await?.len(), 2);
     bystander.stands_still(&ledger).await
 }
 
-pub async fn a_retry_is_refused_where_the_status_forbids_it(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_retry_is_refused_where_the_status_forbids_it(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
 
     for status in [BatchStatus::Pending, BatchStatus::Completed, BatchStatus::Cancelled] {
         let batch = batch_that_is(status, &ledger).await?;
@@ -1546,8 +1546,8 @@ pub async fn a_retry_is_refused_where_the_status_forbids_it(given: impl Harness)
     Ok(())
 }
 
-pub async fn a_retry_without_failed_jobs_changes_nothing(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_retry_without_failed_jobs_changes_nothing(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
 
     for status in [BatchStatus::Running, BatchStatus::Paused] {
         let batch = batch_that_is(status, &ledger).await?;
@@ -1561,8 +1561,8 @@ pub async fn a_retry_without_failed_jobs_changes_nothing(given: impl Harness) ->
 
 // batch, batches, items, item, failed_jobs
 
-pub async fn counts_sum_to_the_jobs_in_every_state(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn counts_sum_to_the_jobs_in_every_state(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
 
     for status in BatchStatus::ALL {
         let batch = batch_that_is(status, &ledger).await?;
@@ -1574,13 +1574,13 @@ pub async fn counts_sum_to_the_jobs_in_every_state(given: impl Harness) -> TestR
     Ok(())
 }
 
-pub async fn batches_are_listed_from_the_newest_by_pages_and_by_status(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn batches_are_listed_from_the_newest_by_pages_and_by_status(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     for number in 1..=5 {
         ledger.create(a_batch().with_id(number).build()).await?;
     }
     for number in [2, 4, 5] {
-        ledger.steer(id(number), Wish::Cancel).await?;
+        ledger.control(id(number), BatchCommand::Cancel).await?;
     }
     let listed = async |status, slice| -> TestResult<Vec<i64>> {
         Ok(ledger.batches(status, slice).await?.iter().map(|batch| batch.batch_id.get()).collect())
@@ -1596,8 +1596,8 @@ pub async fn batches_are_listed_from_the_newest_by_pages_and_by_status(given: im
     Ok(())
 }
 
-pub async fn items_are_listed_by_pages(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn items_are_listed_by_pages(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let _bystander = ledger.bystander().await?;
     let job = ledger.one_job().await?;
     ledger.complete(job).await?;
@@ -1616,8 +1616,8 @@ pub async fn items_are_listed_by_pages(given: impl Harness) -> TestResult {
     Ok(())
 }
 
-pub async fn an_item_is_found_by_the_place_before_it(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn an_item_is_found_by_the_place_before_it(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let job = ledger.completed_batch().await?;
     let after = async |place| {
         let found = ledger.items(job.batch, page(place, 1)).await?;
@@ -1631,17 +1631,17 @@ pub async fn an_item_is_found_by_the_place_before_it(given: impl Harness) -> Tes
     Ok(())
 }
 
-pub async fn failed_jobs_are_listed_by_pages_with_their_chunks(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn failed_jobs_are_listed_by_pages_with_their_chunks(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let _bystander = ledger.bystander().await?;
     let jobs = ledger.jobs_of(a_batch().of(450)).await?;
     ledger.complete(jobs[1]).await?;
     let failure = set_aside(420..430, "a bad code");
     for job in [jobs[0], jobs[2], jobs[4]] {
         let first = job.seq * 100;
-        let hold = ledger.hold(job).await?;
-        ledger.write(&hold, chunk(first..first + 20)).await?;
-        ledger.settle(&hold, Settlement::Failed(failure.clone()), WORKED).await?;
+        let claim = ledger.claim_job(job).await?;
+        ledger.insert_chunk(&claim, chunk(first..first + 20)).await?;
+        ledger.finish_attempt(&claim, AttemptResult::Failed(failure.clone()), WORKED).await?;
     }
 
     let seqs = async |slice| -> TestResult<Vec<u64>> {
@@ -1653,8 +1653,8 @@ pub async fn failed_jobs_are_listed_by_pages_with_their_chunks(given: impl Harne
     assert_eq!(seqs(page(Some(2), 2)).await?, [4]);
     assert_eq!((last.job_id.as_str(), last.first, last.last), (jobs[4].to_string().as_str(), 400, 449));
     assert_eq!((last.items_created, last.attempts, last.crashes), (20, 1, 0));
-    assert_eq!((last.error, last.chunks), (failure.reason, failure.chunks.ranges));
-    assert_eq!((last.more_chunks, last.more_items), (0, 0));
+    assert_eq!((last.error, last.failed_chunks), (failure.reason, failure.chunks.ranges));
+    assert_eq!((last.more_failed_chunks, last.more_items), (0, 0));
     assert!(is_recent(last.started_at) && is_recent(last.finished_at));
     Ok(())
 }
@@ -1664,27 +1664,27 @@ async fn job_that_says_much(ledger: &Subject, job: JobId) -> TestResult {
     let first = job.seq * 100;
     let reason = |at| format!("{at} {}", "is too long. ".repeat(100));
     let chunks = (first..first + 100).map(|at| (at..at + 1, reason(at)));
-    ledger.end(job, Settlement::Failed(chunks_set_aside(chunks))).await.map(drop)
+    ledger.end(job, AttemptResult::Failed(chunks_set_aside(chunks))).await.map(drop)
 }
 
-pub async fn of_many_failed_chunks_the_first_are_listed_and_the_others_counted(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn of_many_failed_chunks_the_first_are_listed_and_the_others_counted(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let job = ledger.one_job().await?;
 
     job_that_says_much(&ledger, job).await?;
 
     let failed = ledger.failed_jobs(job.batch, ALL).await?.remove(0);
-    assert_eq!(failed.chunks.iter().map(|chunk| chunk.from).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
-    assert!(failed.chunks.iter().all(|chunk| chunk.error.len() == 1024));
-    assert_eq!((failed.more_chunks, failed.more_items), (80, 80));
+    assert_eq!(failed.failed_chunks.iter().map(|chunk| chunk.from).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
+    assert!(failed.failed_chunks.iter().all(|chunk| chunk.error.len() == 1024));
+    assert_eq!((failed.more_failed_chunks, failed.more_items), (80, 80));
     assert!(failed.error.starts_with("100 items could not be written: 0 is too long"), "{}", failed.error);
     bystander.stands_still(&ledger).await
 }
 
 /// 300 of them made one answer of 64 MB.
-pub async fn failed_jobs_are_listed_as_far_as_a_page_has_room(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn failed_jobs_are_listed_as_far_as_a_page_has_room(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let jobs = ledger.jobs_of(a_batch().of(12_000)).await?;
     for job in &jobs {
@@ -1701,15 +1701,15 @@ pub async fn failed_jobs_are_listed_as_far_as_a_page_has_room(given: impl Harnes
     }
 
     assert_eq!(seen, (0..120).collect::<Vec<_>>());
-    assert!(sizes.iter().all(|size| *size <= Slice::MAX_BYTES), "{sizes:?}");
-    assert!(sizes[..sizes.len() - 1].iter().all(|size| *size > Slice::MAX_BYTES * 9 / 10), "{sizes:?}");
+    assert!(sizes.iter().all(|size| *size <= PageRequest::MAX_BYTES), "{sizes:?}");
+    assert!(sizes[..sizes.len() - 1].iter().all(|size| *size > PageRequest::MAX_BYTES * 9 / 10), "{sizes:?}");
     let few = ledger.share().failed_jobs(jobs[0].batch, page(None, 10)).await?;
     assert_eq!((few.rows.len(), few.left_out), (10, false));
     bystander.stands_still(&ledger).await
 }
 
-pub async fn lists_of_an_unknown_batch_are_refused(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn lists_of_an_unknown_batch_are_refused(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
 
     assert!(matches!(ledger.items(id(9), ALL).await, Err(LedgerError::NoSuchBatch(_))));
     assert!(matches!(ledger.failed_jobs(id(9), ALL).await, Err(LedgerError::NoSuchBatch(_))));
@@ -1718,8 +1718,8 @@ pub async fn lists_of_an_unknown_batch_are_refused(given: impl Harness) -> TestR
 
 // summarize
 
-pub async fn a_list_shows_what_was_counted_last(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_list_shows_what_was_counted_last(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let jobs = ledger.jobs_of(a_batch().of(500)).await?;
     let batch = jobs[0].batch;
     assert_eq!(ledger.listed(batch).await?, ledger.batch(batch).await?, "all its jobs wait");
@@ -1727,20 +1727,20 @@ pub async fn a_list_shows_what_was_counted_last(given: impl Harness) -> TestResu
     ledger.complete(jobs[0]).await?;
     ledger.fail(jobs[1]).await?;
     ledger.end(jobs[2], delayed(because("later"), Duration::from_secs(60))).await?;
-    let hold = ledger.hold(jobs[3]).await?;
-    ledger.write(&hold, chunk(300..310)).await?;
+    let claim = ledger.claim_job(jobs[3]).await?;
+    ledger.insert_chunk(&claim, chunk(300..310)).await?;
     assert_eq!(ledger.listed(batch).await?.jobs.waiting, 5, "nobody has counted");
     ledger.summarized(7, batch).await?;
     assert_eq!(ledger.listed(batch).await?, ledger.batch(batch).await?);
 
-    ledger.write(&hold, chunk(310..320)).await?;
+    ledger.insert_chunk(&claim, chunk(310..320)).await?;
     ledger.summarized(8, batch).await?;
     assert_eq!(ledger.listed(batch).await?, ledger.batch(batch).await?, "another process has counted");
     Ok(())
 }
 
-pub async fn what_is_over_is_listed_exactly_whoever_counts_late(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn what_is_over_is_listed_exactly_whoever_counts_late(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let completed = ledger.one_job().await?;
     ledger.lose(completed).await?;
@@ -1757,8 +1757,8 @@ pub async fn what_is_over_is_listed_exactly_whoever_counts_late(given: impl Harn
 }
 
 /// However many processes work a batch, its jobs are counted a few times a second, and at last by one that has seen the last change.
-pub async fn what_another_process_just_counted_is_counted_later(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn what_another_process_just_counted_is_counted_later(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let [one, other] = [ledger.one_job().await?, ledger.one_job().await?];
     assert_eq!(ledger.summarize(7, vec![recent(one.batch)]).await?, []);
 
@@ -1776,8 +1776,8 @@ pub async fn what_another_process_just_counted_is_counted_later(given: impl Harn
 }
 
 /// One statement would be too much for all of them, and the writer of SQLite is not kept by any.
-pub async fn many_batches_are_counted_in_portions(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn many_batches_are_counted_in_portions(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let mut jobs = Vec::new();
     for _ in 0..50 {
         jobs.push(ledger.one_job().await?);
@@ -1792,8 +1792,8 @@ pub async fn many_batches_are_counted_in_portions(given: impl Harness) -> TestRe
 }
 
 /// In one millisecond, often. The process is one whose row comes before that of the verbs in the key.
-pub async fn of_two_counts_at_once_the_later_one_is_listed(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn of_two_counts_at_once_the_later_one_is_listed(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
 
     for _ in 0..50 {
         let job = ledger.one_job().await?;
@@ -1806,8 +1806,8 @@ pub async fn of_two_counts_at_once_the_later_one_is_listed(given: impl Harness) 
 }
 
 /// Nobody else would count them: no job of the batch need be worked afterwards.
-pub async fn verbs_that_change_a_batch_as_a_whole_count_it(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn verbs_that_change_a_batch_as_a_whole_count_it(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let jobs = ledger.jobs_of(a_batch().of(300)).await?;
     let batch = jobs[0].batch;
     ledger.fail(jobs[0]).await?;
@@ -1817,14 +1817,14 @@ pub async fn verbs_that_change_a_batch_as_a_whole_count_it(given: impl Harness) 
         Ok(())
     };
 
-    ledger.steer(batch, Wish::Pause).await?;
+    ledger.control(batch, BatchCommand::Pause).await?;
     as_it_is("paused").await?;
-    ledger.steer(batch, Wish::Resume).await?;
+    ledger.control(batch, BatchCommand::Resume).await?;
     as_it_is("resumed").await?;
     ledger.retry(batch).await?;
     as_it_is("retried").await?;
     ledger.complete(jobs[1]).await?;
-    ledger.steer(batch, Wish::Cancel).await?;
+    ledger.control(batch, BatchCommand::Cancel).await?;
     as_it_is("cancelled").await?;
 
     let failed = ledger.failed_batch().await?.batch;
@@ -1835,12 +1835,12 @@ pub async fn verbs_that_change_a_batch_as_a_whole_count_it(given: impl Harness) 
 
 // open_jobs, open_tasks
 
-pub async fn open_jobs_shares_the_room_between_batches(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn open_jobs_shares_the_room_between_batches(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let large = ledger.jobs_of(a_batch().of(1_000)).await?[0].batch;
     let small = ledger.jobs_of(a_batch().of(200)).await?[0].batch;
     let fed = async |per_batch, total| -> TestResult<_> {
-        let work = ledger.open_jobs(first_jobs(64, Room { per_batch, total })).await?;
+        let work = ledger.open_jobs(first_jobs(64, QueueCapacity { per_batch, total })).await?;
         let of = |batch| work.jobs.iter().filter(|open| open.job.batch == batch).count();
         Ok((of(large), of(small), work.left_out))
     };
@@ -1854,8 +1854,8 @@ pub async fn open_jobs_shares_the_room_between_batches(given: impl Harness) -> T
 }
 
 /// Half of them came first, half have the fewest open jobs, and no batch is fed that waits for nothing but the clock.
-pub async fn a_window_has_the_oldest_and_the_smallest_batches(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_window_has_the_oldest_and_the_smallest_batches(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let resting = ledger.one_job().await?;
     ledger.end(resting, delayed(because("later"), Duration::from_secs(60))).await?;
     let mut batches = Vec::new();
@@ -1864,7 +1864,7 @@ pub async fn a_window_has_the_oldest_and_the_smallest_batches(given: impl Harnes
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 
-    let found = ledger.open_jobs(first_jobs(4, Room { per_batch: 1_000, total: 8 })).await?;
+    let found = ledger.open_jobs(first_jobs(4, QueueCapacity { per_batch: 1_000, total: 8 })).await?;
 
     let expected: HashSet<_> = [0, 5, 1, 4].map(|at| batches[at]).into();
     assert_eq!(found.window.iter().copied().collect::<HashSet<_>>(), expected);
@@ -1874,15 +1874,15 @@ pub async fn a_window_has_the_oldest_and_the_smallest_batches(given: impl Harnes
     Ok(())
 }
 
-pub async fn a_batch_is_small_by_what_is_left_of_it(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_batch_is_small_by_what_is_left_of_it(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let mut batches = Vec::new();
     for quantity in [90_000, 70_000, 80_000, 60_000] {
         batches.push(ledger.jobs_of(a_batch().of(quantity)).await?);
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     for job in &batches[2][..799] {
-        ledger.end(*job, Settlement::Failed(because("no ink"))).await?;
+        ledger.end(*job, AttemptResult::Failed(because("no ink"))).await?;
     }
     ledger.summarized(7, batches[2][0].batch).await?;
 
@@ -1893,8 +1893,8 @@ pub async fn a_batch_is_small_by_what_is_left_of_it(given: impl Harness) -> Test
     Ok(())
 }
 
-pub async fn tiny_batches_widen_the_window(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn tiny_batches_widen_the_window(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     for _ in 0..20 {
         ledger.one_job().await?;
     }
@@ -1905,8 +1905,8 @@ pub async fn tiny_batches_widen_the_window(given: impl Harness) -> TestResult {
     Ok(())
 }
 
-pub async fn a_full_window_leaves_out_what_was_looked_at_and_not_taken(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_full_window_leaves_out_what_was_looked_at_and_not_taken(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     // 64 of them have 448 jobs, which is not enough, so all are looked at; 72 have 504.
     for _ in 0..80 {
         ledger.jobs_of(a_batch().of(700)).await?;
@@ -1918,13 +1918,13 @@ pub async fn a_full_window_leaves_out_what_was_looked_at_and_not_taken(given: im
     Ok(())
 }
 
-pub async fn what_was_offered_is_not_answered_again(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn what_was_offered_is_not_answered_again(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let [fed, new] = [ledger.jobs_of(a_batch().of(1_000)).await?, ledger.jobs_of(a_batch().of(1_000)).await?];
     for job in &fed[..2] {
         ledger.complete(*job).await?;
     }
-    let room = Room { per_batch: 4, total: 100 };
+    let room = QueueCapacity { per_batch: 4, total: 100 };
     let offered_to = HashMap::from([(fed[0].batch, 4)]);
     let look = async |refill, free| -> TestResult<_> {
         let query = JobQuery { offered_to: offered_to.clone(), refill, free, ..first_jobs(64, room) };
@@ -1940,8 +1940,8 @@ pub async fn what_was_offered_is_not_answered_again(given: impl Harness) -> Test
     Ok(())
 }
 
-pub async fn open_jobs_is_ranked_from_the_first_open_job(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn open_jobs_is_ranked_from_the_first_open_job(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let _bystander = ledger.bystander().await?;
     let jobs = ledger.jobs_of(a_batch().of(600)).await?;
     ledger.complete(jobs[0]).await?;
@@ -1955,8 +1955,8 @@ pub async fn open_jobs_is_ranked_from_the_first_open_job(given: impl Harness) ->
     Ok(())
 }
 
-pub async fn a_delayed_job_is_open_work_when_it_is_due(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_delayed_job_is_open_work_when_it_is_due(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let jobs = ledger.jobs_of(a_batch().of(300)).await?;
     ledger.end(jobs[1], delayed(because("later"), Duration::from_secs(3_600))).await?;
     ledger.end(jobs[2], delayed(because("soon"), Duration::from_millis(300))).await?;
@@ -1975,8 +1975,8 @@ pub async fn a_delayed_job_is_open_work_when_it_is_due(given: impl Harness) -> T
 }
 
 /// After an outage, say. The next look comes soon, and finds others when these were begun.
-pub async fn of_many_due_jobs_some_are_answered_at_a_time(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn of_many_due_jobs_some_are_answered_at_a_time(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let jobs = ledger.jobs_of(a_batch().of(510).in_jobs_of(1)).await?;
     for job in &jobs {
         ledger.end(*job, delayed(because("later"), Duration::ZERO)).await?;
@@ -1995,8 +1995,8 @@ pub async fn of_many_due_jobs_some_are_answered_at_a_time(given: impl Harness) -
 }
 
 /// The clock was wrong for a moment when the job was delayed.
-pub async fn no_job_waits_longer_than_the_longest_backoff(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn no_job_waits_longer_than_the_longest_backoff(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let jobs = ledger.jobs_of(a_batch().of(300)).await?;
     let year = Duration::from_secs(365 * 24 * 3_600);
     ledger.end(jobs[1], delayed(because("no ink"), year)).await?;
@@ -2013,8 +2013,8 @@ pub async fn no_job_waits_longer_than_the_longest_backoff(given: impl Harness) -
     Ok(())
 }
 
-pub async fn open_tasks_say_what_is_to_be_closed(given: impl Harness) -> TestResult {
-    let ledger = given.ledger_with(Rules { hooks: HookKinds::default(), ..RULES }).await;
+pub async fn open_tasks_say_what_is_to_be_closed(support: impl Harness) -> TestResult {
+    let ledger = support.ledger_with(Rules { hooks: HookKinds::default(), ..RULES }).await;
     let [job, open] = [ledger.one_job().await?, ledger.one_job().await?];
     ledger.fail(job).await?;
     ledger.lose(open).await?;
@@ -2026,13 +2026,13 @@ pub async fn open_tasks_say_what_is_to_be_closed(given: impl Harness) -> TestRes
     Ok(())
 }
 
-pub async fn open_jobs_of_a_paused_batch_is_left_alone(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn open_jobs_of_a_paused_batch_is_left_alone(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let job = ledger.one_job().await?;
 
-    ledger.steer(job.batch, Wish::Pause).await?;
+    ledger.control(job.batch, BatchCommand::Pause).await?;
     let paused = ledger.every_open_job().await?;
-    ledger.steer(job.batch, Wish::Resume).await?;
+    ledger.control(job.batch, BatchCommand::Resume).await?;
     let resumed = ledger.every_open_job().await?;
 
     assert_eq!((paused.jobs.len(), paused.left_out), (0, false));
@@ -2042,16 +2042,16 @@ pub async fn open_jobs_of_a_paused_batch_is_left_alone(given: impl Harness) -> T
 
 // hook, settle_hook
 
-pub async fn a_hook_is_there_until_it_is_delivered(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_hook_is_there_until_it_is_delivered(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let job = ledger.one_job().await?;
     ledger.fail(job).await?;
     let hook = ledger.hooks_of(job.batch).await?[0];
     assert!(ledger.hook(hook).await?.is_some());
 
-    ledger.settle_hook(hook, 0, Told::Delivered).await?;
-    ledger.settle_hook(hook, 0, Told::Delivered).await?;
+    ledger.record_hook_outcome(hook, 0, HookOutcome::Delivered).await?;
+    ledger.record_hook_outcome(hook, 0, HookOutcome::Delivered).await?;
 
     assert_eq!(ledger.hook(hook).await?, None);
     assert_eq!(ledger.hooks_of(job.batch).await?, []);
@@ -2062,8 +2062,8 @@ pub async fn a_hook_is_there_until_it_is_delivered(given: impl Harness) -> TestR
     bystander.stands_still(&ledger).await
 }
 
-pub async fn a_hook_that_failed_is_due_again_later(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_hook_that_failed_is_due_again_later(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let others = ledger.hooks_of(id(1)).await?;
     assert_eq!(others.len(), 2);
@@ -2071,9 +2071,9 @@ pub async fn a_hook_that_failed_is_due_again_later(given: impl Harness) -> TestR
     ledger.fail(job).await?;
     let hook = ledger.hooks_of(job.batch).await?[0];
 
-    let again = Told::Again { error: "no answer".into(), not_before: Utc::now() + Duration::from_secs(60) };
-    ledger.settle_hook(hook, 0, again.clone()).await?;
-    ledger.settle_hook(hook, 1, again).await?;
+    let again = HookOutcome::Again { error: "no answer".into(), not_before: Utc::now() + Duration::from_secs(60) };
+    ledger.record_hook_outcome(hook, 0, again.clone()).await?;
+    ledger.record_hook_outcome(hook, 1, again).await?;
 
     let task = StatusTask::Hook { batch: job.batch, hook };
     let due = ledger.open_tasks(EVERY_TASK).await?.status.into_iter().find(|(of, _)| *of == task);
@@ -2085,14 +2085,14 @@ pub async fn a_hook_that_failed_is_due_again_later(given: impl Harness) -> TestR
     bystander.stands_still(&ledger).await
 }
 
-pub async fn a_hook_that_was_given_up_is_not_called_any_more(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_hook_that_was_given_up_is_not_called_any_more(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let job = ledger.one_job().await?;
     ledger.fail(job).await?;
     let hook = ledger.hooks_of(job.batch).await?[0];
 
-    ledger.settle_hook(hook, 0, Told::GivenUp { error: "no answer".into() }).await?;
+    ledger.record_hook_outcome(hook, 0, HookOutcome::GivenUp { error: "no answer".into() }).await?;
 
     assert_eq!(ledger.hook(hook).await?, None);
     assert_eq!(ledger.hooks_of(job.batch).await?, []);
@@ -2100,25 +2100,25 @@ pub async fn a_hook_that_was_given_up_is_not_called_any_more(given: impl Harness
 }
 
 /// The answer to the first call was lost, so the caller calls again: the hook had one try less.
-pub async fn a_call_of_a_hook_counts_once_however_often_its_outcome_is_recorded(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_call_of_a_hook_counts_once_however_often_its_outcome_is_recorded(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let jobs = ledger.jobs_of(a_batch()).await?;
     ledger.fail(jobs[0]).await?;
     ledger.fail(jobs[1]).await?;
     let hooks = ledger.hooks_of(jobs[0].batch).await?;
     let attempts = async || ledger.hook(hooks[0]).await.map(|hook| hook.map(|hook| hook.attempts));
-    let again = || Told::Again { error: "no answer".into(), not_before: Utc::now() };
-    let given_up = || Told::GivenUp { error: "no answer".into() };
+    let again = || HookOutcome::Again { error: "no answer".into(), not_before: Utc::now() };
+    let given_up = || HookOutcome::GivenUp { error: "no answer".into() };
 
-    ledger.settle_hook(hooks[0], 0, again()).await?;
-    ledger.settle_hook(hooks[0], 0, again()).await?;
-    ledger.settle_hook(hooks[0], 0, given_up()).await?;
+    ledger.record_hook_outcome(hooks[0], 0, again()).await?;
+    ledger.record_hook_outcome(hooks[0], 0, again()).await?;
+    ledger.record_hook_outcome(hooks[0], 0, given_up()).await?;
     assert_eq!(attempts().await?, Some(1), "the other two knew less");
 
-    ledger.settle_hook(hooks[0], 1, given_up()).await?;
-    ledger.settle_hook(hooks[0], 1, again()).await?;
-    ledger.settle_hook(hooks[0], 2, again()).await?;
+    ledger.record_hook_outcome(hooks[0], 1, given_up()).await?;
+    ledger.record_hook_outcome(hooks[0], 1, again()).await?;
+    ledger.record_hook_outcome(hooks[0], 2, again()).await?;
     assert_eq!(attempts().await?, None);
     assert_eq!(ledger.hooks_of(jobs[0].batch).await?, hooks[1..]);
     assert_eq!(ledger.hook(hooks[1]).await?.map(|hook| hook.attempts), Some(0));
@@ -2126,22 +2126,24 @@ pub async fn a_call_of_a_hook_counts_once_however_often_its_outcome_is_recorded(
 }
 
 /// Two workers called it: one had an answer and one had none. The host has been notified.
-pub async fn a_delivery_counts_beside_a_failure(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_delivery_counts_beside_a_failure(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let job = ledger.one_job().await?;
     ledger.fail(job).await?;
     let hook = ledger.hooks_of(job.batch).await?[0];
 
-    ledger.settle_hook(hook, 0, Told::Again { error: "no answer".into(), not_before: Utc::now() }).await?;
-    ledger.settle_hook(hook, 0, Told::Delivered).await?;
+    ledger
+        .record_hook_outcome(hook, 0, HookOutcome::Again { error: "no answer".into(), not_before: Utc::now() })
+        .await?;
+    ledger.record_hook_outcome(hook, 0, HookOutcome::Delivered).await?;
 
     assert_eq!(ledger.hook(hook).await?, None);
     assert_eq!(ledger.hooks_of(job.batch).await?, []);
     bystander.stands_still(&ledger).await
 }
 
-pub async fn ends_that_nobody_asks_for_are_not_written_down(given: impl Harness) -> TestResult {
+pub async fn ends_that_nobody_asks_for_are_not_written_down(support: impl Harness) -> TestResult {
     let none = HookKinds::default();
     let table = [
         (none, [0, 0, 0]),
@@ -2151,7 +2153,7 @@ pub async fn ends_that_nobody_asks_for_are_not_written_down(given: impl Harness)
     ];
 
     for (hooks, expected) in table {
-        let ledger = given.ledger_with(Rules { hooks, ..RULES }).await;
+        let ledger = support.ledger_with(Rules { hooks, ..RULES }).await;
         let jobs = ledger.jobs_of(a_batch()).await?;
         ledger.complete(jobs[0]).await?;
         ledger.fail(jobs[1]).await?;
@@ -2169,8 +2171,8 @@ pub async fn ends_that_nobody_asks_for_are_not_written_down(given: impl Harness)
     Ok(())
 }
 
-pub async fn each_end_is_told_as_it_was(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn each_end_is_told_as_it_was(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let jobs = ledger.jobs_of(a_batch()).await?;
     let batch_id = jobs[0].batch;
@@ -2178,7 +2180,7 @@ pub async fn each_end_is_told_as_it_was(given: impl Harness) -> TestResult {
     ledger.fail(jobs[1]).await?;
     ledger.closed(batch_id, 0).await?;
     ledger.retry(batch_id).await?;
-    ledger.steer(batch_id, Wish::Cancel).await?;
+    ledger.control(batch_id, BatchCommand::Cancel).await?;
 
     let job = |seq: u64, items_created, attempts, error: Option<&str>| JobEnded {
         batch_id,
@@ -2232,12 +2234,12 @@ async fn over(ledger: &Subject, failed: u64) -> TestResult<Vec<JobId>> {
     Ok(jobs)
 }
 
-/// Forgets until there is nothing left, by portions of `most`, and answers all in one.
-async fn forget_all(ledger: &Subject, most: u64) -> TestResult<Forgotten> {
-    let mut sum = Forgotten::default();
+/// Forgets until there is nothing left, by portions of `max`, and answers all in one.
+async fn forget_all(ledger: &Subject, max: u64) -> TestResult<Pruned> {
+    let mut sum = Pruned::default();
     for _ in 0..1_000 {
-        let portion = ledger.forget(LONG_AGO, most).await?;
-        assert!(portion.jobs + portion.hooks <= most, "{portion:?}");
+        let portion = ledger.prune_history(LONG_AGO, max).await?;
+        assert!(portion.jobs + portion.hooks <= max, "{portion:?}");
         sum = sum.and(portion);
         if !portion.left_out {
             return Ok(sum);
@@ -2250,8 +2252,8 @@ fn is_removed<T>(answer: &Result<T, LedgerError>, of: BatchId) -> bool {
     matches!(answer, Err(LedgerError::HistoryRemoved(batch)) if *batch == of)
 }
 
-pub async fn history_is_removed_by_portions_of_the_batch_that_ended_first(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn history_is_removed_by_portions_of_the_batch_that_ended_first(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let mut batches = Vec::new();
     for _ in 0..3 {
@@ -2269,27 +2271,27 @@ pub async fn history_is_removed_by_portions_of_the_batch_that_ended_first(given:
         }
         Ok::<_, LedgerError>(marks)
     };
-    let portion = |batches| Forgotten { batches, jobs: 3, hooks: 0, left_out: true };
+    let portion = |batches| Pruned { batches, jobs: 3, hooks: 0, left_out: true };
 
     assert_eq!(marks().await?, [false; 3]);
-    assert_eq!(ledger.forget(LONG_AGO, 3).await?, portion(0));
+    assert_eq!(ledger.prune_history(LONG_AGO, 3).await?, portion(0));
     assert_eq!(marks().await?, [true, false, false]);
-    assert_eq!(ledger.forget(LONG_AGO, 3).await?, portion(1));
+    assert_eq!(ledger.prune_history(LONG_AGO, 3).await?, portion(1));
     assert_eq!(marks().await?, [true, true, false]);
     for _ in 0..3 {
-        ledger.forget(LONG_AGO, 3).await?;
+        ledger.prune_history(LONG_AGO, 3).await?;
     }
     assert_eq!(marks().await?, [true; 3]);
-    assert_eq!(ledger.forget(LONG_AGO, 3).await?, Forgotten { batches: 1, ..Forgotten::default() });
-    assert_eq!(ledger.forget(LONG_AGO, 3).await?, Forgotten::default());
+    assert_eq!(ledger.prune_history(LONG_AGO, 3).await?, Pruned { batches: 1, ..Pruned::default() });
+    assert_eq!(ledger.prune_history(LONG_AGO, 3).await?, Pruned::default());
     bystander.stands_still(&ledger).await
 }
 
-pub async fn a_long_history_goes_by_portions(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_long_history_goes_by_portions(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let batch = ledger.create(a_batch().of(20_000).in_jobs_of(1).build()).await?.batch;
-    ledger.steer(batch, Wish::Cancel).await?;
+    ledger.control(batch, BatchCommand::Cancel).await?;
 
     let gone = forget_all(&ledger, 1_000).await?;
 
@@ -2298,8 +2300,8 @@ pub async fn a_long_history_goes_by_portions(given: impl Harness) -> TestResult 
     bystander.stands_still(&ledger).await
 }
 
-pub async fn what_is_open_or_over_since_lately_keeps_its_history(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn what_is_open_or_over_since_lately_keeps_its_history(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let mut over = Vec::new();
     for status in BatchStatus::ALL {
@@ -2308,9 +2310,9 @@ pub async fn what_is_open_or_over_since_lately_keeps_its_history(given: impl Har
     }
 
     for kept in [Duration::from_secs(60), Duration::from_secs(10 * 366 * 24 * 60 * 60)] {
-        assert_eq!(ledger.forget(kept, 1_000).await?, Forgotten::default());
+        assert_eq!(ledger.prune_history(kept, 1_000).await?, Pruned::default());
     }
-    let gone = ledger.forget(LONG_AGO, 1_000).await?;
+    let gone = ledger.prune_history(LONG_AGO, 1_000).await?;
 
     assert_eq!((gone.batches, gone.jobs, gone.left_out), (3, 3, false));
     let all = ledger.batches(None, ALL).await?;
@@ -2318,13 +2320,13 @@ pub async fn what_is_open_or_over_since_lately_keeps_its_history(given: impl Har
     assert_eq!(removed, over.into_iter().collect());
     for open in all.iter().filter(|batch| !batch.status.is_over() && batch.quantity == 100) {
         assert_eq!(open.jobs.total(), 1);
-        ledger.steer(open.batch_id, Wish::Cancel).await?;
+        ledger.control(open.batch_id, BatchCommand::Cancel).await?;
     }
     bystander.stands_still(&ledger).await
 }
 
-pub async fn a_batch_without_history_stands_as_it_was_and_its_items_stay(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_batch_without_history_stands_as_it_was_and_its_items_stay(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let new = || a_batch().with_id(77).asked_by(a_request("shop", "200"));
     let jobs = ledger.jobs_of(new()).await?;
@@ -2340,8 +2342,8 @@ pub async fn a_batch_without_history_stands_as_it_was_and_its_items_stay(given: 
     assert_eq!(after, rocket_batch::BatchRecord { history_removed: true, ..before });
     assert_eq!((items.len(), ledger.items(id(77), ALL).await?), (100, items));
     assert!(is_removed(&ledger.retry(id(77)).await, id(77)));
-    for wish in [Wish::Cancel, Wish::Pause, Wish::Resume] {
-        assert!(matches!(ledger.steer(id(77), wish).await, Err(LedgerError::NotAllowed(_))));
+    for wish in [BatchCommand::Cancel, BatchCommand::Pause, BatchCommand::Resume] {
+        assert!(matches!(ledger.control(id(77), wish).await, Err(LedgerError::NotAllowed(_))));
     }
     assert_eq!(ledger.close(id(77), 1).await?, Closed::Over);
     assert_eq!(ledger.end_task(id(77)).await?, None);
@@ -2351,39 +2353,39 @@ pub async fn a_batch_without_history_stands_as_it_was_and_its_items_stay(given: 
 }
 
 /// A queue may hand a job out long after its batch was cancelled, and a worker may wake up as late.
-pub async fn jobs_of_a_batch_without_history_are_over_for_whoever_still_has_them(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn jobs_of_a_batch_without_history_are_over_for_whoever_still_has_them(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     let jobs = ledger.jobs_of(a_batch().of(300)).await?;
-    let late = ledger.hold(jobs[0]).await?;
-    ledger.write(&late, chunk(0..50)).await?;
+    let late = ledger.claim_job(jobs[0]).await?;
+    ledger.insert_chunk(&late, chunk(0..50)).await?;
     ledger.complete(jobs[1]).await?;
-    ledger.steer(late.job.batch, Wish::Cancel).await?;
+    ledger.control(late.job.batch, BatchCommand::Cancel).await?;
 
     forget_all(&ledger, 2).await?;
 
     for job in jobs {
-        assert_eq!(ledger.begin(job).await?, Begun::Over);
+        assert_eq!(ledger.claim(job).await?, Claimed::NothingToDo);
     }
-    assert_eq!(ledger.begin(JobId { batch: id(4_711), ..late.job }).await?, Begun::Unknown);
-    let written = ledger.write(&late, chunk(50..100)).await?;
-    assert!(matches!(written, Written::Fenced | Written::Cancelled), "{written:?}");
-    assert_eq!(ledger.settle(&late, Settlement::Completed, WORKED).await?, Settled::Lost);
+    assert_eq!(ledger.claim(JobId { batch: id(4_711), ..late.job }).await?, Claimed::Unknown);
+    let written = ledger.insert_chunk(&late, chunk(50..100)).await?;
+    assert!(matches!(written, ChunkInserted::Fenced | ChunkInserted::Cancelled), "{written:?}");
+    assert_eq!(ledger.finish_attempt(&late, AttemptResult::Completed, WORKED).await?, Finished::Lost);
     assert_eq!(ledger.items_of(late.job.batch).await?.len(), 150);
     bystander.stands_still(&ledger).await
 }
 
-pub async fn of_a_retry_and_a_removal_at_once_one_wins(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn of_a_retry_and_a_removal_at_once_one_wins(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
 
     for round in 0..40 {
         let batch = over(&ledger, 3).await?[0].batch;
         let (one, other) = (ledger.share(), ledger.share());
         let retry = async move { one.retry(batch).await };
-        let forget = async move { other.forget(LONG_AGO, 2).await };
+        let forget = async move { other.prune_history(LONG_AGO, 2).await };
         // Whoever comes first has the better chances; each does in turns.
-        let (retried, forgotten) = if round % 2 == 0 {
+        let (retried, pruned) = if round % 2 == 0 {
             let (retry, forget) = (tokio::spawn(retry), tokio::spawn(forget));
             (retry.await?, forget.await??)
         } else {
@@ -2392,7 +2394,7 @@ pub async fn of_a_retry_and_a_removal_at_once_one_wins(given: impl Harness) -> T
         };
 
         let after = ledger.batch(batch).await?;
-        if forgotten.jobs == 0 {
+        if pruned.jobs == 0 {
             assert_eq!(retried?.found, 3);
             assert_eq!((after.status, after.history_removed), (BatchStatus::Running, false));
             assert_eq!(after.jobs, JobCounts { waiting: 3, completed: 1, ..JobCounts::default() });
@@ -2407,15 +2409,15 @@ pub async fn of_a_retry_and_a_removal_at_once_one_wins(given: impl Harness) -> T
     bystander.stands_still(&ledger).await
 }
 
-pub async fn a_batch_that_was_retried_is_forgotten_after_its_next_end(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_batch_that_was_retried_is_forgotten_after_its_next_end(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let jobs = over(&ledger, 1).await?;
     let batch = jobs[0].batch;
     ledger.retry(batch).await?;
 
-    assert_eq!(forget_all(&ledger, 10).await?, Forgotten::default());
+    assert_eq!(forget_all(&ledger, 10).await?, Pruned::default());
     ledger.complete(JobId { generation: 1, ..jobs[1] }).await?;
-    assert_eq!(forget_all(&ledger, 10).await?, Forgotten::default(), "it is to be closed");
+    assert_eq!(forget_all(&ledger, 10).await?, Pruned::default(), "it is to be closed");
     ledger.closed(batch, 1).await?;
 
     assert_eq!(forget_all(&ledger, 10).await?.jobs, 2);
@@ -2424,8 +2426,8 @@ pub async fn a_batch_that_was_retried_is_forgotten_after_its_next_end(given: imp
     Ok(())
 }
 
-pub async fn many_who_remove_history_at_once_share_the_work(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn many_who_remove_history_at_once_share_the_work(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
     for failed in 0..20 {
         over(&ledger, failed % 5).await?;
@@ -2435,16 +2437,16 @@ pub async fn many_who_remove_history_at_once_share_the_work(given: impl Harness)
     for _ in 0..4 {
         let ledger = ledger.share();
         at_once.spawn(async move {
-            let mut sum = Forgotten::default();
+            let mut sum = Pruned::default();
             loop {
-                sum = sum.and(ledger.forget(LONG_AGO, 3).await?);
+                sum = sum.and(ledger.prune_history(LONG_AGO, 3).await?);
                 if !sum.left_out {
                     return Ok::<_, LedgerError>(sum);
                 }
             }
         });
     }
-    let mut sum = Forgotten::default();
+    let mut sum = Pruned::default();
     while let Some(share) = at_once.join_next().await {
         sum = sum.and(share??);
     }
@@ -2454,40 +2456,39 @@ pub async fn many_who_remove_history_at_once_share_the_work(given: impl Harness)
     bystander.stands_still(&ledger).await
 }
 
-pub async fn hooks_that_were_given_up_go_with_the_history_and_open_ones_stay(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
-    let given_up = || Told::GivenUp { error: "no answer".into() };
+pub async fn hooks_that_were_given_up_go_with_the_history_and_open_ones_stay(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
+    let given_up = || HookOutcome::GivenUp { error: "no answer".into() };
     let bystander = ledger.jobs_of(a_batch()).await?;
     ledger.fail(bystander[0]).await?;
-    ledger.settle_hook(ledger.hooks_of(bystander[0].batch).await?[0], 0, given_up()).await?;
+    ledger.record_hook_outcome(ledger.hooks_of(bystander[0].batch).await?[0], 0, given_up()).await?;
     let batch = over(&ledger, 3).await?[0].batch;
     let hooks = ledger.hooks_of(batch).await?;
     assert_eq!(hooks.len(), 5);
     for hook in &hooks[..3] {
-        ledger.settle_hook(*hook, 0, given_up()).await?;
+        ledger.record_hook_outcome(*hook, 0, given_up()).await?;
     }
-    let (events, rows) =
-        (ledger.events_of(batch).await?, |jobs, hooks| Forgotten { jobs, hooks, ..Forgotten::default() });
+    let (events, rows) = (ledger.events_of(batch).await?, |jobs, hooks| Pruned { jobs, hooks, ..Pruned::default() });
 
-    assert_eq!(ledger.forget(LONG_AGO, 5).await?, Forgotten { left_out: true, ..rows(4, 1) });
-    assert_eq!(ledger.forget(LONG_AGO, 5).await?, Forgotten { batches: 1, ..rows(0, 2) });
+    assert_eq!(ledger.prune_history(LONG_AGO, 5).await?, Pruned { left_out: true, ..rows(4, 1) });
+    assert_eq!(ledger.prune_history(LONG_AGO, 5).await?, Pruned { batches: 1, ..rows(0, 2) });
 
     assert_eq!(ledger.hooks_of(batch).await?, hooks[3..]);
     assert_eq!(ledger.events_of(batch).await?, events);
     // Given up only now, it goes the next time, and nothing else does.
-    ledger.settle_hook(hooks[3], 0, given_up()).await?;
-    assert_eq!(forget_all(&ledger, 5).await?, Forgotten { batches: 1, ..rows(0, 1) });
-    ledger.settle_hook(hooks[4], 0, Told::Delivered).await?;
-    assert_eq!(forget_all(&ledger, 5).await?, Forgotten::default());
+    ledger.record_hook_outcome(hooks[3], 0, given_up()).await?;
+    assert_eq!(forget_all(&ledger, 5).await?, Pruned { batches: 1, ..rows(0, 1) });
+    ledger.record_hook_outcome(hooks[4], 0, HookOutcome::Delivered).await?;
+    assert_eq!(forget_all(&ledger, 5).await?, Pruned::default());
     // That of the bystander was there all the time.
     ledger.complete(bystander[1]).await?;
     ledger.closed(bystander[0].batch, 0).await?;
-    assert_eq!(forget_all(&ledger, 5).await?, Forgotten { batches: 1, ..rows(2, 1) });
+    assert_eq!(forget_all(&ledger, 5).await?, Pruned { batches: 1, ..rows(2, 1) });
     Ok(())
 }
 
-pub async fn a_hook_given_up_beside_a_removal_of_history_leaves_nothing(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_hook_given_up_beside_a_removal_of_history_leaves_nothing(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let bystander = ledger.bystander().await?;
 
     for _ in 0..20 {
@@ -2495,12 +2496,12 @@ pub async fn a_hook_given_up_beside_a_removal_of_history_leaves_nothing(given: i
         let mut at_once = JoinSet::new();
         for hook in ledger.hooks_of(batch).await? {
             let ledger = ledger.share();
-            let given_up = Told::GivenUp { error: "no answer".into() };
-            at_once.spawn(async move { ledger.settle_hook(hook, 0, given_up).await.map(|()| 0) });
+            let given_up = HookOutcome::GivenUp { error: "no answer".into() };
+            at_once.spawn(async move { ledger.record_hook_outcome(hook, 0, given_up).await.map(|()| 0) });
         }
         let hooks = at_once.len() as u64;
         let other = ledger.share();
-        at_once.spawn(async move { other.forget(LONG_AGO, 1_000).await.map(|forgotten| forgotten.hooks) });
+        at_once.spawn(async move { other.prune_history(LONG_AGO, 1_000).await.map(|pruned| pruned.hooks) });
 
         let mut removed = 0;
         while let Some(done) = at_once.join_next().await {
@@ -2513,8 +2514,8 @@ pub async fn a_hook_given_up_beside_a_removal_of_history_leaves_nothing(given: i
     bystander.stands_still(&ledger).await
 }
 
-pub async fn the_first_code_key_is_kept(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn the_first_code_key_is_kept(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let [first, second] = [1, 2].map(|byte| CodeKey::from_bytes([byte; 16]));
 
     assert_eq!(ledger.code_key(first.clone()).await?, first);
@@ -2522,38 +2523,38 @@ pub async fn the_first_code_key_is_kept(given: impl Harness) -> TestResult {
     Ok(())
 }
 
-pub async fn one_alone_has_the_lead(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn one_alone_has_the_lead(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
 
-    let lead = ledger.lead().await?;
+    let lead = ledger.try_acquire_leadership().await?;
     assert!(lead.is_some());
-    assert!(ledger.lead().await?.is_none());
+    assert!(ledger.try_acquire_leadership().await?.is_none());
     drop(lead);
-    assert!(ledger.lead().await?.is_some());
+    assert!(ledger.try_acquire_leadership().await?.is_some());
     Ok(())
 }
 
-pub async fn a_ledger_that_was_shut_is_unavailable(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_ledger_that_was_shut_is_unavailable(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let job = ledger.one_job().await?;
-    let hold = ledger.hold(job).await?;
+    let claim = ledger.claim_job(job).await?;
     ledger.ping().await?;
 
-    tokio::join!(ledger.shut(), ledger.shut());
-    ledger.shut().await;
+    tokio::join!(ledger.shutdown(), ledger.shutdown());
+    ledger.shutdown().await;
 
     let answers = [
         ledger.ping().await.err(),
         ledger.create(a_batch().build()).await.err(),
         ledger.plan(job.batch, too_many()).await.err(),
-        ledger.begin(job).await.err(),
-        ledger.write(&hold, chunk(0..1)).await.err(),
-        ledger.settle(&hold, Settlement::GivenBack, WORKED).await.err(),
+        ledger.claim(job).await.err(),
+        ledger.insert_chunk(&claim, chunk(0..1)).await.err(),
+        ledger.finish_attempt(&claim, AttemptResult::GivenBack, WORKED).await.err(),
         ledger.batch(job.batch).await.err(),
         ledger.items(job.batch, ALL).await.err(),
         ledger.every_open_job().await.err(),
         ledger.open_tasks(EVERY_TASK).await.err(),
-        ledger.lead().await.err(),
+        ledger.try_acquire_leadership().await.err(),
     ];
     for (number, answer) in answers.into_iter().enumerate() {
         assert!(matches!(answer, Some(LedgerError::Unavailable { .. })), "{number}: {answer:?}");
@@ -2561,19 +2562,19 @@ pub async fn a_ledger_that_was_shut_is_unavailable(given: impl Harness) -> TestR
     Ok(())
 }
 
-pub async fn a_verb_runs_to_its_end_when_nobody_waits_for_it(given: impl Harness) -> TestResult {
-    let ledger = given.ledger().await;
+pub async fn a_verb_runs_to_its_end_when_nobody_waits_for_it(support: impl Harness) -> TestResult {
+    let ledger = support.ledger().await;
     let job = ledger.one_job().await?;
-    let hold = ledger.hold(job).await?;
+    let claim = ledger.claim_job(job).await?;
 
     for ordinal in 0..100 {
-        let write = ledger.write(&hold, chunk(ordinal..ordinal + 1));
+        let write = ledger.insert_chunk(&claim, chunk(ordinal..ordinal + 1));
         // Polled once and dropped.
         let _ = tokio::time::timeout(Duration::ZERO, write).await;
     }
 
     // Some may still be under way, on connections of their own.
-    ledger.write(&hold, chunk(0..1)).await?;
+    ledger.insert_chunk(&claim, chunk(0..1)).await?;
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     while ledger.items_of(job.batch).await?.len() < 100 && tokio::time::Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(5)).await;

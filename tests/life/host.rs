@@ -63,10 +63,10 @@ impl Lines {
     }
 
     async fn until(&self, words: &str) -> Result<()> {
-        let mut bell = self.1.subscribe();
+        let mut wakeup = self.1.subscribe();
         let said = async {
             while !self.any(words) {
-                bell.changed().await.expect("the sender lives as long as the home");
+                wakeup.changed().await.expect("the sender lives as long as the home");
             }
         };
         let late = timeout(Duration::from_secs(60), said).await;

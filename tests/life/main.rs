@@ -1,18 +1,18 @@
 //! The example host as a real process, killed and stopped from outside, and what is in its database afterwards.
 //!
-//! Needs the feature `test-points`: named points at which the example can be held and killed. Cargo builds the example beside the tests.
+//! Needs the feature `test-failpoints`: named points at which the example can be held and killed. Cargo builds the example beside the tests.
 
 #[cfg(feature = "redis")]
 mod compose;
 #[cfg(feature = "redis")]
 mod drain;
 mod host;
-#[cfg(feature = "redis")]
-#[path = "../queue/nodes.rs"]
-mod nodes;
 mod pair;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(feature = "redis")]
+#[path = "../queue/redis_cluster.rs"]
+mod redis_cluster;
 #[cfg(feature = "redis")]
 #[path = "../queue/sentinels.rs"]
 mod sentinels;
@@ -154,7 +154,7 @@ async fn a_shortage_of_the_shop_is_told_and_can_be_made_good() -> TestResult {
     let failed = host.get(&format!("/batches/{batch}/failed-jobs")).await?;
     let chunk = json!({ "from": 0, "to": 499, "tries": 3, "error": "out of labels at 57" });
     assert_eq!(failed["items"].as_array().map(Vec::len), Some(1));
-    assert_eq!((&failed["items"][0]["attempts"], &failed["items"][0]["chunks"]), (&json!(3), &json!([chunk])));
+    assert_eq!((&failed["items"][0]["attempts"], &failed["items"][0]["failedChunks"]), (&json!(3), &json!([chunk])));
 
     host.send(Method::DELETE, "/shortage").await?;
     let report = host.send(Method::POST, &format!("/batches/{batch}/retry")).await?;

@@ -18,9 +18,8 @@ use serde_json::json;
 use crate::{
     TestResult,
     host::{Home, Host, Store},
-    is_complete,
-    nodes::Nodes,
-    outlives_twenty_kills,
+    is_complete, outlives_twenty_kills,
+    redis_cluster::Nodes,
     sentinels::Watched,
     server::{Redis, value},
 };
@@ -193,10 +192,10 @@ async fn leaves_soon(host: Host) -> TestResult {
 pub async fn nothing_is_left(redis: &Redis) -> TestResult {
     for (queue, kept) in [("generate-product-batch-items", [10, 5]), ("update-batch-status", [5, 3])] {
         let mut jobs = Vec::new();
-        for (state, most) in ["completed", "failed"].into_iter().zip(kept) {
+        for (state, max) in ["completed", "failed"].into_iter().zip(kept) {
             let ids: Vec<String> =
                 value(redis.command(&["ZRANGE", &format!("bull:{queue}:{state}"), "0", "-1"]).await)?;
-            assert!(ids.len() <= most, "{queue}: {state}: {ids:?}");
+            assert!(ids.len() <= max, "{queue}: {state}: {ids:?}");
             jobs.extend(ids);
         }
         let keys: Vec<String> = value(redis.command(&["KEYS", &format!("bull:{queue}:*")]).await)?;

@@ -7,7 +7,7 @@ use rocket_batch::{
     config::{QueueSettings, RateLimitSetting, RedisSettings},
     domain::RateLimit,
     queue::{
-        Answer, Queue, QueueCounts,
+        Disposition, Queue, QueueCounts,
         bullmq::{BullQueue, Server},
     },
 };
@@ -106,14 +106,14 @@ async fn processes_share_the_rate_limit_and_the_global_concurrency() -> TestResu
     sleep(Duration::from_secs(3)).await;
 
     assert!(stage_of_one.is_quiet() && stage_of_other.is_quiet(), "a fourth one began");
-    begun.drain(..).for_each(|begun| begun.answer(Answer::Done));
+    begun.drain(..).for_each(|begun| begun.answer(Disposition::Ack));
     let from = Instant::now();
     let rest = async {
         let mut left = 7;
         while left > 0 {
             tokio::select! {
-                one = stage_of_one.next() => one?.answer(Answer::Done),
-                other = stage_of_other.next() => other?.answer(Answer::Done),
+                one = stage_of_one.next() => one?.answer(Disposition::Ack),
+                other = stage_of_other.next() => other?.answer(Disposition::Ack),
             }
             left -= 1;
         }
@@ -153,9 +153,9 @@ async fn notes_are_read_with_the_job_that_is_kept() -> TestResult {
     queue.offer(&jobs_of(1, 2)).await?;
     let begun = stage.next().await?;
 
-    begun.note(10, "a tenth");
-    begun.note(100, "all");
-    begun.answer(Answer::Fail("at the very end".into()));
+    begun.report(10, "a tenth");
+    begun.report(100, "all");
+    begun.answer(Disposition::Fail("at the very end".into()));
     stage.finish(1).await?;
 
     let lines = ["LRANGE", "bull:test:b1-j0-g0:logs", "0", "-1"];
@@ -181,14 +181,14 @@ async fn the_log_of_a_job_has_its_bound_and_goes_with_it() -> TestResult {
 
     for attempt in 0..8 {
         let begun = stage.next().await?;
-        (0..10).for_each(|line| begun.note(50, format!("line {line} of attempt {attempt}")));
+        (0..10).for_each(|line| begun.report(50, format!("line {line} of attempt {attempt}")));
         redis.until(&["LLEN", key], written).await;
-        begun.answer(Answer::GiveBack);
+        begun.answer(Disposition::Release);
     }
     let last = stage.next().await?;
 
     redis.until(&["LLEN", key], |lines| lines == Value::Int(50)).await;
-    last.answer(Answer::Done);
+    last.answer(Disposition::Ack);
     redis.until(&["EXISTS", key], |exists| exists == Value::Int(0)).await;
     Ok(())
 }

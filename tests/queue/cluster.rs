@@ -6,7 +6,7 @@ use redis::Value;
 use rocket_batch::{
     config::{QueueSettings, RedisSettings},
     queue::{
-        Answer, Drained, Queue, QueueCounts,
+        Disposition, Drained, Queue, QueueCounts,
         bullmq::{BullQueue, Server},
     },
 };
@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{
     bullmq::{at, open},
-    nodes::Nodes,
+    redis_cluster::Nodes,
     server::{Redis, free_port, value},
     suite::{Harness, Stage, TestResult, counts, jobs_of, ready, settings, settings_with},
 };
@@ -64,7 +64,7 @@ async fn works_all(queue: &dyn Queue, stage: &mut Stage, count: u64) -> Result<B
         while let Ok(begun) = timeout(SECOND / 4, stage.next()).await {
             let begun = begun?;
             worked.insert(begun.task.to_string());
-            begun.answer(Answer::Done);
+            begun.answer(Disposition::Ack);
         }
         assert!(Instant::now() < end, "worked so far: {}, refused with {said:?}", worked.len());
     }
@@ -96,12 +96,12 @@ async fn a_killed_master_of_the_queues_is_followed_to_its_replica() -> TestResul
     nodes.all[owner].kill();
     nodes.has_failed_over(owner).await;
     let decided = Instant::now();
-    running.answer(Answer::Done);
+    running.answer(Disposition::Ack);
     let next = stage.next().await?;
 
     println!("worked {:?} after the nodes had decided", decided.elapsed());
     assert!(decided.elapsed() < AFTERWARDS, "{:?}", decided.elapsed());
-    next.answer(Answer::Done);
+    next.answer(Disposition::Ack);
     works_all(&queue, &mut stage, 40).await?;
     spent_nothing(&queue).await?;
     let kept = nodes.all[owner + 3].command(&["ZCARD", "{bull}:test:completed"]).await;
@@ -120,7 +120,7 @@ async fn a_drain_after_a_failover_does_not_wait_for_the_old_master() -> TestResu
     let running = stage.next().await?;
     nodes.all[owner].kill();
     nodes.has_failed_over(owner).await;
-    running.answer(Answer::Done);
+    running.answer(Disposition::Ack);
     stage.finish(1).await?;
 
     let from = Instant::now();
@@ -128,7 +128,7 @@ async fn a_drain_after_a_failover_does_not_wait_for_the_old_master() -> TestResu
     let drained = tokio::join!(drain, async {
         // What the worker may have begun meanwhile.
         while let Ok(Ok(begun)) = timeout(SECOND, stage.next()).await {
-            begun.answer(Answer::Done);
+            begun.answer(Disposition::Ack);
         }
     });
 
@@ -166,12 +166,12 @@ async fn is_left_behind(away: impl AsyncFnOnce(&Nodes, usize)) -> TestResult {
     away(&nodes, owner).await;
     nodes.has_failed_over(owner).await;
     let decided = Instant::now();
-    running.answer(Answer::Done);
+    running.answer(Disposition::Ack);
     let next = stage.next().await?;
 
     println!("worked {:?} after the nodes had decided", decided.elapsed());
     assert!(decided.elapsed() < AFTERWARDS, "{:?}", decided.elapsed());
-    next.answer(Answer::Done);
+    next.answer(Disposition::Ack);
     works_all(&queue, &mut stage, 20).await?;
     spent_nothing(&queue).await
 }
@@ -190,7 +190,7 @@ async fn a_master_without_a_replica_is_waited_for() -> TestResult {
     nodes.all[owner].kill();
     let other = &nodes.all[(owner + 1) % 3];
     other.until(&["CLUSTER", "INFO"], |info| format!("{info:?}").contains("cluster_state:fail")).await;
-    running.answer(Answer::Done);
+    running.answer(Disposition::Ack);
     sleep(3 * SECOND).await;
     assert!(stage.is_quiet() && queue.ping().await.is_err());
     nodes.all[owner].start_again().await;
@@ -200,7 +200,7 @@ async fn a_master_without_a_replica_is_waited_for() -> TestResult {
 
     println!("worked {:?} after the cluster was well", back.elapsed());
     assert!(back.elapsed() < AFTERWARDS, "{:?}", back.elapsed());
-    next.answer(Answer::Done);
+    next.answer(Disposition::Ack);
     works_all(&queue, &mut stage, 20).await?;
     spent_nothing(&queue).await
 }
@@ -218,7 +218,7 @@ async fn a_slot_that_moves_is_waited_for_and_followed() -> TestResult {
     let running = stage.next().await?;
 
     nodes.half_move(slot, from, to).await;
-    running.answer(Answer::Done);
+    running.answer(Disposition::Ack);
     let error = queue.offer(&jobs_of(2, 1)).await.expect_err("half of it is elsewhere");
     let why = format!("{:?}", error.source());
     assert!(["TryAgain", "Ask", "non local key"].iter().any(|word| why.contains(word)), "{why}");
@@ -229,7 +229,7 @@ async fn a_slot_that_moves_is_waited_for_and_followed() -> TestResult {
 
     println!("refused with {why}; worked {:?} after the slot was moved", moved.elapsed());
     assert!(moved.elapsed() < AFTERWARDS, "{:?}", moved.elapsed());
-    next.answer(Answer::Done);
+    next.answer(Disposition::Ack);
     works_all(&queue, &mut stage, 40).await?;
     spent_nothing(&queue).await?;
     let keys = ["CLUSTER", "COUNTKEYSINSLOT", &slot.to_string()];

@@ -14,8 +14,9 @@ use std::{
 
 use rocket_batch::{
     config::QueueSettings,
+    domain::{Delivery, Task},
     queue::{
-        Answer, Drained, Handed, Handler, Note, Notes, Queue, QueueCounts,
+        Disposition, Drained, Handler, ProgressSink, ProgressUpdate, Queue, QueueCounts,
         bullmq::{BullQueue, Server},
     },
 };
@@ -84,7 +85,7 @@ async fn a_queue_that_was_flushed_is_filled_by_the_next_offer() -> TestResult {
     let running = stage.next().await?;
 
     redis.command(&["FLUSHALL"]).await;
-    running.answer(Answer::Done);
+    running.answer(Disposition::Ack);
 
     assert_eq!(queue.offer(&jobs_of(1, 10)).await?, 10);
     stage.finish(10).await?;
@@ -105,18 +106,18 @@ async fn a_crash_of_redis_delays_and_loses_nothing() -> TestResult {
     assert!(queue.ping().await.is_err(), "nobody is there");
     redis.start_again().await;
     let back = Instant::now();
-    running.answer(Answer::Done);
+    running.answer(Disposition::Ack);
     let first = stage.next().await?;
 
     println!("the first task after {:?}", back.elapsed());
     assert!(back.elapsed() < 3 * SECOND, "{:?}", back.elapsed());
-    first.answer(Answer::Done);
+    first.answer(Disposition::Ack);
     stage.finish(13).await?;
     // What ended while Redis was away may have to be handed out once more.
     let end = Instant::now() + 40 * SECOND;
     while queue.counts().await?.open() > 0 {
         if let Ok(again) = timeout(SECOND, stage.next()).await {
-            again?.answer(Answer::Done);
+            again?.answer(Disposition::Ack);
         }
         assert!(Instant::now() < end, "{:?}", queue.counts().await?);
     }
@@ -165,13 +166,16 @@ struct Talks(AtomicU64);
 
 #[rocket::async_trait]
 impl Handler for Talks {
-    async fn handle(&self, _: Handed, notes: &dyn Notes) -> Answer {
+    async fn handle(&self, _: Delivery<Task>, notes: &dyn ProgressSink) -> Disposition {
         sleep(SECOND / 4).await;
         for percent in 0..10_000 {
-            notes.note(Note { percent: Some(u8::try_from(percent / 100).unwrap_or(100)), line: "still here".into() });
+            notes.report(ProgressUpdate {
+                percent: Some(u8::try_from(percent / 100).unwrap_or(100)),
+                line: "still here".into(),
+            });
             self.0.fetch_add(1, SeqCst);
         }
-        Answer::Done
+        Disposition::Ack
     }
 }
 
@@ -222,7 +226,7 @@ async fn a_task_whose_worker_was_replaced_comes_to_its_end() -> TestResult {
 
     proxy.silence();
     sleep(4 * SECOND).await;
-    running.answer(Answer::Done);
+    running.answer(Disposition::Ack);
 
     assert_eq!(stage.finish(1).await?, [job(1, 0)], "nobody knows that it ended, so it is begun again");
     until(&queue, QueueCounts { completed: 1, ..counts(0, 0, 0) }).await
@@ -427,7 +431,7 @@ async fn a_drain_ends_in_time_when_redis_hangs() -> TestResult {
     redis.signal("STOP");
 
     let deadline = Instant::now() + 2 * SECOND;
-    let (drained, ()) = tokio::join!(queue.drain(deadline), async { ends.answer(Answer::GiveBack) });
+    let (drained, ()) = tokio::join!(queue.drain(deadline), async { ends.answer(Disposition::Release) });
 
     assert_eq!(drained, Drained::Left(1));
     assert!(deadline.elapsed() < SECOND, "{:?}", deadline.elapsed());

@@ -9,8 +9,8 @@ use std::{
 use rocket::{async_trait, futures::FutureExt as _};
 use rocket_batch::{
     config::{QueueSettings, RateLimitSetting},
-    domain::{RateLimit, Task},
-    queue::{Answer, Drained, Handed, Handler, Notes, Offer, Queue, QueueCounts, local::LocalQueue},
+    domain::{Delivery, RateLimit, Task},
+    queue::{Disposition, Drained, Handler, Offer, ProgressSink, Queue, QueueCounts, local::LocalQueue},
 };
 use tokio::{
     sync::Semaphore,
@@ -40,7 +40,7 @@ struct Noted<F> {
     started: Semaphore,
 }
 
-impl<F: Fn(Task) -> Answer + Send + Sync + 'static> Noted<F> {
+impl<F: Fn(Task) -> Disposition + Send + Sync + 'static> Noted<F> {
     async fn work(queue: &LocalQueue, answer: F) -> Result<Arc<Self>, rocket_batch::queue::QueueError> {
         let (starts, started) = (Mutex::default(), Semaphore::new(0));
         let noted = Arc::new(Self { answer, from: Instant::now(), starts, started });
@@ -56,9 +56,9 @@ impl<F: Fn(Task) -> Answer + Send + Sync + 'static> Noted<F> {
 }
 
 #[async_trait]
-impl<F: Fn(Task) -> Answer + Send + Sync> Handler for Noted<F> {
-    async fn handle(&self, handed: Handed, _: &dyn Notes) -> Answer {
-        let Handed::Offered { task, .. } = handed else { panic!("nobody ordered {handed}") };
+impl<F: Fn(Task) -> Disposition + Send + Sync> Handler for Noted<F> {
+    async fn handle(&self, delivery: Delivery<Task>, _: &dyn ProgressSink) -> Disposition {
+        let Delivery::Enqueued { task, .. } = delivery else { panic!("nobody ordered {delivery}") };
         self.starts.lock().expect("nobody panics here").push((task, self.from.elapsed()));
         self.started.add_permits(1);
         (self.answer)(task)
@@ -78,7 +78,7 @@ async fn fifty_jobs_at_five_per_ten_seconds_take_ninety() -> TestResult {
     let queue = LocalQueue::new("test", &paced);
     queue.offer(&jobs_of(1, 50)).await?;
 
-    let starts = Noted::work(&queue, |_| Answer::Done).await?.starts(50).await;
+    let starts = Noted::work(&queue, |_| Disposition::Ack).await?.starts(50).await;
 
     for (nth, (task, at)) in (0..).zip(starts) {
         assert_eq!(task, job(1, nth));
@@ -91,7 +91,7 @@ async fn fifty_jobs_at_five_per_ten_seconds_take_ninety() -> TestResult {
 #[tokio::test(start_paused = true)]
 async fn a_window_opens_with_a_start_and_not_with_the_clock() -> TestResult {
     let queue = LocalQueue::new("test", &settings_with(|settings| settings.rate_limit = five_per_ten_seconds()));
-    let noted = Noted::work(&queue, |_| Answer::Done).await?;
+    let noted = Noted::work(&queue, |_| Disposition::Ack).await?;
     sleep(7 * SECOND).await;
 
     queue.offer(&jobs_of(1, 6)).await?;
@@ -112,15 +112,15 @@ async fn a_backoff_doubles_and_is_shortened_by_at_most_a_half() -> TestResult {
     let queue = LocalQueue::new("test", &patient);
     queue.offer(&jobs_of(1, 100)).await?;
 
-    let starts = Noted::work(&queue, |_| Answer::Retry("not yet".into())).await?.starts(400).await;
+    let starts = Noted::work(&queue, |_| Disposition::Retry("not yet".into())).await?.starts(400).await;
 
     for seq in 0..100 {
         let own: Vec<Duration> = starts.iter().filter(|(task, _)| *task == job(1, seq)).map(|(_, at)| *at).collect();
         assert_eq!(own.len(), 4);
         for (wait, seconds) in own.windows(2).map(|pair| pair[1] - pair[0]).zip([1, 2, 3]) {
-            let most = seconds * SECOND;
+            let max = seconds * SECOND;
             // Timers may be a few milliseconds late.
-            assert!(wait >= most / 2 && wait <= most + SECOND / 20, "job {seq} waited {wait:?} of {most:?}");
+            assert!(wait >= max / 2 && wait <= max + SECOND / 20, "job {seq} waited {wait:?} of {max:?}");
         }
     }
     let second_tries: Vec<Duration> = starts[100..200].iter().map(|(_, at)| *at).collect();
@@ -131,7 +131,7 @@ async fn a_backoff_doubles_and_is_shortened_by_at_most_a_half() -> TestResult {
 #[tokio::test(start_paused = true)]
 async fn delayed_tasks_come_in_the_order_in_which_they_are_due() -> TestResult {
     let queue = LocalQueue::new("test", &settings());
-    let noted = Noted::work(&queue, |_| Answer::Done).await?;
+    let noted = Noted::work(&queue, |_| Disposition::Ack).await?;
     let due = [50, 10, 40, 20, 30_u32];
     let delayed = |(seq, &seconds): (u64, &u32)| Offer { delay: seconds * SECOND, ..ready(1, seq) };
     queue.offer(&(0..).zip(&due).map(delayed).collect::<Vec<_>>()).await?;
@@ -152,7 +152,7 @@ async fn a_lone_task_that_is_given_back_again_and_again_rests_in_between() -> Te
     let queue = LocalQueue::new("test", &settings_with(|settings| settings.concurrency = 2));
     queue.offer(&[ready(1, 0)]).await?;
 
-    let starts = Noted::work(&queue, |_| Answer::GiveBack).await?.starts(20).await;
+    let starts = Noted::work(&queue, |_| Disposition::Release).await?.starts(20).await;
 
     for pair in starts.windows(2) {
         let rest = pair[1].1 - pair[0].1;
@@ -164,7 +164,7 @@ async fn a_lone_task_that_is_given_back_again_and_again_rests_in_between() -> Te
 #[tokio::test(start_paused = true)]
 async fn nothing_begins_during_a_pause_however_long() -> TestResult {
     let queue = LocalQueue::new("test", &settings());
-    let noted = Noted::work(&queue, |_| Answer::Done).await?;
+    let noted = Noted::work(&queue, |_| Disposition::Ack).await?;
     queue.pause().await?;
     queue.offer(&[ready(1, 0), Offer { delay: SECOND, ..ready(1, 1) }]).await?;
     sleep(3_600 * SECOND).await;
@@ -205,7 +205,7 @@ async fn a_handler_that_outlives_the_deadline_may_still_answer() -> TestResult {
     assert_eq!(queue.drain(called + 25 * SECOND).await, Drained::Left(1));
 
     assert_eq!(called.elapsed().as_secs(), 25);
-    slow.answer(Answer::Done);
+    slow.answer(Disposition::Ack);
     until(&queue, QueueCounts { completed: 1, ..counts(1, 0, 0) }).await?;
     sleep(3_600 * SECOND).await;
     assert!(stage.is_quiet());
@@ -265,7 +265,7 @@ async fn a_second_handler_gets_nothing() -> TestResult {
 #[tokio::test(start_paused = true)]
 async fn a_queue_that_is_dropped_lets_its_handler_go() -> TestResult {
     let queue = LocalQueue::new("test", &settings_with(|settings| settings.concurrency = 5));
-    let noted = Noted::work(&queue, |_| Answer::Done).await?;
+    let noted = Noted::work(&queue, |_| Disposition::Ack).await?;
     queue.offer(&jobs_of(1, 1)).await?;
     noted.starts(1).await;
 

@@ -12,25 +12,25 @@
 //!   sentinel.rs … and where Sentinels say that they are
 //!   sentinels.rs a master, its replica and their Sentinels
 //!   cluster.rs  … and in a Redis Cluster
-//!   nodes.rs    the masters and replicas of one
+//!   redis_cluster.rs    the masters and replicas of one
 //!   local.rs    the queue in the process: its harness, and what only virtual time can show
 //! ```
 
 #[macro_use]
 mod suite;
 #[cfg(feature = "redis")]
-mod authority;
-#[cfg(feature = "redis")]
 mod bullmq;
+#[cfg(feature = "redis")]
+mod certificate_authority;
 #[cfg(feature = "redis")]
 mod cluster;
 #[cfg(feature = "redis")]
 mod faults;
 mod local;
 #[cfg(feature = "redis")]
-mod nodes;
-#[cfg(feature = "redis")]
 mod proxy;
+#[cfg(feature = "redis")]
+mod redis_cluster;
 #[cfg(feature = "redis")]
 mod rights;
 #[cfg(feature = "redis")]

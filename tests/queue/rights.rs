@@ -6,7 +6,7 @@ use redis::{Client, Commands as _};
 use rocket_batch::{
     config::{QueueSettings, RedisSettings, Secret},
     queue::{
-        Answer, Queue,
+        Disposition, Queue,
         bullmq::{BullQueue, Server},
     },
 };
@@ -172,7 +172,7 @@ async fn a_refused_command_costs_no_worker() -> TestResult {
 
     for seq in 0..4 {
         queue.offer(&[ready(1, seq)]).await?;
-        stage.next().await?.answer(Answer::Done);
+        stage.next().await?.answer(Disposition::Ack);
         sleep(Duration::from_secs(1)).await;
     }
 

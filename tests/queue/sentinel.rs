@@ -5,7 +5,7 @@ use std::{error::Error, sync::Arc, time::Duration};
 use rocket_batch::{
     config::RedisSettings,
     queue::{
-        Answer, Queue,
+        Disposition, Queue,
         bullmq::{BullQueue, Server},
     },
 };
@@ -44,7 +44,7 @@ pub async fn works_again(queue: &dyn Queue, stage: &mut Stage, seq: u64) -> Resu
     loop {
         let begun = stage.next().await?;
         let task = begun.task;
-        begun.answer(Answer::Done);
+        begun.answer(Disposition::Ack);
         if task == job(9, seq) {
             return Ok(from.elapsed());
         }

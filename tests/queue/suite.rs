@@ -1,6 +1,6 @@
 //! What every queue must do. A backend brings a [`Harness`] and says `every_queue!(Harness)`.
 //!
-//! The tests play the handlers: each attempt is told to the test, as a [`Begun`], and ends when and how the test says. So a test waits for
+//! The tests play the handlers: each attempt is told to the test, as a [`RunningTask`], and ends when and how the test says. So a test waits for
 //! what happens and never for a time, and a real server may take as long as it needs.
 
 use std::{
@@ -17,8 +17,8 @@ use std::{
 use rocket::async_trait;
 use rocket_batch::{
     config::{QueueSettings, RateLimitSetting},
-    domain::{BatchId, JobId, Task},
-    queue::{Answer, Drained, Handed, Handler, Note, Notes, Offer, Queue, QueueCounts},
+    domain::{BatchId, Delivery, JobId, Task},
+    queue::{Disposition, Drained, Handler, Offer, ProgressSink, ProgressUpdate, Queue, QueueCounts},
 };
 use tokio::{
     sync::mpsc,
@@ -113,90 +113,91 @@ pub fn counts(waiting: u64, delayed: u64, active: u64) -> QueueCounts {
 
 /// The handlers' side of a [`Stage`].
 struct Played {
-    begun: mpsc::UnboundedSender<Begun>,
+    begun: mpsc::UnboundedSender<RunningTask>,
     running: Arc<AtomicU64>,
-    most: Arc<AtomicU64>,
+    max: Arc<AtomicU64>,
 }
 
 /// What a played attempt is to do.
-enum Line {
-    Note(Note),
-    Answer(Answer),
+enum Scheduler {
+    ProgressUpdate(ProgressUpdate),
+    Disposition(Disposition),
     Panic(&'static str),
 }
 
 #[async_trait]
 impl Handler for Played {
-    async fn handle(&self, handed: Handed, notes: &dyn Notes) -> Answer {
-        let Handed::Offered { task, .. } = handed else { panic!("nobody ordered {handed}") };
+    async fn handle(&self, delivery: Delivery<Task>, notes: &dyn ProgressSink) -> Disposition {
+        let Delivery::Enqueued { task, .. } = delivery else { panic!("nobody ordered {delivery}") };
         let (prompter, mut lines) = mpsc::unbounded_channel();
-        self.most.fetch_max(self.running.fetch_add(1, SeqCst) + 1, SeqCst);
-        let _ = self.begun.send(Begun { task, prompter });
+        self.max.fetch_max(self.running.fetch_add(1, SeqCst) + 1, SeqCst);
+        let _ = self.begun.send(RunningTask { task, prompter });
         let mut line = lines.recv().await;
-        while let Some(Line::Note(note)) = line {
-            notes.note(note);
+        while let Some(Scheduler::ProgressUpdate(note)) = line {
+            notes.report(note);
             line = lines.recv().await;
         }
         self.running.fetch_sub(1, SeqCst);
         match line {
-            Some(Line::Answer(answer)) => answer,
-            Some(Line::Panic(message)) => panic!("{message}"),
+            Some(Scheduler::Disposition(answer)) => answer,
+            Some(Scheduler::Panic(message)) => panic!("{message}"),
             // The test is over.
-            Some(Line::Note(_)) | None => Answer::Forget,
+            Some(Scheduler::ProgressUpdate(_)) | None => Disposition::Discard,
         }
     }
 }
 
 /// An attempt that runs until the test ends it.
-pub struct Begun {
+pub struct RunningTask {
     pub task: Task,
-    prompter: mpsc::UnboundedSender<Line>,
+    prompter: mpsc::UnboundedSender<Scheduler>,
 }
 
-impl Begun {
-    pub fn note(&self, percent: u8, line: impl Into<String>) {
-        let _ = self.prompter.send(Line::Note(Note { percent: Some(percent), line: line.into() }));
+impl RunningTask {
+    pub fn report(&self, percent: u8, line: impl Into<String>) {
+        let _ =
+            self.prompter.send(Scheduler::ProgressUpdate(ProgressUpdate { percent: Some(percent), line: line.into() }));
     }
 
-    pub fn answer(self, answer: Answer) {
-        let _ = self.prompter.send(Line::Answer(answer));
+    pub fn answer(self, answer: Disposition) {
+        let _ = self.prompter.send(Scheduler::Disposition(answer));
     }
 
     fn panic(self, message: &'static str) {
-        let _ = self.prompter.send(Line::Panic(message));
+        let _ = self.prompter.send(Scheduler::Panic(message));
     }
 }
 
 /// Where a test sees what its queue begins.
 pub struct Stage {
-    begun: mpsc::UnboundedReceiver<Begun>,
+    begun: mpsc::UnboundedReceiver<RunningTask>,
     running: Arc<AtomicU64>,
-    most: Arc<AtomicU64>,
+    max: Arc<AtomicU64>,
 }
 
 impl Stage {
     /// Starts to work `queue`.
     pub async fn of(queue: &dyn Queue) -> Result<Self, Box<dyn Error>> {
         let (sender, begun) = mpsc::unbounded_channel();
-        let (running, most) = (Arc::default(), Arc::default());
-        let stage = Self { begun, running: Arc::clone(&running), most: Arc::clone(&most) };
-        queue.work(Arc::new(Played { begun: sender, running, most })).await?;
+        let (running, max) = (Arc::default(), Arc::default());
+        let stage = Self { begun, running: Arc::clone(&running), max: Arc::clone(&max) };
+        queue.work(Arc::new(Played { begun: sender, running, max })).await?;
         Ok(stage)
     }
 
     /// The attempt that begins next.
-    pub async fn next(&mut self) -> Result<Begun, Box<dyn Error>> {
+    pub async fn next(&mut self) -> Result<RunningTask, Box<dyn Error>> {
         let begun = timeout(PATIENCE, self.begun.recv()).await.map_err(|_| "nothing began")?;
         begun.ok_or_else(|| "the queue let its handler go".into())
     }
 
-    /// Answers the next `count` attempts with [`Answer::Done`]; says which they were.
+    /// Answers the next `count` attempts with [`Disposition::Ack`]; says which they were.
     pub async fn finish(&mut self, count: usize) -> Result<Vec<Task>, Box<dyn Error>> {
         let mut tasks = Vec::new();
         while tasks.len() < count {
             let begun = self.next().await?;
             tasks.push(begun.task);
-            begun.answer(Answer::Done);
+            begun.answer(Disposition::Ack);
         }
         Ok(tasks)
     }
@@ -212,8 +213,8 @@ impl Stage {
     }
 
     /// How many attempts ever ran at once.
-    fn most(&self) -> u64 {
-        self.most.load(SeqCst)
+    fn max(&self) -> u64 {
+        self.max.load(SeqCst)
     }
 }
 
@@ -264,11 +265,11 @@ pub async fn as_many_run_at_a_time_as_the_settings_say(given: impl Harness) -> T
     assert_eq!(queue.counts().await?, counts(27, 0, 3));
     for _ in 0..27 {
         let oldest = running.pop_front().expect("three run");
-        oldest.answer(Answer::Done);
+        oldest.answer(Disposition::Ack);
         running.push_back(stage.next().await?);
     }
 
-    assert_eq!(stage.most(), 3);
+    assert_eq!(stage.max(), 3);
     Ok(())
 }
 
@@ -292,7 +293,7 @@ pub async fn an_active_task_that_is_offered_again_does_not_run_again(given: impl
 
     assert_eq!(queue.offer(&[ready(1, 0), ready(2, 9)]).await?, 1);
 
-    active.answer(Answer::Done);
+    active.answer(Disposition::Ack);
     assert_eq!(stage.finish(1).await?, [job(2, 9)]);
     until(&*queue, QueueCounts { completed: 2, ..counts(0, 0, 0) }).await
 }
@@ -318,7 +319,7 @@ pub async fn a_retry_runs_until_the_attempts_are_spent(given: impl Harness) -> T
     for _ in 0..settings().attempts {
         let begun = stage.next().await?;
         assert_eq!(begun.task, job(1, 0));
-        begun.answer(Answer::Retry("not yet".into()));
+        begun.answer(Disposition::Retry("not yet".into()));
     }
 
     until(&*queue, QueueCounts { failed: 1, ..counts(0, 0, 0) }).await?;
@@ -331,7 +332,7 @@ pub async fn attempts_that_were_made_before_count(given: impl Harness) -> TestRe
     let mut stage = Stage::of(&*queue).await?;
     queue.offer(&[Offer { attempts_made: settings().attempts - 1, ..ready(1, 0) }]).await?;
 
-    stage.next().await?.answer(Answer::Retry("not yet".into()));
+    stage.next().await?.answer(Disposition::Retry("not yet".into()));
 
     until(&*queue, QueueCounts { failed: 1, ..counts(0, 0, 0) }).await
 }
@@ -341,7 +342,7 @@ pub async fn a_failure_for_good_is_not_retried(given: impl Harness) -> TestResul
     let mut stage = Stage::of(&*queue).await?;
     queue.offer(&[ready(1, 0), ready(2, 9)]).await?;
 
-    stage.next().await?.answer(Answer::Fail("never".into()));
+    stage.next().await?.answer(Disposition::Fail("never".into()));
 
     assert_eq!(stage.finish(1).await?, [job(2, 9)]);
     until(&*queue, QueueCounts { completed: 1, failed: 1, ..counts(0, 0, 0) }).await
@@ -352,7 +353,13 @@ pub async fn a_task_that_is_given_back_runs_again_and_spends_nothing(given: impl
     let mut stage = Stage::of(&*queue).await?;
     queue.offer(&[ready(1, 0)]).await?;
 
-    let answers = [Answer::GiveBack, Answer::GiveBack, Answer::Retry("not yet".into()), Answer::GiveBack, Answer::Done];
+    let answers = [
+        Disposition::Release,
+        Disposition::Release,
+        Disposition::Retry("not yet".into()),
+        Disposition::Release,
+        Disposition::Ack,
+    ];
     for answer in answers {
         let begun = stage.next().await?;
         assert_eq!(begun.task, job(1, 0));
@@ -367,13 +374,13 @@ pub async fn a_task_that_is_forgotten_leaves_and_may_be_offered_again(given: imp
     let mut stage = Stage::of(&*queue).await?;
     queue.offer(&[ready(1, 0), ready(2, 9)]).await?;
 
-    stage.next().await?.answer(Answer::Forget);
+    stage.next().await?.answer(Disposition::Discard);
     let bystander = stage.next().await?;
 
     assert_eq!(bystander.task, job(2, 9));
     until(&*queue, counts(0, 0, 1)).await?;
     assert_eq!(queue.offer(&[ready(1, 0)]).await?, 1);
-    bystander.answer(Answer::Done);
+    bystander.answer(Disposition::Ack);
     assert_eq!(stage.finish(1).await?, [job(1, 0)]);
     Ok(())
 }
@@ -405,7 +412,7 @@ pub async fn a_withdrawal_takes_what_waits_and_nothing_else(given: impl Harness)
     queue.withdraw(batch(1)).await?;
 
     assert_eq!(queue.counts().await?, counts(1, 1, 1));
-    active.answer(Answer::Done);
+    active.answer(Disposition::Ack);
     assert_eq!(stage.finish(1).await?, [job(2, 9)]);
     assert_eq!(queue.offer(&[ready(1, 1)]).await?, 1, "what was withdrawn may be offered again");
     assert_eq!(stage.finish(1).await?, [job(1, 1)]);
@@ -420,7 +427,7 @@ pub async fn a_pause_holds_the_queue_until_it_is_resumed(given: impl Harness) ->
 
     queue.pause().await?;
     queue.offer(&[ready(1, 2)]).await?;
-    running.answer(Answer::Done);
+    running.answer(Disposition::Ack);
 
     // A worker that did not mind the pause would have taken the next one when it reported this one.
     until(&*queue, QueueCounts { completed: 1, ..counts(2, 0, 0) }).await?;
@@ -437,8 +444,8 @@ pub async fn no_more_is_remembered_than_the_settings_say(given: impl Harness) ->
     queue.offer(&jobs_of(1, 6)).await?;
 
     for _ in 0..3 {
-        stage.next().await?.answer(Answer::Done);
-        stage.next().await?.answer(Answer::Fail("never".into()));
+        stage.next().await?.answer(Disposition::Ack);
+        stage.next().await?.answer(Disposition::Fail("never".into()));
     }
 
     until(&*queue, QueueCounts { completed: 2, failed: 1, ..counts(0, 0, 0) }).await
@@ -452,8 +459,8 @@ pub async fn a_drain_waits_for_what_runs_and_begins_nothing(given: impl Harness)
 
     // `join!` polls the drain first, so the answers come after the call.
     let (drained, ()) = tokio::join!(queue.drain(Instant::now() + PATIENCE), async {
-        one.answer(Answer::Done);
-        other.answer(Answer::Done);
+        one.answer(Disposition::Ack);
+        other.answer(Disposition::Ack);
     });
 
     assert_eq!(drained, Drained::Clean);
@@ -471,7 +478,7 @@ pub async fn a_drain_leaves_at_its_deadline(given: impl Harness) -> TestResult {
     let (quick, _slow, _slower) = (stage.next().await?, stage.next().await?, stage.next().await?);
 
     let deadline = Instant::now() + Duration::from_millis(500);
-    let (drained, ()) = tokio::join!(queue.drain(deadline), async { quick.answer(Answer::Done) });
+    let (drained, ()) = tokio::join!(queue.drain(deadline), async { quick.answer(Disposition::Ack) });
 
     assert_eq!(drained, Drained::Left(2));
     assert!(Instant::now() >= deadline);
@@ -485,7 +492,7 @@ pub async fn a_task_that_is_given_back_while_draining_waits(given: impl Harness)
     let interrupted = stage.next().await?;
 
     let (drained, ()) =
-        tokio::join!(queue.drain(Instant::now() + PATIENCE), async { interrupted.answer(Answer::GiveBack) });
+        tokio::join!(queue.drain(Instant::now() + PATIENCE), async { interrupted.answer(Disposition::Release) });
 
     assert_eq!(drained, Drained::Clean);
     assert!(stage.is_quiet());
@@ -526,9 +533,9 @@ pub async fn notes_hold_up_nothing(given: impl Harness) -> TestResult {
 
     let start = Instant::now();
     for note in 0..10_000 {
-        talkative.note(50, format!("line {note}"));
+        talkative.report(50, format!("line {note}"));
     }
-    talkative.answer(Answer::Done);
+    talkative.answer(Disposition::Ack);
 
     assert_eq!(stage.finish(1).await?, [job(2, 9)]);
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());

@@ -5,25 +5,25 @@ use std::{error::Error, path::Path, process::Command, sync::Arc, time::Duration}
 use rocket_batch::{
     config::{RedisSettings, Secret},
     queue::{
-        Answer, Queue, QueueCounts,
+        Disposition, Queue, QueueCounts,
         bullmq::{BullQueue, Server},
     },
 };
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    authority::{Authority, Clients},
     bullmq::open,
+    certificate_authority::{Authority, Clients},
     sentinel::works_again,
     server::{Redis, free_port},
     suite::{Stage, TestResult, counts, jobs_of, settings, until},
 };
 
 /// A server with a password, and how to reach it.
-async fn guarded(authority: &Authority) -> (Redis, RedisSettings) {
-    let (redis, port) = authority.redis(Clients::Anybody, &[]).await;
+async fn guarded(certificate_authority: &Authority) -> (Redis, RedisSettings) {
+    let (redis, port) = certificate_authority.redis(Clients::Anybody, &[]).await;
     redis.command(&["CONFIG", "SET", "requirepass", "opensesame"]).await;
-    let mut place = here(authority.trusted(), port);
+    let mut place = here(certificate_authority.trusted(), port);
     place.password = Some(Secret::new("opensesame"));
     (redis, place)
 }
@@ -57,8 +57,8 @@ async fn works(place: &RedisSettings) -> TestResult {
 
     queue.offer(&jobs_of(1, 20)).await?;
     let noted = stage.next().await?;
-    noted.note(50, "half");
-    noted.answer(Answer::Done);
+    noted.report(50, "half");
+    noted.answer(Disposition::Ack);
     stage.finish(19).await?;
 
     until(&queue, QueueCounts { completed: 10, ..counts(0, 0, 0) }).await
@@ -66,8 +66,8 @@ async fn works(place: &RedisSettings) -> TestResult {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_is_worked_over_tls() -> TestResult {
-    let authority = Authority::new()?;
-    let (_redis, place) = guarded(&authority).await;
+    let certificate_authority = Authority::new()?;
+    let (_redis, place) = guarded(&certificate_authority).await;
 
     works(&place).await
 }
@@ -75,20 +75,20 @@ async fn a_queue_is_worked_over_tls() -> TestResult {
 /// What can be wrong with it, each said at once, in a line, and without the password.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_that_nobody_vouches_for_stops_the_launch() -> TestResult {
-    let (authority, stranger) = (Authority::new()?, Authority::new()?);
-    let (_redis, place) = guarded(&authority).await;
+    let (certificate_authority, stranger) = (Authority::new()?, Authority::new()?);
+    let (_redis, place) = guarded(&certificate_authority).await;
     let with = |ca: Option<&Path>, host: &str| {
         let mut settings = place.clone();
         (settings.ca, settings.host) = (ca.map(Path::to_owned), Some(host.into()));
         settings
     };
-    let right = authority.file("ca.pem");
+    let right = certificate_authority.file("ca.pem");
     let table = [
         (with(None, "127.0.0.1"), "UnknownIssuer"),
         (with(Some(&stranger.file("ca.pem")), "127.0.0.1"), "certificate"),
         (with(Some(&right), "localhost"), "not valid for name"),
-        (with(Some(&authority.file("nowhere.pem")), "127.0.0.1"), "nowhere.pem: No such file"),
-        (with(Some(&authority.file("server.key")), "127.0.0.1"), "server.key: it has none"),
+        (with(Some(&certificate_authority.file("nowhere.pem")), "127.0.0.1"), "nowhere.pem: No such file"),
+        (with(Some(&certificate_authority.file("server.key")), "127.0.0.1"), "server.key: it has none"),
     ];
 
     for (place, word) in table {
@@ -101,14 +101,14 @@ async fn a_certificate_that_nobody_vouches_for_stops_the_launch() -> TestResult 
 /// As Redis does with TLS unless it is told otherwise.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_wants_to_know_its_clients_gets_our_certificate() -> TestResult {
-    let (authority, stranger) = (Authority::new()?, Authority::new()?);
-    let (_redis, port) = authority.redis(Clients::Certified, &[]).await;
+    let (certificate_authority, stranger) = (Authority::new()?, Authority::new()?);
+    let (_redis, port) = certificate_authority.redis(Clients::Certified, &[]).await;
     let mut unknown = stranger.certified();
-    unknown.ca = Some(authority.file("ca.pem"));
+    unknown.ca = Some(certificate_authority.file("ca.pem"));
 
-    works(&here(authority.certified(), port)).await?;
+    works(&here(certificate_authority.certified(), port)).await?;
 
-    let text = refusal(&here(authority.trusted(), port)).await;
+    let text = refusal(&here(certificate_authority.trusted(), port)).await;
     assert!(text.contains("CertificateRequired"), "{text}");
     let text = refusal(&here(unknown, port)).await;
     assert!(text.contains("UnknownCA"), "{text}");
@@ -118,11 +118,11 @@ async fn a_server_that_wants_to_know_its_clients_gets_our_certificate() -> TestR
 /// With the setting, the file, and what is wrong with it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_of_ours_that_is_none_stops_the_launch() -> TestResult {
-    let authority = Authority::new()?;
-    authority.openssl("ec -in client.key -aes256 -passout pass:opensesame -out guarded.key")?;
+    let certificate_authority = Authority::new()?;
+    certificate_authority.openssl("ec -in client.key -aes256 -passout pass:opensesame -out guarded.key")?;
     let with = |cert: &str, key: &str| {
-        let mut settings = here(authority.trusted(), 1);
-        (settings.cert, settings.key) = (Some(authority.file(cert)), Some(authority.file(key)));
+        let mut settings = here(certificate_authority.trusted(), 1);
+        (settings.cert, settings.key) = (Some(certificate_authority.file(cert)), Some(certificate_authority.file(key)));
         settings
     };
     let table = [
@@ -144,22 +144,24 @@ async fn a_certificate_of_ours_that_is_none_stops_the_launch() -> TestResult {
 /// The Sentinel lets in whoever has a certificate, and one user, who may ask it this one thing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sentinels_are_asked_over_tls_and_by_name() -> TestResult {
-    let authority = Authority::new()?;
-    let (mut master, master_port) = authority.redis(Clients::Certified, &["--tls-replication", "yes"]).await;
+    let certificate_authority = Authority::new()?;
+    let (mut master, master_port) =
+        certificate_authority.redis(Clients::Certified, &["--tls-replication", "yes"]).await;
     let of = format!("127.0.0.1 {master_port}");
-    let (replica, _) = authority.redis(Clients::Certified, &["--tls-replication", "yes", "--replicaof", &of]).await;
+    let (replica, _) =
+        certificate_authority.redis(Clients::Certified, &["--tls-replication", "yes", "--replicaof", &of]).await;
     replica.until(&["INFO", "replication"], |info| format!("{info:?}").contains("master_link_status:up")).await;
     let port = free_port();
     let users = "user default off\nuser boss on >boss allkeys +@all\n\
                  user scout on >opensesame -@all +auth +ping +client +sentinel|get-master-addr-by-name";
-    let _sentinel = authority.sentinel(Clients::Certified, port, master_port, users)?;
-    let mut place = authority.certified();
+    let _sentinel = certificate_authority.sentinel(Clients::Certified, port, master_port, users)?;
+    let mut place = certificate_authority.certified();
     (place.sentinels, place.master) = (vec![format!("127.0.0.1:{port}")], "mq".into());
     let nameless = place.clone();
     place.sentinel_username = Some("scout".into());
     place.sentinel_password = Some(Secret::new("opensesame"));
     let uncertified = without_ours(&place);
-    knows_its_replica(&authority, port).await?;
+    knows_its_replica(&certificate_authority, port).await?;
     let queue = open(&place, &settings()).await;
     let mut stage = Stage::of(&queue).await?;
     works_again(&queue, &mut stage, 0).await?;
@@ -179,8 +181,8 @@ async fn sentinels_are_asked_over_tls_and_by_name() -> TestResult {
 }
 
 /// Waits until a failover could be decided.
-async fn knows_its_replica(authority: &Authority, sentinel: u16) -> TestResult {
-    let [ca, cert, key] = ["ca.pem", "client.pem", "client.key"].map(|name| authority.file(name));
+async fn knows_its_replica(certificate_authority: &Authority, sentinel: u16) -> TestResult {
+    let [ca, cert, key] = ["ca.pem", "client.pem", "client.key"].map(|name| certificate_authority.file(name));
     let end = Instant::now() + Duration::from_secs(20);
     loop {
         let mut asks = Command::new("redis-cli");
@@ -198,13 +200,13 @@ async fn knows_its_replica(authority: &Authority, sentinel: u16) -> TestResult {
 /// One node has all slots, and speaks of its port for TLS to those who speak it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_of_a_cluster_are_asked_over_tls_and_by_name() -> TestResult {
-    let authority = Authority::new()?;
+    let certificate_authority = Authority::new()?;
     let bus = free_port().to_string();
     let options = ["--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-port", &bus];
-    let (node, port) = authority.redis(Clients::Certified, &options).await;
+    let (node, port) = certificate_authority.redis(Clients::Certified, &options).await;
     node.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
     node.until(&["CLUSTER", "INFO"], |info| format!("{info:?}").contains("cluster_state:ok")).await;
-    let mut place = authority.certified();
+    let mut place = certificate_authority.certified();
     (place.nodes, place.prefix) = (vec![format!("127.0.0.1:{port}")], "{bull}".into());
     node.command(&["ACL", "SETUSER", "batch", "on", ">opensesame", "~{bull}*", "+@all"]).await;
     (place.username, place.password) = (Some("batch".into()), Some(Secret::new("opensesame")));

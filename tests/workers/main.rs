@@ -75,8 +75,8 @@ async fn a_bad_chunk_is_set_aside_and_the_others_go_on() -> TestResult {
     let failed = plugin.service().failed_jobs(1, PageQuery::default()).await?.items;
     let [job] = &failed[..] else { return Err("one failed job, please".into()) };
     assert_eq!((job.job_id.as_str(), job.first, job.last, job.attempts), ("b1-j0-g0", 0, 99, 3));
-    assert_eq!((job.chunks[0].from, job.chunks[0].to, job.chunks[0].tries), (50, 99, 3));
-    assert!(job.chunks[0].error.contains("fifty-seven is not welcome"), "{:?}", job.chunks);
+    assert_eq!((job.failed_chunks[0].from, job.failed_chunks[0].to, job.failed_chunks[0].tries), (50, 99, 3));
+    assert!(job.failed_chunks[0].error.contains("fifty-seven is not welcome"), "{:?}", job.failed_chunks);
     assert!(job.error.starts_with("50 items could not be written"), "{}", job.error);
     let batch = plugin.service().batch(1).await?;
     assert!(batch.error.is_some_and(|error| error.contains("1 of 3 jobs")));
@@ -134,7 +134,7 @@ async fn what_an_item_writer_refuses_is_set_aside_in_its_words() -> TestResult {
     assert_eq!((progress.status, progress.items_created), (BatchStatus::Failed, 250));
     let failed = plugin.service().failed_jobs(1, PageQuery::default()).await?.items;
     let [job] = &failed[..] else { return Err("one failed job, please".into()) };
-    let [chunk] = &job.chunks[..] else { return Err("one chunk, please".into()) };
+    let [chunk] = &job.failed_chunks[..] else { return Err("one chunk, please".into()) };
     assert_eq!((job.attempts, chunk.from, chunk.to, chunk.tries), (3, 50, 99, 3));
     assert_eq!(chunk.error, "fifty-seven has no shelf");
     assert_eq!(kept(&plugin)?, 250);
@@ -163,7 +163,12 @@ async fn a_job_whose_every_chunk_fails_for_a_reason_of_its_own_keeps_the_first_o
         let page = plugin.service().failed_jobs(1, query.clone()).await?;
         assert!(serde_json::to_vec(&page)?.len() <= 1_001_000);
         for job in &page.items {
-            assert_eq!((job.chunks.len(), job.more_chunks, job.more_items), (20, 80, 80), "{}", job.job_id);
+            assert_eq!(
+                (job.failed_chunks.len(), job.more_failed_chunks, job.more_items),
+                (20, 80, 80),
+                "{}",
+                job.job_id
+            );
             seen += 1;
         }
         query.cursor = page.next_cursor;

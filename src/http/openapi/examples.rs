@@ -15,7 +15,7 @@ pub(super) fn put_into(schemas: &mut Map<String, Value>) {
 
 fn all() -> [(&'static str, Value); 11] {
     [
-        ("NewBatch", json!({ "quantity": 250, "batchId": 42, "batchSize": 100, "qrCodePrefix": "QR" })),
+        ("CreateBatch", json!({ "quantity": 250, "batchId": 42, "batchSize": 100, "qrCodePrefix": "QR" })),
         ("BatchAccepted", accepted()),
         ("Batch", batch()),
         ("PageOfBatch", page(batch())),
@@ -101,8 +101,8 @@ fn failed_job() -> Value {
         "attempts": 3,
         "crashes": 0,
         "error": "1 chunk was set aside",
-        "chunks": [{ "from": 200, "to": 249, "tries": 3, "error": "the shelf is full" }],
-        "moreChunks": 0,
+        "failedChunks": [{ "from": 200, "to": 249, "tries": 3, "error": "the shelf is full" }],
+        "moreFailedChunks": 0,
         "moreItems": 0,
         "startedAt": "2026-01-31T12:00:07Z",
         "finishedAt": "2026-01-31T12:00:09Z",

@@ -112,20 +112,20 @@ impl<'a> Operation<'a> {
     }
 
     /// Answers with this status and a JSON body.
-    pub(in crate::http) fn answer<T: JsonSchema>(&mut self, status: Status, what: &str) {
+    pub(in crate::http) fn json_response<T: JsonSchema>(&mut self, status: Status, what: &str) {
         let schema = self.output.subschema_for::<T>();
         let response = self.response(status, what);
         response["content"]["application/json"]["schema"] = schema.to_value();
     }
 
     /// Answers with a header whenever the status is this one.
-    pub(in crate::http) fn answer_header(&mut self, status: Status, name: &str, what: &str, schema: Value) {
-        self.answer_header_at_times(status, name, what, schema);
+    pub(in crate::http) fn response_header(&mut self, status: Status, name: &str, what: &str, schema: Value) {
+        self.response_header_at_times(status, name, what, schema);
         self.response(status, "")["headers"][name]["required"] = true.into();
     }
 
     /// Answers with a header in some of the cases of this status.
-    pub(in crate::http) fn answer_header_at_times(&mut self, status: Status, name: &str, what: &str, schema: Value) {
+    pub(in crate::http) fn response_header_at_times(&mut self, status: Status, name: &str, what: &str, schema: Value) {
         self.response(status, "")["headers"][name] = json!({ "description": what, "schema": schema });
     }
 
@@ -138,7 +138,7 @@ impl<'a> Operation<'a> {
         let example = sample.title().to_lowercase().replace(' ', "-");
         content["examples"][example] = json!({ "summary": what, "value": sample });
         if let Some(header) = Problem::header(sample.status()) {
-            self.answer_header(sample.status(), header.name, header.what, json!({ "type": header.kind }));
+            self.response_header(sample.status(), header.name, header.what, json!({ "type": header.kind }));
         }
     }
 

@@ -77,7 +77,7 @@ impl Input for PathCode<'_> {
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[schemars(description = "What is wanted of a new batch.")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct NewBatch {
+pub(super) struct CreateBatch {
     /// How many items to make.
     #[schemars(with = "u64", range(min = 1))]
     quantity: Whole,
@@ -104,27 +104,27 @@ pub(super) struct NewBatch {
 }
 
 /// A new batch whose numbers are in range; how they go together, the service knows.
-pub(super) struct Wish {
+pub(super) struct CheckedBatch {
     pub batch_id: Option<i64>,
     pub quantity: u64,
     pub options: ItemOptions,
 }
 
-impl NewBatch {
-    pub(super) fn checked(self, usual: ItemOptions, limits: &Limits) -> Result<Wish, Invalid> {
+impl CreateBatch {
+    pub(super) fn checked(self, usual: ItemOptions, limits: &Limits) -> Result<CheckedBatch, Invalid> {
         let batch_size = self.batch_size.map(|size| size.within("batchSize", limits.max_items_per_job)).transpose()?;
-        let most_jobs = self
+        let max_jobs = self
             .max_jobs_per_batch
             .map(|jobs| jobs.within("maxJobsPerBatch", limits.max_jobs_per_batch))
             .transpose()?;
         let batch_id = self.batch_id.map(|id| id.within("batchId", BatchId::MAX)).transpose()?;
-        Ok(Wish {
+        Ok(CheckedBatch {
             batch_id,
             quantity: self.quantity.within("quantity", limits.max_quantity)?,
             options: ItemOptions {
                 batch_size: batch_size.unwrap_or(usual.batch_size),
                 qr_code_prefix: self.qr_code_prefix,
-                max_jobs_per_batch: most_jobs,
+                max_jobs_per_batch: max_jobs,
             },
         })
     }
@@ -135,11 +135,11 @@ pub(in crate::http) const fn settings_in_schemas(
     config: &Config,
 ) -> [(&'static str, &'static str, &'static str, u64); 5] {
     [
-        ("NewBatch", "quantity", "maximum", config.max_quantity),
-        ("NewBatch", "batchSize", "maximum", config.max_items_per_job),
-        ("NewBatch", "batchSize", "default", config.batch_size),
-        ("NewBatch", "maxJobsPerBatch", "maximum", config.max_jobs_per_batch),
-        ("NewBatch", "maxJobsPerBatch", "default", config.max_jobs_per_batch),
+        ("CreateBatch", "quantity", "maximum", config.max_quantity),
+        ("CreateBatch", "batchSize", "maximum", config.max_items_per_job),
+        ("CreateBatch", "batchSize", "default", config.batch_size),
+        ("CreateBatch", "maxJobsPerBatch", "maximum", config.max_jobs_per_batch),
+        ("CreateBatch", "maxJobsPerBatch", "default", config.max_jobs_per_batch),
     ]
 }
 
@@ -148,14 +148,14 @@ pub(in crate::http) const fn settings_in_schemas(
 struct Whole(i128);
 
 impl Whole {
-    /// The number, if it is 1 to `most`.
-    fn within<N>(self, field: &'static str, most: N) -> Result<N, Invalid>
+    /// The number, if it is 1 to `max`.
+    fn within<N>(self, field: &'static str, max: N) -> Result<N, Invalid>
     where
         N: Copy + Into<i128> + TryFrom<i128>,
     {
-        Invalid::unless_within(field, self.0, 1, most.into())?;
+        Invalid::unless_within(field, self.0, 1, max.into())?;
         // It is in range, so it fits.
-        Ok(N::try_from(self.0).unwrap_or(most))
+        Ok(N::try_from(self.0).unwrap_or(max))
     }
 }
 

@@ -17,14 +17,14 @@ pub(super) struct Address {
 
 /// How long things may take.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
+pub(super) struct Timeouts {
     /// A statement, at the server.
     pub statement: Duration,
     /// Making a connection, and waiting for a free one.
     pub connect: Duration,
 }
 
-impl Limits {
+impl Timeouts {
     /// A lock: the chunks and begins that hold one are short.
     fn lock(&self) -> Duration {
         self.statement / 2
@@ -49,21 +49,21 @@ impl Address {
         Ok(Self { config, trust })
     }
 
-    /// The same with the session's settings: the schema, the limits, and a watch on the way to the server.
-    pub(super) fn in_session(mut self, schema: &str, limits: Limits) -> Self {
+    /// The same with the session's settings: the schema, the timeouts, and a watch on the way to the server.
+    pub(super) fn in_session(mut self, schema: &str, timeouts: Timeouts) -> Self {
         let own = self.config.get_options().unwrap_or_default();
         let millis = |limit: Duration| limit.as_millis();
         // The statements rely on seeing what was committed before each of them, whatever the database's default is.
         let options = format!(
             "{own} -c search_path={schema},public -c default_transaction_isolation=read\\ committed -c statement_timeout={} \
              -c lock_timeout={} -c idle_in_transaction_session_timeout={}",
-            millis(limits.statement),
-            millis(limits.lock()),
-            millis(limits.statement),
+            millis(timeouts.statement),
+            millis(timeouts.lock()),
+            millis(timeouts.statement),
         );
         self.config
             .options(options.trim_start())
-            .connect_timeout(limits.connect)
+            .connect_timeout(timeouts.connect)
             .keepalives(true)
             .keepalives_idle(Duration::from_secs(5))
             .keepalives_interval(Duration::from_secs(2))
@@ -158,9 +158,9 @@ mod tests {
     #[test]
     fn a_session_keeps_the_options_of_the_host() {
         let address = Address::parse("postgres://me@here/shop?options=-c%20work_mem%3D8MB").unwrap();
-        let limits = Limits { statement: Duration::from_secs(10), connect: Duration::from_secs(5) };
+        let timeouts = Timeouts { statement: Duration::from_secs(10), connect: Duration::from_secs(5) };
 
-        let options = address.in_session("shop", limits).config.get_options().unwrap().to_owned();
+        let options = address.in_session("shop", timeouts).config.get_options().unwrap().to_owned();
 
         assert!(options.starts_with("-c work_mem=8MB -c search_path=shop,public "), "{options}");
         assert!(options.contains("statement_timeout=10000") && options.contains("lock_timeout=5000"), "{options}");

@@ -6,11 +6,11 @@ use tokio_postgres::types::ToSql;
 
 use super::{
     columns::{batch_id, key, small, small_number, status},
-    error::Answer,
+    error::Result,
+    finish_attempt::millis,
     hooks,
     pool::Verb,
     read::batch,
-    settle::millis,
 };
 use crate::domain::{BatchId, BatchRecord, BatchStatus, Change, JobCounts, Measured, StatusTask};
 use crate::ledger::{Closed, Rules};
@@ -27,15 +27,15 @@ pub(super) struct AtEnd(pub Vec<i64>);
 
 #[async_trait]
 impl Verb for AtEnd {
-    type Answer = Vec<StatusTask>;
-    const DOING: &'static str = "look for batches to close";
+    type Output = Vec<StatusTask>;
+    const OPERATION: &'static str = "look for batches to close";
 
-    async fn run(&self, conn: &mut Client) -> Answer<Vec<StatusTask>> {
+    async fn run(&self, conn: &mut Client) -> Result<Vec<StatusTask>> {
         at_end(conn, &self.0).await
     }
 }
 
-pub(super) async fn at_end(conn: &impl GenericClient, batches: &[i64]) -> Answer<Vec<StatusTask>> {
+pub(super) async fn at_end(conn: &impl GenericClient, batches: &[i64]) -> Result<Vec<StatusTask>> {
     let rows = conn.query(&conn.prepare_cached(AT_END).await?, &[&batches]).await?;
     let end = |row| Ok(StatusTask::End { batch: batch_id(row, "id")?, round: small_number(row, "round")? });
     rows.iter().map(end).collect()
@@ -50,10 +50,10 @@ pub(super) struct Close {
 
 #[async_trait]
 impl Verb for Close {
-    type Answer = Closed;
-    const DOING: &'static str = "close a batch";
+    type Output = Closed;
+    const OPERATION: &'static str = "close a batch";
 
-    async fn run(&self, conn: &mut Client) -> Answer<Closed> {
+    async fn run(&self, conn: &mut Client) -> Result<Closed> {
         let transaction = conn.transaction().await?;
         let closed = self.close(&transaction).await?;
         transaction.commit().await?;
@@ -62,7 +62,7 @@ impl Verb for Close {
 }
 
 impl Close {
-    async fn close(&self, conn: &impl GenericClient) -> Answer<Closed> {
+    async fn close(&self, conn: &impl GenericClient) -> Result<Closed> {
         let (id, lock) = (self.batch, conn.prepare_cached(LOCK).await?);
         let Some(row) = conn.query_opt(&lock, &[&id.get(), &small(self.round)]).await? else { return Ok(Closed::Over) };
         // A statement of its own: the one that waited for the lock does not see what a retry reopened meanwhile.
@@ -79,7 +79,7 @@ impl Close {
     }
 }
 
-async fn why_failed(conn: &impl GenericClient, id: BatchId, counts: &JobCounts) -> Answer<Option<String>> {
+async fn why_failed(conn: &impl GenericClient, id: BatchId, counts: &JobCounts) -> Result<Option<String>> {
     if counts.failed == 0 {
         return Ok(None);
     }
@@ -102,7 +102,7 @@ impl End {
         Self { status, error: None, counts: record.jobs, measured: record.measured }
     }
 
-    pub(super) async fn record(self, conn: &impl GenericClient, rules: Rules, id: BatchId) -> Answer<()> {
+    pub(super) async fn record(self, conn: &impl GenericClient, rules: Rules, id: BatchId) -> Result<()> {
         let JobCounts { completed, failed, cancelled, .. } = self.counts;
         let [completed, failed, cancelled, items] = [completed, failed, cancelled, self.measured.items].map(key);
         let (batch, status, worked) = (id.get(), self.status.as_str(), millis(self.measured.worked));

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use deadpool_postgres::Client;
 
 use super::{
-    error::{Answer, unreadable},
+    error::{Result, unreadable},
     pool::Verb,
     redacted::Redacted,
 };
@@ -18,10 +18,10 @@ pub(super) struct KeepKey(pub CodeKey);
 
 #[async_trait]
 impl Verb for KeepKey {
-    type Answer = CodeKey;
-    const DOING: &'static str = "keep the code key";
+    type Output = CodeKey;
+    const OPERATION: &'static str = "keep the code key";
 
-    async fn run(&self, conn: &mut Client) -> Answer<CodeKey> {
+    async fn run(&self, conn: &mut Client) -> Result<CodeKey> {
         let candidate = data_encoding::HEXLOWER.encode(self.0.as_bytes());
         conn.execute(KEEP, &[&Redacted(candidate)]).await?;
         let kept = conn.query_one(KEPT, &[]).await?;

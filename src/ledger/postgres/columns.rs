@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::de::DeserializeOwned;
 use tokio_postgres::Row;
 
-use super::error::{Answer, broken, unreadable};
+use super::error::{Result, broken, unreadable};
 use crate::domain::{BatchId, BatchStatus, JobState};
 
 /// A number of the domain as a key. No row has the largest one, so whatever is beyond finds nothing.
@@ -19,41 +19,41 @@ pub(super) fn small(number: u32) -> i32 {
 }
 
 /// A count or a place; none is negative.
-pub(super) fn number(row: &Row, column: &str) -> Answer<u64> {
+pub(super) fn number(row: &Row, column: &str) -> Result<u64> {
     let number: i64 = row.try_get(column)?;
     u64::try_from(number).map_err(unreadable)
 }
 
 /// A small count; none is negative.
-pub(super) fn small_number(row: &Row, column: &str) -> Answer<u32> {
+pub(super) fn small_number(row: &Row, column: &str) -> Result<u32> {
     let number: i32 = row.try_get(column)?;
     u32::try_from(number).map_err(unreadable)
 }
 
 /// A batch's id.
-pub(super) fn batch_id(row: &Row, column: &str) -> Answer<BatchId> {
+pub(super) fn batch_id(row: &Row, column: &str) -> Result<BatchId> {
     BatchId::new(row.try_get(column)?).map_err(unreadable)
 }
 
 /// A status by its word.
-pub(super) fn status(row: &Row, column: &str) -> Answer<BatchStatus> {
+pub(super) fn status(row: &Row, column: &str) -> Result<BatchStatus> {
     let word: &str = row.try_get(column)?;
     BatchStatus::parse(word).ok_or_else(|| unreadable(format!("`{word}` is no status")))
 }
 
 /// A state by its word.
-pub(super) fn state(row: &Row, column: &str) -> Answer<JobState> {
+pub(super) fn state(row: &Row, column: &str) -> Result<JobState> {
     let word: &str = row.try_get(column)?;
     JobState::parse(word).ok_or_else(|| unreadable(format!("`{word}` is no state")))
 }
 
 /// A value that stands as JSON.
-pub(super) fn json<T: DeserializeOwned>(row: &Row, column: &str) -> Answer<T> {
+pub(super) fn json<T: DeserializeOwned>(row: &Row, column: &str) -> Result<T> {
     serde_json::from_str(row.try_get(column)?).map_err(unreadable)
 }
 
 /// A value as JSON.
-pub(super) fn as_json(value: &impl serde::Serialize) -> Answer<String> {
+pub(super) fn as_json(value: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|error| broken("write JSON", error).into())
 }
 

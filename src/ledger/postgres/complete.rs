@@ -7,31 +7,31 @@ use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::types::ToSql;
 
 use super::{
-    error::Answer,
+    error::Result,
+    finish_attempt::{millis, stands_as},
     hooks,
+    insert_chunk::{Given, raced},
     pool::Verb,
-    settle::{millis, stands_as},
-    write::{Given, raced},
 };
 use crate::domain::JobState;
-use crate::ledger::{Hold, LastChunk, NewItem, Rules};
+use crate::ledger::{Claim, LastChunk, NewItem, Rules};
 
 const INSERT_AND_COMPLETE: &str = include_str!("sql/insert_and_complete.sql");
 
 /// See [`Ledger::insert_and_complete`](crate::ledger::Ledger::insert_and_complete).
 pub(super) struct InsertAndComplete {
     pub rules: Rules,
-    pub hold: Hold,
+    pub claim: Claim,
     pub items: Arc<[NewItem]>,
     pub worked: Duration,
 }
 
 #[async_trait]
 impl Verb for InsertAndComplete {
-    type Answer = LastChunk;
-    const DOING: &'static str = "write the last items of a job";
+    type Output = LastChunk;
+    const OPERATION: &'static str = "write the last items of a job";
 
-    async fn run(&self, conn: &mut Client) -> Answer<LastChunk> {
+    async fn run(&self, conn: &mut Client) -> Result<LastChunk> {
         if !hooks::wants_job(self.rules, JobState::Completed) {
             return self.complete(&*conn).await;
         }
@@ -43,18 +43,18 @@ impl Verb for InsertAndComplete {
 }
 
 impl InsertAndComplete {
-    async fn complete(&self, conn: &impl GenericClient) -> Answer<LastChunk> {
+    async fn complete(&self, conn: &impl GenericClient) -> Result<LastChunk> {
         if self.insert(conn).await? {
-            hooks::job_over(conn, self.rules, self.hold.job).await?;
+            hooks::job_over(conn, self.rules, self.claim.job).await?;
             return Ok(LastChunk::Completed);
         }
         // Whoever completed it under this hold was this call, whose answer was lost.
-        let before = stands_as(conn, &self.hold, JobState::Completed).await?;
+        let before = stands_as(conn, &self.claim, JobState::Completed).await?;
         Ok(if before { LastChunk::Completed } else { LastChunk::Unchanged })
     }
 
-    async fn insert(&self, conn: &impl GenericClient) -> Answer<bool> {
-        let (given, worked) = (Given::of(&self.hold, &self.items), millis(self.worked));
+    async fn insert(&self, conn: &impl GenericClient) -> Result<bool> {
+        let (given, worked) = (Given::of(&self.claim, &self.items), millis(self.worked));
         let worked: &(dyn ToSql + Sync) = &worked;
         let parameters: Vec<_> = given.parameters().into_iter().chain([worked]).collect();
         let statement = conn.prepare_cached(INSERT_AND_COMPLETE).await?;

@@ -14,10 +14,10 @@ use tokio_postgres::{Row, types::ToSql};
 
 use super::{
     columns::{batch_id, key, number},
-    error::{Answer, unreadable},
+    error::{Result, unreadable},
+    finish_attempt::millis,
     pool::{Lane, Verb},
     redacted::Redacted,
-    settle::millis,
 };
 use crate::domain::{BatchId, CreateRequest, Plan};
 use crate::ledger::{Created, LedgerError, NewBatch};
@@ -46,17 +46,17 @@ impl Statements {
 #[async_trait]
 pub(super) trait Session: Sync {
     /// The first row of the answer.
-    async fn first(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Answer<Option<Row>>;
+    async fn first(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>>;
 
     /// The row of a statement that always answers one.
-    async fn one(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Answer<Row> {
+    async fn one(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Row> {
         self.first(sql, parameters).await?.ok_or_else(|| unreadable("there is no row"))
     }
 }
 
 #[async_trait]
 impl<C: GenericClient> Session for C {
-    async fn first(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Answer<Option<Row>> {
+    async fn first(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>> {
         Ok(self.query_opt(&self.prepare_cached(sql).await?, parameters).await?)
     }
 }
@@ -73,11 +73,11 @@ pub(super) struct Create {
 
 #[async_trait]
 impl Verb for Create {
-    type Answer = Created;
-    const DOING: &'static str = "create a batch";
+    type Output = Created;
+    const OPERATION: &'static str = "create a batch";
     const LANE: Lane = Lane::Requests;
 
-    async fn run(&self, conn: &mut Client) -> Answer<Created> {
+    async fn run(&self, conn: &mut Client) -> Result<Created> {
         loop {
             if let Some(created) = self.try_once(conn).await? {
                 return Ok(created);
@@ -92,7 +92,7 @@ impl Create {
     }
 
     /// Makes the batch in a transaction of somebody else's, where nobody repeats anything. An id in use leaves the transaction as it was.
-    pub(super) async fn within(&self, session: &impl Session) -> Answer<Created> {
+    pub(super) async fn within(&self, session: &impl Session) -> Result<Created> {
         loop {
             let created = self.planned(session).await?;
             if self.insert(session, &created).await? {
@@ -106,15 +106,15 @@ impl Create {
     }
 
     /// `None` when somebody else took the id or the key meanwhile.
-    async fn try_once(&self, conn: &mut Client) -> Answer<Option<Created>> {
-        let forgotten = match self.earlier(conn).await? {
-            Earlier::Answer(created) => return Ok(Some(created)),
-            Earlier::Forgotten(batch) => Some(batch),
+    async fn try_once(&self, conn: &mut Client) -> Result<Option<Created>> {
+        let pruned = match self.earlier(conn).await? {
+            Earlier::Repeated(created) => return Ok(Some(created)),
+            Earlier::Pruned(batch) => Some(batch),
             Earlier::None => None,
         };
         let created = self.planned(conn).await?;
         let transaction = conn.transaction().await?;
-        if let Some(batch) = forgotten {
+        if let Some(batch) = pruned {
             transaction.execute(&transaction.prepare_cached(FORGET).await?, &[&batch.get()]).await?;
         }
         if self.insert(&transaction, &created).await? {
@@ -126,7 +126,7 @@ impl Create {
     }
 
     /// What the same request was answered before. A key that has outlived its request is free again.
-    async fn earlier(&self, conn: &Client) -> Answer<Earlier> {
+    async fn earlier(&self, conn: &Client) -> Result<Earlier> {
         let Some(request) = &self.new.request else { return Ok(Earlier::None) };
         let query = conn.prepare_cached(EARLIER).await?;
         match conn.query_opt(&query, &[&request.caller, &Redacted(request.key.as_str())]).await? {
@@ -135,17 +135,17 @@ impl Create {
         }
     }
 
-    fn read_earlier(&self, row: &Row, request: &CreateRequest) -> Answer<Earlier> {
+    fn read_earlier(&self, row: &Row, request: &CreateRequest) -> Result<Earlier> {
         let batch = batch_id(row, "id")?;
         // A clock that was set back makes it as if it were new.
         let age = u64::try_from(row.try_get::<_, i64>("age_ms")?).unwrap_or_default();
         if Duration::from_millis(age) >= request.remembered {
-            return Ok(Earlier::Forgotten(batch));
+            return Ok(Earlier::Pruned(batch));
         }
         if row.try_get::<_, &str>("request_fingerprint")? != request.fingerprint {
             return Err(LedgerError::KeyReused(batch).into());
         }
-        Ok(Earlier::Answer(Created {
+        Ok(Earlier::Repeated(Created {
             batch,
             quantity: number(row, "quantity")?,
             jobs: number(row, "jobs")?,
@@ -154,12 +154,12 @@ impl Create {
         }))
     }
 
-    async fn planned(&self, session: &impl Session) -> Answer<Created> {
+    async fn planned(&self, session: &impl Session) -> Result<Created> {
         let (quantity, jobs, estimated) = (self.new.plan.quantity(), self.new.plan.jobs(), self.new.estimated);
         Ok(Created { batch: self.id(session).await?, quantity, jobs, estimated, repeated: false })
     }
 
-    async fn id(&self, session: &impl Session) -> Answer<BatchId> {
+    async fn id(&self, session: &impl Session) -> Result<BatchId> {
         if let Some(id) = self.new.id {
             return Ok(id);
         }
@@ -170,7 +170,7 @@ impl Create {
         BatchId::new(self.reserved.load(Ordering::Relaxed)).map_err(unreadable)
     }
 
-    async fn insert(&self, session: &impl Session, created: &Created) -> Answer<bool> {
+    async fn insert(&self, session: &impl Session, created: &Created) -> Result<bool> {
         let (options, request) = (&self.new.options, self.new.request.as_ref());
         let [seqs, firsts, quantities] = columns(&self.new.plan);
         let (id, quantity, batch_size) = (created.batch.get(), key(created.quantity), key(options.batch_size));
@@ -198,7 +198,7 @@ impl Create {
     }
 
     /// The id or the key is in use.
-    async fn taken(&self, conn: &Client, created: Created) -> Answer<Option<Created>> {
+    async fn taken(&self, conn: &Client, created: Created) -> Result<Option<Created>> {
         let found = conn.query_opt(&conn.prepare_cached(TOKEN).await?, &[&created.batch.get()]).await?;
         let by: Option<i64> = found.map(|row| row.try_get("token")).transpose()?;
         if by == Some(self.token) {
@@ -208,7 +208,7 @@ impl Create {
             self.reserved.store(0, Ordering::Relaxed);
         }
         match (self.earlier(conn).await?, self.new.id) {
-            (Earlier::Answer(created), _) => Ok(Some(created)),
+            (Earlier::Repeated(created), _) => Ok(Some(created)),
             (_, Some(id)) if by.is_some() => Err(LedgerError::Taken(id).into()),
             _ => Ok(None),
         }
@@ -220,9 +220,9 @@ enum Earlier {
     /// Nothing.
     None,
     /// It made this batch, too long ago to count.
-    Forgotten(BatchId),
+    Pruned(BatchId),
     /// It was answered so.
-    Answer(Created),
+    Repeated(Created),
 }
 
 /// The jobs of a plan: their numbers, their first ordinals, their quantities.

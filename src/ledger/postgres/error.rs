@@ -8,7 +8,7 @@
 //!   anything else                                                 Broken
 //! ```
 //!
-//! A verb stops with a [`Stop`], which keeps the error whole; [`Stop::while_trying_to`] sorts it once, at the border.
+//! A verb stops with a [`VerbError`], which keeps the error whole; [`VerbError::while_trying_to`] sorts it once, at the border.
 
 use std::{error::Error as _, io};
 
@@ -18,11 +18,11 @@ use crate::domain::ChangeRefused;
 use crate::ledger::{BoxError, LedgerError};
 
 /// What a verb's function answers.
-pub(super) type Answer<T> = Result<T, Stop>;
+pub(super) type Result<T, E = VerbError> = std::result::Result<T, E>;
 
 /// Why a verb did not come to its end.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(super) enum VerbError {
     /// The database said no, or the connection to it broke.
     Database(Error),
     /// The verb said no. Nothing that it wrote stays.
@@ -50,36 +50,36 @@ enum Kind {
     Defect,
 }
 
-impl From<Error> for Stop {
+impl From<Error> for VerbError {
     fn from(error: Error) -> Self {
         Self::Database(error)
     }
 }
 
-impl From<LedgerError> for Stop {
+impl From<LedgerError> for VerbError {
     fn from(error: LedgerError) -> Self {
         Self::Verb(error)
     }
 }
 
-impl From<ChangeRefused> for Stop {
+impl From<ChangeRefused> for VerbError {
     fn from(refused: ChangeRefused) -> Self {
         Self::Verb(refused.into())
     }
 }
 
-impl Stop {
-    /// The error for the caller of a verb; `doing` says what it was, as a verb phrase.
-    pub(super) fn while_trying_to(self, doing: &'static str) -> LedgerError {
+impl VerbError {
+    /// The error for the caller of a verb; `operation` says what it was, as a verb phrase.
+    pub(super) fn while_trying_to(self, operation: &'static str) -> LedgerError {
         match self {
             Self::Verb(error) => error,
-            Self::Unreached(why) => unavailable(doing, why),
-            Self::Raced => unavailable(doing, "others were faster, again and again"),
-            Self::Silent => unavailable(doing, "the server stays silent"),
+            Self::Unreached(why) => unavailable(operation, why),
+            Self::Raced => unavailable(operation, "others were faster, again and again"),
+            Self::Silent => unavailable(operation, "the server stays silent"),
             Self::Database(error) => match kind(&error) {
-                Kind::TakenBack | Kind::Lost | Kind::Unable => unavailable(doing, in_words(&error)),
+                Kind::TakenBack | Kind::Lost | Kind::Unable => unavailable(operation, in_words(&error)),
                 Kind::Wrong => LedgerError::Refused { why: in_words(&error) },
-                Kind::Defect => broken(doing, in_words(&error)),
+                Kind::Defect => broken(operation, in_words(&error)),
             },
         }
     }
@@ -109,18 +109,18 @@ impl Stop {
 }
 
 /// The database could not be asked, or what it did is not known.
-pub(super) fn unavailable(doing: &'static str, why: impl Into<BoxError>) -> LedgerError {
-    LedgerError::Unavailable { doing, source: why.into() }
+pub(super) fn unavailable(operation: &'static str, why: impl Into<BoxError>) -> LedgerError {
+    LedgerError::Unavailable { operation, source: why.into() }
 }
 
 /// Something that ought not to happen did.
-pub(super) fn broken(doing: &'static str, why: impl Into<BoxError>) -> LedgerError {
-    LedgerError::Broken { doing, source: why.into() }
+pub(super) fn broken(operation: &'static str, why: impl Into<BoxError>) -> LedgerError {
+    LedgerError::Broken { operation, source: why.into() }
 }
 
 /// A value of the database that this version does not know.
-pub(super) fn unreadable(why: impl Into<BoxError>) -> Stop {
-    Stop::Verb(broken("read what is stored", why))
+pub(super) fn unreadable(why: impl Into<BoxError>) -> VerbError {
+    VerbError::Verb(broken("read what is stored", why))
 }
 
 /// The driver's own words say little ("db error"); what the server said is its cause.

@@ -10,10 +10,10 @@ use tokio_postgres::Row;
 use super::{
     close::at_end,
     columns::{batch_id, key, number, small_number},
-    error::Answer,
+    error::Result,
+    finish_attempt::millis,
     pool::Verb,
     read::read_options,
-    settle::millis,
     summarize::left_behind,
 };
 use crate::domain::{BatchId, HookId, JobId, StatusTask};
@@ -40,15 +40,15 @@ pub(super) struct Jobs(pub JobQuery);
 
 #[async_trait]
 impl Verb for Jobs {
-    type Answer = OpenJobs;
-    const DOING: &'static str = "look for open jobs";
+    type Output = OpenJobs;
+    const OPERATION: &'static str = "look for open jobs";
 
-    async fn run(&self, conn: &mut Client) -> Answer<OpenJobs> {
+    async fn run(&self, conn: &mut Client) -> Result<OpenJobs> {
         conn.execute(&conn.prepare_cached(CAP_DELAYS).await?, &[&millis(self.0.max_backoff)]).await?;
         let Window { batches, leaves_out } = self.window(conn).await?;
         let (jobs, more) = self.next(conn, &batches).await?;
         let due = conn.query(&conn.prepare_cached(DUE).await?, &[&key(DUE_JOBS)]).await?;
-        let due = due.iter().map(read_job).collect::<Answer<Vec<_>>>()?;
+        let due = due.iter().map(read_job).collect::<Result<Vec<_>>>()?;
         let next_due: Option<i64> = conn.query_one(&conn.prepare_cached(NEXT_DUE).await?, &[]).await?.try_get(0)?;
         let next_due = next_due.map(|millis| Duration::from_millis(u64::try_from(millis).unwrap_or_default()));
         let next_due = if due.len() as u64 == DUE_JOBS { Some(Duration::ZERO) } else { next_due };
@@ -57,13 +57,13 @@ impl Verb for Jobs {
 }
 
 impl Jobs {
-    async fn window(&self, conn: &Client) -> Answer<Window> {
+    async fn window(&self, conn: &Client) -> Result<Window> {
         let size = self.0.window;
         let ready = decide::ready_limit(size);
-        for most in decide::widths(size) {
+        for max in decide::widths(size) {
             let (oldest, smallest) =
-                (candidates(conn, OLDEST, most + 1, ready).await?, candidates(conn, SMALLEST, most + 1, ready).await?);
-            if let Some(window) = decide::window(&oldest, &smallest, size, most) {
+                (candidates(conn, OLDEST, max + 1, ready).await?, candidates(conn, SMALLEST, max + 1, ready).await?);
+            if let Some(window) = decide::window(&oldest, &smallest, size, max) {
                 return Ok(window);
             }
         }
@@ -71,26 +71,26 @@ impl Jobs {
     }
 
     /// The next jobs of the batches in the window, and whether they have more.
-    async fn next(&self, conn: &Client, window: &[BatchId]) -> Answer<(Vec<OpenJob>, bool)> {
-        let share = self.0.room.share(window.len() as u64);
+    async fn next(&self, conn: &Client, window: &[BatchId]) -> Result<(Vec<OpenJob>, bool)> {
+        let share = self.0.capacity.share(window.len() as u64);
         let fed = decide::fed(&self.0, window);
         let (ids, offered): (Vec<i64>, Vec<i64>) = fed.iter().map(|(id, from)| (id.get(), key(*from))).unzip();
         let queued = conn.query(&conn.prepare_cached(QUEUED).await?, &[&ids, &offered, &key(share)]).await?;
-        let queued = queued.iter().map(|row| number(row, "jobs")).collect::<Answer<Vec<_>>>()?;
-        let most = decide::limits(&queued, share, self.0.free);
-        let limits: Vec<i64> = most.iter().map(|limit| key(*limit + 1)).collect();
+        let queued = queued.iter().map(|row| number(row, "jobs")).collect::<Result<Vec<_>>>()?;
+        let max = decide::limits(&queued, share, self.0.free);
+        let limits: Vec<i64> = max.iter().map(|limit| key(*limit + 1)).collect();
         let rows = conn.query(&conn.prepare_cached(NEXT_JOBS).await?, &[&ids, &offered, &limits]).await?;
-        let jobs = rows.iter().map(read_job).collect::<Answer<Vec<_>>>()?;
-        Ok(Next { batches: &fed, limits: &most }.cut(jobs))
+        let jobs = rows.iter().map(read_job).collect::<Result<Vec<_>>>()?;
+        Ok(Next { batches: &fed, limits: &max }.cut(jobs))
     }
 }
 
-async fn candidates(conn: &Client, sql: &str, most: u64, ready: u64) -> Answer<Vec<Candidate>> {
-    let rows = conn.query(&conn.prepare_cached(sql).await?, &[&key(most), &key(ready)]).await?;
+async fn candidates(conn: &Client, sql: &str, max: u64, ready: u64) -> Result<Vec<Candidate>> {
+    let rows = conn.query(&conn.prepare_cached(sql).await?, &[&key(max), &key(ready)]).await?;
     rows.iter().map(|row| Ok(Candidate { batch: batch_id(row, "id")?, ready: number(row, "ready")? })).collect()
 }
 
-fn read_job(row: &Row) -> Answer<OpenJob> {
+fn read_job(row: &Row) -> Result<OpenJob> {
     let (batch, seq, generation) = (batch_id(row, "batch")?, number(row, "seq")?, small_number(row, "generation")?);
     Ok(OpenJob {
         job: JobId { batch, seq, generation },
@@ -106,10 +106,10 @@ pub(super) struct Tasks(pub TaskQuery);
 
 #[async_trait]
 impl Verb for Tasks {
-    type Answer = OpenTasks;
-    const DOING: &'static str = "look for open tasks";
+    type Output = OpenTasks;
+    const OPERATION: &'static str = "look for open tasks";
 
-    async fn run(&self, conn: &mut Client) -> Answer<OpenTasks> {
+    async fn run(&self, conn: &mut Client) -> Result<OpenTasks> {
         let hooks = hooks(conn).await?;
         let left_out = hooks.len() as u64 == HOOKS;
         let TaskQuery::All { ends_after } = self.0 else {
@@ -117,16 +117,16 @@ impl Verb for Tasks {
         };
         let after = ends_after.map_or(0, BatchId::get);
         let rows = conn.query(&conn.prepare_cached(BEGUN).await?, &[&after, &key(ENDS_PAGE)]).await?;
-        let begun = rows.iter().map(|row| row.try_get("id")).collect::<Result<Vec<i64>, _>>()?;
-        let ends = at_end(conn, &begun).await?.into_iter().map(|end| (end, Duration::ZERO));
-        let full = begun.len() as u64 == ENDS_PAGE;
+        let claimed = rows.iter().map(|row| row.try_get("id")).collect::<Result<Vec<i64>, _>>()?;
+        let ends = at_end(conn, &claimed).await?.into_iter().map(|end| (end, Duration::ZERO));
+        let full = claimed.len() as u64 == ENDS_PAGE;
         let next = rows.last().filter(|_| full).map(|row| batch_id(row, "id")).transpose()?;
         let (unplanned, left_behind) = (unplanned(conn).await?, left_behind(conn).await?);
         Ok(OpenTasks { status: ends.chain(hooks).collect(), unplanned, left_behind, next, left_out })
     }
 }
 
-async fn unplanned(conn: &Client) -> Answer<Vec<Unplanned>> {
+async fn unplanned(conn: &Client) -> Result<Vec<Unplanned>> {
     let rows = conn.query(&conn.prepare_cached(UNPLANNED).await?, &[&key(UNPLANNED_BATCHES)]).await?;
     let read = |row: &Row| {
         let (batch, quantity, options) = (batch_id(row, "id")?, number(row, "quantity")?, read_options(row)?);
@@ -135,12 +135,12 @@ async fn unplanned(conn: &Client) -> Answer<Vec<Unplanned>> {
     rows.iter().map(read).collect()
 }
 
-async fn hooks(conn: &impl GenericClient) -> Answer<Vec<(StatusTask, Duration)>> {
+async fn hooks(conn: &impl GenericClient) -> Result<Vec<(StatusTask, Duration)>> {
     let rows = conn.query(&conn.prepare_cached(OPEN_HOOKS).await?, &[&key(HOOKS)]).await?;
     rows.iter().map(hook).collect()
 }
 
-fn hook(row: &Row) -> Answer<(StatusTask, Duration)> {
+fn hook(row: &Row) -> Result<(StatusTask, Duration)> {
     let hook = HookId(row.try_get("id")?);
     let not_before: Option<DateTime<Utc>> = row.try_get("not_before")?;
     let delay = not_before.and_then(|not_before| (not_before - Utc::now()).to_std().ok()).unwrap_or_default();

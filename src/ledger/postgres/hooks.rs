@@ -9,12 +9,12 @@ use tokio_postgres::Row;
 
 use super::{
     columns::{as_json, json, key, number, small, small_number, state, text},
-    error::Answer,
+    error::Result,
     pool::Verb,
     read::batch,
 };
 use crate::domain::{BatchFinished, BatchId, HookEvent, HookId, JobEnded, JobId, JobState};
-use crate::ledger::{Rules, Told};
+use crate::ledger::{HookOutcome, Rules};
 
 const INSERT: &str = "INSERT INTO hooks (batch, kind, event) VALUES ($1, $2, $3::text::json)";
 const JOB: &str = "SELECT state, generation, first, quantity, created, attempts, error FROM jobs
@@ -44,7 +44,7 @@ pub(super) const fn wants_job(rules: Rules, state: JobState) -> bool {
 }
 
 /// Writes down that a job ended, if it did and the host wants to know.
-pub(super) async fn job_over(conn: &impl GenericClient, rules: Rules, job: JobId) -> Answer<()> {
+pub(super) async fn job_over(conn: &impl GenericClient, rules: Rules, job: JobId) -> Result<()> {
     let row = conn.query_one(&conn.prepare_cached(JOB).await?, &[&job.batch.get(), &key(job.seq)]).await?;
     let state = state(&row, "state")?;
     if !wants_job(rules, state) {
@@ -57,7 +57,7 @@ pub(super) async fn job_over(conn: &impl GenericClient, rules: Rules, job: JobId
     }
 }
 
-fn read_job(row: &Row, batch_id: BatchId, seq: u64) -> Answer<JobEnded> {
+fn read_job(row: &Row, batch_id: BatchId, seq: u64) -> Result<JobEnded> {
     let job = JobId { batch: batch_id, seq, generation: small_number(row, "generation")? };
     Ok(JobEnded {
         batch_id,
@@ -72,7 +72,7 @@ fn read_job(row: &Row, batch_id: BatchId, seq: u64) -> Answer<JobEnded> {
 }
 
 /// Writes down that a batch is over, if the host wants to know.
-pub(super) async fn batch_over(conn: &impl GenericClient, rules: Rules, id: BatchId) -> Answer<()> {
+pub(super) async fn batch_over(conn: &impl GenericClient, rules: Rules, id: BatchId) -> Result<()> {
     if !rules.hooks.batch_finished {
         return Ok(());
     }
@@ -80,7 +80,7 @@ pub(super) async fn batch_over(conn: &impl GenericClient, rules: Rules, id: Batc
     insert(conn, id, "batch_finished", &event).await
 }
 
-async fn insert(conn: &impl GenericClient, batch: BatchId, kind: &str, event: &HookEvent) -> Answer<()> {
+async fn insert(conn: &impl GenericClient, batch: BatchId, kind: &str, event: &HookEvent) -> Result<()> {
     let statement = conn.prepare_cached(INSERT).await?;
     conn.execute(&statement, &[&batch.get(), &kind, &as_json(event)?]).await?;
     Ok(())
@@ -91,47 +91,47 @@ pub(super) struct Hook(pub HookId);
 
 #[async_trait]
 impl Verb for Hook {
-    type Answer = Option<crate::ledger::Hook>;
-    const DOING: &'static str = "read a hook";
+    type Output = Option<crate::ledger::Hook>;
+    const OPERATION: &'static str = "read a hook";
 
-    async fn run(&self, conn: &mut Client) -> Answer<Self::Answer> {
+    async fn run(&self, conn: &mut Client) -> Result<Self::Output> {
         let found = conn.query_opt(&conn.prepare_cached(HOOK).await?, &[&self.0.0]).await?;
         let Some(row) = found else { return Ok(None) };
         Ok(Some(crate::ledger::Hook { event: json(&row, "event")?, attempts: small_number(&row, "attempts")? }))
     }
 }
 
-/// See [`Ledger::settle_hook`](crate::ledger::Ledger::settle_hook).
+/// See [`Ledger::record_hook_outcome`](crate::ledger::Ledger::record_hook_outcome).
 pub(super) struct SettleHook {
     pub hook: HookId,
     /// Failed tries as read with the hook: a repetition finds one more, and changes nothing.
     pub attempts: u32,
-    pub how: Told,
+    pub how: HookOutcome,
 }
 
 #[async_trait]
 impl Verb for SettleHook {
-    type Answer = ();
-    const DOING: &'static str = "settle a hook";
+    type Output = ();
+    const OPERATION: &'static str = "settle a hook";
 
-    async fn run(&self, conn: &mut Client) -> Answer<()> {
+    async fn run(&self, conn: &mut Client) -> Result<()> {
         let (hook, attempts) = (self.hook.0, small(self.attempts));
         match &self.how {
-            Told::Delivered => {
+            HookOutcome::Delivered => {
                 conn.execute(&conn.prepare_cached(DELIVERED).await?, &[&hook]).await?;
             }
-            Told::Again { error, not_before } => {
+            HookOutcome::Again { error, not_before } => {
                 let statement = conn.prepare_cached(AGAIN).await?;
                 conn.execute(&statement, &[&hook, &attempts, &&*text(error), not_before]).await?;
             }
-            Told::GivenUp { error } => self.give_up(conn, error).await?,
+            HookOutcome::GivenUp { error } => self.give_up(conn, error).await?,
         }
         Ok(())
     }
 }
 
 impl SettleHook {
-    async fn give_up(&self, conn: &mut Client, error: &str) -> Answer<()> {
+    async fn give_up(&self, conn: &mut Client, error: &str) -> Result<()> {
         let (hook, attempts) = (self.hook.0, small(self.attempts));
         let transaction = conn.transaction().await?;
         transaction.query(&transaction.prepare_cached(LOCK).await?, &[&hook]).await?;

@@ -7,7 +7,7 @@ use tokio_postgres::{Row, Transaction, types::ToSql};
 
 use super::{
     create::{Create, Session, Statements},
-    error::Answer,
+    error,
     pool::PostgresPool,
     token,
 };
@@ -43,7 +43,7 @@ struct Host<'a>(&'a Transaction<'a>);
 
 #[async_trait]
 impl Session for Host<'_> {
-    async fn first(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Answer<Option<Row>> {
+    async fn first(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> error::Result<Option<Row>> {
         Ok(self.0.query_opt(sql, parameters).await?)
     }
 }

@@ -4,7 +4,7 @@ use rocket::futures::future::BoxFuture;
 use tokio_postgres::Transaction;
 
 use super::error::{in_words, is_unavailable, unavailable};
-use crate::domain::with_causes;
+use crate::domain::error_chain;
 use crate::ledger::{BoxError, LedgerError, NewItemRow, Result};
 
 /// Writes the rows of new items into a table of the host's as well.
@@ -59,6 +59,6 @@ pub(super) async fn call(
     writer.write(transaction, items).await.map_err(|error| match error.downcast_ref::<tokio_postgres::Error>() {
         Some(said) if is_unavailable(said) => unavailable("write items", error),
         Some(said) => LedgerError::Refused { why: in_words(said) },
-        None => LedgerError::Refused { why: with_causes(&*error) },
+        None => LedgerError::Refused { why: error_chain(&*error) },
     })
 }

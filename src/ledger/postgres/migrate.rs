@@ -3,7 +3,7 @@
 use tokio_postgres::Client;
 
 use super::columns::key;
-use crate::ledger::database::Wishes;
+use crate::ledger::database::SchemaOptions;
 
 /// In order; the first is version 1. A published one is never changed, another one is added.
 const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_tables.sql")];
@@ -47,7 +47,7 @@ pub(super) enum MigrateError {
 
 /// Applies what was not applied yet, all or nothing. Several processes may do it at once: one does it, and the others wait and find nothing
 /// to do.
-pub(super) async fn migrate(client: &mut Client, schema: &str, wishes: Wishes) -> Result<(), MigrateError> {
+pub(super) async fn migrate(client: &mut Client, schema: &str, wishes: SchemaOptions) -> Result<(), MigrateError> {
     let transaction = client.transaction().await?;
     transaction.batch_execute(PATIENCE).await?;
     transaction.execute(LOCK, &[]).await?;

@@ -19,31 +19,31 @@
 //! the search path of our own connections.
 
 mod address;
-mod begin;
+mod claim;
 mod close;
 mod code_key;
 mod columns;
 mod complete;
+mod control;
 mod create;
+mod detach_on_drop;
 mod error;
 mod feed;
-mod forget;
+mod finish_attempt;
 mod hooks;
 mod host;
+mod insert_chunk;
 mod item_writer;
-mod lead;
+mod leadership;
 mod migrate;
 mod plan;
 mod pool;
+mod prune_history;
 mod read;
 mod redacted;
 mod retry;
-mod settle;
-mod steer;
 mod summarize;
 mod tls;
-mod to_the_end;
-mod write;
 
 use std::{sync::Arc, time::Duration};
 
@@ -56,12 +56,12 @@ pub use self::{
     pool::{PostgresConnection, PostgresPool},
 };
 use super::{
-    Backlog, Begun, Closed, Created, Cut, FirstChunk, Forgotten, Hold, Hook, JobQuery, LastChunk, Lead, Ledger,
-    NewBatch, NewItem, OpenJobs, OpenTasks, Planned, Portion, RecentWork, Records, Result, Rules, Settled, Settlement,
-    Slice, TaskQuery, Told, Wish, Written, decide::portions,
+    AttemptResult, Backlog, BatchCommand, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook,
+    HookOutcome, JobQuery, LastChunk, Leadership, Ledger, NewBatch, NewItem, OpenJobs, OpenTasks, PageRequest,
+    PlanInput, Planned, Portion, Pruned, RecentWork, Records, Result, Rules, TaskQuery, decide::portions,
 };
 use crate::domain::{
-    BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
+    BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
 };
 
 /// The ledger in a PostgreSQL database.
@@ -101,15 +101,15 @@ impl Records for PostgresLedger {
         self.pool.run(read::Batch(batch)).await
     }
 
-    async fn batches(&self, status: Option<BatchStatus>, slice: Slice) -> Result<Vec<BatchRecord>> {
+    async fn batches(&self, status: Option<BatchStatus>, slice: PageRequest) -> Result<Vec<BatchRecord>> {
         self.pool.run(read::Batches { status, slice }).await
     }
 
-    async fn items(&self, batch: BatchId, slice: Slice) -> Result<Vec<Item>> {
+    async fn items(&self, batch: BatchId, slice: PageRequest) -> Result<Vec<Item>> {
         self.pool.run(read::Items { batch, slice }).await
     }
 
-    async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Portion<FailedJob>> {
+    async fn failed_jobs(&self, batch: BatchId, slice: PageRequest) -> Result<Portion<FailedJob>> {
         self.pool.run(read::FailedJobs { batch, slice }).await
     }
 
@@ -138,33 +138,33 @@ impl Ledger for PostgresLedger {
         self.pool.run(create::Create::new(self.statements.clone(), batch, token())).await
     }
 
-    async fn plan(&self, batch: BatchId, cut: std::result::Result<Cut, Invalid>) -> Result<Planned> {
+    async fn plan(&self, batch: BatchId, cut: std::result::Result<PlanInput, Invalid>) -> Result<Planned> {
         self.pool.run(plan::Planning { rules: self.rules, batch, cut }).await
     }
 
-    async fn begin(&self, call: Call) -> Result<Begun> {
-        self.pool.run(begin::Begin { rules: self.rules, call, token: token(), first_chunk: None }).await
+    async fn claim(&self, delivery: Delivery) -> Result<Claimed> {
+        self.pool.run(claim::ClaimJob { rules: self.rules, delivery, token: token(), first_chunk: None }).await
     }
 
-    async fn claim_and_insert(&self, call: Call, chunk: FirstChunk) -> Result<Begun> {
+    async fn claim_and_insert(&self, delivery: Delivery, chunk: FirstChunk) -> Result<Claimed> {
         let first_chunk = (self.item_writer.is_none() && chunk.begins_its_job()).then_some(chunk);
-        self.pool.run(begin::Begin { rules: self.rules, call, token: token(), first_chunk }).await
+        self.pool.run(claim::ClaimJob { rules: self.rules, delivery, token: token(), first_chunk }).await
     }
 
-    async fn write(&self, hold: &Hold, items: Arc<[NewItem]>) -> Result<Written> {
-        let (hold, item_writer) = (hold.clone(), self.item_writer.clone());
-        self.pool.run(write::Write { hold, items, item_writer }).await
+    async fn insert_chunk(&self, claim: &Claim, items: Arc<[NewItem]>) -> Result<ChunkInserted> {
+        let (claim, item_writer) = (claim.clone(), self.item_writer.clone());
+        self.pool.run(insert_chunk::InsertChunk { claim, items, item_writer }).await
     }
 
-    async fn settle(&self, hold: &Hold, how: Settlement, worked: Duration) -> Result<Settled> {
-        self.pool.run(settle::Settle { rules: self.rules, hold: hold.clone(), how, worked }).await
+    async fn finish_attempt(&self, claim: &Claim, how: AttemptResult, worked: Duration) -> Result<Finished> {
+        self.pool.run(finish_attempt::FinishAttempt { rules: self.rules, claim: claim.clone(), how, worked }).await
     }
 
-    async fn insert_and_complete(&self, hold: &Hold, items: Arc<[NewItem]>, worked: Duration) -> Result<LastChunk> {
+    async fn insert_and_complete(&self, claim: &Claim, items: Arc<[NewItem]>, worked: Duration) -> Result<LastChunk> {
         if self.item_writer.is_some() || items.is_empty() {
             return Ok(LastChunk::Unchanged);
         }
-        self.pool.run(complete::InsertAndComplete { rules: self.rules, hold: hold.clone(), items, worked }).await
+        self.pool.run(complete::InsertAndComplete { rules: self.rules, claim: claim.clone(), items, worked }).await
     }
 
     async fn at_end(&self, batches: &[BatchId]) -> Result<Vec<StatusTask>> {
@@ -175,8 +175,8 @@ impl Ledger for PostgresLedger {
         self.pool.run(close::Close { rules: self.rules, batch, round }).await
     }
 
-    async fn steer(&self, batch: BatchId, wish: Wish) -> Result<BatchRecord> {
-        self.pool.run(steer::Steer { rules: self.rules, batch, wish }).await
+    async fn control(&self, batch: BatchId, wish: BatchCommand) -> Result<BatchRecord> {
+        self.pool.run(control::Control { rules: self.rules, batch, wish }).await
     }
 
     async fn retry(&self, batch: BatchId) -> Result<RetryReport> {
@@ -195,27 +195,27 @@ impl Ledger for PostgresLedger {
         self.pool.run(hooks::Hook(hook)).await
     }
 
-    async fn settle_hook(&self, hook: HookId, attempts: u32, how: Told) -> Result<()> {
+    async fn record_hook_outcome(&self, hook: HookId, attempts: u32, how: HookOutcome) -> Result<()> {
         self.pool.run(hooks::SettleHook { hook, attempts, how }).await
     }
 
-    async fn forget(&self, kept: Duration, most: u64) -> Result<Forgotten> {
-        self.pool.run(forget::Forget { kept, most }).await
+    async fn prune_history(&self, kept: Duration, max: u64) -> Result<Pruned> {
+        self.pool.run(prune_history::PruneHistory { kept, max }).await
     }
 
     async fn code_key(&self, candidate: CodeKey) -> Result<CodeKey> {
         self.pool.run(code_key::KeepKey(candidate)).await
     }
 
-    async fn lead(&self) -> Result<Option<Lead>> {
-        lead::lead(&self.pool).await
+    async fn try_acquire_leadership(&self) -> Result<Option<Leadership>> {
+        leadership::try_acquire(&self.pool).await
     }
 
     async fn ping(&self) -> Result<()> {
         self.pool.run(pool::Ping).await
     }
 
-    async fn shut(&self) {
+    async fn shutdown(&self) {
         self.pool.close().await;
     }
 }

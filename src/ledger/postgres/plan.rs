@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 
-use super::{close::End, columns::status, create::columns, error::Answer, pool::Verb, settle::millis};
+use super::{close::End, columns::status, create::columns, error::Result, finish_attempt::millis, pool::Verb};
 use crate::domain::{BatchId, Change, Invalid, JobCounts, Measured};
-use crate::ledger::{Cut, Planned, Rules};
+use crate::ledger::{PlanInput, Planned, Rules};
 
 const PLAN: &str = include_str!("sql/plan.sql");
 const UNPLANNED: &str = "SELECT status FROM batches WHERE id = $1 AND jobs IS NULL FOR NO KEY UPDATE";
@@ -14,15 +14,15 @@ const UNPLANNED: &str = "SELECT status FROM batches WHERE id = $1 AND jobs IS NU
 pub(super) struct Planning {
     pub rules: Rules,
     pub batch: BatchId,
-    pub cut: Result<Cut, Invalid>,
+    pub cut: Result<PlanInput, Invalid>,
 }
 
 #[async_trait]
 impl Verb for Planning {
-    type Answer = Planned;
-    const DOING: &'static str = "plan a batch";
+    type Output = Planned;
+    const OPERATION: &'static str = "plan a batch";
 
-    async fn run(&self, conn: &mut Client) -> Answer<Planned> {
+    async fn run(&self, conn: &mut Client) -> Result<Planned> {
         match &self.cut {
             Ok(cut) => self.plan(conn, cut).await,
             Err(invalid) => {
@@ -36,7 +36,7 @@ impl Verb for Planning {
 }
 
 impl Planning {
-    async fn plan(&self, conn: &Client, cut: &Cut) -> Answer<Planned> {
+    async fn plan(&self, conn: &Client, cut: &PlanInput) -> Result<Planned> {
         let estimated = millis(cut.estimated);
         let [seqs, firsts, quantities] = columns(&cut.plan);
         let statement = conn.prepare_cached(PLAN).await?;
@@ -46,7 +46,7 @@ impl Planning {
         Ok(if row.try_get("planned")? { Planned::Now } else { Planned::Over })
     }
 
-    async fn refuse(&self, conn: &impl GenericClient, invalid: &Invalid) -> Answer<Planned> {
+    async fn refuse(&self, conn: &impl GenericClient, invalid: &Invalid) -> Result<Planned> {
         let found = conn.query_opt(&conn.prepare_cached(UNPLANNED).await?, &[&self.batch.get()]).await?;
         let Some(row) = found else { return Ok(Planned::Over) };
         let status = status(&row, "status")?.after(Change::Refuse)?;

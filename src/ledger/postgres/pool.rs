@@ -27,14 +27,14 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    address::{Address, Limits},
-    error::{Answer, Stop, broken, in_words},
+    address::{Address, Timeouts},
+    detach_on_drop::DetachOnDrop,
+    error::{self, VerbError, broken, in_words},
     migrate::migrate,
     tls,
-    to_the_end::ToTheEnd,
 };
 use crate::domain::Backoff;
-use crate::ledger::{LedgerError, OpenError, Result, database::Wishes};
+use crate::ledger::{LedgerError, OpenError, Result, database::SchemaOptions};
 
 /// The connections to one PostgreSQL database. A clone is the same pool.
 ///
@@ -68,7 +68,7 @@ struct Inner {
     address: Address,
     tls: MakeRustlsConnect,
     schema: String,
-    limits: Limits,
+    timeouts: Timeouts,
     /// Verbs that run.
     running: TaskTracker,
 }
@@ -85,17 +85,17 @@ pub(super) enum Lane {
 #[async_trait]
 pub(super) trait Verb: Send + Sync + 'static {
     /// What it answers.
-    type Answer: Send + 'static;
+    type Output: Send + 'static;
 
     /// What it does, as a verb phrase.
-    const DOING: &'static str;
+    const OPERATION: &'static str;
 
     /// Whether it knows its own work again. Then it is repeated when the connection broke before the answer came.
     const REPEATABLE: bool = true;
 
     const LANE: Lane = Lane::Work;
 
-    async fn run(&self, conn: &mut Client) -> Answer<Self::Answer>;
+    async fn run(&self, conn: &mut Client) -> error::Result<Self::Output>;
 }
 
 /// A host's way to the database of the ledger: a client of [`tokio_postgres`] whose search path is the ledger's schema and `public`.
@@ -170,18 +170,18 @@ impl Pool for PostgresPool {
 impl PostgresPool {
     /// How often a verb is run in one call.
     const TRIES: u32 = 5;
-    const BACKOFF: Backoff = Backoff { first: Duration::from_millis(20), most: Duration::from_millis(200) };
+    const BACKOFF: Backoff = Backoff { first: Duration::from_millis(20), max: Duration::from_millis(200) };
 
-    async fn open(settings: &Settings, wishes: Wishes) -> std::result::Result<Self, OpenError> {
-        let limits = Limits {
+    async fn open(settings: &Settings, wishes: SchemaOptions) -> std::result::Result<Self, OpenError> {
+        let timeouts = Timeouts {
             statement: Duration::from_secs(settings.statement_timeout.max(1)),
             connect: Duration::from_secs(settings.connect_timeout.max(1)),
         };
         let schema = checked(&settings.schema)?;
-        let address = Address::parse(&settings.url).map_err(OpenError::url)?.in_session(&schema, limits);
+        let address = Address::parse(&settings.url).map_err(OpenError::url)?.in_session(&schema, timeouts);
         let tls = tls::connector(&address.trust).map_err(|why| OpenError::at(&address, why))?;
         let sizes = [settings.max_connections.max(1), settings.request_connections.max(1)];
-        let pool = Self::of(address, tls, schema, limits, sizes).map_err(|why| OpenError::url(why.to_string()))?;
+        let pool = Self::of(address, tls, schema, timeouts, sizes).map_err(|why| OpenError::url(why.to_string()))?;
         pool.prepare(wishes).await.map_err(|why| OpenError::at(&pool.0.address, why))?;
         Ok(pool)
     }
@@ -190,19 +190,19 @@ impl PostgresPool {
         address: Address,
         tls: MakeRustlsConnect,
         schema: String,
-        limits: Limits,
+        timeouts: Timeouts,
         [work, requests]: [usize; 2],
     ) -> std::result::Result<Self, deadpool_postgres::BuildError> {
-        let pool = |most, recycling_method| {
+        let pool = |max, recycling_method| {
             let config = ManagerConfig { recycling_method };
             let manager = Manager::from_config(address.config.clone(), tls.clone(), config);
             deadpool_postgres::Pool::builder(manager)
-                .max_size(most)
+                .max_size(max)
                 .runtime(Runtime::Tokio1)
                 .timeouts(deadpool_postgres::Timeouts {
-                    wait: Some(limits.connect),
-                    create: Some(limits.connect),
-                    recycle: Some(limits.connect),
+                    wait: Some(timeouts.connect),
+                    create: Some(timeouts.connect),
+                    recycle: Some(timeouts.connect),
                 })
                 .build()
         };
@@ -214,12 +214,12 @@ impl PostgresPool {
             address,
             tls,
             schema,
-            limits,
+            timeouts,
             running: TaskTracker::new(),
         })))
     }
 
-    async fn prepare(&self, wishes: Wishes) -> std::result::Result<(), String> {
+    async fn prepare(&self, wishes: SchemaOptions) -> std::result::Result<(), String> {
         let mut client = self.own_client().await.map_err(|error| in_words(&error))?;
         migrate(&mut client, &self.0.schema, wishes).await.map_err(|why| why.to_string())
     }
@@ -245,14 +245,14 @@ impl PostgresPool {
     }
 
     /// Runs `verb` to its end, also when this future is dropped.
-    pub(super) async fn run<V: Verb>(&self, verb: V) -> Result<V::Answer> {
+    pub(super) async fn run<V: Verb>(&self, verb: V) -> Result<V::Output> {
         let pool = self.clone();
         let running = async move { AssertUnwindSafe(pool.run_patiently(&verb)).catch_unwind().await };
-        let ended = ToTheEnd::of(self.0.running.track_future(running)).await;
-        ended.unwrap_or_else(|panic| Err(broken(V::DOING, format!("panicked: {}", message(&*panic)))))
+        let ended = DetachOnDrop::of(self.0.running.track_future(running)).await;
+        ended.unwrap_or_else(|panic| Err(broken(V::OPERATION, format!("panicked: {}", message(&*panic)))))
     }
 
-    async fn run_patiently<V: Verb>(&self, verb: &V) -> Result<V::Answer> {
+    async fn run_patiently<V: Verb>(&self, verb: &V) -> Result<V::Output> {
         let mut tries = 1;
         loop {
             let stop = match self.run_once(verb).await {
@@ -261,22 +261,22 @@ impl PostgresPool {
             };
             let again = stop.left_nothing() || (V::REPEATABLE && stop.left_doubt());
             if !again || tries >= Self::TRIES {
-                return Err(stop.while_trying_to(V::DOING));
+                return Err(stop.while_trying_to(V::OPERATION));
             }
             sleep(Self::BACKOFF.jittered(tries, fastrand::f64())).await;
             tries += 1;
         }
     }
 
-    async fn run_once<V: Verb>(&self, verb: &V) -> Answer<V::Answer> {
+    async fn run_once<V: Verb>(&self, verb: &V) -> error::Result<V::Output> {
         let mut conn = connection(self.0.lane(V::LANE)).await?;
-        let answer = timeout(self.0.limits.silence(), verb.run(&mut conn)).await.unwrap_or(Err(Stop::Silent));
+        let answer = timeout(self.0.timeouts.silence(), verb.run(&mut conn)).await.unwrap_or(Err(VerbError::Silent));
         if let Err(stop) = &answer
             && stop.spoils_connection()
         {
             drop(Client::take(conn));
             // The others went the same way.
-            if stop.left_doubt() || matches!(stop, Stop::Silent) {
+            if stop.left_doubt() || matches!(stop, VerbError::Silent) {
                 self.0.pools()[..3].iter().for_each(|pool| drop(pool.retain(|_, _| false)));
             }
         }
@@ -304,11 +304,11 @@ impl Inner {
 const TIDY: &str = "SET client_min_messages = error; ROLLBACK; CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
                     SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
 
-async fn connection(pool: &deadpool_postgres::Pool) -> Answer<Client> {
+async fn connection(pool: &deadpool_postgres::Pool) -> error::Result<Client> {
     pool.get().await.map_err(|why| match why {
-        PoolError::Backend(error) => Stop::Database(error),
-        PoolError::Closed => Stop::Unreached("the ledger was shut".into()),
-        why => Stop::Unreached(why.into()),
+        PoolError::Backend(error) => VerbError::Database(error),
+        PoolError::Closed => VerbError::Unreached("the ledger was shut".into()),
+        why => VerbError::Unreached(why.into()),
     })
 }
 
@@ -335,11 +335,11 @@ pub(super) struct Ping;
 
 #[async_trait]
 impl Verb for Ping {
-    type Answer = ();
-    const DOING: &'static str = "ping";
+    type Output = ();
+    const OPERATION: &'static str = "ping";
     const LANE: Lane = Lane::Probe;
 
-    async fn run(&self, conn: &mut Client) -> Answer<()> {
+    async fn run(&self, conn: &mut Client) -> error::Result<()> {
         Ok(conn.simple_query("SELECT 1").await.map(drop)?)
     }
 }

@@ -8,13 +8,13 @@ use tokio_postgres::Row;
 
 use super::{
     columns::{as_json, batch_id, json, key, number, small_number, status},
-    error::Answer,
+    error::Result,
     pool::{Lane, Verb},
 };
 use crate::domain::{
     BatchId, BatchRecord, BatchStatus, FailedChunks, FailedJob, Item, ItemOptions, JobCounts, JobId, Measured,
 };
-use crate::ledger::{LedgerError, Portion, Slice, decide::Filling};
+use crate::ledger::{LedgerError, PageRequest, Portion, decide::Filling};
 
 const HISTORY_REMOVED: &str = "SELECT history <> 'whole' FROM batches WHERE id = $1";
 const EXISTS: &str = "SELECT EXISTS (SELECT FROM batches WHERE id = $1)";
@@ -31,16 +31,16 @@ pub(super) struct Batch(pub BatchId);
 
 #[async_trait]
 impl Verb for Batch {
-    type Answer = BatchRecord;
-    const DOING: &'static str = "read a batch";
+    type Output = BatchRecord;
+    const OPERATION: &'static str = "read a batch";
     const LANE: Lane = Lane::Requests;
 
-    async fn run(&self, conn: &mut Client) -> Answer<BatchRecord> {
+    async fn run(&self, conn: &mut Client) -> Result<BatchRecord> {
         batch(conn, self.0).await
     }
 }
 
-pub(super) async fn batch(conn: &impl GenericClient, id: BatchId) -> Answer<BatchRecord> {
+pub(super) async fn batch(conn: &impl GenericClient, id: BatchId) -> Result<BatchRecord> {
     let found = conn.query_opt(&conn.prepare_cached(BATCH).await?, &[&id.get()]).await?;
     read_batch(&found.ok_or(LedgerError::NoSuchBatch(id))?)
 }
@@ -48,16 +48,16 @@ pub(super) async fn batch(conn: &impl GenericClient, id: BatchId) -> Answer<Batc
 /// See [`Ledger::batches`](crate::ledger::Ledger::batches).
 pub(super) struct Batches {
     pub status: Option<BatchStatus>,
-    pub slice: Slice,
+    pub slice: PageRequest,
 }
 
 #[async_trait]
 impl Verb for Batches {
-    type Answer = Vec<BatchRecord>;
-    const DOING: &'static str = "list batches";
+    type Output = Vec<BatchRecord>;
+    const OPERATION: &'static str = "list batches";
     const LANE: Lane = Lane::Requests;
 
-    async fn run(&self, conn: &mut Client) -> Answer<Vec<BatchRecord>> {
+    async fn run(&self, conn: &mut Client) -> Result<Vec<BatchRecord>> {
         let (before, limit) = (self.slice.after.map_or(i64::MAX, key), key(self.slice.limit));
         let found = match self.status {
             None => conn.query(&conn.prepare_cached(BATCHES).await?, &[&before, &limit]).await?,
@@ -70,7 +70,7 @@ impl Verb for Batches {
     }
 }
 
-fn read_batch(row: &Row) -> Answer<BatchRecord> {
+fn read_batch(row: &Row) -> Result<BatchRecord> {
     Ok(BatchRecord {
         batch_id: batch_id(row, "id")?,
         status: status(row, "status")?,
@@ -89,7 +89,7 @@ fn read_batch(row: &Row) -> Answer<BatchRecord> {
 }
 
 /// How the items of a batch are made.
-pub(super) fn read_options(row: &Row) -> Answer<ItemOptions> {
+pub(super) fn read_options(row: &Row) -> Result<ItemOptions> {
     let max_jobs: Option<i64> = row.try_get("max_jobs")?;
     Ok(ItemOptions {
         batch_size: number(row, "batch_size")?,
@@ -98,7 +98,7 @@ pub(super) fn read_options(row: &Row) -> Answer<ItemOptions> {
     })
 }
 
-fn read_counts(row: &Row) -> Answer<JobCounts> {
+fn read_counts(row: &Row) -> Result<JobCounts> {
     Ok(JobCounts {
         waiting: number(row, "waiting")?,
         active: number(row, "active")?,
@@ -110,30 +110,30 @@ fn read_counts(row: &Row) -> Answer<JobCounts> {
 }
 
 /// What the workers did in a batch.
-pub(super) fn read_measured(row: &Row) -> Answer<Measured> {
+pub(super) fn read_measured(row: &Row) -> Result<Measured> {
     Ok(Measured { items: number(row, "items_created")?, worked: Duration::from_millis(number(row, "worked_ms")?) })
 }
 
 /// See [`Ledger::items`](crate::ledger::Ledger::items).
 pub(super) struct Items {
     pub batch: BatchId,
-    pub slice: Slice,
+    pub slice: PageRequest,
 }
 
 #[async_trait]
 impl Verb for Items {
-    type Answer = Vec<Item>;
-    const DOING: &'static str = "list items";
+    type Output = Vec<Item>;
+    const OPERATION: &'static str = "list items";
     const LANE: Lane = Lane::Requests;
 
-    async fn run(&self, conn: &mut Client) -> Answer<Vec<Item>> {
+    async fn run(&self, conn: &mut Client) -> Result<Vec<Item>> {
         let found = page(conn, ITEMS, self.batch, self.slice).await?;
         found.iter().map(read_item).collect()
     }
 }
 
 /// The rows of a page, or the word that there is no such batch.
-async fn page(conn: &Client, sql: &str, batch: BatchId, slice: Slice) -> Answer<Vec<Row>> {
+async fn page(conn: &Client, sql: &str, batch: BatchId, slice: PageRequest) -> Result<Vec<Row>> {
     let statement = conn.prepare_cached(sql).await?;
     let found = conn.query(&statement, &[&batch.get(), &slice.after.map_or(-1, key), &key(slice.limit)]).await?;
     if found.is_empty() {
@@ -142,18 +142,18 @@ async fn page(conn: &Client, sql: &str, batch: BatchId, slice: Slice) -> Answer<
     Ok(found)
 }
 
-async fn expect(conn: &Client, batch: BatchId) -> Answer<()> {
+async fn expect(conn: &Client, batch: BatchId) -> Result<()> {
     let row = conn.query_one(&conn.prepare_cached(EXISTS).await?, &[&batch.get()]).await?;
     if row.try_get(0)? { Ok(()) } else { Err(LedgerError::NoSuchBatch(batch).into()) }
 }
 
 /// Whether the rows of a batch's jobs are removed, or some of them.
-pub(super) async fn is_history_removed(conn: &impl GenericClient, id: BatchId) -> Answer<bool> {
+pub(super) async fn is_history_removed(conn: &impl GenericClient, id: BatchId) -> Result<bool> {
     let found = conn.query_opt(&conn.prepare_cached(HISTORY_REMOVED).await?, &[&id.get()]).await?;
     Ok(found.map(|row| row.try_get(0)).transpose()?.unwrap_or(false))
 }
 
-fn read_item(row: &Row) -> Answer<Item> {
+fn read_item(row: &Row) -> Result<Item> {
     Ok(Item {
         batch_id: batch_id(row, "batch")?,
         ordinal: number(row, "ordinal")?,
@@ -165,16 +165,16 @@ fn read_item(row: &Row) -> Answer<Item> {
 /// See [`Ledger::failed_jobs`](crate::ledger::Ledger::failed_jobs).
 pub(super) struct FailedJobs {
     pub batch: BatchId,
-    pub slice: Slice,
+    pub slice: PageRequest,
 }
 
 #[async_trait]
 impl Verb for FailedJobs {
-    type Answer = Portion<FailedJob>;
-    const DOING: &'static str = "list failed jobs";
+    type Output = Portion<FailedJob>;
+    const OPERATION: &'static str = "list failed jobs";
     const LANE: Lane = Lane::Requests;
 
-    async fn run(&self, conn: &mut Client) -> Answer<Portion<FailedJob>> {
+    async fn run(&self, conn: &mut Client) -> Result<Portion<FailedJob>> {
         let found = self.read(&conn.transaction().await?).await?;
         if found.rows.is_empty() {
             expect(conn, self.batch).await?;
@@ -192,7 +192,7 @@ impl FailedJobs {
     const ROWS: i32 = 50;
 
     /// Reads no further than the page goes. A portal is one statement, and so one snapshot, however often it is asked.
-    async fn read(&self, transaction: &Transaction<'_>) -> Answer<Portion<FailedJob>> {
+    async fn read(&self, transaction: &Transaction<'_>) -> Result<Portion<FailedJob>> {
         let (statement, slice) = (transaction.prepare_cached(FAILED_JOBS).await?, self.slice);
         let (batch, after, limit) = (self.batch.get(), slice.after.map_or(-1, key), key(slice.limit));
         let portal = transaction.bind(&statement, &[&batch, &after, &limit]).await?;
@@ -211,7 +211,7 @@ impl FailedJobs {
     }
 }
 
-fn read_failed_job(row: &Row, batch: BatchId) -> Answer<FailedJob> {
+fn read_failed_job(row: &Row, batch: BatchId) -> Result<FailedJob> {
     let (seq, first, quantity) = (number(row, "seq")?, number(row, "first")?, number(row, "quantity")?);
     let FailedChunks { ranges, more, more_items } = json(row, "chunks")?;
     Ok(FailedJob {
@@ -223,8 +223,8 @@ fn read_failed_job(row: &Row, batch: BatchId) -> Answer<FailedJob> {
         attempts: small_number(row, "attempts")?,
         crashes: small_number(row, "crashes")?,
         error: row.try_get("error")?,
-        chunks: ranges,
-        more_chunks: more,
+        failed_chunks: ranges,
+        more_failed_chunks: more,
         more_items,
         started_at: row.try_get("begun_at")?,
         finished_at: row.try_get("finished_at")?,

@@ -6,11 +6,11 @@ use tokio_postgres::Row;
 
 use super::{
     columns::{key, number, small_number},
-    error::Answer,
+    control::lock,
+    error::Result,
     hooks,
     pool::{Lane, Verb},
     read::batch,
-    steer::lock,
     summarize::count_anew,
 };
 use crate::domain::{BatchId, BatchRecord, Change, JobId, RetryReport, SkippedJob};
@@ -32,13 +32,13 @@ pub(super) struct Retry {
 
 #[async_trait]
 impl Verb for Retry {
-    type Answer = RetryReport;
-    const DOING: &'static str = "retry a batch";
+    type Output = RetryReport;
+    const OPERATION: &'static str = "retry a batch";
     const LANE: Lane = Lane::Requests;
     // The second time there would be nothing left to retry.
     const REPEATABLE: bool = false;
 
-    async fn run(&self, conn: &mut Client) -> Answer<RetryReport> {
+    async fn run(&self, conn: &mut Client) -> Result<RetryReport> {
         let transaction = conn.transaction().await?;
         let report = self.retry(&transaction).await?;
         transaction.commit().await?;
@@ -47,7 +47,7 @@ impl Verb for Retry {
 }
 
 impl Retry {
-    async fn retry(&self, conn: &impl GenericClient) -> Answer<RetryReport> {
+    async fn retry(&self, conn: &impl GenericClient) -> Result<RetryReport> {
         lock(conn, self.batch).await?;
         let BatchRecord { status: before, history_removed, .. } = batch(conn, self.batch).await?;
         let after = before.after(Change::Retry)?;
@@ -59,7 +59,7 @@ impl Retry {
             return Ok(RetryReport::of_none(self.batch, before));
         }
         let mut report = RetryReport { found: failed.len() as u64, ..RetryReport::of_none(self.batch, after) };
-        let failed = failed.iter().map(|row| Failed::read(row, self.batch)).collect::<Answer<Vec<_>>>()?;
+        let failed = failed.iter().map(|row| Failed::read(row, self.batch)).collect::<Result<Vec<_>>>()?;
         let (whole, others): (Vec<_>, Vec<_>) = failed.into_iter().partition(|failed| failed.whole);
         self.complete(conn, &whole, &mut report).await?;
         self.recreate(conn, &others, &mut report).await?;
@@ -69,7 +69,7 @@ impl Retry {
         Ok(report)
     }
 
-    async fn complete(&self, conn: &impl GenericClient, whole: &[Failed], report: &mut RetryReport) -> Answer<()> {
+    async fn complete(&self, conn: &impl GenericClient, whole: &[Failed], report: &mut RetryReport) -> Result<()> {
         conn.execute(&conn.prepare_cached(COMPLETE).await?, &[&self.batch.get(), &seqs(whole)]).await?;
         for Failed { job, .. } in whole {
             hooks::job_over(conn, self.rules, *job).await?;
@@ -81,7 +81,7 @@ impl Retry {
         Ok(())
     }
 
-    async fn recreate(&self, conn: &impl GenericClient, others: &[Failed], report: &mut RetryReport) -> Answer<()> {
+    async fn recreate(&self, conn: &impl GenericClient, others: &[Failed], report: &mut RetryReport) -> Result<()> {
         conn.execute(&conn.prepare_cached(RECREATE).await?, &[&self.batch.get(), &seqs(others)]).await?;
         let again = others.iter().map(|failed| JobId { generation: failed.job.generation + 1, ..failed.job });
         report.job_ids.extend(again.map(|job| job.to_string()));
@@ -97,7 +97,7 @@ struct Failed {
 }
 
 impl Failed {
-    fn read(row: &Row, batch: BatchId) -> Answer<Self> {
+    fn read(row: &Row, batch: BatchId) -> Result<Self> {
         let job = JobId { batch, seq: number(row, "seq")?, generation: small_number(row, "generation")? };
         Ok(Self { job, whole: row.try_get("whole")? })
     }

@@ -9,10 +9,10 @@ use tokio_postgres::{Row, types::ToSql};
 
 use super::{
     columns::{batch_id, key, number},
-    error::{Answer, unreadable},
+    error::{Result, unreadable},
+    finish_attempt::millis,
     pool::{Lane, Verb},
     read::read_measured,
-    settle::millis,
 };
 use crate::domain::{BatchId, Measured};
 use crate::ledger::{
@@ -43,10 +43,10 @@ pub(super) struct ToCount {
 
 #[async_trait]
 impl Verb for ToCount {
-    type Answer = Vec<OpenBatch>;
-    const DOING: &'static str = "look for batches to count";
+    type Output = Vec<OpenBatch>;
+    const OPERATION: &'static str = "look for batches to count";
 
-    async fn run(&self, conn: &mut Client) -> Answer<Vec<OpenBatch>> {
+    async fn run(&self, conn: &mut Client) -> Result<Vec<OpenBatch>> {
         let batches: Vec<i64> = self.work.iter().map(|work| work.batch.get()).collect();
         let statement = conn.prepare_cached(TO_COUNT).await?;
         let rows = conn.query(&statement, &[&batches, &self.process, &millis(COUNT_INTERVAL)]).await?;
@@ -55,7 +55,7 @@ impl Verb for ToCount {
 }
 
 impl ToCount {
-    fn read(&self, row: &Row) -> Answer<OpenBatch> {
+    fn read(&self, row: &Row) -> Result<OpenBatch> {
         let batch = batch_id(row, "id")?;
         let work = self.work.iter().find(|work| work.batch == batch).copied();
         Ok(OpenBatch {
@@ -74,10 +74,10 @@ pub(super) struct Summarize {
 
 #[async_trait]
 impl Verb for Summarize {
-    type Answer = Vec<BatchId>;
-    const DOING: &'static str = "count the jobs of batches";
+    type Output = Vec<BatchId>;
+    const OPERATION: &'static str = "count the jobs of batches";
 
-    async fn run(&self, conn: &mut Client) -> Answer<Vec<BatchId>> {
+    async fn run(&self, conn: &mut Client) -> Result<Vec<BatchId>> {
         let kept = summarize(&*conn, self.process, &self.work).await?;
         let batches: Vec<i64> = kept.iter().map(|batch| batch.get()).collect();
         let parameters: [&(dyn ToSql + Sync); 4] = [&batches, &self.process, &millis(OLD_AFTER), &key(OLD_ROWS)];
@@ -87,11 +87,11 @@ impl Verb for Summarize {
 }
 
 /// Counts the jobs of one batch, for a verb that changes it as a whole and has locked it.
-pub(super) async fn count_anew(conn: &impl GenericClient, batch: BatchId) -> Answer<()> {
+pub(super) async fn count_anew(conn: &impl GenericClient, batch: BatchId) -> Result<()> {
     summarize(conn, NO_PROCESS, &[RecentWork { batch, items: 0, last_item_at: None }]).await.map(drop)
 }
 
-async fn summarize(conn: &impl GenericClient, process: i64, work: &[RecentWork]) -> Answer<Vec<BatchId>> {
+async fn summarize(conn: &impl GenericClient, process: i64, work: &[RecentWork]) -> Result<Vec<BatchId>> {
     let batches: Vec<i64> = work.iter().map(|work| work.batch.get()).collect();
     let counted = conn.query(&conn.prepare_cached(COUNT).await?, &[&batches]).await?;
     let mut summaries = Counted::default();
@@ -115,7 +115,7 @@ impl Counted {
     const NUMBERS: [&'static str; 8] =
         ["batch", "waiting", "active", "delayed", "completed", "failed", "items_created", "worked_ms"];
 
-    fn push(&mut self, row: &Row, work: &[RecentWork]) -> Answer<()> {
+    fn push(&mut self, row: &Row, work: &[RecentWork]) -> Result<()> {
         for (column, name) in self.numbers.iter_mut().zip(Self::NUMBERS) {
             column.push(row.try_get(name)?);
         }
@@ -136,7 +136,7 @@ impl Counted {
 }
 
 /// Batches that whoever worked them does not count any more.
-pub(super) async fn left_behind(conn: &impl GenericClient) -> Answer<Vec<BatchId>> {
+pub(super) async fn left_behind(conn: &impl GenericClient) -> Result<Vec<BatchId>> {
     let statement = conn.prepare_cached(LEFT_BEHIND).await?;
     let rows = conn.query(&statement, &[&millis(LEFT_BEHIND_AFTER), &key(LEFT_BEHIND_BATCHES)]).await?;
     rows.iter().map(|row| batch_id(row, "batch")).collect()
@@ -149,13 +149,13 @@ pub(super) struct Backlog {
 
 #[async_trait]
 impl Verb for Backlog {
-    type Answer = crate::ledger::Backlog;
-    const DOING: &'static str = "read the backlog";
+    type Output = crate::ledger::Backlog;
+    const OPERATION: &'static str = "read the backlog";
     const LANE: Lane = Lane::Requests;
 
-    async fn run(&self, conn: &mut Client) -> Answer<Self::Answer> {
+    async fn run(&self, conn: &mut Client) -> Result<Self::Output> {
         let rows = conn.query(&conn.prepare_cached(BACKLOG).await?, &[&key(self.limit)]).await?;
-        let open = rows.iter().map(|row| number(row, "open")).collect::<Answer<_>>()?;
+        let open = rows.iter().map(|row| number(row, "open")).collect::<Result<_>>()?;
         let last = conn.query_opt(&conn.prepare_cached(MEASURED).await?, &[]).await?;
         let measured = last.as_ref().map_or(Ok(Measured::default()), read_measured)?;
         Ok(crate::ledger::Backlog { open, measured })

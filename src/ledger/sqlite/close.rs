@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     columns::{key, millis, now, status},
-    error::Answer,
+    error::Result,
     hooks,
     read::batch,
 };
@@ -18,7 +18,7 @@ const FIRST_ERROR: &str = "SELECT error FROM batch_jobs INDEXED BY batch_jobs_fa
 const CLOSE: &str = include_str!("sql/close.sql");
 const FORGET_SUMMARIES: &str = "DELETE FROM batch_summaries WHERE batch = ?1";
 
-pub(super) fn at_end(conn: &Connection, batches: &[BatchId]) -> Answer<Vec<StatusTask>> {
+pub(super) fn at_end(conn: &Connection, batches: &[BatchId]) -> Result<Vec<StatusTask>> {
     let mut query = conn.prepare_cached(AT_END)?;
     let mut ends = Vec::new();
     for batch in batches {
@@ -28,7 +28,7 @@ pub(super) fn at_end(conn: &Connection, batches: &[BatchId]) -> Answer<Vec<Statu
     Ok(ends)
 }
 
-pub(super) fn close(conn: &Connection, rules: Rules, id: BatchId, round: u32) -> Answer<Closed> {
+pub(super) fn close(conn: &Connection, rules: Rules, id: BatchId, round: u32) -> Result<Closed> {
     let mut query = conn.prepare_cached(STATUS)?;
     let found = query.query_row((id.get(), round), |row| status(row, "status")).optional()?;
     let Some(status) = found else { return Ok(Closed::Over) };
@@ -42,7 +42,7 @@ pub(super) fn close(conn: &Connection, rules: Rules, id: BatchId, round: u32) ->
     Ok(Closed::Now(batch(conn, id)?))
 }
 
-fn why_failed(conn: &Connection, id: BatchId, counts: &JobCounts) -> Answer<Option<String>> {
+fn why_failed(conn: &Connection, id: BatchId, counts: &JobCounts) -> Result<Option<String>> {
     if counts.failed == 0 {
         return Ok(None);
     }
@@ -64,7 +64,7 @@ impl End<'_> {
         Self { status, error: None, counts: record.jobs, measured: record.measured }
     }
 
-    pub(super) fn record(self, conn: &Connection, rules: Rules, id: BatchId) -> Answer<()> {
+    pub(super) fn record(self, conn: &Connection, rules: Rules, id: BatchId) -> Result<()> {
         conn.prepare_cached(CLOSE)?.execute(params![
             id.get(),
             self.status.as_str(),

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
     columns::{batch_id, key, millis, now},
-    error::{Answer, Stop},
+    error::{Result, VerbError},
     read::exists,
 };
 use crate::domain::{BatchId, CreateRequest, Plan};
@@ -20,13 +20,13 @@ const LAST_ID: &str = "SELECT value FROM batch_settings WHERE name = 'last_id'";
 const SET_LAST_ID: &str = "INSERT INTO batch_settings (name, value) VALUES ('last_id', ?1)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
-pub(super) fn create(conn: &Connection, new: &NewBatch) -> Answer<Created> {
+pub(super) fn create(conn: &Connection, new: &NewBatch) -> Result<Created> {
     let earlier = new.request.as_ref().map(|request| earlier(conn, request)).transpose()?.flatten();
     earlier.map_or_else(|| insert(conn, new), Ok)
 }
 
 /// What the same request was answered before. A key that has outlived its request is free again.
-fn earlier(conn: &Connection, request: &CreateRequest) -> Answer<Option<Created>> {
+fn earlier(conn: &Connection, request: &CreateRequest) -> Result<Option<Created>> {
     let whose = (&request.caller, request.key.as_str());
     let Some(earlier) = conn.prepare_cached(EARLIER)?.query_row(whose, Earlier::read).optional()? else {
         return Ok(None);
@@ -68,7 +68,7 @@ impl Earlier {
     }
 }
 
-fn insert(conn: &Connection, new: &NewBatch) -> Answer<Created> {
+fn insert(conn: &Connection, new: &NewBatch) -> Result<Created> {
     let batch = match new.id {
         Some(id) if exists(conn, id)? => return Err(LedgerError::Taken(id).into()),
         Some(id) => id,
@@ -82,7 +82,7 @@ fn insert(conn: &Connection, new: &NewBatch) -> Answer<Created> {
 }
 
 /// The sequence goes on from where it was, not from the largest id: a host that takes a huge one would use it up.
-fn next_id(conn: &Connection) -> Answer<BatchId> {
+fn next_id(conn: &Connection) -> Result<BatchId> {
     let last: Option<i64> = conn.prepare_cached(LAST_ID)?.query_row([], |row| row.get(0)).optional()?;
     let mut next = last.unwrap_or(0) + 1;
     let id = loop {
@@ -96,11 +96,11 @@ fn next_id(conn: &Connection) -> Answer<BatchId> {
     Ok(id)
 }
 
-fn used_up(invalid: crate::domain::Invalid) -> Stop {
-    LedgerError::Broken { doing: "find a free id", source: invalid.into() }.into()
+fn used_up(invalid: crate::domain::Invalid) -> VerbError {
+    LedgerError::Broken { operation: "find a free id", source: invalid.into() }.into()
 }
 
-fn insert_batch(conn: &Connection, created: &Created, new: &NewBatch) -> Answer<()> {
+fn insert_batch(conn: &Connection, created: &Created, new: &NewBatch) -> Result<()> {
     let (options, request) = (&new.options, new.request.as_ref());
     conn.prepare_cached(INSERT_BATCH)?.execute(params![
         created.batch.get(),
@@ -119,7 +119,7 @@ fn insert_batch(conn: &Connection, created: &Created, new: &NewBatch) -> Answer<
     Ok(())
 }
 
-pub(super) fn insert_jobs(conn: &Connection, batch: BatchId, plan: &Plan) -> Answer<()> {
+pub(super) fn insert_jobs(conn: &Connection, batch: BatchId, plan: &Plan) -> Result<()> {
     let mut insert = conn.prepare_cached(INSERT_JOB)?;
     for job in plan.slices() {
         insert.execute((batch.get(), key(job.seq), key(job.first), key(job.quantity)))?;

@@ -1,6 +1,6 @@
 //! What SQLite says, by what the caller can do about it.
 //!
-//! A verb stops with a [`Stop`], which keeps the error whole; [`Stop::while_trying_to`] sorts it once, at the border.
+//! A verb stops with a [`VerbError`], which keeps the error whole; [`VerbError::while_trying_to`] sorts it once, at the border.
 
 use rusqlite::{Error, ErrorCode};
 
@@ -8,61 +8,61 @@ use crate::domain::ChangeRefused;
 use crate::ledger::{BoxError, LedgerError};
 
 /// What a verb's function answers.
-pub(super) type Answer<T> = Result<T, Stop>;
+pub(super) type Result<T, E = VerbError> = std::result::Result<T, E>;
 
 /// Why a verb did not come to its end. Nothing that it wrote stays.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(super) enum VerbError {
     /// The database said no.
     Database(Error),
     /// The verb said no.
     Verb(LedgerError),
 }
 
-impl From<Error> for Stop {
+impl From<Error> for VerbError {
     fn from(error: Error) -> Self {
         Self::Database(error)
     }
 }
 
-impl From<LedgerError> for Stop {
+impl From<LedgerError> for VerbError {
     fn from(error: LedgerError) -> Self {
         Self::Verb(error)
     }
 }
 
-impl From<ChangeRefused> for Stop {
+impl From<ChangeRefused> for VerbError {
     fn from(refused: ChangeRefused) -> Self {
         Self::Verb(refused.into())
     }
 }
 
-impl Stop {
-    /// The error for the caller of a verb; `doing` says what it was, as a verb phrase.
-    pub(super) fn while_trying_to(self, doing: &'static str) -> LedgerError {
+impl VerbError {
+    /// The error for the caller of a verb; `operation` says what it was, as a verb phrase.
+    pub(super) fn while_trying_to(self, operation: &'static str) -> LedgerError {
         match self {
             Self::Verb(error) => error,
-            Self::Database(error) => sorted(error, doing),
+            Self::Database(error) => sorted(error, operation),
         }
     }
 }
 
 /// The database could not be asked, or what it did is not known.
-pub(super) fn unavailable(doing: &'static str, why: impl Into<BoxError>) -> LedgerError {
-    LedgerError::Unavailable { doing, source: why.into() }
+pub(super) fn unavailable(operation: &'static str, why: impl Into<BoxError>) -> LedgerError {
+    LedgerError::Unavailable { operation, source: why.into() }
 }
 
 /// Something that ought not to happen did.
-pub(super) fn broken(doing: &'static str, why: impl Into<BoxError>) -> LedgerError {
-    LedgerError::Broken { doing, source: why.into() }
+pub(super) fn broken(operation: &'static str, why: impl Into<BoxError>) -> LedgerError {
+    LedgerError::Broken { operation, source: why.into() }
 }
 
 /// What a verb answers after the pool was closed.
-pub(super) fn shut(doing: &'static str) -> LedgerError {
-    unavailable(doing, "the ledger was shut")
+pub(super) fn shut(operation: &'static str) -> LedgerError {
+    unavailable(operation, "the ledger was shut")
 }
 
-fn sorted(error: Error, doing: &'static str) -> LedgerError {
+fn sorted(error: Error, operation: &'static str) -> LedgerError {
     use ErrorCode as Code;
     match error.sqlite_error_code() {
         Some(
@@ -77,11 +77,11 @@ fn sorted(error: Error, doing: &'static str) -> LedgerError {
             | Code::OutOfMemory
             | Code::OperationInterrupted
             | Code::OperationAborted,
-        ) => unavailable(doing, error),
+        ) => unavailable(operation, error),
         Some(Code::ConstraintViolation | Code::TooBig | Code::TypeMismatch) => {
             LedgerError::Refused { why: error.to_string() }
         }
-        _ => broken(doing, error),
+        _ => broken(operation, error),
     }
 }
 
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     fn sorted_code(code: i32) -> LedgerError {
-        Stop::from(Error::SqliteFailure(ffi::Error::new(code), None)).while_trying_to("test")
+        VerbError::from(Error::SqliteFailure(ffi::Error::new(code), None)).while_trying_to("test")
     }
 
     #[test]
@@ -107,7 +107,7 @@ mod tests {
             ffi::SQLITE_CANTOPEN,
             ffi::SQLITE_READONLY,
         ] {
-            assert!(matches!(sorted_code(code), LedgerError::Unavailable { doing: "test", .. }), "{code}");
+            assert!(matches!(sorted_code(code), LedgerError::Unavailable { operation: "test", .. }), "{code}");
         }
         for code in [ffi::SQLITE_CONSTRAINT, ffi::SQLITE_CONSTRAINT_TRIGGER, ffi::SQLITE_TOOBIG, ffi::SQLITE_MISMATCH] {
             assert!(matches!(sorted_code(code), LedgerError::Refused { .. }), "{code}");
@@ -115,7 +115,7 @@ mod tests {
         for code in [ffi::SQLITE_ERROR, ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB, ffi::SQLITE_MISUSE] {
             assert!(matches!(sorted_code(code), LedgerError::Broken { .. }), "{code}");
         }
-        let shape = Stop::from(Error::QueryReturnedNoRows).while_trying_to("test");
+        let shape = VerbError::from(Error::QueryReturnedNoRows).while_trying_to("test");
         assert!(matches!(shape, LedgerError::Broken { .. }));
     }
 }

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Row};
 use super::{
     close::at_end,
     columns::{batch_id, key, millis, now},
-    error::Answer,
+    error::Result,
     read::read_options,
     summarize::left_behind,
 };
@@ -44,18 +44,18 @@ const OPEN_HOOKS: &str = "SELECT id, batch, not_before FROM batch_hooks INDEXED 
     WHERE state = 'open' ORDER BY id LIMIT ?1";
 
 /// Whether a job waits longer for its next attempt than any backoff is, which is so when the clock was wrong for a moment.
-pub(super) fn any_late(conn: &Connection, max_backoff: Duration) -> Answer<bool> {
+pub(super) fn any_late(conn: &Connection, max_backoff: Duration) -> Result<bool> {
     let latest = now().saturating_add(millis(max_backoff));
     Ok(conn.prepare_cached(ANY_LATE)?.query_row([latest], |row| row.get(0))?)
 }
 
 /// Lets no job wait so long.
-pub(super) fn cap_delays(conn: &Connection, max_backoff: Duration) -> Answer<()> {
+pub(super) fn cap_delays(conn: &Connection, max_backoff: Duration) -> Result<()> {
     conn.prepare_cached(CAP_DELAYS)?.execute([now().saturating_add(millis(max_backoff))])?;
     Ok(())
 }
 
-pub(super) fn open_jobs(conn: &Connection, query: &JobQuery) -> Answer<OpenJobs> {
+pub(super) fn open_jobs(conn: &Connection, query: &JobQuery) -> Result<OpenJobs> {
     let now = now();
     let Window { batches, leaves_out } = window(conn, query.window)?;
     let (jobs, more) = next(conn, query, &batches)?;
@@ -68,29 +68,29 @@ pub(super) fn open_jobs(conn: &Connection, query: &JobQuery) -> Answer<OpenJobs>
     Ok(OpenJobs { window: batches, jobs, due, left_out: leaves_out || more, next_due })
 }
 
-fn window(conn: &Connection, size: u64) -> Answer<Window> {
+fn window(conn: &Connection, size: u64) -> Result<Window> {
     let ready = decide::ready_limit(size);
-    for most in decide::widths(size) {
+    for max in decide::widths(size) {
         let (oldest, smallest) =
-            (candidates(conn, OLDEST, most + 1, ready)?, candidates(conn, SMALLEST, most + 1, ready)?);
-        if let Some(window) = decide::window(&oldest, &smallest, size, most) {
+            (candidates(conn, OLDEST, max + 1, ready)?, candidates(conn, SMALLEST, max + 1, ready)?);
+        if let Some(window) = decide::window(&oldest, &smallest, size, max) {
             return Ok(window);
         }
     }
     unreachable!("the widest window is taken as it is")
 }
 
-fn candidates(conn: &Connection, sql: &str, most: u64, ready: u64) -> Answer<Vec<Candidate>> {
+fn candidates(conn: &Connection, sql: &str, max: u64, ready: u64) -> Result<Vec<Candidate>> {
     let mut query = conn.prepare_cached(sql)?;
-    let found = query.query_map([key(most), key(ready)], |row| {
+    let found = query.query_map([key(max), key(ready)], |row| {
         Ok(Candidate { batch: batch_id(row, "id")?, ready: row.get("ready")? })
     })?;
     Ok(found.collect::<Result<_, _>>()?)
 }
 
 /// The next jobs of the batches in the window, and whether they have more.
-fn next(conn: &Connection, query: &JobQuery, window: &[BatchId]) -> Answer<(Vec<OpenJob>, bool)> {
-    let share = query.room.share(window.len() as u64);
+fn next(conn: &Connection, query: &JobQuery, window: &[BatchId]) -> Result<(Vec<OpenJob>, bool)> {
+    let share = query.capacity.share(window.len() as u64);
     let fed = decide::fed(query, window);
     let mut count = conn.prepare_cached(QUEUED)?;
     let queued =
@@ -105,7 +105,7 @@ fn next(conn: &Connection, query: &JobQuery, window: &[BatchId]) -> Answer<(Vec<
 }
 
 /// Jobs from `from` on that wait or are active. Ranks count from the first of them.
-fn next_of(conn: &Connection, batch: BatchId, from: u64, limit: u64) -> Answer<Vec<OpenJob>> {
+fn next_of(conn: &Connection, batch: BatchId, from: u64, limit: u64) -> Result<Vec<OpenJob>> {
     let mut query = conn.prepare_cached(NEXT_JOBS)?;
     let mut find = |from: u64, limit: u64| {
         let rows = query.query_map((batch.get(), key(from), key(limit)), |row| read_job(row, 0))?;
@@ -127,22 +127,22 @@ fn read_job(row: &Row<'_>, rank: u64) -> rusqlite::Result<OpenJob> {
     })
 }
 
-pub(super) fn open_tasks(conn: &Connection, query: TaskQuery) -> Answer<OpenTasks> {
+pub(super) fn open_tasks(conn: &Connection, query: TaskQuery) -> Result<OpenTasks> {
     let hooks = hooks(conn)?;
     let left_out = hooks.len() as u64 == HOOKS;
     let TaskQuery::All { ends_after } = query else {
         return Ok(OpenTasks { status: hooks, left_out, ..OpenTasks::default() });
     };
     let mut query = conn.prepare_cached(BEGUN)?;
-    let begun = query.query_map((ends_after.map_or(0, BatchId::get), key(ENDS_PAGE)), |row| batch_id(row, "id"))?;
-    let begun = begun.collect::<Result<Vec<_>, _>>()?;
-    let ends = at_end(conn, &begun)?.into_iter().map(|end| (end, Duration::ZERO));
-    let next = begun.last().copied().filter(|_| begun.len() as u64 == ENDS_PAGE);
+    let claimed = query.query_map((ends_after.map_or(0, BatchId::get), key(ENDS_PAGE)), |row| batch_id(row, "id"))?;
+    let claimed = claimed.collect::<Result<Vec<_>, _>>()?;
+    let ends = at_end(conn, &claimed)?.into_iter().map(|end| (end, Duration::ZERO));
+    let next = claimed.last().copied().filter(|_| claimed.len() as u64 == ENDS_PAGE);
     let (unplanned, left_behind) = (unplanned(conn)?, left_behind(conn)?);
     Ok(OpenTasks { status: ends.chain(hooks).collect(), unplanned, left_behind, next, left_out })
 }
 
-fn unplanned(conn: &Connection) -> Answer<Vec<Unplanned>> {
+fn unplanned(conn: &Connection) -> Result<Vec<Unplanned>> {
     let mut query = conn.prepare_cached(UNPLANNED)?;
     let read = |row: &Row<'_>| {
         Ok(Unplanned { batch: batch_id(row, "id")?, quantity: row.get("quantity")?, options: read_options(row)? })
@@ -150,7 +150,7 @@ fn unplanned(conn: &Connection) -> Answer<Vec<Unplanned>> {
     Ok(query.query_map([key(UNPLANNED_BATCHES)], read)?.collect::<Result<_, _>>()?)
 }
 
-fn hooks(conn: &Connection) -> Answer<Vec<(StatusTask, Duration)>> {
+fn hooks(conn: &Connection) -> Result<Vec<(StatusTask, Duration)>> {
     let now = now();
     let read = |row: &Row<'_>| {
         let not_before: Option<i64> = row.get("not_before")?;

@@ -7,11 +7,11 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{
     columns::{as_json, json, key, state},
-    error::Answer,
+    error::Result,
     read::batch,
 };
 use crate::domain::{BatchFinished, BatchId, HookEvent, HookId, JobEnded, JobId, JobState};
-use crate::ledger::{Hook, HookKinds, Rules, Told};
+use crate::ledger::{Hook, HookKinds, HookOutcome, Rules};
 
 const INSERT: &str = "INSERT INTO batch_hooks (batch, kind, event) VALUES (?1, ?2, ?3)";
 const JOB: &str = "SELECT state, generation, first, quantity, created, attempts, error FROM batch_jobs
@@ -28,7 +28,7 @@ const NOT_YET_GONE: &str = "UPDATE batch_batches SET history = 'leaving'
     WHERE id = (SELECT batch FROM batch_hooks WHERE id = ?1) AND history = 'gone'";
 
 /// Writes down that a job ended, if it did and the host wants to know.
-pub(super) fn job_over(conn: &Connection, rules: Rules, job: JobId) -> Answer<()> {
+pub(super) fn job_over(conn: &Connection, rules: Rules, job: JobId) -> Result<()> {
     let HookKinds { job_failed, job_completed, .. } = rules.hooks;
     if !job_failed && !job_completed {
         return Ok(());
@@ -61,7 +61,7 @@ fn read_job(row: &Row<'_>, batch_id: BatchId, seq: u64) -> rusqlite::Result<(Job
 }
 
 /// Writes down that a batch is over, if the host wants to know.
-pub(super) fn batch_over(conn: &Connection, rules: Rules, id: BatchId) -> Answer<()> {
+pub(super) fn batch_over(conn: &Connection, rules: Rules, id: BatchId) -> Result<()> {
     if !rules.hooks.batch_finished {
         return Ok(());
     }
@@ -69,25 +69,25 @@ pub(super) fn batch_over(conn: &Connection, rules: Rules, id: BatchId) -> Answer
     insert(conn, id, "batch_finished", &event)
 }
 
-fn insert(conn: &Connection, batch: BatchId, kind: &str, event: &HookEvent) -> Answer<()> {
+fn insert(conn: &Connection, batch: BatchId, kind: &str, event: &HookEvent) -> Result<()> {
     conn.prepare_cached(INSERT)?.execute((batch.get(), kind, as_json(event)?))?;
     Ok(())
 }
 
-pub(super) fn hook(conn: &Connection, hook: HookId) -> Answer<Option<Hook>> {
+pub(super) fn hook(conn: &Connection, hook: HookId) -> Result<Option<Hook>> {
     let mut query = conn.prepare_cached(HOOK)?;
     let found =
         query.query_row([hook.0], |row| Ok(Hook { event: json(row, "event")?, attempts: row.get("attempts")? }));
     Ok(found.optional()?)
 }
 
-pub(super) fn settle_hook(conn: &Connection, hook: HookId, attempts: u32, how: &Told) -> Answer<()> {
+pub(super) fn record_hook_outcome(conn: &Connection, hook: HookId, attempts: u32, how: &HookOutcome) -> Result<()> {
     match how {
-        Told::Delivered => conn.prepare_cached(DELIVERED)?.execute([hook.0])?,
-        Told::Again { error, not_before } => {
+        HookOutcome::Delivered => conn.prepare_cached(DELIVERED)?.execute([hook.0])?,
+        HookOutcome::Again { error, not_before } => {
             conn.prepare_cached(AGAIN)?.execute((hook.0, attempts, error, not_before.timestamp_millis()))?
         }
-        Told::GivenUp { error } => {
+        HookOutcome::GivenUp { error } => {
             conn.prepare_cached(GIVEN_UP)?.execute((hook.0, attempts, error))?;
             conn.prepare_cached(NOT_YET_GONE)?.execute([hook.0])?
         }

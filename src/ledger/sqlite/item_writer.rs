@@ -3,7 +3,7 @@
 use rusqlite::{Connection, ErrorCode};
 
 use super::error::{broken, unavailable};
-use crate::domain::with_causes;
+use crate::domain::error_chain;
 use crate::ledger::{BoxError, LedgerError, NewItemRow, Result};
 
 /// Writes the rows of new items into a table of the host's as well.
@@ -55,6 +55,6 @@ fn sorted(error: BoxError) -> LedgerError {
     let code = error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
     match code {
         Some(Code::DiskFull | Code::SystemIoFailure | Code::OutOfMemory) => unavailable(WRITING, error),
-        _ => LedgerError::Refused { why: with_causes(&*error) },
+        _ => LedgerError::Refused { why: error_chain(&*error) },
     }
 }

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::columns::key;
-use crate::ledger::database::Wishes;
+use crate::ledger::database::SchemaOptions;
 
 /// In order; the first is version 1. A published one is never changed, another one is added.
 const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_tables.sql")];
@@ -41,7 +41,7 @@ pub(super) enum MigrateError {
 
 /// Applies what was not applied yet, all or nothing. Several processes may do it at once: the lock that the transaction begins with makes
 /// the second find nothing to do.
-pub(super) fn migrate(conn: &mut Connection, wishes: Wishes) -> Result<(), MigrateError> {
+pub(super) fn migrate(conn: &mut Connection, wishes: SchemaOptions) -> Result<(), MigrateError> {
     let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(SETTINGS)?;
     let version: usize = transaction.query_row(VERSION, [], |row| row.get(0)).optional()?.unwrap_or(0);

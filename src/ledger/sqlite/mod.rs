@@ -11,27 +11,27 @@
 //! already; it knows neither threads nor futures. Its SQL stands in `sql/`, or in its own file when it is short.
 
 mod address;
-mod begin;
+mod claim;
 mod close;
 mod code_key;
 mod columns;
+mod control;
 mod create;
 mod error;
 mod feed;
-mod forget;
+mod finish_attempt;
 mod hooks;
+mod insert_chunk;
 mod item_writer;
-mod lead;
+mod leadership;
 mod migrate;
 mod plan;
 mod pool;
+mod prune_history;
 mod read;
 mod readers;
 mod retry;
-mod settle;
-mod steer;
 mod summarize;
-mod write;
 mod writer;
 
 use std::{sync::Arc, time::Duration};
@@ -44,12 +44,12 @@ pub use self::{
     pool::{SqliteConnection, SqlitePool},
 };
 use super::{
-    Backlog, Begun, Closed, Created, Cut, FirstChunk, Forgotten, Hold, Hook, JobQuery, LastChunk, Lead, Ledger,
-    NewBatch, NewItem, OpenJobs, OpenTasks, Planned, Portion, RecentWork, Records, Result, Rules, Settled, Settlement,
-    Slice, TaskQuery, Told, Wish, Written, decide::portions,
+    AttemptResult, Backlog, BatchCommand, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook,
+    HookOutcome, JobQuery, LastChunk, Leadership, Ledger, NewBatch, NewItem, OpenJobs, OpenTasks, PageRequest,
+    PlanInput, Planned, Portion, Pruned, RecentWork, Records, Result, Rules, TaskQuery, decide::portions,
 };
 use crate::domain::{
-    BatchId, BatchRecord, BatchStatus, Call, CodeKey, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
+    BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
 };
 
 /// The ledger in a SQLite database.
@@ -82,15 +82,15 @@ impl Records for SqliteLedger {
         self.pool.read("read a batch", move |conn| read::batch(conn, batch)).await
     }
 
-    async fn batches(&self, status: Option<BatchStatus>, slice: Slice) -> Result<Vec<BatchRecord>> {
+    async fn batches(&self, status: Option<BatchStatus>, slice: PageRequest) -> Result<Vec<BatchRecord>> {
         self.pool.read("list batches", move |conn| read::batches(conn, status, slice)).await
     }
 
-    async fn items(&self, batch: BatchId, slice: Slice) -> Result<Vec<Item>> {
+    async fn items(&self, batch: BatchId, slice: PageRequest) -> Result<Vec<Item>> {
         self.pool.read("list items", move |conn| read::items(conn, batch, slice)).await
     }
 
-    async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Portion<FailedJob>> {
+    async fn failed_jobs(&self, batch: BatchId, slice: PageRequest) -> Result<Portion<FailedJob>> {
         self.pool.read("list failed jobs", move |conn| read::failed_jobs(conn, batch, slice)).await
     }
 
@@ -100,13 +100,13 @@ impl Records for SqliteLedger {
 
     /// Counts on a reader, where it keeps nobody waiting, and has the writer keep the counts.
     async fn summarize(&self, process: u64, work: Vec<RecentWork>) -> Result<Vec<BatchId>> {
-        const DOING: &str = "count the jobs of batches";
+        const OPERATION: &str = "count the jobs of batches";
         let process = process.cast_signed();
-        let open = self.pool.read_for_work(DOING, move |conn| summarize::to_count(conn, process, &work)).await?;
+        let open = self.pool.read_for_work(OPERATION, move |conn| summarize::to_count(conn, process, &work)).await?;
         let (portions, left) = portions(open);
         for work in portions {
-            let counted = self.pool.read_for_work(DOING, move |conn| summarize::count(conn, &work)).await?;
-            self.pool.write(DOING, move |conn| summarize::keep(conn, process, &counted)).await?;
+            let counted = self.pool.read_for_work(OPERATION, move |conn| summarize::count(conn, &work)).await?;
+            self.pool.write(OPERATION, move |conn| summarize::keep(conn, process, &counted)).await?;
         }
         Ok(left)
     }
@@ -118,41 +118,45 @@ impl Ledger for SqliteLedger {
         self.pool.write("create a batch", move |conn| create::create(conn, &batch)).await
     }
 
-    async fn plan(&self, batch: BatchId, cut: std::result::Result<Cut, Invalid>) -> Result<Planned> {
+    async fn plan(&self, batch: BatchId, cut: std::result::Result<PlanInput, Invalid>) -> Result<Planned> {
         let rules = self.rules;
         self.pool.write("plan a batch", move |conn| plan::plan(conn, rules, batch, &cut)).await
     }
 
-    async fn begin(&self, call: Call) -> Result<Begun> {
+    async fn claim(&self, delivery: Delivery) -> Result<Claimed> {
         let rules = self.rules;
-        self.pool.write("begin a job", move |conn| begin::begin(conn, rules, call)).await
+        self.pool.write("begin a job", move |conn| claim::claim(conn, rules, delivery)).await
     }
 
-    async fn claim_and_insert(&self, call: Call, chunk: FirstChunk) -> Result<Begun> {
+    async fn claim_and_insert(&self, delivery: Delivery, chunk: FirstChunk) -> Result<Claimed> {
         if self.item_writer.is_some() {
-            return self.begin(call).await;
+            return self.claim(delivery).await;
         }
         let rules = self.rules;
-        let work = move |conn: &mut _| begin::claim_and_insert(conn, rules, call, &chunk);
+        let work = move |conn: &mut _| claim::claim_and_insert(conn, rules, delivery, &chunk);
         self.pool.write("begin a job", work).await
     }
 
-    async fn write(&self, hold: &Hold, items: Arc<[NewItem]>) -> Result<Written> {
-        let (hold, item_writer) = (hold.clone(), self.item_writer.clone());
-        self.pool.write("write items", move |conn| write::write(conn, &hold, &items, item_writer.as_deref())).await
+    async fn insert_chunk(&self, claim: &Claim, items: Arc<[NewItem]>) -> Result<ChunkInserted> {
+        let (claim, item_writer) = (claim.clone(), self.item_writer.clone());
+        self.pool
+            .write("write items", move |conn| insert_chunk::insert_chunk(conn, &claim, &items, item_writer.as_deref()))
+            .await
     }
 
-    async fn settle(&self, hold: &Hold, how: Settlement, worked: Duration) -> Result<Settled> {
-        let (rules, hold) = (self.rules, hold.clone());
-        self.pool.write("settle a job", move |conn| settle::settle(conn, rules, &hold, &how, worked)).await
+    async fn finish_attempt(&self, claim: &Claim, how: AttemptResult, worked: Duration) -> Result<Finished> {
+        let (rules, claim) = (self.rules, claim.clone());
+        self.pool
+            .write("settle a job", move |conn| finish_attempt::finish_attempt(conn, rules, &claim, &how, worked))
+            .await
     }
 
-    async fn insert_and_complete(&self, hold: &Hold, items: Arc<[NewItem]>, worked: Duration) -> Result<LastChunk> {
+    async fn insert_and_complete(&self, claim: &Claim, items: Arc<[NewItem]>, worked: Duration) -> Result<LastChunk> {
         if self.item_writer.is_some() {
             return Ok(LastChunk::Unchanged);
         }
-        let (rules, hold) = (self.rules, hold.clone());
-        let work = move |conn: &mut _| write::insert_and_complete(conn, rules, &hold, &items, worked);
+        let (rules, claim) = (self.rules, claim.clone());
+        let work = move |conn: &mut _| insert_chunk::insert_and_complete(conn, rules, &claim, &items, worked);
         self.pool.write("write the last items of a job", work).await
     }
 
@@ -166,9 +170,9 @@ impl Ledger for SqliteLedger {
         self.pool.write("close a batch", move |conn| close::close(conn, rules, batch, round)).await
     }
 
-    async fn steer(&self, batch: BatchId, wish: Wish) -> Result<BatchRecord> {
+    async fn control(&self, batch: BatchId, wish: BatchCommand) -> Result<BatchRecord> {
         let rules = self.rules;
-        self.pool.write("steer a batch", move |conn| steer::steer(conn, rules, batch, wish)).await
+        self.pool.write("steer a batch", move |conn| control::control(conn, rules, batch, wish)).await
     }
 
     async fn retry(&self, batch: BatchId) -> Result<RetryReport> {
@@ -192,20 +196,22 @@ impl Ledger for SqliteLedger {
         self.pool.read_for_work("read a hook", move |conn| hooks::hook(conn, hook)).await
     }
 
-    async fn settle_hook(&self, hook: HookId, attempts: u32, how: Told) -> Result<()> {
-        self.pool.write("settle a hook", move |conn| hooks::settle_hook(conn, hook, attempts, &how)).await
+    async fn record_hook_outcome(&self, hook: HookId, attempts: u32, how: HookOutcome) -> Result<()> {
+        self.pool.write("settle a hook", move |conn| hooks::record_hook_outcome(conn, hook, attempts, &how)).await
     }
 
-    async fn forget(&self, kept: Duration, most: u64) -> Result<Forgotten> {
-        self.pool.write("remove the history of batches", move |conn| forget::forget(conn, kept, most)).await
+    async fn prune_history(&self, kept: Duration, max: u64) -> Result<Pruned> {
+        self.pool
+            .write("remove the history of batches", move |conn| prune_history::prune_history(conn, kept, max))
+            .await
     }
 
     async fn code_key(&self, candidate: CodeKey) -> Result<CodeKey> {
         self.pool.write("keep the code key", move |conn| code_key::code_key(conn, &candidate)).await
     }
 
-    async fn lead(&self) -> Result<Option<Lead>> {
-        lead::lead(&self.pool).await
+    async fn try_acquire_leadership(&self) -> Result<Option<Leadership>> {
+        leadership::try_acquire(&self.pool).await
     }
 
     /// Takes its turn with the writer, so that it finds a lock that another process holds.
@@ -213,7 +219,7 @@ impl Ledger for SqliteLedger {
         self.pool.write("ping", |conn| Ok(conn.query_row("SELECT 1", [], |_| Ok(()))?)).await
     }
 
-    async fn shut(&self) {
+    async fn shutdown(&self) {
         self.pool.close().await;
     }
 }

@@ -6,10 +6,10 @@ use super::{
     close::End,
     columns::{key, millis, status},
     create::insert_jobs,
-    error::Answer,
+    error::Result,
 };
 use crate::domain::{BatchId, Change, Invalid, JobCounts, Measured};
-use crate::ledger::{Cut, Planned, Rules};
+use crate::ledger::{PlanInput, Planned, Rules};
 
 const PLAN: &str = include_str!("sql/plan.sql");
 const UNPLANNED: &str = "SELECT status FROM batch_batches WHERE id = ?1 AND jobs IS NULL";
@@ -18,15 +18,19 @@ pub(super) fn plan(
     conn: &Connection,
     rules: Rules,
     id: BatchId,
-    cut: &std::result::Result<Cut, Invalid>,
-) -> Answer<Planned> {
+    cut: &std::result::Result<PlanInput, Invalid>,
+) -> Result<Planned> {
     match cut {
         Ok(cut) => give_jobs(conn, id, cut),
         Err(invalid) => refuse(conn, rules, id, invalid),
     }
 }
 
-fn give_jobs(conn: &Connection, id: BatchId, Cut { plan, key_fingerprint, estimated }: &Cut) -> Answer<Planned> {
+fn give_jobs(
+    conn: &Connection,
+    id: BatchId,
+    PlanInput { plan, key_fingerprint, estimated }: &PlanInput,
+) -> Result<Planned> {
     let row = (id.get(), key_fingerprint, key(plan.jobs()), millis(*estimated));
     if conn.prepare_cached(PLAN)?.execute(row)? == 0 {
         return Ok(Planned::Over);
@@ -35,7 +39,7 @@ fn give_jobs(conn: &Connection, id: BatchId, Cut { plan, key_fingerprint, estima
     Ok(Planned::Now)
 }
 
-fn refuse(conn: &Connection, rules: Rules, id: BatchId, invalid: &Invalid) -> Answer<Planned> {
+fn refuse(conn: &Connection, rules: Rules, id: BatchId, invalid: &Invalid) -> Result<Planned> {
     let found = conn.prepare_cached(UNPLANNED)?.query_row([id.get()], |row| status(row, "status")).optional()?;
     let Some(status) = found else { return Ok(Planned::Over) };
     let status = status.after(Change::Refuse)?;

@@ -11,12 +11,12 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use super::{
     address::Address,
-    error::{Answer, Stop, shut},
+    error::{self, VerbError, shut},
     migrate::{MigrateError, migrate},
     readers::Readers,
     writer::Writer,
 };
-use crate::ledger::{LedgerError, OpenError, Result, database::Wishes};
+use crate::ledger::{LedgerError, OpenError, Result, database::SchemaOptions};
 
 /// The connections to one SQLite database. A clone is the same pool.
 ///
@@ -71,7 +71,7 @@ impl SqliteConnection {
         T: Send + 'static,
         F: FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.0.read("read for the host", |conn| work(conn).map_err(Stop::from)).await
+        self.0.read("read for the host", |conn| work(conn).map_err(VerbError::from)).await
     }
 
     /// Runs `work` in a transaction of the only connection that writes: keep it short, everybody waits for it.
@@ -88,7 +88,7 @@ impl SqliteConnection {
         T: Send + 'static,
         F: FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.0.write("write for the host", |conn| work(conn).map_err(Stop::from)).await
+        self.0.write("write for the host", |conn| work(conn).map_err(VerbError::from)).await
     }
 }
 
@@ -119,7 +119,7 @@ impl Pool for SqlitePool {
 
     /// Opens the database, makes it if there is none, and brings its tables up to date.
     async fn init(figment: &Figment) -> std::result::Result<Self, Self::Error> {
-        let (settings, wishes): (Settings, Wishes) = (figment.extract()?, figment.extract()?);
+        let (settings, wishes): (Settings, SchemaOptions) = (figment.extract()?, figment.extract()?);
         let opening = spawn_blocking(move || Self::open(&settings, wishes)).await;
         opening
             .unwrap_or_else(|ended| Err(OpenError::url(format!("could not be opened: {ended}"))))
@@ -142,7 +142,7 @@ impl Pool for SqlitePool {
 }
 
 impl SqlitePool {
-    fn open(settings: &Settings, wishes: Wishes) -> std::result::Result<Self, OpenError> {
+    fn open(settings: &Settings, wishes: SchemaOptions) -> std::result::Result<Self, OpenError> {
         let address = Address::parse(&settings.url).map_err(OpenError::url)?;
         let patience = Duration::from_secs(settings.connect_timeout);
         let conn = prepared(&address, patience, wishes).map_err(|why| OpenError::at(&address, why))?;
@@ -159,40 +159,40 @@ impl SqlitePool {
     }
 
     /// Runs `work` in a transaction on the writer.
-    pub(super) async fn write<T, F>(&self, doing: &'static str, work: F) -> Result<T>
+    pub(super) async fn write<T, F>(&self, operation: &'static str, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Connection) -> Answer<T> + Send + 'static,
+        F: FnOnce(&mut Connection) -> error::Result<T> + Send + 'static,
     {
-        self.0.writer.call(doing, work).await
+        self.0.writer.call(operation, work).await
     }
 
     /// Runs `work` on a snapshot, where nothing can be changed, for whoever calls the service.
-    pub(super) async fn read<T, F>(&self, doing: &'static str, work: F) -> Result<T>
+    pub(super) async fn read<T, F>(&self, operation: &'static str, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Connection) -> Answer<T> + Send + 'static,
+        F: FnOnce(&mut Connection) -> error::Result<T> + Send + 'static,
     {
-        self.read_by(|lanes| &lanes.requests, doing, work).await
+        self.read_by(|lanes| &lanes.requests, operation, work).await
     }
 
     /// The same for workers and the feeder.
-    pub(super) async fn read_for_work<T, F>(&self, doing: &'static str, work: F) -> Result<T>
+    pub(super) async fn read_for_work<T, F>(&self, operation: &'static str, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Connection) -> Answer<T> + Send + 'static,
+        F: FnOnce(&mut Connection) -> error::Result<T> + Send + 'static,
     {
-        self.read_by(|lanes| &lanes.work, doing, work).await
+        self.read_by(|lanes| &lanes.work, operation, work).await
     }
 
-    async fn read_by<T, F>(&self, lane: fn(&Lanes) -> &Readers, doing: &'static str, work: F) -> Result<T>
+    async fn read_by<T, F>(&self, lane: fn(&Lanes) -> &Readers, operation: &'static str, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Connection) -> Answer<T> + Send + 'static,
+        F: FnOnce(&mut Connection) -> error::Result<T> + Send + 'static,
     {
         match &self.0.readers {
-            Some(lanes) => lane(lanes).call(doing, work).await,
-            None => self.0.writer.call(doing, |conn| work(ReadOnly::on(conn)?.0)).await,
+            Some(lanes) => lane(lanes).call(operation, work).await,
+            None => self.0.writer.call(operation, |conn| work(ReadOnly::on(conn)?.0)).await,
         }
     }
 
@@ -205,12 +205,16 @@ impl SqlitePool {
     /// # Errors
     ///
     /// [`LedgerError::Unavailable`] after the pool was closed.
-    pub(super) fn token(&self, doing: &'static str) -> Result<Arc<Semaphore>> {
-        if self.0.lead.is_closed() { Err(shut(doing)) } else { Ok(Arc::clone(&self.0.lead)) }
+    pub(super) fn token(&self, operation: &'static str) -> Result<Arc<Semaphore>> {
+        if self.0.lead.is_closed() { Err(shut(operation)) } else { Ok(Arc::clone(&self.0.lead)) }
     }
 }
 
-fn prepared(address: &Address, patience: Duration, wishes: Wishes) -> std::result::Result<Connection, MigrateError> {
+fn prepared(
+    address: &Address,
+    patience: Duration,
+    wishes: SchemaOptions,
+) -> std::result::Result<Connection, MigrateError> {
     let mut conn = address.writer(patience)?;
     migrate(&mut conn, wishes)?;
     Ok(conn)

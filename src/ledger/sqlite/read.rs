@@ -6,12 +6,12 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{
     columns::{as_json, batch_id, json, key, set_time, state, status, time},
-    error::Answer,
+    error::Result,
 };
 use crate::domain::{
     BatchId, BatchRecord, BatchStatus, FailedChunks, FailedJob, Item, ItemOptions, JobCounts, JobId, Measured,
 };
-use crate::ledger::{LedgerError, Portion, Slice, decide::Filling};
+use crate::ledger::{LedgerError, PageRequest, Portion, decide::Filling};
 
 const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM batch_batches WHERE id = ?1)";
 const HISTORY_REMOVED: &str = "SELECT history <> 'whole' FROM batch_batches WHERE id = ?1";
@@ -25,22 +25,22 @@ const ITEMS: &str = "SELECT batch, ordinal, code, created_at FROM batch_items
 const FAILED_JOBS: &str = include_str!("sql/failed_jobs.sql");
 
 /// Whether there is such a batch.
-pub(super) fn exists(conn: &Connection, id: BatchId) -> Answer<bool> {
+pub(super) fn exists(conn: &Connection, id: BatchId) -> Result<bool> {
     Ok(conn.prepare_cached(EXISTS)?.query_row([id.get()], |row| row.get(0))?)
 }
 
-fn expect(conn: &Connection, id: BatchId) -> Answer<()> {
+fn expect(conn: &Connection, id: BatchId) -> Result<()> {
     if exists(conn, id)? { Ok(()) } else { Err(LedgerError::NoSuchBatch(id).into()) }
 }
 
 /// Whether the rows of a batch's jobs are removed, or some of them.
-pub(super) fn is_history_removed(conn: &Connection, id: BatchId) -> Answer<bool> {
+pub(super) fn is_history_removed(conn: &Connection, id: BatchId) -> Result<bool> {
     let removed = conn.prepare_cached(HISTORY_REMOVED)?.query_row([id.get()], |row| row.get(0)).optional()?;
     Ok(removed.unwrap_or(false))
 }
 
 /// The jobs of a batch by state, and what the workers did in it, counted.
-pub(super) fn counts(conn: &Connection, id: BatchId) -> Answer<(JobCounts, Measured)> {
+pub(super) fn counts(conn: &Connection, id: BatchId) -> Result<(JobCounts, Measured)> {
     let mut query = conn.prepare_cached(COUNTS)?;
     let mut rows = query.query([id.get()])?;
     let (mut counts, mut measured) = (JobCounts::default(), Measured::default());
@@ -54,7 +54,7 @@ pub(super) fn counts(conn: &Connection, id: BatchId) -> Answer<(JobCounts, Measu
 }
 
 /// The counts of a batch that is over were kept; those of an open one change all the time and are counted.
-pub(super) fn batch(conn: &Connection, id: BatchId) -> Answer<BatchRecord> {
+pub(super) fn batch(conn: &Connection, id: BatchId) -> Result<BatchRecord> {
     let found = conn.prepare_cached(BATCH)?.query_row([id.get()], read_batch).optional()?;
     let batch = found.ok_or(LedgerError::NoSuchBatch(id))?;
     if batch.status.is_over() {
@@ -64,7 +64,7 @@ pub(super) fn batch(conn: &Connection, id: BatchId) -> Answer<BatchRecord> {
     Ok(BatchRecord { jobs, items_created: measured.items, measured, ..batch })
 }
 
-pub(super) fn batches(conn: &Connection, status: Option<BatchStatus>, slice: Slice) -> Answer<Vec<BatchRecord>> {
+pub(super) fn batches(conn: &Connection, status: Option<BatchStatus>, slice: PageRequest) -> Result<Vec<BatchRecord>> {
     let (before, limit) = (slice.after.map_or(i64::MAX, key), key(slice.limit));
     Ok(match status {
         None => conn.prepare_cached(BATCHES)?.query_map((before, limit), read_batch)?.collect::<Result<_, _>>()?,
@@ -114,7 +114,7 @@ pub(super) fn read_measured(row: &Row<'_>) -> rusqlite::Result<Measured> {
     Ok(Measured { items: row.get("items_created")?, worked: Duration::from_millis(row.get("worked_ms")?) })
 }
 
-pub(super) fn items(conn: &Connection, id: BatchId, slice: Slice) -> Answer<Vec<Item>> {
+pub(super) fn items(conn: &Connection, id: BatchId, slice: PageRequest) -> Result<Vec<Item>> {
     expect(conn, id)?;
     let mut query = conn.prepare_cached(ITEMS)?;
     let items = query.query_map((id.get(), slice.after.map_or(-1, key), key(slice.limit)), read_item)?;
@@ -130,7 +130,7 @@ fn read_item(row: &Row<'_>) -> rusqlite::Result<Item> {
     })
 }
 
-pub(super) fn failed_jobs(conn: &Connection, id: BatchId, slice: Slice) -> Answer<Portion<FailedJob>> {
+pub(super) fn failed_jobs(conn: &Connection, id: BatchId, slice: PageRequest) -> Result<Portion<FailedJob>> {
     expect(conn, id)?;
     if is_history_removed(conn, id)? {
         return Err(LedgerError::HistoryRemoved(id).into());
@@ -161,8 +161,8 @@ fn read_failed_job(row: &Row<'_>, batch: BatchId) -> rusqlite::Result<FailedJob>
         attempts: row.get("attempts")?,
         crashes: row.get("crashes")?,
         error: row.get("error")?,
-        chunks: ranges,
-        more_chunks: more,
+        failed_chunks: ranges,
+        more_failed_chunks: more,
         more_items,
         started_at: time(row, "begun_at")?,
         finished_at: time(row, "finished_at")?,

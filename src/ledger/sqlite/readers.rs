@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     address::reader,
-    error::{Answer, broken, shut, unavailable},
+    error::{self, broken, shut, unavailable},
 };
 use crate::ledger::Result;
 
@@ -23,7 +23,7 @@ use crate::ledger::Result;
 pub(super) struct Readers {
     idle: Arc<Idle>,
     free: Arc<Semaphore>,
-    most: u32,
+    max: u32,
     patience: Duration,
 }
 
@@ -34,48 +34,48 @@ struct Idle {
 }
 
 impl Readers {
-    /// Up to `most` readers of the database at `path`. A call waits at most `patience` for one of them.
-    pub(super) fn new(path: PathBuf, most: u32, patience: Duration) -> Self {
+    /// Up to `max` readers of the database at `path`. A call waits at most `patience` for one of them.
+    pub(super) fn new(path: PathBuf, max: u32, patience: Duration) -> Self {
         let idle = Arc::new(Idle { path, patience, connections: Mutex::default() });
-        Self { idle, free: Arc::new(Semaphore::new(most as usize)), most, patience }
+        Self { idle, free: Arc::new(Semaphore::new(max as usize)), max, patience }
     }
 
     /// Runs `work` on one snapshot of the database.
-    pub(super) async fn call<T, F>(&self, doing: &'static str, work: F) -> Result<T>
+    pub(super) async fn call<T, F>(&self, operation: &'static str, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Connection) -> Answer<T> + Send + 'static,
+        F: FnOnce(&mut Connection) -> error::Result<T> + Send + 'static,
     {
-        let place = self.place(doing).await?;
+        let place = self.place(operation).await?;
         let idle = Arc::clone(&self.idle);
         let reading = spawn_blocking(move || {
             let _place = place;
-            idle.read(work).map_err(|stop| stop.while_trying_to(doing))
+            idle.read(work).map_err(|stop| stop.while_trying_to(operation))
         });
         reading.await.unwrap_or_else(|ended| {
-            Err(if ended.is_panic() { broken(doing, ended) } else { unavailable(doing, ended) })
+            Err(if ended.is_panic() { broken(operation, ended) } else { unavailable(operation, ended) })
         })
     }
 
-    async fn place(&self, doing: &'static str) -> Result<OwnedSemaphorePermit> {
+    async fn place(&self, operation: &'static str) -> Result<OwnedSemaphorePermit> {
         match timeout(self.patience, Arc::clone(&self.free).acquire_owned()).await {
             Ok(Ok(place)) => Ok(place),
-            Ok(Err(_closed)) => Err(shut(doing)),
-            Err(_elapsed) => Err(unavailable(doing, "all readers stayed busy")),
+            Ok(Err(_closed)) => Err(shut(operation)),
+            Err(_elapsed) => Err(unavailable(operation, "all readers stayed busy")),
         }
     }
 
     /// Takes no more calls and closes the connections, as soon as nobody reads.
     pub(super) async fn close(&self) {
         // Calls that come now wait behind this one, and are then told. A work of the host that does not end is left behind.
-        let _all = timeout(self.patience, self.free.acquire_many(self.most)).await;
+        let _all = timeout(self.patience, self.free.acquire_many(self.max)).await;
         self.free.close();
         self.idle.connections().clear();
     }
 }
 
 impl Idle {
-    fn read<T>(&self, work: impl FnOnce(&mut Connection) -> Answer<T>) -> Answer<T> {
+    fn read<T>(&self, work: impl FnOnce(&mut Connection) -> error::Result<T>) -> error::Result<T> {
         let kept = self.connections().pop();
         let mut conn = kept.map_or_else(|| reader(&self.path, self.patience), Ok)?;
         conn.execute_batch("BEGIN")?;

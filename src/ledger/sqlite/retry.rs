@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{columns::key, error::Answer, hooks, read::batch, summarize::count_anew};
+use super::{columns::key, error::Result, hooks, read::batch, summarize::count_anew};
 use crate::domain::{BatchId, BatchRecord, Change, JobId, RetryReport, SkippedJob};
 use crate::ledger::{LedgerError, Rules};
 
@@ -13,7 +13,7 @@ const COMPLETE: &str =
     "UPDATE batch_jobs SET state = 'completed', error = NULL, chunks = NULL WHERE batch = ?1 AND seq = ?2";
 const REOPEN: &str = include_str!("sql/retry_batch.sql");
 
-pub(super) fn retry(conn: &Connection, rules: Rules, id: BatchId) -> Answer<RetryReport> {
+pub(super) fn retry(conn: &Connection, rules: Rules, id: BatchId) -> Result<RetryReport> {
     let BatchRecord { status: before, history_removed, .. } = batch(conn, id)?;
     let after = before.after(Change::Retry)?;
     if history_removed {
@@ -40,7 +40,7 @@ struct Failed {
 }
 
 impl Failed {
-    fn once_more(self, conn: &Connection, rules: Rules, report: &mut RetryReport) -> Answer<()> {
+    fn once_more(self, conn: &Connection, rules: Rules, report: &mut RetryReport) -> Result<()> {
         let Self { job, whole } = self;
         let row = (job.batch.get(), key(job.seq));
         if whole {
@@ -58,7 +58,7 @@ impl Failed {
     }
 }
 
-fn failed_jobs(conn: &Connection, batch: BatchId) -> Answer<Vec<Failed>> {
+fn failed_jobs(conn: &Connection, batch: BatchId) -> Result<Vec<Failed>> {
     let mut query = conn.prepare_cached(FAILED)?;
     let failed = query.query_map([batch.get()], |row| {
         let job = JobId { batch, seq: row.get("seq")?, generation: row.get("generation")? };

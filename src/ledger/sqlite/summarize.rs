@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     columns::{batch_id, key, millis},
-    error::Answer,
+    error::Result,
     read::{counts, read_measured},
 };
 use crate::domain::{BatchId, JobCounts, Measured};
@@ -31,7 +31,7 @@ const MEASURED: &str = "SELECT items_created, worked_ms FROM batch_batches
 const NO_PROCESS: i64 = 0;
 
 /// Which of the batches are open, and whether another process just counted them.
-pub(super) fn to_count(conn: &Connection, process: i64, work: &[RecentWork]) -> Answer<Vec<OpenBatch>> {
+pub(super) fn to_count(conn: &Connection, process: i64, work: &[RecentWork]) -> Result<Vec<OpenBatch>> {
     let mut query = conn.prepare_cached(TO_COUNT)?;
     let now = now_micros();
     let mut open = Vec::new();
@@ -55,7 +55,7 @@ pub(super) struct Counted {
 }
 
 /// Counts the jobs of batches.
-pub(super) fn count(conn: &Connection, work: &[RecentWork]) -> Answer<Vec<Counted>> {
+pub(super) fn count(conn: &Connection, work: &[RecentWork]) -> Result<Vec<Counted>> {
     let at = now_micros();
     let count = |work: &RecentWork| {
         let (jobs, measured) = counts(conn, work.batch)?;
@@ -65,7 +65,7 @@ pub(super) fn count(conn: &Connection, work: &[RecentWork]) -> Answer<Vec<Counte
 }
 
 /// Keeps what was counted of batches that are still open, and removes what other processes left behind.
-pub(super) fn keep(conn: &Connection, process: i64, counted: &[Counted]) -> Answer<()> {
+pub(super) fn keep(conn: &Connection, process: i64, counted: &[Counted]) -> Result<()> {
     counted.iter().try_for_each(|counted| {
         let old = remove_old(conn, process, counted)?;
         keep_one(conn, process, counted, old)
@@ -73,12 +73,12 @@ pub(super) fn keep(conn: &Connection, process: i64, counted: &[Counted]) -> Answ
 }
 
 /// Counts the jobs of one batch, for a verb that changes it as a whole.
-pub(super) fn count_anew(conn: &Connection, batch: BatchId) -> Answer<()> {
+pub(super) fn count_anew(conn: &Connection, batch: BatchId) -> Result<()> {
     keep(conn, NO_PROCESS, &count(conn, &[RecentWork { batch, items: 0, last_item_at: None }])?)
 }
 
 /// Answers the versions of the rows, added up.
-fn remove_old(conn: &Connection, process: i64, counted: &Counted) -> Answer<i64> {
+fn remove_old(conn: &Connection, process: i64, counted: &Counted) -> Result<i64> {
     let mut query = conn.prepare_cached(OLD)?;
     let (from, to) = (counted.at.saturating_sub(micros(OLD_AFTER)), counted.at.saturating_add(micros(OLD_AFTER)));
     let versions =
@@ -86,7 +86,7 @@ fn remove_old(conn: &Connection, process: i64, counted: &Counted) -> Answer<i64>
     Ok(versions.sum::<Result<i64, _>>()?)
 }
 
-fn keep_one(conn: &Connection, process: i64, counted: &Counted, old: i64) -> Answer<()> {
+fn keep_one(conn: &Connection, process: i64, counted: &Counted, old: i64) -> Result<()> {
     let Counted { work, jobs, measured, at } = counted;
     conn.prepare_cached(SUMMARIZE)?.execute(params![
         work.batch.get(),
@@ -117,14 +117,14 @@ fn micros(span: Duration) -> i64 {
 }
 
 /// Batches that whoever worked them does not count any more.
-pub(super) fn left_behind(conn: &Connection) -> Answer<Vec<BatchId>> {
+pub(super) fn left_behind(conn: &Connection) -> Result<Vec<BatchId>> {
     let mut query = conn.prepare_cached(LEFT_BEHIND)?;
     let before = now_micros().saturating_sub(micros(LEFT_BEHIND_AFTER));
     let left = query.query_map((before, key(LEFT_BEHIND_BATCHES)), |row| batch_id(row, "batch"))?;
     Ok(left.collect::<Result<_, _>>()?)
 }
 
-pub(super) fn backlog(conn: &Connection, limit: u64) -> Answer<Backlog> {
+pub(super) fn backlog(conn: &Connection, limit: u64) -> Result<Backlog> {
     let mut query = conn.prepare_cached(BACKLOG)?;
     let open = query.query_map([key(limit)], |row| row.get("open"))?.collect::<Result<_, _>>()?;
     let measured = conn.prepare_cached(MEASURED)?.query_row([], read_measured).optional()?.unwrap_or_default();

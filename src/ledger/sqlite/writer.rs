@@ -26,7 +26,7 @@ use tokio::sync::{
     oneshot,
 };
 
-use super::error::{Answer, broken, shut, unavailable};
+use super::error::{self, broken, shut, unavailable};
 use crate::ledger::Result;
 
 /// Works that wait for the thread; whoever finds no place waits outside, and not for ever.
@@ -50,21 +50,21 @@ impl Writer {
     }
 
     /// Runs `work` in a transaction and answers when it is committed.
-    pub(super) async fn call<T, F>(&self, doing: &'static str, work: F) -> Result<T>
+    pub(super) async fn call<T, F>(&self, operation: &'static str, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Connection) -> Answer<T> + Send + 'static,
+        F: FnOnce(&mut Connection) -> error::Result<T> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        self.enqueue(doing, Box::new(Call { doing, work: Some(work), result: None, reply })).await?;
-        answer.await.unwrap_or_else(|gone| Err(unavailable(doing, gone)))
+        self.enqueue(operation, Box::new(Request { operation, work: Some(work), result: None, reply })).await?;
+        answer.await.unwrap_or_else(|gone| Err(unavailable(operation, gone)))
     }
 
-    async fn enqueue(&self, doing: &'static str, turn: Box<dyn Turn>) -> Result<()> {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(|| shut(doing))?;
+    async fn enqueue(&self, operation: &'static str, turn: Box<dyn Turn>) -> Result<()> {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(|| shut(operation))?;
         queue.send_timeout(turn, self.patience).await.map_err(|refused| match refused {
-            SendTimeoutError::Timeout(_) => unavailable(doing, "the queue of the writer stayed full"),
-            SendTimeoutError::Closed(_) => shut(doing),
+            SendTimeoutError::Timeout(_) => unavailable(operation, "the queue of the writer stayed full"),
+            SendTimeoutError::Closed(_) => shut(operation),
         })
     }
 
@@ -94,36 +94,36 @@ trait Turn: Send {
     fn tell(self: Box<Self>, fate: &Fate);
 }
 
-struct Call<T, F> {
-    doing: &'static str,
+struct Request<T, F> {
+    operation: &'static str,
     work: Option<F>,
     result: Option<Result<T>>,
     reply: oneshot::Sender<Result<T>>,
 }
 
-impl<T, F> Turn for Call<T, F>
+impl<T, F> Turn for Request<T, F>
 where
     T: Send,
-    F: FnOnce(&mut Connection) -> Answer<T> + Send,
+    F: FnOnce(&mut Connection) -> error::Result<T> + Send,
 {
     fn run(&mut self, conn: &mut Connection) -> bool {
         let Some(work) = self.work.take() else { return false };
-        let doing = self.doing;
+        let operation = self.operation;
         // The connection is sound after a panic: statements are reset when they are dropped, and the savepoint is rolled back.
         let result = match catch_unwind(AssertUnwindSafe(|| work(conn))) {
-            Ok(answer) => answer.map_err(|stop| stop.while_trying_to(doing)),
-            Err(panic) => Err(broken(doing, format!("panicked: {}", message(&*panic)))),
+            Ok(answer) => answer.map_err(|stop| stop.while_trying_to(operation)),
+            Err(panic) => Err(broken(operation, format!("panicked: {}", message(&*panic)))),
         };
         self.result.insert(result).is_ok()
     }
 
     fn tell(self: Box<Self>, fate: &Fate) {
-        let Self { doing, result, reply, .. } = *self;
+        let Self { operation, result, reply, .. } = *self;
         let answer = match (result, fate) {
             (Some(Err(error)), _) => Err(error),
             (Some(Ok(answer)), Ok(())) => Ok(answer),
-            (Some(Ok(_)) | None, Err(why)) => Err(unavailable(doing, why.clone())),
-            (None, Ok(())) => Err(broken(doing, "it was not run")),
+            (Some(Ok(_)) | None, Err(why)) => Err(unavailable(operation, why.clone())),
+            (None, Ok(())) => Err(broken(operation, "it was not run")),
         };
         // Nobody waits any more; the work is done all the same.
         let _ = reply.send(answer);

@@ -22,13 +22,15 @@ use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Shared,
-    notes::Notebook,
-    options,
+    Shared, options,
+    progress::JobProgress,
     server::PROMPT,
     wire::{self, Unreadable},
 };
-use crate::queue::{Answer, Handed, Handler, attempt};
+use crate::{
+    domain::{Delivery, Task},
+    queue::{Disposition, Handler, attempt},
+};
 
 /// How long a task rests that was given back by a worker which goes on: without, it would come again at once.
 const REST: Duration = Duration::from_millis(50);
@@ -47,7 +49,7 @@ pub(super) struct Attempts {
     pub shared: Arc<Shared>,
     pub handler: Arc<dyn Handler>,
     /// As many as the settings allow, also while a worker that was replaced ends its last tasks.
-    pub hands: Arc<Semaphore>,
+    pub permits: Arc<Semaphore>,
     /// Cancelled when the worker is to begin nothing any more. What it fetched all the same is given back.
     pub closing: CancellationToken,
     /// Handlers that run.
@@ -57,8 +59,8 @@ pub(super) struct Attempts {
 impl Attempts {
     /// What the crate calls for each job.
     pub async fn process(self: Arc<Self>, job: Job) -> Result<Value, Error> {
-        let handed = match wire::read(job.id(), job.attempts_made(), job.data()) {
-            Ok(handed) => handed,
+        let delivery = match wire::read(job.id(), job.attempts_made(), job.data()) {
+            Ok(delivery) => delivery,
             Err(newer @ Unreadable::Newer(_)) if job.attempts_started() < NO_NEWER_ONE_COMES => {
                 tracing::info!(queue = self.shared.name, job = job.id(), %newer, "a task is left to a newer process");
                 return later(&job, UNTIL_A_NEWER_ONE).await;
@@ -68,34 +70,34 @@ impl Attempts {
                 return Err(Error::Unrecoverable(unreadable.to_string()));
             }
         };
-        let hand = self.closing.run_until_cancelled(self.hands.acquire()).await;
+        let hand = self.closing.run_until_cancelled(self.permits.acquire()).await;
         if self.closing.is_cancelled() {
             return now();
         }
-        let answer = self.work(handed, &Notebook::of(&job)).await;
+        let answer = self.work(delivery, &JobProgress::of(&job)).await;
         drop(hand);
         self.conclude(&job, answer).await
     }
 
-    async fn work(&self, handed: Handed, notes: &Notebook<'_>) -> Answer {
+    async fn work(&self, delivery: Delivery<Task>, progress: &JobProgress<'_>) -> Disposition {
         let running = (Running::one_of(&self.shared.running), self.running.token());
-        let answer = attempt(&self.shared.name, &*self.handler, handed, notes).await;
+        let answer = attempt(&self.shared.name, &*self.handler, delivery, progress).await;
         drop(running);
-        tracing::debug!(queue = self.shared.name, task = %handed, ?answer, "an attempt ended");
+        tracing::debug!(queue = self.shared.name, task = %delivery, ?answer, "an attempt ended");
         answer
     }
 
-    async fn conclude(&self, job: &Job, answer: Answer) -> Result<Value, Error> {
+    async fn conclude(&self, job: &Job, answer: Disposition) -> Result<Value, Error> {
         match answer {
-            Answer::Done => Ok(Value::Null),
-            Answer::Retry(why) if options::are_ours(&self.shared.settings, job.opts()) => {
+            Disposition::Ack => Ok(Value::Null),
+            Disposition::Retry(why) if options::are_ours(&self.shared.settings, job.opts()) => {
                 Err(Error::ProcessingError(why))
             }
             // Retries by the options of a stranger are not ours to make. If the ledger has the job open, the feeder brings it anew.
-            Answer::Retry(why) | Answer::Fail(why) => Err(Error::Unrecoverable(why)),
-            Answer::GiveBack if self.closing.is_cancelled() => now(),
-            Answer::GiveBack => later(job, REST).await,
-            Answer::Forget => self.forget(job).await,
+            Disposition::Retry(why) | Disposition::Fail(why) => Err(Error::Unrecoverable(why)),
+            Disposition::Release if self.closing.is_cancelled() => now(),
+            Disposition::Release => later(job, REST).await,
+            Disposition::Discard => self.forget(job).await,
         }
     }
 

@@ -11,8 +11,8 @@ use bullmq::options::TlsCerts;
 use redis::{Value, aio::MultiplexedConnection, from_redis_value};
 
 use super::{
+    discovery::{Address, Candidates},
     options,
-    place::{Address, Round},
     server::BoxError,
 };
 use crate::config::RedisSettings;
@@ -24,9 +24,9 @@ const REMEMBERED: usize = 16;
 pub(super) struct Cluster {
     settings: RedisSettings,
     tls: Option<TlsCerts>,
-    named: Round,
+    named: Candidates,
     /// Those of whom the last answer told.
-    remembered: Mutex<Arc<Round>>,
+    remembered: Mutex<Arc<Candidates>>,
 }
 
 /// What a node says of the cluster.
@@ -70,7 +70,7 @@ impl Cluster {
         Map::of(slots, slot, &at)
     }
 
-    fn remembered(&self) -> Arc<Round> {
+    fn remembered(&self) -> Arc<Candidates> {
         self.remembered.lock().expect("nobody panics with it").clone()
     }
 
@@ -88,8 +88,8 @@ fn round(
     settings: &RedisSettings,
     tls: Option<&TlsCerts>,
     addresses: impl IntoIterator<Item = Address>,
-) -> Result<Round, BoxError> {
-    Round::of("node", addresses, |address| options::connection(settings, address, tls))
+) -> Result<Candidates, BoxError> {
+    Candidates::of("node", addresses, |address| options::connection(settings, address, tls))
 }
 
 impl Map {

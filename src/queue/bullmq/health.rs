@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(4);
 
 /// What a round trip of our own said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pulse {
+pub(super) enum Probe {
     /// Redis did not answer.
     Away,
     /// It answered; there is nothing for this worker to take.
@@ -37,7 +37,7 @@ impl Health {
         Self { excused: now, failures: 0 }
     }
 
-    /// Round trips that failed, one after the other.
+    /// Candidates trips that failed, one after the other.
     pub const fn failures(&self) -> u32 {
         self.failures
     }
@@ -58,13 +58,13 @@ impl Health {
     }
 
     /// Takes note of a round trip; answers why the worker has to be replaced, if it has to.
-    pub fn felt(&mut self, pulse: Pulse, now: Instant) -> Option<String> {
-        self.failures = if pulse == Pulse::Away { self.failures.saturating_add(1) } else { 0 };
-        match pulse {
-            Pulse::Back => Some("Redis is back".into()),
-            Pulse::Ready if now - self.excused > PATIENCE => Some("it takes no work".into()),
-            Pulse::Ready => None,
-            Pulse::Away | Pulse::Quiet => {
+    pub fn felt(&mut self, probe: Probe, now: Instant) -> Option<String> {
+        self.failures = if probe == Probe::Away { self.failures.saturating_add(1) } else { 0 };
+        match probe {
+            Probe::Back => Some("Redis is back".into()),
+            Probe::Ready if now - self.excused > PATIENCE => Some("it takes no work".into()),
+            Probe::Ready => None,
+            Probe::Away | Probe::Quiet => {
                 self.excused = now;
                 None
             }
@@ -138,12 +138,12 @@ mod tests {
         let mut health = Health::new(start);
 
         for second in 1..60 {
-            assert_eq!(health.felt(Pulse::Quiet, at(second)), None);
+            assert_eq!(health.felt(Probe::Quiet, at(second)), None);
         }
-        assert_eq!(health.felt(Pulse::Ready, at(60)), None);
+        assert_eq!(health.felt(Probe::Ready, at(60)), None);
         assert_eq!(health.heard(&WorkerEvent::Active { job_id: String::new() }, at(62)), None);
-        assert_eq!(health.felt(Pulse::Ready, at(66)), None);
-        assert_eq!(health.felt(Pulse::Ready, at(67)), Some("it takes no work".into()));
+        assert_eq!(health.felt(Probe::Ready, at(66)), None);
+        assert_eq!(health.felt(Probe::Ready, at(67)), Some("it takes no work".into()));
     }
 
     #[test]
@@ -151,10 +151,10 @@ mod tests {
         let now = Instant::now();
         let mut health = Health::new(now);
 
-        assert_eq!(health.felt(Pulse::Away, now), None);
-        assert_eq!(health.felt(Pulse::Away, now), None);
+        assert_eq!(health.felt(Probe::Away, now), None);
+        assert_eq!(health.felt(Probe::Away, now), None);
         assert_eq!(health.failures(), 2);
-        assert_eq!(health.felt(Pulse::Back, now), Some("Redis is back".into()));
+        assert_eq!(health.felt(Probe::Back, now), Some("Redis is back".into()));
         assert_eq!(health.failures(), 0);
     }
 }

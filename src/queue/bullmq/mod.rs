@@ -14,16 +14,16 @@
 
 mod attempt;
 mod cluster;
+mod discovery;
 mod health;
-mod look;
-mod mend;
-mod notes;
 mod options;
-mod place;
 mod pool;
+mod progress;
+mod repair;
 mod rights;
 mod sentinel;
 mod server;
+mod snapshot;
 mod supervisor;
 mod tls;
 mod wire;
@@ -47,14 +47,14 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{
-    look::{Look, Question, Standing, Times},
-    server::{BoxError, not_met, silent, unavailable},
-    supervisor::Supervisor,
-};
 pub use self::{
     pool::{BatchRedis, RedisConnection, RedisPool},
     server::Server,
+};
+use self::{
+    server::{BoxError, not_met, silent, unavailable},
+    snapshot::{JobPlace, QueueSnapshot, SnapshotQuery, Times},
+    supervisor::Supervisor,
 };
 use super::{Drained, Handler, Offer, Queue, QueueCounts, Result};
 use crate::{config::QueueSettings, domain::BatchId};
@@ -246,9 +246,9 @@ impl Shared {
 
     /// What is kept in Redis about the queue as a whole, and gone when somebody empties it.
     async fn set_up(&self) -> Result<()> {
-        let most = self.settings.global_concurrency;
-        self.with_queue(async move |queue| match most {
-            Some(most) => queue.set_global_concurrency(most.into()).await,
+        let max = self.settings.global_concurrency;
+        self.with_queue(async move |queue| match max {
+            Some(max) => queue.set_global_concurrency(max.into()).await,
             None => queue.remove_global_concurrency().await,
         })
         .await
@@ -269,12 +269,12 @@ impl Shared {
         }
     }
 
-    async fn look(&self, ids: &[String]) -> std::result::Result<Look, BoxError> {
-        let most = self.settings.rate_limit.0.map_or(0, |limit| limit.jobs);
+    async fn look(&self, ids: &[String]) -> std::result::Result<QueueSnapshot, BoxError> {
+        let max = self.settings.rate_limit.0.map_or(0, |limit| limit.jobs);
         let latest = SystemTime::now() + self.settings.max_backoff + LENIENT;
         let latest = latest.duration_since(UNIX_EPOCH).unwrap_or_default();
         let latest = u64::try_from(latest.as_millis()).unwrap_or(u64::MAX);
-        self.server.look(&Question { keys: &self.keys, most, latest, ids }).await
+        self.server.look(&SnapshotQuery { keys: &self.keys, max, latest, ids }).await
     }
 
     /// Sees to it that a page of offers is in Redis. `times` are of the whole call.
@@ -282,7 +282,7 @@ impl Shared {
         let ids: Vec<String> = page.iter().map(|offer| offer.task.to_string()).collect();
         let look = self.look(&ids).await.map_err(|error| unavailable(&self.name, error))?;
         times.note(page, &look);
-        let over = ids.iter().zip(&look.states).filter(|(_, state)| **state == Standing::Over);
+        let over = ids.iter().zip(&look.states).filter(|(_, state)| **state == JobPlace::Over);
         self.remove(over.map(|(id, _)| id.clone()).collect()).await?;
         let lacking = page.iter().zip(&look.states).filter(|(_, state)| !state.is_open());
         let jobs: Vec<BulkJob> = lacking.map(|(offer, _)| self.job(offer, times.of(offer))).collect();

@@ -10,7 +10,7 @@ use bullmq::{
 use redis::{Client, ClientTlsConfig, RedisResult, TlsCertificates};
 use rocket::futures::FutureExt as _;
 
-use super::place::Address;
+use super::discovery::Address;
 use crate::{
     config::{QueueSettings, RedisSettings, Secret},
     domain::{Backoff, fair_priority},
@@ -126,8 +126,8 @@ fn keep(count: u64) -> RemoveOnFinish {
 /// BullMQ's own backoff where it never gets to the ceiling, so that every tool can read it.
 fn backoff(settings: &QueueSettings) -> BackoffStrategy {
     let own = settings.backoff();
-    let unbounded = Backoff { most: Duration::MAX, ..own };
-    if unbounded.after(settings.attempts) <= own.most {
+    let unbounded = Backoff { max: Duration::MAX, ..own };
+    if unbounded.after(settings.attempts) <= own.max {
         BackoffStrategy::Exponential(millis(own.first))
     } else {
         BackoffStrategy::Custom(WITH_CEILING.into())
@@ -149,8 +149,8 @@ fn millis(time: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    fn of(attempts: u32, first: u64, most: u64) -> BackoffStrategy {
-        let (backoff, max_backoff) = (Duration::from_secs(first), Duration::from_secs(most));
+    fn of(attempts: u32, first: u64, max: u64) -> BackoffStrategy {
+        let (backoff, max_backoff) = (Duration::from_secs(first), Duration::from_secs(max));
         super::backoff(&QueueSettings { attempts, backoff, max_backoff, ..QueueSettings::default() })
     }
 

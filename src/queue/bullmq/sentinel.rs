@@ -4,15 +4,15 @@ use bullmq::options::TlsCerts;
 use redis::aio::MultiplexedConnection;
 
 use super::{
+    discovery::{Address, Candidates},
     options,
-    place::{Address, Round},
     server::BoxError,
 };
 use crate::config::RedisSettings;
 
 /// Those who watch one master.
 pub(super) struct Sentinels {
-    all: Round,
+    all: Candidates,
     master: String,
 }
 
@@ -20,7 +20,7 @@ impl Sentinels {
     /// Those of `settings`, which have passed their check. Nobody is reached yet.
     pub fn of(settings: &RedisSettings, tls: Option<&TlsCerts>) -> Result<Self, BoxError> {
         let addresses = settings.sentinel_addresses().map(Address::from);
-        let all = Round::of("Sentinel", addresses, |address| options::sentinel(settings, address, tls))?;
+        let all = Candidates::of("Sentinel", addresses, |address| options::sentinel(settings, address, tls))?;
         Ok(Self { all, master: settings.master.clone() })
     }
 

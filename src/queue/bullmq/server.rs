@@ -21,11 +21,11 @@ use rocket_db_pools::Pool as _;
 use tokio::time::timeout;
 
 use super::{
-    look::{Look, Looking, Question},
+    discovery::{Address, Discovery},
     options,
-    place::{Address, Whereabouts},
     pool::{BatchRedis, RedisPool},
     rights::{Forbidden, is_refusal},
+    snapshot::{QueueSnapshot, SnapshotQuery, SnapshotScript},
     tls,
 };
 use crate::{
@@ -46,12 +46,12 @@ pub struct Server {
     pool: RedisPool,
     settings: RedisSettings,
     tls: Option<TlsCerts>,
-    whereabouts: Whereabouts,
+    discovery: Discovery,
     /// Where it was found; `None` before anybody said it.
     place: Mutex<Option<Address>>,
-    looking: Looking,
+    looking: SnapshotScript,
     pub(super) mending: Script,
-    /// Round trips that failed, and moves to another server.
+    /// Candidates trips that failed, and moves to another server.
     failures: AtomicU64,
     /// What it does when its memory is full, as it was seen last.
     policy: Mutex<Option<String>>,
@@ -73,8 +73,8 @@ impl Server {
     fn towards(settings: &RedisSettings) -> std::result::Result<Self, BoxError> {
         tls::bring_a_provider();
         let tls = tls::certificates(settings)?;
-        let whereabouts = Whereabouts::of(settings, tls.as_ref())?;
-        let place = whereabouts.for_good().cloned();
+        let discovery = Discovery::of(settings, tls.as_ref())?;
+        let place = discovery.for_good().cloned();
         let pool = match &place {
             Some(place) => RedisPool::to(&options::client(&options::connection(settings, place, tls.as_ref()))?)?,
             None => RedisPool::nowhere()?,
@@ -83,10 +83,10 @@ impl Server {
             pool,
             settings: settings.clone(),
             tls,
-            whereabouts,
+            discovery,
             place: Mutex::new(place),
-            looking: Looking::new(),
-            mending: Script::new(include_str!("mend.lua")),
+            looking: SnapshotScript::new(),
+            mending: Script::new(include_str!("repair.lua")),
             failures: AtomicU64::new(0),
             policy: Mutex::default(),
             check: CHECK,
@@ -118,12 +118,12 @@ impl Server {
 
     /// Whether it may come to be elsewhere.
     pub(super) fn may_move(&self) -> bool {
-        self.whereabouts.for_good().is_none()
+        self.discovery.for_good().is_none()
     }
 
     /// Asks where it is, where there is somebody to ask, and turns there.
     pub(super) async fn find(&self) -> std::result::Result<(), BoxError> {
-        let found = self.whereabouts.ask().await?;
+        let found = self.discovery.ask().await?;
         let mut place = self.place.lock().expect("nobody panics with it");
         if place.as_ref() != Some(&found) {
             self.pool.turn_to(&options::client(&options::connection(&self.settings, &found, self.tls.as_ref()))?)?;
@@ -135,12 +135,12 @@ impl Server {
         Ok(())
     }
 
-    /// Finds it, tries the rights, and has one [`Look`] at the queue of `keys`, so that a wrong setting is said in time.
+    /// Finds it, tries the rights, and has one [`QueueSnapshot`] at the queue of `keys`, so that a wrong setting is said in time.
     pub(super) async fn meet(&self, keys: &QueueKeys) -> std::result::Result<(), BoxError> {
         self.find().await?;
         let met = async {
             self.try_rights(keys).await?;
-            self.look(&Question { keys, most: 0, latest: u64::MAX, ids: &[] }).await.map(drop)
+            self.look(&SnapshotQuery { keys, max: 0, latest: u64::MAX, ids: &[] }).await.map(drop)
         };
         match met.await {
             Err(error) if !self.may_move() => Err(taken_for_a_lone_server(error)),
@@ -169,19 +169,19 @@ impl Server {
     }
 
     /// Where the jobs are that `question` asks about. A queue that somebody broke with the id of a job is mended first.
-    pub(super) async fn look(&self, question: &Question<'_>) -> std::result::Result<Look, BoxError> {
+    pub(super) async fn look(&self, question: &SnapshotQuery<'_>) -> std::result::Result<QueueSnapshot, BoxError> {
         match self.try_to_look(question).await? {
             Some(look) => Ok(look),
             None => {
-                self.mend(question.keys).await?;
+                self.repair_reserved_keys(question.keys).await?;
                 let again = self.try_to_look(question).await?;
                 again.ok_or_else(|| "somebody keeps adding jobs under the names of the queue's own keys".into())
             }
         }
     }
 
-    async fn try_to_look(&self, question: &Question<'_>) -> std::result::Result<Option<Look>, BoxError> {
-        Looking::read(self.run(&self.looking.at(question)).await?)
+    async fn try_to_look(&self, question: &SnapshotQuery<'_>) -> std::result::Result<Option<QueueSnapshot>, BoxError> {
+        SnapshotScript::read(self.run(&self.looking.at(question)).await?)
     }
 
     /// One round trip for a script, within [`PROMPT`].

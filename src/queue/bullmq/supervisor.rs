@@ -22,7 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     PATIENT, Shared,
     attempt::Attempts,
-    health::{Health, Pulse},
+    health::{Health, Probe},
     options,
     server::BoxError,
 };
@@ -32,7 +32,7 @@ use crate::{domain::Backoff, queue::Handler};
 const PULSE: Duration = Duration::from_secs(1);
 
 /// Between two tries while it is not.
-const BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), most: Duration::from_secs(1) };
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), max: Duration::from_secs(1) };
 
 /// How long a worker may take to stand: two connections.
 const STANDING: Duration = Duration::from_secs(4);
@@ -44,13 +44,13 @@ const LANDING: Duration = Duration::from_millis(250);
 pub(super) struct Supervisor {
     shared: Arc<Shared>,
     handler: Arc<dyn Handler>,
-    hands: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     /// Workers that were replaced and have tasks to end.
     retired: TaskTracker,
 }
 
 /// A worker and the means to close it.
-struct Crew {
+struct WorkerHandle {
     worker: Worker,
     closing: CancellationToken,
     /// Its handlers that run.
@@ -61,23 +61,23 @@ struct Crew {
 
 impl Supervisor {
     pub fn new(shared: Arc<Shared>, handler: Arc<dyn Handler>) -> Self {
-        let hands = Arc::new(Semaphore::new(shared.settings.concurrency as usize));
-        Self { shared, handler, hands, retired: TaskTracker::new() }
+        let permits = Arc::new(Semaphore::new(shared.settings.concurrency as usize));
+        Self { shared, handler, permits, retired: TaskTracker::new() }
     }
 
     /// Works until the drain is over.
     pub async fn run(self) {
         let draining = self.shared.draining.clone();
         let mut quick = 0;
-        while let Some(Some(crew)) = draining.run_until_cancelled(self.make()).await {
+        while let Some(Some(worker_handle)) = draining.run_until_cancelled(self.make()).await {
             let made = Instant::now();
-            let Some(why) = self.watch(&crew).await else {
-                close(self.shared.clone(), crew).await;
+            let Some(why) = self.watch(&worker_handle).await else {
+                close(self.shared.clone(), worker_handle).await;
                 break;
             };
             tracing::warn!(queue = self.shared.name, why, "the queue's worker is replaced");
-            self.retire(crew);
-            quick = if made.elapsed() < BACKOFF.most * 5 { quick + 1 } else { 0 };
+            self.retire(worker_handle);
+            quick = if made.elapsed() < BACKOFF.max * 5 { quick + 1 } else { 0 };
             self.rest(quick).await;
         }
         self.retired.close();
@@ -85,12 +85,12 @@ impl Supervisor {
     }
 
     /// Makes a worker as soon as Redis answers.
-    async fn make(&self) -> Option<Crew> {
+    async fn make(&self) -> Option<WorkerHandle> {
         for failures in 1.. {
             match self.try_to_make().await {
-                Ok(crew) => {
+                Ok(worker_handle) => {
                     tracing::info!(queue = self.shared.name, failures = failures - 1, "the queue's worker stands");
-                    return Some(crew);
+                    return Some(worker_handle);
                 }
                 Err(error) if failures == 1 => {
                     tracing::warn!(queue = self.shared.name, %error, "the queue's worker can't be made; it is tried again");
@@ -104,7 +104,7 @@ impl Supervisor {
         None
     }
 
-    async fn try_to_make(&self) -> Result<Crew, BoxError> {
+    async fn try_to_make(&self) -> Result<WorkerHandle, BoxError> {
         let Shared { server, name, settings, .. } = &*self.shared;
         // The crate would try for half a minute before it says that nobody is there.
         self.shared.look(&[]).await?;
@@ -114,7 +114,7 @@ impl Supervisor {
         let attempts = Arc::new(Attempts {
             shared: self.shared.clone(),
             handler: self.handler.clone(),
-            hands: self.hands.clone(),
+            permits: self.permits.clone(),
             closing: closing.clone(),
             running: running.clone(),
         });
@@ -122,25 +122,25 @@ impl Supervisor {
         let options = options::worker(settings, server.connection()?, server.prefix());
         let worker = timeout(STANDING, Worker::with_options(name, process, options)).await??;
         worker.run().await?;
-        Ok(Crew { worker, closing, running, failures })
+        Ok(WorkerHandle { worker, closing, running, failures })
     }
 
     /// Watches until the worker has to be replaced, and says why; `None` when the drain begins.
-    async fn watch(&self, crew: &Crew) -> Option<String> {
+    async fn watch(&self, worker_handle: &WorkerHandle) -> Option<String> {
         let mut health = Health::new(Instant::now());
-        let mut pulse = pin!(self.feel(crew, 0));
+        let mut probe = pin!(self.probe(worker_handle, 0));
         loop {
             let sick = tokio::select! {
                 biased;
                 () = self.shared.draining.cancelled() => return None,
                 // Its channel has no bound: somebody has to read it.
-                Some(event) = crew.worker.next_event() => {
+                Some(event) = worker_handle.worker.next_event() => {
                     tracing::trace!(queue = self.shared.name, ?event, "the queue's worker says");
                     health.heard(&event, Instant::now())
                 }
-                felt = &mut pulse => {
+                felt = &mut probe => {
                     let sick = health.felt(felt, Instant::now());
-                    pulse.set(self.feel(crew, health.failures()));
+                    probe.set(self.probe(worker_handle, health.failures()));
                     sick
                 }
             };
@@ -151,23 +151,27 @@ impl Supervisor {
     }
 
     /// A round trip of our own, after a pause.
-    async fn feel(&self, crew: &Crew, failures: u32) -> Pulse {
+    async fn probe(&self, worker_handle: &WorkerHandle, failures: u32) -> Probe {
         let pause = if failures == 0 { PULSE } else { BACKOFF.jittered(failures, fastrand::f64()) };
         sleep(pause).await;
         match self.shared.look(&[]).await {
             Err(error) => {
                 tracing::debug!(queue = self.shared.name, %error, "Redis does not answer");
-                Pulse::Away
+                Probe::Away
             }
-            Ok(_) if self.shared.server.failures() != crew.failures => Pulse::Back,
-            Ok(look) if look.ready && crew.worker.active_count().await < crew.worker.concurrency() => Pulse::Ready,
-            Ok(_) => Pulse::Quiet,
+            Ok(_) if self.shared.server.failures() != worker_handle.failures => Probe::Back,
+            Ok(look)
+                if look.ready && worker_handle.worker.active_count().await < worker_handle.worker.concurrency() =>
+            {
+                Probe::Ready
+            }
+            Ok(_) => Probe::Quiet,
         }
     }
 
     /// Lets a worker end what it has begun, in the background.
-    fn retire(&self, crew: Crew) {
-        self.retired.spawn(close(self.shared.clone(), crew));
+    fn retire(&self, worker_handle: WorkerHandle) {
+        self.retired.spawn(close(self.shared.clone(), worker_handle));
     }
 
     async fn rest(&self, failures: u32) {
@@ -179,17 +183,17 @@ impl Supervisor {
 }
 
 /// Closes a worker: it begins nothing from here on, and what runs may end, until the deadline of a drain.
-async fn close(shared: Arc<Shared>, crew: Crew) {
-    crew.closing.cancel();
-    crew.worker.pause();
+async fn close(shared: Arc<Shared>, worker_handle: WorkerHandle) {
+    worker_handle.closing.cancel();
+    worker_handle.worker.pause();
     tokio::select! {
-        () = idle(&crew.worker) => {}
-        () = unheard(&crew) => {}
+        () = idle(&worker_handle.worker) => {}
+        () = unheard(&worker_handle) => {}
         () = shared.too_late() => {}
     }
     // It waits for no handler any more, only for the fetch that may be under way.
     let landing = u64::try_from(LANDING.as_millis()).unwrap_or(u64::MAX);
-    if let Err(error) = crew.worker.close(landing).await {
+    if let Err(error) = worker_handle.worker.close(landing).await {
         tracing::debug!(queue = shared.name, %error, "a worker did not close well");
     }
 }
@@ -203,8 +207,8 @@ async fn idle(worker: &Worker) {
 
 /// Waits until its handlers have ended, and what they answered could have been settled. The crate tries for half a minute and more to tell
 /// a server that is gone, which nobody needs to know: the ledger does.
-async fn unheard(crew: &Crew) {
-    crew.running.close();
-    crew.running.wait().await;
+async fn unheard(worker_handle: &WorkerHandle) {
+    worker_handle.running.close();
+    worker_handle.running.wait().await;
     sleep(PATIENT).await;
 }

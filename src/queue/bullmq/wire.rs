@@ -17,10 +17,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::{
-    domain::{BatchId, HookId, JobId, StatusTask, Task},
-    queue::Handed,
-};
+use crate::domain::{BatchId, Delivery, HookId, JobId, StatusTask, Task};
 
 /// The version that this code writes, and the only one that it reads.
 const VERSION: u64 = 1;
@@ -68,7 +65,7 @@ pub(super) fn write(task: &Task) -> Value {
 }
 
 /// What the job called `id` carries, of whose attempts `acknowledged` ended.
-pub(super) fn read(id: &str, acknowledged: u32, data: &Value) -> Result<Handed, Unreadable> {
+pub(super) fn read(id: &str, acknowledged: u32, data: &Value) -> Result<Delivery<Task>, Unreadable> {
     match data.get("v").and_then(Value::as_u64) {
         Some(VERSION) => {}
         Some(newer) if newer > VERSION => return Err(Unreadable::Newer(newer)),
@@ -77,11 +74,13 @@ pub(super) fn read(id: &str, acknowledged: u32, data: &Value) -> Result<Handed, 
     let parsed =
         Data::deserialize(data).map_err(|_| Unreadable::Malformed("its fields are not those of a task".into()))?;
     let task = match (&parsed, id.parse::<JobId>()) {
-        (&Data::Generate { batch, seq, .. }, Err(())) => return Ok(Handed::Ordered { batch: batch_of(batch)?, seq }),
+        (&Data::Generate { batch, seq, .. }, Err(())) => {
+            return Ok(Delivery::External { batch: batch_of(batch)?, seq });
+        }
         (data, own) => task_of(data, own.ok())?,
     };
     if task.to_string() == id {
-        return Ok(Handed::Offered { task, acknowledged });
+        return Ok(Delivery::Enqueued { task, acknowledged });
     }
     Err(Unreadable::Malformed(format!("it is that of {task}")))
 }
@@ -124,9 +123,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_task_reads_back(task in tasks()) {
-            let handed = Handed::Offered { task, acknowledged: 2 };
+            let delivery = Delivery::Enqueued { task, acknowledged: 2 };
 
-            prop_assert_eq!(read(&task.to_string(), 2, &write(&task)), Ok(handed));
+            prop_assert_eq!(read(&task.to_string(), 2, &write(&task)), Ok(delivery));
         }
     }
 
@@ -157,9 +156,9 @@ mod tests {
         let batch = BatchId::new(7).unwrap();
         let own = Task::Generate { job: JobId { batch, seq: 3, generation: 2 }, first: 0, quantity: 0 };
 
-        assert_eq!(read("b7-j3-g2", 1, &place), Ok(Handed::Offered { task: own, acknowledged: 1 }));
+        assert_eq!(read("b7-j3-g2", 1, &place), Ok(Delivery::Enqueued { task: own, acknowledged: 1 }));
         for id in ["1", "b7-j3", "b7-end-r0", "limiter", "b7-j03-g2"] {
-            assert_eq!(read(id, 1, &place), Ok(Handed::Ordered { batch, seq: 3 }), "{id}");
+            assert_eq!(read(id, 1, &place), Ok(Delivery::External { batch, seq: 3 }), "{id}");
         }
         for id in ["b7-j4-g2", "b8-j3-g2"] {
             assert!(matches!(read(id, 1, &place), Err(Unreadable::Malformed(_))), "{id}");

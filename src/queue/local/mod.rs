@@ -6,13 +6,13 @@
 //!                       changed ──▶ └──────────────────┘        worker … ─┘
 //! ```
 //!
-//! `Line` decides and knows no task of tokio's; what is here carries its decisions out: as many workers as the settings say, each of
+//! `Scheduler` decides and knows no task of tokio's; what is here carries its decisions out: as many workers as the settings say, each of
 //! which asks the line, works, reports, and asks again. The lock is never held over an await.
 //!
 //! One worker at a time is woken, and wakes the next one when it found work. That is enough, since whoever finds none waits for the very
 //! moment that the line named, and it spares a thousand workers from waking for one task.
 
-mod line;
+mod scheduler;
 
 use std::{
     fmt,
@@ -31,11 +31,11 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use self::line::{Line, Next};
-use super::{Drained, Handed, Handler, Offer, Queue, QueueCounts, Result, attempt};
+use self::scheduler::{Next, Scheduler};
+use super::{Drained, Handler, Offer, Queue, QueueCounts, Result, attempt};
 use crate::{
     config::QueueSettings,
-    domain::{BatchId, Task},
+    domain::{BatchId, Delivery, Task},
 };
 
 /// The queue in this process. It never answers an error. Dropping it has the effect of a drain that nobody waits for.
@@ -48,7 +48,7 @@ pub struct LocalQueue {
 /// What the queue and its workers have in common.
 struct Shared {
     name: String,
-    line: Mutex<Line>,
+    scheduler: Mutex<Scheduler>,
     /// Told of whatever may turn a decision of the line: one waiter for work, all of them for the end.
     changed: Notify,
 }
@@ -57,9 +57,9 @@ impl LocalQueue {
     /// Makes an empty queue that is called `name`. `settings` have passed [`Config::check`](crate::config::Config::check).
     #[must_use]
     pub fn new(name: impl Into<String>, settings: &QueueSettings) -> Self {
-        let line = Mutex::new(Line::new(settings.clone()));
+        let scheduler = Mutex::new(Scheduler::new(settings.clone()));
         Self {
-            shared: Arc::new(Shared { name: name.into(), line, changed: Notify::new() }),
+            shared: Arc::new(Shared { name: name.into(), scheduler, changed: Notify::new() }),
             workers: TaskTracker::new(),
             started: AtomicBool::new(false),
         }
@@ -77,25 +77,25 @@ impl Queue for LocalQueue {
     }
 
     async fn offer(&self, offers: &[Offer]) -> Result<u64> {
-        let added = self.shared.line().offer(offers, Instant::now());
+        let added = self.shared.scheduler().offer(offers, Instant::now());
         self.shared.changed.notify_one();
         Ok(added)
     }
 
     async fn withdraw(&self, batch: BatchId) -> Result<()> {
-        self.shared.line().withdraw(batch);
+        self.shared.scheduler().withdraw(batch);
         Ok(())
     }
 
     async fn counts(&self) -> Result<QueueCounts> {
-        Ok(self.shared.line().counts())
+        Ok(self.shared.scheduler().counts())
     }
 
     async fn work(&self, handler: Arc<dyn Handler>) -> Result<()> {
         if self.started.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
-        let workers = self.shared.line().concurrency();
+        let workers = self.shared.scheduler().concurrency();
         for _ in 0..workers {
             self.workers.spawn(Arc::clone(&self.shared).work(Arc::clone(&handler)));
         }
@@ -103,12 +103,12 @@ impl Queue for LocalQueue {
     }
 
     async fn pause(&self) -> Result<()> {
-        self.shared.line().pause();
+        self.shared.scheduler().pause();
         Ok(())
     }
 
     async fn resume(&self) -> Result<()> {
-        self.shared.line().resume();
+        self.shared.scheduler().resume();
         self.shared.changed.notify_one();
         Ok(())
     }
@@ -117,7 +117,7 @@ impl Queue for LocalQueue {
         self.shared.close();
         self.workers.close();
         let ended = timeout_at(deadline, self.workers.wait()).await;
-        match (ended, self.shared.line().counts().active) {
+        match (ended, self.shared.scheduler().counts().active) {
             (Ok(()), _) | (Err(_), 0) => Drained::Clean,
             (Err(_), left) => Drained::Left(left),
         }
@@ -137,20 +137,20 @@ impl Drop for LocalQueue {
 
 impl fmt::Debug for LocalQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts = self.shared.line().counts();
+        let counts = self.shared.scheduler().counts();
         f.debug_struct("LocalQueue").field("name", &self.shared.name).field("counts", &counts).finish_non_exhaustive()
     }
 }
 
 impl Shared {
     /// The line, also after a panic under its lock: at worst a task is missing then, and the feeder brings it back.
-    fn line(&self) -> MutexGuard<'_, Line> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    fn scheduler(&self) -> MutexGuard<'_, Scheduler> {
+        self.scheduler.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hands out nothing from here on, and sends idle workers home.
     fn close(&self) {
-        self.line().close();
+        self.scheduler().close();
         self.changed.notify_waiters();
     }
 
@@ -158,10 +158,10 @@ impl Shared {
     async fn work(self: Arc<Self>, handler: Arc<dyn Handler>) {
         while let Some(task) = self.next().await {
             // What ended is out of it, and never comes back by itself.
-            let handed = Handed::Offered { task, acknowledged: 0 };
-            let answer = attempt(&self.name, &*handler, handed, &()).await;
+            let delivery = Delivery::Enqueued { task, acknowledged: 0 };
+            let answer = attempt(&self.name, &*handler, delivery, &()).await;
             tracing::debug!(queue = self.name, %task, ?answer, "an attempt ended");
-            self.line().settle(&task, answer, Instant::now(), fastrand::f64());
+            self.scheduler().finish(&task, answer, Instant::now(), fastrand::f64());
             // A handler that never has to wait must not keep its thread from everybody else.
             consume_budget().await;
         }
@@ -172,7 +172,7 @@ impl Shared {
         loop {
             // Made before the line is asked, so that no change between the question and the wait is missed.
             let mut changed = pin!(self.changed.notified());
-            let next = self.line().next(Instant::now());
+            let next = self.scheduler().next(Instant::now());
             match next {
                 Next::Take(task) => {
                     self.changed.notify_one();

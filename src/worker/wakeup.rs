@@ -16,7 +16,7 @@ use crate::domain::BatchId;
 
 /// Calls the feeder.
 #[derive(Debug, Default)]
-pub(crate) struct Bell {
+pub(crate) struct Wakeup {
     notify: Notify,
     calls: Mutex<Calls>,
     /// Jobs that ended since the last round that looked for more.
@@ -36,9 +36,9 @@ pub(super) struct Calls {
     pub all: bool,
 }
 
-impl Bell {
+impl Wakeup {
     /// There may be work of any kind.
-    pub fn ring(&self) {
+    pub fn wake(&self) {
         self.call(|calls| calls.all = true);
     }
 
@@ -116,41 +116,41 @@ mod tests {
 
     use super::*;
 
-    async fn is_called(bell: &Bell) -> bool {
-        timeout(Duration::from_millis(1), bell.called()).await.is_ok()
+    async fn is_called(wakeup: &Wakeup) -> bool {
+        timeout(Duration::from_millis(1), wakeup.called()).await.is_ok()
     }
 
     #[tokio::test(start_paused = true)]
     async fn calls_that_come_together_are_answered_together() {
-        let (bell, batches) = (Bell::default(), [1, 2].map(|id| BatchId::new(id).unwrap()));
+        let (wakeup, batches) = (Wakeup::default(), [1, 2].map(|id| BatchId::new(id).unwrap()));
 
-        batches.into_iter().for_each(|batch| bell.batch(batch));
-        bell.hook();
+        batches.into_iter().for_each(|batch| wakeup.batch(batch));
+        wakeup.hook();
 
-        assert!(is_called(&bell).await && !is_called(&bell).await);
+        assert!(is_called(&wakeup).await && !is_called(&wakeup).await);
         let calls = Calls { batches: batches.into(), hooks: true, all: false };
-        assert_eq!(bell.answer(), (calls, false));
-        assert_eq!(bell.answer(), (Calls::default(), false));
+        assert_eq!(wakeup.answer(), (calls, false));
+        assert_eq!(wakeup.answer(), (Calls::default(), false));
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_queue_is_filled_up_again_long_before_it_is_empty() {
-        let bell = Bell::default();
-        bell.ended(false);
-        assert!(!is_called(&bell).await, "nothing was left out");
+        let wakeup = Wakeup::default();
+        wakeup.ended(false);
+        assert!(!is_called(&wakeup).await, "nothing was left out");
 
-        bell.left_out(Some(80));
+        wakeup.left_out(Some(80));
         let mut ends = 0;
-        while !is_called(&bell).await {
-            bell.ended(false);
+        while !is_called(&wakeup).await {
+            wakeup.ended(false);
             ends += 1;
         }
 
         // One ended before.
-        assert_eq!((ends, bell.answer().1), (9, true));
-        assert!(!bell.answer().1, "it is answered");
-        bell.left_out(None);
-        (0..1_000).for_each(|_| bell.ended(false));
-        assert!(!is_called(&bell).await, "all there is is in the queue");
+        assert_eq!((ends, wakeup.answer().1), (9, true));
+        assert!(!wakeup.answer().1, "it is answered");
+        wakeup.left_out(None);
+        (0..1_000).for_each(|_| wakeup.ended(false));
+        assert!(!is_called(&wakeup).await, "all there is is in the queue");
     }
 }

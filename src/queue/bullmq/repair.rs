@@ -35,7 +35,7 @@ pub(super) fn own_keys(keys: &QueueKeys) -> (Vec<String>, Vec<&'static str>) {
 
 impl Server {
     /// Takes out the jobs that have the name of a key of the queue.
-    pub(super) async fn mend(&self, keys: &QueueKeys) -> Result<(), BoxError> {
+    pub(super) async fn repair_reserved_keys(&self, keys: &QueueKeys) -> Result<(), BoxError> {
         let (own, types) = own_keys(keys);
         let mut call = self.mending.prepare_invoke();
         call.key(own).arg(keys.key_prefix()).arg(types);

@@ -5,13 +5,14 @@ use std::{error::Error, future::Future, ops::Deref, ops::Range, sync::Arc, time:
 use chrono::{DateTime, Utc};
 use rocket_batch::{
     domain::{
-        BatchId, BatchRecord, Call, CreateRequest, FailedChunks, FailedJob, Failure, HookEvent, HookId, IdempotencyKey,
-        Invalid, Item, ItemOptions, JobId, Limits, Pace, Plan, RateLimit, Room, SetAside, StatusTask,
+        BatchId, BatchRecord, CreateRequest, Delivery, FailedChunk, FailedChunks, FailedJob, Failure, HookEvent,
+        HookId, IdempotencyKey, Invalid, Item, ItemOptions, JobId, Limits, Plan, QueueCapacity, RateLimit, StatusTask,
+        Throughput,
     },
     ledger::{
-        BatchConnection, BatchPool, Begun, Closed, Created, Cut, FirstChunk, Hold, HookKinds, JobQuery, Ledger,
-        LedgerError, NewBatch, NewItem, OpenJob, OpenJobs, RecentWork, Rules, Settled, Settlement, Slice, TaskQuery,
-        Unplanned, Work, Written,
+        AttemptResult, BatchConnection, BatchPool, ChunkInserted, Claim, Claimed, Closed, Created, Finished,
+        FirstChunk, HookKinds, JobQuery, Ledger, LedgerError, NewBatch, NewItem, OpenJob, OpenJobs, PageRequest,
+        PlanInput, RecentWork, Rules, TaskQuery, Unplanned, Work,
     },
 };
 use rocket_db_pools::Pool;
@@ -33,21 +34,21 @@ pub const RULES: Rules =
     Rules { max_crashes: 2, hooks: HookKinds { batch_finished: true, job_failed: true, job_completed: true } };
 
 /// Room for everything.
-pub const ROOM: Room = Room { per_batch: 1_000_000, total: 1_000_000 };
+pub const ROOM: QueueCapacity = QueueCapacity { per_batch: 1_000_000, total: 1_000_000 };
 
 /// The longest that a job waits here for its next attempt.
 pub const MAX_BACKOFF: Duration = Duration::from_secs(7_200);
 
 /// Asks for the first jobs of `window` batches, none of which was offered yet.
-pub fn first_jobs(window: u64, room: Room) -> JobQuery {
-    JobQuery { window, room, free: room.total, refill: true, max_backoff: MAX_BACKOFF, ..JobQuery::default() }
+pub fn first_jobs(window: u64, capacity: QueueCapacity) -> JobQuery {
+    JobQuery { window, capacity, free: capacity.total, refill: true, max_backoff: MAX_BACKOFF, ..JobQuery::default() }
 }
 
 /// Asks for all tasks.
 pub const EVERY_TASK: TaskQuery = TaskQuery::All { ends_after: None };
 
 /// What a settlement answers.
-pub const DONE: Settled = Settled::Done;
+pub const DONE: Finished = Finished::Done;
 
 /// The task that closes a batch for the `round`-th time, as an answer.
 pub fn end_of(batch: BatchId, round: u32) -> Vec<StatusTask> {
@@ -55,10 +56,10 @@ pub fn end_of(batch: BatchId, round: u32) -> Vec<StatusTask> {
 }
 
 /// All rows of a list.
-pub const ALL: Slice = Slice { after: None, limit: 1_000_000 };
+pub const ALL: PageRequest = PageRequest { after: None, limit: 1_000_000 };
 
-pub const fn page(after: Option<u64>, limit: u64) -> Slice {
-    Slice { after, limit }
+pub const fn page(after: Option<u64>, limit: u64) -> PageRequest {
+    PageRequest { after, limit }
 }
 
 pub fn id(id: i64) -> BatchId {
@@ -75,11 +76,11 @@ pub struct ABatch {
 }
 
 /// One worker, as fast as it goes.
-pub const UNLIMITED: Pace = Pace { concurrency: 1, rate_limit: None };
+pub const UNLIMITED: Throughput = Throughput { concurrency: 1, rate_limit: None };
 
 /// A job a second.
-pub const ONE_A_SECOND: Pace =
-    Pace { concurrency: 1, rate_limit: Some(RateLimit { jobs: 1, per: Duration::from_secs(1) }) };
+pub const ONE_A_SECOND: Throughput =
+    Throughput { concurrency: 1, rate_limit: Some(RateLimit { jobs: 1, per: Duration::from_secs(1) }) };
 
 /// The request of a caller, under the key `once`.
 pub fn a_request(caller: &str, asked: &str) -> CreateRequest {
@@ -142,13 +143,13 @@ impl ABatch {
 }
 
 /// How an unplanned batch of this kind is cut.
-pub fn cut(batch: ABatch) -> Result<Cut, Invalid> {
+pub fn cut(batch: ABatch) -> Result<PlanInput, Invalid> {
     let NewBatch { plan, key_fingerprint, estimated, .. } = batch.build();
-    Ok(Cut { plan, key_fingerprint, estimated })
+    Ok(PlanInput { plan, key_fingerprint, estimated })
 }
 
 /// Why it is not.
-pub fn too_many() -> Result<Cut, Invalid> {
+pub fn too_many() -> Result<PlanInput, Invalid> {
     Err(Invalid::new("quantity", "must be 1 to 100, but is 200"))
 }
 
@@ -173,7 +174,7 @@ pub fn set_aside(ordinals: Range<u64>, error: &str) -> Failure {
 
 /// A failure for the sake of these chunks.
 pub fn chunks_set_aside(chunks: impl IntoIterator<Item = (Range<u64>, String)>) -> Failure {
-    let chunk = |(ordinals, error): (Range<u64>, String)| SetAside {
+    let chunk = |(ordinals, error): (Range<u64>, String)| FailedChunk {
         from: ordinals.start,
         to: ordinals.end - 1,
         tries: 3,
@@ -182,8 +183,8 @@ pub fn chunks_set_aside(chunks: impl IntoIterator<Item = (Range<u64>, String)>) 
     chunks.into_iter().map(chunk).collect::<FailedChunks>().into()
 }
 
-pub fn delayed(failure: Failure, by: Duration) -> Settlement {
-    Settlement::Delayed { failure, delay: by }
+pub fn delayed(failure: Failure, by: Duration) -> AttemptResult {
+    AttemptResult::Delayed { failure, delay: by }
 }
 
 /// A batch to count, in which nothing was written lately.
@@ -233,7 +234,7 @@ impl Subject {
         let ABatch { id: wanted, quantity, options, .. } = batch;
         let wanted = wanted.map(BatchId::get);
         let [quantity, batch_size] = [quantity, options.batch_size].map(|number| number as i64);
-        let max_jobs = options.max_jobs_per_batch.map(|most| most as i64);
+        let max_jobs = options.max_jobs_per_batch.map(|max| max as i64);
         let prefix = options.qr_code_prefix;
         let made = match self.pool.get().await? {
             #[cfg(feature = "sqlite")]
@@ -248,8 +249,8 @@ impl Subject {
             }
             #[cfg(feature = "postgres")]
             BatchConnection::Postgres(host) => {
-                let call = "SELECT create_product_items($1, $2, $3, $4, $5)";
-                host.query_one(call, &[&quantity, &wanted, &batch_size, &prefix, &max_jobs])
+                let delivery = "SELECT create_product_items($1, $2, $3, $4, $5)";
+                host.query_one(delivery, &[&quantity, &wanted, &batch_size, &prefix, &max_jobs])
                     .await
                     .map_err(|error| error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string))?
                     .get(0)
@@ -297,45 +298,45 @@ impl Subject {
     }
 
     /// Begins a job that the queue hands out for the first time, or as a call says.
-    pub async fn begin(&self, call: impl Into<Call>) -> Result<Begun, LedgerError> {
-        self.ledger.begin(call.into()).await
+    pub async fn claim(&self, delivery: impl Into<Delivery>) -> Result<Claimed, LedgerError> {
+        self.ledger.claim(delivery.into()).await
     }
 
     /// Begins a job that can be begun.
-    pub async fn work(&self, call: impl Into<Call>) -> TestResult<Work> {
-        let call = call.into();
-        match self.begin(call).await? {
-            Begun::Held(work) => Ok(work),
-            other => Err(format!("{call} was not begun: {other:?}").into()),
+    pub async fn work(&self, delivery: impl Into<Delivery>) -> TestResult<Work> {
+        let delivery = delivery.into();
+        match self.claim(delivery).await? {
+            Claimed::Work(work) => Ok(work),
+            other => Err(format!("{delivery} was not begun: {other:?}").into()),
         }
     }
 
-    pub async fn hold(&self, job: JobId) -> TestResult<Hold> {
-        Ok(self.work(job).await?.hold)
+    pub async fn claim_job(&self, job: JobId) -> TestResult<Claim> {
+        Ok(self.work(job).await?.claim)
     }
 
     /// Begins a job and ends it so.
-    pub async fn end(&self, job: JobId, how: Settlement) -> TestResult<Settled> {
-        let hold = self.hold(job).await?;
-        Ok(self.settle(&hold, how, WORKED).await?)
+    pub async fn end(&self, job: JobId, how: AttemptResult) -> TestResult<Finished> {
+        let claim = self.claim_job(job).await?;
+        Ok(self.finish_attempt(&claim, how, WORKED).await?)
     }
 
     /// Begins a job, writes all that is missing and completes it.
-    pub async fn complete(&self, job: JobId) -> TestResult<Settled> {
+    pub async fn complete(&self, job: JobId) -> TestResult<Finished> {
         let work = self.work(job).await?;
         for range in work.missing {
-            assert!(matches!(self.write(&work.hold, chunk(range)).await?, Written::New(_)));
+            assert!(matches!(self.insert_chunk(&work.claim, chunk(range)).await?, ChunkInserted::New(_)));
         }
-        Ok(self.settle(&work.hold, Settlement::Completed, WORKED).await?)
+        Ok(self.finish_attempt(&work.claim, AttemptResult::Completed, WORKED).await?)
     }
 
-    pub async fn fail(&self, job: JobId) -> TestResult<Settled> {
-        self.end(job, Settlement::Failed(because("no ink"))).await
+    pub async fn fail(&self, job: JobId) -> TestResult<Finished> {
+        self.end(job, AttemptResult::Failed(because("no ink"))).await
     }
 
     /// Begins a job and loses its worker.
     pub async fn lose(&self, job: JobId) -> TestResult {
-        let _lost = self.hold(job).await?;
+        let _lost = self.claim_job(job).await?;
         Ok(())
     }
 
@@ -368,7 +369,7 @@ impl Subject {
     }
 
     /// The rows of [`Ledger::failed_jobs`], which have room in a page unless a test makes them long.
-    pub async fn failed_jobs(&self, batch: BatchId, slice: Slice) -> Result<Vec<FailedJob>, LedgerError> {
+    pub async fn failed_jobs(&self, batch: BatchId, slice: PageRequest) -> Result<Vec<FailedJob>, LedgerError> {
         Ok(self.ledger.failed_jobs(batch, slice).await?.rows)
     }
 
@@ -409,8 +410,8 @@ impl Subject {
         self.fail(jobs[1]).await?;
         self.end(jobs[2], delayed(because("later"), Duration::from_secs(3_600))).await?;
         self.lose(jobs[3]).await?;
-        let held = self.hold(jobs[3]).await?;
-        self.write(&held, chunk(300..310)).await?;
+        let held = self.claim_job(jobs[3]).await?;
+        self.insert_chunk(&held, chunk(300..310)).await?;
         let seen = self.seen(jobs[0].batch).await?;
         Ok(Bystander { held, seen })
     }
@@ -436,7 +437,7 @@ fn hook_about(task: StatusTask, batch: BatchId) -> Option<HookId> {
 
 /// See [`Subject::bystander`].
 pub struct Bystander {
-    held: Hold,
+    held: Claim,
     seen: Seen,
 }
 
@@ -453,7 +454,7 @@ impl Bystander {
     /// Looks the same as ever, and its worker still works.
     pub async fn stands_still(self, ledger: &Subject) -> TestResult {
         assert_eq!(ledger.seen(self.held.job.batch).await?, self.seen);
-        assert_eq!(ledger.write(&self.held, chunk(310..320)).await?, Written::New(10));
+        assert_eq!(ledger.insert_chunk(&self.held, chunk(310..320)).await?, ChunkInserted::New(10));
         Ok(())
     }
 }

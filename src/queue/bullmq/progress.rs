@@ -9,11 +9,11 @@
 
 use std::sync::OnceLock;
 
-use bullmq::{Error, Job, types::JobProgress};
+use bullmq::{Error, Job, types};
 use tokio::{sync::mpsc, time::timeout};
 
 use super::server::PROMPT;
-use crate::queue::{Note, Notes};
+use crate::queue::{ProgressSink, ProgressUpdate};
 
 /// Notes that may wait; an attempt makes a dozen.
 const ROOM: usize = 32;
@@ -22,17 +22,17 @@ const ROOM: usize = 32;
 const LINES: u32 = 50;
 
 /// Takes the notes of one attempt. From the first on somebody writes them down, until the notebook is dropped and its last note written.
-pub(super) struct Notebook<'a> {
+pub(super) struct JobProgress<'a> {
     job: &'a Job,
-    writer: OnceLock<mpsc::Sender<Note>>,
+    writer: OnceLock<mpsc::Sender<ProgressUpdate>>,
 }
 
-impl<'a> Notebook<'a> {
+impl<'a> JobProgress<'a> {
     pub const fn of(job: &'a Job) -> Self {
         Self { job, writer: OnceLock::new() }
     }
 
-    fn writer(&self) -> &mpsc::Sender<Note> {
+    fn writer(&self) -> &mpsc::Sender<ProgressUpdate> {
         self.writer.get_or_init(|| {
             let (sender, notes) = mpsc::channel(ROOM);
             tokio::spawn(write_down(self.job.clone(), notes));
@@ -41,14 +41,14 @@ impl<'a> Notebook<'a> {
     }
 }
 
-impl Notes for Notebook<'_> {
-    fn note(&self, note: Note) {
+impl ProgressSink for JobProgress<'_> {
+    fn report(&self, update: ProgressUpdate) {
         // No room: Redis is slower than the attempt.
-        let _ = self.writer().try_send(note);
+        let _ = self.writer().try_send(update);
     }
 }
 
-async fn write_down(mut job: Job, mut notes: mpsc::Receiver<Note>) {
+async fn write_down(mut job: Job, mut notes: mpsc::Receiver<ProgressUpdate>) {
     let mut lines = 0;
     while let Some(note) = notes.recv().await {
         let id = job.id().to_owned();
@@ -69,9 +69,9 @@ async fn write_down(mut job: Job, mut notes: mpsc::Receiver<Note>) {
 }
 
 /// Answers how many lines the log has now.
-async fn write(job: &mut Job, note: Note) -> Result<u64, Error> {
+async fn write(job: &mut Job, note: ProgressUpdate) -> Result<u64, Error> {
     if let Some(percent) = note.percent {
-        job.update_progress(JobProgress::Number(percent.into())).await?;
+        job.update_progress(types::JobProgress::Number(percent.into())).await?;
     }
     job.log(&note.line).await
 }

@@ -6,39 +6,39 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     columns::{key, now, status},
-    error::Answer,
+    error::Result,
+    finish_attempt::{finish_attempt, state_under},
     item_writer::{ItemWriter, call},
-    settle::{settle, state_under},
 };
 use crate::domain::{BatchStatus, JobState};
-use crate::ledger::{Hold, LastChunk, LedgerError, NewItem, NewItemRow, Rules, Settlement, Written};
+use crate::ledger::{AttemptResult, ChunkInserted, Claim, LastChunk, LedgerError, NewItem, NewItemRow, Rules};
 
-const HOLD: &str = include_str!("sql/hold.sql");
-const INSERT: &str = include_str!("sql/write_item.sql");
+const HOLD: &str = include_str!("sql/claim_is_current.sql");
+const INSERT: &str = include_str!("sql/insert_item.sql");
 const COUNT_IN_JOB: &str = "UPDATE batch_jobs SET created = created + ?3, crashes = 0 WHERE batch = ?1 AND seq = ?2";
 const ANY: &str = "SELECT EXISTS (SELECT 1 FROM batch_items WHERE batch = ?1 AND ordinal BETWEEN ?2 AND ?3)";
 
-pub(super) fn write(
+pub(super) fn insert_chunk(
     conn: &Connection,
-    hold: &Hold,
+    claim: &Claim,
     items: &[NewItem],
     item_writer: Option<&dyn ItemWriter>,
-) -> Answer<Written> {
-    let Some(standing) = standing(conn, hold)? else { return Ok(Written::Fenced) };
-    match standing {
-        Standing { status: BatchStatus::Cancelled, .. } => Ok(Written::Cancelled),
-        Standing { held: false, .. } => Ok(Written::Fenced),
-        Standing { status: BatchStatus::Paused, .. } => Ok(Written::Paused),
-        Standing { range, .. } => {
+) -> Result<ChunkInserted> {
+    let Some(chunk_context) = chunk_context(conn, claim)? else { return Ok(ChunkInserted::Fenced) };
+    match chunk_context {
+        ChunkContext { status: BatchStatus::Cancelled, .. } => Ok(ChunkInserted::Cancelled),
+        ChunkContext { held: false, .. } => Ok(ChunkInserted::Fenced),
+        ChunkContext { status: BatchStatus::Paused, .. } => Ok(ChunkInserted::Paused),
+        ChunkContext { range, .. } => {
             within(&range, items)?;
-            let new = insert(conn, hold, items)?;
-            count(conn, hold, new.len() as u64)?;
+            let new = insert(conn, claim, items)?;
+            count(conn, claim, new.len() as u64)?;
             // Last, so that our books are whole whatever it does.
             match item_writer {
                 Some(writer) if !new.is_empty() => call(writer, conn, &new)?,
                 _ => {}
             }
-            Ok(Written::New(new.len() as u64))
+            Ok(ChunkInserted::New(new.len() as u64))
         }
     }
 }
@@ -47,52 +47,52 @@ pub(super) fn write(
 pub(super) fn insert_and_complete(
     conn: &Connection,
     rules: Rules,
-    hold: &Hold,
+    claim: &Claim,
     items: &[NewItem],
     worked: Duration,
-) -> Answer<LastChunk> {
-    match standing(conn, hold)? {
-        Some(standing) if standing.lacks_only(conn, hold, items)? => {
-            let new = insert(conn, hold, items)?.len() as u64;
-            count(conn, hold, new)?;
-            settle(conn, rules, hold, &Settlement::Completed, worked)?;
+) -> Result<LastChunk> {
+    match chunk_context(conn, claim)? {
+        Some(chunk_context) if chunk_context.lacks_only(conn, claim, items)? => {
+            let new = insert(conn, claim, items)?.len() as u64;
+            count(conn, claim, new)?;
+            finish_attempt(conn, rules, claim, &AttemptResult::Completed, worked)?;
             Ok(LastChunk::Completed)
         }
         // Whoever completed it under this hold was this call, whose answer was lost.
-        _ if state_under(conn, hold)? == Some(JobState::Completed) => Ok(LastChunk::Completed),
+        _ if state_under(conn, claim)? == Some(JobState::Completed) => Ok(LastChunk::Completed),
         _ => Ok(LastChunk::Unchanged),
     }
 }
 
-struct Standing {
+struct ChunkContext {
     held: bool,
     status: BatchStatus,
     range: Range<u64>,
     created: u64,
 }
 
-impl Standing {
+impl ChunkContext {
     /// Whether the job may be worked, and is whole with these items and no other.
-    fn lacks_only(&self, conn: &Connection, hold: &Hold, items: &[NewItem]) -> Answer<bool> {
+    fn lacks_only(&self, conn: &Connection, claim: &Claim, items: &[NewItem]) -> Result<bool> {
         let (Some(first), Some(last)) = (items.first(), items.last()) else { return Ok(false) };
         let all = self.created + items.len() as u64 == self.range.end - self.range.start;
         if !all || !self.held || self.status != BatchStatus::Running || within(&self.range, items).is_err() {
             return Ok(false);
         }
-        let row = (hold.job.batch.get(), key(first.ordinal), key(last.ordinal));
+        let row = (claim.job.batch.get(), key(first.ordinal), key(last.ordinal));
         Ok(!conn.prepare_cached(ANY)?.query_row(row, |row| row.get::<_, bool>(0))?)
     }
 }
 
-fn standing(conn: &Connection, hold: &Hold) -> Answer<Option<Standing>> {
-    let job = hold.job;
+fn chunk_context(conn: &Connection, claim: &Claim) -> Result<Option<ChunkContext>> {
+    let job = claim.job;
     let mut query = conn.prepare_cached(HOLD)?;
-    let standing = query.query_row((job.batch.get(), key(job.seq), job.generation, hold.epoch), |row| {
+    let chunk_context = query.query_row((job.batch.get(), key(job.seq), job.generation, claim.epoch), |row| {
         let (first, quantity): (u64, u64) = (row.get("first")?, row.get("quantity")?);
         let range = first..first + quantity;
-        Ok(Standing { held: row.get("held")?, status: status(row, "status")?, range, created: row.get("created")? })
+        Ok(ChunkContext { held: row.get("held")?, status: status(row, "status")?, range, created: row.get("created")? })
     });
-    Ok(standing.optional()?)
+    Ok(chunk_context.optional()?)
 }
 
 /// An item of another job would be counted for this one.
@@ -106,8 +106,8 @@ fn within(range: &Range<u64>, items: &[NewItem]) -> Result<(), LedgerError> {
 }
 
 /// Inserts those that are not there, and answers which those were.
-pub(super) fn insert<'a>(conn: &Connection, hold: &Hold, items: &'a [NewItem]) -> Answer<Vec<NewItemRow<'a>>> {
-    let batch_id = hold.job.batch;
+pub(super) fn insert<'a>(conn: &Connection, claim: &Claim, items: &'a [NewItem]) -> Result<Vec<NewItemRow<'a>>> {
+    let batch_id = claim.job.batch;
     let mut insert = conn.prepare_cached(INSERT)?;
     // What is the same for all is bound once: a third of the time of a row.
     insert.raw_bind_parameter(1, batch_id.get())?;
@@ -123,11 +123,11 @@ pub(super) fn insert<'a>(conn: &Connection, hold: &Hold, items: &'a [NewItem]) -
     Ok(new)
 }
 
-pub(super) fn count(conn: &Connection, hold: &Hold, new: u64) -> Answer<()> {
+pub(super) fn count(conn: &Connection, claim: &Claim, new: u64) -> Result<()> {
     if new == 0 {
         return Ok(());
     }
-    let batch = hold.job.batch.get();
-    conn.prepare_cached(COUNT_IN_JOB)?.execute(params![batch, key(hold.job.seq), key(new)])?;
+    let batch = claim.job.batch.get();
+    conn.prepare_cached(COUNT_IN_JOB)?.execute(params![batch, key(claim.job.seq), key(new)])?;
     Ok(())
 }

@@ -7,12 +7,12 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use rocket_batch::{
-    domain::{BatchId, BatchStatus, Call, JobId, StatusTask},
-    ledger::{Begun, Hold, LedgerError, Settlement, Wish},
+    domain::{BatchId, BatchStatus, Delivery, JobId, StatusTask},
+    ledger::{AttemptResult, BatchCommand, Claim, Claimed, LedgerError},
 };
 use tokio::{runtime::Handle, task::block_in_place};
 
-use crate::given::*;
+use crate::support::*;
 
 const BATCHES: usize = 3;
 const JOBS: usize = 3;
@@ -30,21 +30,21 @@ enum Step {
         told: Option<u32>,
     },
     Write {
-        hold: usize,
+        claim: usize,
         from: u64,
         count: u64,
     },
     Finish {
-        hold: usize,
+        claim: usize,
     },
     Fail {
-        hold: usize,
+        claim: usize,
     },
     Delay {
-        hold: usize,
+        claim: usize,
     },
     GiveBack {
-        hold: usize,
+        claim: usize,
     },
     Close {
         batch: usize,
@@ -52,48 +52,49 @@ enum Step {
     },
     Steer {
         batch: usize,
-        wish: Wish,
+        wish: BatchCommand,
     },
     Retry {
         batch: usize,
     },
     Forget {
-        most: u64,
+        max: u64,
     },
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let (job, batch, hold) = (0..BATCHES * JOBS, 0..BATCHES, any::<prop::sample::Index>());
-    let hold = hold.prop_map(|index| index.index(1 << 16));
-    let wish = prop_oneof![1 => Just(Wish::Cancel), 3 => Just(Wish::Pause), 6 => Just(Wish::Resume)];
+    let (job, batch, claim) = (0..BATCHES * JOBS, 0..BATCHES, any::<prop::sample::Index>());
+    let claim = claim.prop_map(|index| index.index(1 << 16));
+    let wish =
+        prop_oneof![1 => Just(BatchCommand::Cancel), 3 => Just(BatchCommand::Pause), 6 => Just(BatchCommand::Resume)];
     prop_oneof![
-        2 => (0..6).prop_map(|chance| Step::Plan { refuse: chance == 0 }),
+        2 => (0..6).prop_map(|stateful| Step::Plan { refuse: stateful == 0 }),
         8 => (job, prop::option::weighted(0.8, 0_u32..4)).prop_map(|(job, told)| Step::Begin { job, told }),
-        6 => (hold.clone(), 0..ITEMS, 1..=ITEMS).prop_map(|(hold, from, count)| Step::Write { hold, from, count }),
-        5 => hold.clone().prop_map(|hold| Step::Finish { hold }),
-        3 => hold.clone().prop_map(|hold| Step::Fail { hold }),
-        2 => hold.clone().prop_map(|hold| Step::Delay { hold }),
-        2 => hold.prop_map(|hold| Step::GiveBack { hold }),
+        6 => (claim.clone(), 0..ITEMS, 1..=ITEMS).prop_map(|(claim, from, count)| Step::Write { claim, from, count }),
+        5 => claim.clone().prop_map(|claim| Step::Finish { claim }),
+        3 => claim.clone().prop_map(|claim| Step::Fail { claim }),
+        2 => claim.clone().prop_map(|claim| Step::Delay { claim }),
+        2 => claim.prop_map(|claim| Step::GiveBack { claim }),
         4 => (batch.clone(), 0_u32..3).prop_map(|(batch, round)| Step::Close { batch, round }),
         1 => (batch.clone(), wish).prop_map(|(batch, wish)| Step::Steer { batch, wish }),
         2 => batch.prop_map(|batch| Step::Retry { batch }),
-        1 => (1_u64..5).prop_map(|most| Step::Forget { most }),
+        1 => (1_u64..5).prop_map(|max| Step::Forget { max }),
     ]
 }
 
-pub async fn verbs_in_any_order_keep_the_books(given: impl Harness) -> TestResult {
+pub async fn verbs_in_any_order_keep_the_books(support: impl Harness) -> TestResult {
     let mut runner =
         TestRunner::new(Config { cases: 24, max_shrink_iters: 100, failure_persistence: None, ..Config::default() });
     let steps = prop::collection::vec(step(), 1..80);
     let run = runner.run(&steps, |steps| {
-        let played = block_in_place(|| Handle::current().block_on(play(&given, steps)));
+        let played = block_in_place(|| Handle::current().block_on(play(&support, steps)));
         played.map_err(|error| TestCaseError::fail(error.to_string()))
     });
     Ok(run?)
 }
 
-async fn play(given: &impl Harness, steps: Vec<Step>) -> TestResult {
-    let ledger = given.ledger().await;
+async fn play(support: &impl Harness, steps: Vec<Step>) -> TestResult {
+    let ledger = support.ledger().await;
     let mut world = World { ledger: &ledger, batches: Vec::new(), jobs: Vec::new(), holds: Vec::new() };
     for _ in 1..BATCHES {
         world.batches.push(ledger.jobs_of(whole()).await?[0].batch);
@@ -122,7 +123,7 @@ struct World<'a> {
     /// In their latest generation.
     jobs: Vec<JobId>,
     /// Every hold that was ever given out: most are void.
-    holds: Vec<Hold>,
+    holds: Vec<Claim>,
 }
 
 impl World<'_> {
@@ -133,51 +134,51 @@ impl World<'_> {
                 self.ledger.plan(asked, if refuse { too_many() } else { cut(whole()) }).await?;
             }
             Step::Begin { job, told } => {
-                if let Begun::Held(work) = self.ledger.begin(call(self.jobs[job], told)).await? {
-                    self.holds.push(work.hold);
+                if let Claimed::Work(work) = self.ledger.claim(delivery(self.jobs[job], told)).await? {
+                    self.holds.push(work.claim);
                 }
             }
-            Step::Write { hold, from, count } => self.write(hold, from, count).await?,
-            Step::Finish { hold } => {
-                self.write(hold, 0, ITEMS).await?;
-                self.finish(hold).await?;
+            Step::Write { claim, from, count } => self.insert_chunk(claim, from, count).await?,
+            Step::Finish { claim } => {
+                self.insert_chunk(claim, 0, ITEMS).await?;
+                self.finish(claim).await?;
             }
-            Step::Fail { hold } => self.settle(hold, Settlement::Failed(because("chance"))).await?,
-            Step::Delay { hold } => self.settle(hold, delayed(because("chance"), Duration::ZERO)).await?,
-            Step::GiveBack { hold } => self.settle(hold, Settlement::GivenBack).await?,
+            Step::Fail { claim } => self.finish_attempt(claim, AttemptResult::Failed(because("chance"))).await?,
+            Step::Delay { claim } => self.finish_attempt(claim, delayed(because("chance"), Duration::ZERO)).await?,
+            Step::GiveBack { claim } => self.finish_attempt(claim, AttemptResult::GivenBack).await?,
             Step::Close { batch, round } => drop(self.ledger.close(self.batches[batch], round).await?),
-            Step::Steer { batch, wish } => drop(allowed(self.ledger.steer(self.batches[batch], wish).await)?),
+            Step::Steer { batch, wish } => drop(allowed(self.ledger.control(self.batches[batch], wish).await)?),
             Step::Retry { batch } => self.retry(self.batches[batch]).await?,
-            Step::Forget { most } => drop(self.ledger.forget(Duration::ZERO, most).await?),
+            Step::Forget { max } => drop(self.ledger.prune_history(Duration::ZERO, max).await?),
         }
         Ok(())
     }
 
-    fn hold(&self, number: usize) -> Option<&Hold> {
+    fn claim_job(&self, number: usize) -> Option<&Claim> {
         // The latest ones are the likeliest to be good.
         let back = number % self.holds.len().clamp(1, 4);
         self.holds.iter().rev().nth(back)
     }
 
-    async fn write(&self, hold: usize, from: u64, count: u64) -> TestResult {
-        let Some(hold) = self.hold(hold) else { return Ok(()) };
-        let first = hold.job.seq * ITEMS;
-        self.ledger.write(hold, chunk(first + from..first + (from + count).min(ITEMS))).await?;
+    async fn insert_chunk(&self, claim: usize, from: u64, count: u64) -> TestResult {
+        let Some(claim) = self.claim_job(claim) else { return Ok(()) };
+        let first = claim.job.seq * ITEMS;
+        self.ledger.insert_chunk(claim, chunk(first + from..first + (from + count).min(ITEMS))).await?;
         Ok(())
     }
 
     /// As a worker does: only when all items exist.
-    async fn finish(&self, hold: usize) -> TestResult {
-        let Some(JobId { batch, seq, .. }) = self.hold(hold).map(|hold| hold.job) else { return Ok(()) };
+    async fn finish(&self, claim: usize) -> TestResult {
+        let Some(JobId { batch, seq, .. }) = self.claim_job(claim).map(|claim| claim.job) else { return Ok(()) };
         let after = (seq * ITEMS).checked_sub(1);
         let there = self.ledger.items(batch, page(after, ITEMS)).await?;
         let whole = there.len() as u64 == ITEMS && there.last().is_some_and(|item| item.ordinal < (seq + 1) * ITEMS);
-        if whole { self.settle(hold, Settlement::Completed).await } else { Ok(()) }
+        if whole { self.finish_attempt(claim, AttemptResult::Completed).await } else { Ok(()) }
     }
 
-    async fn settle(&self, hold: usize, how: Settlement) -> TestResult {
-        let Some(hold) = self.hold(hold) else { return Ok(()) };
-        self.ledger.settle(hold, how, WORKED).await?;
+    async fn finish_attempt(&self, claim: usize, how: AttemptResult) -> TestResult {
+        let Some(claim) = self.claim_job(claim) else { return Ok(()) };
+        self.ledger.finish_attempt(claim, how, WORKED).await?;
         Ok(())
     }
 
@@ -191,10 +192,10 @@ impl World<'_> {
     }
 }
 
-fn call(job: JobId, told: Option<u32>) -> Call {
+fn delivery(job: JobId, told: Option<u32>) -> Delivery {
     match told {
-        Some(acknowledged) => Call::Offered { job, acknowledged },
-        None => Call::Ordered { batch: job.batch, seq: job.seq },
+        Some(acknowledged) => Delivery::Enqueued { task: job, acknowledged },
+        None => Delivery::External { batch: job.batch, seq: job.seq },
     }
 }
 

@@ -6,39 +6,39 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
     columns::{as_json, key, millis, now, state},
-    error::Answer,
+    error::Result,
     hooks,
 };
 use crate::domain::JobState;
-use crate::ledger::{Hold, Rules, Settled, Settlement, decide::After};
+use crate::ledger::{AttemptResult, Claim, Finished, Rules, decide::After};
 
-const SETTLE: &str = include_str!("sql/settle.sql");
+const SETTLE: &str = include_str!("sql/finish_attempt.sql");
 const STATE: &str = "SELECT state FROM batch_jobs WHERE batch = ?1 AND seq = ?2 AND generation = ?3 AND epoch = ?4";
 
-pub(super) fn settle(
+pub(super) fn finish_attempt(
     conn: &Connection,
     rules: Rules,
-    hold: &Hold,
-    how: &Settlement,
+    claim: &Claim,
+    how: &AttemptResult,
     worked: Duration,
-) -> Answer<Settled> {
+) -> Result<Finished> {
     let after = After::of(how);
-    if record(conn, hold, &after, worked)? {
-        hooks::job_over(conn, rules, hold.job)?;
-    } else if state_under(conn, hold)? != Some(after.state) {
-        return Ok(Settled::Lost);
+    if record(conn, claim, &after, worked)? {
+        hooks::job_over(conn, rules, claim.job)?;
+    } else if state_under(conn, claim)? != Some(after.state) {
+        return Ok(Finished::Lost);
     }
-    Ok(Settled::Done)
+    Ok(Finished::Done)
 }
 
 /// Whether the hold was good.
-fn record(conn: &Connection, hold: &Hold, after: &After<'_>, worked: Duration) -> Answer<bool> {
-    let job = hold.job;
+fn record(conn: &Connection, claim: &Claim, after: &After<'_>, worked: Duration) -> Result<bool> {
+    let job = claim.job;
     let changed = conn.prepare_cached(SETTLE)?.execute(params![
         job.batch.get(),
         key(job.seq),
         job.generation,
-        hold.epoch,
+        claim.epoch,
         after.state.as_str(),
         after.attempts_more,
         after.delay.map(|delay| now().saturating_add(millis(delay))),
@@ -51,9 +51,9 @@ fn record(conn: &Connection, hold: &Hold, after: &After<'_>, worked: Duration) -
 }
 
 /// Where the job stands, if nobody began or recreated it since: the same call took effect before when it stands where that would leave it.
-pub(super) fn state_under(conn: &Connection, hold: &Hold) -> Answer<Option<JobState>> {
-    let job = hold.job;
+pub(super) fn state_under(conn: &Connection, claim: &Claim) -> Result<Option<JobState>> {
+    let job = claim.job;
     let mut query = conn.prepare_cached(STATE)?;
-    let key = (job.batch.get(), key(job.seq), job.generation, hold.epoch);
+    let key = (job.batch.get(), key(job.seq), job.generation, claim.epoch);
     Ok(query.query_row(key, |row| state(row, "state")).optional()?)
 }

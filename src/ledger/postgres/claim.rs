@@ -11,76 +11,76 @@ use tokio_postgres::{Row, types::ToSql};
 
 use super::{
     columns::{key, number, small, small_number, state, status},
-    error::Answer,
+    control::lock,
+    error::Result,
     hooks,
+    insert_chunk::raced,
     pool::Verb,
     read::is_history_removed,
     redacted::Redacted,
-    steer::lock,
     summarize::count_anew,
-    write::raced,
 };
-use crate::domain::{BatchStatus, Call, Change, JobId, JobState};
+use crate::domain::{BatchStatus, Change, Delivery, JobId, JobState};
 use crate::ledger::{
-    Begun, FirstChunk, Hold, Rules, Work,
+    Claim, Claimed, FirstChunk, Rules, Work,
     decide::{Entry, Found, missing, poisoned},
 };
 
-const BEGIN_NEXT: &str = include_str!("sql/begin_next.sql");
+const CLAIM_NEXT: &str = include_str!("sql/claim_next.sql");
 const CLAIM_AND_INSERT: &str = include_str!("sql/claim_and_insert.sql");
-const JOB: &str = include_str!("sql/begin_job.sql");
-const BEGIN: &str = include_str!("sql/begin.sql");
-const BEGIN_FIRST: &str = include_str!("sql/begin_first.sql");
-const POISON: &str = include_str!("sql/poison.sql");
+const JOB: &str = include_str!("sql/mark_claimed.sql");
+const BEGIN: &str = include_str!("sql/claim.sql");
+const CLAIM_FIRST: &str = include_str!("sql/claim_first.sql");
+const POISON: &str = include_str!("sql/fail_poisoned.sql");
 const REVIVE: &str = include_str!("sql/revive.sql");
 const REOPEN: &str = include_str!("sql/retry_batch.sql");
 const ORDINALS: &str = "SELECT ordinal FROM items WHERE batch = $1 AND ordinal >= $2 AND ordinal < $3 ORDER BY ordinal";
 
-/// See [`Ledger::begin`](crate::ledger::Ledger::begin).
-pub(super) struct Begin {
+/// See [`Ledger::claim`](crate::ledger::Ledger::claim).
+pub(super) struct ClaimJob {
     pub rules: Rules,
-    pub call: Call,
+    pub delivery: Delivery,
     /// Of this call alone: by it a repetition knows that the job is begun already, and counts no crash.
     pub token: i64,
     pub first_chunk: Option<FirstChunk>,
 }
 
 #[async_trait]
-impl Verb for Begin {
-    type Answer = Begun;
-    const DOING: &'static str = "begin a job";
+impl Verb for ClaimJob {
+    type Output = Claimed;
+    const OPERATION: &'static str = "begin a job";
 
-    async fn run(&self, conn: &mut Client) -> Answer<Begun> {
-        let begun = match &self.first_chunk {
+    async fn run(&self, conn: &mut Client) -> Result<Claimed> {
+        let claimed = match &self.first_chunk {
             Some(chunk) => self.claim_and_insert(&*conn, chunk).await?,
-            None => self.begin_next(&*conn).await?,
+            None => self.claim_next(&*conn).await?,
         };
-        if let Some(work) = begun {
-            return Ok(Begun::Held(work));
+        if let Some(work) = claimed {
+            return Ok(Claimed::Work(work));
         }
         loop {
-            if let Some(begun) = self.try_once(conn).await? {
-                return Ok(begun);
+            if let Some(claimed) = self.try_once(conn).await? {
+                return Ok(claimed);
             }
         }
     }
 }
 
-impl Begin {
+impl ClaimJob {
     /// As it mostly goes: the job waits in a batch that runs, and nothing of it was ever written.
-    async fn begin_next(&self, conn: &impl GenericClient) -> Answer<Option<Work>> {
-        let Call::Offered { job, acknowledged } = self.call else { return Ok(None) };
-        let statement = conn.prepare_cached(BEGIN_NEXT).await?;
+    async fn claim_next(&self, conn: &impl GenericClient) -> Result<Option<Work>> {
+        let Delivery::Enqueued { task: job, acknowledged } = self.delivery else { return Ok(None) };
+        let statement = conn.prepare_cached(CLAIM_NEXT).await?;
         let ((batch, seq), generation) = (self.place(), small(job.generation));
         let (acknowledged, too_many) = (i64::from(acknowledged), self.too_many_crashes());
         let parameters: [&(dyn ToSql + Sync); 6] = [&batch, &seq, &generation, &acknowledged, &self.token, &too_many];
-        let begun = conn.query_opt(&statement, &parameters).await?;
-        begun.map(|row| read_work(&row, job, 0)).transpose()
+        let claimed = conn.query_opt(&statement, &parameters).await?;
+        claimed.map(|row| read_work(&row, job, 0)).transpose()
     }
 
     /// The same, with the first chunk.
-    async fn claim_and_insert(&self, conn: &impl GenericClient, chunk: &FirstChunk) -> Answer<Option<Work>> {
-        let Call::Offered { job, acknowledged } = self.call else { return Ok(None) };
+    async fn claim_and_insert(&self, conn: &impl GenericClient, chunk: &FirstChunk) -> Result<Option<Work>> {
+        let Delivery::Enqueued { task: job, acknowledged } = self.delivery else { return Ok(None) };
         let statement = conn.prepare_cached(CLAIM_AND_INSERT).await?;
         let ((batch, seq), generation) = (self.place(), small(job.generation));
         let (acknowledged, too_many) = (i64::from(acknowledged), self.too_many_crashes());
@@ -102,8 +102,8 @@ impl Begin {
             prefix,
             key_fingerprint,
         ];
-        let begun = conn.query_opt(&statement, &parameters).await.map_err(raced)?;
-        begun.map(|row| read_work(&row, job, chunk.items.len() as u64)).transpose()
+        let claimed = conn.query_opt(&statement, &parameters).await.map_err(raced)?;
+        claimed.map(|row| read_work(&row, job, chunk.items.len() as u64)).transpose()
     }
 
     fn too_many_crashes(&self) -> i32 {
@@ -111,28 +111,28 @@ impl Begin {
     }
 
     /// `None` when somebody changed the job or its batch meanwhile.
-    async fn try_once(&self, conn: &mut Client) -> Answer<Option<Begun>> {
+    async fn try_once(&self, conn: &mut Client) -> Result<Option<Claimed>> {
         let Some(row) = self.read(&*conn).await? else {
-            let forgotten = is_history_removed(conn, self.call.place().0).await?;
-            return Ok(Some(if forgotten { Begun::Over } else { Begun::Unknown }));
+            let pruned = is_history_removed(conn, self.delivery.batch_and_seq().0).await?;
+            return Ok(Some(if pruned { Claimed::NothingToDo } else { Claimed::Unknown }));
         };
         let found = read_found(&row)?;
         if self.began(&row, &found)? {
-            return Ok(Some(Begun::Held(self.work(conn, found, 0).await?)));
+            return Ok(Some(Claimed::Work(self.work(conn, found, 0).await?)));
         }
-        match found.entry(self.call, self.rules.max_crashes) {
-            Entry::Unknown => Ok(Some(Begun::Unknown)),
-            Entry::Over => Ok(Some(Begun::Over)),
-            Entry::Failed => Ok(Some(Begun::Failed(found.reason()))),
-            Entry::Busy => Ok(Some(Begun::Busy)),
-            Entry::Paused => Ok(Some(Begun::Paused)),
+        match found.entry(self.delivery, self.rules.max_crashes) {
+            Entry::Unknown => Ok(Some(Claimed::Unknown)),
+            Entry::Over => Ok(Some(Claimed::NothingToDo)),
+            Entry::Failed => Ok(Some(Claimed::Failed(found.reason()))),
+            Entry::Busy => Ok(Some(Claimed::Busy)),
+            Entry::Paused => Ok(Some(Claimed::Paused)),
             Entry::Revived(_) => self.revive(conn).await.map(|()| None),
             Entry::Poisoned { crashes } => self.poison(conn, &found, crashes).await,
             Entry::Free { crashes } => self.start(conn, found, crashes).await,
         }
     }
 
-    async fn read(&self, conn: &impl GenericClient) -> Answer<Option<Row>> {
+    async fn read(&self, conn: &impl GenericClient) -> Result<Option<Row>> {
         let (batch, seq) = self.place();
         let query = conn.prepare_cached(JOB).await?;
         Ok(conn.query_opt(&query, &[&batch, &seq]).await?)
@@ -140,23 +140,23 @@ impl Begin {
 
     /// The key of the job's row.
     fn place(&self) -> (i64, i64) {
-        let (batch, seq) = self.call.place();
+        let (batch, seq) = self.delivery.batch_and_seq();
         (batch.get(), key(seq))
     }
 
     fn acknowledged(&self) -> Option<i64> {
-        self.call.acknowledged().map(i64::from)
+        self.delivery.acknowledged().map(i64::from)
     }
 
-    fn began(&self, row: &Row, found: &Found) -> Answer<bool> {
+    fn began(&self, row: &Row, found: &Found) -> Result<bool> {
         let token: Option<i64> = row.try_get("token")?;
         Ok(token == Some(self.token) && found.state == JobState::Active)
     }
 
-    async fn start(&self, conn: &Client, found: Found, crashes: u32) -> Answer<Option<Begun>> {
-        let running = found.status.after(Change::Begin)?;
+    async fn start(&self, conn: &Client, found: Found, crashes: u32) -> Result<Option<Claimed>> {
+        let running = found.status.after(Change::Claim)?;
         let first = found.status != BatchStatus::Running;
-        let statement = conn.prepare_cached(if first { BEGIN_FIRST } else { BEGIN }).await?;
+        let statement = conn.prepare_cached(if first { CLAIM_FIRST } else { BEGIN }).await?;
         let ((batch, seq), acknowledged) = (self.place(), self.acknowledged());
         let (generation, epoch) = (small(found.generation), small(found.epoch));
         let (read, now) = (small(found.crashes), small(crashes));
@@ -167,13 +167,13 @@ impl Begin {
         if conn.query_opt(&statement, &parameters).await?.is_none() {
             return Ok(None);
         }
-        self.work(conn, found, 1).await.map(|work| Some(Begun::Held(work)))
+        self.work(conn, found, 1).await.map(|work| Some(Claimed::Work(work)))
     }
 
-    /// The attempt, `begun` epochs after what was found.
-    async fn work(&self, conn: &Client, found: Found, begun: u32) -> Answer<Work> {
+    /// The attempt, `claimed` epochs after what was found.
+    async fn work(&self, conn: &Client, found: Found, claimed: u32) -> Result<Work> {
         Ok(Work {
-            hold: Hold { job: found.job(self.call), epoch: found.epoch + begun },
+            claim: Claim { job: found.job(self.delivery), epoch: found.epoch + claimed },
             missing: self.missing_items(conn, &found.range).await?,
             written: 0,
             range: found.range,
@@ -184,27 +184,29 @@ impl Begin {
     }
 
     /// Looks at the rows themselves, after the epoch was raised: nobody writes any of them any more.
-    async fn missing_items(&self, conn: &Client, range: &Range<u64>) -> Answer<Vec<Range<u64>>> {
+    async fn missing_items(&self, conn: &Client, range: &Range<u64>) -> Result<Vec<Range<u64>>> {
         let query = conn.prepare_cached(ORDINALS).await?;
         let there = conn.query(&query, &[&self.place().0, &key(range.start), &key(range.end)]).await?;
         missing(range, there.iter().map(|row| number(row, "ordinal")))
     }
 
     /// From here on it is a waiting job of a batch that runs, or is paused. Whoever came first did it already.
-    async fn revive(&self, conn: &mut Client) -> Answer<()> {
+    async fn revive(&self, conn: &mut Client) -> Result<()> {
         let transaction = conn.transaction().await?;
-        lock(&transaction, self.call.place().0).await?;
+        lock(&transaction, self.delivery.batch_and_seq().0).await?;
         let Some(row) = self.read(&transaction).await? else { return Ok(()) };
-        let Entry::Revived(status) = read_found(&row)?.entry(self.call, self.rules.max_crashes) else { return Ok(()) };
+        let Entry::Revived(status) = read_found(&row)?.entry(self.delivery, self.rules.max_crashes) else {
+            return Ok(());
+        };
         let (batch, seq) = self.place();
         transaction.execute(&transaction.prepare_cached(REVIVE).await?, &[&batch, &seq]).await?;
         transaction.execute(&transaction.prepare_cached(REOPEN).await?, &[&batch, &status.as_str()]).await?;
-        count_anew(&transaction, self.call.place().0).await?;
+        count_anew(&transaction, self.delivery.batch_and_seq().0).await?;
         transaction.commit().await?;
         Ok(())
     }
 
-    async fn poison(&self, conn: &mut Client, found: &Found, crashes: u32) -> Answer<Option<Begun>> {
+    async fn poison(&self, conn: &mut Client, found: &Found, crashes: u32) -> Result<Option<Claimed>> {
         let failure = poisoned(crashes);
         let transaction = conn.transaction().await?;
         let statement = transaction.prepare_cached(POISON).await?;
@@ -216,19 +218,19 @@ impl Begin {
         if transaction.query_opt(&statement, &parameters).await?.is_none() {
             return Ok(None);
         }
-        hooks::job_over(&transaction, self.rules, found.job(self.call)).await?;
+        hooks::job_over(&transaction, self.rules, found.job(self.delivery)).await?;
         transaction.commit().await?;
-        Ok(Some(Begun::Poisoned(failure)))
+        Ok(Some(Claimed::Poisoned(failure)))
     }
 }
 
 /// An attempt that one statement began, `written` of whose items that statement wrote.
-fn read_work(row: &Row, job: JobId, written: u64) -> Answer<Work> {
+fn read_work(row: &Row, job: JobId, written: u64) -> Result<Work> {
     let (first, quantity) = (number(row, "first")?, number(row, "quantity")?);
     let range = first..first + quantity;
     let missing = first + written..range.end;
     Ok(Work {
-        hold: Hold { job, epoch: small_number(row, "epoch")? },
+        claim: Claim { job, epoch: small_number(row, "epoch")? },
         missing: if missing.is_empty() { Vec::new() } else { vec![missing] },
         written,
         range,
@@ -238,7 +240,7 @@ fn read_work(row: &Row, job: JobId, written: u64) -> Answer<Work> {
     })
 }
 
-fn read_found(row: &Row) -> Answer<Found> {
+fn read_found(row: &Row) -> Result<Found> {
     let (first, quantity) = (number(row, "first")?, number(row, "quantity")?);
     let acknowledged: Option<i64> = row.try_get("acknowledged")?;
     Ok(Found {

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The key of a request, if it has one, and who sent it.
-pub(super) struct Once(Option<Sent>);
+pub(super) struct Idempotency(Option<Sent>);
 
 struct Sent {
     key: IdempotencyKey,
@@ -27,7 +27,7 @@ struct Sent {
     actor: Option<String>,
 }
 
-impl Once {
+impl Idempotency {
     /// The request for `body`, as it is remembered. Bodies are the same when they say the same: neither their spelling nor a setting
     /// that fills in what they leave out makes a difference.
     pub(super) fn request_for(self, body: &impl Serialize) -> Option<CreateRequest> {
@@ -38,7 +38,7 @@ impl Once {
 }
 
 #[rocket::async_trait]
-impl<'r> FromRequest<'r> for Once {
+impl<'r> FromRequest<'r> for Idempotency {
     type Error = ();
 
     async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
@@ -49,7 +49,7 @@ impl<'r> FromRequest<'r> for Once {
     }
 }
 
-impl Input for Once {
+impl Input for Idempotency {
     fn describe(_: &str, operation: &mut Operation<'_>) {
         let what =
             "A word of the caller's own for this request. For 24 hours, what comes again under it is answered again.";

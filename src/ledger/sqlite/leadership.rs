@@ -13,23 +13,23 @@ use super::{
     error::unavailable,
     pool::SqlitePool,
 };
-use crate::ledger::{Lead, Result};
+use crate::ledger::{Leadership, Result};
 
-const DOING: &str = "take the lead";
+const OPERATION: &str = "take the lead";
 
 /// Takes the lead if nobody has it. The system frees the lock when the process dies, however it dies.
-pub(super) async fn lead(pool: &SqlitePool) -> Result<Option<Lead>> {
-    let token = pool.token(DOING)?;
+pub(super) async fn try_acquire(pool: &SqlitePool) -> Result<Option<Leadership>> {
+    let token = pool.token(OPERATION)?;
     let Address::File(path) = pool.address() else {
         // Nobody else sees this database, so the pool alone is to be shared.
-        return Ok(token.try_acquire_owned().ok().map(Lead::new));
+        return Ok(token.try_acquire_owned().ok().map(Leadership::new));
     };
     let mut lock = path.clone().into_os_string();
     lock.push(".lock");
     match spawn_blocking(move || locked(lock.as_ref())).await {
-        Ok(Ok(file)) => Ok(file.map(Lead::new)),
-        Ok(Err(error)) => Err(unavailable(DOING, error)),
-        Err(ended) => Err(unavailable(DOING, ended)),
+        Ok(Ok(file)) => Ok(file.map(Leadership::new)),
+        Ok(Err(error)) => Err(unavailable(OPERATION, error)),
+        Err(ended) => Err(unavailable(OPERATION, ended)),
     }
 }
 

@@ -23,17 +23,17 @@ fn json<T: Serialize>(status: Status, body: T, request: &Request<'_>) -> respons
 }
 
 /// 200 with a JSON body.
-pub(super) struct Answer<T>(pub T);
+pub(super) struct JsonResponse<T>(pub T);
 
-impl<'r, T: Serialize> Responder<'r, 'static> for Answer<T> {
+impl<'r, T: Serialize> Responder<'r, 'static> for JsonResponse<T> {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         json(Status::Ok, self.0, request)
     }
 }
 
-impl<T: JsonSchema> Output for Answer<T> {
+impl<T: JsonSchema> Output for JsonResponse<T> {
     fn describe(operation: &mut Operation<'_>) {
-        operation.answer::<T>(Status::Ok, "As it stands now.");
+        operation.json_response::<T>(Status::Ok, "As it stands now.");
     }
 }
 
@@ -60,12 +60,12 @@ impl<'r, T: Serialize> Responder<'r, 'static> for Accepted<T> {
 
 impl<T: JsonSchema> Output for Accepted<T> {
     fn describe(operation: &mut Operation<'_>) {
-        operation.answer::<T>(Status::Accepted, "Accepted; the work is done in the background.");
+        operation.json_response::<T>(Status::Accepted, "Accepted; the work is done in the background.");
         let path = json!({ "type": "string", "format": "uri-reference" });
-        operation.answer_header(Status::Accepted, "Location", "Where to look from now on.", path);
+        operation.response_header(Status::Accepted, "Location", "Where to look from now on.", path);
         let again = json!({ "const": "true" });
         let what = "The same request was answered before, and this is that answer.";
-        operation.answer_header_at_times(Status::Accepted, "Idempotent-Replayed", what, again);
+        operation.response_header_at_times(Status::Accepted, "Idempotent-Replayed", what, again);
     }
 }
 
@@ -83,7 +83,7 @@ impl<'r, T: Serialize> Responder<'r, 'static> for Probe<T> {
 
 impl<T: JsonSchema> Output for Probe<T> {
     fn describe(operation: &mut Operation<'_>) {
-        operation.answer::<T>(Status::Ok, "It can.");
-        operation.answer::<T>(Status::ServiceUnavailable, "It can't.");
+        operation.json_response::<T>(Status::Ok, "It can.");
+        operation.json_response::<T>(Status::ServiceUnavailable, "It can't.");
     }
 }

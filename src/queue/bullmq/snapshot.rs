@@ -5,21 +5,21 @@ use std::collections::HashMap;
 use bullmq::QueueKeys;
 use redis::{Script, ScriptInvocation};
 
-use super::{mend::own_keys, server::BoxError};
+use super::{repair::own_keys, server::BoxError};
 use crate::{
     domain::{BatchId, LOWEST_PRIORITY},
     queue::Offer,
 };
 
 /// The script of the look.
-pub(super) struct Looking(Script);
+pub(super) struct SnapshotScript(Script);
 
 /// What is asked.
-pub(super) struct Question<'a> {
+pub(super) struct SnapshotQuery<'a> {
     /// Of which queue.
     pub keys: &'a QueueKeys,
     /// Starts in a window of its rate limit; 0 for no limit.
-    pub most: u32,
+    pub max: u32,
     /// When a delayed job of ours may be due at the latest, in milliseconds since 1970.
     pub latest: u64,
     /// The jobs.
@@ -27,18 +27,18 @@ pub(super) struct Question<'a> {
 }
 
 /// What was seen.
-pub(super) struct Look {
+pub(super) struct QueueSnapshot {
     /// The lowest priority that waits; 0 when none does.
     pub head: u64,
     /// Whether a worker that asked would get a task.
     pub ready: bool,
     /// Where the jobs are, in the order in which they were asked for.
-    pub states: Vec<Standing>,
+    pub states: Vec<JobPlace>,
 }
 
 /// Where a job is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum JobPlace {
     Absent,
     /// Delayed or active, or waiting before all that have a priority.
     Open,
@@ -50,34 +50,34 @@ pub(super) enum Standing {
     Over,
 }
 
-impl Looking {
+impl SnapshotScript {
     pub fn new() -> Self {
-        Self(Script::new(include_str!("look.lua")))
+        Self(Script::new(include_str!("snapshot.lua")))
     }
 
     /// The call that answers `question`.
-    pub fn at(&self, question: &Question<'_>) -> ScriptInvocation<'_> {
-        let Question { keys, most, latest, ids } = question;
+    pub fn at(&self, question: &SnapshotQuery<'_>) -> ScriptInvocation<'_> {
+        let SnapshotQuery { keys, max, latest, ids } = question;
         let (own, types) = own_keys(keys);
         let mut call = self.0.prepare_invoke();
-        call.key(own).arg(keys.key_prefix()).arg(most).arg(latest).arg(types.len()).arg(types).arg(*ids);
+        call.key(own).arg(keys.key_prefix()).arg(max).arg(latest).arg(types.len()).arg(types).arg(*ids);
         call
     }
 
     /// What the call answered: nothing, when the queue has to be mended first.
-    pub fn read(answer: Vec<u64>) -> Result<Option<Look>, BoxError> {
+    pub fn read(answer: Vec<u64>) -> Result<Option<QueueSnapshot>, BoxError> {
         match answer[..] {
             [] => Ok(None),
             [head, ready, ref states @ ..] => {
-                let states = states.iter().copied().map(Standing::of).collect();
-                Ok(Some(Look { head, ready: ready == 1, states }))
+                let states = states.iter().copied().map(JobPlace::of).collect();
+                Ok(Some(QueueSnapshot { head, ready: ready == 1, states }))
             }
             _ => Err("Redis answered a question about jobs with less than was asked".into()),
         }
     }
 }
 
-impl Standing {
+impl JobPlace {
     const fn of(state: u64) -> Self {
         match state {
             0 => Self::Absent,
@@ -106,11 +106,11 @@ pub(super) struct Times {
 
 impl Times {
     /// Notes what a look at the jobs of `page` says.
-    pub fn note(&mut self, page: &[&Offer], look: &Look) {
+    pub fn note(&mut self, page: &[&Offer], look: &QueueSnapshot) {
         let head = *self.head.get_or_insert(look.head);
-        for (offer, standing) in page.iter().zip(&look.states) {
-            match *standing {
-                Standing::Waiting { priority } if priority < LOWEST_PRIORITY => {
+        for (offer, place) in page.iter().zip(&look.states) {
+            match *place {
+                JobPlace::Waiting { priority } if priority < LOWEST_PRIORITY => {
                     // Never before those who wait already.
                     let time = priority.saturating_sub(offer.rank + 1).max(head.saturating_sub(1));
                     self.of_batch.entry(offer.task.batch()).or_insert(time);
@@ -144,11 +144,11 @@ mod tests {
     fn a_batch_keeps_its_order_whoever_adds_it() {
         let (batch, bystander) = ([0, 1, 2].map(|seq| offer(1, seq)), offer(2, 0));
         let page = [&batch[0], &batch[1], &batch[2], &bystander];
-        let waiting = [1, 2].map(|priority| Standing::Waiting { priority });
-        let states = [waiting[0], waiting[1], Standing::Absent, Standing::Absent].into();
+        let waiting = [1, 2].map(|priority| JobPlace::Waiting { priority });
+        let states = [waiting[0], waiting[1], JobPlace::Absent, JobPlace::Absent].into();
         let mut times = Times::default();
 
-        times.note(&page, &Look { head: 1, ready: true, states });
+        times.note(&page, &QueueSnapshot { head: 1, ready: true, states });
 
         assert_eq!(page.map(|offer| fair_priority(times.of(offer), offer.rank)), [1, 2, 3, 2]);
     }
@@ -159,8 +159,8 @@ mod tests {
         let (earlier, later) = (offer(1, 0), offer(1, 50));
         let mut times = Times::default();
 
-        let states = [Standing::Absent, Standing::Waiting { priority: 120 }].into();
-        times.note(&[&earlier, &later], &Look { head: 101, ready: true, states });
+        let states = [JobPlace::Absent, JobPlace::Waiting { priority: 120 }].into();
+        times.note(&[&earlier, &later], &QueueSnapshot { head: 101, ready: true, states });
 
         assert_eq!(fair_priority(times.of(&earlier), 0), 101);
     }

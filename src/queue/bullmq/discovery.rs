@@ -45,13 +45,13 @@ impl fmt::Display for Address {
 }
 
 /// Who says where Redis is.
-pub(super) enum Whereabouts {
+pub(super) enum Discovery {
     Settings(Address),
     Sentinels(Sentinels),
     Cluster(Box<Cluster>),
 }
 
-impl Whereabouts {
+impl Discovery {
     /// As `settings` have it, which have passed their check. Nobody is reached yet.
     pub fn of(settings: &RedisSettings, tls: Option<&TlsCerts>) -> Result<Self, BoxError> {
         if !settings.sentinels.is_empty() {
@@ -83,7 +83,7 @@ impl Whereabouts {
 }
 
 /// Some who can be asked, of one kind.
-pub(super) struct Round {
+pub(super) struct Candidates {
     /// What one of them is, in a message.
     kind: &'static str,
     all: Vec<(Address, Client)>,
@@ -91,7 +91,7 @@ pub(super) struct Round {
     last: AtomicUsize,
 }
 
-impl Round {
+impl Candidates {
     /// Those at `addresses`, each reached as `way` says.
     pub fn of(
         kind: &'static str,

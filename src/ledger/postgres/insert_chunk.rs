@@ -8,30 +8,30 @@ use tokio_postgres::{Error, Row, error::SqlState, types::ToSql};
 
 use super::{
     columns::{key, number, small, state},
-    error::{Answer, Stop},
+    error::{Result, VerbError},
     item_writer::{ItemWriter, call},
     pool::Verb,
     redacted::Redacted,
 };
 use crate::domain::JobState;
-use crate::ledger::{Hold, LedgerError, NewItem, NewItemRow, Written};
+use crate::ledger::{ChunkInserted, Claim, LedgerError, NewItem, NewItemRow};
 
-const WRITE_NEXT: &str = include_str!("sql/write_next.sql");
-const WRITE: &str = include_str!("sql/write.sql");
+const INSERT_NEXT_CHUNK: &str = include_str!("sql/insert_next_chunk.sql");
+const WRITE: &str = include_str!("sql/insert_chunk.sql");
 
-/// See [`Ledger::write`](crate::ledger::Ledger::write).
-pub(super) struct Write {
-    pub hold: Hold,
+/// See [`Ledger::insert_chunk`](crate::ledger::Ledger::insert_chunk).
+pub(super) struct InsertChunk {
+    pub claim: Claim,
     pub items: Arc<[NewItem]>,
     pub item_writer: Option<Arc<dyn ItemWriter>>,
 }
 
 #[async_trait]
-impl Verb for Write {
-    type Answer = Written;
-    const DOING: &'static str = "write items";
+impl Verb for InsertChunk {
+    type Output = ChunkInserted;
+    const OPERATION: &'static str = "write items";
 
-    async fn run(&self, conn: &mut Client) -> Answer<Written> {
+    async fn run(&self, conn: &mut Client) -> Result<ChunkInserted> {
         match &self.item_writer {
             None => self.insert(&*conn).await.map(|(written, _)| written),
             Some(writer) => self.insert_with(conn, &**writer).await,
@@ -39,8 +39,8 @@ impl Verb for Write {
     }
 }
 
-impl Write {
-    async fn insert_with(&self, conn: &mut Client, writer: &dyn ItemWriter) -> Answer<Written> {
+impl InsertChunk {
+    async fn insert_with(&self, conn: &mut Client, writer: &dyn ItemWriter) -> Result<ChunkInserted> {
         let transaction = conn.transaction().await?;
         let (written, new) = self.insert(&transaction).await?;
         // Last, so that our books are whole whatever it does.
@@ -52,34 +52,35 @@ impl Write {
     }
 
     /// Inserts those that are not there, and answers which those were.
-    async fn insert(&self, conn: &impl GenericClient) -> Answer<(Written, Vec<NewItemRow<'_>>)> {
-        let given = Given::of(&self.hold, &self.items);
-        if write_next(conn, &given).await? {
-            return Ok((Written::New(self.items.len() as u64), self.new_rows(None)));
+    async fn insert(&self, conn: &impl GenericClient) -> Result<(ChunkInserted, Vec<NewItemRow<'_>>)> {
+        let given = Given::of(&self.claim, &self.items);
+        if insert_next_chunk(conn, &given).await? {
+            return Ok((ChunkInserted::New(self.items.len() as u64), self.new_rows(None)));
         }
-        let Some(row) = self.write(conn, &given).await? else { return Ok((Written::Fenced, Vec::new())) };
-        let standing = Standing::read(&row)?;
-        let written = match standing {
-            Standing { state: JobState::Cancelled, .. } => Written::Cancelled,
-            Standing { held: false, .. } => Written::Fenced,
-            Standing { paused: true, .. } => Written::Paused,
-            Standing { .. } => {
+        let Some(row) = self.write(conn, &given).await? else { return Ok((ChunkInserted::Fenced, Vec::new())) };
+        let chunk_context = ChunkContext::read(&row)?;
+        let written = match chunk_context {
+            ChunkContext { state: JobState::Cancelled, .. } => ChunkInserted::Cancelled,
+            ChunkContext { held: false, .. } => ChunkInserted::Fenced,
+            ChunkContext { paused: true, .. } => ChunkInserted::Paused,
+            ChunkContext { .. } => {
                 self.within(&row)?;
-                Written::New(number(&row, "written")?)
+                ChunkInserted::New(number(&row, "written")?)
             }
         };
-        let new = if let Written::New(1..) = written { self.new_rows(row.try_get("ordinals")?) } else { Vec::new() };
+        let new =
+            if let ChunkInserted::New(1..) = written { self.new_rows(row.try_get("ordinals")?) } else { Vec::new() };
         Ok((written, new))
     }
 
     /// Inserts what is missing of them, and finds out why nothing may be written when nothing may.
-    async fn write(&self, conn: &impl GenericClient, given: &Given<'_>) -> Answer<Option<Row>> {
+    async fn write(&self, conn: &impl GenericClient, given: &Given<'_>) -> Result<Option<Row>> {
         let which: &(dyn ToSql + Sync) = &self.item_writer.is_some();
         let parameters: Vec<_> = given.parameters().into_iter().chain([which]).collect();
         conn.query_opt(&conn.prepare_cached(WRITE).await?, &parameters).await.map_err(raced)
     }
     /// An item of another job would be counted for this one; the statement wrote nothing then.
-    fn within(&self, row: &Row) -> Answer<()> {
+    fn within(&self, row: &Row) -> Result<()> {
         let (first, quantity) = (number(row, "first")?, number(row, "quantity")?);
         let range = first..first + quantity;
         match self.items.iter().find(|item| !range.contains(&item.ordinal)) {
@@ -100,7 +101,7 @@ impl Write {
     fn new_rows(&self, ordinals: Option<Vec<i64>>) -> Vec<NewItemRow<'_>> {
         let written: Option<HashSet<i64>> = ordinals.map(HashSet::from_iter);
         let new = |item: &&NewItem| written.as_ref().is_none_or(|written| written.contains(&key(item.ordinal)));
-        let batch_id = self.hold.job.batch;
+        let batch_id = self.claim.job.batch;
         self.items
             .iter()
             .filter(new)
@@ -110,8 +111,8 @@ impl Write {
 }
 
 /// Inserts all of them, which it mostly can; answers whether it did.
-async fn write_next(conn: &impl GenericClient, given: &Given<'_>) -> Answer<bool> {
-    let written = conn.execute(&conn.prepare_cached(WRITE_NEXT).await?, &given.parameters()).await;
+async fn insert_next_chunk(conn: &impl GenericClient, given: &Given<'_>) -> Result<bool> {
+    let written = conn.execute(&conn.prepare_cached(INSERT_NEXT_CHUNK).await?, &given.parameters()).await;
     Ok(written.map_err(raced)? > 0)
 }
 
@@ -123,19 +124,19 @@ pub(super) struct Given<'a> {
     epoch: i32,
     ordinals: Vec<i64>,
     codes: Redacted<Vec<&'a str>>,
-    least: Option<i64>,
+    min: Option<i64>,
     largest: Option<i64>,
 }
 
 impl<'a> Given<'a> {
-    pub(super) fn of(Hold { job, epoch }: &Hold, items: &'a [NewItem]) -> Self {
+    pub(super) fn of(Claim { job, epoch }: &Claim, items: &'a [NewItem]) -> Self {
         let ordinals: Vec<i64> = items.iter().map(|item| key(item.ordinal)).collect();
         Self {
             batch: job.batch.get(),
             seq: key(job.seq),
             generation: small(job.generation),
             epoch: small(*epoch),
-            least: ordinals.iter().min().copied(),
+            min: ordinals.iter().min().copied(),
             largest: ordinals.iter().max().copied(),
             ordinals,
             codes: Redacted(items.iter().map(|item| item.code.as_str()).collect()),
@@ -143,14 +144,14 @@ impl<'a> Given<'a> {
     }
 
     pub(super) fn parameters(&self) -> [&(dyn ToSql + Sync); 8] {
-        let Self { batch, seq, generation, epoch, ordinals, codes, least, largest } = self;
-        [batch, seq, generation, epoch, ordinals, codes, least, largest]
+        let Self { batch, seq, generation, epoch, ordinals, codes, min, largest } = self;
+        [batch, seq, generation, epoch, ordinals, codes, min, largest]
     }
 }
 
 /// A row that was there, though the statement did not see it, is no error: the statement is repeated.
-pub(super) fn raced(error: Error) -> Stop {
-    if is_race(&error) { Stop::Raced } else { error.into() }
+pub(super) fn raced(error: Error) -> VerbError {
+    if is_race(&error) { VerbError::Raced } else { error.into() }
 }
 
 /// Whether one of our own rows was there, though the statement did not see it. A trigger of the host's would say where it was.
@@ -160,14 +161,14 @@ fn is_race(error: &Error) -> bool {
     })
 }
 
-struct Standing {
+struct ChunkContext {
     state: JobState,
     held: bool,
     paused: bool,
 }
 
-impl Standing {
-    fn read(row: &Row) -> Answer<Self> {
+impl ChunkContext {
+    fn read(row: &Row) -> Result<Self> {
         Ok(Self { state: state(row, "state")?, held: row.try_get("held")?, paused: row.try_get("paused")? })
     }
 }

@@ -5,13 +5,13 @@ use deadpool_postgres::{Client, GenericClient};
 
 use super::{
     close::End,
-    error::Answer,
+    error::Result,
     pool::{Lane, Verb},
     read::batch,
     summarize::count_anew,
 };
 use crate::domain::{BatchId, BatchRecord, BatchStatus, Change};
-use crate::ledger::{LedgerError, Rules, Wish};
+use crate::ledger::{BatchCommand, LedgerError, Rules};
 
 // A statement of its own, so that the next one sees what was committed while this one waited. Claims share this lock (sql/begin.sql says why).
 // The key is a hash of the schema and the batch. The leader's lock is another text with the seed 0, which no batch has.
@@ -28,55 +28,55 @@ const PAUSE_JOBS: &str = "UPDATE jobs SET paused = $2
     WHERE batch = $1 AND finished_at IS NULL AND not_before IS NULL AND state = 'active' AND paused <> $2";
 const SET_STATUS: &str = "UPDATE batches SET status = $2, version = version + 1 WHERE id = $1";
 
-/// See [`Ledger::steer`](crate::ledger::Ledger::steer).
-pub(super) struct Steer {
+/// See [`Ledger::control`](crate::ledger::Ledger::control).
+pub(super) struct Control {
     pub rules: Rules,
     pub batch: BatchId,
-    pub wish: Wish,
+    pub wish: BatchCommand,
 }
 
 #[async_trait]
-impl Verb for Steer {
-    type Answer = BatchRecord;
-    const DOING: &'static str = "steer a batch";
+impl Verb for Control {
+    type Output = BatchRecord;
+    const OPERATION: &'static str = "steer a batch";
     const LANE: Lane = Lane::Requests;
     // The second time its status would forbid it.
     const REPEATABLE: bool = false;
 
-    async fn run(&self, conn: &mut Client) -> Answer<BatchRecord> {
+    async fn run(&self, conn: &mut Client) -> Result<BatchRecord> {
         let transaction = conn.transaction().await?;
-        let after = self.steer(&transaction).await?;
+        let after = self.control(&transaction).await?;
         transaction.commit().await?;
         Ok(after)
     }
 }
 
 /// Locks a batch, so that none of its jobs is begun: first the gate, and then the row.
-pub(super) async fn lock(conn: &impl GenericClient, id: BatchId) -> Answer<()> {
+pub(super) async fn lock(conn: &impl GenericClient, id: BatchId) -> Result<()> {
     conn.query_one(&conn.prepare_cached(GATE).await?, &[&id.get()]).await?;
     let found = conn.query_opt(&conn.prepare_cached(LOCK).await?, &[&id.get()]).await?;
     found.map(drop).ok_or_else(|| LedgerError::NoSuchBatch(id).into())
 }
 
-impl Steer {
-    async fn steer(&self, conn: &impl GenericClient) -> Answer<BatchRecord> {
+impl Control {
+    async fn control(&self, conn: &impl GenericClient) -> Result<BatchRecord> {
         lock(conn, self.batch).await?;
         let before = batch(conn, self.batch).await?;
         let change = match self.wish {
-            Wish::Cancel => Change::Cancel,
-            Wish::Pause => Change::Pause,
-            Wish::Resume => Change::Resume { begun: before.started_at.is_some() },
+            BatchCommand::Cancel => Change::Cancel,
+            BatchCommand::Pause => Change::Pause,
+            BatchCommand::Resume => Change::Resume { claimed: before.started_at.is_some() },
         };
         let status = before.status.after(change)?;
         match self.wish {
-            Wish::Cancel => self.cancel(conn, status).await?,
-            Wish::Pause => self.hold(conn, status, true).await?,
-            Wish::Resume => self.hold(conn, status, false).await?,
+            BatchCommand::Cancel => self.cancel(conn, status).await?,
+            BatchCommand::Pause => self.claim(conn, status, true).await?,
+            BatchCommand::Resume => self.claim(conn, status, false).await?,
         }
         batch(conn, self.batch).await
     }
 
-    async fn cancel(&self, conn: &impl GenericClient, cancelled: BatchStatus) -> Answer<()> {
+    async fn cancel(&self, conn: &impl GenericClient, cancelled: BatchStatus) -> Result<()> {
         let id = self.batch.get();
         conn.execute(&conn.prepare_cached(LOCK_ACTIVE).await?, &[&id]).await?;
         conn.execute(&conn.prepare_cached(CANCEL_JOBS).await?, &[&id]).await?;
@@ -85,7 +85,7 @@ impl Steer {
     }
 
     /// Chunks that are under way end first; those that come later find their job paused.
-    async fn hold(&self, conn: &impl GenericClient, status: BatchStatus, paused: bool) -> Answer<()> {
+    async fn claim(&self, conn: &impl GenericClient, status: BatchStatus, paused: bool) -> Result<()> {
         let id = self.batch.get();
         conn.execute(&conn.prepare_cached(LOCK_ACTIVE).await?, &[&id]).await?;
         conn.execute(&conn.prepare_cached(PAUSE_JOBS).await?, &[&id, &paused]).await?;

@@ -11,12 +11,12 @@ use tokio_postgres::{Client, error::SqlState};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    error::{Stop, unavailable},
+    error::{VerbError, unavailable},
     pool::PostgresPool,
 };
-use crate::ledger::{Lead, Result};
+use crate::ledger::{Leadership, Result};
 
-const DOING: &str = "take the lead";
+const OPERATION: &str = "take the lead";
 
 /// The server hears of a connection that ended a moment later; longer than that nobody waits.
 const WAIT: &str = "SET lock_timeout = '250ms'";
@@ -27,16 +27,16 @@ const LOOK: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// Takes the lead if nobody has it.
-pub(super) async fn lead(pool: &PostgresPool) -> Result<Option<Lead>> {
+pub(super) async fn try_acquire(pool: &PostgresPool) -> Result<Option<Leadership>> {
     if pool.is_closed() {
-        return Err(unavailable(DOING, "the ledger was shut"));
+        return Err(unavailable(OPERATION, "the ledger was shut"));
     }
     let pool = pool.clone();
     let taking = tokio::spawn(async move {
-        let held = locked(&pool).await.map_err(|error| Stop::Database(error).while_trying_to(DOING))?;
-        Ok(held.map(|client| Lead::new(watch(pool, client))))
+        let held = locked(&pool).await.map_err(|error| VerbError::Database(error).while_trying_to(OPERATION))?;
+        Ok(held.map(|client| Leadership::new(watch(pool, client))))
     });
-    taking.await.unwrap_or_else(|ended| Err(unavailable(DOING, ended)))
+    taking.await.unwrap_or_else(|ended| Err(unavailable(OPERATION, ended)))
 }
 
 /// A connection that has the lock.

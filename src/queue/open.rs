@@ -53,7 +53,7 @@ impl Queues {
     pub async fn open(config: &Config) -> Result<Self, String> {
         let Some(place) = config.redis.place() else { return Ok(Self::local(config)) };
         Self::in_redis(config).await.map_err(|error| {
-            let why = crate::domain::with_causes(&error);
+            let why = crate::domain::error_chain(&error);
             format!("{place} can't be used (see `batch.redis`, REDIS_HOST, REDIS_PASSWORD): {why}")
         })
     }

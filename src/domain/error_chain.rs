@@ -4,9 +4,9 @@ use std::iter::successors;
 
 /// An error with its causes, in one line. A cause that the text before it says already is left out.
 #[must_use]
-pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = successors(Some(error), |error| error.source());
-    let mut texts: Vec<_> = causes.map(ToString::to_string).collect();
+pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let error_chain = successors(Some(error), |error| error.source());
+    let mut texts: Vec<_> = error_chain.map(ToString::to_string).collect();
     texts.dedup_by(|cause, error| error.contains(cause.as_str()));
     texts.join(": ")
 }
@@ -29,7 +29,7 @@ mod tests {
         ];
 
         for (error, told) in table {
-            assert_eq!(with_causes(&error), told);
+            assert_eq!(error_chain(&error), told);
         }
     }
 }

@@ -8,62 +8,62 @@ use tokio_postgres::types::ToSql;
 
 use super::{
     columns::{as_json, key, small, state, text},
-    error::Answer,
+    error::Result,
     hooks,
     pool::Verb,
 };
 use crate::domain::JobState;
-use crate::ledger::{Hold, Rules, Settled, Settlement, decide::After};
+use crate::ledger::{AttemptResult, Claim, Finished, Rules, decide::After};
 
-const SETTLE: &str = include_str!("sql/settle.sql");
+const SETTLE: &str = include_str!("sql/finish_attempt.sql");
 const STATE: &str = "SELECT state FROM jobs WHERE batch = $1 AND seq = $2 AND generation = $3 AND epoch = $4";
 
-/// See [`Ledger::settle`](crate::ledger::Ledger::settle).
-pub(super) struct Settle {
+/// See [`Ledger::finish_attempt`](crate::ledger::Ledger::finish_attempt).
+pub(super) struct FinishAttempt {
     pub rules: Rules,
-    pub hold: Hold,
-    pub how: Settlement,
+    pub claim: Claim,
+    pub how: AttemptResult,
     pub worked: Duration,
 }
 
 #[async_trait]
-impl Verb for Settle {
-    type Answer = Settled;
-    const DOING: &'static str = "settle a job";
+impl Verb for FinishAttempt {
+    type Output = Finished;
+    const OPERATION: &'static str = "settle a job";
 
-    async fn run(&self, conn: &mut Client) -> Answer<Settled> {
+    async fn run(&self, conn: &mut Client) -> Result<Finished> {
         let after = After::of(&self.how);
         if !hooks::wants_job(self.rules, after.state) {
-            return self.settle(&*conn, &after).await;
+            return self.finish_attempt(&*conn, &after).await;
         }
         let transaction = conn.transaction().await?;
-        let settled = self.settle(&transaction, &after).await?;
+        let finished = self.finish_attempt(&transaction, &after).await?;
         transaction.commit().await?;
-        Ok(settled)
+        Ok(finished)
     }
 }
 
-impl Settle {
-    async fn settle(&self, conn: &impl GenericClient, after: &After<'_>) -> Answer<Settled> {
+impl FinishAttempt {
+    async fn finish_attempt(&self, conn: &impl GenericClient, after: &After<'_>) -> Result<Finished> {
         if self.record(conn, after).await? {
             if hooks::wants_job(self.rules, after.state) {
-                hooks::job_over(conn, self.rules, self.hold.job).await?;
+                hooks::job_over(conn, self.rules, self.claim.job).await?;
             }
-            return Ok(Settled::Done);
+            return Ok(Finished::Done);
         }
         // The same call took effect before when the job stands where it would leave it.
-        Ok(if stands_as(conn, &self.hold, after.state).await? { Settled::Done } else { Settled::Lost })
+        Ok(if stands_as(conn, &self.claim, after.state).await? { Finished::Done } else { Finished::Lost })
     }
 
     /// Whether the hold was good.
-    async fn record(&self, conn: &impl GenericClient, after: &After<'_>) -> Answer<bool> {
-        let job = self.hold.job;
+    async fn record(&self, conn: &impl GenericClient, after: &After<'_>) -> Result<bool> {
+        let job = self.claim.job;
         let statement = conn.prepare_cached(SETTLE).await?;
         let error = after.failure.map(|failure| text(&failure.reason));
         let chunks = after.failure.map(|failure| as_json(&failure.chunks)).transpose()?;
         let (delay, worked) = (after.delay.map(millis), millis(self.worked));
         let (batch, seq, state) = (job.batch.get(), key(job.seq), after.state.as_str());
-        let (generation, epoch, more) = (small(job.generation), small(self.hold.epoch), small(after.attempts_more));
+        let (generation, epoch, more) = (small(job.generation), small(self.claim.epoch), small(after.attempts_more));
         let parameters: [&(dyn ToSql + Sync); 11] = [
             &batch,
             &seq,
@@ -81,9 +81,9 @@ impl Settle {
     }
 }
 
-/// Whether the job is in this state, and nobody began or recreated it since `hold`.
-pub(super) async fn stands_as(conn: &impl GenericClient, hold: &Hold, expected: JobState) -> Answer<bool> {
-    let Hold { job, epoch } = hold;
+/// Whether the job is in this state, and nobody began or recreated it since `claim`.
+pub(super) async fn stands_as(conn: &impl GenericClient, claim: &Claim, expected: JobState) -> Result<bool> {
+    let Claim { job, epoch } = claim;
     let query = conn.prepare_cached(STATE).await?;
     let row =
         conn.query_opt(&query, &[&job.batch.get(), &key(job.seq), &small(job.generation), &small(*epoch)]).await?;

@@ -27,13 +27,13 @@ pub struct Authority(TempDir);
 
 impl Authority {
     pub fn new() -> Result<Self, Box<dyn Error>> {
-        let authority = Self(TempDir::new()?);
-        std::fs::write(authority.file("names"), "subjectAltName = IP:127.0.0.1")?;
-        authority.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=test-ca")?;
+        let certificate_authority = Self(TempDir::new()?);
+        std::fs::write(certificate_authority.file("names"), "subjectAltName = IP:127.0.0.1")?;
+        certificate_authority.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=test-ca")?;
         for whom in ["server", "client"] {
-            authority.vouch_for(whom)?;
+            certificate_authority.vouch_for(whom)?;
         }
-        Ok(authority)
+        Ok(certificate_authority)
     }
 
     fn vouch_for(&self, whom: &str) -> TestResult {

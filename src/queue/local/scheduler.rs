@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use crate::{
     config::QueueSettings,
     domain::{BatchId, JobId, RateLimit, StatusTask, Task, fair_priority},
-    queue::{Answer, Offer, QueueCounts},
+    queue::{Disposition, Offer, QueueCounts},
 };
 
 /// How long a task that was given back rests. A handler that can't work right now would otherwise be asked again without a pause, and take
@@ -47,7 +47,7 @@ pub(super) enum Next {
 }
 
 /// All the tasks, and the rules by which they move.
-pub(super) struct Line {
+pub(super) struct Scheduler {
     settings: QueueSettings,
     window: Window,
     waiting: BTreeMap<Place, Entry>,
@@ -92,10 +92,10 @@ struct Entry {
     attempts_made: u32,
 }
 
-impl Line {
+impl Scheduler {
     pub(super) fn new(settings: QueueSettings) -> Self {
         Self {
-            window: Window::new(settings.pace().rate_limit),
+            window: Window::new(settings.throughput().rate_limit),
             settings,
             waiting: BTreeMap::new(),
             delayed: BTreeMap::new(),
@@ -111,7 +111,7 @@ impl Line {
 
     /// How many tasks may be active at a time. This process is all there is.
     pub(super) fn concurrency(&self) -> u32 {
-        self.settings.global_concurrency.map_or(self.settings.concurrency, |most| most.min(self.settings.concurrency))
+        self.settings.global_concurrency.map_or(self.settings.concurrency, |max| max.min(self.settings.concurrency))
     }
 
     /// Adds what is absent; answers with how many were.
@@ -130,7 +130,7 @@ impl Line {
         added
     }
 
-    /// Decides what a worker does that has nothing to do. Whatever it takes is active until [`Line::settle`].
+    /// Decides what a worker does that has nothing to do. Whatever it takes is active until [`Scheduler::finish`].
     pub(super) fn next(&mut self, now: Instant) -> Next {
         if self.closed {
             return Next::Over;
@@ -146,15 +146,15 @@ impl Line {
     }
 
     /// Carries out what a handler answered. `chance` is a random number, 0 to 1, for the jitter of a retry.
-    pub(super) fn settle(&mut self, task: &Task, answer: Answer, now: Instant, chance: f64) {
+    pub(super) fn finish(&mut self, task: &Task, answer: Disposition, now: Instant, chance: f64) {
         let Some(entry) = self.active.remove(&Id::of(task)) else { return };
         match answer {
-            Answer::Done => self.complete(&entry),
-            Answer::Retry(_) => self.retry(entry, now, chance),
-            Answer::Fail(_) => self.fail(&entry),
-            Answer::GiveBack if self.closed => self.place(entry, now, Duration::ZERO),
-            Answer::GiveBack => self.place(entry, now, REST),
-            Answer::Forget => self.forget(&entry),
+            Disposition::Ack => self.complete(&entry),
+            Disposition::Retry(_) => self.retry(entry, now, chance),
+            Disposition::Fail(_) => self.fail(&entry),
+            Disposition::Release if self.closed => self.place(entry, now, Duration::ZERO),
+            Disposition::Release => self.place(entry, now, REST),
+            Disposition::Discard => self.forget(&entry),
         }
     }
 
@@ -301,8 +301,8 @@ mod tests {
     }
 
     /// What the line hands out at `now`, in order, until it says something else.
-    fn taken(line: &mut Line, now: Instant) -> Vec<Task> {
-        std::iter::from_fn(|| match line.next(now) {
+    fn taken(scheduler: &mut Scheduler, now: Instant) -> Vec<Task> {
+        std::iter::from_fn(|| match scheduler.next(now) {
             Next::Take(task) => Some(task),
             Next::At(_) | Next::Never | Next::Over => None,
         })
@@ -331,11 +331,11 @@ mod tests {
     #[test]
     fn the_lowest_priority_goes_first_and_the_earlier_arrival_among_equals() {
         let now = Instant::now();
-        let mut line = Line::new(unlimited(100));
-        line.offer(&[ready(1, 2), ready(1, 0), ready(1, 1)], now);
-        line.offer(&[ready(2, 1), ready(2, 0)], now);
+        let mut scheduler = Scheduler::new(unlimited(100));
+        scheduler.offer(&[ready(1, 2), ready(1, 0), ready(1, 1)], now);
+        scheduler.offer(&[ready(2, 1), ready(2, 0)], now);
 
-        let order = taken(&mut line, now);
+        let order = taken(&mut scheduler, now);
 
         assert_eq!(order, [job(1, 0), job(1, 1), job(2, 0), job(1, 2), job(2, 1)]);
     }
@@ -343,28 +343,28 @@ mod tests {
     #[test]
     fn a_window_opens_with_its_first_start_and_holds_so_many() {
         let t0 = Instant::now();
-        let mut line = Line::new(limited(2, 100 * MS));
-        line.offer(&(0..6).map(|seq| ready(1, seq)).collect::<Vec<_>>(), t0);
+        let mut scheduler = Scheduler::new(limited(2, 100 * MS));
+        scheduler.offer(&(0..6).map(|seq| ready(1, seq)).collect::<Vec<_>>(), t0);
 
         // (time, tasks handed out, then)
         for (at, starts, then) in [(30, 2, Some(130)), (129, 0, Some(130)), (130, 2, Some(230)), (500, 2, None)] {
-            assert_eq!(taken(&mut line, t0 + at * MS).len(), starts, "at {at} ms");
+            assert_eq!(taken(&mut scheduler, t0 + at * MS).len(), starts, "at {at} ms");
             let expected = then.map_or(Next::Never, |then| Next::At(t0 + then * MS));
-            assert_eq!(line.next(t0 + at * MS), expected, "at {at} ms");
+            assert_eq!(scheduler.next(t0 + at * MS), expected, "at {at} ms");
         }
     }
 
     #[test]
     fn a_task_that_was_given_back_costs_a_start() {
         let t0 = Instant::now();
-        let mut line = Line::new(limited(2, 1_000 * MS));
-        line.offer(&[ready(1, 0)], t0);
+        let mut scheduler = Scheduler::new(limited(2, 1_000 * MS));
+        scheduler.offer(&[ready(1, 0)], t0);
         for at in [t0, t0 + REST] {
-            assert_eq!(taken(&mut line, at), [job(1, 0)]);
-            line.settle(&job(1, 0), Answer::GiveBack, at, 0.0);
+            assert_eq!(taken(&mut scheduler, at), [job(1, 0)]);
+            scheduler.finish(&job(1, 0), Disposition::Release, at, 0.0);
         }
 
-        assert_eq!(line.next(t0 + 2 * REST), Next::At(t0 + 1_000 * MS));
+        assert_eq!(scheduler.next(t0 + 2 * REST), Next::At(t0 + 1_000 * MS));
     }
 
     #[test]
@@ -373,68 +373,68 @@ mod tests {
         let counts =
             |waiting, delayed, completed, failed| QueueCounts { waiting, delayed, active: 1, completed, failed };
         let table = [
-            (Answer::Done, 0, counts(0, 0, 1, 0)),
-            (Answer::Fail("no".into()), 0, counts(0, 0, 0, 1)),
-            (Answer::Forget, 0, counts(0, 0, 0, 0)),
-            (Answer::GiveBack, 2, counts(0, 1, 0, 0)),
-            (Answer::Retry("no".into()), 0, counts(0, 1, 0, 0)),
-            (Answer::Retry("no".into()), 1, counts(0, 1, 0, 0)),
-            (Answer::Retry("no".into()), 2, counts(0, 0, 0, 1)),
-            (Answer::Retry("no".into()), u32::MAX, counts(0, 0, 0, 1)),
+            (Disposition::Ack, 0, counts(0, 0, 1, 0)),
+            (Disposition::Fail("no".into()), 0, counts(0, 0, 0, 1)),
+            (Disposition::Discard, 0, counts(0, 0, 0, 0)),
+            (Disposition::Release, 2, counts(0, 1, 0, 0)),
+            (Disposition::Retry("no".into()), 0, counts(0, 1, 0, 0)),
+            (Disposition::Retry("no".into()), 1, counts(0, 1, 0, 0)),
+            (Disposition::Retry("no".into()), 2, counts(0, 0, 0, 1)),
+            (Disposition::Retry("no".into()), u32::MAX, counts(0, 0, 0, 1)),
         ];
         for (answer, attempts_made, expected) in table {
-            let mut line = Line::new(unlimited(2));
-            line.offer(&[Offer { attempts_made, ..ready(1, 0) }, ready(2, 0)], now);
-            assert_eq!(taken(&mut line, now), [job(1, 0), job(2, 0)]);
+            let mut scheduler = Scheduler::new(unlimited(2));
+            scheduler.offer(&[Offer { attempts_made, ..ready(1, 0) }, ready(2, 0)], now);
+            assert_eq!(taken(&mut scheduler, now), [job(1, 0), job(2, 0)]);
 
-            line.settle(&job(1, 0), answer.clone(), now, 0.5);
+            scheduler.finish(&job(1, 0), answer.clone(), now, 0.5);
 
-            assert_eq!(line.counts(), expected, "{answer:?} after {attempts_made}");
+            assert_eq!(scheduler.counts(), expected, "{answer:?} after {attempts_made}");
         }
     }
 
     #[test]
     fn a_retry_waits_for_its_backoff_and_keeps_its_priority() {
         let t0 = Instant::now();
-        let mut line = Line::new(unlimited(1));
-        line.offer(&[ready(1, 0), ready(1, 1), ready(1, 2)], t0);
-        assert_eq!(line.next(t0), Next::Take(job(1, 0)));
-        line.settle(&job(1, 0), Answer::Retry("no".into()), t0, 1.0);
-        assert_eq!(line.next(t0), Next::Take(job(1, 1)));
-        line.settle(&job(1, 1), Answer::Done, t0, 0.0);
+        let mut scheduler = Scheduler::new(unlimited(1));
+        scheduler.offer(&[ready(1, 0), ready(1, 1), ready(1, 2)], t0);
+        assert_eq!(scheduler.next(t0), Next::Take(job(1, 0)));
+        scheduler.finish(&job(1, 0), Disposition::Retry("no".into()), t0, 1.0);
+        assert_eq!(scheduler.next(t0), Next::Take(job(1, 1)));
+        scheduler.finish(&job(1, 1), Disposition::Ack, t0, 0.0);
 
         // The first backoff is a second, and the chance of 1 halves it.
-        assert_eq!(line.next(t0 + 500 * MS), Next::Take(job(1, 0)));
+        assert_eq!(scheduler.next(t0 + 500 * MS), Next::Take(job(1, 0)));
     }
 
     #[test]
     fn what_is_given_back_to_a_closed_line_waits_at_once() {
         let now = Instant::now();
-        let mut line = Line::new(unlimited(1));
-        line.offer(&[ready(1, 0), ready(2, 0)], now);
-        assert_eq!(line.next(now), Next::Take(job(1, 0)));
-        line.close();
+        let mut scheduler = Scheduler::new(unlimited(1));
+        scheduler.offer(&[ready(1, 0), ready(2, 0)], now);
+        assert_eq!(scheduler.next(now), Next::Take(job(1, 0)));
+        scheduler.close();
 
-        line.settle(&job(1, 0), Answer::GiveBack, now, 0.0);
+        scheduler.finish(&job(1, 0), Disposition::Release, now, 0.0);
 
-        assert_eq!(line.counts(), QueueCounts { waiting: 2, ..QueueCounts::default() });
-        assert_eq!(line.next(now), Next::Over);
+        assert_eq!(scheduler.counts(), QueueCounts { waiting: 2, ..QueueCounts::default() });
+        assert_eq!(scheduler.next(now), Next::Over);
     }
 
     #[test]
     fn a_delay_without_end_is_no_panic() {
         let now = Instant::now();
-        let mut line = Line::new(limited(1, Duration::MAX));
-        line.offer(&[Offer { delay: Duration::MAX, ..ready(1, 0) }], now);
+        let mut scheduler = Scheduler::new(limited(1, Duration::MAX));
+        scheduler.offer(&[Offer { delay: Duration::MAX, ..ready(1, 0) }], now);
 
-        assert_eq!(line.next(now), Next::At(now + FOR_EVER));
+        assert_eq!(scheduler.next(now), Next::At(now + FOR_EVER));
     }
 
     #[derive(Debug, Clone)]
     enum Step {
         Offer(Offer),
         Next,
-        Settle(usize, Answer, f64),
+        Settle(usize, Disposition, f64),
         Withdraw(i64),
         Pause,
         Resume,
@@ -450,13 +450,13 @@ mod tests {
         })
     }
 
-    fn any_answer() -> impl Strategy<Value = Answer> {
+    fn any_answer() -> impl Strategy<Value = Disposition> {
         prop_oneof![
-            Just(Answer::Done),
-            Just(Answer::Retry("no".into())),
-            Just(Answer::Fail("no".into())),
-            Just(Answer::GiveBack),
-            Just(Answer::Forget),
+            Just(Disposition::Ack),
+            Just(Disposition::Retry("no".into())),
+            Just(Disposition::Fail("no".into())),
+            Just(Disposition::Release),
+            Just(Disposition::Discard),
         ]
     }
 
@@ -474,7 +474,7 @@ mod tests {
 
     /// A line, and what was seen of it from outside.
     struct Watched {
-        line: Line,
+        scheduler: Scheduler,
         now: Instant,
         active: Vec<Task>,
         starts: Vec<Instant>,
@@ -487,7 +487,7 @@ mod tests {
         fn new() -> Self {
             let settings =
                 QueueSettings { concurrency: Self::CONCURRENCY, ..limited(Self::LIMIT.jobs, Self::LIMIT.per) };
-            Self { line: Line::new(settings), now: Instant::now(), active: Vec::new(), starts: Vec::new() }
+            Self { scheduler: Scheduler::new(settings), now: Instant::now(), active: Vec::new(), starts: Vec::new() }
         }
 
         fn step(&mut self, step: Step) {
@@ -497,52 +497,52 @@ mod tests {
                 Step::Settle(..) if self.active.is_empty() => {}
                 Step::Settle(nth, answer, chance) => {
                     let task = self.active.swap_remove(nth % self.active.len());
-                    self.line.settle(&task, answer, self.now, chance);
+                    self.scheduler.finish(&task, answer, self.now, chance);
                 }
                 Step::Withdraw(batch) => self.withdraw(BatchId::new(batch).unwrap()),
-                Step::Pause => self.line.pause(),
-                Step::Resume => self.line.resume(),
+                Step::Pause => self.scheduler.pause(),
+                Step::Resume => self.scheduler.resume(),
                 Step::Pass(ms) => self.now += ms * MS,
             }
             self.check();
         }
 
         fn offer(&mut self, offer: Offer) {
-            let known = self.line.known.contains(&Id::of(&offer.task));
-            let added = self.line.offer(&[offer, offer], self.now);
+            let known = self.scheduler.known.contains(&Id::of(&offer.task));
+            let added = self.scheduler.offer(&[offer, offer], self.now);
             assert_eq!(added, u64::from(!known), "an absent task is added once, any other one stays as it is");
         }
 
         fn next(&mut self) {
-            match self.line.next(self.now) {
+            match self.scheduler.next(self.now) {
                 Next::Take(task) => {
                     self.active.push(task);
                     self.starts.push(self.now);
                 }
                 Next::At(at) => assert!(at > self.now, "a worker would ask again and again"),
                 Next::Never => {
-                    let counts = self.line.counts();
+                    let counts = self.scheduler.counts();
                     let busy = self.active.len() == Self::CONCURRENCY as usize;
                     let idle = counts.waiting + counts.delayed == 0;
-                    assert!(self.line.paused || busy || idle, "work would be forgotten: {counts:?}");
+                    assert!(self.scheduler.paused || busy || idle, "work would be forgotten: {counts:?}");
                 }
                 Next::Over => panic!("nobody closed the line"),
             }
         }
 
         fn withdraw(&mut self, batch: BatchId) {
-            let others = |line: &Line| {
-                let places = line.waiting.values().chain(line.delayed.values());
+            let others = |scheduler: &Scheduler| {
+                let places = scheduler.waiting.values().chain(scheduler.delayed.values());
                 places.filter(|entry| entry.task.batch() != batch).count()
             };
-            let before = others(&self.line);
-            self.line.withdraw(batch);
-            assert_eq!(others(&self.line), before, "bystanders stay");
-            assert_eq!(self.line.waiting.len() + self.line.delayed.len(), before, "the batch is gone");
+            let before = others(&self.scheduler);
+            self.scheduler.withdraw(batch);
+            assert_eq!(others(&self.scheduler), before, "bystanders stay");
+            assert_eq!(self.scheduler.waiting.len() + self.scheduler.delayed.len(), before, "the batch is gone");
         }
 
         fn check(&self) {
-            let Line { waiting, delayed, active, known, .. } = &self.line;
+            let Scheduler { waiting, delayed, active, known, .. } = &self.scheduler;
             let entries = waiting.values().chain(delayed.values()).chain(active.values());
             let ids: HashSet<Id> = entries.map(|entry| Id::of(&entry.task)).collect();
             assert_eq!(&ids, known);

@@ -10,19 +10,19 @@ use std::{
 use tokio::runtime::Handle;
 
 /// Goes on as a task of its own when it is dropped before its end.
-pub(super) struct ToTheEnd<F: Future<Output: Send> + Send + 'static> {
+pub(super) struct DetachOnDrop<F: Future<Output: Send> + Send + 'static> {
     rest: Option<Pin<Box<F>>>,
     runtime: Handle,
 }
 
-impl<F: Future<Output: Send> + Send + 'static> ToTheEnd<F> {
+impl<F: Future<Output: Send> + Send + 'static> DetachOnDrop<F> {
     /// Within a runtime, on which the rest is run if need be.
     pub(super) fn of(future: F) -> Self {
         Self { rest: Some(Box::pin(future)), runtime: Handle::current() }
     }
 }
 
-impl<F: Future<Output: Send> + Send + 'static> Future for ToTheEnd<F> {
+impl<F: Future<Output: Send> + Send + 'static> Future for DetachOnDrop<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
@@ -35,7 +35,7 @@ impl<F: Future<Output: Send> + Send + 'static> Future for ToTheEnd<F> {
     }
 }
 
-impl<F: Future<Output: Send> + Send + 'static> Drop for ToTheEnd<F> {
+impl<F: Future<Output: Send> + Send + 'static> Drop for DetachOnDrop<F> {
     fn drop(&mut self) {
         if let Some(rest) = self.rest.take() {
             self.runtime.spawn(rest);
