@@ -1,8 +1,9 @@
-//! What the queues in Redis cost, beside the same work in Node: `cargo bench --bench bullmq`. Starts a Redis and a PostgreSQL server of its
-//! own, both set up as in production, and needs Node.
+//! What the queues in Redis cost, beside the same work in Node: `cargo bench --bench bullmq`.
+//! Starts a Redis and a PostgreSQL server of its own, both set up as in production, and needs Node.
 //!
-//! Each figure stands beside its counterpart of the same run, in turn with it, since a figure alone says more about the machine than about
-//! the crate. `UPDATE=1` writes the tables into `docs/benchmarks.md`.
+//! Each figure stands beside its counterpart of the same run, in turn with it, since a figure alone
+//! says more about the machine than about the crate. `UPDATE=1` writes the tables into
+//! `docs/benchmarks.md`.
 
 mod figures;
 #[expect(dead_code, reason = "the tests use all of it")]
@@ -396,7 +397,8 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Shows the report, and writes it below the line of `docs/benchmarks.md` that says where it begins.
+/// Shows the report, and writes it below the line of `docs/benchmarks.md` that says where it
+/// begins.
 fn publish(report: &str) -> Result<()> {
     const MARK: &str = "<!-- written by `UPDATE=1 cargo bench --bench bullmq` -->\n";
     println!("{report}");

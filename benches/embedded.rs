@@ -1,7 +1,7 @@
 //! What the embedded default costs: `cargo bench --bench embedded`.
 //!
-//! Each figure stands beside its counterpart of the same run, in turn with it, since a figure alone says more about the machine than
-//! about the crate. Medians, and the extremes beside them.
+//! Each figure stands beside its counterpart of the same run, in turn with it, since a figure alone
+//! says more about the machine than about the crate. Medians, and the extremes beside them.
 
 mod figures;
 
@@ -49,7 +49,8 @@ fn service(client: &Client) -> &BatchService {
     BatchService::fetch(client.rocket()).expect("the fairing is attached")
 }
 
-/// Items a second end to end, from the call to the end of the batch, beside a bare loop of prepared inserts of the same rows.
+/// Items a second end to end, from the call to the end of the batch, beside a bare loop of prepared
+/// inserts of the same rows.
 async fn throughput() -> Result<()> {
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
@@ -102,7 +103,8 @@ async fn bare_loop() -> Result<Duration> {
     Ok(began.elapsed())
 }
 
-/// What a caller waits for when it posts, by size. The queue is held, so that nothing else is going on.
+/// What a caller waits for when it posts, by size. The queue is held, so that nothing else is going
+/// on.
 async fn posts() -> Result<()> {
     let folder = TempDir::new()?;
     let client = plugin(folder.path()).await?;

@@ -1,7 +1,8 @@
-//! What the ledger in PostgreSQL costs: `cargo bench --bench postgres`. Starts a server of its own, which flushes as in production.
+//! What the ledger in PostgreSQL costs: `cargo bench --bench postgres`. Starts a server of its own,
+//! which flushes as in production.
 //!
-//! Each figure stands beside its counterpart of the same run, in turn with it, since a figure alone says more about the machine than
-//! about the crate. Medians, and the extremes beside them.
+//! Each figure stands beside its counterpart of the same run, in turn with it, since a figure alone
+//! says more about the machine than about the crate. Medians, and the extremes beside them.
 
 mod figures;
 #[path = "../tests/servers/postgres.rs"]
@@ -58,8 +59,8 @@ fn service(client: &Client) -> &BatchService {
     BatchService::fetch(client.rocket()).expect("the fairing is attached")
 }
 
-/// Items a second end to end, from the call to the end of the batch, beside a bare loop of array inserts of the same rows in the
-/// same order, on as many connections as there are workers.
+/// Items a second end to end, from the call to the end of the batch, beside a bare loop of array
+/// inserts of the same rows in the same order, on as many connections as there are workers.
 async fn throughput(url: &str, chunk: u64, items: u64) -> Result<()> {
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {

@@ -1,7 +1,7 @@
 //! A small shop that has its product items made in the background.
 //!
-//! `cargo run --release --example host`, and follow what it prints. Nothing needs to be installed: the ledger is the file `batch.db` in
-//! the working directory, the queues are in this process.
+//! `cargo run --release --example host`, and follow what it prints. Nothing needs to be installed:
+//! the ledger is the file `batch.db` in the working directory, the queues are in this process.
 //!
 //! The environment alone makes more of it:
 //!
@@ -14,8 +14,9 @@
 //!
 //! `docs/compose.yml` puts these together: one web process and two workers, with both servers.
 //!
-//! The shop has a table of its own, `products`, in the same database. Its item writer fills it in the transactions that make the items, so that
-//! both tables always agree. To see what a failure looks like, let the shop run out of labels at some item, with the token:
+//! The shop has a table of its own, `products`, in the same database. Its item writer fills it in
+//! the transactions that make the items, so that both tables always agree. To see what a failure
+//! looks like, let the shop run out of labels at some item, with the token:
 //!
 //! ```text
 //! POST   /shortage/57               from now on no batch gets its item 57: "out of labels at 57"
@@ -25,8 +26,8 @@
 //! POST   /batches/1/retry           makes what is missing, and nothing else
 //! ```
 //!
-//! Settings come from `examples/Rocket.toml`, or from the file that `ROCKET_CONFIG` names, and then from `ROCKET_*` and
-//! `ROCKET_BATCH__*` in the environment.
+//! Settings come from `examples/Rocket.toml`, or from the file that `ROCKET_CONFIG` names, and then
+//! from `ROCKET_*` and `ROCKET_BATCH__*` in the environment.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -182,7 +183,8 @@ async fn shelve(end: BatchFinished) -> Result<(), std::io::Error> {
 
 #[launch]
 fn rocket() -> _ {
-    // Before `rocket::build()`, so that Rocket's own lines go the same way. A filter matches by prefix, hence the third part.
+    // Before `rocket::build()`, so that Rocket's own lines go the same way. A filter matches by
+    // prefix, hence the third part.
     let usual = || EnvFilter::new("info,rocket=warn,rocket_batch=info");
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| usual());
     tracing_subscriber::fmt().with_env_filter(filter).with_target(false).init();

@@ -1,4 +1,5 @@
-//! The least that works: routes under `/batches` that anybody may call, workers, and a file `batch.db` in the working directory.
+//! The least that works: routes under `/batches` that anybody may call, workers, and a file
+//! `batch.db` in the working directory.
 //!
 //! ```sh
 //! cargo run --release --example minimal

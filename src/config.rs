@@ -1,8 +1,9 @@
 //! Every setting, its default and its unit, once.
 //!
-//! Later wins: the defaults here, `[default.batch]` of the host's figment (with its profiles, and `ROCKET_BATCH={..}`), `REDIS_*`,
-//! `ROCKET_BATCH__*`, and last what the host says to [`BatchFairing::configure`](crate::BatchFairing::configure). An unknown key is
-//! answered with the right ones. Everything is checked once, at ignition.
+//! Later wins: the defaults here, `[default.batch]` of the host's figment (with its profiles, and
+//! `ROCKET_BATCH={..}`), `REDIS_*`, `ROCKET_BATCH__*`, and last what the host says to
+//! [`BatchFairing::configure`](crate::BatchFairing::configure). An unknown key is answered with the
+//! right ones. Everything is checked once, at ignition.
 
 mod origin;
 
@@ -37,26 +38,29 @@ pub struct Config {
     /// Where the routes are mounted. Default: `"/batches"`.
     pub base: String,
 
-    /// What this process does: `all`, `web` (routes, no workers) or `worker` (workers and health probes). Default: `"all"`.
+    /// What this process does: `all`, `web` (routes, no workers) or `worker` (workers and health
+    /// probes). Default: `"all"`.
     pub role: Role,
 
-    /// Whether the OpenAPI document is served at `openapi.json` below the base, and a page that shows it at `docs`. They hold no data
-    /// and ask nobody for credentials. Default: true.
+    /// Whether the OpenAPI document is served at `openapi.json` below the base, and a page that
+    /// shows it at `docs`. They hold no data and ask nobody for credentials. Default: true.
     pub docs: bool,
 
-    /// Other origins whose web pages may send requests that write, each as `scheme://host[:port]`, such as `https://admin.example`. What
-    /// a browser sends from a page of any other origin than yours is refused. Behind a proxy that changes `Host` or ends TLS, list your
-    /// own origin too. Default: `[]`.
+    /// Other origins whose web pages may send requests that write, each as `scheme://host[:port]`,
+    /// such as `https://admin.example`. What a browser sends from a page of any other origin than
+    /// yours is refused. Behind a proxy that changes `Host` or ends TLS, list your own origin too.
+    /// Default: `[]`.
     pub allowed_origins: Vec<String>,
 
-    /// Items a job, when a request does not say. More is faster, fewer spread better and lose less with a worker. Default: 100.
+    /// Items a job, when a request does not say. More is faster, fewer spread better and lose less
+    /// with a worker. Default: 100.
     pub batch_size: u64,
 
     /// Items a transaction. More is faster, fewer answer a pause or a cancel sooner. Default: 50.
     pub chunk_size: u64,
 
-    /// Most jobs of one batch, at most 100,000; when there would be more, jobs grow. A request may ask for fewer, not for more.
-    /// Default: 1,000.
+    /// Most jobs of one batch, at most 100,000; when there would be more, jobs grow. A request may
+    /// ask for fewer, not for more. Default: 1,000.
     pub max_jobs_per_batch: u64,
 
     /// Most items of one job; a request that would need larger jobs is refused. Default: 10,000.
@@ -68,17 +72,19 @@ pub struct Config {
     /// How often a chunk is tried within one attempt before it is set aside. Default: 3.
     pub chunk_tries: u32,
 
-    /// The wait after a chunk's first failure; it doubles with each further one, up to 10 seconds, and chance shortens it by up to a half.
-    /// Default: `"100ms"`.
+    /// The wait after a chunk's first failure; it doubles with each further one, up to 10 seconds,
+    /// and chance shortens it by up to a half. Default: `"100ms"`.
     #[serde(with = "span")]
     #[schemars(with = "String")]
     pub chunk_backoff: Duration,
 
-    /// How often a job may lose its worker, without one new item in between, before it is failed. Default: 5.
+    /// How often a job may lose its worker, without one new item in between, before it is failed.
+    /// Default: 5.
     pub max_crashes: u32,
 
-    /// How often the ledger is searched for work that is in no queue, more or less by a tenth. Longer spares the database, shorter finds
-    /// sooner what another process accepted. Default: `"10s"`.
+    /// How often the ledger is searched for work that is in no queue, more or less by a tenth.
+    /// Longer spares the database, shorter finds sooner what another process accepted. Default:
+    /// `"10s"`.
     #[serde(with = "span")]
     #[schemars(with = "String")]
     pub feed_interval: Duration,
@@ -88,24 +94,27 @@ pub struct Config {
     #[schemars(with = "String")]
     pub feed_pause: Duration,
 
-    /// Requests that read from the database at a time; lists are at most half of them, and no more than half of the processors. Others wait up to
-    /// a second, and are then told to come again: 503 with `Retry-After`. In PostgreSQL keep it well below `request_connections`, so that
+    /// Requests that read from the database at a time; lists are at most half of them, and no more
+    /// than half of the processors. Others wait up to a second, and are then told to come again:
+    /// 503 with `Retry-After`. In PostgreSQL keep it well below `request_connections`, so that
     /// writes always find a connection. Default: 4.
     pub concurrent_reads: u32,
 
-    /// Batches that are fed into the queue at a time: half of them those that came first, half those with the fewest open jobs; more when they
-    /// are tiny. Fewer let batches end one after the other, more let them advance together. Default: 64.
+    /// Batches that are fed into the queue at a time: half of them those that came first, half
+    /// those with the fewest open jobs; more when they are tiny. Fewer let batches end one after
+    /// the other, more let them advance together. Default: 64.
     pub feed_window: u64,
 
     /// Most jobs of one batch in the queue at once. Default: 1,000.
     pub queued_per_batch: u64,
 
-    /// Most jobs in the queue at once; the next 100 are there however many others there are. Jobs that wait for their next attempt are not
-    /// among them: there may be as many of those. Default: 10,000.
+    /// Most jobs in the queue at once; the next 100 are there however many others there are. Jobs
+    /// that wait for their next attempt are not among them: there may be as many of those. Default:
+    /// 10,000.
     pub queued: u64,
 
-    /// How long a shutdown may take to end running chunks and to give jobs back. Keep it below what the service manager grants.
-    /// Default: `"25s"`.
+    /// How long a shutdown may take to end running chunks and to give jobs back. Keep it below what
+    /// the service manager grants. Default: `"25s"`.
     #[serde(with = "span")]
     #[schemars(with = "String")]
     pub drain: Duration,
@@ -115,26 +124,30 @@ pub struct Config {
     #[schemars(with = "String")]
     pub hook_timeout: Duration,
 
-    /// How long the history of a batch is kept once it is over, at most 10 years: `"90days"`, or `"forever"`. Then the rows of its jobs are
-    /// removed, little by little, and those of hooks that were given up. Its items, counts and times stay, but its failed jobs can't be listed
-    /// or retried any more. Default: `"forever"`.
+    /// How long the history of a batch is kept once it is over, at most 10 years: `"90days"`, or
+    /// `"forever"`. Then the rows of its jobs are removed, little by little, and those of hooks
+    /// that were given up. Its items, counts and times stay, but its failed jobs can't be listed or
+    /// retried any more. Default: `"forever"`.
     #[serde(with = "text")]
     #[schemars(with = "String")]
     pub keep_history: KeepSetting,
 
-    /// The key that makes the codes: 32 hex digits. Without one, a key is made once and kept in the ledger. Default: none.
+    /// The key that makes the codes: 32 hex digits. Without one, a key is made once and kept in the
+    /// ledger. Default: none.
     #[serde(skip_serializing)]
     #[schemars(with = "Option<String>")]
     pub code_key: Option<Secret>,
 
-    /// Whether the items have an index on their code. For hosts whose own statements look items up by it; the crate needs none, and writing
-    /// takes at least twice as long with one. Made or removed at the next start. Default: `false`.
+    /// Whether the items have an index on their code. For hosts whose own statements look items up
+    /// by it; the crate needs none, and writing takes at least twice as long with one. Made or
+    /// removed at the next start. Default: `false`.
     pub index_codes: bool,
 
     /// The queue `generate-product-batch-items`: the jobs.
     pub generate: QueueSettings,
 
-    /// The queue `update-batch-status`: ends of batches, and hooks. Default: 5 at a time, no rate limit, 5 completed and 3 failed kept.
+    /// The queue `update-batch-status`: ends of batches, and hooks. Default: 5 at a time, no rate
+    /// limit, 5 completed and 3 failed kept.
     pub status: QueueSettings,
 
     /// The Redis server of the queues; without one, they are in the process.
@@ -201,13 +214,15 @@ impl Role {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct QueueSettings {
-    /// Jobs at a time in this process; of the queue `update-batch-status`, closings and calls of hooks. Default: 2.
+    /// Jobs at a time in this process; of the queue `update-batch-status`, closings and calls of
+    /// hooks. Default: 2.
     pub concurrency: u32,
 
     /// Most jobs at a time over all processes. Default: none.
     pub global_concurrency: Option<u32>,
 
-    /// Most starts over time and over all processes: `"<jobs> per <time>"`, or `"off"`. Default: `"5 per 10s"`.
+    /// Most starts over time and over all processes: `"<jobs> per <time>"`, or `"off"`. Default:
+    /// `"5 per 10s"`.
     #[serde(with = "text")]
     #[schemars(with = "String")]
     pub rate_limit: RateLimitSetting,
@@ -215,8 +230,9 @@ pub struct QueueSettings {
     /// Attempts at a job, or calls of a hook, in all. Default: 3.
     pub attempts: u32,
 
-    /// The wait after the first failed attempt; it doubles with each further one, and chance shortens it by up to a half, in Redis only
-    /// where it could get to `max_backoff`. Default: `"1s"`.
+    /// The wait after the first failed attempt; it doubles with each further one, and chance
+    /// shortens it by up to a half, in Redis only where it could get to `max_backoff`. Default:
+    /// `"1s"`.
     #[serde(with = "span")]
     #[schemars(with = "String")]
     pub backoff: Duration,
@@ -232,8 +248,8 @@ pub struct QueueSettings {
     /// Failed tasks that the queue remembers. Default: 5.
     pub keep_failed: u64,
 
-    /// How long a worker's claim to a job lasts in Redis; it is renewed twice in this time. Shorter frees the jobs of a killed worker
-    /// sooner, longer survives a slow network. Default: `"10s"`.
+    /// How long a worker's claim to a job lasts in Redis; it is renewed twice in this time. Shorter
+    /// frees the jobs of a killed worker sooner, longer survives a slow network. Default: `"10s"`.
     #[serde(with = "span")]
     #[schemars(with = "String")]
     pub lock: Duration,
@@ -356,7 +372,8 @@ impl fmt::Display for KeepSetting {
     }
 }
 
-/// Where Redis is, and how it is spoken to. Also from the environment: `REDIS_HOST`, `REDIS_PORT`, `REDIS_PASSWORD`, `REDIS_DB`.
+/// Where Redis is, and how it is spoken to. Also from the environment: `REDIS_HOST`, `REDIS_PORT`,
+/// `REDIS_PASSWORD`, `REDIS_DB`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -381,22 +398,24 @@ pub struct RedisSettings {
     /// Whether Redis, its Sentinels and its nodes are spoken to over TLS. Default: false.
     pub tls: bool,
 
-    /// The file with the certificates, in PEM, that vouch for Redis and its Sentinels; without one, the well-known authorities do. Needs
-    /// `tls`. Default: none.
+    /// The file with the certificates, in PEM, that vouch for Redis and its Sentinels; without one,
+    /// the well-known authorities do. Needs `tls`. Default: none.
     pub ca: Option<PathBuf>,
 
-    /// The file with the certificate, in PEM, that says to Redis, its Sentinels and its nodes who we are, and with those that vouch for it.
-    /// Needs `tls` and `key`. Default: none.
+    /// The file with the certificate, in PEM, that says to Redis, its Sentinels and its nodes who
+    /// we are, and with those that vouch for it. Needs `tls` and `key`. Default: none.
     pub cert: Option<PathBuf>,
 
     /// The file with the private key to `cert`, in PEM and without a passphrase. Default: none.
     pub key: Option<PathBuf>,
 
-    /// Nodes of the Redis Cluster that has the queues, each as `host:port`, instead of `host` and `port`. Some of them do, the others are
-    /// learnt from them. Needs a hash tag in `prefix`. Default: `[]`.
+    /// Nodes of the Redis Cluster that has the queues, each as `host:port`, instead of `host` and
+    /// `port`. Some of them do, the others are learnt from them. Needs a hash tag in `prefix`.
+    /// Default: `[]`.
     pub nodes: Vec<String>,
 
-    /// The Sentinels that say where Redis is, each as `host:port`, instead of `host` and `port`. Default: `[]`.
+    /// The Sentinels that say where Redis is, each as `host:port`, instead of `host` and `port`.
+    /// Default: `[]`.
     pub sentinels: Vec<String>,
 
     /// What the Sentinels call the master. Default: `"mymaster"`.
@@ -410,8 +429,9 @@ pub struct RedisSettings {
     #[schemars(with = "Option<String>")]
     pub sentinel_password: Option<Secret>,
 
-    /// What the names of all keys in Redis begin with, before a colon: letters, digits, `_`, `.`, `-`, and at most one hash tag in braces, such as
-    /// `{bull}`. Whoever has the same prefix shares the queues. Default: `"bull"`.
+    /// What the names of all keys in Redis begin with, before a colon: letters, digits, `_`, `.`,
+    /// `-`, and at most one hash tag in braces, such as `{bull}`. Whoever has the same prefix
+    /// shares the queues. Default: `"bull"`.
     pub prefix: String,
 }
 
@@ -438,7 +458,8 @@ impl Default for RedisSettings {
 }
 
 impl RedisSettings {
-    /// Where Redis is, if there is one. An empty name is none: compose files like to set all variables.
+    /// Where Redis is, if there is one. An empty name is none: compose files like to set all
+    /// variables.
     #[must_use]
     pub fn host(&self) -> Option<&str> {
         self.host.as_deref().map(str::trim).filter(|host| !host.is_empty())
@@ -633,7 +654,8 @@ impl ConfigError {
     }
 }
 
-/// What is read from the environment as it stands: figment reads `007` as the number 7, and shows it in its errors.
+/// What is read from the environment as it stands: figment reads `007` as the number 7, and shows
+/// it in its errors.
 const VERBATIM: [(&str, &str); 13] = [
     ("REDIS_HOST", "redis.host"),
     ("REDIS_PASSWORD", "redis.password"),
@@ -655,7 +677,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for an unknown key or a value of the wrong shape, naming both and where it stands.
+    /// [`ConfigError`] for an unknown key or a value of the wrong shape, naming both and where it
+    /// stands.
     pub fn from(host: &Figment) -> Result<Self, ConfigError> {
         let verbatim = |key: &str| VERBATIM.iter().any(|(name, _)| name.eq_ignore_ascii_case(key));
         let mut figment = Figment::from(Serialized::defaults(Self::default()))

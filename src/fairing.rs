@@ -35,7 +35,8 @@ use crate::{
 pub struct Batch;
 
 impl Batch {
-    /// The fairing that a host attaches. Say who may call with [`guard`](BatchFairing::guard) or one of its kin; without, the launch fails.
+    /// The fairing that a host attaches. Say who may call with [`guard`](BatchFairing::guard) or
+    /// one of its kin; without, the launch fails.
     ///
     /// ```
     /// use rocket_batch::Batch;
@@ -54,8 +55,9 @@ impl Batch {
         }
     }
 
-    /// The OpenAPI 3.1 document of the routes as they are by default, for a host that merges it into a document of its own. What a
-    /// process really serves, with its settings and its security, is at `openapi.json` below its base.
+    /// The OpenAPI 3.1 document of the routes as they are by default, for a host that merges it
+    /// into a document of its own. What a process really serves, with its settings and its
+    /// security, is at `openapi.json` below its base.
     ///
     /// ```
     /// use rocket_batch::Batch;
@@ -95,8 +97,9 @@ pub struct BatchFairing {
 }
 
 impl BatchFairing {
-    /// Who passes `G` may read and write. `G` is any request guard of the host without a lifetime. It protects the crate's routes; handlers
-    /// of the host that use [`BatchService`] have guards of their own.
+    /// Who passes `G` may read and write. `G` is any request guard of the host without a lifetime.
+    /// It protects the crate's routes; handlers of the host that use [`BatchService`] have guards
+    /// of their own.
     pub fn guard<G>(self) -> Self
     where
         G: for<'r> FromRequest<'r> + Send + 'static,
@@ -150,8 +153,8 @@ impl BatchFairing {
         self
     }
 
-    /// Tells readers of the OpenAPI document how callers show who they are: a security scheme under a name of yours. Default: a bearer
-    /// token in the header `Authorization`.
+    /// Tells readers of the OpenAPI document how callers show who they are: a security scheme under
+    /// a name of yours. Default: a bearer token in the header `Authorization`.
     ///
     /// ```
     /// use rocket_batch::Batch;
@@ -165,8 +168,9 @@ impl BatchFairing {
         self
     }
 
-    /// Says who sends a request: the id of a user, of a tenant, of an access key. Each has `Idempotency-Key`s of its own; without this, and
-    /// where it answers `None`, all callers share theirs. Asked after the right to write was granted. Only a hash of the answer is kept.
+    /// Says who sends a request: the id of a user, of a tenant, of an access key. Each has
+    /// `Idempotency-Key`s of its own; without this, and where it answers `None`, all callers share
+    /// theirs. Asked after the right to write was granted. Only a hash of the answer is kept.
     ///
     /// ```
     /// use rocket::Request;
@@ -181,10 +185,11 @@ impl BatchFairing {
         self
     }
 
-    /// Writes the rows of new items into a table of the host's as well, in the transaction that inserts them: both or neither, once each.
+    /// Writes the rows of new items into a table of the host's as well, in the transaction that
+    /// inserts them: both or neither, once each.
     ///
-    /// For a ledger in SQLite; what the writer may do, and what becomes of its errors and panics, stands at
-    /// [`sqlite::ItemWriter`](crate::sqlite::ItemWriter).
+    /// For a ledger in SQLite; what the writer may do, and what becomes of its errors and panics,
+    /// stands at [`sqlite::ItemWriter`](crate::sqlite::ItemWriter).
     ///
     /// ```
     /// use rocket_batch::{
@@ -208,10 +213,12 @@ impl BatchFairing {
         self
     }
 
-    /// Writes the rows of new items into a table of the host's as well, in the transaction that inserts them: both or neither, once each.
+    /// Writes the rows of new items into a table of the host's as well, in the transaction that
+    /// inserts them: both or neither, once each.
     ///
-    /// For a ledger in PostgreSQL; what the writer may do, and what becomes of its errors and panics, stands at
-    /// [`postgres::ItemWriter`](crate::postgres::ItemWriter). With one, a chunk takes a few round trips instead of one.
+    /// For a ledger in PostgreSQL; what the writer may do, and what becomes of its errors and
+    /// panics, stands at [`postgres::ItemWriter`](crate::postgres::ItemWriter). With one, a chunk
+    /// takes a few round trips instead of one.
     ///
     /// ```
     /// use rocket::futures::{FutureExt, future::BoxFuture};
@@ -234,14 +241,16 @@ impl BatchFairing {
         self
     }
 
-    /// Has the last word on the settings: after the file and the environment, before the check. Closures run in the order they are given.
+    /// Has the last word on the settings: after the file and the environment, before the check.
+    /// Closures run in the order they are given.
     pub fn configure(mut self, change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
         self.configure.push(Box::new(change));
         self
     }
 
-    /// Is called, at least once, for each batch that is over, also after a cancel. An error, a panic or a call that takes longer than
-    /// `hook_timeout` is tried again, `status.attempts` times in all.
+    /// Is called, at least once, for each batch that is over, also after a cancel. An error, a
+    /// panic or a call that takes longer than `hook_timeout` is tried again, `status.attempts`
+    /// times in all.
     pub fn on_batch_finished<F, Fut, E>(mut self, hook: F) -> Self
     where
         F: Fn(BatchFinished) -> Fut + Send + Sync + 'static,
@@ -252,7 +261,8 @@ impl BatchFairing {
         self
     }
 
-    /// Is called, at least once, for each job that was given up, as [`BatchFairing::on_batch_finished`] is.
+    /// Is called, at least once, for each job that was given up, as
+    /// [`BatchFairing::on_batch_finished`] is.
     pub fn on_job_failed<F, Fut, E>(mut self, hook: F) -> Self
     where
         F: Fn(JobEnded) -> Fut + Send + Sync + 'static,
@@ -263,7 +273,8 @@ impl BatchFairing {
         self
     }
 
-    /// Is called, at least once, for each job that was completed, as [`BatchFairing::on_batch_finished`] is. Costs a row and a task a job.
+    /// Is called, at least once, for each job that was completed, as
+    /// [`BatchFairing::on_batch_finished`] is. Costs a row and a task a job.
     pub fn on_job_completed<F, Fut, E>(mut self, hook: F) -> Self
     where
         F: Fn(JobEnded) -> Fut + Send + Sync + 'static,
@@ -485,7 +496,8 @@ fn database(host: &Figment, config: &Config) -> Figment {
         .merge(Serialized::default("batch_size", config.batch_size))
 }
 
-/// Codes are made with the key of the settings, or with one that is made once and kept in the ledger.
+/// Codes are made with the key of the settings, or with one that is made once and kept in the
+/// ledger.
 async fn code_scheme(config: &Config, ledger: &dyn Ledger) -> Result<CodeScheme, BoxError> {
     if let Some(key) = config.key()? {
         return Ok(CodeScheme::new(&key));

@@ -1,5 +1,6 @@
-// Of two definitions of a link the first counts. So the links of a page lead to files on a code host, and to modules here. The lines that a
-// failing block is reported at count from the first line of `links.md`.
+// Of two definitions of a link the first counts. So the links of a page lead to files on a code
+// host, and to modules here. The lines that a failing block is reported at count from the first
+// line of `links.md`.
 #![doc = include_str!("guide/links.md")]
 #![doc = include_str!("../docs/guide/README.md")]
 

@@ -1,11 +1,14 @@
-//! Asynchronous generation of serialised product items for Rocket: attach one fairing, post a batch, get its items exactly once.
+//! Asynchronous generation of serialised product items for Rocket: attach one fairing, post a
+//! batch, get its items exactly once.
 //!
-//! A batch is accepted in milliseconds, cut into jobs, and its items are written in the background, in small transactions. Nothing needs to be
-//! installed: the ledger is a SQLite file, the queue is in the process.
+//! A batch is accepted in milliseconds, cut into jobs, and its items are written in the background,
+//! in small transactions. Nothing needs to be installed: the ledger is a SQLite file, the queue is
+//! in the process.
 //!
 //! # Usage
 //!
-//! 1. Add `rocket_batch` beside `rocket` to your `Cargo.toml`. SQLite is compiled from source, so a C compiler is needed.
+//! 1. Add `rocket_batch` beside `rocket` to your `Cargo.toml`. SQLite is compiled from source, so a
+//!    C compiler is needed.
 //! 2. Optionally configure it, in `Rocket.toml`:
 //!
 //!    ```toml
@@ -26,7 +29,8 @@
 //!    # }
 //!    ```
 //!
-//! 4. Post a batch, `{"quantity": 5000}`, to `/batches`, and look at `/batches/1/progress`. Or do it in a handler of yours:
+//! 4. Post a batch, `{"quantity": 5000}`, to `/batches`, and look at `/batches/1/progress`. Or do
+//!    it in a handler of yours:
 //!
 //!    ```rust
 //!    use rocket::{post, serde::json::Json};
@@ -43,12 +47,15 @@
 //!
 //! # Guide
 //!
-//! [Start](guide::start), [configuration](guide::configuration), [settings](guide::settings), [rights](guide::rights),
-//! [hooks](guide::hooks), [transactions](guide::transactions), [Redis](guide::redis), [operating](guide::operating), [testing](guide::testing), [guarantees](guide::guarantees).
+//! [Start](guide::start), [configuration](guide::configuration), [settings](guide::settings),
+//! [rights](guide::rights), [hooks](guide::hooks), [transactions](guide::transactions),
+//! [Redis](guide::redis), [operating](guide::operating), [testing](guide::testing),
+//! [guarantees](guide::guarantees).
 //!
 //! # What there is
 //!
-//! - Routes to create, list, watch, retry, cancel, pause and resume batches, and to list items and failed jobs, behind your own guards.
+//! - Routes to create, list, watch, retry, cancel, pause and resume batches, and to list items and
+//!   failed jobs, behind your own guards.
 //! - [`BatchService`], the same for your handlers, without HTTP.
 //! - Retries of chunks and of jobs with backoff; what stays bad is listed with its reasons.
 //! - Batches in transactions of your own, beside your own rows.
@@ -58,9 +65,11 @@
 //!
 //! # The words
 //!
-//! A **batch** is a request for items. It is cut into **jobs**, which a queue hands to workers; a worker makes the items of a job **chunk**
-//! by chunk, one transaction each. The **ledger**, tables in a database, is the only truth: a queue may lose everything, and the
-//! **feeder** puts the ledger's unfinished jobs back. Whoever begins a job raises its **epoch**, which fences everybody who began it before.
+//! A **batch** is a request for items. It is cut into **jobs**, which a queue hands to workers; a
+//! worker makes the items of a job **chunk** by chunk, one transaction each. The **ledger**, tables
+//! in a database, is the only truth: a queue may lose everything, and the **feeder** puts the
+//! ledger's unfinished jobs back. Whoever begins a job raises its **epoch**, which fences everybody
+//! who began it before.
 //!
 //! ```text
 //!                  POST /batches                        one transaction a chunk:
@@ -72,15 +81,19 @@
 //!
 //! # What is promised
 //!
-//! Items of a batch are written exactly once, also when workers or the database crash, pause or restart, as long as the database keeps its
-//! committed data. Jobs run at least once; so do hooks. [Guarantees](guide::guarantees) says why, and what is not promised.
+//! Items of a batch are written exactly once, also when workers or the database crash, pause or
+//! restart, as long as the database keeps its committed data. Jobs run at least once; so do hooks.
+//! [Guarantees](guide::guarantees) says why, and what is not promised.
 //!
 //! # Features
 //!
-//! - `sqlite` (default): the embedded ledger. There is no other one yet, so the crate does not build without it.
+//! - `sqlite` (default): the embedded ledger. There is no other one yet, so the crate does not
+//!   build without it.
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
+// A panic in a worker or a request is a defect. Tests may panic, see clippy.toml.
+#![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
 compile_error!("rocket_batch needs a database for its ledger: turn on the feature `sqlite` or `postgres`");

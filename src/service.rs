@@ -34,7 +34,8 @@ use crate::{
 
 pub(crate) use self::reads::Reads;
 
-/// Why the service did not do what it was asked. As a responder it is the same problem document that our own routes answer with.
+/// Why the service did not do what it was asked. As a responder it is the same problem document
+/// that our own routes answer with.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BatchError {
@@ -54,7 +55,8 @@ pub enum BatchError {
     #[error("batch {0} exists already")]
     Taken(BatchId),
 
-    /// The `Idempotency-Key` belongs to another request, the one that made this batch. Nothing was done. Only our own route answers so.
+    /// The `Idempotency-Key` belongs to another request, the one that made this batch. Nothing was
+    /// done. Only our own route answers so.
     #[error("the `Idempotency-Key` belongs to another request, the one that made batch {0}")]
     KeyReused(BatchId),
 
@@ -70,7 +72,8 @@ pub enum BatchError {
     #[error("batch {} is {} and not over yet", .0.batch_id, .0.status)]
     NotOver(Box<Progress>),
 
-    /// The batch has been over for longer than `keep_history`, and the rows of its jobs were removed. There is no way back.
+    /// The batch has been over for longer than `keep_history`, and the rows of its jobs were
+    /// removed. There is no way back.
     #[error("the history of batch {0} was removed: its failed jobs can't be listed or retried any more")]
     HistoryRemoved(BatchId),
 
@@ -82,11 +85,13 @@ pub enum BatchError {
     #[error(transparent)]
     OtherDatabase(#[from] OtherDatabase),
 
-    /// Too many read at once, and the wait for a turn was too long. Nothing was done; try again in a moment.
+    /// Too many read at once, and the wait for a turn was too long. Nothing was done; try again in
+    /// a moment.
     #[error("too many requests read at once; try again in a moment")]
     Busy,
 
-    /// The database did not answer in time. Whether a change took effect is unknown; asking again tells.
+    /// The database did not answer in time. Whether a change took effect is unknown; asking again
+    /// tells.
     #[error("the database does not answer; try again later")]
     Unavailable(#[source] BoxError),
 
@@ -236,7 +241,8 @@ pub struct Readiness {
     pub problems: Vec<String>,
 }
 
-/// The plugin's handle: a request guard in the host's handlers, and [`BatchService::fetch`]ed anywhere else. Cheap to clone.
+/// The plugin's handle: a request guard in the host's handlers, and [`BatchService::fetch`]ed
+/// anywhere else. Cheap to clone.
 ///
 /// ```
 /// # use rocket::{post, serde::json::Json};
@@ -248,8 +254,9 @@ pub struct Readiness {
 /// }
 /// ```
 ///
-/// Every method is cancel safe: a change that was begun takes place also when its future is dropped. Whatever asks the ledger may answer
-/// [`BatchError::Unavailable`], after 30 seconds at the latest.
+/// Every method is cancel safe: a change that was begun takes place also when its future is
+/// dropped. Whatever asks the ledger may answer [`BatchError::Unavailable`], after 30 seconds at
+/// the latest.
 #[derive(Clone)]
 pub struct BatchService(Arc<Parts>);
 
@@ -284,13 +291,15 @@ impl BatchService {
         ItemOptions { batch_size: self.0.config.batch_size, ..ItemOptions::default() }
     }
 
-    /// Accepts a batch of `quantity` items under an id of the host's choice, or with `None` under the next free one.
+    /// Accepts a batch of `quantity` items under an id of the host's choice, or with `None` under
+    /// the next free one.
     ///
     /// Answers when the batch is in the ledger; its items are made in the background.
     ///
     /// # Errors
     ///
-    /// [`BatchError::Invalid`] for a field out of its limits and [`BatchError::Taken`] for an id in use; nothing is done then.
+    /// [`BatchError::Invalid`] for a field out of its limits and [`BatchError::Taken`] for an id in
+    /// use; nothing is done then.
     pub async fn create_product_items_async(
         &self,
         batch_id: impl Into<Option<i64>>,
@@ -332,12 +341,14 @@ impl BatchService {
         Ok(NewBatch { id, plan, options, key_fingerprint, estimated, request: None })
     }
 
-    /// The same in a transaction of the host's, on any connection to the ledger's database: the batch is there when that is committed, and
-    /// nothing of it when it is rolled back, but for a number of the sequence. For a ledger in PostgreSQL.
+    /// The same in a transaction of the host's, on any connection to the ledger's database: the
+    /// batch is there when that is committed, and nothing of it when it is rolled back, but for a
+    /// number of the sequence. For a ledger in PostgreSQL.
     ///
-    /// The session stays as it was, whatever its search path is. Its role needs the rights on the ledger's tables that the
-    /// [guide](crate::guide::transactions) lists. Work on the batch begins within `feed_interval` of the commit; call
-    /// [`BatchService::wake_feeder`] after it to begin at once.
+    /// The session stays as it was, whatever its search path is. Its role needs the rights on the
+    /// ledger's tables that the [guide](crate::guide::transactions) lists. Work on the batch begins
+    /// within `feed_interval` of the commit; call [`BatchService::wake_feeder`] after it to begin
+    /// at once.
     ///
     /// ```
     /// use rocket_batch::{BatchError, BatchService, postgres::tokio_postgres::Transaction};
@@ -354,8 +365,9 @@ impl BatchService {
     ///
     /// # Errors
     ///
-    /// As [`BatchService::create_product_items_async`]; after [`BatchError::Invalid`] and [`BatchError::Taken`] the transaction goes on as if
-    /// nothing had been asked, after another one from the database it can only be rolled back. [`BatchError::OtherDatabase`] when the
+    /// As [`BatchService::create_product_items_async`]; after [`BatchError::Invalid`] and
+    /// [`BatchError::Taken`] the transaction goes on as if nothing had been asked, after another
+    /// one from the database it can only be rolled back. [`BatchError::OtherDatabase`] when the
     /// ledger is in SQLite.
     #[cfg(feature = "postgres")]
     pub async fn create_product_items_in(
@@ -372,7 +384,8 @@ impl BatchService {
         Ok(created.into())
     }
 
-    /// Has the feeder of this process look for work now, and not in `feed_interval` at the latest: after a commit that brought a batch, say.
+    /// Has the feeder of this process look for work now, and not in `feed_interval` at the latest:
+    /// after a commit that brought a batch, say.
     pub fn wake_feeder(&self) {
         (self.0.wake)(None);
     }
@@ -388,12 +401,14 @@ impl BatchService {
         Ok(Progress::of(&batch, &self.throughput(), waiting_for))
     }
 
-    /// Waits until a batch is over, at most `limit`, and as long as one look at a database that is slow to answer. It answers at once when
-    /// this process ends the batch, and within a quarter of a second when another one does.
+    /// Waits until a batch is over, at most `limit`, and as long as one look at a database that is
+    /// slow to answer. It answers at once when this process ends the batch, and within a quarter of
+    /// a second when another one does.
     ///
     /// # Errors
     ///
-    /// [`BatchError::NotOver`] with the progress when `limit` comes first; [`BatchError::NoSuchBatch`].
+    /// [`BatchError::NotOver`] with the progress when `limit` comes first;
+    /// [`BatchError::NoSuchBatch`].
     pub async fn until_over(&self, batch_id: i64, limit: Duration) -> Result<Progress> {
         let deadline = tokio::time::Instant::now() + limit;
         loop {
@@ -430,7 +445,8 @@ impl BatchService {
     ///
     /// # Errors
     ///
-    /// [`BatchError::Invalid`] for a limit out of bounds, [`BatchError::BadCursor`] for a cursor of another list.
+    /// [`BatchError::Invalid`] for a limit out of bounds, [`BatchError::BadCursor`] for a cursor of
+    /// another list.
     pub async fn batches(&self, status: Option<BatchStatus>, page: PageQuery) -> Result<Page<BatchRecord>> {
         let list = format!("batches:{}", status.map_or("all", BatchStatus::as_str));
         let slice = page.slice(&list)?;
@@ -472,12 +488,14 @@ impl BatchService {
 
     /// A page of the failed jobs of a batch, by number, with what is known of each.
     ///
-    /// Of each job it lists the first 20 ranges of items that stayed unwritten, and counts the others. A page ends after 1 MB of JSON, and
-    /// then has fewer entries than its limit: follow `next_cursor`.
+    /// Of each job it lists the first 20 ranges of items that stayed unwritten, and counts the
+    /// others. A page ends after 1 MB of JSON, and then has fewer entries than its limit: follow
+    /// `next_cursor`.
     ///
     /// # Errors
     ///
-    /// As [`BatchService::items`], and [`BatchError::HistoryRemoved`] when it has been over for longer than `keep_history`.
+    /// As [`BatchService::items`], and [`BatchError::HistoryRemoved`] when it has been over for
+    /// longer than `keep_history`.
     pub async fn failed_jobs(&self, batch_id: i64, page: PageQuery) -> Result<Page<FailedJob>> {
         let (id, list) = (existing(batch_id)?, format!("failed-jobs:{batch_id}"));
         let slice = page.slice(&list)?;
@@ -490,8 +508,9 @@ impl BatchService {
     ///
     /// # Errors
     ///
-    /// [`BatchError::NothingToRetry`] with the report, also for the later of two at once; [`BatchError::NotAllowed`] in a status other than
-    /// running, paused and failed; [`BatchError::HistoryRemoved`] when it has been over for longer than `keep_history`;
+    /// [`BatchError::NothingToRetry`] with the report, also for the later of two at once;
+    /// [`BatchError::NotAllowed`] in a status other than running, paused and failed;
+    /// [`BatchError::HistoryRemoved`] when it has been over for longer than `keep_history`;
     /// [`BatchError::NoSuchBatch`].
     pub async fn retry_failed_jobs(&self, batch_id: i64) -> Result<RetryReport> {
         let report = self.answer(self.0.ledger.retry(existing(batch_id)?)).await?;
@@ -506,7 +525,8 @@ impl BatchService {
         Ok(report.truncated())
     }
 
-    /// Ends a batch now. What is written stays; up to one chunk a running worker may land before the answer, none after.
+    /// Ends a batch now. What is written stays; up to one chunk a running worker may land before
+    /// the answer, none after.
     ///
     /// # Errors
     ///

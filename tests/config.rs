@@ -166,7 +166,8 @@ fn the_environment_of_redis_is_read_as_it_stands() {
     assert_eq!((config.redis.prefix.as_str(), config.redis.host()), ("{bull}", None));
 }
 
-/// Without the queue a batch would be worked in each process for itself, which nobody who sets this wants.
+/// Without the queue a batch would be worked in each process for itself, which nobody who sets this
+/// wants.
 #[cfg(not(feature = "redis"))]
 #[test]
 fn a_host_of_redis_needs_the_feature() {

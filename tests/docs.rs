@@ -1,4 +1,5 @@
-//! What README and guide say, held against the crate: settings and their defaults, routes, links, commands.
+//! What README and guide say, held against the crate: settings and their defaults, routes, links,
+//! commands.
 //!
 //! Their Rust blocks are compiled and run as the documentation of `rocket_batch::guide`.
 
@@ -59,7 +60,8 @@ fn the_readme_names_settings_with_their_defaults() {
     }
 }
 
-/// What an option of BullMQ became: settings in the middle cell, their defaults in the same order in the last, equal ones once.
+/// What an option of BullMQ became: settings in the middle cell, their defaults in the same order
+/// in the last, equal ones once.
 #[test]
 fn the_page_for_those_who_come_from_node_names_settings_with_their_defaults() {
     let settings = settings();
@@ -126,7 +128,8 @@ fn every_route_that_is_named_is_mounted_and_the_readme_names_all() {
     }
 }
 
-/// What a message names, a number or an id, is a place in the source: `Batch 123 completed` is `Batch {id} completed`.
+/// What a message names, a number or an id, is a place in the source: `Batch 123 completed` is
+/// `Batch {id} completed`.
 #[test]
 fn every_log_line_of_the_guide_is_written() {
     let sources = sources_below(&root().join("src"));
@@ -168,7 +171,8 @@ fn every_link_leads_to_a_file() {
     }
 }
 
-/// A page that is not in `src/guide.rs` is not compiled, and a link that is not in `src/guide/links.md` leads nowhere on docs.rs.
+/// A page that is not in `src/guide.rs` is not compiled, and a link that is not in
+/// `src/guide/links.md` leads nowhere on docs.rs.
 #[test]
 fn every_page_is_part_of_the_documentation() {
     let [module, links, index] = ["src/guide.rs", "src/guide/links.md", "docs/guide/README.md"].map(read);
@@ -214,7 +218,8 @@ fn in_order() -> Vec<(String, Setting)> {
     settings
 }
 
-/// The keys of a table and of those in it, in the order of the struct, which the source alone knows.
+/// The keys of a table and of those in it, in the order of the struct, which the source alone
+/// knows.
 fn walk(schema: &Value, table: &Value, defaults: &Value, path: &str, settings: &mut Vec<(String, Setting)>) {
     let properties = table["properties"].as_object().unwrap();
     let mut keys: Vec<_> = properties.keys().collect();
@@ -328,7 +333,8 @@ struct Route {
 }
 
 impl Route {
-    /// Whether it is `other`, or that with a value in the place of a parameter. A path in a URL has no verb.
+    /// Whether it is `other`, or that with a value in the place of a parameter. A path in a URL has
+    /// no verb.
     fn is(&self, other: &Self) -> bool {
         let segments = |route: &Self| route.path.split('/').map(str::to_owned).collect::<Vec<_>>();
         let (ours, theirs) = (segments(self), segments(other));
@@ -339,7 +345,8 @@ impl Route {
     }
 }
 
-/// What is mounted, by its path below the base. The files that the page of the API loads are nobody's route.
+/// What is mounted, by its path below the base. The files that the page of the API loads are
+/// nobody's route.
 fn mounted() -> Vec<Route> {
     let settings = rocket::Config::figment().merge(("log_level", "off")).merge(config::testing());
     let client = Client::untracked(rocket::custom(settings).attach(Batch::fairing().public())).unwrap();

@@ -1,7 +1,8 @@
 //! Secrets show in no log at the finest level, wherever the ledger and the queues are.
 //!
-//! The drivers log as well: that of PostgreSQL prints each statement with its parameters. So everything that any crate logs is kept, and
-//! searched for what nobody may read there: the code key, codes, idempotency keys and passwords.
+//! The drivers log as well: that of PostgreSQL prints each statement with its parameters. So
+//! everything that any crate logs is kept, and searched for what nobody may read there: the code
+//! key, codes, idempotency keys and passwords.
 
 #[path = "queue/server.rs"]
 #[allow(dead_code, reason = "only a part of it is used here")]
@@ -119,7 +120,8 @@ async fn nothing_shows(figment: &Figment) -> TestResult {
     Ok(())
 }
 
-/// The key as it was set, or as it was made at the first launch; in the spellings that it might be shown in.
+/// The key as it was set, or as it was made at the first launch; in the spellings that it might be
+/// shown in.
 async fn code_key(plugin: &Client, figment: &Figment) -> TestResult<[String; 2]> {
     let hex = match figment.extract_inner::<String>("batch.code_key") {
         Ok(set) => set,

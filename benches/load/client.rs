@@ -93,7 +93,8 @@ impl fmt::Display for Route {
 /// What became of a request.
 #[derive(Debug)]
 pub enum Outcome {
-    /// The host did what was asked, or said why it can't be done: 2xx or 4xx, and the body as it came.
+    /// The host did what was asked, or said why it can't be done: 2xx or 4xx, and the body as it
+    /// came.
     Answered(StatusCode, Vec<u8>),
     /// 503 or 429. `None` when the host did not say when to come back.
     Refused(Option<Duration>),
@@ -127,8 +128,8 @@ impl Client {
         outcome
     }
 
-    /// The same again and again until it is answered, and returns the last outcome when that takes too long. Waits between two requests as
-    /// long as the host says, or a second when it does not.
+    /// The same again and again until it is answered, and returns the last outcome when that takes
+    /// too long. Waits between two requests as long as the host says, or a second when it does not.
     pub async fn insist(&mut self, route: Route, url: &str, body: Option<&Value>) -> Outcome {
         let end = Instant::now() + INSIST_TIMEOUT;
         loop {
@@ -241,7 +242,8 @@ impl Tally {
         self.0.values().map(|seen| seen.refused).sum()
     }
 
-    /// What no caller should ever see: a refusal without `Retry-After`, another 5xx, or no response.
+    /// What no caller should ever see: a refusal without `Retry-After`, another 5xx, or no
+    /// response.
     pub fn faults(&self) -> Vec<String> {
         let faults = self.0.iter().filter(|(_, seen)| seen.failed + seen.refused_without_retry_after > 0);
         faults

@@ -19,7 +19,8 @@ impl Stat {
         // The second field is a name in parentheses, which may hold anything.
         let (_, rest) = stat.rsplit_once(") ").ok_or("no name in stat")?;
         let fields: Vec<&str> = rest.split(' ').collect();
-        // `man 5 proc` counts from 1, and two fields are gone: ppid is 4, utime to cstime are 14 to 17.
+        // `man 5 proc` counts from 1, and two fields are gone: ppid is 4, utime to cstime are 14 to
+        // 17.
         let ticks: Vec<u64> =
             fields[11..15].iter().map(|ticks| ticks.parse()).collect::<std::result::Result<_, _>>()?;
         let used = Duration::from_millis(ticks.iter().sum::<u64>() * 1_000 / TICKS_PER_SECOND);

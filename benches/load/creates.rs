@@ -1,8 +1,9 @@
 //! `creates`: the processor time of a create, in an empty ledger and beside many open batches.
 //!
-//! Batches are created at an even pace, under the default rate limit, so that workers have little to do. What the host and PostgreSQL use
-//! without any create, in a time as long, is subtracted. Rows that were put in beforehand are vacuumed and flushed before that, so that none of
-//! this falls into a measurement.
+//! Batches are created at an even pace, under the default rate limit, so that workers have little
+//! to do. What the host and PostgreSQL use without any create, in a time as long, is subtracted.
+//! Rows that were put in beforehand are vacuumed and flushed before that, so that none of this
+//! falls into a measurement.
 
 use std::time::Duration;
 

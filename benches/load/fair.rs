@@ -1,10 +1,11 @@
 //! `fair`: many batches that wait at once, and when each of them finishes.
 //!
-//! Among equals, those that came first should finish first: then a batch takes half the whole time in the mean. When all take turns, all
-//! finish at the end. Small batches should not wait for a large one, and the large one has to finish.
+//! Among equals, those that came first should finish first: then a batch takes half the whole time
+//! in the mean. When all take turns, all finish at the end. Small batches should not wait for a
+//! large one, and the large one has to finish.
 //!
-//! All batches are in the ledger before the host starts, so that creating them costs nothing here. Times count from the first begin of a
-//! job, in parts of the time until everything is finished.
+//! All batches are in the ledger before the host starts, so that creating them costs nothing here.
+//! Times count from the first begin of a job, in parts of the time until everything is finished.
 
 use std::time::Duration;
 
@@ -119,7 +120,8 @@ async fn work_off(site: &Site<'_>) -> Result<WorkedOff> {
     Ok(worked_off)
 }
 
-/// Whether a batch is open. Asks for those that wait first, since they become running ones and not the other way around.
+/// Whether a batch is open. Asks for those that wait first, since they become running ones and not
+/// the other way around.
 async fn is_working(http: &reqwest::Client, host: &Host) -> Result<bool> {
     for status in ["pending", "running"] {
         let page = page(http, host, &format!("?status={status}&limit=1")).await?;

@@ -1,4 +1,5 @@
-//! `feeder`: the commands that a host spends in Redis, those of the feeder apart from those of the workers.
+//! `feeder`: the commands that a host spends in Redis, those of the feeder apart from those of the
+//! workers.
 //!
 //! `monitor` says how they are told apart.
 
@@ -57,7 +58,8 @@ async fn per_created_batch(host: &Host, monitor: &Monitor, created: u32) -> Resu
     Ok(())
 }
 
-/// The batches are there when the host starts, so each has its share of the queue, and the queue is full.
+/// The batches are there when the host starts, so each has its share of the queue, and the queue is
+/// full.
 async fn beside_open_batches(site: Site<'_>, monitor: &Monitor, scope: Scope) -> Result<()> {
     let open = scope.pick(11, 15);
     site.fill(LARGE, open, Filled::Waiting).await?;

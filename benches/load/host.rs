@@ -5,8 +5,8 @@
 //!   stop ───▶ its standard input closes ──▶ it drains ──▶ it exits
 //! ```
 //!
-//! A host ends when its standard input closes, so none outlives the program that started it, however that one ends. All its settings come
-//! from its environment.
+//! A host ends when its standard input closes, so none outlives the program that started it,
+//! however that one ends. All its settings come from its environment.
 
 #![allow(dead_code, reason = "each program uses a part of it")]
 

@@ -1,7 +1,9 @@
-//! `ledger`: the ledger in PostgreSQL alone, without a queue, beside plain inserts of the same rows.
+//! `ledger`: the ledger in PostgreSQL alone, without a queue, beside plain inserts of the same
+//! rows.
 //!
-//! Each task works a job after the other: jobs of 100 items, in two chunks of 50. Its counterpart makes the same two inserts on as many
-//! connections, each in a transaction of its own, and keeps no ledger. The codes are made beforehand on both sides.
+//! Each task works a job after the other: jobs of 100 items, in two chunks of 50. Its counterpart
+//! makes the same two inserts on as many connections, each in a transaction of its own, and keeps
+//! no ledger. The codes are made beforehand on both sides.
 
 use std::{
     sync::{Arc, Mutex},

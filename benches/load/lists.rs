@@ -1,7 +1,9 @@
-//! `lists`: how long a small batch takes while many clients list a thousand large ones, and whether the host stays ready.
+//! `lists`: how long a small batch takes while many clients list a thousand large ones, and whether
+//! the host stays ready.
 //!
-//! The large batches are paused, so the small one is all the work there is. The clients that list honour `Retry-After`. The time of a small batch
-//! runs from the first attempt to send the request to the moment at which it was finished, by the clock that the database shares.
+//! The large batches are paused, so the small one is all the work there is. The clients that list
+//! honour `Retry-After`. The time of a small batch runs from the first attempt to send the request
+//! to the moment at which it was finished, by the clock that the database shares.
 
 use std::time::Duration;
 
@@ -143,7 +145,8 @@ impl Observation {
     }
 }
 
-/// Creates a small batch and asks for it until it is finished; returns the time in between, in milliseconds.
+/// Creates a small batch and asks for it until it is finished; returns the time in between, in
+/// milliseconds.
 async fn time_small(client: &mut Client, host: &Host) -> Result<f64> {
     let began = Utc::now();
     let created = client.insist(Route::Create, &host.url(""), Some(&SMALL.body())).await.into_success()?;
@@ -158,7 +161,8 @@ async fn time_small(client: &mut Client, host: &Host) -> Result<f64> {
     }
 }
 
-/// Lists over and over, until `ended` says so. Only the first page, and only its bytes: the client's own work is not what is measured.
+/// Lists over and over, until `ended` says so. Only the first page, and only its bytes: the
+/// client's own work is not what is measured.
 fn list(url: String, mut ended: watch::Receiver<()>) -> JoinHandle<Result<Tally>> {
     tokio::spawn(async move {
         let mut client = Client::new()?;

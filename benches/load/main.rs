@@ -1,4 +1,5 @@
-//! How the crate behaves under load, with real processes: `cargo bench --bench load -- <scenario> [small] [rounds]`.
+//! How the crate behaves under load, with real processes: `cargo bench --bench load -- <scenario>
+//! [small] [rounds]`.
 //!
 //! | scenario | what it shows |
 //! |---|---|
@@ -11,8 +12,9 @@
 //! | `mixed` | many clients that do everything at once |
 //! | `local` | the queue in the process, with more and more jobs at a time |
 //!
-//! The host processes are this program again, started with a variable in the environment: bare hosts, without item writer and hooks. Redis
-//! and PostgreSQL are started on free ports, in temporary folders. Everything ends with this program.
+//! The host processes are this program again, started with a variable in the environment: bare
+//! hosts, without item writer and hooks. Redis and PostgreSQL are started on free ports, in
+//! temporary folders. Everything ends with this program.
 //!
 //! `small` finishes within a minute and shows that a scenario runs; its figures mean nothing.
 

@@ -1,4 +1,5 @@
-//! `mixed`: many clients that do everything at once, and what each route answers, beside what one client alone sees.
+//! `mixed`: many clients that do everything at once, and what each route answers, beside what one
+//! client alone sees.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The commands that a Redis server gets, those of the feeder apart from those of the workers.
 //!
-//! `MONITOR` shows every command. A script is known by its source, which a new server sees once: ours begin with a line that names them,
-//! BullMQ's with a comment that says what they do.
+//! `MONITOR` shows every command. A script is known by its source, which a new server sees once:
+//! ours begin with a line that names them, BullMQ's with a comment that says what they do.
 //!
 //! ```text
 //!   feeder    BullMQ's scripts that add or remove jobs, our script that looks for jobs by their ids, and the lengths of the queue
@@ -9,11 +9,12 @@
 //!   workers   everything else: BullMQ's scripts that hand out, renew and finish jobs
 //! ```
 //!
-//! The pool tests a connection whenever one is taken; these commands belong to whoever takes it, and are not counted as round trips of
-//! their own.
+//! The pool tests a connection whenever one is taken; these commands belong to whoever takes it,
+//! and are not counted as round trips of their own.
 //!
-//! The round trips of the feeder are counted too. Each look for jobs is one. Jobs are added, removed and counted many at a time, so
-//! commands that do so and follow each other without a break are one.
+//! The round trips of the feeder are counted too. Each look for jobs is one. Jobs are added,
+//! removed and counted many at a time, so commands that do so and follow each other without a break
+//! are one.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -74,7 +75,8 @@ struct Command {
 }
 
 impl Command {
-    /// Reads `1339518083.107412 [0 127.0.0.1:60866] "evalsha" "…"`. `None` for what a script calls, and for what is not a command.
+    /// Reads `1339518083.107412 [0 127.0.0.1:60866] "evalsha" "…"`. `None` for what a script calls,
+    /// and for what is not a command.
     fn parse(line: &str) -> Option<Self> {
         let (at, rest) = line.split_once(" [")?;
         let (connection, rest) = rest.split_once("] ")?;

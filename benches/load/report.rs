@@ -40,7 +40,8 @@ pub fn spread(figures: &mut [f64]) -> String {
     }
 }
 
-/// The smallest of `figures` that at least `percent` in a hundred of them do not exceed; 0 when there are none. Sorts them.
+/// The smallest of `figures` that at least `percent` in a hundred of them do not exceed; 0 when
+/// there are none. Sorts them.
 pub fn percentile(figures: &mut [f64], percent: usize) -> f64 {
     figures.sort_by(f64::total_cmp);
     let rank = (figures.len() * percent).div_ceil(100).max(1);

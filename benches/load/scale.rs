@@ -1,6 +1,8 @@
-//! `scale`: one large batch, worked by one process and by four, with 1 to 16 jobs at a time in each.
+//! `scale`: one large batch, worked by one process and by four, with 1 to 16 jobs at a time in
+//! each.
 //!
-//! More workers must be faster. Where a commit waits long for its flush they have to be much faster, since then they wait together.
+//! More workers must be faster. Where a commit waits long for its flush they have to be much
+//! faster, since then they wait together.
 
 use std::time::Duration;
 

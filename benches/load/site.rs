@@ -33,7 +33,8 @@ use crate::{
 /// The code key of all hosts, so that batches made without a host can be worked by one.
 const CODE_KEY: &str = "0123456789abcdef0123456789abcdef";
 
-/// Connections of a host beside those of the workers that make items: for requests, the feeder, and the queue of ends and hooks.
+/// Connections of a host beside those of the workers that make items: for requests, the feeder, and
+/// the queue of ends and hooks.
 const OTHER_CONNECTIONS: u32 = 10;
 
 /// The servers of a scenario. They end with this value.
@@ -232,7 +233,8 @@ impl Site<'_> {
         Ok(client)
     }
 
-    /// Removes the ledger and the queues, and lets PostgreSQL write what is left to write, so that the next case begins as this one did.
+    /// Removes the ledger and the queues, and lets PostgreSQL write what is left to write, so that
+    /// the next case begins as this one did.
     pub async fn remove(self) -> Result<()> {
         if self.servers.postgres.is_some() {
             let client = servers::client(self.servers.postgres_url()?).await;

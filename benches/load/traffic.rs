@@ -1,8 +1,10 @@
-//! Traffic: many clients that create, read, list, look up and steer, while the hosts work what they create.
+//! Traffic: many clients that create, read, list, look up and steer, while the hosts work what they
+//! create.
 //!
-//! Each client has batches of its own and does one thing after the other, half of them reads, on any of the hosts. It thinks in between,
-//! and waits when it is refused. When the time is over, each resumes what it had paused, and everything that was not cancelled has to
-//! finish with all its items.
+//! Each client has batches of its own and does one thing after the other, half of them reads, on
+//! any of the hosts. It thinks in between, and waits when it is refused. When the time is over,
+//! each resumes what it had paused, and everything that was not cancelled has to finish with all
+//! its items.
 
 #![allow(dead_code, reason = "each program uses a part of it")]
 
@@ -90,7 +92,8 @@ impl Traffic {
         Ok(Report { tally, items_a_second, created: batches.len(), deadlocks, wrong })
     }
 
-    /// Lets all clients run, and returns what they saw and which batches they cancelled, or may have.
+    /// Lets all clients run, and returns what they saw and which batches they cancelled, or may
+    /// have.
     async fn drive(self, hosts: &Arc<Vec<Host>>) -> Result<(Tally, HashSet<i64>)> {
         let end = Instant::now() + self.time;
         let mut running = JoinSet::new();
@@ -180,7 +183,8 @@ impl User {
         shares.nth(open).expect("it is below the sum of the shares")
     }
 
-    /// Sends one request, and notes what follows from the answer; returns how long to leave the host alone.
+    /// Sends one request, and notes what follows from the answer; returns how long to leave the
+    /// host alone.
     async fn call(&mut self, route: Route) -> Option<Duration> {
         let batch = self.chance.choice(&self.batches).copied();
         let (path, body) = match (route, batch) {

@@ -1,4 +1,5 @@
-//! Batches: created through a host, or in the ledger before any host starts, and how long they take.
+//! Batches: created through a host, or in the ledger before any host starts, and how long they
+//! take.
 
 #![allow(dead_code, reason = "each program uses a part of it")]
 
@@ -36,7 +37,8 @@ impl BatchOf {
         self.jobs * self.items_per_job
     }
 
-    /// The body of the request that creates it. The setting `max_jobs_per_batch` has to allow its jobs.
+    /// The body of the request that creates it. The setting `max_jobs_per_batch` has to allow its
+    /// jobs.
     pub fn body(self) -> Value {
         json!({ "quantity": self.items(), "batchSize": self.items_per_job, "maxJobsPerBatch": self.jobs })
     }
@@ -73,7 +75,8 @@ impl BatchOf {
         filled.try_for_each(|_: BatchId| async { Ok(()) }).await
     }
 
-    /// Creates the batch, waits until all items exist, and returns the time in between, by the clock of the database.
+    /// Creates the batch, waits until all items exist, and returns the time in between, by the
+    /// clock of the database.
     pub async fn time_on(self, host: &Host) -> Result<Duration> {
         let http = reqwest::Client::new();
         let response = http.post(host.url("")).json(&self.body()).send().await?.error_for_status()?;

@@ -1,7 +1,7 @@
 //! The origin of a web page, `scheme://host[:port]`, as browsers and settings write it.
 //!
-//! Spellings of the same origin are equal: letters are lower case, and the default port of `http` and `https` is left out. A path, a
-//! user or a wildcard is not part of an origin.
+//! Spellings of the same origin are equal: letters are lower case, and the default port of `http`
+//! and `https` is left out. A path, a user or a wildcard is not part of an origin.
 
 use std::fmt;
 
@@ -10,8 +10,8 @@ use std::fmt;
 pub(crate) struct Origin(String);
 
 impl Origin {
-    /// Reads `scheme://host[:port]`. Returns `None` for anything else, including the `null` that a browser sends for a page without an
-    /// origin.
+    /// Reads `scheme://host[:port]`. Returns `None` for anything else, including the `null` that a
+    /// browser sends for a page without an origin.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.to_ascii_lowercase();
         let (scheme, address) = text.split_once("://")?;

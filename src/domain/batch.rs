@@ -61,7 +61,8 @@ impl fmt::Display for BatchId {
     }
 }
 
-/// A request that can't be taken, by the field that is wrong. The message names the field, the limit and the value.
+/// A request that can't be taken, by the field that is wrong. The message names the field, the
+/// limit and the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{field}` {why}")]
 pub struct Invalid {
@@ -109,12 +110,13 @@ pub struct ItemOptions {
     #[schemars(range(min = 1))]
     pub batch_size: u64,
 
-    /// Put before the code of every item, with a `-` between: 1 to 16 of `A-Z a-z 0-9 _ -`. Default: none.
+    /// Put before the code of every item, with a `-` between: 1 to 16 of `A-Z a-z 0-9 _ -`.
+    /// Default: none.
     #[schemars(regex(pattern = Self::PREFIX_PATTERN))]
     pub qr_code_prefix: Option<String>,
 
-    /// Most jobs the batch may be cut into; when there would be more, jobs grow. The setting of the same name is the default and the
-    /// maximum.
+    /// Most jobs the batch may be cut into; when there would be more, jobs grow. The setting of the
+    /// same name is the default and the maximum.
     #[schemars(range(min = 1, max = Limits::MOST_JOBS))]
     pub max_jobs_per_batch: Option<u64>,
 }
@@ -182,7 +184,8 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// [`Invalid`] for a field out of its limits, and for a quantity that would need jobs above `max_items_per_job`.
+    /// [`Invalid`] for a field out of its limits, and for a quantity that would need jobs above
+    /// `max_items_per_job`.
     pub fn new(quantity: u64, options: &ItemOptions, limits: &Limits) -> Result<Self, Invalid> {
         Invalid::unless_within("quantity", quantity, 1, limits.max_quantity)?;
         Invalid::unless_within("batchSize", options.batch_size, 1, limits.max_items_per_job)?;
@@ -239,8 +242,8 @@ pub enum BatchStatus {
     Paused,
     /// Over: every item exists.
     Completed,
-    /// Over, with at least one failed job; the counts say how many items exist. A retry makes it run again. Or its request could not be
-    /// planned: then it has no jobs, and nothing to retry.
+    /// Over, with at least one failed job; the counts say how many items exist. A retry makes it
+    /// run again. Or its request could not be planned: then it has no jobs, and nothing to retry.
     Failed,
     /// Over by somebody's wish. What was written stays.
     Cancelled,

@@ -5,8 +5,9 @@
 //!                  ◀────────────  the same way back  ◀────────
 //! ```
 //!
-//! A block cipher is a bijection, so codes are unique by construction and the same again after a retry; without the key nobody guesses
-//! one. A code decodes to the primary key of its item, so finding an item by its code needs no index.
+//! A block cipher is a bijection, so codes are unique by construction and the same again after a
+//! retry; without the key nobody guesses one. A code decodes to the primary key of its item, so
+//! finding an item by its code needs no index.
 
 use std::fmt;
 
@@ -19,7 +20,8 @@ use super::BatchId;
 /// How many characters of a code are the encoded block.
 const ENCODED: usize = 26;
 
-/// The secret that turns (batch, ordinal) into codes: 16 bytes, written as 32 hex digits. Its `Debug` shows none of it.
+/// The secret that turns (batch, ordinal) into codes: 16 bytes, written as 32 hex digits. Its
+/// `Debug` shows none of it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CodeKey([u8; 16]);
 
@@ -52,7 +54,8 @@ impl fmt::Debug for CodeKey {
 
 /// Writes and reads codes under one key.
 ///
-/// The only scheme so far; another one would be another way of making this type, with the same three methods.
+/// The only scheme so far; another one would be another way of making this type, with the same
+/// three methods.
 #[derive(Clone)]
 pub struct CodeScheme {
     cipher: Aes128,
@@ -60,7 +63,8 @@ pub struct CodeScheme {
     fingerprint: String,
 }
 
-/// What a code says. Whether such an item exists, and carries just this code, is for the ledger to tell.
+/// What a code says. Whether such an item exists, and carries just this code, is for the ledger to
+/// tell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodedCode {
     /// The batch of the item.
@@ -83,7 +87,8 @@ impl CodeScheme {
         Self { cipher, alphabet: crockford(), fingerprint }
     }
 
-    /// Tells keys apart without giving them away: 16 hex digits. Each batch keeps the one it was made with.
+    /// Tells keys apart without giving them away: 16 hex digits. Each batch keeps the one it was
+    /// made with.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
@@ -107,7 +112,8 @@ impl CodeScheme {
         code
     }
 
-    /// Reads a code; `None` when it can't be one of ours. Small letters, and the look-alikes O, I and L, are read as Crockford says.
+    /// Reads a code; `None` when it can't be one of ours. Small letters, and the look-alikes O, I
+    /// and L, are read as Crockford says.
     #[must_use]
     pub fn decode(&self, code: &str) -> Option<DecodedCode> {
         let (prefix, encoded) = code.split_at_checked(code.len().checked_sub(ENCODED)?)?;

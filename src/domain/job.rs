@@ -7,7 +7,8 @@
 //!      └───────────────────── retry by hand ───────────┘
 //! ```
 //!
-//! The ledger stores these states and the queue carries these ids; neither decides anything: [`verdict`] does.
+//! The ledger stores these states and the queue carries these ids; neither decides anything:
+//! [`verdict`] does.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -16,7 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use super::BatchId;
 
-/// Names one job in one generation, everywhere: in the ledger, in the queue, in logs and answers. Reads `b123-j0-g0`.
+/// Names one job in one generation, everywhere: in the ledger, in the queue, in logs and answers.
+/// Reads `b123-j0-g0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JobId {
     /// The batch it is a slice of.
@@ -55,10 +57,12 @@ pub enum Delivery<T = JobId> {
     Enqueued {
         /// The task.
         task: T,
-        /// Ended attempts at it, as far as the queue was notified and remembers. It grows when an end is acknowledged, and only then.
+        /// Ended attempts at it, as far as the queue was notified and remembers. It grows when an
+        /// end is acknowledged, and only then.
         acknowledged: u32,
     },
-    /// A job of a batch that someone else put into the queue under an id of their own, in whatever generation it is.
+    /// A job of a batch that someone else put into the queue under an id of their own, in whatever
+    /// generation it is.
     External {
         /// The batch.
         batch: BatchId,
@@ -216,7 +220,8 @@ impl JobState {
     }
 }
 
-/// Items of a job that stayed unwritten, with the reason: one chunk, or several neighbours with the same one.
+/// Items of a job that stayed unwritten, with the reason: one chunk, or several neighbours with the
+/// same one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FailedChunk {
     /// The first ordinal.
@@ -240,13 +245,16 @@ impl FailedChunk {
     }
 }
 
-/// The chunks that an attempt set aside: the first ranges, and how many chunks there were beyond them.
+/// The chunks that an attempt set aside: the first ranges, and how many chunks there were beyond
+/// them.
 ///
-/// It is bounded while it is collected, since a job may have thousands of chunks, each with a reason of its own.
+/// It is bounded while it is collected, since a job may have thousands of chunks, each with a
+/// reason of its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct FailedChunks {
-    /// The first ones in order, at most [`FailedChunks::MAX_RANGES`]; neighbours with the same reason are one.
+    /// The first ones in order, at most [`FailedChunks::MAX_RANGES`]; neighbours with the same
+    /// reason are one.
     pub ranges: Vec<FailedChunk>,
     /// How many chunks are in none of the ranges.
     pub more: u64,
@@ -413,11 +421,13 @@ pub fn verdict(outcome: Outcome, attempt: Attempt) -> Verdict {
     if attempt.is_last() { Verdict::Failed(failure) } else { Verdict::RetryLater(failure) }
 }
 
-/// Whether a failed job that the queue hands out was put back there by hand, as the retry button of Bull Board does.
+/// Whether a failed job that the queue hands out was put back there by hand, as the retry button of
+/// Bull Board does.
 ///
-/// `then` is how many ends of attempts the queue had been told of when the attempt began that failed, `now` how many it has been told of
-/// since. Were the failure never acknowledged, because the worker died in between, both are equal, and the queue handed the job out again by
-/// itself. An attempt that an order made tells nothing about the queue's own job.
+/// `then` is how many ends of attempts the queue had been told of when the attempt began that
+/// failed, `now` how many it has been told of since. Were the failure never acknowledged, because
+/// the worker died in between, both are equal, and the queue handed the job out again by itself. An
+/// attempt that an order made tells nothing about the queue's own job.
 #[must_use]
 pub const fn is_manual_retry(then: Option<u32>, now: Option<u32>) -> bool {
     matches!((then, now), (Some(then), Some(now)) if now > then)
@@ -440,8 +450,8 @@ impl Backoff {
         self.first.saturating_mul(1 << doublings).min(self.max)
     }
 
-    /// The same, shortened by up to a half: `chance` is a random number, 0 to 1. It keeps those who failed together from coming back
-    /// together.
+    /// The same, shortened by up to a half: `chance` is a random number, 0 to 1. It keeps those who
+    /// failed together from coming back together.
     #[must_use]
     pub fn jittered(&self, failures: u32, chance: f64) -> Duration {
         self.after(failures).mul_f64(1.0 - chance.clamp(0.0, 1.0) / 2.0)
@@ -482,9 +492,10 @@ pub(crate) const LOWEST_PRIORITY: u64 = 2_097_151;
 
 /// The priority of a job that is added now: 1 is worked first.
 ///
-/// Fair queueing. `virtual_time` is the priority of the job at the head of the queue, 0 when none waits; `rank` counts the job from the
-/// first open one of its batch. So early jobs go first, batches interleave from the moment they come, and as the head only moves on when
-/// all before it are gone, nobody who waits is overtaken for ever.
+/// Fair queueing. `virtual_time` is the priority of the job at the head of the queue, 0 when none
+/// waits; `rank` counts the job from the first open one of its batch. So early jobs go first,
+/// batches interleave from the moment they come, and as the head only moves on when all before it
+/// are gone, nobody who waits is overtaken for ever.
 #[must_use]
 pub const fn fair_priority(virtual_time: u64, rank: u64) -> u64 {
     let priority = virtual_time.saturating_add(rank).saturating_add(1);
@@ -656,7 +667,8 @@ mod tests {
             prop_assert!((1..=LOWEST_PRIORITY).contains(&fair_priority(time, rank)));
         }
 
-        /// The small batches alone may take all there is to give: ten jobs in every ten starts, in bursts.
+        /// The small batches alone may take all there is to give: ten jobs in every ten starts, in
+        /// bursts.
         #[test]
         fn a_batch_of_300_jobs_ends_while_batches_of_10_keep_arriving(
             bursts in prop::collection::vec(1_usize..8, 1..20),

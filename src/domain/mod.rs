@@ -10,8 +10,8 @@
 //!   causes.rs    an error in one line
 //! ```
 //!
-//! Pure: no async, no I/O, no clock, no chance, no Rocket. Whatever varies comes in as an argument, so every rule here is tested
-//! as a table or a property.
+//! Pure: no async, no I/O, no clock, no chance, no Rocket. Whatever varies comes in as an argument,
+//! so every rule here is tested as a table or a property.
 
 mod batch;
 mod code;

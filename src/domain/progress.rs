@@ -1,7 +1,8 @@
 //! How far a batch is, and how long the rest will take.
 //!
-//! Counts are disjoint and always sum to the total. An estimate is the later of two things: when the rate limit lets the last job start,
-//! and when the workers are through with the items, at the speed that was measured, or at an assumed one before anything ran.
+//! Counts are disjoint and always sum to the total. An estimate is the later of two things: when
+//! the rate limit lets the last job start, and when the workers are through with the items, at the
+//! speed that was measured, or at an assumed one before anything ran.
 
 use std::time::Duration;
 
@@ -53,7 +54,8 @@ impl JobCounts {
     }
 }
 
-/// What the workers did so far: items written, and the time that attempts took, added up over all workers.
+/// What the workers did so far: items written, and the time that attempts took, added up over all
+/// workers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Measured {
     /// Items written.
@@ -63,7 +65,8 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Items a second that one worker writes, before anything was measured. A cautious figure for an ordinary disk.
+    /// Items a second that one worker writes, before anything was measured. A cautious figure for
+    /// an ordinary disk.
     const ASSUMED_ITEMS_PER_SECOND: f64 = 10_000.0;
     /// Less than this says nothing.
     const LEAST: Duration = Duration::from_millis(20);
@@ -76,7 +79,8 @@ impl Measured {
     }
 }
 
-/// The time until the last of `jobs` jobs is done, in whole seconds and at least one, when `ahead` jobs of other batches come in between.
+/// The time until the last of `jobs` jobs is done, in whole seconds and at least one, when `ahead`
+/// jobs of other batches come in between.
 #[must_use]
 pub fn estimate(jobs: u64, items: u64, ahead: u64, throughput: &Throughput, measured: Measured) -> Duration {
     if jobs == 0 {

@@ -1,4 +1,5 @@
-//! What may be seen of batches, jobs and items: the shapes that the ledger answers with, the host reads and JSON shows.
+//! What may be seen of batches, jobs and items: the shapes that the ledger answers with, the host
+//! reads and JSON shows.
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -33,7 +34,8 @@ pub struct BatchRecord {
     pub finished_at: Option<DateTime<Utc>>,
     /// Why it failed.
     pub error: Option<String>,
-    /// Whether the rows of its jobs were removed, as `keep_history` says: its failed jobs can't be listed or retried any more.
+    /// Whether the rows of its jobs were removed, as `keep_history` says: its failed jobs can't be
+    /// listed or retried any more.
     pub history_removed: bool,
     /// What its attempts took so far.
     #[serde(skip)]
@@ -236,7 +238,8 @@ pub struct Progress {
     /// The share of items that exist, rounded down; 100 only when the batch is over.
     #[schemars(range(max = 100))]
     pub percent: u8,
-    /// Seconds until it is over, by what was measured so far; 0 when it is, none while it is paused or not planned yet.
+    /// Seconds until it is over, by what was measured so far; 0 when it is, none while it is paused
+    /// or not planned yet.
     pub eta_seconds: Option<u64>,
     /// What all work in this process waits for, when it does.
     pub waiting_for: Option<WaitingFor>,

@@ -1,7 +1,8 @@
 //! A request that may come twice, and what tells that it is the same one.
 //!
-//! A caller that got no answer does not know whether its batch exists. Under a key it may simply ask again: whoever keeps the first request
-//! beside the batch can answer the second one from there.
+//! A caller that got no answer does not know whether its batch exists. Under a key it may simply
+//! ask again: whoever keeps the first request beside the batch can answer the second one from
+//! there.
 
 use std::{fmt, time::Duration};
 
@@ -27,7 +28,8 @@ impl IdempotencyKey {
     ///
     /// # Errors
     ///
-    /// [`Invalid`] with the header as its field. It does not repeat the key, which may be of any length.
+    /// [`Invalid`] with the header as its field. It does not repeat the key, which may be of any
+    /// length.
     pub fn new(text: &str) -> Result<Self, Invalid> {
         let fits = (1..=Self::MOST).contains(&text.len());
         if fits && text.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -56,7 +58,8 @@ impl fmt::Debug for IdempotencyKey {
 /// What tells a request that comes again from a new one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateRequest {
-    /// Whose key it is: the keys of one caller say nothing about those of another. Empty where callers are not told apart.
+    /// Whose key it is: the keys of one caller say nothing about those of another. Empty where
+    /// callers are not told apart.
     pub caller: String,
     /// The caller's word for it.
     pub key: IdempotencyKey,
@@ -70,7 +73,8 @@ impl CreateRequest {
     /// How long a request is usually remembered.
     pub const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
-    /// The request of `actor` for what `asked` spells out. Requests are the same when they spell the same.
+    /// The request of `actor` for what `asked` spells out. Requests are the same when they spell
+    /// the same.
     #[must_use]
     pub fn new(actor: Option<&str>, key: IdempotencyKey, asked: &[u8]) -> Self {
         Self {

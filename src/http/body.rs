@@ -20,8 +20,9 @@ use super::{
 /// The JSON body of a request, at most as long as the host's limit named `batch`, or 64 KiB.
 pub(super) struct JsonBody<T>(pub T);
 
-/// How long a body may take to arrive, so that a caller who stops half-way does not hold a connection for ever. It counts from when
-/// Rocket hands the body over: the first 14 bytes, in which it looks for a form's `_method`, it awaits itself and without a deadline.
+/// How long a body may take to arrive, so that a caller who stops half-way does not hold a
+/// connection for ever. It counts from when Rocket hands the body over: the first 14 bytes, in
+/// which it looks for a form's `_method`, it awaits itself and without a deadline.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 #[rocket::async_trait]

@@ -5,8 +5,9 @@
 //!   <base>/docs           page.html ──▶ docs/page.js ──▶ Swagger UI ──▶ openapi.json
 //! ```
 //!
-//! Nothing here holds data, so nobody is asked for credentials; what the page then calls asks for them. The page needs no network beyond
-//! its own host, and is told so: its policy lets it load, run and call nothing else.
+//! Nothing here holds data, so nobody is asked for credentials; what the page then calls asks for
+//! them. The page needs no network beyond its own host, and is told so: its policy lets it load,
+//! run and call nothing else.
 
 use std::{borrow::Cow, io::Cursor};
 
@@ -55,7 +56,8 @@ fn page(_: &str) -> Vec<Route> {
     Vec::new()
 }
 
-/// What the page may do: run and show what comes from its own host, and call that. Pictures are in the style sheet.
+/// What the page may do: run and show what comes from its own host, and call that. Pictures are in
+/// the style sheet.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -87,7 +89,8 @@ impl File {
 
 #[rocket::async_trait]
 impl Handler for File {
-    /// `X-Content-Type-Options` comes from Rocket's Shield, which warns in the log when it is there already.
+    /// `X-Content-Type-Options` comes from Rocket's Shield, which warns in the log when it is there
+    /// already.
     async fn handle<'r>(&self, _: &'r Request<'_>, _: Data<'r>) -> route::Outcome<'r> {
         let mut response = Response::build();
         response

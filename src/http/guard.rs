@@ -1,4 +1,5 @@
-//! [`BatchService`] in the host's own handlers, and the launch that fails when nobody attached the fairing.
+//! [`BatchService`] in the host's own handlers, and the launch that fails when nobody attached the
+//! fairing.
 
 use rocket::{
     Ignite, Phase, Request, Rocket, Sentinel,
@@ -13,7 +14,8 @@ const MISSING: &str =
     "`BatchService` is used, but its fairing is not attached; add `.attach(Batch::fairing().guard::<YourGuard>())`";
 
 impl BatchService {
-    /// The service of a rocket, for fairings and tests; `None` when the fairing is not attached, or did not ignite yet.
+    /// The service of a rocket, for fairings and tests; `None` when the fairing is not attached, or
+    /// did not ignite yet.
     ///
     /// ```
     /// use rocket::{Orbit, Rocket, fairing::AdHoc};
@@ -37,13 +39,12 @@ impl<'r> FromRequest<'r> for BatchService {
     type Error = BatchError;
 
     async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
-        match Self::fetch(request.rocket()) {
-            Some(service) => Outcome::Success(service.clone()),
-            None => {
-                tracing::error!("{MISSING}");
-                let status = Problem::from(BatchError::Internal(MISSING.into())).leave(request);
-                Outcome::Error((status, BatchError::Internal(MISSING.into())))
-            }
+        if let Some(service) = Self::fetch(request.rocket()) {
+            Outcome::Success(service.clone())
+        } else {
+            tracing::error!("{MISSING}");
+            let status = Problem::from(BatchError::Internal(MISSING.into())).leave(request);
+            Outcome::Error((status, BatchError::Internal(MISSING.into())))
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What the routes answer when all went well. The status is part of the type, so that a description made from a handler's signature
-//! can't say another one.
+//! What the routes answer when all went well. The status is part of the type, so that a description
+//! made from a handler's signature can't say another one.
 
 use rocket::{
     Request, Response,
@@ -37,7 +37,8 @@ impl<T: JsonSchema> Output for JsonResponse<T> {
     }
 }
 
-/// 202 with a JSON body and a `Location`; `Idempotent-Replayed: true` when the same request was answered before.
+/// 202 with a JSON body and a `Location`; `Idempotent-Replayed: true` when the same request was
+/// answered before.
 pub(super) struct Accepted<T> {
     /// Where to look from now on, below the base.
     pub at: String,

@@ -9,10 +9,11 @@
 //!                         problem.rs: application/problem+json
 //! ```
 //!
-//! What the routes take and answer is told by their signatures, and written into a document by openapi.rs; docs.rs serves it.
+//! What the routes take and answer is told by their signatures, and written into a document by
+//! openapi.rs; docs.rs serves it.
 //!
-//! Which request needs which right follows from its method, so a new route can't forget to ask. What a request means is decided by
-//! the service; here it is only read, and the answer written.
+//! Which request needs which right follows from its method, so a new route can't forget to ask.
+//! What a request means is decided by the service; here it is only read, and the answer written.
 
 mod body;
 mod docs;
@@ -33,9 +34,11 @@ pub(crate) use rights::{Actor, Check, Rights, Security, SecurityScheme, by_closu
 use self::{openapi::Endpoint, origin::AllowedOrigins};
 use crate::config::Config;
 
-/// Mounts all routes at the base, each behind the right it needs, and answers every error under the base with a problem.
+/// Mounts all routes at the base, each behind the right it needs, and answers every error under the
+/// base with a problem.
 ///
-/// A process that only works has the health probes and nothing else. The caller manages the [`BatchService`](crate::BatchService).
+/// A process that only works has the health probes and nothing else. The caller manages the
+/// [`BatchService`](crate::BatchService).
 pub(crate) fn mount(rocket: Rocket<Build>, rights: Rights, config: &Config) -> Rocket<Build> {
     let mut routes: Vec<_> = routes::open().into_iter().map(Endpoint::open).collect();
     if config.role.serves() {
@@ -49,8 +52,8 @@ pub(crate) fn mount(rocket: Rocket<Build>, rights: Rights, config: &Config) -> R
     rocket.manage(rights).mount(&config.base, routes).register(&config.base, catchers![problem::catch])
 }
 
-/// Ranks `route` before all that a host may have. Rocket ranks by the path below the base, so that `/<id>` would collide with a
-/// host's `/<path..>`, and the launch fail.
+/// Ranks `route` before all that a host may have. Rocket ranks by the path below the base, so that
+/// `/<id>` would collide with a host's `/<path..>`, and the launch fail.
 fn before_the_hosts(mut route: Route) -> Route {
     route.rank -= 20;
     route

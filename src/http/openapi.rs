@@ -8,12 +8,14 @@
 //!   host's guards, settings                              Security, Config ──┘
 //! ```
 //!
-//! A handler is written within [`endpoint!`], which makes its route [`Documented`]. What is mounted is an [`Endpoint`], and an
-//! `Endpoint` can be had of a `Documented` route only; so a route that the document does not know does not compile, and neither does
-//! one without prose. Which statuses a route answers is told by the types in its signature: whatever reads a part of a request also
+//! A handler is written within [`endpoint!`], which makes its route [`Documented`]. What is mounted
+//! is an [`Endpoint`], and an `Endpoint` can be had of a `Documented` route only; so a route that
+//! the document does not know does not compile, and neither does one without prose. Which statuses
+//! a route answers is told by the types in its signature: whatever reads a part of a request also
 //! says how that part may be refused.
 //!
-//! Not in here: what Rocket answers by itself, `HEAD` and a slash behind a path; and the files of [`docs`](super::docs).
+//! Not in here: what Rocket answers by itself, `HEAD` and a slash behind a path; and the files of
+//! [`docs`](super::docs).
 
 mod examples;
 mod operation;
@@ -41,8 +43,8 @@ pub(super) trait Documented {
 
 /// Writes a handler down once, for Rocket and for the document.
 ///
-/// Rocket gets the tokens as they stand, since what a macro has read it emits in a way that Rocket's own macros do not recognise; only
-/// a copy of them is read here. The `///` are asked for.
+/// Rocket gets the tokens as they stand, since what a macro has read it emits in a way that
+/// Rocket's own macros do not recognise; only a copy of them is read here. The `///` are asked for.
 macro_rules! endpoint {
     (@read $(#[doc = $prose:literal])+ #[get $route:tt] $($handler:tt)+) => {
         $crate::http::openapi::endpoint!(@describe [$($prose),+] $($handler)+);
@@ -154,8 +156,8 @@ pub(crate) fn document(config: &Config, security: &Security) -> Value {
 /// A document in the making.
 struct Document<'a> {
     base: &'a str,
-    /// Two generators, since a type may be written otherwise than it is read: what has a default need not be there in a request, but is
-    /// there in every answer.
+    /// Two generators, since a type may be written otherwise than it is read: what has a default
+    /// need not be there in a request, but is there in every answer.
     input: SchemaGenerator,
     output: SchemaGenerator,
     paths: Map<String, Value>,
@@ -174,7 +176,8 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// Describes `endpoint`, for callers who have to show what the security scheme of this name wants.
+    /// Describes `endpoint`, for callers who have to show what the security scheme of this name
+    /// wants.
     fn add(&mut self, endpoint: &Endpoint, scheme: Option<&str>) {
         let mut operation = Operation::new(&mut self.input, &mut self.output);
         operation.belongs_to(endpoint.tag.name());

@@ -1,7 +1,8 @@
-//! Refuses writing requests that a page of another origin made a browser send, before a guard is asked.
+//! Refuses writing requests that a page of another origin made a browser send, before a guard is
+//! asked.
 //!
-//! A browser adds a user's cookies to such a request by itself, so a guard that trusts cookies would let it through. What browsers
-//! say about the page decides, most important first:
+//! A browser adds a user's cookies to such a request by itself, so a guard that trusts cookies
+//! would let it through. What browsers say about the page decides, most important first:
 //!
 //! ```text
 //!   Origin is one of `allowed_origins` ──────────────────▶ passes
@@ -12,8 +13,8 @@
 //!   neither header, so no browser sent it ───────────────▶ passes
 //! ```
 //!
-//! Routes that only read are left alone: they change nothing, and without CORS headers a page of another origin can't see their
-//! answers.
+//! Routes that only read are left alone: they change nothing, and without CORS headers a page of
+//! another origin can't see their answers.
 
 use std::sync::Arc;
 
@@ -96,7 +97,8 @@ impl<'r> Sender<'r> {
         }
     }
 
-    /// The header that gives the request away as one of a page of another origin; `None` if it may pass.
+    /// The header that gives the request away as one of a page of another origin; `None` if it may
+    /// pass.
     fn foreign_by(&self, allowed: &[Origin]) -> Option<&'static str> {
         let origin = self.origin.and_then(Origin::parse);
         if origin.as_ref().is_some_and(|origin| allowed.contains(origin)) {

@@ -1,7 +1,8 @@
-//! How we say no: RFC 9457 problem documents, for our routes, for hosts that answer with a [`BatchError`], and for everything that
-//! Rocket refuses under the base.
+//! How we say no: RFC 9457 problem documents, for our routes, for hosts that answer with a
+//! [`BatchError`], and for everything that Rocket refuses under the base.
 //!
-//! A guard can only answer with a status, so it leaves the document in the request's local cache and the catcher finds it there.
+//! A guard can only answer with a status, so it leaves the document in the request's local cache
+//! and the catcher finds it there.
 
 use rocket::{
     Request, Response, catch,
@@ -30,7 +31,8 @@ const BAD_KEY: &str = "urn:rocket-batch:bad-idempotency-key";
 const KEY_REUSED: &str = "urn:rocket-batch:idempotency-key-reused";
 const CROSS_SITE: &str = "urn:rocket-batch:cross-site";
 
-/// An error as a document. `type` names the situation for programs and never changes; `detail` is for people.
+/// An error as a document. `type` names the situation for programs and never changes; `detail` is
+/// for people.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Problem {
     #[serde(rename = "type")]
@@ -215,7 +217,8 @@ const fn name(error: &BatchError) -> (Status, &'static str, &'static str) {
     }
 }
 
-/// `X-Content-Type-Options` comes from Rocket's Shield, which warns in the log when it is there already.
+/// `X-Content-Type-Options` comes from Rocket's Shield, which warns in the log when it is there
+/// already.
 impl<'r> Responder<'r, 'static> for Problem {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         let status = self.status;
@@ -245,7 +248,8 @@ impl Output for Problem {
 #[schemars(rename = "Problem", rename_all = "camelCase", description = "Why a request was refused (RFC 9457).")]
 #[expect(dead_code, reason = "only described")]
 struct Shape {
-    /// Names the situation for programs, and never changes: `about:blank` when the status says it all.
+    /// Names the situation for programs, and never changes: `about:blank` when the status says it
+    /// all.
     #[schemars(regex(pattern = "^(about:blank|urn:rocket-batch:[a-z-]+)$"))]
     r#type: String,
     /// The situation in a few words.

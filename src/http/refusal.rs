@@ -1,4 +1,5 @@
-//! Refusals by the state of things, as part of a handler's signature: which of them a route may answer is told by a type.
+//! Refusals by the state of things, as part of a handler's signature: which of them a route may
+//! answer is told by a type.
 
 use std::marker::PhantomData;
 
@@ -16,7 +17,8 @@ use crate::{
     service::BatchError,
 };
 
-/// A problem, which may also be one of those that `R` tells: what the state of a batch forbids is part of a handler's signature.
+/// A problem, which may also be one of those that `R` tells: what the state of a batch forbids is
+/// part of a handler's signature.
 pub(super) struct Refusal<R> {
     problem: Problem,
     reasons: PhantomData<R>,

@@ -1,7 +1,7 @@
 //! Who may call a route: the host's own guards, asked before anything of a request is read.
 //!
-//! The types of the host end here: a guard becomes a [`Check`], and a route is wrapped by replacing its handler, so that its name,
-//! rank and sentinels stay what Rocket made them.
+//! The types of the host end here: a guard becomes a [`Check`], and a route is wrapped by replacing
+//! its handler, so that its name, rank and sentinels stay what Rocket made them.
 
 use std::sync::Arc;
 
@@ -25,7 +25,8 @@ pub enum Right {
 }
 
 impl Right {
-    /// The right that a route of this method needs. What is not known to be harmless needs the right to write.
+    /// The right that a route of this method needs. What is not known to be harmless needs the
+    /// right to write.
     pub(super) const fn of(method: Method) -> Self {
         match method {
             Method::Get | Method::Head | Method::Options => Self::Read,
@@ -59,14 +60,16 @@ impl Check {
     }
 }
 
-/// Lets through whom the guard `G` lets through. A guard that forwards refuses with the status it forwards.
+/// Lets through whom the guard `G` lets through. A guard that forwards refuses with the status it
+/// forwards.
 pub(crate) fn by_guard<G>() -> Check
 where
     G: for<'r> FromRequest<'r> + Send + 'static,
 {
     erase(|request| {
         Box::pin(async move {
-            // Neither `G` nor `G::Error` lives across an await: they need not be `Sync`, the error not even `Send`.
+            // Neither `G` nor `G::Error` lives across an await: they need not be `Sync`, the error
+            // not even `Send`.
             match request.guard::<G>().await {
                 Outcome::Success(_) => Ok(()),
                 Outcome::Error((status, _)) | Outcome::Forward(status) => Err(status),
@@ -83,7 +86,8 @@ where
     erase(move |request| closure(request, right))
 }
 
-/// Tells the compiler that `check` is good for every lifetime, which it does not see of a bare closure.
+/// Tells the compiler that `check` is good for every lifetime, which it does not see of a bare
+/// closure.
 fn erase<F>(check: F) -> Check
 where
     F: for<'a> Fn(&'a Request<'_>) -> BoxFuture<'a, Result<(), Status>> + Send + Sync + 'static,
@@ -132,7 +136,8 @@ impl Rights {
     }
 }
 
-/// How callers show who they are: a security scheme of OpenAPI under its name. The guards do what they do, whatever it says.
+/// How callers show who they are: a security scheme of OpenAPI under its name. The guards do what
+/// they do, whatever it says.
 #[derive(Debug, Clone)]
 pub(crate) struct SecurityScheme {
     pub name: String,
@@ -191,7 +196,8 @@ impl Handler for Guarded {
     }
 }
 
-/// A refusal is an error and never forwarded: else a catch-all route of the host would answer in our place.
+/// A refusal is an error and never forwarded: else a catch-all route of the host would answer in
+/// our place.
 const fn refusal(status: Status) -> Status {
     if status.code >= 400 { status } else { Status::Forbidden }
 }

@@ -1,7 +1,8 @@
 //! The routes: each reads its request, asks the service once, and answers.
 //!
-//! Handlers say all they take and answer in their signatures, from which the OpenAPI document is made; what a path, a query or a body may
-//! hold is a type in [`input`], what a header may hold in [`once`].
+//! Handlers say all they take and answer in their signatures, from which the OpenAPI document is
+//! made; what a path, a query or a body may hold is a type in [`input`], what a header may hold in
+//! [`once`].
 
 mod idempotency;
 mod input;
@@ -34,7 +35,8 @@ pub(super) fn guarded() -> Vec<Endpoint> {
     let mut all = endpoints![Tag::Batches =>
         create_batch, list_batches, get_batch, get_progress, list_failed_jobs, retry_batch, cancel_batch, pause_batch, resume_batch];
     all.extend(endpoints![Tag::Items => list_items]);
-    // `/items/<code>` meets `/<id>/items` and comes first. Rocket's attribute takes no rank below 0.
+    // `/items/<code>` meets `/<id>/items` and comes first. Rocket's attribute takes no rank below
+    // 0.
     all.extend(endpoints![Tag::Items => find_item].into_iter().map(|endpoint| endpoint.ranked(-20)));
     all
 }
@@ -47,9 +49,10 @@ pub(super) fn open() -> Vec<Endpoint> {
 endpoint! {
     /// Accepts a batch; its items are made in the background.
     ///
-    /// It is cut into jobs, which workers take in turns with those of other batches. The answer comes as soon as it is in the database; how
-    /// far it is, its progress tells. Without `batchId` it gets the next free id. Sent again with the same `Idempotency-Key`, it is
-    /// answered again and makes no second batch.
+    /// It is cut into jobs, which workers take in turns with those of other batches. The answer
+    /// comes as soon as it is in the database; how far it is, its progress tells. Without `batchId`
+    /// it gets the next free id. Sent again with the same `Idempotency-Key`, it is answered again
+    /// and makes no second batch.
     #[post("/", data = "<body>")]
     async fn create_batch(
         batches: BatchService,
@@ -105,7 +108,8 @@ endpoint! {
 endpoint! {
     /// Recreates the failed jobs of a batch.
     ///
-    /// They get fresh attempts, and only the items that are missing are made. A batch that had failed runs again; a paused one stays paused.
+    /// They get fresh attempts, and only the items that are missing are made. A batch that had
+    /// failed runs again; a paused one stays paused.
     #[post("/<id>/retry")]
     async fn retry_batch(
         batches: BatchService,

@@ -14,11 +14,13 @@ use super::postgres::{HostTransactions, PostgresConnection, PostgresPool};
 use super::sqlite::{SqliteConnection, SqlitePool};
 use crate::domain::ItemOptions;
 
-/// The database of the ledger, for handlers of the host: `db: Connection<BatchDb>`, with the `Connection` of `rocket_db_pools` 0.2.
+/// The database of the ledger, for handlers of the host: `db: Connection<BatchDb>`, with the
+/// `Connection` of `rocket_db_pools` 0.2.
 ///
-/// A host knows which database it configured, and asks for that one. SQLite: `interact(..)` reads one snapshot and can't change anything;
-/// `interact_mut(..)` is a transaction of the only connection that writes, so keep it short, everybody waits for it. PostgreSQL: a client,
-/// bounded as the ledger's own are. The ledger's tables are to be read as you like.
+/// A host knows which database it configured, and asks for that one. SQLite: `interact(..)` reads
+/// one snapshot and can't change anything; `interact_mut(..)` is a transaction of the only
+/// connection that writes, so keep it short, everybody waits for it. PostgreSQL: a client, bounded
+/// as the ledger's own are. The ledger's tables are to be read as you like.
 ///
 #[cfg_attr(feature = "sqlite", doc = "```")]
 #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
@@ -74,7 +76,8 @@ pub struct OtherDatabase(&'static str);
 
 #[cfg(feature = "postgres")]
 impl BatchPool {
-    /// A way to make batches in transactions of the host's, if the ledger is in a PostgreSQL server.
+    /// A way to make batches in transactions of the host's, if the ledger is in a PostgreSQL
+    /// server.
     pub(crate) fn host_transactions(&self) -> std::result::Result<HostTransactions, OtherDatabase> {
         match self {
             Self::Postgres(pool) => Ok(HostTransactions::new(pool)),

@@ -1,4 +1,5 @@
-//! What both databases decide alike: who may begin a job, where an attempt leaves it, and when a page is full. Pure.
+//! What both databases decide alike: who may begin a job, where an attempt leaves it, and when a
+//! page is full. Pure.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,7 +20,8 @@ pub(super) const ENDS_PAGE: u64 = 1_000;
 pub(super) const LEFT_BEHIND_AFTER: Duration = Duration::from_secs(15);
 /// Batches that one look names for that.
 pub(super) const LEFT_BEHIND_BATCHES: u64 = 100;
-/// A row that is so much older than the one that a process writes was left behind by another process.
+/// A row that is so much older than the one that a process writes was left behind by another
+/// process.
 pub(super) const OLD_AFTER: Duration = Duration::from_secs(60);
 /// Such rows that go at a time.
 pub(super) const OLD_ROWS: u64 = 1_000;
@@ -39,7 +41,8 @@ pub(super) struct OpenBatch {
     pub counted: bool,
 }
 
-/// What is counted at a time, and the batches that another process just counted: they are to be counted later.
+/// What is counted at a time, and the batches that another process just counted: they are to be
+/// counted later.
 pub(super) fn portions(open: Vec<OpenBatch>) -> (Vec<Vec<RecentWork>>, Vec<BatchId>) {
     let (counted, open): (Vec<_>, Vec<_>) = open.into_iter().partition(|batch| batch.counted);
     let mut portions: Vec<Vec<RecentWork>> = Vec::new();
@@ -66,7 +69,8 @@ pub(super) struct Found {
     pub range: Range<u64>,
     pub attempts: u32,
     pub crashes: u32,
-    /// What the queue had acknowledged at the last begin; `None` when that was an order's, or never came.
+    /// What the queue had acknowledged at the last begin; `None` when that was an order's, or never
+    /// came.
     pub acknowledged: Option<u32>,
     pub error: Option<String>,
     pub status: BatchStatus,
@@ -117,7 +121,8 @@ impl Found {
         }
     }
 
-    /// Whether a worker had it that the queue gave it to. One that worked for an order may still be at it.
+    /// Whether a worker had it that the queue gave it to. One that worked for an order may still be
+    /// at it.
     fn was_lost(&self) -> bool {
         self.state == JobState::Active && self.acknowledged.is_some()
     }
@@ -211,7 +216,8 @@ pub(super) struct Window {
     pub leaves_out: bool,
 }
 
-/// Jobs that a window has at least, so that workers don't wait for the feeder between many tiny batches.
+/// Jobs that a window has at least, so that workers don't wait for the feeder between many tiny
+/// batches.
 const LEAST_JOBS: u64 = 500;
 
 /// A window of so many batches, when they are tiny.
@@ -219,22 +225,25 @@ pub(super) const fn widest(size: u64) -> u64 {
     if size > LEAST_JOBS { size } else { LEAST_JOBS }
 }
 
-/// How many candidates are looked at one after the other, until the window has enough: mostly the first are.
+/// How many candidates are looked at one after the other, until the window has enough: mostly the
+/// first are.
 pub(super) const fn widths(size: u64) -> [u64; 3] {
     let widest = widest(size);
     [size, if size < widest / 2 { size * 2 } else { widest }, widest]
 }
 
-/// How far the jobs of a batch are counted: when a quarter of a window of `size` batches have so many, it has enough.
+/// How far the jobs of a batch are counted: when a quarter of a window of `size` batches have so
+/// many, it has enough.
 pub(super) const fn ready_limit(size: u64) -> u64 {
     LEAST_JOBS.div_ceil(if size > 4 { size / 4 } else { 1 })
 }
 
-/// Takes candidates from both lists in turn, until there are `size` of them with enough jobs: those that came first, so that none waits for
-/// ever, and those with the fewest open jobs, so that small ones don't wait for large ones.
+/// Takes candidates from both lists in turn, until there are `size` of them with enough jobs: those
+/// that came first, so that none waits for ever, and those with the fewest open jobs, so that small
+/// ones don't wait for large ones.
 ///
-/// The first `max + 1` of each list were looked up, one more than are taken, so that it shows whether there are others. `None` when these
-/// are too few, and more are to be looked up.
+/// The first `max + 1` of each list were looked up, one more than are taken, so that it shows
+/// whether there are others. `None` when these are too few, and more are to be looked up.
 pub(super) fn window(oldest: &[Candidate], smallest: &[Candidate], size: u64, max: u64) -> Option<Window> {
     let longest = oldest.len().max(smallest.len());
     let all = longest as u64 <= max;
@@ -251,13 +260,15 @@ pub(super) fn window(oldest: &[Candidate], smallest: &[Candidate], size: u64, ma
     (all || max == widest(size)).then_some(Window { batches, leaves_out: !all })
 }
 
-/// The batches of `window` that are to be fed now, each with the number from which on its jobs were not offered yet.
+/// The batches of `window` that are to be fed now, each with the number from which on its jobs were
+/// not offered yet.
 pub(super) fn fed(query: &JobQuery, window: &[BatchId]) -> Vec<(BatchId, u64)> {
     let known = window.iter().map(|batch| (*batch, query.offered_to.get(batch).copied()));
     known.filter(|(_, to)| query.refill || to.is_none()).map(|(batch, to)| (batch, to.unwrap_or(0))).collect()
 }
 
-/// How many jobs of each batch may come, when so many of each may be in the queue already, and there is a place for `free` more.
+/// How many jobs of each batch may come, when so many of each may be in the queue already, and
+/// there is a place for `free` more.
 pub(super) fn limits(queued: &[u64], share: u64, free: u64) -> Vec<u64> {
     let mut left = free;
     let limit = |queued: &u64| {
@@ -268,14 +279,16 @@ pub(super) fn limits(queued: &[u64], share: u64, free: u64) -> Vec<u64> {
     queued.iter().map(limit).collect()
 }
 
-/// Which jobs of which batches were looked for: one more than the limit of each, so that it shows whether there are more.
+/// Which jobs of which batches were looked for: one more than the limit of each, so that it shows
+/// whether there are more.
 pub(super) struct Next<'a> {
     pub batches: &'a [(BatchId, u64)],
     pub limits: &'a [u64],
 }
 
 impl Next<'_> {
-    /// Keeps at most as many jobs of each batch as its limit says, in their order; says too whether a batch has more.
+    /// Keeps at most as many jobs of each batch as its limit says, in their order; says too whether
+    /// a batch has more.
     pub(super) fn cut(&self, jobs: Vec<OpenJob>) -> (Vec<OpenJob>, bool) {
         let limits: HashMap<BatchId, u64> =
             self.batches.iter().map(|(id, _)| *id).zip(self.limits.iter().copied()).collect();
@@ -442,8 +455,9 @@ mod tests {
         assert_eq!(limits(&[0, 4, 10, 2], 10, 0), [0; 4]);
     }
 
-    /// The rules of the feeder, with every batch at its side: workers take jobs in the order of their priorities, and the queue is filled up
-    /// again as jobs end. Answers when each batch ended, counted in jobs.
+    /// The rules of the feeder, with every batch at its side: workers take jobs in the order of
+    /// their priorities, and the queue is filled up again as jobs end. Answers when each batch
+    /// ended, counted in jobs.
     fn completions(arrivals: &[(u64, u64)], size: u64) -> Vec<u64> {
         let mut left: Vec<u64> = arrivals.iter().map(|(_, jobs)| *jobs).collect();
         let (mut offered, mut ended) = (vec![0_u64; left.len()], vec![0_u64; left.len()]);

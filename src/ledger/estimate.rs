@@ -1,7 +1,8 @@
 //! How long a new batch will take, judged by a backlog that was read a moment ago.
 //!
-//! Reading the backlog looks at every open batch, so creates share one look for a while: reading takes at most a hundredth of the time.
-//! What this process creates meanwhile is added at once; what others create is seen at the next look.
+//! Reading the backlog looks at every open batch, so creates share one look for a while: reading
+//! takes at most a hundredth of the time. What this process creates meanwhile is added at once;
+//! what others create is seen at the next look.
 
 use std::{
     sync::Arc,
@@ -38,13 +39,15 @@ impl Estimator {
         Self { ledger, seen: Mutex::default() }
     }
 
-    /// How long the jobs of `plan` will take when they are worked at `throughput`, if nothing comes in between that is not there yet.
+    /// How long the jobs of `plan` will take when they are worked at `throughput`, if nothing comes
+    /// in between that is not there yet.
     ///
     /// Batches take turns, so each of the others puts in at most as many jobs as the new one has.
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Unavailable`](super::LedgerError::Unavailable) if the database did not answer.
+    /// [`LedgerError::Unavailable`](super::LedgerError::Unavailable) if the database did not
+    /// answer.
     pub async fn estimate(&self, plan: &Plan, throughput: &Throughput) -> Result<Duration> {
         let mut seen = self.seen.lock().await;
         let backlog = match seen.take_if(|seen| seen.good_until > Instant::now()) {

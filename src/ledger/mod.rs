@@ -1,7 +1,8 @@
 //! The truth about batches, jobs and items, as the rest of the crate may see it.
 //!
-//! A [`Ledger`] answers from committed rows only. Each verb is one method, is atomic, and has one file of the same name per database:
-//! [`Ledger::claim`] is `sqlite/claim.rs` and `postgres/claim.rs`.
+//! A [`Ledger`] answers from committed rows only. Each verb is one method, is atomic, and has one
+//! file of the same name per database: [`Ledger::claim`] is `sqlite/claim.rs` and
+//! `postgres/claim.rs`.
 //!
 //! ```text
 //!   create | plan ──▶ Waiting ──begin──▶ Active ──settle──▶ Completed | Failed
@@ -9,8 +10,9 @@
 //!                        └── given back ───┘◀────── retry ────────────────┘
 //! ```
 //!
-//! Every change is a compare-and-set on (state, epoch), so two who act on the same row can't both succeed. Verbs that touch several rows
-//! take the batch first, then its jobs by number. Nothing here knows that a queue exists, and no method returns a type of a database.
+//! Every change is a compare-and-set on (state, epoch), so two who act on the same row can't both
+//! succeed. Verbs that touch several rows take the batch first, then its jobs by number. Nothing
+//! here knows that a queue exists, and no method returns a type of a database.
 
 mod database;
 mod decide;
@@ -63,7 +65,8 @@ pub enum LedgerError {
         source: BoxError,
     },
 
-    /// The database, or the host's item writer, refused the rows themselves; the same rows may be refused again.
+    /// The database, or the host's item writer, refused the rows themselves; the same rows may be
+    /// refused again.
     #[error("the rows were refused: {why}")]
     Refused {
         /// In the words of the database, or of the host's item writer.
@@ -153,7 +156,8 @@ pub struct Created {
     pub repeated: bool,
 }
 
-/// A batch that was asked for in the database itself, by somebody else's transaction: it has no jobs yet.
+/// A batch that was asked for in the database itself, by somebody else's transaction: it has no
+/// jobs yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unplanned {
     /// Its id.
@@ -203,7 +207,8 @@ pub enum Claimed {
     NothingToDo,
     /// It failed before, for this reason, and nobody put it back.
     Failed(String),
-    /// It was ordered while it is in somebody's hands, or waits for its next attempt: it goes on without the order.
+    /// It was ordered while it is in somebody's hands, or waits for its next attempt: it goes on
+    /// without the order.
     Busy,
     /// Its batch is paused: drop it; it is offered again when the batch is resumed.
     Paused,
@@ -222,8 +227,8 @@ pub struct Work {
     pub range: Range<u64>,
     /// Those whose items do not exist yet, in order and apart.
     pub missing: Vec<Range<u64>>,
-    /// Items that came with the claim: [`Ledger::claim_and_insert`] inserted them. A call that found its own claim committed, though the answer
-    /// was lost, says 0.
+    /// Items that came with the claim: [`Ledger::claim_and_insert`] inserted them. A call that
+    /// found its own claim committed, though the answer was lost, says 0.
     pub written: u64,
     /// Attempts that failed before.
     pub attempts_made: u32,
@@ -318,9 +323,11 @@ pub enum Finished {
 /// What [`Ledger::insert_and_complete`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LastChunk {
-    /// The rows exist and the job is completed; this call, or an earlier one with the same hold, did it.
+    /// The rows exist and the job is completed; this call, or an earlier one with the same hold,
+    /// did it.
     Completed,
-    /// Nothing: it is not the ordinary case. [`Ledger::insert_chunk`] and [`Ledger::finish_attempt`] find out what it is.
+    /// Nothing: it is not the ordinary case. [`Ledger::insert_chunk`] and
+    /// [`Ledger::finish_attempt`] find out what it is.
     Unchanged,
 }
 
@@ -348,19 +355,21 @@ pub enum BatchCommand {
 /// Which jobs [`Ledger::open_jobs`] is asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobQuery {
-    /// Batches that are fed at a time: half of them those that came first, half those with the fewest open jobs. When they have few jobs,
-    /// more batches come in.
+    /// Batches that are fed at a time: half of them those that came first, half those with the
+    /// fewest open jobs. When they have few jobs, more batches come in.
     pub window: u64,
     /// Jobs that may be in the queue at once.
     pub capacity: QueueCapacity,
     /// How many more there is a place for now.
     pub free: u64,
-    /// From which number on the jobs of a batch were not offered yet. Of a batch that is not named none was: all its first jobs are
-    /// answered, active ones too.
+    /// From which number on the jobs of a batch were not offered yet. Of a batch that is not named
+    /// none was: all its first jobs are answered, active ones too.
     pub offered_to: HashMap<BatchId, u64>,
-    /// Whether batches that are named get more jobs, as far as there is room. Otherwise only others are answered.
+    /// Whether batches that are named get more jobs, as far as there is room. Otherwise only others
+    /// are answered.
     pub refill: bool,
-    /// No job waits longer than this for its next attempt, whatever the clock said when it was delayed.
+    /// No job waits longer than this for its next attempt, whatever the clock said when it was
+    /// delayed.
     pub max_backoff: Duration,
 }
 
@@ -375,7 +384,8 @@ pub struct OpenJobs {
     pub due: Vec<OpenJob>,
     /// Whether there are more open jobs, in the window or outside of it.
     pub left_out: bool,
-    /// The time until the next delayed job is due; none at all when more are due than were answered.
+    /// The time until the next delayed job is due; none at all when more are due than were
+    /// answered.
     pub next_due: Option<Duration>,
 }
 
@@ -386,7 +396,8 @@ pub enum TaskQuery {
     Hooks,
     /// All of them.
     All {
-        /// Batches to close are looked for in a page of those behind this one, and from the first on without it.
+        /// Batches to close are looked for in a page of those behind this one, and from the first
+        /// on without it.
         ends_after: Option<BatchId>,
     },
 }
@@ -398,8 +409,9 @@ pub struct OpenTasks {
     pub status: Vec<(StatusTask, Duration)>,
     /// Batches to plan, the oldest first, and not too many at a time.
     pub unplanned: Vec<Unplanned>,
-    /// Batches to [count](Records::summarize): some of their jobs were active when they were counted last, and that is so long ago that whoever
-    /// worked them would have counted since, if it still lived.
+    /// Batches to [count](Records::summarize): some of their jobs were active when they were
+    /// counted last, and that is so long ago that whoever worked them would have counted since, if
+    /// it still lived.
     pub left_behind: Vec<BatchId>,
     /// Where the next look for batches to close goes on; `None` when it begins anew.
     pub next: Option<BatchId>,
@@ -528,7 +540,8 @@ impl<T> From<Vec<T>> for Portion<T> {
     }
 }
 
-/// Being the only process that works this ledger with a queue of its own. Ends when it is dropped, and when the process dies.
+/// Being the only process that works this ledger with a queue of its own. Ends when it is dropped,
+/// and when the process dies.
 pub struct Leadership(#[expect(dead_code, reason = "held for its drop alone")] Box<dyn Send + Sync>);
 
 impl Leadership {
@@ -581,9 +594,11 @@ pub trait Records: Send + Sync {
     /// [`LedgerError::NoSuchBatch`].
     async fn batch(&self, batch: BatchId) -> Result<BatchRecord>;
 
-    /// Batches by id, the highest first, those of one status when one is given; the key of a slice is the id.
+    /// Batches by id, the highest first, those of one status when one is given; the key of a slice
+    /// is the id.
     ///
-    /// The counts of an open batch are those of its [summary](Records::summarize), so a page costs the same however many jobs there are.
+    /// The counts of an open batch are those of its [summary](Records::summarize), so a page costs
+    /// the same however many jobs there are.
     async fn batches(&self, status: Option<BatchStatus>, slice: PageRequest) -> Result<Vec<BatchRecord>>;
 
     /// Items of a batch by ordinal, which is the key of a slice.
@@ -593,90 +608,107 @@ pub trait Records: Send + Sync {
     /// [`LedgerError::NoSuchBatch`].
     async fn items(&self, batch: BatchId, slice: PageRequest) -> Result<Vec<Item>>;
 
-    /// The failed jobs of a batch by number, which is the key of a slice. No more of them are read than there is room for.
+    /// The failed jobs of a batch by number, which is the key of a slice. No more of them are read
+    /// than there is room for.
     ///
     /// # Errors
     ///
-    /// [`LedgerError::NoSuchBatch`], and [`LedgerError::HistoryRemoved`] when its jobs are forgotten.
+    /// [`LedgerError::NoSuchBatch`], and [`LedgerError::HistoryRemoved`] when its jobs are
+    /// forgotten.
     async fn failed_jobs(&self, batch: BatchId, slice: PageRequest) -> Result<Portion<FailedJob>>;
 
     /// What the workers still have to do in at most `limit` batches, and how fast they were.
     async fn backlog(&self, limit: u64) -> Result<Backlog>;
 
-    /// Counts the jobs of open batches for [`Records::batches`], which lists what was counted last, and notes what `process` did in them.
+    /// Counts the jobs of open batches for [`Records::batches`], which lists what was counted last,
+    /// and notes what `process` did in them.
     ///
-    /// Answers the batches that are still to be counted: another process counted them less than [`COUNT_INTERVAL`] ago, which is good enough
-    /// for now, but may have been before the last change. Those that are over are neither counted nor answered.
+    /// Answers the batches that are still to be counted: another process counted them less than
+    /// [`COUNT_INTERVAL`] ago, which is good enough for now, but may have been before the last
+    /// change. Those that are over are neither counted nor answered.
     async fn summarize(&self, process: u64, work: Vec<RecentWork>) -> Result<Vec<BatchId>>;
 }
 
 /// The tables of batches, jobs, items and hooks, in verbs.
 ///
-/// Cancel safe: a verb that was polled once runs to its end, also when its future is dropped; what the caller then does not know, a second
-/// call finds out. Every verb may answer [`LedgerError::Unavailable`]; whether it took effect is then unknown, and calling it again is safe
-/// but for [`Ledger::create`] without an id and without a request.
+/// Cancel safe: a verb that was polled once runs to its end, also when its future is dropped; what
+/// the caller then does not know, a second call finds out. Every verb may answer
+/// [`LedgerError::Unavailable`]; whether it took effect is then unknown, and calling it again is
+/// safe but for [`Ledger::create`] without an id and without a request.
 #[async_trait]
 pub trait Ledger: Records {
     /// Inserts a batch and its jobs, all or nothing.
     ///
-    /// A request that is still remembered is answered as it was the first time, whatever changed since, and nothing is inserted; of twins at
-    /// once one makes the batch. A request that is forgotten gives up its key in the same transaction.
+    /// A request that is still remembered is answered as it was the first time, whatever changed
+    /// since, and nothing is inserted; of twins at once one makes the batch. A request that is
+    /// forgotten gives up its key in the same transaction.
     ///
     /// # Errors
     ///
-    /// [`LedgerError::KeyReused`] when the key is remembered for another request; otherwise [`LedgerError::Taken`] when the id is in use.
+    /// [`LedgerError::KeyReused`] when the key is remembered for another request; otherwise
+    /// [`LedgerError::Taken`] when the id is in use.
     async fn create(&self, batch: NewBatch) -> Result<Created>;
 
-    /// Gives an unplanned batch its jobs; or, when what was asked for can't be planned, ends it as failed, with the reason, and writes the
-    /// hook row. A paused one stays paused with its jobs.
+    /// Gives an unplanned batch its jobs; or, when what was asked for can't be planned, ends it as
+    /// failed, with the reason, and writes the hook row. A paused one stays paused with its jobs.
     async fn plan(&self, batch: BatchId, cut: std::result::Result<PlanInput, Invalid>) -> Result<Planned>;
 
     /// Starts one attempt at a job and fences every earlier one.
     ///
-    /// Raises the job's epoch; from here on only writes that carry the returned [`Claim`] count. A hold before it that was neither settled
-    /// nor given back counts as a crash. The first begin of a batch sets it running.
+    /// Raises the job's epoch; from here on only writes that carry the returned [`Claim`] count. A
+    /// hold before it that was neither settled nor given back counts as a crash. The first begin of
+    /// a batch sets it running.
     ///
-    /// A failed job that was [put back by hand](crate::domain::is_manual_retry) is revived, in its generation and with the attempts that it
-    /// made, and its batch runs again as after a retry; not so one of a cancelled batch. An order begins a waiting job alone, so it fences
-    /// nobody; overtaking it is no crash.
+    /// A failed job that was [put back by hand](crate::domain::is_manual_retry) is revived, in its
+    /// generation and with the attempts that it made, and its batch runs again as after a retry;
+    /// not so one of a cancelled batch. An order begins a waiting job alone, so it fences nobody;
+    /// overtaking it is no crash.
     async fn claim(&self, delivery: Delivery) -> Result<Claimed>;
 
-    /// The same, and inserts the items of `chunk` in the same transaction, when nothing of the job was ever written, its batch runs, and both
-    /// are what the chunk was made for. What is missing then does not include them. Otherwise, and with an item writer of the host, it is
-    /// [`Ledger::claim`], and nothing is inserted: a writer that ends the process has to be counted as a crash.
+    /// The same, and inserts the items of `chunk` in the same transaction, when nothing of the job
+    /// was ever written, its batch runs, and both are what the chunk was made for. What is missing
+    /// then does not include them. Otherwise, and with an item writer of the host, it is
+    /// [`Ledger::claim`], and nothing is inserted: a writer that ends the process has to be counted
+    /// as a crash.
     ///
     /// # Errors
     ///
     /// [`LedgerError::Refused`] when the database refused the rows; the job was not begun then.
     async fn claim_and_insert(&self, delivery: Delivery, chunk: FirstChunk) -> Result<Claimed>;
 
-    /// Inserts those of `items` that do not exist yet, if the hold is good, raises the counts, and calls the host's item writer with the
-    /// rows that are new: one transaction.
+    /// Inserts those of `items` that do not exist yet, if the hold is good, raises the counts, and
+    /// calls the host's item writer with the rows that are new: one transaction.
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Refused`] when the database or the item writer refused the rows; none of them was written then.
+    /// [`LedgerError::Refused`] when the database or the item writer refused the rows; none of them
+    /// was written then.
     async fn insert_chunk(&self, claim: &Claim, items: Arc<[NewItem]>) -> Result<ChunkInserted>;
 
-    /// Inserts `items`, the last ones of a job, and completes it after `worked`, in one transaction, when the hold is good, all other items
-    /// exist and none of these does. With an item writer of the host it does nothing.
+    /// Inserts `items`, the last ones of a job, and completes it after `worked`, in one
+    /// transaction, when the hold is good, all other items exist and none of these does. With an
+    /// item writer of the host it does nothing.
     ///
     /// # Errors
     ///
     /// As [`Ledger::insert_chunk`].
     async fn insert_and_complete(&self, claim: &Claim, items: Arc<[NewItem]>, worked: Duration) -> Result<LastChunk>;
 
-    /// Records how an attempt ended, after `worked`, if the hold is good. Calling it again with the same hold answers the same.
+    /// Records how an attempt ended, after `worked`, if the hold is good. Calling it again with the
+    /// same hold answers the same.
     ///
     /// Whoever ended a job asks [`Ledger::at_end`] afterwards, soon but not each time.
     async fn finish_attempt(&self, claim: &Claim, how: AttemptResult, worked: Duration) -> Result<Finished>;
 
-    /// Which of `batches` were begun and have no open job any more: the tasks that close them. One that was closed is none of them.
+    /// Which of `batches` were begun and have no open job any more: the tasks that close them. One
+    /// that was closed is none of them.
     ///
-    /// It sees every end that was recorded before it was asked, so of two who end the last jobs at once and then ask, one finds the batch.
+    /// It sees every end that was recorded before it was asked, so of two who end the last jobs at
+    /// once and then ask, one finds the batch.
     async fn at_end(&self, batches: &[BatchId]) -> Result<Vec<StatusTask>>;
 
-    /// Closes a batch without open jobs, if it was closed `round` times before, and writes the hook row.
+    /// Closes a batch without open jobs, if it was closed `round` times before, and writes the hook
+    /// row.
     async fn close(&self, batch: BatchId, round: u32) -> Result<Closed>;
 
     /// Cancels, pauses or resumes a batch; answers with the batch after it.
@@ -686,34 +718,40 @@ pub trait Ledger: Records {
     /// [`LedgerError::NoSuchBatch`], and [`LedgerError::NotAllowed`] when its status forbids it.
     async fn control(&self, batch: BatchId, wish: BatchCommand) -> Result<BatchRecord>;
 
-    /// Recreates the failed jobs of a batch with fresh attempts and a new generation. A failed job all of whose items exist is completed
-    /// instead and reported as skipped. Without failed jobs nothing changes.
+    /// Recreates the failed jobs of a batch with fresh attempts and a new generation. A failed job
+    /// all of whose items exist is completed instead and reported as skipped. Without failed jobs
+    /// nothing changes.
     ///
     /// # Errors
     ///
     /// As [`Ledger::control`], and [`LedgerError::HistoryRemoved`] when its jobs are forgotten.
     async fn retry(&self, batch: BatchId) -> Result<RetryReport>;
 
-    /// The jobs that ought to be in the queue: of each batch in the window its first open jobs, as many as its share of the room, and delayed
-    /// jobs whose time has come.
+    /// The jobs that ought to be in the queue: of each batch in the window its first open jobs, as
+    /// many as its share of the room, and delayed jobs whose time has come.
     async fn open_jobs(&self, query: JobQuery) -> Result<OpenJobs>;
 
-    /// The hooks that are to be called and, of `all` tasks, the batches that are to be planned or counted, and those that are to be closed.
+    /// The hooks that are to be called and, of `all` tasks, the batches that are to be planned or
+    /// counted, and those that are to be closed.
     async fn open_tasks(&self, query: TaskQuery) -> Result<OpenTasks>;
 
     /// One hook that is still to be called; `None` when it was delivered or given up.
     async fn hook(&self, hook: HookId) -> Result<Option<Hook>>;
 
-    /// Puts down how the call of a hook went that [`Ledger::hook`] returned with so many failed `attempts`.
+    /// Puts down how the call of a hook went that [`Ledger::hook`] returned with so many failed
+    /// `attempts`.
     ///
-    /// A failure counts only while the hook still has these `attempts`, so the same call can't count twice. A delivery always counts.
+    /// A failure counts only while the hook still has these `attempts`, so the same call can't
+    /// count twice. A delivery always counts.
     async fn record_hook_outcome(&self, hook: HookId, attempts: u32, how: HookOutcome) -> Result<()>;
 
-    /// Removes the history of batches that have been over for `kept`, the longest first: the rows of their jobs, and of hooks that were
-    /// given up. Items stay, and so do hooks that are still to be called and what the batch itself says.
+    /// Removes the history of batches that have been over for `kept`, the longest first: the rows
+    /// of their jobs, and of hooks that were given up. Items stay, and so do hooks that are still
+    /// to be called and what the batch itself says.
     ///
-    /// At most `max` rows a call, of at most as many batches. From its first row on a batch says that its history is removed, so nobody
-    /// takes what is left of it for the whole; of this and a retry at once one wins. Several calls at once share the work.
+    /// At most `max` rows a call, of at most as many batches. From its first row on a batch says
+    /// that its history is removed, so nobody takes what is left of it for the whole; of this and a
+    /// retry at once one wins. Several calls at once share the work.
     async fn prune_history(&self, kept: Duration, max: u64) -> Result<Pruned>;
 
     /// The key that the ledger keeps; `candidate` becomes it when there is none.
@@ -725,6 +763,7 @@ pub trait Ledger: Records {
     /// A round trip to the database.
     async fn ping(&self) -> Result<()>;
 
-    /// Ends what was begun and lets go of the database; every later verb is [`LedgerError::Unavailable`].
+    /// Ends what was begun and lets go of the database; every later verb is
+    /// [`LedgerError::Unavailable`].
     async fn shutdown(&self);
 }

@@ -1,4 +1,5 @@
-//! Hands tasks to workers, in order of priority and at the pace that is set. It may lose everything without harm: the ledger knows.
+//! Hands tasks to workers, in order of priority and at the pace that is set. It may lose everything
+//! without harm: the ledger knows.
 //!
 //! ```text
 //!             offer                          Disposition::Ack, Fail, Forget
@@ -42,7 +43,8 @@ pub enum QueueError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
-    /// It answers, and does not allow its user all that the queue needs. Give the user the rights, and start again.
+    /// It answers, and does not allow its user all that the queue needs. Give the user the rights,
+    /// and start again.
     #[error("the queue {queue} lacks rights")]
     Forbidden {
         /// Its name.
@@ -85,7 +87,8 @@ pub enum Disposition {
 /// Works tasks.
 #[async_trait]
 pub trait Handler: Send + Sync {
-    /// Works one task. A panic counts as [`Disposition::Retry`]. What is worth a look meanwhile goes to `progress`.
+    /// Works one task. A panic counts as [`Disposition::Retry`]. What is worth a look meanwhile
+    /// goes to `progress`.
     async fn handle(&self, delivery: Delivery<Task>, progress: &dyn ProgressSink) -> Disposition;
 }
 
@@ -138,7 +141,8 @@ impl QueueCounts {
 pub enum Drained {
     /// No handler runs.
     Clean,
-    /// The deadline came first; so many handlers still run, and their tasks come back by themselves.
+    /// The deadline came first; so many handlers still run, and their tasks come back by
+    /// themselves.
     Left(u64),
 }
 
@@ -148,8 +152,8 @@ pub trait Queue: Send + Sync + fmt::Debug {
     /// Its name, such as `generate-product-batch-items`.
     fn name(&self) -> &str;
 
-    /// Whether other processes see the same queue. One that is in the process alone works its ledger alone, see
-    /// `Ledger::try_acquire_leadership`; a shared one needs no leader.
+    /// Whether other processes see the same queue. One that is in the process alone works its
+    /// ledger alone, see `Ledger::try_acquire_leadership`; a shared one needs no leader.
     fn is_shared(&self) -> bool;
 
     /// Makes sure that every offered task is in the queue; answers with how many were not.
@@ -163,8 +167,8 @@ pub trait Queue: Send + Sync + fmt::Debug {
     /// How many tasks are where.
     async fn counts(&self) -> Result<QueueCounts>;
 
-    /// Starts to hand tasks to `handler`, as many at a time as the settings say. Returns at once; starting twice is a defect of the caller
-    /// and does nothing.
+    /// Starts to hand tasks to `handler`, as many at a time as the settings say. Returns at once;
+    /// starting twice is a defect of the caller and does nothing.
     async fn work(&self, handler: Arc<dyn Handler>) -> Result<()>;
 
     /// Holds the whole queue: running handlers end, nothing new begins.
@@ -187,7 +191,8 @@ async fn attempt(
     delivery: Delivery<Task>,
     progress: &dyn ProgressSink,
 ) -> Disposition {
-    // In an async block, since a handler that is written by hand may panic before it returns its future.
+    // In an async block, since a handler that is written by hand may panic before it returns its
+    // future.
     let attempt = AssertUnwindSafe(async { handler.handle(delivery, progress).await });
     attempt.catch_unwind().await.unwrap_or_else(|panic| {
         let message = message_of(&*panic);

@@ -32,7 +32,8 @@ impl Queues {
 
 #[cfg(not(feature = "redis"))]
 impl Queues {
-    /// Makes the queues; `config` has passed [`Config::check`], which wants the feature `redis` for a host of Redis.
+    /// Makes the queues; `config` has passed [`Config::check`], which wants the feature `redis` for
+    /// a host of Redis.
     #[expect(clippy::unused_async, reason = "its twin below waits for Redis")]
     pub async fn open(config: &Config) -> Result<Self, String> {
         Ok(Self::local(config))

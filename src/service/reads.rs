@@ -1,6 +1,8 @@
-//! How many callers may read at once, so that readers leave connections and processors to those who write and work.
+//! How many callers may read at once, so that readers leave connections and processors to those who
+//! write and work.
 //!
-//! A caller waits for its turn, and not for long: then it is told to come again later, which costs nobody anything.
+//! A caller waits for its turn, and not for long: then it is told to come again later, which costs
+//! nobody anything.
 
 use std::{thread::available_parallelism, time::Duration};
 
@@ -29,7 +31,8 @@ impl Reads {
     /// How long a caller waits for its turn.
     const WAIT: Duration = Duration::from_secs(1);
 
-    /// So many read at once. Those who list are at most half of them, and no more than half of the processors can serve.
+    /// So many read at once. Those who list are at most half of them, and no more than half of the
+    /// processors can serve.
     pub fn new(at_once: u32) -> Self {
         let processors = available_parallelism().map_or(1, usize::from);
         let all = at_once.max(1) as usize;

@@ -1,7 +1,8 @@
-//! Removes the history of batches that have been over for `keep_history`: rows of jobs, and of hooks that were given up. Never an item.
+//! Removes the history of batches that have been over for `keep_history`: rows of jobs, and of
+//! hooks that were given up. Never an item.
 //!
-//! Runs beside the feeder, in every process that feeds; several at once share the work. It goes by small portions with pauses between
-//! them, so that nobody who works waits for it.
+//! Runs beside the feeder, in every process that feeds; several at once share the work. It goes by
+//! small portions with pauses between them, so that nobody who works waits for it.
 
 use std::{sync::Arc, time::Duration};
 

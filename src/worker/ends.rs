@@ -1,8 +1,10 @@
-//! Finds batches at their end: after every end of a job here a check follows, but not after each one its own.
+//! Finds batches at their end: after every end of a job here a check follows, but not after each
+//! one its own.
 //!
-//! A check for each job would cost a good part of the job. So checks keep a distance, each looks at all batches of which a job ended since
-//! the one before, and the last one always comes after the last end. Of two processes that end the last jobs of a batch at once, each checks
-//! afterwards, and at least one finds it. When a process dies in between, the feeder finds it.
+//! A check for each job would cost a good part of the job. So checks keep a distance, each looks at
+//! all batches of which a job ended since the one before, and the last one always comes after the
+//! last end. Of two processes that end the last jobs of a batch at once, each checks afterwards,
+//! and at least one finds it. When a process dies in between, the feeder finds it.
 
 use std::{
     collections::HashSet,
@@ -46,7 +48,8 @@ impl Ends {
     }
 }
 
-/// Checks until the drain begins. What ends afterwards the feeder of another process finds, or that of the next start.
+/// Checks until the drain begins. What ends afterwards the feeder of another process finds, or that
+/// of the next start.
 pub(super) async fn check_ends(cx: &Context) {
     while let Some(batches) = cx.draining.run_until_cancelled(cx.ends.take()).await {
         match cx.retry_until_drain(|| cx.ledger.at_end(&batches)).await {

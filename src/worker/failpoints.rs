@@ -1,7 +1,8 @@
 //! Named points at which a test stops a worker, so that it can kill the process just there.
 //!
-//! Without the feature `test-failpoints` there is nothing here. With it, `ROCKET_BATCH_TEST_POINT=<name>` makes whoever reaches that point say
-//! so on standard error and stay there, and `<name>=panic` makes it panic.
+//! Without the feature `test-failpoints` there is nothing here. With it,
+//! `ROCKET_BATCH_TEST_POINT=<name>` makes whoever reaches that point say so on standard error and
+//! stay there, and `<name>=panic` makes it panic.
 
 /// All items of a job are written, and it is not settled.
 pub const BEFORE_SETTLE: &str = "before-settle";

@@ -8,9 +8,10 @@
 //!                          all is offered again. And what else is to be done: ends, hooks, plans, counts
 //! ```
 //!
-//! The ledger says what ought to be in the queues; the queues take what they do not have. So offering twice is no harm, and what this feeder
-//! remembers of its offers only spares it work. A batch that nobody called for is found as well: one, say, that a host's transaction
-//! brought. It is planned first, and the next round finds its jobs.
+//! The ledger says what ought to be in the queues; the queues take what they do not have. So
+//! offering twice is no harm, and what this feeder remembers of its offers only spares it work. A
+//! batch that nobody called for is found as well: one, say, that a host's transaction brought. It
+//! is planned first, and the next round finds its jobs.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -32,7 +33,8 @@ pub(crate) struct Feeder {
     cx: Arc<Context>,
     /// From which number on the jobs of the batches in the window were not offered yet.
     offered_to: HashMap<BatchId, u64>,
-    /// Jobs in the queue that wait or are active, as they were counted last, and what was added since.
+    /// Jobs in the queue that wait or are active, as they were counted last, and what was added
+    /// since.
     queued: u64,
     /// Where the next look for batches to close goes on.
     ends_after: Option<BatchId>,
@@ -64,15 +66,18 @@ fn take_due(at: &mut Option<Instant>, now: Instant) -> bool {
 impl Feeder {
     /// Offers at a time.
     const PAGE: usize = 500;
-    /// So many of the next jobs are always in the queue: whatever else is there, other people's jobs too, must not keep ours out.
+    /// So many of the next jobs are always in the queue: whatever else is there, other people's
+    /// jobs too, must not keep ours out.
     const HEAD: u64 = 100;
     /// Calls within this time are answered together.
     const GATHER: Duration = Duration::from_millis(5);
-    /// After a round, calls are gathered for so many times as long as it took, so that rounds take a quarter of the time at most; but
+    /// After a round, calls are gathered for so many times as long as it took, so that rounds take
+    /// a quarter of the time at most; but
     const REST_PER_ROUND: u32 = 3;
     /// not for longer than this, since somebody waits.
     const LONGEST_REST: Duration = Duration::from_millis(250);
-    /// While jobs are left out, the queue is looked at so often: others may work it as well, and each process counts its own ends alone.
+    /// While jobs are left out, the queue is looked at so often: others may work it as well, and
+    /// each process counts its own ends alone.
     const LEVEL_INTERVAL: Duration = Duration::from_secs(1);
     /// Adding jobs for longer than this, it may have added some that were taken out meanwhile.
     const LONG: Duration = Duration::from_millis(50);
@@ -134,7 +139,8 @@ impl Feeder {
         [self.due_at, self.level_at, self.hooks_at].into_iter().flatten().fold(self.check_at, Instant::min)
     }
 
-    /// The next check: soon when the queue could not be reached, which is no reason to leave a new batch waiting when it can.
+    /// The next check: soon when the queue could not be reached, which is no reason to leave a new
+    /// batch waiting when it can.
     fn plan_next(&mut self, round: &Round, failures: u32) {
         let usual = self.cx.config.feed_interval.mul_f64(0.9 + 0.2 * fastrand::f64());
         if failures > 0 {
@@ -178,7 +184,8 @@ impl Feeder {
         Ok(counts.waiting + counts.active <= self.queued / 2)
     }
 
-    /// Offers the first jobs of the window again that were offered before: when one was absent, the queue has lost something.
+    /// Offers the first jobs of the window again that were offered before: when one was absent, the
+    /// queue has lost something.
     async fn check_head(&mut self) -> Result<(), QueueError> {
         let capacity = QueueCapacity { per_batch: Self::HEAD, total: Self::HEAD };
         let head = JobQuery { capacity, free: Self::HEAD, offered_to: HashMap::new(), ..self.query(true) };
@@ -190,7 +197,8 @@ impl Feeder {
         Ok(())
     }
 
-    /// Offers the first jobs of batches that are new in the window, and, to `refill` the queue, the next ones of all others.
+    /// Offers the first jobs of batches that are new in the window, and, to `refill` the queue, the
+    /// next ones of all others.
     async fn feed_jobs(&mut self, refill: bool) -> Result<(), QueueError> {
         if refill {
             let counts = self.cx.generate.counts().await?;
@@ -218,8 +226,9 @@ impl Feeder {
         Ok(())
     }
 
-    /// Takes out what was offered of batches that were paused or cancelled while others of their jobs were being added: who did that took out
-    /// what was there then. What came in the last moment is left to the workers, which find in the ledger that there is nothing to do.
+    /// Takes out what was offered of batches that were paused or cancelled while others of their
+    /// jobs were being added: who did that took out what was there then. What came in the last
+    /// moment is left to the workers, which find in the ledger that there is nothing to do.
     async fn take_back(&mut self, offered: &[BatchId]) -> Result<(), QueueError> {
         let Some(now) = self.look(self.query(false)).await else { return Ok(()) };
         let window: HashSet<BatchId> = now.window.into_iter().collect();
@@ -269,7 +278,8 @@ impl Feeder {
 
     async fn offer_jobs(&self, jobs: &[OpenJob]) -> Result<u64, QueueError> {
         let mut offers: Vec<_> = jobs.iter().map(offer).collect();
-        // Across batches the first ones come first, so that a worker never waits for the pages of another batch.
+        // Across batches the first ones come first, so that a worker never waits for the pages of
+        // another batch.
         offers.sort_by_key(|offer| offer.rank);
         self.pages(&*self.cx.generate, &offers).await
     }

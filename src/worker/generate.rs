@@ -8,8 +8,9 @@
 //!
 //! Every write carries the hold that `claim` gave, so an attempt that was overtaken writes nothing.
 //!
-//! Mostly nothing is odd, and then the first chunk comes with the begin and the last one with the end: a job of two chunks is two
-//! transactions. The ledger says when that can't be, and each step is one of its own.
+//! Mostly nothing is odd, and then the first chunk comes with the begin and the last one with the
+//! end: a job of two chunks is two transactions. The ledger says when that can't be, and each step
+//! is one of its own.
 
 use std::{ops::Range, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -62,14 +63,16 @@ impl Handler for Generate {
 }
 
 impl Generate {
-    /// Begins the job, with its first chunk where it is known how its codes are made. `None` when the drain began.
+    /// Begins the job, with its first chunk where it is known how its codes are made. `None` when
+    /// the drain began.
     async fn claim(&self, delivery: Delivery, range: Range<u64>) -> Option<Result<Claimed, LedgerError>> {
         if let Some(recipe) = self.0.recipes.of(delivery.batch_and_seq().0)
             && recipe.key_fingerprint == self.0.codes.fingerprint()
         {
             match AssertUnwindSafe(self.claim_and_insert(delivery, &range, &recipe)).catch_unwind().await {
-                // A chunk that was refused is tried again on its own, as often as the settings say. After a panic nothing is begun yet that it
-                // could be counted for; the attempt that follows meets it again.
+                // A chunk that was refused is tried again on its own, as often as the settings say.
+                // After a panic nothing is begun yet that it could be counted for; the attempt that
+                // follows meets it again.
                 Err(_) | Ok(Some(Err(LedgerError::Refused { .. }))) => {}
                 Ok(claimed) => return claimed,
             }
@@ -111,7 +114,8 @@ impl Generate {
     }
 }
 
-/// What the feeder offered it offers again when the batch is resumed; an order is nobody's to repeat.
+/// What the feeder offered it offers again when the batch is resumed; an order is nobody's to
+/// repeat.
 fn paused(delivery: Delivery) -> Disposition {
     match delivery {
         Delivery::External { batch, .. } => {
@@ -226,7 +230,8 @@ impl Run<'_> {
         reporter.written(items).into_iter().for_each(|note| self.progress.report(note));
     }
 
-    /// Writes one chunk, trying again when its rows are refused. With the `last` one the job is completed, where that can be.
+    /// Writes one chunk, trying again when its rows are refused. With the `last` one the job is
+    /// completed, where that can be.
     async fn chunk(&self, ordinals: Range<u64>, last: bool) -> Chunk {
         let (batch, prefix) = (self.work.claim.job.batch, self.work.prefix.as_deref());
         let items = items(self.cx, batch, prefix, ordinals.clone());
@@ -300,7 +305,8 @@ impl Run<'_> {
             Verdict::Completed => (AttemptResult::Completed, Disposition::Ack),
             Verdict::RetryLater(failure) => {
                 let reason = failure.reason.clone();
-                // Where too many are delayed already the ledger keeps this one, and the feeder brings it back when it is due.
+                // Where too many are delayed already the ledger keeps this one, and the feeder
+                // brings it back when it is due.
                 let answer =
                     if self.cx.is_full_of_delayed() { Disposition::Discard } else { Disposition::Retry(reason) };
                 (AttemptResult::Delayed { failure, delay: self.backoff() }, answer)
@@ -414,7 +420,8 @@ impl ProgressReporter {
         Self { batch: work.claim.job.batch, done: (total - missing).saturating_sub(work.written), total }
     }
 
-    /// Counts items that were written; when it is time to say so, the log is told, and those who look at the queue are to be.
+    /// Counts items that were written; when it is time to say so, the log is told, and those who
+    /// look at the queue are to be.
     fn written(&mut self, items: u64) -> Option<ProgressUpdate> {
         let tenth = |done| done * 10 / self.total;
         let (before, now) = (tenth(self.done), tenth(self.done + items));

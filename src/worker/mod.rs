@@ -10,8 +10,8 @@
 //!   runtime.rs   start, stand by, drain
 //! ```
 //!
-//! The ledger decides, the queue obeys: what becomes of a job is settled in the ledger before the queue is told. While the database is
-//! away everything waits in place and no attempt is spent.
+//! The ledger decides, the queue obeys: what becomes of a job is settled in the ledger before the
+//! queue is told. While the database is away everything waits in place and no attempt is spent.
 
 mod cleaner;
 mod ends;
@@ -90,7 +90,8 @@ impl Context {
         self.until(&self.draining, verb).await
     }
 
-    /// Repeats `verb` until the database answers, also through a drain, whose deadline then ends it.
+    /// Repeats `verb` until the database answers, also through a drain, whose deadline then ends
+    /// it.
     async fn retry_forever<T, F>(&self, verb: impl Fn() -> F) -> Result<T>
     where
         F: Future<Output = Result<T>>,
@@ -133,7 +134,8 @@ impl Context {
         self.draining.run_until_cancelled(tokio::time::sleep(time)).await;
     }
 
-    /// Sees to it that what a job leaves to do that ended is done soon. Best effort: the feeder finds it in the ledger anyway.
+    /// Sees to it that what a job leaves to do that ended is done soon. Best effort: the feeder
+    /// finds it in the ledger anyway.
     fn job_ended(&self, batch: BatchId) {
         self.summaries.changed(batch);
         self.ends.job_ended(batch);

@@ -1,4 +1,5 @@
-//! What the codes of a batch are made of, remembered, so that the first chunk of a job can be written when the job is claimed.
+//! What the codes of a batch are made of, remembered, so that the first chunk of a job can be
+//! written when the job is claimed.
 
 use std::{
     collections::HashMap,
@@ -7,8 +8,10 @@ use std::{
 
 use crate::{domain::BatchId, ledger::Work};
 
-/// What the codes of a batch are made of, beside the key. It never changes, but another batch may have its id after a backup was restored:
-/// [`Ledger::claim_and_insert`](crate::ledger::Ledger::claim_and_insert) looks whether it still is so.
+/// What the codes of a batch are made of, beside the key. It never changes, but another batch may
+/// have its id after a backup was restored:
+/// [`Ledger::claim_and_insert`](crate::ledger::Ledger::claim_and_insert) looks whether it still is
+/// so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Recipe {
     pub prefix: Option<String>,

@@ -1,8 +1,10 @@
-//! Starts the workers of a process, keeps them standing by while another process leads, and drains them.
+//! Starts the workers of a process, keeps them standing by while another process leads, and drains
+//! them.
 //!
-//! A queue in the process works its ledger alone: two such queues would fence each other in turns. Whoever has the lead works; when its
-//! process dies, the lead is free and the next one takes it. A shared queue needs no lead: every process feeds it, since offering twice is
-//! no harm, and every process that works takes from it.
+//! A queue in the process works its ledger alone: two such queues would fence each other in turns.
+//! Whoever has the lead works; when its process dies, the lead is free and the next one takes it. A
+//! shared queue needs no lead: every process feeds it, since offering twice is no harm, and every
+//! process that works takes from it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -48,7 +50,8 @@ impl Runtime {
         }
     }
 
-    /// Stops fetching, waits until running chunks ended and their jobs were given back, at most until `deadline`.
+    /// Stops fetching, waits until running chunks ended and their jobs were given back, at most
+    /// until `deadline`.
     pub async fn drain(&self, deadline: Instant) {
         self.cx.draining.cancel();
         self.tasks.close();

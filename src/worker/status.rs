@@ -1,7 +1,8 @@
 //! One status task: close a batch, or tell the host of an end.
 //!
-//! Closing writes the row of the hook, in one transaction; telling is a task of its own, so that a host's slow or failing hook holds up
-//! nothing else. Both are repeatable: closing twice is one compare-and-set too many, and a told hook has no row any more.
+//! Closing writes the row of the hook, in one transaction; telling is a task of its own, so that a
+//! host's slow or failing hook holds up nothing else. Both are repeatable: closing twice is one
+//! compare-and-set too many, and a told hook has no row any more.
 
 use std::sync::Arc;
 
@@ -87,12 +88,13 @@ impl Status {
 
 fn log_outcome(batch: &BatchRecord) {
     let (id, items, quantity) = (batch.batch_id, batch.items_created, batch.quantity);
-    match batch.status {
-        BatchStatus::Failed => tracing::error!(
+    if batch.status == BatchStatus::Failed {
+        tracing::error!(
             batch = %id, items, quantity, failed = batch.jobs.failed, error = batch.error,
             "Batch {id} failed",
-        ),
-        _ => tracing::info!(batch = %id, items, quantity, "Batch {id} completed"),
+        );
+    } else {
+        tracing::info!(batch = %id, items, quantity, "Batch {id} completed")
     }
 }
 

@@ -6,12 +6,13 @@
 //!                                        └── failed, or counted a moment ago by another process
 //! ```
 //!
-//! An attempt only notes that something changed. The counts are taken from the ledger, so they are right whoever changed what, and a note
-//! that is lost with its process costs nothing but time.
+//! An attempt only notes that something changed. The counts are taken from the ledger, so they are
+//! right whoever changed what, and a note that is lost with its process costs nothing but time.
 //!
-//! A batch stays to be counted until this process has counted it, so a count always follows the last change. However many processes work a
-//! batch, one of them counts it at a time: the others find that it did, and look again. When nothing changes any more each of those counts it
-//! once, and that is the end.
+//! A batch stays to be counted until this process has counted it, so a count always follows the
+//! last change. However many processes work a batch, one of them counts it at a time: the others
+//! find that it did, and look again. When nothing changes any more each of those counts it once,
+//! and that is the end.
 
 use std::{
     collections::HashMap,
@@ -128,14 +129,15 @@ impl Summaries {
         batches.iter_mut().filter_map(to_count).collect()
     }
 
-    /// Has `summarize` count what is to be counted, portion by portion. It answers what is still to be counted. After an error that is all
-    /// that was not counted yet.
+    /// Has `summarize` count what is to be counted, portion by portion. It answers what is still to
+    /// be counted. After an error that is all that was not counted yet.
     async fn count_with<F>(&self, summarize: impl Fn(u64, Vec<RecentWork>) -> F) -> Result<Remaining, LedgerError>
     where
         F: Future<Output = Result<Vec<BatchId>, LedgerError>>,
     {
         let mut work = self.take();
-        // One by one after a failure, and in another order each time: a batch that can't be counted keeps no other from it for long.
+        // One by one after a failure, and in another order each time: a batch that can't be counted
+        // keeps no other from it for long.
         let portion = if self.failed.swap(false, Relaxed) { 1 } else { PORTION };
         fastrand::shuffle(&mut work);
         let mut remaining = Remaining::None;
@@ -180,8 +182,8 @@ pub(super) async fn keep_summaries(cx: &Context) {
 
 /// Counts what is to be counted, for the last time.
 ///
-/// What another process counted a moment ago is looked at once more. Whoever counted it by then did so after the first look, and so after the
-/// last change of this process.
+/// What another process counted a moment ago is looked at once more. Whoever counted it by then did
+/// so after the first look, and so after the last change of this process.
 pub(super) async fn count(cx: &Context) {
     if count_once(cx).await == Remaining::Some {
         tokio::time::sleep(COUNT_INTERVAL).await;

@@ -1,6 +1,7 @@
 //! What calls the feeder, and how often.
 //!
-//! Calls that come together are answered together: a call only notes what it is for, and the next round takes all notes.
+//! Calls that come together are answered together: a call only notes what it is for, and the next
+//! round takes all notes.
 
 use std::{
     collections::HashSet,
@@ -21,7 +22,8 @@ pub(crate) struct Wakeup {
     calls: Mutex<Calls>,
     /// Jobs that ended since the last round that looked for more.
     ended: AtomicU64,
-    /// So many have to end before the queue is filled up again; 0 when the ledger has no more than is in it.
+    /// So many have to end before the queue is filled up again; 0 when the ledger has no more than
+    /// is in it.
     refill: AtomicU64,
 }
 
@@ -59,7 +61,8 @@ impl Wakeup {
         self.notify.notify_one();
     }
 
-    /// A job ended, or waits for its next attempt: there may be a hook to call, or room for jobs that were left out.
+    /// A job ended, or waits for its next attempt: there may be a hook to call, or room for jobs
+    /// that were left out.
     pub fn ended(&self, hook: bool) {
         let ended = self.ended.fetch_add(1, SeqCst) + 1;
         if hook {
@@ -85,7 +88,8 @@ impl Wakeup {
         self.ended.load(SeqCst)
     }
 
-    /// What a round that begins now is for. Jobs that end from here on make room that it may not see.
+    /// What a round that begins now is for. Jobs that end from here on make room that it may not
+    /// see.
     pub(super) fn answer(&self) -> (Calls, bool) {
         let refill = self.wants_refill(self.ended.load(SeqCst));
         if refill {
@@ -94,8 +98,9 @@ impl Wakeup {
         (std::mem::take(&mut self.calls()), refill)
     }
 
-    /// A round left jobs out, while so many are in the queue; or none. Several processes may work them, and each counts its own ends alone,
-    /// so the queue is filled up again long before it is empty.
+    /// A round left jobs out, while so many are in the queue; or none. Several processes may work
+    /// them, and each counts its own ends alone, so the queue is filled up again long before it is
+    /// empty.
     pub(super) fn left_out(&self, queued: Option<u64>) {
         self.refill.store(queued.map_or(0, |queued| (queued / 8).clamp(1, 250)), SeqCst);
         if self.wants_refill(self.ended.load(SeqCst)) {

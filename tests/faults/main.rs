@@ -51,7 +51,8 @@ async fn check(url: &str, items: i64) -> TestResult {
     Ok(())
 }
 
-/// While 200,000 items are made, connections are ended one after another, and at each quarter the server is restarted or killed.
+/// While 200,000 items are made, connections are ended one after another, and at each quarter the
+/// server is restarted or killed.
 #[rocket::async_test]
 async fn a_batch_is_made_on_a_server_that_keeps_failing() -> TestResult {
     let mut server = Server::start();

@@ -1,7 +1,7 @@
 //! The OpenAPI document of a shop as a judge of its answers.
 //!
-//! Every test that asks a shop asks the judge too: an answer whose status, body or header the document does not tell of fails the test, and
-//! so does a member that no schema knows.
+//! Every test that asks a shop asks the judge too: an answer whose status, body or header the
+//! document does not tell of fails the test, and so does a member that no schema knows.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -44,7 +44,8 @@ impl Contract {
         })
     }
 
-    /// The operation that a request is for; where two fit, the one with fewer parameters, as Rocket does it.
+    /// The operation that a request is for; where two fit, the one with fewer parameters, as Rocket
+    /// does it.
     fn operation(&self, method: &str, path: &str) -> Option<&Value> {
         let path = path.trim_end_matches('/');
         if ["/docs", "/openapi.json"].iter().any(|file| path.ends_with(file)) {
@@ -55,7 +56,8 @@ impl Contract {
         fitting.min_by_key(|(_, template, _)| template.starts_with("/batches/{")).map(|(_, _, operation)| operation)
     }
 
-    /// Panics unless the document tells of this answer. What is no operation of it is none of its business.
+    /// Panics unless the document tells of this answer. What is no operation of it is none of its
+    /// business.
     pub fn judge(&self, method: &str, path: &str, reply: &Reply) {
         let Some(operation) = self.operation(method, path) else { return };
         let id = operation["operationId"].as_str().unwrap();
@@ -100,8 +102,9 @@ fn fits(template: &str, path: &str) -> bool {
     template.len() == path.len() && template.iter().zip(&path).all(fit)
 }
 
-/// The document with shapes that know all their members. For callers they are open, since a later version may say more; but what this
-/// version says, its document tells. A problem may say more anywhere.
+/// The document with shapes that know all their members. For callers they are open, since a later
+/// version may say more; but what this version says, its document tells. A problem may say more
+/// anywhere.
 fn closed(mut document: Value) -> Value {
     for (name, schema) in document["components"]["schemas"].as_object_mut().unwrap() {
         if schema.get("properties").is_some() && name != "Problem" {

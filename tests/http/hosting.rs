@@ -48,7 +48,8 @@ fn about() -> &'static str {
     "about the host"
 }
 
-/// Rocket ranks `/<id>` as low as a catch-all, whatever the base; the launch failed by their collision.
+/// Rocket ranks `/<id>` as low as a catch-all, whatever the base; the launch failed by their
+/// collision.
 #[rocket::async_test]
 async fn pages_of_the_host_collide_with_no_route_of_ours() {
     let shop = a_shop().open_with(|rocket| rocket.mount("/", routes![any_page, late_page, about])).await;

@@ -16,7 +16,8 @@ async fn post_once(shop: &Shop, key: &str, body: impl ToString) -> Reply {
     shop.ask(shop.client.post("/batches").header(ContentType::JSON).header(key).body(body.to_string())).await
 }
 
-/// The body and the `Location` of an answer, after making sure that it says whether it was given before.
+/// The body and the `Location` of an answer, after making sure that it says whether it was given
+/// before.
 fn accepted(reply: &Reply, replayed: bool) -> (Value, String) {
     let body = reply.expect(202);
     assert_eq!(reply.header("Idempotent-Replayed"), replayed.then_some("true"), "{reply:?}");

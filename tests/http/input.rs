@@ -1,4 +1,5 @@
-//! Every kind of bad request: its status, that the answer says what is wrong and what would be right, and that nothing came of it.
+//! Every kind of bad request: its status, that the answer says what is wrong and what would be
+//! right, and that nothing came of it.
 
 use std::time::Duration;
 
@@ -145,8 +146,8 @@ async fn a_body_above_the_limit_is_answered_with_the_limit() {
     small.post("/batches", padded(100)).await.expect(202);
 }
 
-/// A real socket, since only there a body can come to a standstill. Of every body Rocket itself awaits 14 bytes, without a deadline,
-/// before it looks for a route; so this one stops behind them.
+/// A real socket, since only there a body can come to a standstill. Of every body Rocket itself
+/// awaits 14 bytes, without a deadline, before it looks for a route; so this one stops behind them.
 #[rocket::async_test]
 async fn a_body_that_stops_half_way_is_not_waited_for() {
     let half = b"POST /batches HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nContent-Length: 40\r\n\r\n{\"quantity\": 100";
@@ -156,7 +157,8 @@ async fn a_body_that_stops_half_way_is_not_waited_for() {
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
 }
 
-/// As the guide says. It is Rocket's doing, and a caller has to know that nothing remembers such a request.
+/// As the guide says. It is Rocket's doing, and a caller has to know that nothing remembers such a
+/// request.
 #[rocket::async_test]
 async fn a_key_that_is_not_utf_8_is_no_key() {
     let post = b"POST /batches HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nIdempotency-Key: k\xff\r\nContent-Length: 15\r\n\r\n{\"quantity\": 1}";

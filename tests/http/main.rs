@@ -1,4 +1,5 @@
-//! What callers of the routes see: a real plugin on a database of its own, asked by Rocket's local client.
+//! What callers of the routes see: a real plugin on a database of its own, asked by Rocket's local
+//! client.
 
 mod contract;
 mod control;

@@ -21,10 +21,10 @@ fn walk(value: &Value, place: &str, look: &mut impl FnMut(&str, &Value)) {
     look(place, value);
     match value {
         Value::Object(members) => {
-            members.iter().for_each(|(name, member)| walk(member, &format!("{place}/{name}"), look))
+            members.iter().for_each(|(name, member)| walk(member, &format!("{place}/{name}"), look));
         }
         Value::Array(entries) => {
-            entries.iter().enumerate().for_each(|(at, entry)| walk(entry, &format!("{place}/{at}"), look))
+            entries.iter().enumerate().for_each(|(at, entry)| walk(entry, &format!("{place}/{at}"), look));
         }
         _ => {}
     }
@@ -329,7 +329,8 @@ impl Asked<'_> {
     }
 }
 
-/// Each status that the document tells of is answered here for real, but for those that need a broken database or a slow caller.
+/// Each status that the document tells of is answered here for real, but for those that need a
+/// broken database or a slow caller.
 #[rocket::async_test]
 async fn every_status_that_is_told_of_can_be_had() {
     use Method::{Get, Post};

@@ -1,4 +1,5 @@
-//! Which pages may have a browser write. A form of any page could cancel a batch of whoever was logged in by a cookie.
+//! Which pages may have a browser write. A form of any page could cancel a batch of whoever was
+//! logged in by a cookie.
 
 use rocket::http::{ContentType, Header, Method};
 use rocket_batch::Batch;

@@ -48,7 +48,8 @@ impl Reply {
         found.next().map(|(_, value)| value.as_str())
     }
 
-    /// The document, after making sure that it is a problem of this status whose detail has these words.
+    /// The document, after making sure that it is a problem of this status whose detail has these
+    /// words.
     pub fn problem(&self, status: u16, words: &[&str]) -> Value {
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(self.content_type.as_deref(), Some("application/problem+json"), "{self:?}");
@@ -202,7 +203,8 @@ impl Shop {
         self.get(&format!("/batches/{id}")).await.expect(200)["status"].as_str().unwrap().to_owned()
     }
 
-    /// Waits until the progress of a batch is as wanted, and checks on the way that its jobs always sum to their total.
+    /// Waits until the progress of a batch is as wanted, and checks on the way that its jobs always
+    /// sum to their total.
     pub async fn until(&self, id: i64, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let path = format!("/batches/{id}/progress");
         let reached = async {

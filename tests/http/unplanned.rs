@@ -1,4 +1,5 @@
-//! Batches that were asked for in the database itself, as callers see them before and after they are planned.
+//! Batches that were asked for in the database itself, as callers see them before and after they
+//! are planned.
 
 use rusqlite::Connection;
 use serde_json::{Value, json};

@@ -1,10 +1,12 @@
-//! Node adds: what is right is worked, what is wrong ends with a reason, and what is hostile harms nothing.
+//! Node adds: what is right is worked, what is wrong ends with a reason, and what is hostile harms
+//! nothing.
 
 use serde_json::{Value, json};
 
 use crate::{GENERATE, Stage, TestResult, id, node::Node};
 
-/// Names of the queue's own keys. As the id of a job each would put a job in the place of what the queue keeps there.
+/// Names of the queue's own keys. As the id of a job each would put a job in the place of what the
+/// queue keeps there.
 const OWN_KEYS: [&str; 17] = [
     "wait",
     "active",
@@ -230,7 +232,8 @@ async fn what_no_library_would_write_harms_nothing() -> TestResult {
     stage.ends_well().await
 }
 
-/// Each is tried while the queue is in use and while it is empty, since that decides what Redis lets pass.
+/// Each is tried while the queue is in use and while it is empty, since that decides what Redis
+/// lets pass.
 #[tokio::test]
 async fn an_id_that_breaks_a_queue_is_taken_out() -> TestResult {
     let mut stage = Stage::set().await?;
@@ -283,7 +286,8 @@ async fn a_job_of_ours_that_was_replaced_by_a_wrong_one_is_brought_anew() -> Tes
     stage.ends_well().await
 }
 
-/// Its chunks are refused, so it is to be tried again by options that would take for ever, or panic.
+/// Its chunks are refused, so it is to be tried again by options that would take for ever, or
+/// panic.
 #[tokio::test]
 async fn our_job_is_not_tried_again_as_a_stranger_wants() -> TestResult {
     let mut stage = Stage::set().await?;

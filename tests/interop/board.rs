@@ -1,4 +1,5 @@
-//! Bull Board, as people use it: both queues, a failed job with its reason and its log, and the button that runs it again.
+//! Bull Board, as people use it: both queues, a failed job with its reason and its log, and the
+//! button that runs it again.
 
 use std::time::Duration;
 
@@ -120,8 +121,8 @@ async fn the_retry_button_of_bull_board_is_a_retry_in_postgres() -> TestResult {
     the_retry_button_is_a_retry(Store::Postgres).await
 }
 
-/// The process is killed when the ledger has the failure and the queue has not. The queue hands the job out again, and that is no retry; the
-/// button then is one.
+/// The process is killed when the ledger has the failure and the queue has not. The queue hands the
+/// job out again, and that is no retry; the button then is one.
 #[tokio::test]
 async fn a_crash_before_the_acknowledgement_is_not_taken_for_the_button() -> TestResult {
     let mut stage = Stage::set_in(|home| home.with("ROCKET_BATCH__GENERATE__ATTEMPTS", "1")).await?;

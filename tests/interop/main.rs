@@ -1,5 +1,6 @@
-//! The real BullMQ of Node beside us on one Redis server: who reads our queues, who adds to them, who works them, and who looks at them with
-//! Bull Board. The plugin is the example host, a process of its own.
+//! The real BullMQ of Node beside us on one Redis server: who reads our queues, who adds to them,
+//! who works them, and who looks at them with Bull Board. The plugin is the example host, a process
+//! of its own.
 //!
 //! ```text
 //!   agent.js     BullMQ's Queue, QueueEvents, Worker and FlowProducer, at the command of a test; node.rs talks to it

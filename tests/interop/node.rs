@@ -1,4 +1,5 @@
-//! A Node process that has BullMQ's own library, asked for one thing after another, each within a deadline.
+//! A Node process that has BullMQ's own library, asked for one thing after another, each within a
+//! deadline.
 
 use std::{path::Path, process::Stdio, time::Duration};
 

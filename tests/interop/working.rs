@@ -4,7 +4,8 @@ use serde_json::json;
 
 use crate::{GENERATE, Stage, TestResult, node::Node};
 
-/// It completes what it did not do. The feeder finds these jobs finished in the queue and open in the ledger.
+/// It completes what it did not do. The feeder finds these jobs finished in the queue and open in
+/// the ledger.
 #[tokio::test]
 async fn what_a_node_worker_only_said_to_have_done_is_done() -> TestResult {
     let mut stage = Stage::set().await?;

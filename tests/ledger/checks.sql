@@ -1,4 +1,5 @@
--- What holds for every job. The ledger's own table leaves it out, since it would cost each claim and each end of a job.
+-- What holds for every job. The ledger's own table leaves it out, since it would cost each claim
+-- and each end of a job.
 ALTER TABLE jobs
     ADD CHECK (seq >= 0 AND first >= 0 AND quantity > 0 AND epoch >= 0 AND generation >= 0 AND worked_ms >= 0),
     ADD CHECK (created BETWEEN 0 AND quantity),

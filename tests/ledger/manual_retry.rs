@@ -1,4 +1,5 @@
-//! What somebody does in the queue with a tool of their own: a failed job is put back, or a job is ordered under another id.
+//! What somebody does in the queue with a tool of their own: a failed job is put back, or a job is
+//! ordered under another id.
 
 use std::time::Duration;
 
@@ -55,7 +56,8 @@ pub async fn a_failed_job_that_is_put_back_by_hand_is_revived(support: impl Harn
     bystander.stands_still(&ledger).await
 }
 
-/// The worker died after it had settled the job and before the queue knew, so the queue hands it out once more.
+/// The worker died after it had settled the job and before the queue knew, so the queue hands it
+/// out once more.
 pub async fn a_failure_that_was_not_acknowledged_is_nobodys_retry(support: impl Harness) -> TestResult {
     let ledger = support.ledger().await;
     let job = ledger.one_job().await?;

@@ -168,7 +168,8 @@ async fn history_of_a_batch_that_is_locked_is_passed_over() -> TestResult {
     Ok(())
 }
 
-/// The hook's row is locked while it is given up, and the history is removed meanwhile: nothing would ever come back for the row.
+/// The hook's row is locked while it is given up, and the history is removed meanwhile: nothing
+/// would ever come back for the row.
 #[tokio::test]
 async fn a_hook_that_is_given_up_while_the_history_goes_is_removed_too() -> TestResult {
     let schema = Schema::new().await;
@@ -214,7 +215,8 @@ async fn batches_whose_history_is_gone_cost_nothing_any_more() -> TestResult {
     Ok(())
 }
 
-/// At once where a verb changes a batch as a whole, and with the next count where a worker changes its jobs.
+/// At once where a verb changes a batch as a whole, and with the next count where a worker changes
+/// its jobs.
 #[tokio::test]
 async fn every_change_of_a_batch_raises_its_version() -> TestResult {
     let schema = Schema::new().await;
@@ -475,7 +477,8 @@ async fn a_lock_that_somebody_holds_is_not_waited_for_for_ever() -> TestResult {
     Ok(())
 }
 
-/// More readers than there are connections, and none of them comes to an end: workers, the feeder and probes go on.
+/// More readers than there are connections, and none of them comes to an end: workers, the feeder
+/// and probes go on.
 #[tokio::test]
 async fn readers_keep_no_worker_and_no_probe_waiting() -> TestResult {
     let schema = Schema::new().await;
@@ -518,7 +521,8 @@ async fn a_chunk_with_one_bad_item_leaves_nothing_behind() -> TestResult {
     bystander.stands_still(ledger).await
 }
 
-/// An upsert without its target would take the row for one that is there, and the item would be missing for ever.
+/// An upsert without its target would take the row for one that is there, and the item would be
+/// missing for ever.
 #[tokio::test]
 async fn a_clash_with_an_index_of_the_host_is_refused_and_not_passed_over() -> TestResult {
     let schema = Schema::new().await;
@@ -725,7 +729,8 @@ async fn chunks_and_ends_that_race_are_counted_once() -> TestResult {
     Ok(())
 }
 
-/// Cancels, pauses, retries, closings and workers on one batch: no deadlock, every count sums, one end per round.
+/// Cancels, pauses, retries, closings and workers on one batch: no deadlock, every count sums, one
+/// end per round.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn whatever_races_the_books_are_kept() -> TestResult {
     let schema = Schema::new().await;
@@ -760,8 +765,9 @@ async fn whatever_races_the_books_are_kept() -> TestResult {
     Ok(())
 }
 
-/// Those who end jobs write rows that refer to the batch, in a table of ours or of the host's, while others cancel and pause it: the key locks
-/// the batch when the job is locked already, and must wait for nobody who waits for that job.
+/// Those who end jobs write rows that refer to the batch, in a table of ours or of the host's,
+/// while others cancel and pause it: the key locks the batch when the job is locked already, and
+/// must wait for nobody who waits for that job.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_foreign_key_to_the_batch_deadlocks_with_no_cancel_and_no_pause() -> TestResult {
     let schema = Schema::new().await;
@@ -885,7 +891,8 @@ async fn a_look_for_work_passes_over_delayed_jobs() -> TestResult {
     Ok(())
 }
 
-/// A paused batch with 100,000 jobs that are due, and twenty that run, with 5,000 jobs each that are not.
+/// A paused batch with 100,000 jobs that are due, and twenty that run, with 5,000 jobs each that
+/// are not.
 const MANY_DELAYED: &str = "
     INSERT INTO batches (id, quantity, batch_size, key_fingerprint, status, jobs, estimated_ms, started_at)
     SELECT id, 100000, 1, '', 'running', 5000, 0, now()
@@ -945,8 +952,8 @@ async fn workers_of_one_batch_never_deadlock() -> TestResult {
     Ok(())
 }
 
-/// Claims that overlap share the batch's row, so that it is always locked: a pause waited for seconds, or for ever. These hold it for as long
-/// as a slow flush takes.
+/// Claims that overlap share the batch's row, so that it is always locked: a pause waited for
+/// seconds, or for ever. These hold it for as long as a slow flush takes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn claims_that_overlap_keep_no_pause_waiting() -> TestResult {
     let schema = Schema::new().await;
@@ -1111,7 +1118,8 @@ async fn a_batch_outlives_restarts_and_crashes_of_the_server() -> TestResult {
     Ok(())
 }
 
-/// A server that neither answers nor hangs up, as behind a black hole: nobody waits for it for ever, and all is well when it is back.
+/// A server that neither answers nor hangs up, as behind a black hole: nobody waits for it for
+/// ever, and all is well when it is back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_pool_is_whole_again_after_a_silence() -> TestResult {
     let mut server = Server::start();

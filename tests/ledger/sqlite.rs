@@ -237,7 +237,8 @@ async fn rows_of_processes_that_are_gone_go_and_the_version_stays() -> TestResul
     Ok(())
 }
 
-/// At once where a verb changes a batch as a whole, and with the next count where a worker changes its jobs.
+/// At once where a verb changes a batch as a whole, and with the next count where a worker changes
+/// its jobs.
 #[tokio::test]
 async fn every_change_of_a_batch_raises_its_version() -> TestResult {
     let database = Database::new().await;
@@ -432,7 +433,8 @@ async fn a_chunk_with_one_bad_item_leaves_nothing_behind() -> TestResult {
     bystander.stands_still(ledger).await
 }
 
-/// An upsert without its target would take the row for one that is there, and the item would be missing for ever.
+/// An upsert without its target would take the row for one that is there, and the item would be
+/// missing for ever.
 #[tokio::test]
 async fn a_clash_with_an_index_of_the_host_is_refused_and_not_passed_over() -> TestResult {
     let database = Database::new().await;
@@ -505,7 +507,8 @@ async fn a_look_for_work_passes_over_delayed_jobs() -> TestResult {
     Ok(())
 }
 
-/// 20,000 paused batches, one of which has 100,000 jobs that are due, and twenty that run, with 5,000 jobs each that are not.
+/// 20,000 paused batches, one of which has 100,000 jobs that are due, and twenty that run, with
+/// 5,000 jobs each that are not.
 const MANY_DELAYED: &str = "
     WITH RECURSIVE n (id) AS (SELECT 1001 UNION ALL SELECT id + 1 FROM n WHERE id < 21999)
     INSERT INTO batch_batches (id, quantity, batch_size, key_fingerprint, status, jobs, estimated_ms, created_at)

@@ -1,4 +1,5 @@
-//! Verbs in any order, from workers that are late, twice or lost, and what must be true after each of them.
+//! Verbs in any order, from workers that are late, twice or lost, and what must be true after each
+//! of them.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! What every ledger must do. A backend brings a [`Harness`](crate::support::Harness) and says `every_ledger!(harness)`.
+//! What every ledger must do. A backend brings a [`Harness`](crate::support::Harness) and says
+//! `every_ledger!(harness)`.
 
 #![expect(clippy::single_range_in_vec_init, reason = "what is missing is a list of ranges, and often of one")]
 
@@ -258,7 +259,8 @@ pub async fn the_estimate_counts_the_jobs_that_come_in_between(support: impl Har
     let plan = a_batch().of(1_000).build().plan;
     let estimate = async || Estimator::new(ledger.share()).estimate(&plan, &ONE_A_SECOND).await;
 
-    // Three of the small one and ten of the large one, since the new batch has ten; the first of all starts at once.
+    // Three of the small one and ten of the large one, since the new batch has ten; the first of
+    // all starts at once.
     assert_eq!(estimate().await?.as_secs(), 3 + 10 + 10 - 1);
 
     ledger.complete(small[0]).await?;
@@ -268,7 +270,8 @@ pub async fn the_estimate_counts_the_jobs_that_come_in_between(support: impl Har
     Ok(())
 }
 
-/// Reading the backlog is shared by creates that come together, and each of them is seen by the next one.
+/// Reading the backlog is shared by creates that come together, and each of them is seen by the
+/// next one.
 pub async fn the_estimate_counts_what_was_created_just_now(support: impl Harness) -> TestResult {
     let ledger = support.ledger().await;
     let plan = a_batch().of(1_000).build().plan;
@@ -927,7 +930,8 @@ pub async fn no_first_chunk_comes_to_a_job_that_may_not_be_begun(support: impl H
     Ok(())
 }
 
-/// A worker that is lost again and again right after its first chunk has written something new each time but the first.
+/// A worker that is lost again and again right after its first chunk has written something new each
+/// time but the first.
 pub async fn a_worker_lost_after_its_first_chunk_counts_as_a_crash(support: impl Harness) -> TestResult {
     let ledger = support.ledger().await;
     let jobs = ledger.jobs_of(a_batch()).await?;
@@ -1756,7 +1760,8 @@ pub async fn what_is_over_is_listed_exactly_whoever_counts_late(support: impl Ha
     bystander.stands_still(&ledger).await
 }
 
-/// However many processes work a batch, its jobs are counted a few times a second, and at last by one that has seen the last change.
+/// However many processes work a batch, its jobs are counted a few times a second, and at last by
+/// one that has seen the last change.
 pub async fn what_another_process_just_counted_is_counted_later(support: impl Harness) -> TestResult {
     let ledger = support.ledger().await;
     let [one, other] = [ledger.one_job().await?, ledger.one_job().await?];
@@ -1791,7 +1796,8 @@ pub async fn many_batches_are_counted_in_portions(support: impl Harness) -> Test
     Ok(())
 }
 
-/// In one millisecond, often. The process is one whose row comes before that of the verbs in the key.
+/// In one millisecond, often. The process is one whose row comes before that of the verbs in the
+/// key.
 pub async fn of_two_counts_at_once_the_later_one_is_listed(support: impl Harness) -> TestResult {
     let ledger = support.ledger().await;
 
@@ -1853,7 +1859,8 @@ pub async fn open_jobs_shares_the_room_between_batches(support: impl Harness) ->
     Ok(())
 }
 
-/// Half of them came first, half have the fewest open jobs, and no batch is fed that waits for nothing but the clock.
+/// Half of them came first, half have the fewest open jobs, and no batch is fed that waits for
+/// nothing but the clock.
 pub async fn a_window_has_the_oldest_and_the_smallest_batches(support: impl Harness) -> TestResult {
     let ledger = support.ledger().await;
     let resting = ledger.one_job().await?;

@@ -229,7 +229,8 @@ impl Subject {
         Ok((0..jobs).map(|seq| JobId { batch, seq, generation: 0 }).collect())
     }
 
-    /// Asks for a batch in the database itself, as hosts on other drivers do. Nobody has planned it then.
+    /// Asks for a batch in the database itself, as hosts on other drivers do. Nobody has planned it
+    /// then.
     pub async fn asked(&self, batch: ABatch) -> TestResult<BatchId> {
         let ABatch { id: wanted, quantity, options, .. } = batch;
         let wanted = wanted.map(BatchId::get);
@@ -368,7 +369,8 @@ impl Subject {
         Ok(self.items(batch, ALL).await?.into_iter().map(|item| item.ordinal).collect())
     }
 
-    /// The rows of [`Ledger::failed_jobs`], which have room in a page unless a test makes them long.
+    /// The rows of [`Ledger::failed_jobs`], which have room in a page unless a test makes them
+    /// long.
     pub async fn failed_jobs(&self, batch: BatchId, slice: PageRequest) -> Result<Vec<FailedJob>, LedgerError> {
         Ok(self.ledger.failed_jobs(batch, slice).await?.rows)
     }
@@ -403,7 +405,8 @@ impl Subject {
         Ok(events)
     }
 
-    /// A batch with a job in every state that nobody touches: it must not move, whatever becomes of others.
+    /// A batch with a job in every state that nobody touches: it must not move, whatever becomes of
+    /// others.
     pub async fn bystander(&self) -> TestResult<Bystander> {
         let jobs = self.jobs_of(a_batch().of(500)).await?;
         self.complete(jobs[0]).await?;

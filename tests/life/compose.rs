@@ -1,4 +1,5 @@
-//! `docs/compose.yml` with processes in the place of containers: the same variables, the same roles, as many of each.
+//! `docs/compose.yml` with processes in the place of containers: the same variables, the same
+//! roles, as many of each.
 
 use std::time::Duration;
 

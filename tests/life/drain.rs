@@ -1,4 +1,5 @@
-//! SIGTERM to a host whose ledger is in PostgreSQL and whose queues are in Redis: idle, busy, and while one or both of them are away.
+//! SIGTERM to a host whose ledger is in PostgreSQL and whose queues are in Redis: idle, busy, and
+//! while one or both of them are away.
 
 use std::time::{Duration, Instant};
 
@@ -54,7 +55,8 @@ enum Fault {
 
 use Fault::{Fine, Frozen, Gone};
 
-/// Of PostgreSQL, of Redis, and how long it had lasted when the service manager wanted the process gone.
+/// Of PostgreSQL, of Redis, and how long it had lasted when the service manager wanted the process
+/// gone.
 const FAULTS: [(Fault, Fault, Duration); 6] = [
     (Fine, Gone, Duration::ZERO),
     (Fine, Frozen, Duration::from_secs(2)),
@@ -64,7 +66,8 @@ const FAULTS: [(Fault, Fault, Duration); 6] = [
     (Frozen, Frozen, Duration::from_secs(2)),
 ];
 
-/// Jobs run, something is away, and the process leaves in time all the same. What it could not give back comes back by itself.
+/// Jobs run, something is away, and the process leaves in time all the same. What it could not give
+/// back comes back by itself.
 #[tokio::test]
 async fn a_host_leaves_in_time_whatever_is_away() -> TestResult {
     const QUANTITY: i64 = 150_000;

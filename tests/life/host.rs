@@ -239,7 +239,8 @@ impl Home {
         Ok(statement.query_map([batch], |row| row.get(0))?.collect::<std::result::Result<_, _>>()?)
     }
 
-    /// The shop's table has the items of the ledger, each once and with the same code, and no other.
+    /// The shop's table has the items of the ledger, each once and with the same code, and no
+    /// other.
     pub async fn the_shop_has_every_item(&self) -> Result<()> {
         let both = "SELECT count(*) FROM products p JOIN batch_items i USING (batch, ordinal) WHERE p.label = i.code";
         let [products, items] = ["products", "batch_items"].map(|table| format!("SELECT count(*) FROM {table}"));

@@ -1,6 +1,8 @@
-//! The example host as a real process, killed and stopped from outside, and what is in its database afterwards.
+//! The example host as a real process, killed and stopped from outside, and what is in its database
+//! afterwards.
 //!
-//! Needs the feature `test-failpoints`: named points at which the example can be held and killed. Cargo builds the example beside the tests.
+//! Needs the feature `test-failpoints`: named points at which the example can be held and killed.
+//! Cargo builds the example beside the tests.
 
 #[cfg(feature = "redis")]
 mod compose;
@@ -61,7 +63,8 @@ on_each_ledger! {
         a_host_without_an_item_writer_outlives_kills_between_its_statements;
 }
 
-/// Twenty SIGKILLs in the middle of a batch: at random moments, and held at each named point. Nothing is lost, nothing is made twice.
+/// Twenty SIGKILLs in the middle of a batch: at random moments, and held at each named point.
+/// Nothing is lost, nothing is made twice.
 async fn a_batch_outlives_twenty_kills(store: Store) -> TestResult {
     outlives_twenty_kills(&Home::on(store)?).await
 }
@@ -78,7 +81,8 @@ async fn outlives_twenty_kills(home: &Home) -> TestResult {
     for kill in 0..20 {
         let point = (kill % 2 == 1).then(|| POINTS[kill / 2 % POINTS.len()]);
         let mut host = home.start_at(point).await?;
-        // Always more to do than one life can, and a short batch in each life, so that ends and hooks are due all the time.
+        // Always more to do than one life can, and a short batch in each life, so that ends and
+        // hooks are due all the time.
         if home.count(left).await? < LARGE {
             batches.push((host.post(&json!({ "quantity": LARGE, "batchSize": 200 })).await?, LARGE));
         }
@@ -100,8 +104,9 @@ async fn outlives_twenty_kills(home: &Home) -> TestResult {
     home.check_integrity()
 }
 
-/// Waits for the end of a batch: every item is there, once, and the shop was told.
-/// Without an item writer a job is two statements: one claims it and writes its first chunk, one writes its last chunk and completes it.
+/// Waits for the end of a batch: every item is there, once, and the shop was told. Without an item
+/// writer a job is two statements: one claims it and writes its first chunk, one writes its last
+/// chunk and completes it.
 async fn a_host_without_an_item_writer_outlives_kills_between_its_statements(store: Store) -> TestResult {
     const POINTS: [&str; 4] = ["after-first-chunk", "before-write", "before-acknowledge", "after-first-chunk"];
     const JOBS: i64 = 200;
@@ -140,7 +145,8 @@ async fn is_complete(host: &Host, batch: i64, quantity: i64) -> TestResult {
     host.until_the_shop_was_told(batch).await
 }
 
-/// The shop's item writer fails on demand: its chunk is set aside, the others are written, and a retry makes what is missing.
+/// The shop's item writer fails on demand: its chunk is set aside, the others are written, and a
+/// retry makes what is missing.
 #[tokio::test]
 async fn a_shortage_of_the_shop_is_told_and_can_be_made_good() -> TestResult {
     let home = Home::new()?;
@@ -221,7 +227,8 @@ async fn an_idle_host_leaves_at_once() -> TestResult {
     Ok(())
 }
 
-/// Two processes on one file: one works, the other serves and stands by, and takes over when the first one dies.
+/// Two processes on one file: one works, the other serves and stands by, and takes over when the
+/// first one dies.
 async fn a_process_that_stands_by_takes_over(store: Store) -> TestResult {
     let home = Home::on(store)?;
     let mut first = home.start().await?;
@@ -257,7 +264,8 @@ async fn a_panic_is_a_failed_attempt_with_its_message() -> TestResult {
     Ok(())
 }
 
-/// With the specification's defaults five jobs start per ten seconds, and the estimate is right to a fifth.
+/// With the specification's defaults five jobs start per ten seconds, and the estimate is right to
+/// a fifth.
 #[tokio::test]
 async fn the_specified_pace_is_kept_and_foretold() -> TestResult {
     let home = Home::with_the_specified_defaults()?;

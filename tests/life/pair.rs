@@ -1,5 +1,5 @@
-//! The ledger in PostgreSQL and the queues in Redis: web and worker processes, and what becomes of a batch when they, or Redis, are taken
-//! away.
+//! The ledger in PostgreSQL and the queues in Redis: web and worker processes, and what becomes of
+//! a batch when they, or Redis, are taken away.
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,8 @@ async fn all_leave(hosts: impl IntoIterator<Item = Host>) -> TestResult {
     Ok(())
 }
 
-/// One process serves and three work. Two of them are killed and started five times each; the others have their jobs soon.
+/// One process serves and three work. Two of them are killed and started five times each; the
+/// others have their jobs soon.
 #[tokio::test]
 async fn a_hundred_thousand_items_outlive_ten_kills_of_their_workers() -> TestResult {
     const QUANTITY: i64 = 100_000;
@@ -71,7 +72,8 @@ async fn a_hundred_thousand_items_outlive_ten_kills_of_their_workers() -> TestRe
     nothing_is_left(&redis).await
 }
 
-/// Every process feeds, and often. Each job is begun once, and a small batch need not wait for the end of a large one.
+/// Every process feeds, and often. Each job is begun once, and a small batch need not wait for the
+/// end of a large one.
 #[tokio::test]
 async fn many_feeders_do_not_multiply_the_work_and_batches_interleave() -> TestResult {
     let redis = Redis::start().await;
@@ -98,7 +100,8 @@ async fn many_feeders_do_not_multiply_the_work_and_batches_interleave() -> TestR
     nothing_is_left(&redis).await
 }
 
-/// Jobs in hand go on; the others are back within an interval, which may have to begin anew when it meets the flush.
+/// Jobs in hand go on; the others are back within an interval, which may have to begin anew when it
+/// meets the flush.
 #[tokio::test]
 async fn a_flush_in_the_middle_of_a_batch_delays_it_by_two_intervals_at_most() -> TestResult {
     const QUANTITY: i64 = 150_000;
@@ -124,7 +127,8 @@ async fn a_flush_in_the_middle_of_a_batch_delays_it_by_two_intervals_at_most() -
     nothing_is_left(&redis).await
 }
 
-/// Redis is killed in the middle of a batch, and is away for five seconds, in which another batch is accepted.
+/// Redis is killed in the middle of a batch, and is away for five seconds, in which another batch
+/// is accepted.
 #[tokio::test]
 async fn work_goes_on_within_three_seconds_of_the_return_of_redis() -> TestResult {
     const QUANTITY: i64 = 100_000;
@@ -160,7 +164,8 @@ async fn work_goes_on_within_three_seconds_of_the_return_of_redis() -> TestResul
     nothing_is_left(&redis).await
 }
 
-/// A worker is stopped past its lock. Another one begins its job, and is stopped as well; then the first one wakes up.
+/// A worker is stopped past its lock. Another one begins its job, and is stopped as well; then the
+/// first one wakes up.
 #[tokio::test]
 async fn nothing_lands_of_a_worker_that_wakes_up_late() -> TestResult {
     const QUANTITY: i64 = 20_000;

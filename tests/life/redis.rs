@@ -1,4 +1,5 @@
-//! Redis below the example host: the queues of several processes, and what is left of them when a batch is over.
+//! Redis below the example host: the queues of several processes, and what is left of them when a
+//! batch is over.
 
 use std::{
     sync::Arc,
@@ -72,7 +73,8 @@ async fn a_job_in_redis_whose_row_was_removed_is_acknowledged() -> TestResult {
     Ok(())
 }
 
-/// The master is killed in the middle of a batch. Nothing is lost, nothing is made twice, and the work goes on at the replica.
+/// The master is killed in the middle of a batch. Nothing is lost, nothing is made twice, and the
+/// work goes on at the replica.
 #[tokio::test]
 async fn a_batch_outlives_the_master_of_its_sentinels() -> TestResult {
     const QUANTITY: i64 = 150_000;
@@ -180,7 +182,8 @@ async fn a_job_tells_those_who_look_at_the_queue() -> TestResult {
     Ok(())
 }
 
-/// What could not be told to a server that is gone is tried for 5 seconds, and not for the 25 of a drain.
+/// What could not be told to a server that is gone is tried for 5 seconds, and not for the 25 of a
+/// drain.
 async fn leaves_soon(host: Host) -> TestResult {
     let from = Instant::now();
     assert_eq!(host.terminate().await?.code(), Some(0));

@@ -1,4 +1,5 @@
-//! A short load test: real processes, many clients, everything at once. `benches/load` has the long ones, and the modules of both.
+//! A short load test: real processes, many clients, everything at once. `benches/load` has the long
+//! ones, and the modules of both.
 //!
 //! The hosts are this program again, which then runs nothing but [`serves_as_a_host`].
 
@@ -66,7 +67,8 @@ async fn twenty_clients_on_two_processes_lose_nothing_and_see_no_fault() -> Resu
     Ok(())
 }
 
-/// Jobs of one batch used to wait for each other's locks in a circle, and each victim cost the server's `deadlock_timeout`.
+/// Jobs of one batch used to wait for each other's locks in a circle, and each victim cost the
+/// server's `deadlock_timeout`.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_work_one_batch_without_a_deadlock() -> Result<()> {
     let servers = Servers::redis_and_postgres().await;
@@ -92,7 +94,8 @@ async fn the_feeder_asks_redis_for_little() -> Result<()> {
     let host = site.start(&Settings::limited(2)).await?;
     sleep(Duration::from_secs(2)).await;
 
-    // A check of the queue's level in each `feed_interval`, 10 seconds by default: 6 in a minute, with a margin of one.
+    // A check of the queue's level in each `feed_interval`, 10 seconds by default: 6 in a minute,
+    // with a margin of one.
     let idle = monitor.window(Duration::from_secs(20)).await.round_trips_of_feeder;
     assert!(idle <= 3, "an idle host: {idle} round trips in 20 s");
 

@@ -25,7 +25,8 @@ use crate::{
 /// The server that all tests of a run may share, as `host:port`.
 const SHARED: &str = "ROCKET_BATCH_TEST_REDIS";
 
-/// Queues with a prefix of their own on the shared server, or on a server of their own, which ends with them.
+/// Queues with a prefix of their own on the shared server, or on a server of their own, which ends
+/// with them.
 #[derive(Default)]
 struct OfTheirOwn(OnceCell<Redis>);
 
@@ -124,7 +125,8 @@ async fn processes_share_the_rate_limit_and_the_global_concurrency() -> TestResu
     Ok(())
 }
 
-/// What only a newer process can read is left to it; what nobody can read is failed, and offered anew it is as good as new.
+/// What only a newer process can read is left to it; what nobody can read is failed, and offered
+/// anew it is as good as new.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn foreign_data_is_no_panic() -> TestResult {
     let redis = Redis::start().await;
@@ -193,7 +195,8 @@ async fn the_log_of_a_job_has_its_bound_and_goes_with_it() -> TestResult {
     Ok(())
 }
 
-/// What is kept, and the queue's own keys; the stream of events has its bound, and a cancelled batch leaves nothing.
+/// What is kept, and the queue's own keys; the stream of events has its bound, and a cancelled
+/// batch leaves nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_queue_cleans_up_after_itself() -> TestResult {
     let redis = Redis::start().await;

@@ -22,7 +22,8 @@ pub enum Clients {
     Certified,
 }
 
-/// A folder with `ca.pem`, and `server` and `client` with a certificate in `.pem` and a key in `.key`, for the address 127.0.0.1.
+/// A folder with `ca.pem`, and `server` and `client` with a certificate in `.pem` and a key in
+/// `.key`, for the address 127.0.0.1.
 pub struct Authority(TempDir);
 
 impl Authority {
@@ -66,7 +67,8 @@ impl Authority {
         (Redis::with(&words).await, port)
     }
 
-    /// A lone Sentinel, which speaks TLS only, and calls the master that listens there `mq`; more lines for its settings.
+    /// A lone Sentinel, which speaks TLS only, and calls the master that listens there `mq`; more
+    /// lines for its settings.
     pub fn sentinel(&self, clients: Clients, port: u16, master: u16, more: &str) -> Result<Sentinel, Box<dyn Error>> {
         let tls: String = self.lines(clients).into_iter().map(|(key, word)| format!("{key} {word}\n")).collect();
         let lines = format!(

@@ -53,7 +53,8 @@ fn once() -> QueueSettings {
     settings_with(|settings| (settings.attempts, settings.lock, settings.stall_check) = (1, 2 * SECOND, SECOND))
 }
 
-/// Offers as the feeder does, and works, until each of the first `count` jobs of batch 1 was worked; says which word refused an offer.
+/// Offers as the feeder does, and works, until each of the first `count` jobs of batch 1 was
+/// worked; says which word refused an offer.
 async fn works_all(queue: &dyn Queue, stage: &mut Stage, count: u64) -> Result<BTreeSet<String>, Box<dyn Error>> {
     let (end, mut worked, mut said) = (Instant::now() + 60 * SECOND, BTreeSet::new(), BTreeSet::new());
     while worked.len() < count as usize {
@@ -109,7 +110,8 @@ async fn a_killed_master_of_the_queues_is_followed_to_its_replica() -> TestResul
     Ok(())
 }
 
-/// A worker of before the failover has something to say to a master that is gone. It has 5 seconds for it, not those of the whole drain.
+/// A worker of before the failover has something to say to a master that is gone. It has 5 seconds
+/// for it, not those of the whole drain.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drain_after_a_failover_does_not_wait_for_the_old_master() -> TestResult {
     let mut nodes = Nodes::with_replicas().await;
@@ -205,7 +207,8 @@ async fn a_master_without_a_replica_is_waited_for() -> TestResult {
     spent_nothing(&queue).await
 }
 
-/// Half of the keys are here and half are there for seconds; nobody may work meanwhile, and nothing is lost.
+/// Half of the keys are here and half are there for seconds; nobody may work meanwhile, and nothing
+/// is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slot_that_moves_is_waited_for_and_followed() -> TestResult {
     let nodes = Nodes::start().await;
@@ -292,7 +295,8 @@ async fn nodes_that_do_not_answer_or_know_no_cluster_stop_the_launch() -> TestRe
     Ok(())
 }
 
-/// Whoever names a host, and doesn't know that it is one of several, is told; whether it has the slot or not.
+/// Whoever names a host, and doesn't know that it is one of several, is told; whether it has the
+/// slot or not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_taken_for_a_lone_server_stops_the_launch() -> TestResult {
     let nodes = Nodes::start().await;

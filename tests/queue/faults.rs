@@ -1,6 +1,8 @@
-//! What a server, a network and other programs can do to the queues in Redis, and how soon they are themselves again.
+//! What a server, a network and other programs can do to the queues in Redis, and how soon they are
+//! themselves again.
 //!
-//! These count seconds, on a server of their own each. The figures are what is promised, not what is usual.
+//! These count seconds, on a server of their own each. The figures are what is promised, not what
+//! is usual.
 
 use std::{
     error::Error,
@@ -235,7 +237,8 @@ async fn a_task_whose_worker_was_replaced_comes_to_its_end() -> TestResult {
 /// Commands that make a server refuse, the word with which it does, and commands that mend it.
 type Refusal<'a> = (&'a [&'a str], &'a str, &'a [&'a str]);
 
-/// A server that answers and refuses is waited for, spends no attempt, and is worked within 2 seconds of its recovery.
+/// A server that answers and refuses is waited for, spends no attempt, and is worked within 2
+/// seconds of its recovery.
 async fn is_waited_for(redis: &Redis, prefix: &str, (fault, word, cure): Refusal<'_>) -> TestResult {
     let once = settings_with(|settings| settings.attempts = 1);
     let queue = open(&at("127.0.0.1", redis.port, prefix), &once).await;
@@ -563,7 +566,8 @@ async fn a_pause_is_told_at_the_start_and_when_it_changes() -> TestResult {
 pub struct Said(Arc<Mutex<Vec<u8>>>);
 
 impl Said {
-    /// On this thread alone, as is everything that the queues of a test do, for as long as the guard lives.
+    /// On this thread alone, as is everything that the queues of a test do, for as long as the
+    /// guard lives.
     pub fn here() -> (Self, tracing::subscriber::DefaultGuard) {
         let said = Self::default();
         let listener = said.clone();

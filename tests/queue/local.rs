@@ -1,5 +1,5 @@
-//! The queue in the process: its harness, and what is true of it alone. The clock is tokio's and paused, so it jumps from timer to timer
-//! and a test that spans minutes takes none.
+//! The queue in the process: its harness, and what is true of it alone. The clock is tokio's and
+//! paused, so it jumps from timer to timer and a test that spans minutes takes none.
 
 use std::{
     sync::{Arc, Mutex},
@@ -117,14 +117,14 @@ async fn a_backoff_doubles_and_is_shortened_by_at_most_a_half() -> TestResult {
     for seq in 0..100 {
         let own: Vec<Duration> = starts.iter().filter(|(task, _)| *task == job(1, seq)).map(|(_, at)| *at).collect();
         assert_eq!(own.len(), 4);
-        for (wait, seconds) in own.windows(2).map(|pair| pair[1] - pair[0]).zip([1, 2, 3]) {
+        for (wait, seconds) in own.windows(2).map(|pair| pair[1].checked_sub(pair[0]).unwrap()).zip([1, 2, 3]) {
             let max = seconds * SECOND;
             // Timers may be a few milliseconds late.
             assert!(wait >= max / 2 && wait <= max + SECOND / 20, "job {seq} waited {wait:?} of {max:?}");
         }
     }
     let second_tries: Vec<Duration> = starts[100..200].iter().map(|(_, at)| *at).collect();
-    assert!(second_tries[99] - second_tries[0] > SECOND / 10, "they all came back together");
+    assert!(second_tries[99].checked_sub(second_tries[0]).unwrap() > SECOND / 10, "they all came back together");
     Ok(())
 }
 
@@ -155,7 +155,7 @@ async fn a_lone_task_that_is_given_back_again_and_again_rests_in_between() -> Te
     let starts = Noted::work(&queue, |_| Disposition::Release).await?.starts(20).await;
 
     for pair in starts.windows(2) {
-        let rest = pair[1].1 - pair[0].1;
+        let rest = pair[1].1.checked_sub(pair[0].1).unwrap();
         assert!(rest >= SECOND / 20 && rest < SECOND / 10, "it rested {rest:?}");
     }
     Ok(())
@@ -176,7 +176,8 @@ async fn nothing_begins_during_a_pause_however_long() -> TestResult {
     Ok(())
 }
 
-/// The drain is polled once and no worker was yet: the tasks are ready, and there would be time for all of them.
+/// The drain is polled once and no worker was yet: the tasks are ready, and there would be time for
+/// all of them.
 #[tokio::test(start_paused = true)]
 async fn nothing_begins_from_the_very_call_of_drain() -> TestResult {
     let queue = LocalQueue::new("test", &settings_with(|settings| settings.concurrency = 10));

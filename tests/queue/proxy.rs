@@ -1,4 +1,5 @@
-//! A way to a server that can fall silent: what is connected stays connected, and not one byte gets through any more.
+//! A way to a server that can fall silent: what is connected stays connected, and not one byte gets
+//! through any more.
 
 use std::sync::Arc;
 

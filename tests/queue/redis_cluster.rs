@@ -1,4 +1,5 @@
-//! A Redis Cluster: three masters, with a replica each where a test wants them, on free ports of this machine.
+//! A Redis Cluster: three masters, with a replica each where a test wants them, on free ports of
+//! this machine.
 
 use redis::Value;
 use tokio::time::{Duration, Instant, sleep};
@@ -78,14 +79,16 @@ impl Nodes {
         self.all.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect()
     }
 
-    /// The slot of every key that begins with `prefix`, and which of the masters has it at the beginning.
+    /// The slot of every key that begins with `prefix`, and which of the masters has it at the
+    /// beginning.
     pub async fn owner(&self, prefix: &str) -> (usize, usize) {
         let slot: usize =
             value(self.all[0].command(&["CLUSTER", "KEYSLOT", prefix]).await).expect("a slot is a number");
         (slot, (0..MASTERS).find(|n| slot < (n + 1) * SLOTS / MASTERS).expect("there are no more slots"))
     }
 
-    /// Waits until the replica of master `n` is the master, and every node that lives says that all is well.
+    /// Waits until the replica of master `n` is the master, and every node that lives says that all
+    /// is well.
     pub async fn has_failed_over(&self, n: usize) {
         let heir = &self.all[n + MASTERS];
         heir.until(&["INFO", "replication"], |info| format!("{info:?}").contains("role:master")).await;

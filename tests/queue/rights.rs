@@ -1,4 +1,5 @@
-//! The queues in Redis under the rights that the guide gives to their user, and what is said where one is missing.
+//! The queues in Redis under the rights that the guide gives to their user, and what is said where
+//! one is missing.
 
 use std::{error::Error, sync::Arc, time::Duration};
 

@@ -1,4 +1,5 @@
-//! A Redis server for tests: one that `ROCKET_BATCH_TEST_REDIS` names, or one of the test's own on a free port, in a folder of its own.
+//! A Redis server for tests: one that `ROCKET_BATCH_TEST_REDIS` names, or one of the test's own on
+//! a free port, in a folder of its own.
 
 use std::{
     net::TcpListener,

@@ -1,7 +1,8 @@
 //! What every queue must do. A backend brings a [`Harness`] and says `every_queue!(Harness)`.
 //!
-//! The tests play the handlers: each attempt is told to the test, as a [`RunningTask`], and ends when and how the test says. So a test waits for
-//! what happens and never for a time, and a real server may take as long as it needs.
+//! The tests play the handlers: each attempt is told to the test, as a [`RunningTask`], and ends
+//! when and how the test says. So a test waits for what happens and never for a time, and a real
+//! server may take as long as it needs.
 
 use std::{
     collections::VecDeque,

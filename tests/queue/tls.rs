@@ -1,4 +1,5 @@
-//! Redis, its Sentinels and its nodes over TLS, with an authority that nobody knows but the settings.
+//! Redis, its Sentinels and its nodes over TLS, with an authority that nobody knows but the
+//! settings.
 
 use std::{error::Error, path::Path, process::Command, sync::Arc, time::Duration};
 

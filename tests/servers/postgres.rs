@@ -1,7 +1,8 @@
 //! PostgreSQL servers for tests, started by `tests/postgres-server`.
 //!
-//! Most tests share one: that of `tests/run`, which says where it is by `ROCKET_BATCH_TEST_POSTGRES`, or one of this process. Each ledger
-//! has a schema of its own there. A test that breaks things starts a [`Server`] for itself.
+//! Most tests share one: that of `tests/run`, which says where it is by
+//! `ROCKET_BATCH_TEST_POSTGRES`, or one of this process. Each ledger has a schema of its own there.
+//! A test that breaks things starts a [`Server`] for itself.
 
 #![allow(dead_code, reason = "each test target uses a part of it")]
 

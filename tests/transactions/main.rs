@@ -1,4 +1,5 @@
-//! Batches in transactions of the host's: the whole plugin, and a host whose connections and tables are its own.
+//! Batches in transactions of the host's: the whole plugin, and a host whose connections and tables
+//! are its own.
 
 #[path = "../servers/postgres.rs"]
 mod servers;
@@ -393,7 +394,8 @@ async fn a_role_of_its_own_needs_what_the_guide_says() -> TestResult {
     Ok(())
 }
 
-/// Objects of the caller's that shadow the ledger's change nothing for a function that runs with the owner's rights.
+/// Objects of the caller's that shadow the ledger's change nothing for a function that runs with
+/// the owner's rights.
 #[rocket::async_test]
 async fn whatever_the_callers_search_path_is_the_function_finds_its_tables() -> TestResult {
     let shop = Shop::open().await?;

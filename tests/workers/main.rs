@@ -1,4 +1,5 @@
-//! What workers do with jobs, on a real plugin and a real file; faults come from a second connection to it.
+//! What workers do with jobs, on a real plugin and a real file; faults come from a second
+//! connection to it.
 
 mod plugin;
 
@@ -45,7 +46,8 @@ fn keep_but(at_57: fn() -> Result<(), BoxError>) -> impl ItemWriter {
     }
 }
 
-/// How many items stand in both tables with the same code; an error when one of them stands in one alone.
+/// How many items stand in both tables with the same code; an error when one of them stands in one
+/// alone.
 fn kept(plugin: &Plugin) -> Result<i64, Box<dyn Error>> {
     let both = "SELECT count(*) FROM mine JOIN batch_items USING (batch, ordinal, code)";
     let counts = [both, "SELECT count(*) FROM mine", "SELECT count(*) FROM batch_items"].map(|sql| plugin.number(sql));
@@ -253,7 +255,8 @@ async fn history_waits_for_the_database_and_nobody_waits_for_history() -> TestRe
     Ok(())
 }
 
-/// A panic on the thread that writes for all: the attempt fails with its message, everybody else goes on.
+/// A panic on the thread that writes for all: the attempt fails with its message, everybody else
+/// goes on.
 #[rocket::async_test]
 async fn an_item_writer_that_panics_fails_the_attempt_and_nothing_else() -> TestResult {
     let writer = keep_but(|| panic!("fifty-seven fell off the shelf"));

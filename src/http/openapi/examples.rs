@@ -1,4 +1,5 @@
-//! What the shapes look like in practice: one story, of batch 42 and its 250 items, of which some failed at first.
+//! What the shapes look like in practice: one story, of batch 42 and its 250 items, of which some
+//! failed at first.
 //!
 //! A test holds each example against its schema, so that none can go stale.
 

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::http::problem::Problem;
 
-/// What a handler takes: the argument `name` says which part of the request it reads, and how it may be refused.
+/// What a handler takes: the argument `name` says which part of the request it reads, and how it
+/// may be refused.
 ///
 /// ```text
 /// impl Input for IfMatch {
@@ -58,7 +59,8 @@ impl<'a> Operation<'a> {
         self.members.insert(member.to_owned(), value.into());
     }
 
-    /// Takes the name of a handler and its `///`: the first paragraph is the summary, the rest the description.
+    /// Takes the name of a handler and its `///`: the first paragraph is the summary, the rest the
+    /// description.
     pub(in crate::http) fn prose(&mut self, handler: &str, lines: &[&str]) {
         let text = lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join("\n");
         let (summary, description) = text.split_once("\n\n").unwrap_or((&text, ""));

@@ -28,8 +28,8 @@ struct Sent {
 }
 
 impl Idempotency {
-    /// The request for `body`, as it is remembered. Bodies are the same when they say the same: neither their spelling nor a setting
-    /// that fills in what they leave out makes a difference.
+    /// The request for `body`, as it is remembered. Bodies are the same when they say the same:
+    /// neither their spelling nor a setting that fills in what they leave out makes a difference.
     pub(super) fn request_for(self, body: &impl Serialize) -> Option<CreateRequest> {
         let Sent { key, actor } = self.0?;
         let said = serde_json::to_vec(body).expect("what was read from JSON can be written as JSON");

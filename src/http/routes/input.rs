@@ -1,7 +1,7 @@
 //! What requests say, as they say it, and what it means.
 //!
-//! A text that Rocket could not read as a number would silently be no number, or another route's; so texts are read as texts and
-//! checked here, where it can be said what is allowed.
+//! A text that Rocket could not read as a number would silently be no number, or another route's;
+//! so texts are read as texts and checked here, where it can be said what is allowed.
 
 use std::fmt;
 
@@ -72,8 +72,8 @@ impl Input for PathCode<'_> {
     }
 }
 
-/// The body of a new batch. Written again, it says the same in one spelling, and leaves out what was left out: a later version with more
-/// fields writes an old body as this one does.
+/// The body of a new batch. Written again, it says the same in one spelling, and leaves out what
+/// was left out: a later version with more fields writes an old body as this one does.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[schemars(description = "What is wanted of a new batch.")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -143,7 +143,8 @@ pub(in crate::http) const fn settings_in_schemas(
     ]
 }
 
-/// A whole number of any sign and size that JSON can say, so that the answer to a bad one can name the limit.
+/// A whole number of any sign and size that JSON can say, so that the answer to a bad one can name
+/// the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Whole(i128);
 

@@ -30,15 +30,17 @@ impl Timeouts {
         self.statement / 2
     }
 
-    /// No answer at all, not even that the statement took too long: the server or the way to it is gone.
+    /// No answer at all, not even that the statement took too long: the server or the way to it is
+    /// gone.
     pub(super) fn silence(&self) -> Duration {
         self.statement + Duration::from_secs(2)
     }
 }
 
 impl Address {
-    /// Reads a URL: `postgres://user:password@host:5432/database`, with parameters. The error says what to write instead, and never
-    /// repeats any of it: a password that was not escaped may stand anywhere.
+    /// Reads a URL: `postgres://user:password@host:5432/database`, with parameters. The error says
+    /// what to write instead, and never repeats any of it: a password that was not escaped may
+    /// stand anywhere.
     pub(super) fn parse(url: &str) -> Result<Self, String> {
         let (url, trust) = without_trust(url)?;
         let config: Config = url.parse().map_err(|_| UNREADABLE.to_owned())?;
@@ -49,11 +51,13 @@ impl Address {
         Ok(Self { config, trust })
     }
 
-    /// The same with the session's settings: the schema, the timeouts, and a watch on the way to the server.
+    /// The same with the session's settings: the schema, the timeouts, and a watch on the way to
+    /// the server.
     pub(super) fn in_session(mut self, schema: &str, timeouts: Timeouts) -> Self {
         let own = self.config.get_options().unwrap_or_default();
         let millis = |limit: Duration| limit.as_millis();
-        // The statements rely on seeing what was committed before each of them, whatever the database's default is.
+        // The statements rely on seeing what was committed before each of them, whatever the
+        // database's default is.
         let options = format!(
             "{own} -c search_path={schema},public -c default_transaction_isolation=read\\ committed -c statement_timeout={} \
              -c lock_timeout={} -c idle_in_transaction_session_timeout={}",

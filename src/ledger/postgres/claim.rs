@@ -1,7 +1,7 @@
 //! begin: one attempt at a job, or why there is none.
 //!
-//! Mostly one statement does it, with the first chunk or without. Otherwise it reads, decides, and then changes what was read only if it still
-//! is so; if not, it reads again.
+//! Mostly one statement does it, with the first chunk or without. Otherwise it reads, decides, and
+//! then changes what was read only if it still is so; if not, it reads again.
 
 use std::ops::Range;
 
@@ -40,7 +40,8 @@ const ORDINALS: &str = "SELECT ordinal FROM items WHERE batch = $1 AND ordinal >
 pub(super) struct ClaimJob {
     pub rules: Rules,
     pub delivery: Delivery,
-    /// Of this call alone: by it a repetition knows that the job is begun already, and counts no crash.
+    /// Of this call alone: by it a repetition knows that the job is begun already, and counts no
+    /// crash.
     pub token: i64,
     pub first_chunk: Option<FirstChunk>,
 }
@@ -183,14 +184,16 @@ impl ClaimJob {
         })
     }
 
-    /// Looks at the rows themselves, after the epoch was raised: nobody writes any of them any more.
+    /// Looks at the rows themselves, after the epoch was raised: nobody writes any of them any
+    /// more.
     async fn missing_items(&self, conn: &Client, range: &Range<u64>) -> Result<Vec<Range<u64>>> {
         let query = conn.prepare_cached(ORDINALS).await?;
         let there = conn.query(&query, &[&self.place().0, &key(range.start), &key(range.end)]).await?;
         missing(range, there.iter().map(|row| number(row, "ordinal")))
     }
 
-    /// From here on it is a waiting job of a batch that runs, or is paused. Whoever came first did it already.
+    /// From here on it is a waiting job of a batch that runs, or is paused. Whoever came first did
+    /// it already.
     async fn revive(&self, conn: &mut Client) -> Result<()> {
         let transaction = conn.transaction().await?;
         lock(&transaction, self.delivery.batch_and_seq().0).await?;

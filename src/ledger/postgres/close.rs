@@ -1,4 +1,4 @@
-//! at_end, close: the end of a batch whose jobs all ended.
+//! `at_end`, close: the end of a batch whose jobs all ended.
 
 use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
@@ -16,7 +16,8 @@ use crate::domain::{BatchId, BatchRecord, BatchStatus, Change, JobCounts, Measur
 use crate::ledger::{Closed, Rules};
 
 pub(super) const AT_END: &str = include_str!("sql/at_end.sql");
-// As `lock` in steer.rs, but without the gate: no job is left that could be claimed, so no claims come that could overtake it.
+// As `lock` in steer.rs, but without the gate: no job is left that could be claimed, so no claims
+// come that could overtake it.
 const LOCK: &str = "SELECT status FROM batches WHERE id = $1 AND round = $2 AND jobs > 0 FOR NO KEY UPDATE";
 const FIRST_ERROR: &str = "SELECT error FROM jobs 
     WHERE batch = $1 AND state = 'failed' AND error IS NOT NULL AND finished_at IS NOT NULL ORDER BY seq LIMIT 1";
@@ -65,7 +66,8 @@ impl Close {
     async fn close(&self, conn: &impl GenericClient) -> Result<Closed> {
         let (id, lock) = (self.batch, conn.prepare_cached(LOCK).await?);
         let Some(row) = conn.query_opt(&lock, &[&id.get(), &small(self.round)]).await? else { return Ok(Closed::Over) };
-        // A statement of its own: the one that waited for the lock does not see what a retry reopened meanwhile.
+        // A statement of its own: the one that waited for the lock does not see what a retry
+        // reopened meanwhile.
         let record = batch(conn, id).await?;
         if record.jobs.open() > 0 {
             return Ok(Closed::Over);

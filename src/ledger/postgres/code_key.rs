@@ -1,4 +1,4 @@
-//! code_key: the key that was there first. Kept as hex digits.
+//! `code_key`: the key that was there first. Kept as hex digits.
 
 use async_trait::async_trait;
 use deadpool_postgres::Client;

@@ -8,7 +8,8 @@ use tokio_postgres::Row;
 use super::error::{Result, broken, unreadable};
 use crate::domain::{BatchId, BatchStatus, JobState};
 
-/// A number of the domain as a key. No row has the largest one, so whatever is beyond finds nothing.
+/// A number of the domain as a key. No row has the largest one, so whatever is beyond finds
+/// nothing.
 pub(super) fn key(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -57,7 +58,8 @@ pub(super) fn as_json(value: &impl serde::Serialize) -> Result<String> {
     serde_json::to_string(value).map_err(|error| broken("write JSON", error).into())
 }
 
-/// A text of somebody else's, such as the message of a panic. Postgres stores no NUL, and a settlement must not fail for one.
+/// A text of somebody else's, such as the message of a panic. Postgres stores no NUL, and a
+/// settlement must not fail for one.
 pub(super) fn text(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{FFFD}").into() } else { text.into() }
 }

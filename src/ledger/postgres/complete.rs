@@ -1,4 +1,4 @@
-//! insert_and_complete: the last chunk of a job and its end.
+//! `insert_and_complete`: the last chunk of a job and its end.
 
 use std::{sync::Arc, time::Duration};
 

@@ -13,14 +13,17 @@ use super::{
 use crate::domain::{BatchId, BatchRecord, BatchStatus, Change};
 use crate::ledger::{BatchCommand, LedgerError, Rules};
 
-// A statement of its own, so that the next one sees what was committed while this one waited. Claims share this lock (sql/begin.sql says why).
-// The key is a hash of the schema and the batch. The leader's lock is another text with the seed 0, which no batch has.
+// A statement of its own, so that the next one sees what was committed while this one waited.
+// Claims share this lock (sql/begin.sql says why). The key is a hash of the schema and the batch.
+// The leader's lock is another text with the seed 0, which no batch has.
 const GATE: &str =
     "SELECT pg_advisory_xact_lock(hashtextextended('rocket_batch batch of ' || current_schema()::text, $1))";
-// Not less: a begin holds the batch `FOR SHARE`, so whoever takes it out of `running` has to lock it so first. Not more: a foreign key to the
-// batch locks it `FOR KEY SHARE`, in a transaction that has locked a job before, and would wait for whoever waits for that job.
+// Not less: a begin holds the batch `FOR SHARE`, so whoever takes it out of `running` has to lock
+// it so first. Not more: a foreign key to the batch locks it `FOR KEY SHARE`, in a transaction that
+// has locked a job before, and would wait for whoever waits for that job.
 const LOCK: &str = "SELECT FROM batches WHERE id = $1 FOR NO KEY UPDATE";
-// By number, as everybody does who locks several. Waits for the chunks that are under way; those that come later find the jobs locked.
+// By number, as everybody does who locks several. Waits for the chunks that are under way; those
+// that come later find the jobs locked.
 const LOCK_ACTIVE: &str = "SELECT FROM jobs
     WHERE batch = $1 AND finished_at IS NULL AND not_before IS NULL AND state = 'active' ORDER BY seq FOR NO KEY UPDATE";
 const CANCEL_JOBS: &str = include_str!("sql/cancel_jobs.sql");

@@ -1,4 +1,5 @@
-//! create: a batch and its jobs, all or nothing; or, for a request that came before, the answer of then.
+//! create: a batch and its jobs, all or nothing; or, for a request that came before, the answer of
+//! then.
 
 use std::{
     sync::{
@@ -26,7 +27,8 @@ const EARLIER: &str = include_str!("sql/earlier.sql");
 const FORGET: &str = "UPDATE batches SET idempotency_key = NULL, request_fingerprint = NULL WHERE id = $1";
 const TOKEN: &str = "SELECT token FROM batches WHERE id = $1";
 
-/// What a batch is made with. The statements name the ledger's schema, since they run on connections of the host's as well.
+/// What a batch is made with. The statements name the ledger's schema, since they run on
+/// connections of the host's as well.
 pub(super) struct Statements {
     insert: String,
     next_id: String,
@@ -42,7 +44,8 @@ impl Statements {
     }
 }
 
-/// Where a batch is made: on a connection of ours, which keeps its statements, or in a transaction of the host's.
+/// Where a batch is made: on a connection of ours, which keeps its statements, or in a transaction
+/// of the host's.
 #[async_trait]
 pub(super) trait Session: Sync {
     /// The first row of the answer.
@@ -67,7 +70,8 @@ pub(super) struct Create {
     new: NewBatch,
     /// Of this call alone: by it a repetition knows the batch that it made itself.
     token: i64,
-    /// The id that this call took from the sequence, so that a repetition takes no other one. 0 when there is none.
+    /// The id that this call took from the sequence, so that a repetition takes no other one. 0
+    /// when there is none.
     reserved: AtomicI64,
 }
 
@@ -91,7 +95,8 @@ impl Create {
         Self { statements, new, token, reserved: AtomicI64::new(0) }
     }
 
-    /// Makes the batch in a transaction of somebody else's, where nobody repeats anything. An id in use leaves the transaction as it was.
+    /// Makes the batch in a transaction of somebody else's, where nobody repeats anything. An id in
+    /// use leaves the transaction as it was.
     pub(super) async fn within(&self, session: &impl Session) -> Result<Created> {
         loop {
             let created = self.planned(session).await?;
@@ -125,7 +130,8 @@ impl Create {
         self.taken(conn, created).await
     }
 
-    /// What the same request was answered before. A key that has outlived its request is free again.
+    /// What the same request was answered before. A key that has outlived its request is free
+    /// again.
     async fn earlier(&self, conn: &Client) -> Result<Earlier> {
         let Some(request) = &self.new.request else { return Ok(Earlier::None) };
         let query = conn.prepare_cached(EARLIER).await?;

@@ -1,6 +1,7 @@
 //! A future that comes to its end also when nobody waits for it any more.
 //!
-//! As long as somebody does, it is polled where it stands: a task of its own would mean two hops between threads for each chunk.
+//! As long as somebody does, it is polled where it stands: a task of its own would mean two hops
+//! between threads for each chunk.
 
 use std::{
     pin::Pin,

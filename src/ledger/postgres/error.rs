@@ -8,7 +8,8 @@
 //!   anything else                                                 Broken
 //! ```
 //!
-//! A verb stops with a [`VerbError`], which keeps the error whole; [`VerbError::while_trying_to`] sorts it once, at the border.
+//! A verb stops with a [`VerbError`], which keeps the error whole; [`VerbError::while_trying_to`]
+//! sorts it once, at the border.
 
 use std::{error::Error as _, io};
 
@@ -132,7 +133,8 @@ pub(super) fn in_words(error: &Error) -> String {
     }
 }
 
-/// Whether the host's own statement failed because the server can't at all, which is no fault of the rows.
+/// Whether the host's own statement failed because the server can't at all, which is no fault of
+/// the rows.
 pub(super) fn is_unavailable(error: &Error) -> bool {
     matches!(kind(error), Kind::TakenBack | Kind::Lost | Kind::Unable)
 }
@@ -148,7 +150,7 @@ fn kind(error: &Error) -> Kind {
 /// Whether the way to the server failed: the network, its encryption, or the time.
 fn is_of_the_way(error: &Error) -> bool {
     let words = error.to_string();
-    error.source().is_some_and(|cause| cause.is::<io::Error>())
+    error.source().is_some_and(<dyn std::error::Error + 'static>::is::<io::Error>)
         || words.starts_with("timeout")
         || words.starts_with("error performing TLS")
         || words.starts_with("unexpected message")

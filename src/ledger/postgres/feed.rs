@@ -1,4 +1,4 @@
-//! open_jobs, open_tasks: what ought to be in the queues.
+//! `open_jobs`, `open_tasks`: what ought to be in the queues.
 
 use std::time::Duration;
 

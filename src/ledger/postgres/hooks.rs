@@ -1,7 +1,7 @@
-//! hook, settle_hook, and the rows that they are about: what the host must be told.
+//! hook, `settle_hook`, and the rows that they are about: what the host must be told.
 //!
-//! A row is written in the transaction of the end that it tells of. It goes when it is delivered, and stays, with its error, when it is
-//! given up.
+//! A row is written in the transaction of the end that it tells of. It goes when it is delivered,
+//! and stays, with its error, when it is given up.
 
 use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
@@ -23,10 +23,11 @@ const HOOK: &str = "SELECT event::text AS event, attempts FROM hooks WHERE id = 
 const DELIVERED: &str = "DELETE FROM hooks WHERE id = $1 AND state = 'open'";
 const AGAIN: &str = "UPDATE hooks SET attempts = attempts + 1, error = $3, not_before = $4
     WHERE id = $1 AND attempts = $2 AND state = 'open'";
-/// As `forget` locks it: either that transaction comes first, and the next statement sees that the history is gone, or it passes the batch
-/// over and comes back.
+/// As `forget` locks it: either that transaction comes first, and the next statement sees that the
+/// history is gone, or it passes the batch over and comes back.
 const LOCK: &str = "SELECT FROM batches WHERE id = (SELECT batch FROM hooks WHERE id = $1) FOR NO KEY UPDATE";
-/// The batch may have been forgotten while the hook was still open: then it has something left to remove.
+/// The batch may have been forgotten while the hook was still open: then it has something left to
+/// remove.
 const GIVEN_UP: &str = "WITH hook AS (
         UPDATE hooks SET attempts = attempts + 1, error = $3, not_before = NULL, state = 'given_up'
         WHERE id = $1 AND attempts = $2 AND state = 'open'

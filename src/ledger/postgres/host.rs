@@ -24,14 +24,15 @@ impl HostTransactions {
         Self(Arc::new(Statements::of(pool.schema())))
     }
 
-    /// Inserts a batch and its jobs into `transaction`. What it is said to be holds once that is committed.
+    /// Inserts a batch and its jobs into `transaction`. What it is said to be holds once that is
+    /// committed.
     ///
     /// Leaves the session as it was: every statement names the ledger's schema.
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Taken`](crate::ledger::LedgerError::Taken) when the id is in use; the transaction goes on then. After every other
-    /// error it can only be rolled back.
+    /// [`LedgerError::Taken`](crate::ledger::LedgerError::Taken) when the id is in use; the
+    /// transaction goes on then. After every other error it can only be rolled back.
     pub async fn create(&self, transaction: &Transaction<'_>, batch: NewBatch) -> Result<Created> {
         let create = Create::new(Arc::clone(&self.0), batch, token());
         let created = create.within(&Host(transaction)).await;

@@ -149,12 +149,14 @@ impl<'a> Given<'a> {
     }
 }
 
-/// A row that was there, though the statement did not see it, is no error: the statement is repeated.
+/// A row that was there, though the statement did not see it, is no error: the statement is
+/// repeated.
 pub(super) fn raced(error: Error) -> VerbError {
     if is_race(&error) { VerbError::Raced } else { error.into() }
 }
 
-/// Whether one of our own rows was there, though the statement did not see it. A trigger of the host's would say where it was.
+/// Whether one of our own rows was there, though the statement did not see it. A trigger of the
+/// host's would say where it was.
 fn is_race(error: &Error) -> bool {
     error.as_db_error().is_some_and(|said| {
         said.code() == &SqlState::UNIQUE_VIOLATION && said.constraint() == Some("items_pkey") && said.where_().is_none()

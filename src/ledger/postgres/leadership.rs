@@ -1,8 +1,10 @@
 //! Who works this schema with a queue of its own: the session that holds its advisory lock.
 //!
-//! The lock belongs to a connection of its own, and the server frees it when that ends, however it ends. If it breaks while this process
-//! lives, the lead is lost: another process may begin the same jobs, and the epochs fence whoever began them before, so nothing is made
-//! twice, but both lose time. So the connection is watched, and the lock is taken again as soon as the server is back.
+//! The lock belongs to a connection of its own, and the server frees it when that ends, however it
+//! ends. If it breaks while this process lives, the lead is lost: another process may begin the
+//! same jobs, and the epochs fence whoever began them before, so nothing is made twice, but both
+//! lose time. So the connection is watched, and the lock is taken again as soon as the server is
+//! back.
 
 use std::time::Duration;
 

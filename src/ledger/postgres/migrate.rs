@@ -45,13 +45,14 @@ pub(super) enum MigrateError {
     TooNew(i64),
 }
 
-/// Applies what was not applied yet, all or nothing. Several processes may do it at once: one does it, and the others wait and find nothing
-/// to do.
+/// Applies what was not applied yet, all or nothing. Several processes may do it at once: one does
+/// it, and the others wait and find nothing to do.
 pub(super) async fn migrate(client: &mut Client, schema: &str, wishes: SchemaOptions) -> Result<(), MigrateError> {
     let transaction = client.transaction().await?;
     transaction.batch_execute(PATIENCE).await?;
     transaction.execute(LOCK, &[]).await?;
-    // Asked first, since `IF NOT EXISTS` wants the right to make schemas also where there is nothing to make.
+    // Asked first, since `IF NOT EXISTS` wants the right to make schemas also where there is
+    // nothing to make.
     if !transaction.query_one(HAS_SCHEMA, &[&schema]).await?.try_get::<_, bool>(0)? {
         transaction.batch_execute(&format!("CREATE SCHEMA \"{schema}\"")).await?;
     }

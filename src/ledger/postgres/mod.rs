@@ -7,16 +7,19 @@
 //!            └─────▶ as many for the host
 //! ```
 //!
-//! A verb is a struct of its arguments with a `run` over a connection. Its SQL stands in `sql/`, or in its own file when it is short.
-//! A verb that touches several rows takes the batch first, then its jobs by number, then the hooks. What workers do all the time takes one
-//! job alone, and leaves the batch's row as it is: a begin locks it for sharing, so that it waits for a pause or a cancel; a chunk and an end
-//! don't look at it. So jobs of one batch don't wait for each other. Whoever reads a batch counts its jobs; lists read what was counted last.
+//! A verb is a struct of its arguments with a `run` over a connection. Its SQL stands in `sql/`, or
+//! in its own file when it is short. A verb that touches several rows takes the batch first, then
+//! its jobs by number, then the hooks. What workers do all the time takes one job alone, and leaves
+//! the batch's row as it is: a begin locks it for sharing, so that it waits for a pause or a
+//! cancel; a chunk and an end don't look at it. So jobs of one batch don't wait for each other.
+//! Whoever reads a batch counts its jobs; lists read what was counted last.
 //!
-//! Before the row, a begin, a pause, a cancel and a retry take the batch's gate, an advisory lock that begins share. It makes them wait in
-//! the order in which they came; with the row's lock alone, begins that overlap would overtake a pause for ever.
+//! Before the row, a begin, a pause, a cancel and a retry take the batch's gate, an advisory lock
+//! that begins share. It makes them wait in the order in which they came; with the row's lock
+//! alone, begins that overlap would overtake a pause for ever.
 //!
-//! `host.rs` makes batches on connections of the host's, in its transactions. Statements that run there name the schema; all others rely on
-//! the search path of our own connections.
+//! `host.rs` makes batches on connections of the host's, in its transactions. Statements that run
+//! there name the schema; all others rely on the search path of our own connections.
 
 mod address;
 mod claim;
@@ -66,8 +69,8 @@ use crate::domain::{
 
 /// The ledger in a PostgreSQL database.
 ///
-/// A verb waits for a connection, and not longer than the pool's `connect_timeout`; with one, each of its statements is bounded by
-/// `statement_timeout` at the server.
+/// A verb waits for a connection, and not longer than the pool's `connect_timeout`; with one, each
+/// of its statements is bounded by `statement_timeout` at the server.
 pub struct PostgresLedger {
     pool: PostgresPool,
     rules: Rules,
@@ -83,7 +86,8 @@ impl PostgresLedger {
         Self { pool, rules, statements, item_writer: None }
     }
 
-    /// Has the rows of new items written by `item_writer` as well. A chunk is a transaction of several statements then.
+    /// Has the rows of new items written by `item_writer` as well. A chunk is a transaction of
+    /// several statements then.
     #[must_use]
     pub fn with_item_writer(self, item_writer: Arc<dyn ItemWriter>) -> Self {
         Self { item_writer: Some(item_writer), ..self }

@@ -1,4 +1,5 @@
-//! The connections to the server: those of the verbs, by who waits for the answer, and those that a host gets.
+//! The connections to the server: those of the verbs, by who waits for the answer, and those that a
+//! host gets.
 //!
 //! ```text
 //!   verb ──▶ connection ──▶ run ──┬─▶ answer
@@ -7,8 +8,9 @@
 //!                                 └─▶ the caller is gone: goes on as a task of its own
 //! ```
 //!
-//! A statement is bounded at the server and awaited here, so a connection never comes back in the middle of something. Only when no answer
-//! comes at all, not even that the time is over, the wait ends; then the connection ends with it.
+//! A statement is bounded at the server and awaited here, so a connection never comes back in the
+//! middle of something. Only when no answer comes at all, not even that the time is over, the wait
+//! ends; then the connection ends with it.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -50,9 +52,11 @@ use crate::ledger::{LedgerError, OpenError, Result, database::SchemaOptions};
 /// statement_timeout = 10    # seconds that a statement may take at the server
 /// ```
 ///
-/// `sslmode` is `disable`, `prefer` (the default: encrypted if the server can, its certificate is not looked at), or `require` and
-/// `verify-full`, which both want a certificate that is for the host's name and signed by an authority that the system knows, or the file
-/// that `sslrootcert` names. Connect directly, or through a pooler in session mode: the ledger uses session settings and advisory locks.
+/// `sslmode` is `disable`, `prefer` (the default: encrypted if the server can, its certificate is
+/// not looked at), or `require` and `verify-full`, which both want a certificate that is for the
+/// host's name and signed by an authority that the system knows, or the file that `sslrootcert`
+/// names. Connect directly, or through a pooler in session mode: the ledger uses session settings
+/// and advisory locks.
 #[derive(Clone)]
 pub struct PostgresPool(Arc<Inner>);
 
@@ -73,7 +77,8 @@ struct Inner {
     running: TaskTracker,
 }
 
-/// Who waits for the answer of a verb. Each has connections of its own, so that none of them waits for the others.
+/// Who waits for the answer of a verb. Each has connections of its own, so that none of them waits
+/// for the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
     Work,
@@ -90,7 +95,8 @@ pub(super) trait Verb: Send + Sync + 'static {
     /// What it does, as a verb phrase.
     const OPERATION: &'static str;
 
-    /// Whether it knows its own work again. Then it is repeated when the connection broke before the answer came.
+    /// Whether it knows its own work again. Then it is repeated when the connection broke before
+    /// the answer came.
     const REPEATABLE: bool = true;
 
     const LANE: Lane = Lane::Work;
@@ -98,10 +104,12 @@ pub(super) trait Verb: Send + Sync + 'static {
     async fn run(&self, conn: &mut Client) -> error::Result<Self::Output>;
 }
 
-/// A host's way to the database of the ledger: a client of [`tokio_postgres`] whose search path is the ledger's schema and `public`.
+/// A host's way to the database of the ledger: a client of [`tokio_postgres`] whose search path is
+/// the ledger's schema and `public`.
 ///
-/// The tables of the ledger's schema are to be read as you like, and to be changed through the crate alone. What was left of a
-/// transaction or of session settings is taken back when the connection is used again.
+/// The tables of the ledger's schema are to be read as you like, and to be changed through the
+/// crate alone. What was left of a transaction or of session settings is taken back when the
+/// connection is used again.
 pub struct PostgresConnection(Box<Client>);
 
 impl Deref for PostgresConnection {
@@ -159,7 +167,8 @@ impl Pool for PostgresPool {
             .map_err(|stop| Error::Get(stop.while_trying_to("connect for the host")))
     }
 
-    /// Ends what was begun and closes the connections. What comes later is [`LedgerError::Unavailable`].
+    /// Ends what was begun and closes the connections. What comes later is
+    /// [`LedgerError::Unavailable`].
     async fn close(&self) {
         self.0.running.close();
         self.0.pools().into_iter().for_each(deadpool_postgres::Pool::close);
@@ -299,8 +308,9 @@ impl Inner {
     }
 }
 
-/// Leaves nothing of a host's session to the next one, but for statements that are prepared. Quietly, since mostly there is nothing to roll
-/// back; in a transaction that failed it fails at its first word, and the connection is replaced.
+/// Leaves nothing of a host's session to the next one, but for statements that are prepared.
+/// Quietly, since mostly there is nothing to roll back; in a transaction that failed it fails at
+/// its first word, and the connection is replaced.
 const TIDY: &str = "SET client_min_messages = error; ROLLBACK; CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
                     SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
 

@@ -55,7 +55,8 @@ impl PruneHistory {
     }
 }
 
-/// Removes at most `max` rows of one batch; answers how many. What is less than that was all there was.
+/// Removes at most `max` rows of one batch; answers how many. What is less than that was all there
+/// was.
 async fn prune_batch(conn: &impl GenericClient, batch: BatchId, max: u64, pruned: &mut Pruned) -> Result<u64> {
     let id = batch.get();
     let jobs = conn.execute(&conn.prepare_cached(JOBS).await?, &[&id, &key(max)]).await?;

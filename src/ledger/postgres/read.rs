@@ -1,4 +1,5 @@
-//! batch, batches, items, failed_jobs: what may be seen. What an answer consists of is one statement, and so runs on one snapshot.
+//! batch, batches, items, `failed_jobs`: what may be seen. What an answer consists of is one
+//! statement, and so runs on one snapshot.
 
 use std::time::Duration;
 
@@ -191,7 +192,8 @@ impl FailedJobs {
     /// How many rows come at a time: about as many as fill a page when all are as long as can be.
     const ROWS: i32 = 50;
 
-    /// Reads no further than the page goes. A portal is one statement, and so one snapshot, however often it is asked.
+    /// Reads no further than the page goes. A portal is one statement, and so one snapshot, however
+    /// often it is asked.
     async fn read(&self, transaction: &Transaction<'_>) -> Result<Portion<FailedJob>> {
         let (statement, slice) = (transaction.prepare_cached(FAILED_JOBS).await?, self.slice);
         let (batch, after, limit) = (self.batch.get(), slice.after.map_or(-1, key), key(slice.limit));

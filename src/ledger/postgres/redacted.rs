@@ -1,4 +1,5 @@
-//! A parameter that shows in no log: the driver logs each statement with the `Debug` of its parameters.
+//! A parameter that shows in no log: the driver logs each statement with the `Debug` of its
+//! parameters.
 
 use std::{error::Error, fmt};
 

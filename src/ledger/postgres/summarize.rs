@@ -35,7 +35,8 @@ const MEASURED: &str = "SELECT items_created, worked_ms FROM batches
 /// Who counts when it is no process that works: a verb that changes a batch as a whole.
 const NO_PROCESS: i64 = 0;
 
-/// Which of the batches are to be counted. See [`Records::summarize`](crate::ledger::Records::summarize).
+/// Which of the batches are to be counted. See
+/// [`Records::summarize`](crate::ledger::Records::summarize).
 pub(super) struct ToCount {
     pub process: i64,
     pub work: Arc<[RecentWork]>,

@@ -23,7 +23,8 @@ pub(super) enum Address {
 }
 
 impl Address {
-    /// Reads a URL: `sqlite://batch.db`, `sqlite:///var/lib/batch.db`, `sqlite::memory:`. The error says what to write instead.
+    /// Reads a URL: `sqlite://batch.db`, `sqlite:///var/lib/batch.db`, `sqlite::memory:`. The error
+    /// says what to write instead.
     pub(super) fn parse(url: &str) -> Result<Self, String> {
         let rest = url.strip_prefix("sqlite:").map(|rest| rest.strip_prefix("//").unwrap_or(rest));
         match rest {
@@ -56,7 +57,8 @@ impl Address {
         Ok(conn)
     }
 
-    /// The same without links and relative parts, so that whoever means this file says so by the same path.
+    /// The same without links and relative parts, so that whoever means this file says so by the
+    /// same path.
     pub(super) fn resolved(self) -> Self {
         match self {
             Self::File(path) => Self::File(path.canonicalize().unwrap_or(path)),
@@ -87,10 +89,12 @@ fn open(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
     Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more)
 }
 
-/// Makes the file where there is none, for its owner alone: it keeps the code key. SQLite gives its mode to the files beside it, and takes
-/// an empty one for a new database. Where this fails, SQLite says why.
+/// Makes the file where there is none, for its owner alone: it keeps the code key. SQLite gives its
+/// mode to the files beside it, and takes an empty one for a new database. Where this fails, SQLite
+/// says why.
 ///
-/// A file that is there is not opened: closing it would let go of the locks that this process has on it.
+/// A file that is there is not opened: closing it would let go of the locks that this process has
+/// on it.
 fn make_private(path: &Path) {
     // A link may lead to a file that is not there yet.
     let target = fs::read_link(path).ok().and_then(|target| Some(path.parent()?.join(target)));
@@ -106,7 +110,8 @@ pub(super) fn private() -> OpenOptions {
     options
 }
 
-/// Sets the write-ahead log. Two who do it at once get "locked" at once, whatever the busy timeout says.
+/// Sets the write-ahead log. Two who do it at once get "locked" at once, whatever the busy timeout
+/// says.
 fn use_log(conn: &Connection, until: Instant) -> rusqlite::Result<()> {
     loop {
         match conn.pragma_update(None, "journal_mode", "WAL") {

@@ -114,7 +114,8 @@ fn start(conn: &Connection, delivery: Delivery, found: Found, crashes: u32) -> R
     })
 }
 
-/// Always looks at the rows themselves. For a job that has none this is one step down the tree, and no count can be wrong about it.
+/// Always looks at the rows themselves. For a job that has none this is one step down the tree, and
+/// no count can be wrong about it.
 fn missing_items(conn: &Connection, batch: i64, range: &Range<u64>) -> Result<Vec<Range<u64>>> {
     let mut query = conn.prepare_cached(ORDINALS)?;
     let there = query.query_map((batch, key(range.start), key(range.end)), |row| row.get(0))?;

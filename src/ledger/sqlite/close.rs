@@ -1,4 +1,4 @@
-//! at_end, close: the end of a batch whose jobs all ended.
+//! `at_end`, close: the end of a batch whose jobs all ended.
 
 use rusqlite::{Connection, OptionalExtension, params};
 

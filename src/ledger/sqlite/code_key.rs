@@ -1,4 +1,4 @@
-//! code_key: the key that was there first.
+//! `code_key`: the key that was there first.
 
 use rusqlite::Connection;
 

@@ -14,7 +14,8 @@ pub(super) fn now() -> i64 {
     Utc::now().timestamp_millis()
 }
 
-/// A number of the domain as a key. No row has the largest one, so whatever is beyond finds nothing.
+/// A number of the domain as a key. No row has the largest one, so whatever is beyond finds
+/// nothing.
 pub(super) fn key(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -1,4 +1,5 @@
-//! create: a batch and its jobs, all or nothing; or, for a request that came before, the answer of then.
+//! create: a batch and its jobs, all or nothing; or, for a request that came before, the answer of
+//! then.
 
 use std::time::Duration;
 
@@ -81,7 +82,8 @@ fn insert(conn: &Connection, new: &NewBatch) -> Result<Created> {
     Ok(created)
 }
 
-/// The sequence goes on from where it was, not from the largest id: a host that takes a huge one would use it up.
+/// The sequence goes on from where it was, not from the largest id: a host that takes a huge one
+/// would use it up.
 fn next_id(conn: &Connection) -> Result<BatchId> {
     let last: Option<i64> = conn.prepare_cached(LAST_ID)?.query_row([], |row| row.get(0)).optional()?;
     let mut next = last.unwrap_or(0) + 1;

@@ -1,6 +1,7 @@
 //! What SQLite says, by what the caller can do about it.
 //!
-//! A verb stops with a [`VerbError`], which keeps the error whole; [`VerbError::while_trying_to`] sorts it once, at the border.
+//! A verb stops with a [`VerbError`], which keeps the error whole; [`VerbError::while_trying_to`]
+//! sorts it once, at the border.
 
 use rusqlite::{Error, ErrorCode};
 

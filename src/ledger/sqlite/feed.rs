@@ -1,4 +1,4 @@
-//! open_jobs, open_tasks: what ought to be in the queues.
+//! `open_jobs`, `open_tasks`: what ought to be in the queues.
 
 use std::time::Duration;
 
@@ -43,7 +43,8 @@ const UNPLANNED: &str =
 const OPEN_HOOKS: &str = "SELECT id, batch, not_before FROM batch_hooks INDEXED BY batch_hooks_open
     WHERE state = 'open' ORDER BY id LIMIT ?1";
 
-/// Whether a job waits longer for its next attempt than any backoff is, which is so when the clock was wrong for a moment.
+/// Whether a job waits longer for its next attempt than any backoff is, which is so when the clock
+/// was wrong for a moment.
 pub(super) fn any_late(conn: &Connection, max_backoff: Duration) -> Result<bool> {
     let latest = now().saturating_add(millis(max_backoff));
     Ok(conn.prepare_cached(ANY_LATE)?.query_row([latest], |row| row.get(0))?)

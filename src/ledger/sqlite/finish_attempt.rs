@@ -50,7 +50,8 @@ fn record(conn: &Connection, claim: &Claim, after: &After<'_>, worked: Duration)
     Ok(changed == 1)
 }
 
-/// Where the job stands, if nobody began or recreated it since: the same call took effect before when it stands where that would leave it.
+/// Where the job stands, if nobody began or recreated it since: the same call took effect before
+/// when it stands where that would leave it.
 pub(super) fn state_under(conn: &Connection, claim: &Claim) -> Result<Option<JobState>> {
     let job = claim.job;
     let mut query = conn.prepare_cached(STATE)?;

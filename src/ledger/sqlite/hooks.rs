@@ -1,7 +1,7 @@
-//! hook, settle_hook, and the rows that they are about: what the host must be told.
+//! hook, `settle_hook`, and the rows that they are about: what the host must be told.
 //!
-//! A row is written in the transaction of the end that it tells of. It goes when it is delivered, and stays, with its error, when it is
-//! given up.
+//! A row is written in the transaction of the end that it tells of. It goes when it is delivered,
+//! and stays, with its error, when it is given up.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -23,7 +23,8 @@ const AGAIN: &str = "UPDATE batch_hooks SET attempts = attempts + 1, error = ?3,
 const GIVEN_UP: &str =
     "UPDATE batch_hooks SET attempts = attempts + 1, error = ?3, not_before = NULL, state = 'given_up'
     WHERE id = ?1 AND attempts = ?2 AND state = 'open'";
-/// The batch may have been forgotten while the hook was still open: then it has something left to remove.
+/// The batch may have been forgotten while the hook was still open: then it has something left to
+/// remove.
 const NOT_YET_GONE: &str = "UPDATE batch_batches SET history = 'leaving'
     WHERE id = (SELECT batch FROM batch_hooks WHERE id = ?1) AND history = 'gone'";
 

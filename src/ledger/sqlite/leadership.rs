@@ -1,4 +1,5 @@
-//! Who works this database with a queue of its own: the process that holds the lock of the file beside it.
+//! Who works this database with a queue of its own: the process that holds the lock of the file
+//! beside it.
 
 use std::{
     fs::{File, TryLockError},
@@ -17,7 +18,8 @@ use crate::ledger::{Leadership, Result};
 
 const OPERATION: &str = "take the lead";
 
-/// Takes the lead if nobody has it. The system frees the lock when the process dies, however it dies.
+/// Takes the lead if nobody has it. The system frees the lock when the process dies, however it
+/// dies.
 pub(super) async fn try_acquire(pool: &SqlitePool) -> Result<Option<Leadership>> {
     let token = pool.token(OPERATION)?;
     let Address::File(path) = pool.address() else {

@@ -8,7 +8,8 @@ use crate::ledger::database::SchemaOptions;
 /// In order; the first is version 1. A published one is never changed, another one is added.
 const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_tables.sql")];
 
-/// Not in a migration, since it says which of them were applied. Not `PRAGMA user_version`, which is the host's if the file is.
+/// Not in a migration, since it says which of them were applied. Not `PRAGMA user_version`, which
+/// is the host's if the file is.
 const SETTINGS: &str = "CREATE TABLE IF NOT EXISTS batch_settings (
     name  TEXT PRIMARY KEY,
     value ANY NOT NULL
@@ -39,8 +40,8 @@ pub(super) enum MigrateError {
     TooNew(usize),
 }
 
-/// Applies what was not applied yet, all or nothing. Several processes may do it at once: the lock that the transaction begins with makes
-/// the second find nothing to do.
+/// Applies what was not applied yet, all or nothing. Several processes may do it at once: the lock
+/// that the transaction begins with makes the second find nothing to do.
 pub(super) fn migrate(conn: &mut Connection, wishes: SchemaOptions) -> Result<(), MigrateError> {
     let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(SETTINGS)?;

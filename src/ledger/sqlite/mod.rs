@@ -7,8 +7,9 @@
 //!            └───▶ Readers   a few connections that see the last commit and can't write
 //! ```
 //!
-//! The file is in write-ahead mode and every commit is flushed. A verb is a plain function over a connection that is in a transaction
-//! already; it knows neither threads nor futures. Its SQL stands in `sql/`, or in its own file when it is short.
+//! The file is in write-ahead mode and every commit is flushed. A verb is a plain function over a
+//! connection that is in a transaction already; it knows neither threads nor futures. Its SQL
+//! stands in `sql/`, or in its own file when it is short.
 
 mod address;
 mod claim;
@@ -54,8 +55,9 @@ use crate::domain::{
 
 /// The ledger in a SQLite database.
 ///
-/// A verb waits for a place in the queue of the writer, and not longer than the pool's `connect_timeout`; if it is dropped there, it does
-/// not run at all. With a place, it runs to its end.
+/// A verb waits for a place in the queue of the writer, and not longer than the pool's
+/// `connect_timeout`; if it is dropped there, it does not run at all. With a place, it runs to its
+/// end.
 pub struct SqliteLedger {
     pool: SqlitePool,
     rules: Rules,

@@ -1,4 +1,5 @@
-//! The connections to the database: one that writes, several that read, and what a host may do with them.
+//! The connections to the database: one that writes, several that read, and what a host may do with
+//! them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -45,7 +46,8 @@ const WORK_READERS: u32 = 2;
 struct Inner {
     address: Address,
     writer: Writer,
-    /// None for a database in memory: it has one connection, and reading takes its turn with writing.
+    /// None for a database in memory: it has one connection, and reading takes its turn with
+    /// writing.
     readers: Option<Lanes>,
     /// What leads when there is no file to lock.
     lead: Arc<Semaphore>,
@@ -53,19 +55,21 @@ struct Inner {
 
 /// A host's way to the database of the ledger.
 ///
-/// The tables whose names begin with `batch_` belong to the ledger: read them as you like, change them through the crate alone.
+/// The tables whose names begin with `batch_` belong to the ledger: read them as you like, change
+/// them through the crate alone.
 #[derive(Clone)]
 pub struct SqliteConnection(SqlitePool);
 
 impl SqliteConnection {
     /// Runs `work` on one snapshot of the database. It can't change anything.
     ///
-    /// It runs on a thread for blocking work, to its end also when this future is dropped. It is in a transaction already; where it needs
-    /// one of its own, a savepoint will do.
+    /// It runs on a thread for blocking work, to its end also when this future is dropped. It is in
+    /// a transaction already; where it needs one of its own, a savepoint will do.
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Unavailable`] if no connection came free in time, or if `work` tried to write; otherwise what `work` answers.
+    /// [`LedgerError::Unavailable`] if no connection came free in time, or if `work` tried to
+    /// write; otherwise what `work` answers.
     pub async fn interact<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -74,15 +78,17 @@ impl SqliteConnection {
         self.0.read("read for the host", |conn| work(conn).map_err(VerbError::from)).await
     }
 
-    /// Runs `work` in a transaction of the only connection that writes: keep it short, everybody waits for it.
+    /// Runs `work` in a transaction of the only connection that writes: keep it short, everybody
+    /// waits for it.
     ///
-    /// The transaction is committed when `work` answers `Ok`, and rolled back when it answers an error or panics. It runs to its end also
-    /// when this future is dropped. Don't end the transaction in it; use a savepoint where one is needed.
+    /// The transaction is committed when `work` answers `Ok`, and rolled back when it answers an
+    /// error or panics. It runs to its end also when this future is dropped. Don't end the
+    /// transaction in it; use a savepoint where one is needed.
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Unavailable`] if the database did not answer, [`LedgerError::Refused`] if it refused the rows,
-    /// [`LedgerError::Broken`] for everything else, a panic included.
+    /// [`LedgerError::Unavailable`] if the database did not answer, [`LedgerError::Refused`] if it
+    /// refused the rows, [`LedgerError::Broken`] for everything else, a panic included.
     pub async fn interact_mut<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -130,7 +136,8 @@ impl Pool for SqlitePool {
         Ok(SqliteConnection(self.clone()))
     }
 
-    /// Ends what was begun, writes the log into the file and closes it. What comes later is [`LedgerError::Unavailable`].
+    /// Ends what was begun, writes the log into the file and closes it. What comes later is
+    /// [`LedgerError::Unavailable`].
     async fn close(&self) {
         if let Some(readers) = &self.0.readers {
             readers.requests.close().await;

@@ -32,7 +32,8 @@ pub(super) fn prune_history(conn: &Connection, kept: Duration, max: u64) -> Resu
     Ok(Pruned { left_out: true, ..pruned })
 }
 
-/// Removes at most `max` rows of one batch; answers how many. What is less than that was all there was.
+/// Removes at most `max` rows of one batch; answers how many. What is less than that was all there
+/// was.
 fn prune_batch(conn: &Connection, batch: i64, max: u64, pruned: &mut Pruned) -> Result<u64> {
     let jobs = conn.prepare_cached(JOBS)?.execute((batch, key(max)))? as u64;
     let hooks = conn.prepare_cached(HOOKS)?.execute((batch, key(max - jobs)))? as u64;

@@ -1,4 +1,4 @@
-//! batch, batches, items, failed_jobs: what may be seen. Each runs on one snapshot.
+//! batch, batches, items, `failed_jobs`: what may be seen. Each runs on one snapshot.
 
 use std::time::Duration;
 
@@ -53,7 +53,8 @@ pub(super) fn counts(conn: &Connection, id: BatchId) -> Result<(JobCounts, Measu
     Ok((counts, measured))
 }
 
-/// The counts of a batch that is over were kept; those of an open one change all the time and are counted.
+/// The counts of a batch that is over were kept; those of an open one change all the time and are
+/// counted.
 pub(super) fn batch(conn: &Connection, id: BatchId) -> Result<BatchRecord> {
     let found = conn.prepare_cached(BATCH)?.query_row([id.get()], read_batch).optional()?;
     let batch = found.ok_or(LedgerError::NoSuchBatch(id))?;

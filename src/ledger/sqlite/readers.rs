@@ -34,7 +34,8 @@ struct Idle {
 }
 
 impl Readers {
-    /// Up to `max` readers of the database at `path`. A call waits at most `patience` for one of them.
+    /// Up to `max` readers of the database at `path`. A call waits at most `patience` for one of
+    /// them.
     pub(super) fn new(path: PathBuf, max: u32, patience: Duration) -> Self {
         let idle = Arc::new(Idle { path, patience, connections: Mutex::default() });
         Self { idle, free: Arc::new(Semaphore::new(max as usize)), max, patience }
@@ -67,7 +68,8 @@ impl Readers {
 
     /// Takes no more calls and closes the connections, as soon as nobody reads.
     pub(super) async fn close(&self) {
-        // Calls that come now wait behind this one, and are then told. A work of the host that does not end is left behind.
+        // Calls that come now wait behind this one, and are then told. A work of the host that does
+        // not end is left behind.
         let _all = timeout(self.patience, self.free.acquire_many(self.max)).await;
         self.free.close();
         self.idle.connections().clear();

@@ -50,7 +50,8 @@ pub(super) struct Counted {
     work: RecentWork,
     jobs: JobCounts,
     measured: Measured,
-    /// Before the snapshot: it has every change that was committed by then, and of two counts the later one has seen more.
+    /// Before the snapshot: it has every change that was committed by then, and of two counts the
+    /// later one has seen more.
     at: i64,
 }
 
@@ -64,7 +65,8 @@ pub(super) fn count(conn: &Connection, work: &[RecentWork]) -> Result<Vec<Counte
     work.iter().map(count).collect()
 }
 
-/// Keeps what was counted of batches that are still open, and removes what other processes left behind.
+/// Keeps what was counted of batches that are still open, and removes what other processes left
+/// behind.
 pub(super) fn keep(conn: &Connection, process: i64, counted: &[Counted]) -> Result<()> {
     counted.iter().try_for_each(|counted| {
         let old = remove_old(conn, process, counted)?;
@@ -106,7 +108,8 @@ fn keep_one(conn: &Connection, process: i64, counted: &Counted, old: i64) -> Res
     Ok(())
 }
 
-/// Now, in microseconds since 1970: two counts of a batch in one millisecond are no rarity, and the later one is to be told.
+/// Now, in microseconds since 1970: two counts of a batch in one millisecond are no rarity, and the
+/// later one is to be told.
 fn now_micros() -> i64 {
     Utc::now().timestamp_micros()
 }

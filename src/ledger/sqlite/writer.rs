@@ -7,9 +7,10 @@
 //!                    COMMIT ─▶ now every caller gets its answer
 //! ```
 //!
-//! SQLite takes one writer at a time, and a commit costs a flush of the disk. So whoever waits anyway shares one, without sharing its fate:
-//! each work has a savepoint of its own. An answer is given after the commit, never before it. What was queued runs to its end, whether
-//! or not its caller still waits.
+//! SQLite takes one writer at a time, and a commit costs a flush of the disk. So whoever waits
+//! anyway shares one, without sharing its fate: each work has a savepoint of its own. An answer is
+//! given after the commit, never before it. What was queued runs to its end, whether or not its
+//! caller still waits.
 
 use std::{
     collections::VecDeque,
@@ -42,7 +43,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Gives `conn` to a thread of its own. A call waits at most `patience` for a place in the queue.
+    /// Gives `conn` to a thread of its own. A call waits at most `patience` for a place in the
+    /// queue.
     pub(super) fn start(conn: Connection, patience: Duration) -> io::Result<Self> {
         let (queue, turns) = mpsc::channel(QUEUED);
         let thread = thread::Builder::new().name("batch-sqlite".into()).spawn(|| Thread { conn, turns }.run())?;
@@ -68,7 +70,8 @@ impl Writer {
         })
     }
 
-    /// Takes no more calls, and waits until those that were queued are answered and the thread has ended.
+    /// Takes no more calls, and waits until those that were queued are answered and the thread has
+    /// ended.
     pub(super) async fn close(&self) {
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
         // Held meanwhile, so that a second close waits as well.
@@ -82,7 +85,8 @@ impl Writer {
     }
 }
 
-/// What became of the transaction that a turn was part of: nothing, or why its effects are gone or not known.
+/// What became of the transaction that a turn was part of: nothing, or why its effects are gone or
+/// not known.
 type Fate = std::result::Result<(), String>;
 
 /// What one caller does with the connection when it is its turn.
@@ -109,7 +113,8 @@ where
     fn run(&mut self, conn: &mut Connection) -> bool {
         let Some(work) = self.work.take() else { return false };
         let operation = self.operation;
-        // The connection is sound after a panic: statements are reset when they are dropped, and the savepoint is rolled back.
+        // The connection is sound after a panic: statements are reset when they are dropped, and
+        // the savepoint is rolled back.
         let result = match catch_unwind(AssertUnwindSafe(|| work(conn))) {
             Ok(answer) => answer.map_err(|stop| stop.while_trying_to(operation)),
             Err(panic) => Err(broken(operation, format!("panicked: {}", message(&*panic)))),
@@ -154,7 +159,8 @@ impl Thread {
         self.checkpoint();
     }
 
-    /// Takes every turn of `group`. Mostly that is one transaction; a turn that brings the whole of it down leaves the rest to another.
+    /// Takes every turn of `group`. Mostly that is one transaction; a turn that brings the whole of
+    /// it down leaves the rest to another.
     fn serve(&mut self, mut group: VecDeque<Box<dyn Turn>>) {
         while !group.is_empty() {
             let mut ran = Vec::with_capacity(group.len());
@@ -166,7 +172,8 @@ impl Thread {
                 }
             };
             if fate.is_err() && !self.conn.is_autocommit() {
-                // All callers are told that it failed, so nothing of it may be committed with the next group.
+                // All callers are told that it failed, so nothing of it may be committed with the
+                // next group.
                 let _ = self.execute("ROLLBACK");
             }
             ran.into_iter().for_each(|turn| turn.tell(&fate));
@@ -185,7 +192,8 @@ impl Thread {
     fn run_one(&mut self, turn: &mut dyn Turn) -> Fate {
         self.execute("SAVEPOINT turn")?;
         let keep = turn.run(&mut self.conn);
-        // A full disk, a failing one and `RAISE(ROLLBACK)` end the whole transaction, and so may the work of a host.
+        // A full disk, a failing one and `RAISE(ROLLBACK)` end the whole transaction, and so may
+        // the work of a host.
         if self.conn.is_autocommit() {
             return Err("the transaction, which several share, was ended before its time".into());
         }

@@ -32,16 +32,19 @@ use crate::{
     queue::{Disposition, Handler, attempt},
 };
 
-/// How long a task rests that was given back by a worker which goes on: without, it would come again at once.
+/// How long a task rests that was given back by a worker which goes on: without, it would come
+/// again at once.
 const REST: Duration = Duration::from_millis(50);
 
 /// How long a task rests that only a newer process can read.
 const UNTIL_A_NEWER_ONE: Duration = Duration::from_secs(10);
 
-/// So often it is handed out to us before it is taken to be nobody's: five minutes, in which a rolling deployment brings a newer process.
+/// So often it is handed out to us before it is taken to be nobody's: five minutes, in which a
+/// rolling deployment brings a newer process.
 const NO_NEWER_ONE_COMES: u32 = 30;
 
-/// How long a task is out of everybody's reach while it is taken out. If we die in between, it comes again after this.
+/// How long a task is out of everybody's reach while it is taken out. If we die in between, it
+/// comes again after this.
 const OUT_OF_REACH: Duration = Duration::from_secs(5);
 
 /// What all attempts of one worker have in common.
@@ -50,7 +53,8 @@ pub(super) struct Attempts {
     pub handler: Arc<dyn Handler>,
     /// As many as the settings allow, also while a worker that was replaced ends its last tasks.
     pub permits: Arc<Semaphore>,
-    /// Cancelled when the worker is to begin nothing any more. What it fetched all the same is given back.
+    /// Cancelled when the worker is to begin nothing any more. What it fetched all the same is
+    /// given back.
     pub closing: CancellationToken,
     /// Handlers that run.
     pub running: TaskTracker,
@@ -93,7 +97,8 @@ impl Attempts {
             Disposition::Retry(why) if options::are_ours(&self.shared.settings, job.opts()) => {
                 Err(Error::ProcessingError(why))
             }
-            // Retries by the options of a stranger are not ours to make. If the ledger has the job open, the feeder brings it anew.
+            // Retries by the options of a stranger are not ours to make. If the ledger has the job
+            // open, the feeder brings it anew.
             Disposition::Retry(why) | Disposition::Fail(why) => Err(Error::Unrecoverable(why)),
             Disposition::Release if self.closing.is_cancelled() => now(),
             Disposition::Release => later(job, REST).await,
@@ -126,7 +131,8 @@ async fn later(job: &Job, rest: Duration) -> Result<Value, Error> {
     let due = u64::try_from((clock + rest).as_millis()).unwrap_or(u64::MAX);
     match timeout(PROMPT, job.move_to_delayed(due)).await {
         Ok(Ok(())) => Err(Error::Delayed),
-        // Where it can't be put aside it is given back as it is; where that fails as well, its lock runs out and it is found.
+        // Where it can't be put aside it is given back as it is; where that fails as well, its lock
+        // runs out and it is found.
         Ok(Err(_)) | Err(_) => now(),
     }
 }

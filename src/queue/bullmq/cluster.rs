@@ -1,9 +1,11 @@
 //! The nodes of a Redis Cluster: they say which of them is the master that has the queues.
 //!
-//! The hash tag in the prefix puts every key of the queues into one slot, and one master has it. So one plain connection to that master does,
-//! and what is asked of a cluster is where that is: after a failover, or when the slot was moved, it is elsewhere.
+//! The hash tag in the prefix puts every key of the queues into one slot, and one master has it. So
+//! one plain connection to that master does, and what is asked of a cluster is where that is: after
+//! a failover, or when the slot was moved, it is elsewhere.
 //!
-//! A node that was cut off from the others says after a while that the cluster is down, and is not believed.
+//! A node that was cut off from the others says after a while that the cluster is down, and is not
+//! believed.
 
 use std::sync::{Arc, Mutex};
 
@@ -93,7 +95,8 @@ fn round(
 }
 
 impl Map {
-    /// Reads what the node at `at` answered to `CLUSTER SLOTS`: a line each range, with its first and last slot, its master, its replicas.
+    /// Reads what the node at `at` answered to `CLUSTER SLOTS`: a line each range, with its first
+    /// and last slot, its master, its replicas.
     fn of(lines: Vec<Vec<Value>>, slot: u64, at: &Address) -> Result<Self, BoxError> {
         let (mut owners, mut others) = (Vec::new(), Vec::new());
         for mut line in lines {
@@ -109,7 +112,7 @@ impl Map {
         let mut all = Vec::new();
         owners.into_iter().chain(others).for_each(|node| {
             if !all.contains(&node) {
-                all.push(node)
+                all.push(node);
             }
         });
         Ok(Self { owner, all })

@@ -1,7 +1,9 @@
-//! Where Redis is: where the settings say, or where those say who are asked for it, which are Sentinels or the nodes of a cluster.
+//! Where Redis is: where the settings say, or where those say who are asked for it, which are
+//! Sentinels or the nodes of a cluster.
 //!
-//! One after the other is asked, beginning with the one that answered last; the first that knows has said it. One that was cut off from
-//! the others may be behind, so they are asked again and again: see [`Server::find`](super::Server::find).
+//! One after the other is asked, beginning with the one that answered last; the first that knows
+//! has said it. One that was cut off from the others may be behind, so they are asked again and
+//! again: see [`Server::find`](super::Server::find).
 
 use std::{
     fmt,

@@ -1,7 +1,9 @@
-//! When a worker of the crate has to be replaced. Pure: what was heard and felt comes in, with its time.
+//! When a worker of the crate has to be replaced. Pure: what was heard and felt comes in, with its
+//! time.
 //!
-//! The crate's worker mends a socket that breaks, but not one that falls silent, and after a long outage it takes its time. So it is
-//! watched from outside: by what it says, by round trips of our own, and by whether it takes work that is there to be taken.
+//! The crate's worker mends a socket that breaks, but not one that falls silent, and after a long
+//! outage it takes its time. So it is watched from outside: by what it says, by round trips of our
+//! own, and by whether it takes work that is there to be taken.
 
 use std::time::Duration;
 
@@ -74,8 +76,9 @@ impl Health {
 
 /// Whether an error of the worker may mean that its sockets are of no use any more.
 ///
-/// A server that answers with an error was heard: it is loading, full, busy, or without its replicas, and the same socket will do when it
-/// is over. Not so after a failover: a node that has become a replica keeps answering, and will never do.
+/// A server that answers with an error was heard: it is loading, full, busy, or without its
+/// replicas, and the same socket will do when it is over. Not so after a failover: a node that has
+/// become a replica keeps answering, and will never do.
 fn may_be_deaf(error: &str) -> bool {
     const HEARD: [&str; 17] = [
         "OOM",

@@ -1,4 +1,5 @@
-//! BullMQ's queues in Redis, by its official crate: shared by any number of processes, and by whatever else reads BullMQ.
+//! BullMQ's queues in Redis, by its official crate: shared by any number of processes, and by
+//! whatever else reads BullMQ.
 //!
 //! ```text
 //!   offer ─ look.lua: who is absent? ─▶ add in bulk ──▶ ┌───────────┐ ──▶ worker ─▶ attempt ─▶ Handler
@@ -6,11 +7,12 @@
 //!   counts, ping ─────────────────────────────────────▶ └───────────┘        └── supervisor: makes, watches, replaces
 //! ```
 //!
-//! What BullMQ does is left to the crate: adding, handing out, locks, the rate limit, retries, what is kept. What the crate leaves open is
-//! closed here: nothing waits without a deadline, no socket is trusted, no handler's panic gets through, and no error is final.
+//! What BullMQ does is left to the crate: adding, handing out, locks, the rate limit, retries, what
+//! is kept. What the crate leaves open is closed here: nothing waits without a deadline, no socket
+//! is trusted, no handler's panic gets through, and no error is final.
 //!
-//! One process has three connections a queue (one adds, two are the worker's) and up to four for round trips; one that only feeds has one
-//! a queue and those for round trips.
+//! One process has three connections a queue (one adds, two are the worker's) and up to four for
+//! round trips; one that only feeds has one a queue and those for round trips.
 
 mod attempt;
 mod cluster;
@@ -68,7 +70,8 @@ const PAGE: usize = 500;
 /// Jobs that are removed at a time.
 const AT_A_TIME: usize = 50;
 
-/// A job of ours that is delayed beyond its longest backoff and this was put there by somebody else.
+/// A job of ours that is delayed beyond its longest backoff and this was put there by somebody
+/// else.
 const LENIENT: Duration = Duration::from_secs(60);
 
 /// Between two questions to Sentinels, or to the nodes of a cluster.
@@ -87,7 +90,8 @@ struct Shared {
     settings: QueueSettings,
     server: Arc<Server>,
     keys: QueueKeys,
-    /// The crate's queue, which adds, and [`Server::failures`] when it was made. None before it is needed, and after it failed.
+    /// The crate's queue, which adds, and [`Server::failures`] when it was made. None before it is
+    /// needed, and after it failed.
     adds: Mutex<Option<(u64, Arc<bullmq::Queue>)>>,
     /// Handlers that run.
     running: AtomicU64,
@@ -100,13 +104,14 @@ struct Shared {
 }
 
 impl BullQueue {
-    /// Opens the queue called `name`. Reaches Redis, so that a wrong address or password is found here. `settings` have passed
-    /// [`Config::check`](crate::config::Config::check).
+    /// Opens the queue called `name`. Reaches Redis, so that a wrong address or password is found
+    /// here. `settings` have passed [`Config::check`](crate::config::Config::check).
     ///
     /// # Errors
     ///
-    /// [`QueueError::Forbidden`](super::QueueError::Forbidden) if Redis allows its user too little, and
-    /// [`QueueError::Unavailable`](super::QueueError::Unavailable) if it does not answer, or refuses.
+    /// [`QueueError::Forbidden`](super::QueueError::Forbidden) if Redis allows its user too little,
+    /// and [`QueueError::Unavailable`](super::QueueError::Unavailable) if it does not answer, or
+    /// refuses.
     pub async fn open(name: impl Into<String>, settings: &QueueSettings, server: Arc<Server>) -> Result<Self> {
         let name = name.into();
         let shared = Arc::new(Shared {
@@ -209,8 +214,8 @@ impl fmt::Debug for BullQueue {
 }
 
 impl Shared {
-    /// Does `work` with the crate's queue, within [`PATIENT`]. Whatever fails takes the queue with it, since its socket may be of no use
-    /// any more; the next one who needs it makes a new one.
+    /// Does `work` with the crate's queue, within [`PATIENT`]. Whatever fails takes the queue with
+    /// it, since its socket may be of no use any more; the next one who needs it makes a new one.
     async fn with_queue<T, F>(&self, work: impl FnOnce(Arc<bullmq::Queue>) -> F) -> Result<T>
     where
         F: Future<Output = bullmq::Result<T>>,
@@ -233,7 +238,8 @@ impl Shared {
         let mut slot = self.adds.lock().await;
         let failures = self.server.failures();
         match &*slot {
-            // A socket that is older than a failure may be of no use any more, and the crate would take five seconds to find out.
+            // A socket that is older than a failure may be of no use any more, and the crate would
+            // take five seconds to find out.
             Some((made, queue)) if *made == failures => return Ok(queue.clone()),
             _ => {}
         }
@@ -254,8 +260,8 @@ impl Shared {
         .await
     }
 
-    /// Tells of a pause, at the start and whenever that changes. It is made with a tool of BullMQ's and holds all processes, for as long as it
-    /// takes.
+    /// Tells of a pause, at the start and whenever that changes. It is made with a tool of BullMQ's
+    /// and holds all processes, for as long as it takes.
     async fn check_pause(&self) {
         let mut question = redis::cmd("HEXISTS");
         question.arg(self.keys.meta()).arg("paused");

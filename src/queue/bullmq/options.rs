@@ -1,4 +1,5 @@
-//! Our settings in the crate's words, and what the crate must be told so that nothing of it ends a job behind our back.
+//! Our settings in the crate's words, and what the crate must be told so that nothing of it ends a
+//! job behind our back.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,8 +21,8 @@ use crate::{
 /// The wait after an error of the worker's own; the supervisor acts sooner.
 const AFTER_AN_ERROR: Duration = Duration::from_millis(500);
 
-/// How long a worker that has nothing to do, or that the rate limit holds, goes without a word to Redis. A socket that fell silent is not
-/// noticed before.
+/// How long a worker that has nothing to do, or that the rate limit holds, goes without a word to
+/// Redis. A socket that fell silent is not noticed before.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// The name of the backoff that has a ceiling. BullMQ's own has none.
@@ -78,7 +79,8 @@ pub(super) fn worker(settings: &QueueSettings, connection: RedisConnectionOption
         .concurrency(settings.concurrency as usize)
         .lock_duration(settings.lock)
         .stalled_interval(settings.stall_check)
-        // Beyond it the crate would fail the job without asking, and its id would stay taken. Crashes are counted in the ledger.
+        // Beyond it the crate would fail the job without asking, and its id would stay taken.
+        // Crashes are counted in the ledger.
         .max_stalled_count(u32::MAX)
         .run_retry_delay(AFTER_AN_ERROR)
         .drain_delay(LONGEST_WAIT)
@@ -101,7 +103,8 @@ pub(super) fn job(settings: &QueueSettings, offer: &Offer, time: u64) -> JobOpti
         .job_id(offer.task.to_string())
         .priority(u32::try_from(priority).unwrap_or(u32::MAX))
         .delay(offer.delay)
-        // A job can't be added as tried already, so it gets the attempts that are left, and one at least: the ledger wants it worked.
+        // A job can't be added as tried already, so it gets the attempts that are left, and one at
+        // least: the ledger wants it worked.
         .attempts(settings.attempts.saturating_sub(offer.attempts_made).max(1))
         .backoff(backoff(settings))
         .remove_on_complete(keep(settings.keep_completed))

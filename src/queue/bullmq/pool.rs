@@ -1,4 +1,5 @@
-//! Connections to Redis: a pool that is thrown away and made anew when Redis is elsewhere, and a host's own way to it.
+//! Connections to Redis: a pool that is thrown away and made anew when Redis is elsewhere, and a
+//! host's own way to it.
 
 use std::{
     sync::{Arc, RwLock},
@@ -17,12 +18,14 @@ use crate::queue::{QueueError, Result};
 /// Idle connections that are kept for round trips.
 const CONNECTIONS: usize = 4;
 
-/// Connections to the Redis server of the queues. A clone is the same pool. It opens them as they are needed, and where Sentinels or
-/// the nodes of a cluster name another master, it opens them there.
+/// Connections to the Redis server of the queues. A clone is the same pool. It opens them as they
+/// are needed, and where Sentinels or the nodes of a cluster name another master, it opens them
+/// there.
 #[derive(Clone)]
 pub struct RedisPool(Arc<RwLock<deadpool_redis::Pool>>);
 
-/// The Redis server of the queues, for handlers of the host: `redis: Connection<BatchRedis>`. It is managed when the queues are in Redis.
+/// The Redis server of the queues, for handlers of the host: `redis: Connection<BatchRedis>`. It is
+/// managed when the queues are in Redis.
 ///
 /// ```
 /// use rocket_batch::BatchRedis;
@@ -41,8 +44,8 @@ pub struct BatchRedis(RedisPool);
 
 /// A host's way to the Redis server of the queues.
 ///
-/// The keys that begin with the prefix of the settings, `bull:` by default, belong to the queues: read them as you like, change them
-/// through the crate alone.
+/// The keys that begin with the prefix of the settings, `bull:` by default, belong to the queues:
+/// read them as you like, change them through the crate alone.
 pub struct RedisConnection(deadpool_redis::Connection);
 
 impl RedisConnection {

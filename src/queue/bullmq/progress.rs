@@ -5,7 +5,8 @@
 //!                     full: dropped                   no answer in time: dropped, with all that came meanwhile
 //! ```
 //!
-//! Nothing waits for a note, neither the attempt nor its end, and none is worth a second try: the ledger knows how far a job is.
+//! Nothing waits for a note, neither the attempt nor its end, and none is worth a second try: the
+//! ledger knows how far a job is.
 
 use std::sync::OnceLock;
 
@@ -21,7 +22,8 @@ const ROOM: usize = 32;
 /// Lines of its log that a job keeps from one attempt to the next, the last ones.
 const LINES: u32 = 50;
 
-/// Takes the notes of one attempt. From the first on somebody writes them down, until the notebook is dropped and its last note written.
+/// Takes the notes of one attempt. From the first on somebody writes them down, until the notebook
+/// is dropped and its last note written.
 pub(super) struct JobProgress<'a> {
     job: &'a Job,
     writer: OnceLock<mpsc::Sender<ProgressUpdate>>,

@@ -1,10 +1,12 @@
--- mend: takes out jobs that somebody added under the name of one of the queue's own keys, or as `0`, by which BullMQ means no job.
+-- mend: takes out jobs that somebody added under the name of one of the queue's own keys, or as
+-- `0`, by which BullMQ means no job.
 --
 --   KEYS 1 wait  2 active  3 prioritized  4 delayed  5 completed  6 failed  7 meta  8 …: the other keys of the queue
 --   ARGV 1 what all these keys begin with  2 … types, one for each of KEYS
 --
--- Returns the ids that were taken out. A job called `limiter` is a hash where the queue keeps a number, and then nobody can add or fetch
--- anything any more. What was in the key's place is lost; all of it is made anew by whoever needs it next.
+-- Returns the ids that were taken out. A job called `limiter` is a hash where the queue keeps a
+-- number, and then nobody can add or fetch anything any more. What was in the key's place is lost;
+-- all of it is made anew by whoever needs it next.
 
 local fields = { 'name', 'data', 'opts', 'timestamp', 'delay', 'priority', 'processedOn', 'ats', 'atm', 'stc', 'pb', 'failedReason',
   'stacktrace', 'finishedOn', 'returnvalue', 'progress', 'parent', 'parentKey', 'rjk', 'deid', 'defa' }

@@ -1,13 +1,16 @@
-//! A queue that somebody broke with the id of a job: BullMQ lets a producer choose an id, and an id that is the name of one of the queue's
-//! own keys, such as `limiter` or `wait`, puts a job in the place of what the queue keeps there. Then nothing can be added or fetched.
+//! A queue that somebody broke with the id of a job: BullMQ lets a producer choose an id, and an id
+//! that is the name of one of the queue's own keys, such as `limiter` or `wait`, puts a job in the
+//! place of what the queue keeps there. Then nothing can be added or fetched.
 //!
-//! [`Server::look`] notices, since it looks at the types of these keys, and has them mended before it answers.
+//! [`Server::look`] notices, since it looks at the types of these keys, and has them mended before
+//! it answers.
 
 use bullmq::QueueKeys;
 
 use super::server::{BoxError, Server};
 
-/// The keys of a queue that a job's id can meet, and what Redis calls their types. The first eight in the order of the scripts.
+/// The keys of a queue that a job's id can meet, and what Redis calls their types. The first eight
+/// in the order of the scripts.
 pub(super) fn own_keys(keys: &QueueKeys) -> (Vec<String>, Vec<&'static str>) {
     let named = |name: &str| format!("{}{name}", keys.key_prefix());
     [

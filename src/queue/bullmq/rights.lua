@@ -2,8 +2,9 @@
 --
 --   KEYS 1 a key that begins as all of the queue do, and that nothing else uses
 --
--- Returns their names. Redis checks a script's rights one by one as it runs, and some versions do not say which one was missing. So all are
--- tried before anything depends on them. What else Redis says to these calls is of no interest; the key is removed at the end.
+-- Returns their names. Redis checks a script's rights one by one as it runs, and some versions do
+-- not say which one was missing. So all are tried before anything depends on them. What else Redis
+-- says to these calls is of no interest; the key is removed at the end.
 
 local calls = {
   { 'exists' }, { 'get' }, { 'hdel', 'a' }, { 'hexists', 'a' }, { 'hget', 'a' }, { 'hgetall' }, { 'hincrby', 'a', 1 },

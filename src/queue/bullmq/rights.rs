@@ -1,5 +1,5 @@
-//! What the user in Redis may do. All of it is tried at the launch, so that a missing right is named there, and not found by the first job
-//! that needs it.
+//! What the user in Redis may do. All of it is tried at the launch, so that a missing right is
+//! named there, and not found by the first job that needs it.
 
 use bullmq::QueueKeys;
 use redis::{Cmd, ErrorKind, RedisError, Script, ServerErrorKind, cmd};

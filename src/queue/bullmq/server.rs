@@ -1,7 +1,9 @@
-//! The Redis server: round trips with a deadline, over connections that are thrown away when one of them fails.
+//! The Redis server: round trips with a deadline, over connections that are thrown away when one of
+//! them fails.
 //!
-//! A socket can fall silent without ever failing, and the crate then waits for it for ever. So nothing here trusts a connection: whoever
-//! got no answer in time takes the idle ones with it, and the next round trip begins with a new one.
+//! A socket can fall silent without ever failing, and the crate then waits for it for ever. So
+//! nothing here trusts a connection: whoever got no answer in time takes the idle ones with it, and
+//! the next round trip begins with a new one.
 
 use std::{
     fmt,
@@ -60,12 +62,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Prepares the way to the server of `settings`, which have passed [`Config::check`](crate::config::Config::check). Nothing is reached
-    /// yet.
+    /// Prepares the way to the server of `settings`, which have passed
+    /// [`Config::check`](crate::config::Config::check). Nothing is reached yet.
     ///
     /// # Errors
     ///
-    /// [`QueueError::Unavailable`] if the settings make no address, or a file of certificates or of a key can't be used.
+    /// [`QueueError::Unavailable`] if the settings make no address, or a file of certificates or of
+    /// a key can't be used.
     pub fn new(settings: &RedisSettings) -> Result<Self> {
         Self::towards(settings).map_err(|error| unavailable("redis", error))
     }
@@ -135,7 +138,8 @@ impl Server {
         Ok(())
     }
 
-    /// Finds it, tries the rights, and has one [`QueueSnapshot`] at the queue of `keys`, so that a wrong setting is said in time.
+    /// Finds it, tries the rights, and has one [`QueueSnapshot`] at the queue of `keys`, so that a
+    /// wrong setting is said in time.
     pub(super) async fn meet(&self, keys: &QueueKeys) -> std::result::Result<(), BoxError> {
         self.find().await?;
         let met = async {
@@ -168,15 +172,15 @@ impl Server {
         .await
     }
 
-    /// Where the jobs are that `question` asks about. A queue that somebody broke with the id of a job is mended first.
+    /// Where the jobs are that `question` asks about. A queue that somebody broke with the id of a
+    /// job is mended first.
     pub(super) async fn look(&self, question: &SnapshotQuery<'_>) -> std::result::Result<QueueSnapshot, BoxError> {
-        match self.try_to_look(question).await? {
-            Some(look) => Ok(look),
-            None => {
-                self.repair_reserved_keys(question.keys).await?;
-                let again = self.try_to_look(question).await?;
-                again.ok_or_else(|| "somebody keeps adding jobs under the names of the queue's own keys".into())
-            }
+        if let Some(look) = self.try_to_look(question).await? {
+            Ok(look)
+        } else {
+            self.repair_reserved_keys(question.keys).await?;
+            let again = self.try_to_look(question).await?;
+            again.ok_or_else(|| "somebody keeps adding jobs under the names of the queue's own keys".into())
         }
     }
 
@@ -196,7 +200,8 @@ impl Server {
         .await
     }
 
-    /// How many round trips have failed so far. Who holds a socket that is older than the last of them had better replace it.
+    /// How many round trips have failed so far. Who holds a socket that is older than the last of
+    /// them had better replace it.
     pub(super) fn failures(&self) -> u64 {
         self.failures.load(Ordering::SeqCst)
     }
@@ -223,7 +228,8 @@ impl Server {
         Ok(policy.map(|policy| policy.trim().to_owned()))
     }
 
-    /// Warns when Redis may throw jobs away, at the start and whenever that changes. They come back from the ledger, but late.
+    /// Warns when Redis may throw jobs away, at the start and whenever that changes. They come back
+    /// from the ledger, but late.
     pub(super) async fn check_eviction(&self) {
         match self.eviction_policy().await {
             Ok(Some(policy)) => self.mind(policy),

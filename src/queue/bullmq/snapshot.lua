@@ -1,13 +1,15 @@
--- look: where jobs are, who is first in line, and whether a worker would get one now. It only reads.
+-- look: where jobs are, who is first in line, and whether a worker would get one now. It only
+-- reads.
 --
 --   KEYS 1 wait  2 active  3 prioritized  4 delayed  5 completed  6 failed  7 meta  8 limiter  9 …: the other keys of the queue
 --   ARGV 1 what the keys of jobs begin with  2 starts in a window of the rate limit, 0 for no limit
 --        3 the latest time, in milliseconds, that a delayed job may have  4 how many of KEYS, with their types behind  then ids
 --
--- Returns {head, ready, state …}: head is the lowest priority waiting, 0 when none waits or one without priority does; ready is 1 when
--- something waits and neither a pause nor a limit holds it; a state is 0 absent, 1 to be worked or being worked, 2 over, or where a worker
--- does not get to see it in time, and 2 and the priority of a job that waits with one. Returns {} when a job has the name of a key of the
--- queue, see mend.lua.
+-- Returns {head, ready, state …}: head is the lowest priority waiting, 0 when none waits or one
+-- without priority does; ready is 1 when something waits and neither a pause nor a limit holds it;
+-- a state is 0 absent, 1 to be worked or being worked, 2 over, or where a worker does not get to
+-- see it in time, and 2 and the priority of a job that waits with one. Returns {} when a job has
+-- the name of a key of the queue, see mend.lua.
 --
 -- One script and not a pipeline, so that a job that moves on meanwhile is seen once, in one place.
 

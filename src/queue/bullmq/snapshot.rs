@@ -1,4 +1,5 @@
-//! One look at a queue: who is where, who is first in line, and whether a worker would get a task now.
+//! One look at a queue: who is where, who is first in line, and whether a worker would get a task
+//! now.
 
 use std::collections::HashMap;
 
@@ -95,9 +96,10 @@ impl JobPlace {
 
 /// From where on the priorities of one call of `offer` are counted.
 ///
-/// Usually from the head of the queue, as the first page saw it, so that all pages keep the distance of their ranks. But jobs of a batch
-/// that wait already say where it stands: another feeder may be adding it at the same time and have seen another head, and all of its
-/// jobs are to be in the order of their ranks.
+/// Usually from the head of the queue, as the first page saw it, so that all pages keep the
+/// distance of their ranks. But jobs of a batch that wait already say where it stands: another
+/// feeder may be adding it at the same time and have seen another head, and all of its jobs are to
+/// be in the order of their ranks.
 #[derive(Debug, Default)]
 pub(super) struct Times {
     head: Option<u64>,

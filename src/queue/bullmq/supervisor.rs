@@ -8,7 +8,8 @@
 //!     └──────┘ backoff 50 ms to 1 s, for ever
 //! ```
 //!
-//! There is no state in which it gives up. A worker that is replaced ends what it has begun, in the background, and begins nothing.
+//! There is no state in which it gives up. A worker that is replaced ends what it has begun, in the
+//! background, and begins nothing.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -37,7 +38,8 @@ const BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), max: Durati
 /// How long a worker may take to stand: two connections.
 const STANDING: Duration = Duration::from_secs(4);
 
-/// What a fetch that is under way needs to land. The crate leaves a job without an owner when it is closed with less.
+/// What a fetch that is under way needs to land. The crate leaves a job without an owner when it is
+/// closed with less.
 const LANDING: Duration = Duration::from_millis(250);
 
 /// Looks after one queue's worker.
@@ -96,7 +98,7 @@ impl Supervisor {
                     tracing::warn!(queue = self.shared.name, %error, "the queue's worker can't be made; it is tried again");
                 }
                 Err(error) => {
-                    tracing::debug!(queue = self.shared.name, %error, failures, "the queue's worker can't be made")
+                    tracing::debug!(queue = self.shared.name, %error, failures, "the queue's worker can't be made");
                 }
             }
             self.rest(failures).await;
@@ -182,7 +184,8 @@ impl Supervisor {
     }
 }
 
-/// Closes a worker: it begins nothing from here on, and what runs may end, until the deadline of a drain.
+/// Closes a worker: it begins nothing from here on, and what runs may end, until the deadline of a
+/// drain.
 async fn close(shared: Arc<Shared>, worker_handle: WorkerHandle) {
     worker_handle.closing.cancel();
     worker_handle.worker.pause();
@@ -205,8 +208,9 @@ async fn idle(worker: &Worker) {
     }
 }
 
-/// Waits until its handlers have ended, and what they answered could have been settled. The crate tries for half a minute and more to tell
-/// a server that is gone, which nobody needs to know: the ledger does.
+/// Waits until its handlers have ended, and what they answered could have been settled. The crate
+/// tries for half a minute and more to tell a server that is gone, which nobody needs to know: the
+/// ledger does.
 async fn unheard(worker_handle: &WorkerHandle) {
     worker_handle.running.close();
     worker_handle.running.wait().await;

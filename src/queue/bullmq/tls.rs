@@ -1,6 +1,7 @@
 //! What TLS needs: certificates that vouch for Redis, and one that says to Redis who we are.
 //!
-//! Files are read and tried at the start, so that what is wrong with one is said with its name, and not by a server that hangs up.
+//! Files are read and tried at the start, so that what is wrong with one is said with its name, and
+//! not by a server that hangs up.
 
 use std::{fmt, path::Path, sync::Once};
 

@@ -6,13 +6,15 @@
 //! {"v": 1, "batch": 7, "hook": 3}
 //! ```
 //!
-//! Somebody else may put a job of a batch into the queue as well, by its batch and number alone; the ledger has the rest:
+//! Somebody else may put a job of a batch into the queue as well, by its batch and number alone;
+//! the ledger has the rest:
 //!
 //! ```json
 //! {"v": 1, "batch": 7, "seq": 0}
 //! ```
 //!
-//! The version is there for a process that is older than its neighbours: it leaves alone what it can't read yet.
+//! The version is there for a process that is older than its neighbours: it leaves alone what it
+//! can't read yet.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

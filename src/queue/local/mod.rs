@@ -1,4 +1,5 @@
-//! The queue in this process: nothing to install, nothing to reach, and nothing left when the process ends.
+//! The queue in this process: nothing to install, nothing to reach, and nothing left when the
+//! process ends.
 //!
 //! ```text
 //!   offer, withdraw, pause …        ┌────── Line ──────┐        worker 1 ─┐
@@ -6,11 +7,13 @@
 //!                       changed ──▶ └──────────────────┘        worker … ─┘
 //! ```
 //!
-//! `Scheduler` decides and knows no task of tokio's; what is here carries its decisions out: as many workers as the settings say, each of
-//! which asks the line, works, reports, and asks again. The lock is never held over an await.
+//! `Scheduler` decides and knows no task of tokio's; what is here carries its decisions out: as
+//! many workers as the settings say, each of which asks the line, works, reports, and asks again.
+//! The lock is never held over an await.
 //!
-//! One worker at a time is woken, and wakes the next one when it found work. That is enough, since whoever finds none waits for the very
-//! moment that the line named, and it spares a thousand workers from waking for one task.
+//! One worker at a time is woken, and wakes the next one when it found work. That is enough, since
+//! whoever finds none waits for the very moment that the line named, and it spares a thousand
+//! workers from waking for one task.
 
 mod scheduler;
 
@@ -38,7 +41,8 @@ use crate::{
     domain::{BatchId, Delivery, Task},
 };
 
-/// The queue in this process. It never answers an error. Dropping it has the effect of a drain that nobody waits for.
+/// The queue in this process. It never answers an error. Dropping it has the effect of a drain that
+/// nobody waits for.
 pub struct LocalQueue {
     shared: Arc<Shared>,
     workers: TaskTracker,
@@ -49,12 +53,14 @@ pub struct LocalQueue {
 struct Shared {
     name: String,
     scheduler: Mutex<Scheduler>,
-    /// Told of whatever may turn a decision of the line: one waiter for work, all of them for the end.
+    /// Told of whatever may turn a decision of the line: one waiter for work, all of them for the
+    /// end.
     changed: Notify,
 }
 
 impl LocalQueue {
-    /// Makes an empty queue that is called `name`. `settings` have passed [`Config::check`](crate::config::Config::check).
+    /// Makes an empty queue that is called `name`. `settings` have passed
+    /// [`Config::check`](crate::config::Config::check).
     #[must_use]
     pub fn new(name: impl Into<String>, settings: &QueueSettings) -> Self {
         let scheduler = Mutex::new(Scheduler::new(settings.clone()));
@@ -143,7 +149,8 @@ impl fmt::Debug for LocalQueue {
 }
 
 impl Shared {
-    /// The line, also after a panic under its lock: at worst a task is missing then, and the feeder brings it back.
+    /// The line, also after a panic under its lock: at worst a task is missing then, and the feeder
+    /// brings it back.
     fn scheduler(&self) -> MutexGuard<'_, Scheduler> {
         self.scheduler.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -170,7 +177,8 @@ impl Shared {
     /// Waits for a task; `None` when there will be none any more.
     async fn next(&self) -> Option<Task> {
         loop {
-            // Made before the line is asked, so that no change between the question and the wait is missed.
+            // Made before the line is asked, so that no change between the question and the wait is
+            // missed.
             let mut changed = pin!(self.changed.notified());
             let next = self.scheduler().next(Instant::now());
             match next {

@@ -1,4 +1,5 @@
-//! The rules of the local queue: who is next, and when. Pure: the time and the chance come in as arguments.
+//! The rules of the local queue: who is next, and when. Pure: the time and the chance come in as
+//! arguments.
 //!
 //! ```text
 //!            offer                take                 settle
@@ -10,8 +11,9 @@
 //!                   (due, arrival)   Retry, GiveBack
 //! ```
 //!
-//! A task is in exactly one of the three places, by moving from one to the next; `known` has the ids of all three, so that offering
-//! twice is one look. What has gone is counted and not remembered.
+//! A task is in exactly one of the three places, by moving from one to the next; `known` has the
+//! ids of all three, so that offering twice is one look. What has gone is counted and not
+//! remembered.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -26,8 +28,9 @@ use crate::{
     queue::{Disposition, Offer, QueueCounts},
 };
 
-/// How long a task that was given back rests. A handler that can't work right now would otherwise be asked again without a pause, and take
-/// a core with it; this is short enough that nobody waits for it.
+/// How long a task that was given back rests. A handler that can't work right now would otherwise
+/// be asked again without a pause, and take a core with it; this is short enough that nobody waits
+/// for it.
 const REST: Duration = Duration::from_millis(50);
 
 /// Further away than any process lives, and still a time that can be reckoned with.
@@ -116,7 +119,8 @@ impl Scheduler {
 
     /// Adds what is absent; answers with how many were.
     ///
-    /// All offers of a call are placed behind the same head, so that they keep the distance of their ranks.
+    /// All offers of a call are placed behind the same head, so that they keep the distance of
+    /// their ranks.
     pub(super) fn offer(&mut self, offers: &[Offer], now: Instant) -> u64 {
         let head = self.waiting.keys().next().map_or(0, |place| place.priority);
         let mut added = 0;
@@ -130,7 +134,8 @@ impl Scheduler {
         added
     }
 
-    /// Decides what a worker does that has nothing to do. Whatever it takes is active until [`Scheduler::finish`].
+    /// Decides what a worker does that has nothing to do. Whatever it takes is active until
+    /// [`Scheduler::finish`].
     pub(super) fn next(&mut self, now: Instant) -> Next {
         if self.closed {
             return Next::Over;
@@ -145,7 +150,8 @@ impl Scheduler {
         self.window.closed_until(now).map_or_else(|| self.take(now), Next::At)
     }
 
-    /// Carries out what a handler answered. `chance` is a random number, 0 to 1, for the jitter of a retry.
+    /// Carries out what a handler answered. `chance` is a random number, 0 to 1, for the jitter of
+    /// a retry.
     pub(super) fn finish(&mut self, task: &Task, answer: Disposition, now: Instant, chance: f64) {
         let Some(entry) = self.active.remove(&Id::of(task)) else { return };
         match answer {
@@ -241,7 +247,8 @@ impl Scheduler {
     }
 }
 
-/// The current window of the rate limit. It opens with a start and not with the clock, as BullMQ's does.
+/// The current window of the rate limit. It opens with a start and not with the clock, as BullMQ's
+/// does.
 struct Window {
     limit: Option<RateLimit>,
     end: Option<Instant>,

@@ -2,9 +2,9 @@
 --
 --   $1 batches, bigint[]
 --
--- Returns the task that closes each (id, round). Whoever asks after it ended a job sees that end, so of two who end the last jobs at once
--- at least one finds the batch. Batch by batch and in the order of an index, and not with EXISTS: that may
--- become a join, which reads all jobs.
+-- Returns the task that closes each (id, round). Whoever asks after it ended a job sees that end,
+-- so of two who end the last jobs at once at least one finds the batch. Batch by batch and in the
+-- order of an index, and not with EXISTS: that may become a join, which reads all jobs.
 
 SELECT b.id, b.round
 FROM batches b

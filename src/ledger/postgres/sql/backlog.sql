@@ -1,4 +1,5 @@
--- backlog: the open jobs of each batch that is to be worked, as they were counted last, of the first batches.
+-- backlog: the open jobs of each batch that is to be worked, as they were counted last, of the
+-- first batches.
 --
 --   $1 at most so many batches
 --

@@ -2,7 +2,8 @@
 --
 --   $1 batch
 --
--- The jobs of an open batch are counted, all on one snapshot. Of one that is over the counts were kept.
+-- The jobs of an open batch are counted, all on one snapshot. Of one that is over the counts were
+-- kept.
 
 SELECT b.id, b.status, b.quantity, b.batch_size, b.prefix, b.max_jobs, b.round, b.error,
        b.created_at, b.started_at, b.finished_at, b.history <> 'whole' AS history_removed,

@@ -1,9 +1,10 @@
--- open_jobs: lets no job wait longer for its next attempt than any backoff is, whatever the clock said when it was delayed.
+-- open_jobs: lets no job wait longer for its next attempt than any backoff is, whatever the clock
+-- said when it was delayed.
 --
 --   $1 the longest backoff, milliseconds
 --
--- There are none, but after the clock of the server was wrong. Jobs that another session has locked are left for the next time, and those of
--- a paused batch until it runs.
+-- There are none, but after the clock of the server was wrong. Jobs that another session has locked
+-- are left for the next time, and those of a paused batch until it runs.
 
 UPDATE jobs
 SET not_before = now() + $1::bigint * interval '1 millisecond'

@@ -5,15 +5,18 @@
 --
 -- Returns one row (begun), or none when the job or its batch changed meanwhile: read them again.
 --
--- The batch is locked for sharing: begins go side by side, but never beside a pause, a cancel or an end, which take the lock of an update.
--- Nothing stronger and nothing weaker: a foreign key to the batch, of hooks or of a host's table, locks it for its key alone, and waits for
--- neither of the two.
+-- The batch is locked for sharing: begins go side by side, but never beside a pause, a cancel or an
+-- end, which take the lock of an update. Nothing stronger and nothing weaker: a foreign key to the
+-- batch, of hooks or of a host's table, locks it for its key alone, and waits for neither of the
+-- two.
 --
--- Before that it goes through the batch's gate, an advisory lock that is held to the end of the transaction. Claims share it and pass it
--- side by side. A pause, a cancel or a retry takes it alone, in `lock` of steer.rs, and claims that come later wait behind it. A row has no
--- such order: whoever wants to share it overtakes those that wait for more, and claims that overlap would keep a pause waiting for ever.
--- The gate is a CTE of its own, joined with the row, so the row is locked after the gate was passed; and whoever locks a row for sharing
--- looks at its newest version, whatever the statement saw when it began.
+-- Before that it goes through the batch's gate, an advisory lock that is held to the end of the
+-- transaction. Claims share it and pass it side by side. A pause, a cancel or a retry takes it
+-- alone, in `lock` of steer.rs, and claims that come later wait behind it. A row has no such order:
+-- whoever wants to share it overtakes those that wait for more, and claims that overlap would keep
+-- a pause waiting for ever. The gate is a CTE of its own, joined with the row, so the row is locked
+-- after the gate was passed; and whoever locks a row for sharing looks at its newest version,
+-- whatever the statement saw when it began.
 
 WITH gate AS MATERIALIZED (
     SELECT pg_advisory_xact_lock_shared(hashtextextended('rocket_batch batch of ' || current_schema()::text, $1))

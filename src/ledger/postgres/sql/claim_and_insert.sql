@@ -5,11 +5,12 @@
 --   $3 generation       $6 crashes that are too many
 --   $11 the batch's prefix    $12 key fingerprint
 --
--- Returns one row of the job as it is now, or none when it is not like that, or it or its batch are not what the chunk was made for: nothing
--- was written then.
+-- Returns one row of the job as it is now, or none when it is not like that, or it or its batch are
+-- not what the chunk was made for: nothing was written then.
 --
--- One statement and one flush where there were two of each. A worker that is lost before it is committed leaves no trace, and did nothing;
--- one that is lost afterwards has written something new. So no crash goes uncounted that could come again and again.
+-- One statement and one flush where there were two of each. A worker that is lost before it is
+-- committed leaves no trace, and did nothing; one that is lost afterwards has written something
+-- new. So no crash goes uncounted that could come again and again.
 
 WITH gate AS MATERIALIZED (
     SELECT pg_advisory_xact_lock_shared(hashtextextended('rocket_batch batch of ' || current_schema()::text, $1))

@@ -4,7 +4,8 @@
 --   $2 job's number     $4 epoch         $6 job's state       $8 token              $10 ends that the queue was told
 --   $11 batch's status from now on
 --
--- Of several at once one finds the batch pending; the others find it changed, and come back by begin.sql.
+-- Of several at once one finds the batch pending; the others find it changed, and come back by
+-- begin.sql.
 
 WITH gate AS MATERIALIZED (
     SELECT pg_advisory_xact_lock_shared(hashtextextended('rocket_batch batch of ' || current_schema()::text, $1))

@@ -1,13 +1,15 @@
--- begin: gives a job to a worker that waits, in a batch that runs or is to run, and of which nothing was ever written.
+-- begin: gives a job to a worker that waits, in a batch that runs or is to run, and of which
+-- nothing was ever written.
 --
 --   $1 batch            $3 generation                     $5 token
 --   $2 job's number     $4 ends that the queue was told   $6 crashes that are too many
 --
--- Returns one row of the job as it is now, or none when it is not like that: `begin_job.sql` says what it is.
+-- Returns one row of the job as it is now, or none when it is not like that: `begin_job.sql` says
+-- what it is.
 --
--- This is nearly every begin, and one round trip: from written_to on no row was ever written, so nothing needs to be looked up. The gate and
--- the batch are locked as in begin.sql. The first job sets its batch running; of several at once one does, and the others come back by
--- begin.sql.
+-- This is nearly every begin, and one round trip: from written_to on no row was ever written, so
+-- nothing needs to be looked up. The gate and the batch are locked as in begin.sql. The first job
+-- sets its batch running; of several at once one does, and the others come back by begin.sql.
 
 WITH gate AS MATERIALIZED (
     SELECT pg_advisory_xact_lock_shared(hashtextextended('rocket_batch batch of ' || current_schema()::text, $1))

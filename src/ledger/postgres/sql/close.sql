@@ -1,4 +1,5 @@
--- close, steer, plan: ends a batch and keeps the counts of its jobs, also when it was never given any.
+-- close, steer, plan: ends a batch and keeps the counts of its jobs, also when it was never given
+-- any.
 --
 --   $1 batch     $3 error        $5 failed       $7 items that exist
 --   $2 status    $4 completed    $6 cancelled    $8 time worked, milliseconds

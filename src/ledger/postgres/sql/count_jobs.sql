@@ -2,8 +2,9 @@
 --
 --   $1 batches, bigint[]
 --
--- Locks nothing and keeps nobody waiting, however long it takes. `counted_at` is before the snapshot, so that a count has every change that
--- was committed by then, and of two counts the later one has seen more.
+-- Locks nothing and keeps nobody waiting, however long it takes. `counted_at` is before the
+-- snapshot, so that a count has every change that was committed by then, and of two counts the
+-- later one has seen more.
 --
 -- One batch after the other: whatever the planner thinks of the array, each is read by its key.
 

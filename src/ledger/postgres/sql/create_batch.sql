@@ -5,10 +5,11 @@
 --   $3 batch size    $7 token              $11 request fingerprint    $14 their quantities, bigint[]
 --   $4 prefix        $8 estimate, ms
 --
--- Returns (made): false when the id or the key is in use; of twins the second waits here for the first.
+-- Returns (made): false when the id or the key is in use; of twins the second waits here for the
+-- first.
 --
--- One statement, so that it is one round trip and one transaction. `{schema}` is replaced by the ledger's: in a transaction of the host's
--- the search path is the host's.
+-- One statement, so that it is one round trip and one transaction. `{schema}` is replaced by the
+-- ledger's: in a transaction of the host's the search path is the host's.
 
 WITH batch AS (
     INSERT INTO {schema}.batches (id, quantity, batch_size, prefix, max_jobs, key_fingerprint, token, estimated_ms,

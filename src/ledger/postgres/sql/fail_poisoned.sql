@@ -6,7 +6,8 @@
 --
 -- Returns one row, or none when the job changed meanwhile. The batch is locked as in begin.sql.
 --
--- Raises the epoch as a begin does: the worker that was lost may come back, and its hold must not be good.
+-- Raises the epoch as a begin does: the worker that was lost may come back, and its hold must not
+-- be good.
 
 WITH gate AS MATERIALIZED (
     SELECT pg_advisory_xact_lock_shared(hashtextextended('rocket_batch batch of ' || current_schema()::text, $1))

@@ -1,4 +1,5 @@
--- failed_jobs: the failed jobs of a batch, page by page. They are read in portions, until the page is full.
+-- failed_jobs: the failed jobs of a batch, page by page. They are read in portions, until the page
+-- is full.
 --
 --   $1 batch    $2 the last number of the page before    $3 at most so many
 

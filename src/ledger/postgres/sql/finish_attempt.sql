@@ -6,8 +6,9 @@
 --
 -- Returns nothing; it affects one row, or none when the hold is not good.
 --
--- Given back, a job keeps the error that it had: as if it had not been begun. Completed, it has lost no worker in vain. The batch's row stays
--- as it is, so jobs of one batch don't wait for each other.
+-- Given back, a job keeps the error that it had: as if it had not been begun. Completed, it has
+-- lost no worker in vain. The batch's row stays as it is, so jobs of one batch don't wait for each
+-- other.
 
 UPDATE jobs
 SET state = $5,

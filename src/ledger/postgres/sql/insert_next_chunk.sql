@@ -3,11 +3,13 @@
 --   $1 batch            $3 generation    $5 ordinals, bigint[]                  $7 the least ordinal
 --   $2 job's number     $4 epoch         $6 codes, text[], as many as ordinals  $8 the largest ordinal
 --
--- Returns nothing; as many rows were written as it affects: all of them, or none. None, when the hold is not good, the job is paused, an
--- ordinal is not the job's, or one of them may have been written before: `write.sql` says which it is.
+-- Returns nothing; as many rows were written as it affects: all of them, or none. None, when the
+-- hold is not good, the job is paused, an ordinal is not the job's, or one of them may have been
+-- written before: `write.sql` says which it is.
 --
--- This is nearly every chunk, and less work than the other statement: the job is locked by its update, which other holders wait for and then
--- see, and no row needs to be looked up, since from written_to on none was ever written.
+-- This is nearly every chunk, and less work than the other statement: the job is locked by its
+-- update, which other holders wait for and then see, and no row needs to be looked up, since from
+-- written_to on none was ever written.
 
 WITH job AS (
     UPDATE jobs

@@ -2,7 +2,8 @@
 --
 --   $1 batches, bigint[]    $2 from which number on their jobs were not offered yet, bigint[]    $3 at most so many of each, bigint[]
 --
--- Active ones are among them, since the queue may have lost them. Ranks count from the first job that waits or is active.
+-- Active ones are among them, since the queue may have lost them. Ranks count from the first job
+-- that waits or is active.
 
 SELECT b.id AS batch, j.seq, j.generation, j.first, j.quantity, j.attempts, j.seq - head.seq AS rank
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS b (id, offered_to, most, place)

@@ -1,9 +1,11 @@
--- summarize: removes rows of these batches that processes left behind, and that a process has counted anew.
+-- summarize: removes rows of these batches that processes left behind, and that a process has
+-- counted anew.
 --
 --   $1 batches, bigint[]    $2 process that counted them    $3 so old is left behind, milliseconds    $4 at most so many rows
 --
--- Their versions go to the row of the process, so that the version of the batch grows on. It waits for no lock, and what it can't lock stays
--- for the next time. A row that the clock puts in the future goes too: readers would take it for the newest until then.
+-- Their versions go to the row of the process, so that the version of the batch grows on. It waits
+-- for no lock, and what it can't lock stays for the next time. A row that the clock puts in the
+-- future goes too: readers would take it for the newest until then.
 
 WITH old AS MATERIALIZED (
     SELECT batch, process

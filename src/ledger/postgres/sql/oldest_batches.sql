@@ -2,9 +2,9 @@
 --
 --   $1 at most so many    $2 counts the jobs of each no further than this
 --
--- Of one that was never begun all jobs are open. Of the others the jobs are counted themselves: summaries lag behind by many jobs where
--- jobs are short. That is done batch by batch and in the order of an index, and not with EXISTS, which may become a join that reads all
--- jobs.
+-- Of one that was never begun all jobs are open. Of the others the jobs are counted themselves:
+-- summaries lag behind by many jobs where jobs are short. That is done batch by batch and in the
+-- order of an index, and not with EXISTS, which may become a join that reads all jobs.
 
 SELECT b.id, open.jobs AS ready
 FROM batches b

@@ -2,8 +2,9 @@
 --
 --   $1 for how long at least, milliseconds
 --
--- The end was written by this server's clock, and is held against it. Whoever has the batch locked retries it, or removes its history as
--- well: it is passed over. The index `batches_with_history` holds no batch whose history is gone.
+-- The end was written by this server's clock, and is held against it. Whoever has the batch locked
+-- retries it, or removes its history as well: it is passed over. The index `batches_with_history`
+-- holds no batch whose history is gone.
 
 SELECT id
 FROM batches

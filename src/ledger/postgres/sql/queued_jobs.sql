@@ -1,4 +1,5 @@
--- open_jobs: how many jobs of some batches may be in the queue: those that wait or are active and were offered.
+-- open_jobs: how many jobs of some batches may be in the queue: those that wait or are active and
+-- were offered.
 --
 --   $1 batches, bigint[]    $2 from which number on their jobs were not offered yet, bigint[]    $3 counts no further than this
 

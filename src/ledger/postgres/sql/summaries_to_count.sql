@@ -2,8 +2,8 @@
 --
 --   $1 batches, bigint[]    $2 process    $3 so long a count is good for everybody, milliseconds
 --
--- Returns their numbers of jobs, and whether another process counted them within that time. One that the clock puts in the future does not
--- count: the clock was set back since.
+-- Returns their numbers of jobs, and whether another process counted them within that time. One
+-- that the clock puts in the future does not count: the clock was set back since.
 
 SELECT id, jobs, EXISTS (
     SELECT FROM summaries

@@ -4,13 +4,16 @@
 --   $2 batches, bigint[]     $6 completed    $9 time worked, ms         $12 when it wrote the last of them, timestamptz[]
 --   $3 waiting  $4 active    $7 failed       $10 when it was counted
 --
--- Returns the batches whose counts are kept. All but the process are arrays with an element for each batch.
+-- Returns the batches whose counts are kept. All but the process are arrays with an element for
+-- each batch.
 --
--- A batch that is over keeps no row, and nothing would ever remove one that came after its end. So the batch is locked for as long as the row
--- is written, against `close` and whoever else changes it as a whole: each of them locks it first, and either ends before, and is seen, or
--- finds the row. Counting is another statement, before this one, since a lock that is held while many jobs are counted would keep a pause
--- waiting. And this one waits for no lock: where somebody holds the batch its counts are dropped, and it is counted again. Claims lock the
--- batch alike, and neither waits for the other.
+-- A batch that is over keeps no row, and nothing would ever remove one that came after its end. So
+-- the batch is locked for as long as the row is written, against `close` and whoever else changes
+-- it as a whole: each of them locks it first, and either ends before, and is seen, or finds the
+-- row. Counting is another statement, before this one, since a lock that is held while many jobs
+-- are counted would keep a pause waiting. And this one waits for no lock: where somebody holds the
+-- batch its counts are dropped, and it is counted again. Claims lock the batch alike, and neither
+-- waits for the other.
 
 WITH open AS MATERIALIZED (
     SELECT id FROM batches WHERE id = ANY ($2) AND jobs > 0 AND finished_at IS NULL ORDER BY id FOR SHARE SKIP LOCKED

@@ -1,7 +1,8 @@
 -- 0001: the tables of batches, jobs, items and hooks.
 --
--- Times are milliseconds since 1970, UTC. States and statuses are the words that JSON uses. What must never be wrong stands here as a
--- CHECK, so that a defect above is refused and not stored. (`batch_settings` exists already: the version of these tables is kept there.)
+-- Times are milliseconds since 1970, UTC. States and statuses are the words that JSON uses. What
+-- must never be wrong stands here as a CHECK, so that a defect above is refused and not stored.
+-- (`batch_settings` exists already: the version of these tables is kept there.)
 
 CREATE TABLE batch_batches (
     id                  INTEGER PRIMARY KEY CHECK (id BETWEEN 1 AND 9007199254740991),
@@ -14,7 +15,8 @@ CREATE TABLE batch_batches (
     status              TEXT    NOT NULL DEFAULT 'pending'
                         CHECK (status IN ('pending', 'running', 'paused', 'completed', 'failed', 'cancelled')),
     round               INTEGER NOT NULL DEFAULT 0 CHECK (round >= 0),
-    -- Not known until it is planned, which is when it is made, but for one that came by `batch_requests` below.
+    -- Not known until it is planned, which is when it is made, but for one that came by
+    -- `batch_requests` below.
     jobs                INTEGER CHECK (jobs >= 0),
     version             INTEGER NOT NULL DEFAULT 1,
     error               TEXT,
@@ -25,14 +27,16 @@ CREATE TABLE batch_batches (
     started_at          INTEGER,
     finished_at         INTEGER,
 
-    -- The counts at the end. While the batch is open its jobs are counted, and this row stays as it is.
+    -- The counts at the end. While the batch is open its jobs are counted, and this row stays as it
+    -- is.
     completed           INTEGER,
     failed              INTEGER,
     cancelled           INTEGER,
     items_created       INTEGER CHECK (items_created BETWEEN 0 AND quantity),
     worked_ms           INTEGER CHECK (worked_ms >= 0),
 
-    -- Whether the rows of its jobs are all there, are being removed, or are gone. It has to be over for that, and stays so.
+    -- Whether the rows of its jobs are all there, are being removed, or are gone. It has to be over
+    -- for that, and stays so.
     history             TEXT    NOT NULL DEFAULT 'whole' CHECK (history IN ('whole', 'leaving', 'gone')),
 
     -- Of the request that made it, as long as the key stands for it.
@@ -77,11 +81,13 @@ CREATE TABLE batch_jobs (
     crashes             INTEGER NOT NULL DEFAULT 0,
     -- The time that its attempts took.
     worked_ms           INTEGER NOT NULL DEFAULT 0 CHECK (worked_ms >= 0),
-    -- Ends of attempts that the queue had been told when the job was begun last; NULL when it was begun for an order.
+    -- Ends of attempts that the queue had been told when the job was begun last; NULL when it was
+    -- begun for an order.
     acknowledged        INTEGER,
     not_before          INTEGER,
     error               TEXT,
-    -- Those set aside by the last attempt that failed: {ranges: [{from, to, tries, error}], more, more_items}.
+    -- Those set aside by the last attempt that failed: {ranges: [{from, to, tries, error}], more,
+    -- more_items}.
     chunks              TEXT    CHECK (chunks IS NULL OR json_valid(chunks)),
 
     begun_at            INTEGER,
@@ -94,14 +100,16 @@ CREATE TABLE batch_jobs (
     CHECK ((state IN ('completed', 'failed', 'cancelled')) = (finished_at IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 
--- No index has the state, which changes all the time: a claim and a chunk change nothing that is indexed.
+-- No index has the state, which changes all the time: a claim and a chunk change nothing that is
+-- indexed.
 CREATE INDEX batch_jobs_to_work ON batch_jobs (batch, seq) WHERE finished_at IS NULL AND not_before IS NULL;
 -- By batch, so that those of a paused batch are not looked through.
 CREATE INDEX batch_jobs_delayed ON batch_jobs (batch, not_before) WHERE not_before IS NOT NULL;
 CREATE INDEX batch_jobs_failed ON batch_jobs (batch, seq) WHERE error IS NOT NULL AND finished_at IS NOT NULL;
 
--- Open batches as lists show them, so that a list never counts jobs. The counts are those of the whole batch at that time. A batch that no
--- process has worked yet has no row: all its jobs wait. One that is over has none: its own row says it all.
+-- Open batches as lists show them, so that a list never counts jobs. The counts are those of the
+-- whole batch at that time. A batch that no process has worked yet has no row: all its jobs wait.
+-- One that is over has none: its own row says it all.
 CREATE TABLE batch_summaries (
     batch               INTEGER NOT NULL,
     -- Drawn at each start of a process; 0 is for verbs that change a batch as a whole.
@@ -115,9 +123,10 @@ CREATE TABLE batch_summaries (
     worked_ms           INTEGER NOT NULL,
     -- Before its snapshot, in microseconds: the latest of a batch has seen the most.
     counted_at          INTEGER NOT NULL,
-    -- What this process alone wrote: the time of its last item, and how many it wrote in the ten seconds before it counted. For now nobody
-    -- reads them. A process does not write its row while another one counts the batch, and leaves it when it dies, so `recent_items` says
-    -- nothing in a row that was counted more than ten seconds ago: whoever reads it takes that for 0.
+    -- What this process alone wrote: the time of its last item, and how many it wrote in the ten
+    -- seconds before it counted. For now nobody reads them. A process does not write its row while
+    -- another one counts the batch, and leaves it when it dies, so `recent_items` says nothing in a
+    -- row that was counted more than ten seconds ago: whoever reads it takes that for 0.
     last_item_at        INTEGER,
     recent_items        INTEGER NOT NULL DEFAULT 0,
     -- Grows with each count, so that a watcher sees that something changed.
@@ -128,13 +137,14 @@ CREATE TABLE batch_summaries (
 
 CREATE INDEX batch_summaries_active ON batch_summaries (counted_at) WHERE active > 0;
 
--- What a watcher compares: it grows with every change of a batch as a whole, and a moment after every change of its jobs.
+-- What a watcher compares: it grows with every change of a batch as a whole, and a moment after
+-- every change of its jobs.
 CREATE VIEW batch_versions AS
 SELECT b.id, b.version + coalesce((SELECT sum(version) FROM batch_summaries WHERE batch = b.id), 0) AS version
 FROM batch_batches b;
 
--- The rows that all this is for, and by far the most. No foreign key, since `write` reads the job in the transaction that inserts; no
--- index on the code, since a code decodes to this primary key.
+-- The rows that all this is for, and by far the most. No foreign key, since `write` reads the job
+-- in the transaction that inserts; no index on the code, since a code decodes to this primary key.
 CREATE TABLE batch_items (
     batch               INTEGER NOT NULL,
     ordinal             INTEGER NOT NULL CHECK (ordinal >= 0),
@@ -144,7 +154,8 @@ CREATE TABLE batch_items (
     PRIMARY KEY (batch, ordinal)
 ) STRICT, WITHOUT ROWID;
 
--- AUTOINCREMENT, so that no id comes twice: queues know a hook by its id, and may remember one that is gone.
+-- AUTOINCREMENT, so that no id comes twice: queues know a hook by its id, and may remember one that
+-- is gone.
 CREATE TABLE batch_hooks (
     id                  INTEGER PRIMARY KEY AUTOINCREMENT,
     batch               INTEGER NOT NULL REFERENCES batch_batches (id),
@@ -159,11 +170,13 @@ CREATE TABLE batch_hooks (
 CREATE INDEX batch_hooks_open ON batch_hooks (id) WHERE state = 'open';
 CREATE INDEX batch_hooks_given_up ON batch_hooks (batch) WHERE state = 'given_up';
 
--- For hosts on any driver: a batch in a transaction of theirs is a row inserted here. It has no jobs; the feeder plans it once it is
--- committed. Without a `batch_id` it gets the next one, which is the setting `last_id` then.
+-- For hosts on any driver: a batch in a transaction of theirs is a row inserted here. It has no
+-- jobs; the feeder plans it once it is committed. Without a `batch_id` it gets the next one, which
+-- is the setting `last_id` then.
 --
--- The trigger checks what can never be right; the limits of the settings are checked when it is planned. It must run in any SQLite that
--- opens the file, so it uses nothing newer than these tables do.
+-- The trigger checks what can never be right; the limits of the settings are checked when it is
+-- planned. It must run in any SQLite that opens the file, so it uses nothing newer than these
+-- tables do.
 CREATE VIEW batch_requests AS
 SELECT quantity, id AS batch_id, batch_size, prefix AS qr_code_prefix, max_jobs AS max_jobs_per_batch
 FROM batch_batches

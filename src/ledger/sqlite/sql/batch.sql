@@ -1,6 +1,7 @@
 -- batch, batches: what a list says of batches; which ones is said where it is used.
 --
--- Looks at no job: of an open batch the summary says what was counted last. One without a summary was never worked, so all its jobs wait.
+-- Looks at no job: of an open batch the summary says what was counted last. One without a summary
+-- was never worked, so all its jobs wait.
 
 SELECT b.id, b.status, b.quantity, b.batch_size, b.prefix, b.max_jobs, b.round, b.error,
        b.created_at, b.started_at, b.finished_at, b.history <> 'whole' AS history_removed,

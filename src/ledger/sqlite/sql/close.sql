@@ -1,9 +1,11 @@
--- close, steer, plan: ends a batch and keeps the counts of its jobs, also when it was never given any.
+-- close, steer, plan: ends a batch and keeps the counts of its jobs, also when it was never given
+-- any.
 --
 --   ?1 batch     ?3 error    ?5 completed    ?7 cancelled           ?9 time worked, milliseconds
 --   ?2 status    ?4 now      ?6 failed       ?8 items that exist
 --
--- Lists read this row from now on; the version counts on from where the summaries, which go, had brought it.
+-- Lists read this row from now on; the version counts on from where the summaries, which go, had
+-- brought it.
 
 UPDATE batch_batches
 SET status = ?2, error = ?3, finished_at = ?4, completed = ?5, failed = ?6, cancelled = ?7, items_created = ?8, worked_ms = ?9,

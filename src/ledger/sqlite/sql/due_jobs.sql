@@ -1,8 +1,10 @@
--- open_jobs: delayed jobs that are due, of running batches. A pending batch has no delayed jobs, and a paused one keeps its own.
+-- open_jobs: delayed jobs that are due, of running batches. A pending batch has no delayed jobs,
+-- and a paused one keeps its own.
 --
 --   ?1 now    ?2 at most so many
 --
--- They come next: their turn was long ago. Looked for batch by batch, since a paused one may have any number of them.
+-- They come next: their turn was long ago. Looked for batch by batch, since a paused one may have
+-- any number of them.
 
 SELECT j.batch, j.seq, j.generation, j.first, j.quantity, j.attempts
 FROM batch_batches b INDEXED BY batch_batches_by_status

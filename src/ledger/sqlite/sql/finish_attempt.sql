@@ -4,7 +4,8 @@
 --   ?2 job's number     ?5 state            ?8 error
 --   ?3 generation       ?6 attempts more    ?9 chunks, JSON   ?11 time worked, milliseconds
 --
--- Given back, a job keeps the error that it had: as if it had not been begun. Completed, it has lost no worker in vain.
+-- Given back, a job keeps the error that it had: as if it had not been begun. Completed, it has
+-- lost no worker in vain.
 
 UPDATE batch_jobs
 SET state = ?5,

@@ -1,4 +1,5 @@
--- open_jobs: the next jobs of a batch that wait or are active, since the queue may have lost those too.
+-- open_jobs: the next jobs of a batch that wait or are active, since the queue may have lost those
+-- too.
 --
 --   ?1 batch    ?2 from this number on    ?3 at most so many
 --

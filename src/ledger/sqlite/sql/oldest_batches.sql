@@ -2,8 +2,8 @@
 --
 --   ?1 at most so many    ?2 counts the jobs of each no further than this
 --
--- Of one that was never begun all jobs are open. Of the others the jobs are counted themselves: summaries lag behind by many jobs where
--- jobs are short.
+-- Of one that was never begun all jobs are open. Of the others the jobs are counted themselves:
+-- summaries lag behind by many jobs where jobs are short.
 
 SELECT b.id, CASE WHEN b.status = 'pending' THEN min(b.jobs, ?2) ELSE (
     SELECT count(*) FROM (

@@ -2,7 +2,8 @@
 --
 --   ?1 the latest end that counts
 --
--- The index is named: it holds no batch whose history is gone, so however many there are, none is passed over.
+-- The index is named: it holds no batch whose history is gone, so however many there are, none is
+-- passed over.
 
 SELECT id
 FROM batch_batches INDEXED BY batch_batches_with_history

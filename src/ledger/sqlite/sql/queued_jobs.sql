@@ -1,4 +1,5 @@
--- open_jobs: how many jobs of a batch may be in the queue: those that wait or are active and were offered.
+-- open_jobs: how many jobs of a batch may be in the queue: those that wait or are active and were
+-- offered.
 --
 --   ?1 batch    ?2 from which number on its jobs were not offered yet    ?3 counts no further than this
 

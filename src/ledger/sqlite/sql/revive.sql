@@ -1,4 +1,5 @@
--- begin: lets a failed job wait again that was put back by hand, in its generation and with the attempts that it made.
+-- begin: lets a failed job wait again that was put back by hand, in its generation and with the
+-- attempts that it made.
 --
 --   ?1 batch    ?2 job's number
 

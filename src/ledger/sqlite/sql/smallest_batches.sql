@@ -2,8 +2,9 @@
 --
 --   ?1 at most so many    ?2 counts the jobs of each no further than this
 --
--- Of one that was never begun all jobs are open, and an index has them in order. Those that run are counted in their summaries, and the first
--- thousand of them are looked at: so many run only when most of them were paused and resumed.
+-- Of one that was never begun all jobs are open, and an index has them in order. Those that run are
+-- counted in their summaries, and the first thousand of them are looked at: so many run only when
+-- most of them were paused and resumed.
 
 SELECT id, CASE WHEN pending THEN min(open, ?2) ELSE (
     SELECT count(*) FROM (

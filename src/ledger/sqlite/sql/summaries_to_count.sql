@@ -1,4 +1,5 @@
--- summarize: the number of jobs of a batch, if it is open and so is to be counted, and whether another process just counted it.
+-- summarize: the number of jobs of a batch, if it is open and so is to be counted, and whether
+-- another process just counted it.
 --
 --   ?1 batch    ?2 process    ?3 not before this time    ?4 now
 --

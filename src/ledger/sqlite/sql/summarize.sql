@@ -1,4 +1,5 @@
--- summarize: keeps the counts of an open batch, for those who list it. A batch that is over keeps no row.
+-- summarize: keeps the counts of an open batch, for those who list it. A batch that is over keeps
+-- no row.
 --
 --   ?1 batch      ?4 active     ?7 failed           ?10 when it was counted, microseconds
 --   ?2 process    ?5 delayed    ?8 items that exist ?11 items that this process wrote lately
