@@ -1,12 +1,16 @@
-//! Which module may know which, as a table, held against the source.
+//! The structure of the source, held against rules: which module may use which, no cycles between
+//! files, short files and functions, short lines.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
 
-/// Who may name whom. The fairing sees everything and is seen by none.
+use proc_macro2::{LineColumn, Span};
+use syn::{Attribute, Item, UseTree, spanned::Spanned, visit::Visit};
+
+/// Which module may use which. The fairing uses everything and nothing uses it.
 const ARROWS: [(&str, &[&str]); 12] = [
     ("guide", &[]),
     ("domain", &[]),
@@ -19,124 +23,479 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("sqlite", &["ledger"]),
     ("postgres", &["ledger"]),
     ("http", &["domain", "config", "service", "live"]),
-    ("fairing", &["domain", "config", "ledger", "sqlite", "postgres", "queue", "worker", "service", "live", "http"]),
+    (
+        "fairing",
+        &["domain", "config", "ledger", "sqlite", "postgres", "queue", "worker", "service", "live", "http"],
+    ),
 ];
 
+/// The most lines of a file in `src`, unless the comment at its head says `Longer than`, and why.
+const MAX_FILE: usize = 400;
+
+/// The most lines of a function in `src`, from `fn` to its closing brace.
+const MAX_FUNCTION: usize = 30;
+
+/// Nine of ten functions in `src` have no more lines.
+const MAX_MOST_FUNCTIONS: usize = 15;
+
+/// The widest comment, in columns.
+const MAX_COMMENT: usize = 100;
+
+/// The widest line of code, in columns.
+const MAX_CODE: usize = 120;
+
 #[test]
-fn every_arrow_is_one_of_the_table() {
-    let mut wrong = Vec::new();
-    for file in sources() {
-        let Some(module) = module_of(&file) else { continue };
-        let (_, allowed) =
-            ARROWS.iter().find(|(name, _)| *name == module).unwrap_or_else(|| panic!("{module} is not in the table"));
-        let named = named_in(&code_of(&file));
-        let foreign = named.iter().filter(|name| **name != module && !allowed.contains(&name.as_str()));
-        wrong.extend(foreign.map(|name| format!("{} names {name}", file.display())));
+fn modules_use_only_what_the_table_allows() {
+    let tree = Tree::read();
+    let mut wrong = BTreeSet::new();
+    for (from, to) in &tree.edges() {
+        let (Some(user), Some(used)) = (top_module(from), top_module(to)) else { continue };
+        let (_, allowed) = ARROWS
+            .iter()
+            .find(|(name, _)| *name == user)
+            .unwrap_or_else(|| panic!("{user} is not in the table"));
+        if user != used && !allowed.contains(&used) {
+            wrong.insert(format!("{from} uses {to}"));
+        }
     }
 
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
-fn nobody_climbs_out_of_a_module_by_super() {
-    for file in sources() {
-        let depth = file.strip_prefix(root()).unwrap().components().count();
-        let climb = "super::".repeat(depth.max(2));
-        assert!(!code_of(&file).contains(&climb), "{}", file.display());
+fn no_files_use_each_other_in_a_cycle() {
+    let knots = Graph::of(Tree::read().edges()).knots();
+
+    assert!(knots.is_empty(), "{knots:#?}");
+}
+
+#[test]
+fn no_file_is_long_without_a_reason() {
+    let long = |(path, text): &(String, String)| {
+        let head = text.lines().take_while(|line| line.starts_with("//"));
+        let mut head = head.filter(|line| line.contains("Longer than"));
+        let lines = text.lines().count();
+        (lines > MAX_FILE && head.next().is_none()).then(|| format!("{path}: {lines} lines"))
+    };
+    let long: Vec<_> = sources().iter().filter_map(long).collect();
+
+    assert!(long.is_empty(), "{long:#?}");
+}
+
+#[test]
+fn functions_are_short() {
+    let mut functions = Vec::new();
+    for file in &Tree::read().files {
+        let mut found = Functions::default();
+        found.visit_file(&file.syntax);
+        functions.extend(found.0.into_iter().map(|(name, lines)| (lines, format!("{}: {name}", file.path))));
     }
+    functions.sort();
+    let long: Vec<_> = functions.iter().filter(|(lines, _)| *lines > MAX_FUNCTION).collect();
+    let (p90, _) = functions[functions.len() * 9 / 10];
+
+    assert!(long.is_empty(), "{long:#?}");
+    assert!(p90 <= MAX_MOST_FUNCTIONS, "nine of ten have at most {p90} lines");
+}
+
+#[test]
+fn lines_are_short() {
+    let mut wide = Vec::new();
+    for (path, text) in all_sources() {
+        for (at, line) in text.lines().enumerate() {
+            let start = line.trim_start();
+            let is_comment = start.starts_with("//") || (start.starts_with("--") && !path.ends_with(".rs"));
+            // A link and a table can't be wrapped.
+            let is_fixed = start.contains("](") || start.starts_with("//! |") || start.starts_with("/// |");
+            let max = if is_comment && !is_fixed { MAX_COMMENT } else { MAX_CODE };
+            if line.chars().count() > max && !start.contains("https://") {
+                wide.push(format!("{path}:{}", at + 1));
+            }
+        }
+    }
+
+    assert!(wide.is_empty(), "{} lines: {wide:#?}", wide.len());
 }
 
 #[test]
 fn the_domain_is_pure() {
-    for file in sources().into_iter().filter(|file| module_of(file).as_deref() == Some("domain")) {
-        let code = code_of(&file);
+    for (path, text) in sources().into_iter().filter(|(path, _)| path.starts_with("domain/")) {
+        let code = code_of(&text);
         for word in ["async ", ".await", "rocket::", "tokio", "std::fs", "std::env", "Utc::now", "Instant", "fastrand"]
         {
-            assert!(!code.contains(word), "{} has {word}", file.display());
+            assert!(!code.contains(word), "{path} has {word}");
         }
     }
 }
 
 #[test]
-fn the_contracts_stay_narrow() {
-    let verbs = |file: &str, name: &str| {
-        let code = code_of(&root().join(file));
-        let (_, body) = code.split_once(&format!("pub trait {name}:")).unwrap();
-        let (body, _) = body.split_once("\n}").unwrap();
-        body.lines().filter(|line| line.contains("fn ")).count()
+fn contracts_stay_narrow() {
+    let verbs = |name: &str| {
+        let declares = |file: &&SourceFile| find_trait(file, name).is_some();
+        let tree = Tree::read();
+        let file = tree.files.iter().find(declares).unwrap_or_else(|| panic!("no trait {name}"));
+        find_trait(file, name).unwrap().items.iter().filter(|item| matches!(item, syn::TraitItem::Fn(_))).count()
     };
 
-    assert!(verbs("ledger/mod.rs", "Ledger") <= 20);
-    assert!(verbs("ledger/mod.rs", "Records") <= 10);
-    assert!(verbs("queue/mod.rs", "Queue") <= 10);
+    assert!(verbs("Ledger") <= 20);
+    assert!(verbs("Records") <= 10);
+    assert!(verbs("Queue") <= 10);
 }
 
-#[test]
-fn the_reader_finds_what_is_named() {
-    let code = "use crate::{\n    config::{A, B},\n    domain::C,\n};\nlet x = crate::queue::local::Y;";
+fn find_trait<'a>(file: &'a SourceFile, name: &str) -> Option<&'a syn::ItemTrait> {
+    file.syntax.items.iter().find_map(|item| match item {
+        Item::Trait(item) if item.ident == name => Some(item),
+        _ => None,
+    })
+}
 
-    assert_eq!(Vec::from_iter(named_in(code)), ["config", "domain", "queue"]);
+mod examples {
+    use super::*;
+
+    const SOURCES: [(&str, &str); 4] = [
+        ("lib.rs", "mod a; mod b; pub use a::Leaf;"),
+        ("a/mod.rs", "mod leaf; mod other; pub use leaf::Leaf; use crate::b;"),
+        ("a/leaf.rs", "pub struct Leaf; #[cfg(test)] mod tests { use crate::b::Four; }"),
+        ("b.rs", "use crate::a::{Leaf as One}; fn f() -> crate::Leaf { super::a::other::four() }"),
+    ];
+
+    fn tree() -> Tree {
+        let more = [("a/other.rs", "use super::leaf; pub fn four() {}")];
+        Tree::of(SOURCES.into_iter().chain(more).map(|(path, text)| (path.to_owned(), text.to_owned())))
+    }
+
+    #[test]
+    fn a_use_leads_to_the_file_that_defines_the_name() {
+        let edges = [
+            ("a/mod.rs", "a/leaf.rs"),
+            ("a/mod.rs", "b.rs"),
+            ("a/other.rs", "a/leaf.rs"),
+            ("b.rs", "a/leaf.rs"),
+            ("b.rs", "a/other.rs"),
+            ("lib.rs", "a/leaf.rs"),
+        ];
+
+        let found = tree().edges();
+
+        assert_eq!(found.iter().map(|(from, to)| (from.as_str(), to.as_str())).collect::<Vec<_>>(), edges);
+    }
+
+    #[test]
+    fn a_cycle_is_found() {
+        let edge = |from: &str, to: &str| (from.to_owned(), to.to_owned());
+        let edges = [edge("a", "b"), edge("b", "c"), edge("c", "a"), edge("c", "d"), edge("d", "e")];
+
+        assert_eq!(Graph::of(edges.into_iter().collect()).cycles(), [["a", "b", "c"]]);
+        assert!(Graph::of(tree().edges()).cycles().is_empty());
+    }
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }
 
-fn sources() -> Vec<PathBuf> {
-    let mut folders = vec![root()];
-    let mut files = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            match path.extension() {
-                None => folders.push(path),
-                Some(end) if end == "rs" => files.push(path),
-                Some(_) => {}
-            }
-        }
-    }
+/// The Rust files of `src`: path below it, and text.
+fn sources() -> Vec<(String, String)> {
+    let files = files_below(&root().join("src"), &["rs"]);
     assert!(files.len() > 10, "the sources are not where they were");
     files
 }
 
-/// `worker` for `src/worker/feeder.rs`, `service` for `src/service.rs`, none for `src/lib.rs`.
-fn module_of(file: &Path) -> Option<String> {
-    let first = file.strip_prefix(root()).unwrap().components().next().unwrap();
-    let name = Path::new(first.as_os_str()).file_stem().unwrap().to_str().unwrap().to_owned();
-    (name != "lib").then_some(name)
+/// All files of ours with code.
+fn all_sources() -> Vec<(String, String)> {
+    ["src", "tests", "benches", "examples"]
+        .into_iter()
+        .flat_map(|folder| files_below(&root().join(folder), &["rs", "sql", "lua"]))
+        .collect()
 }
 
-fn code_of(file: &Path) -> String {
-    let text = fs::read_to_string(file).unwrap();
+fn files_below(top: &Path, extensions: &[&str]) -> Vec<(String, String)> {
+    let (mut folders, mut files) = (vec![top.to_owned()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() && !path.ends_with("node_modules") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| extensions.iter().any(|one| end == *one)) {
+                let name = path.strip_prefix(top).unwrap().to_str().unwrap().replace('\\', "/");
+                files.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+fn code_of(text: &str) -> String {
     text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// The first names after `crate::`, also those in braces.
-fn named_in(code: &str) -> BTreeSet<String> {
-    code.match_indices("crate::").flat_map(|(at, found)| first_names(&code[at + found.len()..])).collect()
+/// `worker` for `worker/feeder.rs`, `service` for `service.rs`, none for `lib.rs`.
+fn top_module(path: &str) -> Option<&str> {
+    let first = path.split('/').next()?.trim_end_matches(".rs");
+    (first != "lib").then_some(first)
 }
 
-fn first_names(rest: &str) -> Vec<String> {
-    let word = |text: &str| text.trim().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
-    let Some(group) = rest.strip_prefix('{') else { return vec![word(rest)] };
-    let mut depth = 0;
-    let mut names = Vec::new();
-    let mut start = 0;
-    for (at, c) in group.char_indices() {
-        match c {
-            '}' if depth == 0 => {
-                names.push(word(&group[start..at]));
-                break;
+type ModulePath = Vec<String>;
+
+struct SourceFile {
+    path: String,
+    module: ModulePath,
+    syntax: syn::File,
+}
+
+/// All files of a crate, by their modules.
+struct Tree {
+    files: Vec<SourceFile>,
+    by_module: BTreeMap<ModulePath, usize>,
+}
+
+impl Tree {
+    fn read() -> Self {
+        Self::of(sources())
+    }
+
+    fn of(sources: impl IntoIterator<Item = (String, String)>) -> Self {
+        let file = |(path, text): (String, String)| {
+            let syntax = syn::parse_file(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
+            SourceFile { module: module_of(&path), path, syntax }
+        };
+        let files: Vec<_> = sources.into_iter().map(file).collect();
+        let by_module = files.iter().enumerate().map(|(at, file)| (file.module.clone(), at)).collect();
+        Self { files, by_module }
+    }
+
+    /// Which file uses which, tests within the files apart.
+    fn edges(&self) -> BTreeSet<(String, String)> {
+        let mut edges = BTreeSet::new();
+        for file in &self.files {
+            for name in names_in(&file.syntax) {
+                if let Some(used) = self.defining(&file.module, &name, 0)
+                    && used != file.module
+                {
+                    edges.insert((file.path.clone(), self.files[self.by_module[&used]].path.clone()));
+                }
             }
-            ',' if depth == 0 => {
-                names.push(word(&group[start..at]));
-                start = at + 1;
+        }
+        edges
+    }
+
+    /// The module whose file defines what `name` means in `module`; none for a name of another crate.
+    fn defining(&self, module: &ModulePath, name: &[String], depth: usize) -> Option<ModulePath> {
+        let (mut at, rest) = self.start(module, name)?;
+        for (index, segment) in rest.iter().enumerate() {
+            let child: ModulePath = at.iter().cloned().chain([segment.clone()]).collect();
+            if self.by_module.contains_key(&child) {
+                at = child;
+                continue;
             }
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            _ => {}
+            let exported = self.exported(&at, segment, depth);
+            return Some(match exported {
+                Some(name) => {
+                    let full: Vec<_> = name.into_iter().chain(rest[index + 1..].iter().cloned()).collect();
+                    self.defining(&at, &full, depth + 1).unwrap_or(at)
+                }
+                None => at,
+            });
+        }
+        Some(at)
+    }
+
+    /// Where the path of a name begins, and what follows.
+    fn start<'a>(&self, module: &ModulePath, name: &'a [String]) -> Option<(ModulePath, &'a [String])> {
+        let (first, rest) = name.split_first()?;
+        match first.as_str() {
+            "crate" => Some((Vec::new(), rest)),
+            "self" => Some((module.clone(), rest)),
+            "super" => {
+                let mut at = module.clone();
+                let climbs = name.iter().take_while(|segment| *segment == "super").count();
+                at.truncate(at.len().checked_sub(climbs)?);
+                Some((at, &name[climbs..]))
+            }
+            child => {
+                let path: ModulePath = module.iter().cloned().chain([child.to_owned()]).collect();
+                self.by_module.contains_key(&path).then_some((path, rest))
+            }
         }
     }
-    names.retain(|name| !name.is_empty());
-    names
+
+    /// The path by which the file of `module` brings in what it calls `name`.
+    fn exported(&self, module: &ModulePath, name: &str, depth: usize) -> Option<Vec<String>> {
+        let file = &self.files[*self.by_module.get(module)?];
+        if depth > 8 {
+            return None;
+        }
+        let uses = file.syntax.items.iter().filter_map(|item| match item {
+            Item::Use(item) if !is_test(&item.attrs) => Some(&item.tree),
+            _ => None,
+        });
+        let mut brought = Vec::new();
+        uses.for_each(|tree| flatten(tree, &mut Vec::new(), &mut brought));
+        brought.into_iter().find(|(as_name, path)| as_name == name && path.last().is_some()).map(|(_, path)| path)
+    }
+}
+
+/// `[worker, feeder]` for `worker/feeder.rs`, `[worker]` for `worker/mod.rs`, nothing for `lib.rs`.
+fn module_of(path: &str) -> ModulePath {
+    let mut parts: ModulePath = path.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
+    if parts.last().is_some_and(|last| last == "mod" || last == "lib") {
+        parts.pop();
+    }
+    parts
+}
+
+fn is_test(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        attribute.path().is_ident("test")
+            || (attribute.path().is_ident("cfg")
+                && attribute.parse_args::<syn::Path>().is_ok_and(|path| path.is_ident("test")))
+    })
+}
+
+/// All paths that a file names.
+fn names_in(file: &syn::File) -> Vec<Vec<String>> {
+    let mut names = Names::default();
+    names.visit_file(file);
+    names.0
+}
+
+#[derive(Default)]
+struct Names(Vec<Vec<String>>);
+
+impl<'ast> Visit<'ast> for Names {
+    fn visit_item(&mut self, item: &'ast Item) {
+        let attributes = match item {
+            Item::Mod(item) => &item.attrs,
+            Item::Fn(item) => &item.attrs,
+            Item::Use(item) => &item.attrs,
+            Item::Impl(item) => &item.attrs,
+            _ => return syn::visit::visit_item(self, item),
+        };
+        if !is_test(attributes) {
+            syn::visit::visit_item(self, item);
+        }
+    }
+
+    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        let mut brought = Vec::new();
+        flatten(&item.tree, &mut Vec::new(), &mut brought);
+        self.0.extend(brought.into_iter().map(|(_, path)| path));
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        if path.segments.len() > 1 {
+            self.0.push(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
+        }
+        syn::visit::visit_path(self, path);
+    }
+
+    fn visit_vis_restricted(&mut self, _: &'ast syn::VisRestricted) {}
+}
+
+/// Adds each name that a `use` brings in, with its whole path.
+fn flatten(tree: &UseTree, path: &mut Vec<String>, brought: &mut Vec<(String, Vec<String>)>) {
+    let mut leaf = |name: String, as_name: String| {
+        let mut full = path.clone();
+        if name == "self" {
+            let as_name = if as_name == "self" { full.last().cloned().unwrap_or_default() } else { as_name };
+            brought.push((as_name, full));
+        } else {
+            full.push(name);
+            brought.push((as_name, full));
+        }
+    };
+    match tree {
+        UseTree::Name(name) => leaf(name.ident.to_string(), name.ident.to_string()),
+        UseTree::Rename(name) => leaf(name.ident.to_string(), name.rename.to_string()),
+        UseTree::Glob(_) => brought.push(("*".into(), path.clone())),
+        UseTree::Path(part) => {
+            path.push(part.ident.to_string());
+            flatten(&part.tree, path, brought);
+            path.pop();
+        }
+        UseTree::Group(group) => group.items.iter().for_each(|tree| flatten(tree, path, brought)),
+    }
+}
+
+/// The functions of a file outside of its tests, and how many lines each has.
+#[derive(Default)]
+struct Functions(Vec<(String, usize)>);
+
+impl Functions {
+    fn add(&mut self, name: &syn::Ident, from: Span, to: Span) {
+        let (LineColumn { line: first, .. }, LineColumn { line: last, .. }) = (from.start(), to.end());
+        self.0.push((name.to_string(), last - first + 1));
+    }
+}
+
+impl<'ast> Visit<'ast> for Functions {
+    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
+        if !is_test(&item.attrs) {
+            syn::visit::visit_item_mod(self, item);
+        }
+    }
+
+    fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
+        if !is_test(&item.attrs) {
+            self.add(&item.sig.ident, item.sig.span(), item.block.span());
+            syn::visit::visit_item_fn(self, item);
+        }
+    }
+
+    fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
+        self.add(&item.sig.ident, item.sig.span(), item.block.span());
+        syn::visit::visit_impl_item_fn(self, item);
+    }
+}
+
+/// Which file uses which.
+struct Graph(BTreeMap<String, BTreeSet<String>>);
+
+impl Graph {
+    fn of(edges: BTreeSet<(String, String)>) -> Self {
+        let mut graph = BTreeMap::<_, BTreeSet<_>>::new();
+        for (from, to) in edges {
+            graph.entry(to.clone()).or_default();
+            graph.entry(from).or_default().insert(to);
+        }
+        Self(graph)
+    }
+
+    /// The edges of each group of files in which every file leads to every other one.
+    fn knots(&self) -> Vec<Vec<String>> {
+        let edges = |group: &Vec<String>| {
+            let of = |file: &String| {
+                let used = self.0[file].iter().filter(|used| group.contains(used));
+                used.map(|used| format!("{file} uses {used}")).collect::<Vec<_>>()
+            };
+            group.iter().flat_map(of).collect()
+        };
+        self.cycles().iter().map(edges).collect()
+    }
+
+    /// Groups of files in which every file leads to every other one.
+    fn cycles(&self) -> Vec<Vec<String>> {
+        let reached: BTreeMap<_, _> = self.0.keys().map(|file| (file, self.reached_from(file))).collect();
+        let mut groups = BTreeSet::new();
+        for (file, reach) in &reached {
+            let group: Vec<String> = reach.iter().filter(|other| reached[*other].contains(*file)).cloned().collect();
+            if group.len() > 1 {
+                groups.insert(group);
+            }
+        }
+        groups.into_iter().collect()
+    }
+
+    fn reached_from(&self, file: &String) -> BTreeSet<String> {
+        let (mut reached, mut next) = (BTreeSet::new(), vec![file]);
+        while let Some(file) = next.pop() {
+            for used in &self.0[file] {
+                if reached.insert(used.clone()) {
+                    next.push(used);
+                }
+            }
+        }
+        reached
+    }
 }
