@@ -44,7 +44,7 @@ async fn print_vouchers(batches: BatchService) -> Result<(), BatchError> {
 }
 
 /// Starts once the workers run, and shuts Rocket down at the end.
-async fn run(rocket: &Rocket<Orbit>) {
+fn run(rocket: &Rocket<Orbit>) {
     let batches = BatchService::fetch(rocket).expect("the fairing is attached").clone();
     let shutdown = rocket.shutdown();
     tokio::spawn(async move {
@@ -60,5 +60,5 @@ fn rocket() -> _ {
     let settings = rocket::Config::figment().merge(("databases.batch.url", "sqlite://:memory:"));
     rocket::custom(settings)
         .attach(Batch::fairing().public())
-        .attach(AdHoc::on_liftoff("Vouchers", |rocket| Box::pin(run(rocket))))
+        .attach(AdHoc::on_liftoff("Vouchers", |rocket| Box::pin(async { run(rocket) })))
 }
