@@ -1,29 +1,31 @@
-//! A small shop that has its product items made in the background.
+//! A small shop that generates its product items in the background.
 //!
-//! `cargo run --release --example host`, and follow what it prints. Nothing needs to be installed:
-//! the ledger is the file `batch.db` in the working directory, the queues are in this process.
+//! Run `cargo run --release --example host` and follow what it prints. You install nothing: the
+//! ledger is the file `batch.db` in the working directory, and the queues are in this process.
 //!
-//! The environment alone makes more of it:
+//! Environment variables scale it out:
 //!
-//! | variable | |
+//! | variable | effect |
 //! |---|---|
-//! | `ROCKET_DATABASES='{batch={url="postgres://user:password@localhost/shop"}}'` | the ledger, and the shop's table, are in PostgreSQL |
-//! | `REDIS_HOST=localhost`, and `REDIS_PORT`, `REDIS_PASSWORD`, `REDIS_DB` | the queues are in Redis, and any number of processes share them |
-//! | `ROCKET_BATCH__ROLE=web`, or `worker` | this process serves and works nothing, or works and serves the health probes only |
-//! | `ROCKET_PORT=8001` | where it listens, when several are on one machine |
+//! | `ROCKET_DATABASES='{batch={url="postgres://…/shop"}}'` | ledger and shop table in PostgreSQL |
+//! | `REDIS_HOST`, `REDIS_PORT`, `REDIS_PASSWORD`, `REDIS_DB` | queues in Redis, for any number of processes |
+//! | `ROCKET_BATCH__ROLE=web` | this process serves and runs no jobs |
+//! | `ROCKET_BATCH__ROLE=worker` | this process runs jobs and serves the health probes only |
+//! | `ROCKET_PORT=8001` | the port, when several run on one machine |
 //!
 //! `docs/compose.yml` puts these together: one web process and two workers, with both servers.
 //!
-//! The shop has a table of its own, `products`, in the same database. Its item writer fills it in
-//! the transactions that make the items, so that both tables always agree. To see what a failure
-//! looks like, let the shop run out of labels at some item, with the token:
+//! The shop has its own table, `products`, in the same database. Its item writer fills that table
+//! in the transactions that insert the items, so both tables always agree. To see a failure, let
+//! the shop run out of labels at one item (each request needs the token):
 //!
 //! ```text
-//! POST   /shortage/57               from now on no batch gets its item 57: "out of labels at 57"
-//! POST   /batches                   {"quantity": 2000, "batchSize": 1000}
-//! GET    /batches/1/failed-jobs     in each of 3 attempts the chunk with item 57 was tried 3 times and set aside; the others are written
-//! DELETE /shortage                  there are labels again
-//! POST   /batches/1/retry           makes what is missing, and nothing else
+//! POST   /shortage/57              refuses item 57 of every batch: "out of labels at 57"
+//! POST   /batches                  {"quantity": 2000, "batchSize": 1000}
+//! GET    /batches/1/failed-jobs    the chunk with item 57 failed in 3 attempts, 3 times each;
+//!                                  all other chunks are written
+//! DELETE /shortage                 the shop has labels again
+//! POST   /batches/1/retry          generates the missing items and nothing else
 //! ```
 //!
 //! Settings come from `examples/Rocket.toml`, or from the file that `ROCKET_CONFIG` names, and then
@@ -55,7 +57,7 @@ use rocket_batch::{
 use rocket_db_pools::{Database, Pool};
 use tracing_subscriber::EnvFilter;
 
-/// Who may use the batch routes. A real shop asks its own login here.
+/// The guard of the batch routes. A real shop checks its own login here.
 struct Admin;
 
 #[rocket::async_trait]
@@ -70,7 +72,7 @@ impl<'r> FromRequest<'r> for Admin {
     }
 }
 
-/// The shop keeps its own product batches; their items are made in the background.
+/// Generates the items of one of the shop's product batches in the background.
 #[post("/product-batches/<id>/items")]
 async fn fill(_admin: Admin, id: i64, batches: BatchService) -> Result<Json<BatchAccepted>, BatchError> {
     let options = ItemOptions { qr_code_prefix: Some("QR".into()), ..batches.default_options() };
@@ -82,32 +84,32 @@ const PRODUCTS: &str = "CREATE TABLE IF NOT EXISTS products (
     batch BIGINT, ordinal BIGINT, label TEXT NOT NULL, PRIMARY KEY (batch, ordinal)
 )";
 
-/// Makes the shop's table, before any worker starts.
-async fn open_stockroom(rocket: Rocket<Build>) -> fairing::Result {
-    let made = async {
+/// Creates the shop's table before any worker starts.
+async fn create_products_table(rocket: Rocket<Build>) -> fairing::Result {
+    let created = async {
         match BatchDb::fetch(&rocket).ok_or("the fairing of the batches is not attached")?.get().await? {
             BatchConnection::Sqlite(db) => db.interact_mut(|db| db.execute_batch(PRODUCTS)).await?,
-            // Of processes that start at once, one makes it. The lock ends with these statements.
+            // When several processes start at once, the lock lets one of them create it.
             BatchConnection::Postgres(db) => {
                 db.batch_execute(&format!("SELECT pg_advisory_xact_lock(57); {PRODUCTS}")).await?;
             }
-            _ => return Err("the shop knows no other database".into()),
+            _ => return Err("the shop supports no other database".into()),
         }
         Ok::<_, BoxError>(())
     };
-    match made.await {
+    match created.await {
         Ok(()) => Ok(rocket),
         Err(error) => {
-            tracing::error!(error, "the table of products could not be made");
+            tracing::error!(error, "the table of products could not be created");
             Err(rocket)
         }
     }
 }
 
-/// Puts a label on every new item, as long as there are labels.
+/// Puts a label on every new item, unless labels have run out.
 #[derive(Clone, Default)]
 struct Stockroom {
-    /// The item of each batch that there is no label for.
+    /// The ordinal that has no label, in every batch.
     out_at: Arc<Mutex<Option<u64>>>,
 }
 
@@ -156,14 +158,14 @@ impl postgres::ItemWriter for Stockroom {
     }
 }
 
-/// From now on there is no label for this item of any batch.
+/// Refuses this item of every batch from now on.
 #[post("/shortage/<ordinal>")]
 fn run_out(_admin: Admin, ordinal: u64, stockroom: &State<Stockroom>) -> String {
     stockroom.run_out_at(Some(ordinal));
     format!("The shop is out of labels at {ordinal}.\n")
 }
 
-/// There are labels again.
+/// Ends the shortage.
 #[delete("/shortage")]
 fn restock(_admin: Admin, stockroom: &State<Stockroom>) -> &'static str {
     stockroom.run_out_at(None);
@@ -172,10 +174,10 @@ fn restock(_admin: Admin, stockroom: &State<Stockroom>) -> &'static str {
 
 #[get("/")]
 fn index() -> &'static str {
-    "A shop. Its items are made under /batches; see /batches/health/ready.\n"
+    "A shop. It generates its items under /batches; see /batches/health/ready.\n"
 }
 
-/// The shop is told of every batch that is over.
+/// Called for every finished batch.
 async fn shelve(end: BatchFinished) -> Result<(), std::io::Error> {
     println!("The shop was told: batch {} is {} with {} items.", end.batch_id, end.status, end.items_created);
     Ok(())
@@ -183,10 +185,10 @@ async fn shelve(end: BatchFinished) -> Result<(), std::io::Error> {
 
 #[launch]
 fn rocket() -> _ {
-    // Before `rocket::build()`, so that Rocket's own lines go the same way. A filter matches by
-    // prefix, hence the third part.
-    let usual = || EnvFilter::new("info,rocket=warn,rocket_batch=info");
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| usual());
+    // Set before Rocket starts, so that it receives Rocket's log lines too. A filter matches by
+    // prefix: without its third part, `rocket=warn` would apply to `rocket_batch` as well.
+    let default = || EnvFilter::new("info,rocket=warn,rocket_batch=info");
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| default());
     tracing_subscriber::fmt().with_env_filter(filter).with_target(false).init();
 
     let stockroom = Stockroom::default();
@@ -198,16 +200,16 @@ fn rocket() -> _ {
                 .sqlite_item_writer(stockroom.clone())
                 .postgres_item_writer(stockroom.clone()),
         )
-        .attach(AdHoc::try_on_ignite("Stockroom", open_stockroom))
+        .attach(AdHoc::try_on_ignite("Stockroom", create_products_table))
         .attach(AdHoc::on_liftoff("Welcome", |rocket| Box::pin(async move { welcome(rocket.config()) })))
         .manage(stockroom)
         .mount("/", routes![index, fill, run_out, restock])
 }
 
-/// Rocket's own, but with a file that is found whatever the working directory.
+/// Rocket's own settings, with a file that is found from any working directory.
 fn settings() -> Figment {
-    let ours = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/Rocket.toml");
-    let file = std::env::var("ROCKET_CONFIG").unwrap_or_else(|_| ours.into());
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/Rocket.toml");
+    let file = std::env::var("ROCKET_CONFIG").unwrap_or_else(|_| default.into());
     Figment::from(rocket::Config::default())
         .merge(Toml::file(file).nested())
         .merge(Env::prefixed("ROCKET_").ignore(&["PROFILE", "CONFIG"]).global())
@@ -216,12 +218,12 @@ fn settings() -> Figment {
 
 fn welcome(config: &rocket::Config) {
     let at = format!("http://{}:{}", config.address, config.port);
-    println!("The shop is open at {at}. Make 100,000 items:");
+    println!("The shop is open at {at}. Generate 100,000 items:");
     println!();
     println!("  curl -X POST {at}/batches -H 'Authorization: Bearer let-me-in' \\");
     println!("       -H 'Content-Type: application/json' -d '{{\"quantity\": 100000}}'");
     println!();
     println!("and look, with the same token, at {at}/batches/1/progress and {at}/batches/1/items.");
     println!("To see a failure, POST {at}/shortage/57 first, and look at {at}/batches/1/failed-jobs;");
-    println!("to mend it, DELETE {at}/shortage, and POST {at}/batches/1/retry.");
+    println!("then DELETE {at}/shortage, and POST {at}/batches/1/retry.");
 }

@@ -23,10 +23,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("sqlite", &["ledger"]),
     ("postgres", &["ledger"]),
     ("http", &["domain", "config", "service", "live"]),
-    (
-        "fairing",
-        &["domain", "config", "ledger", "sqlite", "postgres", "queue", "worker", "service", "live", "http"],
-    ),
+    ("fairing", &["domain", "config", "ledger", "sqlite", "postgres", "queue", "worker", "service", "live", "http"]),
 ];
 
 /// The most lines of a file in `src`, unless the comment at its head says `Longer than`, and why.
@@ -50,10 +47,8 @@ fn modules_use_only_what_the_table_allows() {
     let mut wrong = BTreeSet::new();
     for (from, to) in &tree.edges() {
         let (Some(user), Some(used)) = (top_module(from), top_module(to)) else { continue };
-        let (_, allowed) = ARROWS
-            .iter()
-            .find(|(name, _)| *name == user)
-            .unwrap_or_else(|| panic!("{user} is not in the table"));
+        let (_, allowed) =
+            ARROWS.iter().find(|(name, _)| *name == user).unwrap_or_else(|| panic!("{user} is not in the table"));
         if user != used && !allowed.contains(&used) {
             wrong.insert(format!("{from} uses {to}"));
         }
