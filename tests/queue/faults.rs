@@ -518,7 +518,7 @@ fn a_killed_worker_is_taken_over() -> TestResult {
 async fn a_policy_that_evicts_is_warned_of_at_the_start_and_when_it_changes() -> TestResult {
     let (said, _listening) = Said::here();
     let redis = Redis::with(&["--maxmemory-policy", "allkeys-lru"]).await;
-    let server = Arc::new(Server::new(&at("127.0.0.1", redis.port, "bull"))?.checking_every(SECOND / 20));
+    let server = Arc::new(Server::new(&at("127.0.0.1", redis.port, "bull"))?.with_check_interval(SECOND / 20));
 
     let _queues = [
         BullQueue::open("one", &settings(), server.clone()).await?,
@@ -543,7 +543,7 @@ async fn a_pause_is_told_at_the_start_and_when_it_changes() -> TestResult {
     let (said, _listening) = Said::here();
     let redis = Redis::start().await;
     redis.command(&["HSET", "bull:held:meta", "paused", "1"]).await;
-    let server = Arc::new(Server::new(&at("127.0.0.1", redis.port, "bull"))?.checking_every(SECOND / 20));
+    let server = Arc::new(Server::new(&at("127.0.0.1", redis.port, "bull"))?.with_check_interval(SECOND / 20));
 
     let _queues = [
         BullQueue::open("held", &settings(), server.clone()).await?,

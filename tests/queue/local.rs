@@ -161,21 +161,6 @@ async fn a_lone_task_that_is_given_back_again_and_again_rests_in_between() -> Te
     Ok(())
 }
 
-#[tokio::test(start_paused = true)]
-async fn nothing_begins_during_a_pause_however_long() -> TestResult {
-    let queue = LocalQueue::new("test", &settings());
-    let noted = Noted::work(&queue, |_| Disposition::Ack).await?;
-    queue.pause().await?;
-    queue.offer(&[ready(1, 0), Offer { delay: SECOND, ..ready(1, 1) }]).await?;
-    sleep(3_600 * SECOND).await;
-    queue.resume().await?;
-
-    let starts = noted.starts(2).await;
-
-    assert!(starts.iter().all(|(_, at)| *at >= 3_600 * SECOND), "{starts:?}");
-    Ok(())
-}
-
 /// The drain is polled once and no worker was yet: the tasks are ready, and there would be time for
 /// all of them.
 #[tokio::test(start_paused = true)]

@@ -71,7 +71,7 @@ impl Restricted {
     }
 
     async fn open(&self, settings: &QueueSettings) -> rocket_batch::queue::Result<BullQueue> {
-        let server = Server::new(&self.settings().await)?.checking_every(Duration::from_millis(100));
+        let server = Server::new(&self.settings().await)?.with_check_interval(Duration::from_millis(100));
         BullQueue::open("test", settings, Arc::new(server)).await
     }
 

@@ -54,7 +54,6 @@ macro_rules! every_queue {
             a_task_that_is_forgotten_leaves_and_may_be_offered_again
             a_delayed_task_waits_and_lets_others_pass
             a_withdrawal_takes_what_waits_and_nothing_else
-            a_pause_holds_the_queue_until_it_is_resumed
             no_more_is_remembered_than_the_settings_say
             a_drain_waits_for_what_runs_and_begins_nothing
             a_drain_leaves_at_its_deadline
@@ -417,24 +416,6 @@ pub async fn a_withdrawal_takes_what_waits_and_nothing_else(given: impl Harness)
     assert_eq!(stage.finish(1).await?, [job(2, 9)]);
     assert_eq!(queue.offer(&[ready(1, 1)]).await?, 1, "what was withdrawn may be offered again");
     assert_eq!(stage.finish(1).await?, [job(1, 1)]);
-    Ok(())
-}
-
-pub async fn a_pause_holds_the_queue_until_it_is_resumed(given: impl Harness) -> TestResult {
-    let queue = given.queue(settings()).await;
-    let mut stage = Stage::of(&*queue).await?;
-    queue.offer(&[ready(1, 0), ready(1, 1)]).await?;
-    let running = stage.next().await?;
-
-    queue.pause().await?;
-    queue.offer(&[ready(1, 2)]).await?;
-    running.answer(Disposition::Ack);
-
-    // A worker that did not mind the pause would have taken the next one when it reported this one.
-    until(&*queue, QueueCounts { completed: 1, ..counts(2, 0, 0) }).await?;
-    assert!(stage.is_quiet());
-    queue.resume().await?;
-    assert_eq!(stage.finish(2).await?, [job(1, 1), job(1, 2)]);
     Ok(())
 }
 
