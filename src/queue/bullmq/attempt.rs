@@ -58,7 +58,8 @@ pub(super) struct AttemptRunner {
     /// Limits concurrent attempts to the settings, also while a replaced worker finishes its last
     /// jobs.
     pub permits: Arc<Semaphore>,
-    /// Cancelled when the worker must start no further job. Jobs that it fetches later are released.
+    /// Cancelled when the worker must start no further job. Jobs that it fetches later are
+    /// released.
     pub closing: CancellationToken,
     /// Tracks running handlers.
     pub running: TaskTracker,
@@ -86,7 +87,8 @@ impl AttemptRunner {
     /// Delays a job of a newer version, and fails a malformed one.
     async fn reject(&self, job: &Job, unreadable: Unreadable) -> Result<Value, Error> {
         if matches!(unreadable, Unreadable::Newer(_)) && job.attempts_started() < MAX_NEWER_VERSION_STARTS {
-            tracing::info!(queue = self.shared.name, job = job.id(), %unreadable, "job requires a newer version, delayed");
+            let queue = &self.shared.name;
+            tracing::info!(queue, job = job.id(), %unreadable, "job requires a newer version, delayed");
             return release_after(job, NEWER_VERSION_DELAY).await;
         }
         tracing::error!(queue = self.shared.name, job = job.id(), %unreadable, "job is unreadable, failed");
@@ -122,7 +124,8 @@ impl AttemptRunner {
             let id = job.id().to_owned();
             let removed = self.shared.producer.call(async move |queue| queue.remove(&id).await).await;
             if let Err(error) = removed {
-                tracing::warn!(queue = self.shared.name, job = job.id(), %error, "could not discard the job, it is delivered again");
+                let queue = &self.shared.name;
+                tracing::warn!(queue, job = job.id(), %error, "could not discard the job, it is delivered again");
             }
         }
         delayed

@@ -4,8 +4,8 @@
 //! slot. So one plain connection to that master is enough. A failover or a move of the slot changes
 //! the owner.
 //!
-//! A node that is cut off from the others reports after a while that the cluster is down. Its answer
-//! is ignored.
+//! A node that is cut off from the others reports after a while that the cluster is down. Its
+//! answer is ignored.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -96,8 +96,8 @@ fn candidates(
 }
 
 impl SlotMap {
-    /// Parses the answer of the node at `queried` to `CLUSTER SLOTS`. Each range lists its first and
-    /// last slot, its master, and its replicas.
+    /// Parses the answer of the node at `queried` to `CLUSTER SLOTS`. Each range lists its first
+    /// and last slot, its master, and its replicas.
     fn parse(ranges: Vec<Vec<Value>>, slot: u64, queried: &Address) -> BoxResult<Self> {
         let (mut owners, mut others) = (Vec::new(), Vec::new());
         for mut range in ranges {

@@ -2,14 +2,15 @@
 //! own tools.
 //!
 //! ```text
-//!   offer ── snapshot.lua finds the absent tasks ─▶ add in bulk ──▶ ┌───────┐ ──▶ worker ─▶ attempt ─▶ Handler
-//!   withdraw ── scan, remove ─────────────────────────────────────▶ │ Redis │        ▲
-//!   counts, ping ─────────────────────────────────────────────────▶ └───────┘        └── supervisor
+//!   offer ── snapshot.lua ── add in bulk ──▶ ┌───────┐ ──▶ worker ──▶ attempt ──▶ Handler
+//!   withdraw ── scan ── remove ────────────▶ │ Redis │       ▲
+//!   counts, ping ──────────────────────────▶ └───────┘       └── supervisor
 //! ```
 //!
 //! The official `bullmq` crate adds and fetches jobs, and handles locks, the rate limit, retries
 //! and the retention of finished jobs. This module adds what the crate lacks: every call has a
-//! timeout, silent sockets are replaced, a panic of a handler is caught, and every error is retried.
+//! timeout, silent sockets are replaced, a panic of a handler is caught, and every error is
+//! retried.
 //!
 //! Each process has three connections per queue, one to add jobs and two for the worker, and up to
 //! four for round trips. A process without workers has one per queue and those for round trips.
@@ -20,7 +21,7 @@
 //!   supervisor.rs    replaces failed workers       health.rs       when to replace one
 //!   attempt.rs       one attempt of a job          progress.rs     its progress and log
 //!   server.rs        the Redis server              round_trips.rs  commands with a timeout
-//!   discovery.rs     where the master is           sentinel.rs, cluster.rs, candidates.rs, address.rs
+//!   discovery.rs     finds the master, with sentinel.rs, cluster.rs, candidates.rs, address.rs
 //!   pool.rs, tls.rs  connections                   producer.rs     the connection that adds jobs
 //!   snapshot.rs      the state of jobs             wire.rs         the data of jobs
 //!   rights.rs        permissions                   repair.rs       jobs with reserved ids

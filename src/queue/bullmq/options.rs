@@ -1,5 +1,5 @@
-//! Translates our settings to options of the `bullmq` crate, and sets those that keep the crate from
-//! ending a job without calling the handler.
+//! Translates our settings to options of the `bullmq` crate, and sets those that keep the crate
+//! from ending a job without calling the handler.
 
 use std::{sync::Arc, time::Duration};
 
@@ -79,8 +79,8 @@ pub(super) fn worker(settings: &QueueSettings, connection: RedisConnectionOption
         .concurrency(settings.concurrency as usize)
         .lock_duration(settings.lock)
         .stalled_interval(settings.stall_check)
-        // Beyond this count the crate fails a job without calling the handler, and the job's id stays
-        // in use. The ledger counts crashes instead.
+        // Beyond this count the crate fails a job without calling the handler, and the job's id
+        // stays in use. The ledger counts crashes instead.
         .max_stalled_count(u32::MAX)
         .run_retry_delay(ERROR_RETRY_DELAY)
         .drain_delay(IDLE_POLL_INTERVAL)
@@ -103,8 +103,8 @@ pub(super) fn job(settings: &QueueSettings, offer: &Offer, time: u64) -> JobOpti
         .job_id(offer.task.to_string())
         .priority(u32::try_from(priority).unwrap_or(u32::MAX))
         .delay(offer.delay)
-        // BullMQ can't add a job with attempts made, so it gets the attempts that are left. It gets at
-        // least one, because the ledger requires it to run.
+        // BullMQ can't add a job with attempts made, so it gets the attempts that are left. It gets
+        // at least one, because the ledger requires it to run.
         .attempts(settings.attempts.saturating_sub(offer.attempts_made).max(1))
         .backoff(backoff(settings))
         .remove_on_complete(keep(settings.keep_completed))

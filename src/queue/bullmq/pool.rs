@@ -27,8 +27,8 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct RedisPool(Arc<RwLock<deadpool_redis::Pool>>);
 
-/// The Redis server of the queues, for handlers of the host: `redis: Connection<BatchRedis>`. Rocket
-/// manages it if the queues are in Redis.
+/// The Redis server of the queues, for handlers of the host: `redis: Connection<BatchRedis>`.
+/// Rocket manages it if the queues are in Redis.
 ///
 /// ```
 /// use rocket_batch::BatchRedis;
@@ -47,8 +47,8 @@ pub struct BatchRedis(RedisPool);
 
 /// A connection to the Redis server of the queues.
 ///
-/// The keys that begin with the configured prefix, `bull:` by default, belong to the queues. You may
-/// read them. Change them only through this crate.
+/// The keys that begin with the configured prefix, `bull:` by default, belong to the queues. You
+/// may read them. Change them only through this crate.
 pub struct RedisConnection(deadpool_redis::Connection);
 
 impl RedisConnection {
@@ -58,8 +58,8 @@ impl RedisConnection {
     ///
     /// # Errors
     ///
-    /// [`QueueError::Unavailable`](crate::queue::QueueError::Unavailable) if Redis did not answer, or
-    /// replied with an error.
+    /// [`QueueError::Unavailable`](crate::queue::QueueError::Unavailable) if Redis did not answer,
+    /// or replied with an error.
     pub async fn command(&mut self, words: &[&str]) -> Result<serde_json::Value> {
         let mut command = Cmd::new();
         command.arg(words);

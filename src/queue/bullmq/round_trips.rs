@@ -1,7 +1,7 @@
 //! Commands to Redis, each with a timeout.
 //!
-//! A socket can stop answering without an error, and the `redis` crate would then wait forever. So a
-//! round trip that fails or times out drops all idle connections, and the next one opens a new
+//! A socket can stop answering without an error, and the `redis` crate would then wait forever. So
+//! a round trip that fails or times out drops all idle connections, and the next one opens a new
 //! connection.
 
 use std::{

@@ -52,8 +52,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`QueueError::Unavailable`](crate::queue::QueueError::Unavailable) if the settings do not form
-    /// an address, or a certificate or key file can't be used.
+    /// [`QueueError::Unavailable`](crate::queue::QueueError::Unavailable) if the settings do not
+    /// form an address, or a certificate or key file can't be used.
     pub fn new(settings: &RedisSettings) -> Result<Self> {
         Self::from_settings(settings).map_err(|error| unavailable("redis", error))
     }
@@ -129,8 +129,8 @@ impl Server {
         Ok(())
     }
 
-    /// Finds the master, checks the permissions, and reads the queue of `keys` once, so that a wrong
-    /// setting fails the launch.
+    /// Finds the master, checks the permissions, and reads the queue of `keys` once, so that a
+    /// wrong setting fails the launch.
     pub(super) async fn check(&self, keys: &QueueKeys) -> BoxResult<()> {
         self.find_master().await?;
         let checks = async {

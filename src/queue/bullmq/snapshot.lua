@@ -1,15 +1,17 @@
 -- snapshot: reads the state of jobs, the first waiting priority, and whether a worker would get a
 -- job now. Writes nothing.
 --
---   KEYS 1 wait  2 active  3 prioritized  4 delayed  5 completed  6 failed  7 meta  8 limiter  9 …: the other keys of the queue
---   ARGV 1 the prefix of all keys  2 the number of starts per window of the rate limit, 0 for no limit
---        3 the latest due time of a delayed job, in milliseconds  4 the number of KEYS, followed by their types  then ids
+--   KEYS 1 wait  2 active  3 prioritized  4 delayed  5 completed  6 failed  7 meta  8 limiter
+--        9 …: the other keys of the queue
+--   ARGV 1 the prefix of all keys  2 the number of starts per window of the rate limit, 0 for none
+--        3 the latest due time of a delayed job, in milliseconds  4 the number of KEYS
+--        5 …: the types of KEYS, then the ids
 --
 -- Returns {head, ready, code …}. head is the lowest waiting priority, or 0 if no job or one without
--- priority is waiting. ready is 1 if a job is waiting and neither a pause nor a limit stops it. Each
--- code is 0 for an absent job, 1 for an open one, 2 for one that is finished or delayed beyond the
--- latest due time, and 2 plus the priority for one that is waiting with a priority. Returns {} if a
--- job has a reserved id, see repair.lua.
+-- priority is waiting. ready is 1 if a job is waiting and neither a pause nor a limit stops it.
+-- Each code is 0 for an absent job, 1 for an open one, 2 for one that is finished or delayed beyond
+-- the latest due time, and 2 plus the priority for one that is waiting with a priority. Returns {}
+-- if a job has a reserved id, see repair.lua.
 --
 -- This is one script and not a pipeline, so that a job which changes its state is seen once.
 

@@ -1,5 +1,5 @@
-//! The state of a queue at one time: which jobs it contains, the first waiting priority, and whether
-//! a worker would get a job.
+//! The state of a queue at one time: which jobs it contains, the first waiting priority, and
+//! whether a worker would get a job.
 
 use std::collections::HashMap;
 
@@ -102,9 +102,9 @@ impl JobPresence {
 /// The virtual times from which one call of `offer` counts its priorities.
 ///
 /// Usually this is the head of the queue in the first snapshot, so that the jobs of all pages keep
-/// the distance of their ranks. If jobs of the batch are already waiting, their priorities determine
-/// it instead. Another feeder may be adding the batch concurrently from another head, and all jobs of
-/// a batch must be in the order of their ranks.
+/// the distance of their ranks. If jobs of the batch are already waiting, their priorities
+/// determine it instead. Another feeder may be adding the batch concurrently from another head, and
+/// all jobs of a batch must be in the order of their ranks.
 #[derive(Debug, Default)]
 pub(super) struct VirtualTimes {
     head: Option<u64>,

@@ -39,8 +39,8 @@ const BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), max: Durati
 /// The timeout for a worker to open its two connections.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// The timeout for a fetch in flight when a worker is closed. With a shorter one, the crate may leave
-/// a job active without an owner.
+/// The timeout for a fetch in flight when a worker is closed. With a shorter one, the crate may
+/// leave a job active without an owner.
 const FETCH_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// The interval of checks whether a closing worker has reported the results of its jobs.

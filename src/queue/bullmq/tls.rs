@@ -1,8 +1,8 @@
 //! Certificates for TLS: the authority that signed the server's certificate, and our client
 //! certificate with its key.
 //!
-//! Files are read and checked at launch, so an error names the file. Otherwise the server would only
-//! close the connection.
+//! Files are read and checked at launch, so an error names the file. Otherwise the server would
+//! only close the connection.
 
 use std::{fmt, path::Path, sync::Once};
 
@@ -63,8 +63,8 @@ fn check_key(cert: &[u8], key: &[u8]) -> BoxResult<()> {
     Ok(())
 }
 
-/// Installs a default crypto provider, if the host has not. Without a default, `rediss://` panics if
-/// two libraries of the host bring a provider each.
+/// Installs a default crypto provider, if the host has not. Without a default, `rediss://` panics
+/// if two libraries of the host bring a provider each.
 pub(super) fn install_crypto_provider() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

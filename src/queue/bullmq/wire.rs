@@ -57,7 +57,9 @@ pub(super) fn write(task: &Task) -> Value {
     match task {
         Task::Generate { job, first, quantity } => {
             let JobId { seq, generation, .. } = job;
-            json!({"v": VERSION, "batch": batch, "seq": seq, "generation": generation, "first": first, "quantity": quantity})
+            json!({
+                "v": VERSION, "batch": batch, "seq": seq, "generation": generation, "first": first, "quantity": quantity
+            })
         }
         Task::Status(StatusTask::End { round, .. }) => json!({"v": VERSION, "batch": batch, "round": round}),
         Task::Status(StatusTask::Hook { hook, .. }) => json!({"v": VERSION, "batch": batch, "hook": hook.0}),

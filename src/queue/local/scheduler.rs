@@ -1,5 +1,5 @@
-//! The rules of a queue in this process: which task is next, and when. Pure: the time and the random
-//! jitter are arguments.
+//! The rules of a queue in this process: which task is next, and when. Pure: the time and the
+//! random jitter are arguments.
 //!
 //! ```text
 //!            offer                next                finish
@@ -28,8 +28,8 @@ use crate::{
     queue::contract::{Disposition, Offer, QueueCounts},
 };
 
-/// The delay of a released task. Without it, a handler that releases its task at once would keep one
-/// core busy.
+/// The delay of a released task. Without it, a handler that releases its task at once would keep
+/// one core busy.
 const RELEASE_DELAY: Duration = Duration::from_millis(50);
 
 /// The answer to a worker that asks for a task.

@@ -185,11 +185,16 @@ fn any_disposition() -> impl Strategy<Value = Disposition> {
     ]
 }
 
+fn any_finish() -> impl Strategy<Value = Step> {
+    let arguments = (any::<usize>(), any_disposition(), 0.0..1.0);
+    arguments.prop_map(|(nth, disposition, jitter)| Step::Finish(nth, disposition, jitter))
+}
+
 fn any_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => any_offer().prop_map(Step::Offer),
         6 => Just(Step::Next),
-        4 => (any::<usize>(), any_disposition(), 0.0..1.0).prop_map(|(nth, disposition, jitter)| Step::Finish(nth, disposition, jitter)),
+        4 => any_finish(),
         1 => (1..4_i64).prop_map(Step::Withdraw),
         3 => (1..400_u32).prop_map(Step::AdvanceClock),
     ]
