@@ -76,7 +76,7 @@ impl CertificateAuthority {
         master: u16,
         more: &str,
     ) -> Result<Sentinel, Box<dyn Error>> {
-        let tls: String = self.lines(clients).into_iter().map(|(key, word)| format!("{key} {word}\n")).collect();
+        let tls = self.lines(clients).map(|(key, word)| format!("{key} {word}\n")).concat();
         let lines = format!(
             "port 0\ntls-port {port}\ntls-replication yes\nbind 127.0.0.1\n{tls}sentinel monitor mq 127.0.0.1 {master} 1\n\
              sentinel down-after-milliseconds mq 1000\nsentinel failover-timeout mq 6000\n{more}\n"

@@ -474,7 +474,7 @@ pub async fn a_task_released_during_a_drain_waits(harness: impl Harness) -> Test
     let interrupted = worker.next().await?;
 
     let (drained, ()) = tokio::join!(queue.drain(Instant::now() + WAIT_TIMEOUT), async {
-        interrupted.finish_with(Disposition::Release)
+        interrupted.finish_with(Disposition::Release);
     });
 
     assert_eq!(drained, Drained::Clean);

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!            offer                next                finish
-//!   known ──────────▶ waiting ───────────▶ active ───────────────▶ absent
+//!  absent ──────────▶ waiting ───────────▶ active ───────────────▶ absent
 //!            │  (priority, arrival)          │  Ack, Fail, Discard,
 //!            │           ▲                   │  the last Retry
 //!            │           │ when due          │
