@@ -17,6 +17,7 @@ mod batch;
 mod code;
 mod error_chain;
 mod job;
+mod panic_message;
 mod progress;
 mod record;
 mod request;
@@ -30,6 +31,7 @@ pub use job::{
     Attempt, Backoff, Delivery, FailedChunk, FailedChunks, Failure, HookId, JobId, JobState, Outcome, QueueCapacity,
     RateLimit, StatusTask, Task, Throughput, Verdict, fair_priority, is_manual_retry, verdict,
 };
+pub use panic_message::panic_message;
 pub use progress::{JobCounts, Measured, estimate, in_words, percent};
 pub(crate) use record::MAX_LISTED_JOBS;
 pub use record::{

@@ -1,11 +1,16 @@
-//! The two queues of a process: in Redis where one is set, in the process otherwise.
+//! Opens the two queues of a process: in Redis if a Redis server is configured, in the process
+//! otherwise.
 
 use std::sync::Arc;
 
-use super::{Queue, local::LocalQueue};
+use super::{contract::Queue, local::LocalQueue};
 use crate::config::{Config, QueueSettings};
 
-/// Both queues, and what they share.
+/// The queue names that BullMQ's tools show.
+const GENERATE: &str = "generate-product-batch-items";
+const STATUS: &str = "update-batch-status";
+
+/// Both queues, and the server that they share.
 pub(crate) struct Queues {
     pub generate: Arc<dyn Queue>,
     pub status: Arc<dyn Queue>,
@@ -13,12 +18,8 @@ pub(crate) struct Queues {
     server: Option<Arc<super::bullmq::Server>>,
 }
 
-/// The names under which BullMQ's tools find them.
-const GENERATE: &str = "generate-product-batch-items";
-const STATUS: &str = "update-batch-status";
-
 impl Queues {
-    /// Queues in this process.
+    /// Creates queues in this process.
     fn local(config: &Config) -> Self {
         let queue = |name, settings: &QueueSettings| Arc::new(LocalQueue::new(name, settings));
         Self {
@@ -32,34 +33,34 @@ impl Queues {
 
 #[cfg(not(feature = "redis"))]
 impl Queues {
-    /// Makes the queues; `config` has passed [`Config::check`], which wants the feature `redis` for
-    /// a host of Redis.
-    #[expect(clippy::unused_async, reason = "its twin below waits for Redis")]
+    /// Creates the queues. `config` has passed [`Config::check`], which rejects a Redis host
+    /// without the feature `redis`.
+    #[expect(clippy::unused_async, reason = "the version with the feature `redis` awaits Redis")]
     pub async fn open(config: &Config) -> Result<Self, String> {
         Ok(Self::local(config))
     }
 
-    /// There is nothing to close.
-    #[expect(clippy::unused_async, reason = "its twin below waits for Redis")]
+    /// Does nothing, since there is no server to disconnect from.
+    #[expect(clippy::unused_async, reason = "the version with the feature `redis` awaits Redis")]
     pub async fn close(&self) {}
 }
 
 #[cfg(feature = "redis")]
 impl Queues {
-    /// Makes the queues; `config` has passed [`Config::check`].
+    /// Opens the queues. `config` has passed [`Config::check`].
     ///
     /// # Errors
     ///
-    /// What to tell the operator, if Redis can't be reached or refuses.
+    /// A message for the operator, if Redis can't be reached or refuses access.
     pub async fn open(config: &Config) -> Result<Self, String> {
-        let Some(place) = config.redis.place() else { return Ok(Self::local(config)) };
+        let Some(server) = config.redis.place() else { return Ok(Self::local(config)) };
         Self::in_redis(config).await.map_err(|error| {
-            let why = crate::domain::error_chain(&error);
-            format!("{place} can't be used (see `batch.redis`, REDIS_HOST, REDIS_PASSWORD): {why}")
+            let causes = crate::domain::error_chain(&error);
+            format!("{server} can't be used (see `batch.redis`, REDIS_HOST, REDIS_PASSWORD): {causes}")
         })
     }
 
-    async fn in_redis(config: &Config) -> super::Result<Self> {
+    async fn in_redis(config: &Config) -> super::contract::Result<Self> {
         use super::bullmq::{BullQueue, Server};
 
         let server = Arc::new(Server::new(&config.redis)?);
@@ -70,12 +71,12 @@ impl Queues {
         })
     }
 
-    /// Redis, for the host, where the queues are in one.
+    /// Returns the connection pool for handlers of the host, if the queues are in Redis.
     pub fn redis(&self) -> Option<super::bullmq::BatchRedis> {
         self.server.as_ref().map(|server| server.database())
     }
 
-    /// Closes what the queues share, when both have been drained.
+    /// Closes the shared connections. Call it after both queues have been drained.
     pub async fn close(&self) {
         if let Some(server) = &self.server {
             server.close().await;

@@ -1,13 +1,11 @@
-//! Node adds: what is right is worked, what is wrong ends with a reason, and what is hostile harms
-//! nothing.
+//! Node adds jobs: valid ones run, malformed ones fail with a reason, and hostile ones do no harm.
 
 use serde_json::{Value, json};
 
-use crate::{GENERATE, Stage, TestResult, id, node::Node};
+use crate::{Fixture, GENERATE, TestResult, id, node::Node};
 
-/// Names of the queue's own keys. As the id of a job each would put a job in the place of what the
-/// queue keeps there.
-const OWN_KEYS: [&str; 17] = [
+/// The names of the queue's own keys. A job with such an id overwrites the key.
+const RESERVED_KEYS: [&str; 17] = [
     "wait",
     "active",
     "prioritized",
@@ -27,105 +25,104 @@ const OWN_KEYS: [&str; 17] = [
     "repeat",
 ];
 
-fn place(batch: i64, seq: u64) -> Value {
+fn job_data(batch: i64, seq: u64) -> Value {
     json!({ "v": 1, "batch": batch, "seq": seq })
 }
 
-/// They have no priority, so they are handed out before the feeder's own.
+/// These jobs have no priority, so they run before the jobs of the feeder.
 #[tokio::test]
-async fn what_a_node_producer_adds_is_worked_under_its_own_id() -> TestResult {
-    let mut stage = Stage::set().await?;
-    stage.node.of(GENERATE, "listen", json!({})).await?;
-    let batch = stage.waiting(4).await?;
+async fn a_job_that_node_adds_runs_under_its_own_id() -> TestResult {
+    let mut fixture = Fixture::start().await?;
+    fixture.node.ask_queue(GENERATE, "listen", json!({})).await?;
+    let batch = fixture.create_waiting_batch(4).await?;
     let mut ids = Vec::new();
     for seq in 0..4 {
-        let added = json!({ "name": "make-items", "data": place(batch, seq), "opts": { "removeOnComplete": false } });
-        ids.push(stage.node.of(GENERATE, "add", added).await?);
+        let added =
+            json!({ "name": "make-items", "data": job_data(batch, seq), "opts": { "removeOnComplete": false } });
+        ids.push(fixture.node.ask_queue(GENERATE, "add", added).await?);
     }
 
-    stage.resume().await?;
+    fixture.resume().await?;
 
     for job in &ids {
-        let end = stage.node.of(GENERATE, "finished", json!({ "job": job })).await?;
+        let end = fixture.node.ask_queue(GENERATE, "finished", json!({ "job": job })).await?;
         assert_eq!(end, json!({ "completed": null }), "{job}");
     }
-    stage.is_exact(batch, 400).await?;
-    let said = json!([format!("Processed 100/100 items for batch {batch}")]);
-    stage.node.until(GENERATE, "logs", json!({ "job": ids[0] }), |logs| *logs == said).await?;
-    stage.is_idle().await?;
-    stage.nothing_was_spent().await?;
-    stage.ends_well().await
+    fixture.wait_until_complete(batch, 400).await?;
+    let lines = json!([format!("Processed 100/100 items for batch {batch}")]);
+    fixture.node.until(GENERATE, "logs", json!({ "job": ids[0] }), |logs| *logs == lines).await?;
+    fixture.wait_until_idle().await?;
+    fixture.assert_no_retries().await?;
+    fixture.shut_down().await
 }
 
-/// In the place of the feeder's job, so that there is no other.
+/// The job replaces the feeder's job.
 #[tokio::test]
-async fn what_a_node_producer_adds_under_our_id_needs_no_more_than_its_place() -> TestResult {
-    let mut stage = Stage::set().await?;
-    let batch = stage.waiting(2).await?;
-    let theirs = json!({ "job": id(batch, 1), "data": place(batch, 1), "opts": {} });
+async fn a_job_that_node_adds_under_our_id_needs_only_its_batch_and_number() -> TestResult {
+    let mut fixture = Fixture::start().await?;
+    let batch = fixture.create_waiting_batch(2).await?;
+    let replacement = json!({ "job": id(batch, 1), "data": job_data(batch, 1), "opts": {} });
 
-    let added = stage.node.of(GENERATE, "replace", theirs).await?;
-    stage.resume().await?;
+    let added = fixture.node.ask_queue(GENERATE, "replace", replacement).await?;
+    fixture.resume().await?;
 
-    assert_eq!(added["data"], place(batch, 1));
-    stage.is_exact(batch, 200).await?;
-    stage.nothing_was_spent().await?;
-    stage.ends_well().await
+    assert_eq!(added["data"], job_data(batch, 1));
+    fixture.wait_until_complete(batch, 200).await?;
+    fixture.assert_no_retries().await?;
+    fixture.shut_down().await
 }
 
 #[tokio::test]
-async fn a_job_that_the_ledger_does_not_know_fails_once_and_says_why() -> TestResult {
-    let mut stage = Stage::set().await?;
-    stage.node.of(GENERATE, "listen", json!({})).await?;
-    let batch = stage.host.post(&json!({ "quantity": 100 })).await?;
-    stage.is_exact(batch, 100).await?;
+async fn a_job_that_is_not_in_the_ledger_fails_once_with_a_reason() -> TestResult {
+    let mut fixture = Fixture::start().await?;
+    fixture.node.ask_queue(GENERATE, "listen", json!({})).await?;
+    let batch = fixture.host.post(&json!({ "quantity": 100 })).await?;
+    fixture.wait_until_complete(batch, 100).await?;
     let table = [
-        (place(987_654, 0), "the ledger has no batch 987654 with a job 0".to_owned()),
-        (place(batch, 1), format!("the ledger has no batch {batch} with a job 1")),
+        (job_data(987_654, 0), "the ledger has no batch 987654 with a job 0".to_owned()),
+        (job_data(batch, 1), format!("the ledger has no batch {batch} with a job 1")),
     ];
 
     for (data, reason) in table {
-        let job = stage.node.of(GENERATE, "add", json!({ "data": data, "opts": { "attempts": 5 } })).await?;
-        let end = stage.node.of(GENERATE, "finished", json!({ "job": job })).await?;
+        let job = fixture.node.ask_queue(GENERATE, "add", json!({ "data": data, "opts": { "attempts": 5 } })).await?;
+        let end = fixture.node.ask_queue(GENERATE, "finished", json!({ "job": job })).await?;
         assert_eq!(end, json!({ "failed": reason }));
-        let job = stage.node.of(GENERATE, "job", json!({ "job": job })).await?;
+        let job = fixture.node.ask_queue(GENERATE, "job", json!({ "job": job })).await?;
         assert_eq!((&job["attemptsMade"], &job["failedReason"]), (&json!(1), &json!(reason)));
-        stage.host.until_it_says(&reason).await?;
+        fixture.host.until_it_says(&reason).await?;
     }
-    assert!(stage.host.said_any("a job that the ledger does not know failed in the queue"));
-    stage.ends_well().await
+    assert!(fixture.host.said_any("a job that the ledger does not know failed in the queue"));
+    fixture.shut_down().await
 }
 
-/// What is no task at all, beside a batch that is worked.
+/// The hostile jobs run beside a batch.
 #[tokio::test]
-async fn hostile_jobs_fail_with_a_reason_and_harm_no_batch() -> TestResult {
-    let mut stage = Stage::set().await?;
-    let batch = stage.waiting(50).await?;
+async fn hostile_jobs_fail_with_a_reason_and_do_not_affect_a_batch() -> TestResult {
+    let mut fixture = Fixture::start().await?;
+    let batch = fixture.create_waiting_batch(50).await?;
     let jobs = hostile(batch);
-    let count = stage.node.of(GENERATE, "bulk", json!({ "jobs": jobs })).await?;
+    let count = fixture.node.ask_queue(GENERATE, "bulk", json!({ "jobs": jobs })).await?;
     assert_eq!(count, jobs.len());
 
-    stage.resume().await?;
+    fixture.resume().await?;
 
-    stage.is_exact(batch, 5_000).await?;
-    stage.is_idle().await?;
+    fixture.wait_until_complete(batch, 5_000).await?;
+    fixture.wait_until_idle().await?;
     for job in &jobs {
         let (name, id) = (&job["name"], &job["opts"]["jobId"]);
-        let job = stage.node.of(GENERATE, "job", json!({ "job": id })).await;
-        // Of those that failed the last ones are kept.
+        let job = fixture.node.ask_queue(GENERATE, "job", json!({ "job": id })).await;
+        // Only the last failed jobs are kept.
         let Ok(job) = job else { continue };
         assert_eq!(job["state"], "failed", "{name} {id}");
-        assert!(
-            job["failedReason"].as_str().is_some_and(|reason| reason.starts_with("the data of the job is no task"))
-        );
+        assert!(job["failedReason"].as_str().is_some_and(|reason| reason.starts_with("the job data is not a task")));
     }
-    let counts = stage.node.of(GENERATE, "counts", json!({})).await?;
-    assert!(counts["failed"].as_u64() <= Some(5), "more failed jobs are kept than is set: {counts}");
-    let (keys, peak) = (stage.node.redis(&["DBSIZE"]).await?, stage.host.peak_memory()?);
+    let counts = fixture.node.ask_queue(GENERATE, "counts", json!({})).await?;
+    assert!(counts["failed"].as_u64() <= Some(5), "more failed jobs are kept than configured: {counts}");
+    let (keys, peak) = (fixture.node.redis(&["DBSIZE"]).await?, fixture.host.peak_memory()?);
     assert!(keys.as_u64() < Some(100), "{keys} keys are left");
     assert!(peak < 400 << 20, "{} MiB", peak >> 20);
-    stage.nothing_was_spent().await?;
-    stage.ends_well().await
+    fixture.assert_no_retries().await?;
+    fixture.shut_down().await
 }
 
 fn hostile(batch: i64) -> Vec<Value> {
@@ -163,7 +160,7 @@ fn hostile(batch: i64) -> Vec<Value> {
         json!({ "delay": 500 }),
         json!({ "attempts": 1_000_000_000 }),
         json!({ "attempts": 70, "backoff": { "type": "exponential", "delay": 9_000_000_000_000_000_u64 } }),
-        json!({ "attempts": 9, "backoff": { "type": "nobody-knows", "delay": -1 } }),
+        json!({ "attempts": 9, "backoff": { "type": "unknown", "delay": -1 } }),
         json!({ "lifo": true }),
         json!({ "removeOnFail": { "age": -1 } }),
         json!({ "stackTraceLimit": -3, "keepLogs": -1 }),
@@ -192,11 +189,12 @@ fn hostile(batch: i64) -> Vec<Value> {
     jobs
 }
 
-/// Written past BullMQ: what is no JSON, and jobs that are in line and do not exist.
+/// Writes to Redis without BullMQ: data that is not JSON, and waiting ids of jobs that do not
+/// exist.
 #[tokio::test]
-async fn what_no_library_would_write_harms_nothing() -> TestResult {
-    let mut stage = Stage::set().await?;
-    let batch = stage.waiting(20).await?;
+async fn malformed_keys_in_redis_do_not_affect_a_batch() -> TestResult {
+    let mut fixture = Fixture::start().await?;
+    let batch = fixture.create_waiting_batch(20).await?;
     let key = |id: &str| format!("bull:{GENERATE}:{id}");
     for (id, data) in [("raw-1", "{not json"), ("raw-2", ""), ("raw-3", "\u{0}\u{1}"), ("raw-4", "{\"v\":1,\"v\":1}")] {
         let fields = [
@@ -215,136 +213,138 @@ async fn what_no_library_would_write_harms_nothing() -> TestResult {
             "delay",
             "never",
         ];
-        stage.node.redis(&fields).await?;
-        stage.node.redis(&["RPUSH", &key("wait"), id]).await?;
+        fixture.node.redis(&fields).await?;
+        fixture.node.redis(&["RPUSH", &key("wait"), id]).await?;
     }
     for id in ["not-there", "0:1", "0"] {
-        stage.node.redis(&["RPUSH", &key("wait"), id]).await?;
+        fixture.node.redis(&["RPUSH", &key("wait"), id]).await?;
     }
 
-    stage.resume().await?;
+    fixture.resume().await?;
 
-    stage.is_exact(batch, 2_000).await?;
-    stage.is_idle().await?;
-    let reason = stage.node.redis(&["HGET", &key("raw-1"), "failedReason"]).await?;
-    assert_eq!(reason, "the data of the job is no task: it has no version");
-    stage.nothing_was_spent().await?;
-    stage.ends_well().await
+    fixture.wait_until_complete(batch, 2_000).await?;
+    fixture.wait_until_idle().await?;
+    let reason = fixture.node.redis(&["HGET", &key("raw-1"), "failedReason"]).await?;
+    assert_eq!(reason, "the job data is not a task: its version `v` is missing or invalid");
+    fixture.assert_no_retries().await?;
+    fixture.shut_down().await
 }
 
-/// Each is tried while the queue is in use and while it is empty, since that decides what Redis
-/// lets pass.
+/// Each id is added to an empty queue and to a busy one, because Redis accepts different ids in
+/// each.
 #[tokio::test]
-async fn an_id_that_breaks_a_queue_is_taken_out() -> TestResult {
-    let mut stage = Stage::set().await?;
+async fn a_job_with_a_reserved_id_is_removed() -> TestResult {
+    let mut fixture = Fixture::start().await?;
     let mut refused = Vec::new();
 
-    for name in OWN_KEYS {
+    for name in RESERVED_KEYS {
         let data = json!({ "data": { "x": 1 }, "opts": { "jobId": name } });
-        if stage.node.of(GENERATE, "add", data.clone()).await.is_err() {
+        if fixture.node.ask_queue(GENERATE, "add", data.clone()).await.is_err() {
             refused.push(name);
         }
-        let batch = stage.host.post(&json!({ "quantity": 2_000, "batchSize": 100 })).await?;
-        if stage.node.of(GENERATE, "add", data).await.is_err() {
+        let batch = fixture.host.post(&json!({ "quantity": 2_000, "batchSize": 100 })).await?;
+        if fixture.node.ask_queue(GENERATE, "add", data).await.is_err() {
             refused.push(name);
         }
-        stage.is_exact(batch, 2_000).await.map_err(|error| format!("{name}: {error}"))?;
+        fixture.wait_until_complete(batch, 2_000).await.map_err(|error| format!("{name}: {error}"))?;
     }
 
     println!("refused by Redis: {refused:?}");
-    assert!(stage.host.said_any("jobs had the names of the queue's own keys"));
-    stage.is_idle().await?;
-    stage.ends_well().await
+    assert!(fixture.host.said_any("removed jobs whose ids are reserved keys of the queue"));
+    fixture.wait_until_idle().await?;
+    fixture.shut_down().await
 }
 
-/// BullMQ would leave each of these where it is, and the batch would never end.
+/// BullMQ alone would keep each of these jobs, and the batch would never end.
 #[tokio::test]
-async fn a_job_of_ours_that_was_replaced_by_a_wrong_one_is_brought_anew() -> TestResult {
-    let mut stage = Stage::set().await?;
-    let batch = stage.waiting(6).await?;
+async fn a_job_that_was_replaced_by_a_malformed_one_is_offered_again() -> TestResult {
+    let mut fixture = Fixture::start().await?;
+    let batch = fixture.create_waiting_batch(6).await?;
     let huge = json!({ "attempts": 90, "backoff": { "type": "exponential", "delay": 9_000_000_000_000_000_u64 } });
-    let wrong = [
+    let malformed = [
         (0, json!({ "hello": "there" }), json!({})),
-        (1, place(batch, 1), json!({ "delay": 100_000_000_000_u64 })),
-        (2, place(batch, 5), json!({})),
-        (3, place(batch, 3), json!({ "priority": 2_097_151 })),
-        (4, place(batch, 4), huge),
+        (1, job_data(batch, 1), json!({ "delay": 100_000_000_000_u64 })),
+        (2, job_data(batch, 5), json!({})),
+        (3, job_data(batch, 3), json!({ "priority": 2_097_151 })),
+        (4, job_data(batch, 4), huge),
     ];
-    for (seq, data, opts) in wrong {
-        let ours = json!({ "job": id(batch, seq), "data": data, "opts": opts });
-        stage.node.of(GENERATE, "replace", ours).await?;
+    for (seq, data, opts) in malformed {
+        let replacement = json!({ "job": id(batch, seq), "data": data, "opts": opts });
+        fixture.node.ask_queue(GENERATE, "replace", replacement).await?;
     }
-    let child = json!({ "name": "c", "queueName": "nobody-works-this", "data": {} });
-    stage.node.redis(&["DEL", &format!("bull:{GENERATE}:{}", id(batch, 5))]).await?;
-    stage.node.redis(&["ZREM", &format!("bull:{GENERATE}:prioritized"), &id(batch, 5)]).await?;
-    let parent = json!({ "name": "p", "queueName": GENERATE, "data": place(batch, 5), "opts": { "jobId": id(batch, 5) }, "children": [child] });
-    stage.node.ask("flow", json!({ "flow": parent })).await?;
+    let child = json!({ "name": "c", "queueName": "queue-without-workers", "data": {} });
+    fixture.node.redis(&["DEL", &format!("bull:{GENERATE}:{}", id(batch, 5))]).await?;
+    fixture.node.redis(&["ZREM", &format!("bull:{GENERATE}:prioritized"), &id(batch, 5)]).await?;
+    let parent = json!({ "name": "p", "queueName": GENERATE, "data": job_data(batch, 5), "opts": { "jobId": id(batch, 5) }, "children": [child] });
+    fixture.node.ask("flow", json!({ "flow": parent })).await?;
 
-    stage.resume().await?;
+    fixture.resume().await?;
 
-    stage.is_exact(batch, 600).await?;
-    stage.ends_well().await
+    fixture.wait_until_complete(batch, 600).await?;
+    fixture.shut_down().await
 }
 
-/// Its chunks are refused, so it is to be tried again by options that would take for ever, or
-/// panic.
+/// The chunks of the job fail, and its retry options would delay it forever or overflow.
 #[tokio::test]
-async fn our_job_is_not_tried_again_as_a_stranger_wants() -> TestResult {
-    let mut stage = Stage::set().await?;
-    stage.host.send(reqwest::Method::POST, "/shortage/57").await?;
-    let batch = stage.waiting(1).await?;
+async fn retry_options_of_other_clients_are_ignored() -> TestResult {
+    let mut fixture = Fixture::start().await?;
+    fixture.host.send(reqwest::Method::POST, "/shortage/57").await?;
+    let batch = fixture.create_waiting_batch(1).await?;
     let opts = json!({ "attempts": 90, "backoff": { "type": "exponential", "delay": 9_000_000_000_000_000_000_u64 } });
-    stage.node.of(GENERATE, "replace", json!({ "job": id(batch, 0), "data": place(batch, 0), "opts": opts })).await?;
+    fixture
+        .node
+        .ask_queue(GENERATE, "replace", json!({ "job": id(batch, 0), "data": job_data(batch, 0), "opts": opts }))
+        .await?;
 
-    stage.resume().await?;
-    let progress = stage.host.until_over(batch, std::time::Duration::from_secs(60)).await?;
+    fixture.resume().await?;
+    let progress = fixture.host.until_over(batch, std::time::Duration::from_secs(60)).await?;
 
     assert_eq!(progress["status"], "failed");
-    assert_eq!(stage.home.count("SELECT attempts FROM batch_jobs").await?, 3);
-    stage.ends_well().await
+    assert_eq!(fixture.home.count("SELECT attempts FROM batch_jobs").await?, 3);
+    fixture.shut_down().await
 }
 
 #[tokio::test]
-async fn schedulers_and_flows_of_others_harm_no_batch() -> TestResult {
-    let mut stage = Stage::set().await?;
-    let batch = stage.waiting(100).await?;
+async fn schedulers_and_flows_of_other_clients_do_not_affect_a_batch() -> TestResult {
+    let mut fixture = Fixture::start().await?;
+    let batch = fixture.create_waiting_batch(100).await?;
     let every =
         json!({ "scheduler": "tick", "repeat": { "every": 50 }, "template": { "name": "tick", "data": { "x": 1 } } });
-    stage.node.of(GENERATE, "schedule", every).await?;
-    let nightly = json!({ "scheduler": "n", "repeat": { "pattern": "* * * * * *" }, "template": { "name": "n", "data": place(batch, 0) } });
-    stage.node.of(GENERATE, "schedule", nightly).await?;
+    fixture.node.ask_queue(GENERATE, "schedule", every).await?;
+    let nightly = json!({ "scheduler": "n", "repeat": { "pattern": "* * * * * *" }, "template": { "name": "n", "data": job_data(batch, 0) } });
+    fixture.node.ask_queue(GENERATE, "schedule", nightly).await?;
     let child = |opts: Value| json!({ "name": "child", "queueName": GENERATE, "data": { "x": 1 }, "opts": opts });
     let children = [json!({}), json!({ "failParentOnFailure": true }), json!({ "ignoreDependencyOnFailure": true })];
     let flow = json!({ "name": "parent", "queueName": GENERATE, "data": {}, "children": children.map(child) });
-    stage.node.ask("flow", json!({ "flow": flow })).await?;
+    fixture.node.ask("flow", json!({ "flow": flow })).await?;
 
-    stage.resume().await?;
+    fixture.resume().await?;
 
-    stage.is_exact(batch, 10_000).await?;
+    fixture.wait_until_complete(batch, 10_000).await?;
     for scheduler in ["tick", "n"] {
-        stage.node.of(GENERATE, "unschedule", json!({ "scheduler": scheduler })).await?;
+        fixture.node.ask_queue(GENERATE, "unschedule", json!({ "scheduler": scheduler })).await?;
     }
-    stage.is_idle().await?;
-    let counts = stage.node.of(GENERATE, "counts", json!({})).await?;
+    fixture.wait_until_idle().await?;
+    let counts = fixture.node.ask_queue(GENERATE, "counts", json!({})).await?;
     assert!(counts["failed"].as_u64() <= Some(5) && counts["completed"].as_u64() <= Some(10), "{counts}");
-    stage.nothing_was_spent().await?;
-    stage.ends_well().await
+    fixture.assert_no_retries().await?;
+    fixture.shut_down().await
 }
 
-/// Ten thousand jobs may be in the queue, and these are; they are not due for years.
+/// The queue holds more than the limit of ten thousand jobs, all delayed for years.
 #[tokio::test]
-async fn a_crowd_of_strangers_does_not_keep_our_jobs_out() -> TestResult {
-    let mut stage = Stage::set().await?;
-    let mut crowd = Node::start(stage.redis.port)?;
+async fn many_jobs_of_other_clients_do_not_keep_ours_out() -> TestResult {
+    let mut fixture = Fixture::start().await?;
+    let mut other = Node::start(fixture.redis.port)?;
     for _ in 0..11 {
         let jobs =
             vec![json!({ "name": "later", "data": { "x": 1 }, "opts": { "delay": 100_000_000_000_u64 } }); 1_000];
-        crowd.of(GENERATE, "bulk", json!({ "jobs": jobs })).await?;
+        other.ask_queue(GENERATE, "bulk", json!({ "jobs": jobs })).await?;
     }
 
-    let batch = stage.host.post(&json!({ "quantity": 30_000, "batchSize": 100 })).await?;
+    let batch = fixture.host.post(&json!({ "quantity": 30_000, "batchSize": 100 })).await?;
 
-    stage.is_exact(batch, 30_000).await?;
-    assert_eq!(stage.node.of(GENERATE, "counts", json!({})).await?["delayed"], 11_000);
-    stage.ends_well().await
+    fixture.wait_until_complete(batch, 30_000).await?;
+    assert_eq!(fixture.node.ask_queue(GENERATE, "counts", json!({})).await?["delayed"], 11_000);
+    fixture.shut_down().await
 }

@@ -1,8 +1,10 @@
-// BullMQ's own Node library, at the command of a test: one JSON request a line on standard input, one JSON answer a line on standard output.
+// Runs BullMQ's own Node library for a test: reads one JSON request per line from standard input, and
+// writes one JSON answer per line to standard output.
 //
-//   {"id": 1, "do": "counts", "queue": "generate-product-batch-items"}   ->   {"id": 1, "ok": {...}}  or  {"id": 1, "error": "..."}
+//   {"id": 1, "do": "counts", "queue": "generate-product-batch-items"}
+//   {"id": 1, "ok": {...}}  or  {"id": 1, "error": "..."}
 //
-// It ends when its standard input does, and whatever it waits for has a deadline on the other side.
+// Ends with its standard input. The test has a timeout for each answer.
 'use strict';
 
 const { createInterface } = require('node:readline');
@@ -13,14 +15,14 @@ const { open } = require('./browser');
 
 const connection = { host: '127.0.0.1', port: Number(process.argv[2]), maxRetriesPerRequest: null };
 const redis = new Redis(connection);
-const made = new Map();
+const instances = new Map();
 const seen = [];
 const taken = [];
 let page;
 
-function once(key, make) {
-  if (!made.has(key)) made.set(key, make());
-  return made.get(key);
+function once(key, create) {
+  if (!instances.has(key)) instances.set(key, create());
+  return instances.get(key);
 }
 
 function queue(name) {
@@ -40,26 +42,27 @@ async function job(request) {
 
 async function listen(request) {
   const events = new QueueEvents(request.queue, { connection });
-  made.set(`events ${request.queue}`, events);
+  instances.set(`events ${request.queue}`, events);
   for (const name of ['added', 'waiting', 'active', 'progress', 'completed', 'failed', 'delayed', 'paused', 'resumed', 'drained']) {
     events.on(name, (event) => seen.push({ queue: request.queue, event: name, ...event }));
   }
   await events.waitUntilReady();
 }
 
-// A worker that says that it did what it did not do, or that holds what it got until the process dies.
+// Starts a worker that completes jobs without running them, or keeps them active until the
+// process dies.
 async function work(request) {
   const worker = new Worker(
     request.queue,
     async (job) => {
       taken.push(job.id);
       if (request.hold) await new Promise(() => {});
-      if (taken.length >= request.most) worker.pause(true);
-      return 'done, honestly';
+      if (taken.length >= request.max) worker.pause(true);
+      return 'completed without running';
     },
     { connection, concurrency: request.concurrency ?? 1, lockDuration: 2000, stalledInterval: 1000 },
   );
-  made.set(`worker ${request.queue}`, worker);
+  instances.set(`worker ${request.queue}`, worker);
   worker.on('error', () => {});
   await worker.waitUntilReady();
 }
@@ -77,7 +80,7 @@ const verbs = {
   seen: async () => seen,
   add: async (request) => (await queue(request.queue).add(request.name ?? 'generate', request.data, request.opts)).id,
   bulk: async (request) => (await queue(request.queue).addBulk(request.jobs)).length,
-  // Takes a job out and puts another one in its place, in one go, so that the feeder finds no gap.
+  // Replaces a job with another one of the same id.
   replace: async (request) => {
     const found = await queue(request.queue).getJob(request.job);
     if (found) await found.remove();
@@ -88,7 +91,7 @@ const verbs = {
   unschedule: (request) => queue(request.queue).removeJobScheduler(request.scheduler),
   flow: async (request) => (await once('flows', () => new FlowProducer({ connection })).add(request.flow)).job.id,
   finished: async (request) => {
-    const events = made.get(`events ${request.queue}`);
+    const events = instances.get(`events ${request.queue}`);
     return (await job(request)).waitUntilFinished(events, 30_000).then(
       (value) => ({ completed: value }),
       (error) => ({ failed: error.message }),
@@ -96,7 +99,7 @@ const verbs = {
   },
   work: async (request) => work(request),
   taken: async () => taken,
-  leave: (request) => made.get(`worker ${request.queue}`).close(),
+  leave: (request) => instances.get(`worker ${request.queue}`).close(),
   raw: (request) => redis.call(...request.words),
   board: async (request) => (await once('board', () => board(request.queues.map(queue)))).url,
   browse: async (request) => {

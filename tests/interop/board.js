@@ -1,4 +1,4 @@
-// A real Bull Board over real queues, on a free port.
+// Serves Bull Board for the given queues on a free port.
 'use strict';
 
 const express = require('express');

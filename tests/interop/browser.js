@@ -1,4 +1,5 @@
-// The system's Chromium without a window, driven over its own pipe: no library, no port, and it ends with this process.
+// Controls the system's Chromium in headless mode over a pipe, without a library or a port.
+// Chromium ends with this process.
 'use strict';
 
 const { spawn, execFileSync } = require('node:child_process');
@@ -6,7 +7,7 @@ const { mkdtempSync, writeFileSync } = require('node:fs');
 const { join } = require('node:path');
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'];
-const PATIENCE = 30_000;
+const TIMEOUT_MS = 30_000;
 
 function installed() {
   const found = NAMES.find((name) => {
@@ -22,7 +23,7 @@ function installed() {
 }
 
 class Page {
-  // Its profile is below `folder`, which whoever started us removes, also when we are killed.
+  // Keeps its profile below `folder`, which the test removes, also after this process was killed.
   constructor(folder) {
     const flags = [
       '--headless=new', '--remote-debugging-pipe', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run',
@@ -32,14 +33,14 @@ class Page {
     this.child = spawn(installed(), flags, { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
     this.waiting = new Map();
     this.next = 1;
-    this.heard = '';
-    this.child.stdio[4].setEncoding('utf8').on('data', (text) => this.hear(text));
+    this.received = '';
+    this.child.stdio[4].setEncoding('utf8').on('data', (text) => this.receive(text));
     process.on('exit', () => this.child.kill('SIGKILL'));
   }
 
-  hear(text) {
-    const messages = (this.heard + text).split('\0');
-    this.heard = messages.pop();
+  receive(text) {
+    const messages = (this.received + text).split('\0');
+    this.received = messages.pop();
     for (const message of messages.map((text) => JSON.parse(text))) {
       const { done, failed } = this.waiting.get(message.id) ?? {};
       this.waiting.delete(message.id);
@@ -53,7 +54,7 @@ class Page {
     this.child.stdio[3].write(`${JSON.stringify({ id, method, params, sessionId: this.session })}\0`);
     return new Promise((done, failed) => {
       this.waiting.set(id, { done, failed });
-      setTimeout(() => failed(new Error(`the browser did not answer ${method}`)), PATIENCE).unref();
+      setTimeout(() => failed(new Error(`the browser did not answer ${method}`)), TIMEOUT_MS).unref();
     });
   }
 
@@ -75,21 +76,22 @@ class Page {
     return result.value;
   }
 
-  // What a reader sees, names of buttons that are pictures included.
+  // Returns the visible text of the page.
   text() {
     return this.evaluate("document.body?.innerText ?? ''");
   }
 
   async until(text) {
-    const end = Date.now() + PATIENCE;
+    const end = Date.now() + TIMEOUT_MS;
     while (!(await this.text()).includes(text)) {
-      if (Date.now() > end) throw new Error(`the page does not say "${text}" but: ${await this.text()}`);
+      if (Date.now() > end) throw new Error(`the page does not contain "${text}" but: ${await this.text()}`);
       await new Promise((done) => setTimeout(done, 50));
     }
   }
 
-  // Where the things are that can be pressed and fulfil a condition on `it`, and on its name.
-  places(condition) {
+  // Returns the positions of the clickable elements that fulfil a condition on the element
+  // `it` and its name.
+  positions(condition) {
     return this.evaluate(`(() => {
       const name = (it) => [it.innerText, it.title, it.ariaLabel].map((text) => (text ?? '').trim()).find(Boolean) ?? '';
       const all = [...document.querySelectorAll('button, a, [role=menuitem], [role=tab]')].filter((it) => !it.disabled);
@@ -100,32 +102,32 @@ class Page {
     })()`);
   }
 
-  mouse(type, place) {
-    return this.send('Input.dispatchMouseEvent', { type, ...place, button: type === 'mouseMoved' ? 'none' : 'left', clickCount: 1 });
+  mouse(type, position) {
+    return this.send('Input.dispatchMouseEvent', { type, ...position, button: type === 'mouseMoved' ? 'none' : 'left', clickCount: 1 });
   }
 
-  // The place of the picture whose tooltip says `name` when the mouse is there.
-  async hinted(name) {
-    const says = `[...document.querySelectorAll('*')].some((it) => !it.childElementCount && it.textContent.trim() === ${JSON.stringify(name)})`;
-    for (const place of await this.places("name(it) === ''")) {
-      await this.mouse('mouseMoved', place);
+  // Returns the position of the element whose tooltip is `name`.
+  async positionByTooltip(name) {
+    const isShown = `[...document.querySelectorAll('*')].some((it) => !it.childElementCount && it.textContent.trim() === ${JSON.stringify(name)})`;
+    for (const position of await this.positions("name(it) === ''")) {
+      await this.mouse('mouseMoved', position);
       for (let tries = 0; tries < 6; tries++) {
-        if (await this.evaluate(says)) return place;
+        if (await this.evaluate(isShown)) return position;
         await new Promise((done) => setTimeout(done, 100));
       }
     }
     return undefined;
   }
 
-  // Presses what is called so: by its words, its title, its label or its tooltip, with the mouse, where it is.
+  // Clicks the element with the given text, title, label or tooltip.
   async click(name) {
-    const end = Date.now() + PATIENCE;
-    let place;
-    while (!(place = (await this.places(`name(it) === ${JSON.stringify(name)}`))[0] ?? (await this.hinted(name)))) {
-      if (Date.now() > end) throw new Error(`nothing on the page is called "${name}": ${await this.text()}`);
+    const end = Date.now() + TIMEOUT_MS;
+    let position;
+    while (!(position = (await this.positions(`name(it) === ${JSON.stringify(name)}`))[0] ?? (await this.positionByTooltip(name)))) {
+      if (Date.now() > end) throw new Error(`no element of the page is called "${name}": ${await this.text()}`);
       await new Promise((done) => setTimeout(done, 50));
     }
-    for (const type of ['mouseMoved', 'mousePressed', 'mouseReleased']) await this.mouse(type, place);
+    for (const type of ['mouseMoved', 'mousePressed', 'mouseReleased']) await this.mouse(type, position);
   }
 
   async picture(file) {
@@ -134,9 +136,9 @@ class Page {
   }
 
   close() {
-    const gone = new Promise((done) => this.child.once('exit', done));
+    const exited = new Promise((done) => this.child.once('exit', done));
     this.child.kill('SIGKILL');
-    return gone;
+    return exited;
   }
 }
 

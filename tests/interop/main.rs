@@ -1,17 +1,17 @@
-//! The real BullMQ of Node beside us on one Redis server: who reads our queues, who adds to them,
-//! who works them, and who looks at them with Bull Board. The plugin is the example host, a process
-//! of its own.
+//! Interoperability with BullMQ for Node on the same Redis server. The plugin runs in the example
+//! host, a separate process.
 //!
 //! ```text
-//!   agent.js     BullMQ's Queue, QueueEvents, Worker and FlowProducer, at the command of a test; node.rs talks to it
-//!   board.js     Bull Board;  browser.js  Chromium without a window
+//!   agent.js     executes commands of a test with BullMQ's own library
+//!   node.rs      sends these commands
+//!   board.js     Bull Board;  browser.js  headless Chromium
 //!   reading.rs   Node reads our queues, follows their events, pauses them
-//!   adding.rs    Node adds jobs: good ones, wrong ones, hostile ones
-//!   working.rs   Node works our jobs, which it should not
-//!   board.rs     Bull Board shows them, and its button puts a failed one back
+//!   adding.rs    Node adds jobs: valid, malformed and hostile ones
+//!   working.rs   Node runs our jobs, which is not supported
+//!   board.rs     Bull Board shows the queues, and its retry button works
 //! ```
 //!
-//! Node, its packages and Chromium are installed by `tests/run`.
+//! `tests/run` installs Node, its packages and Chromium.
 
 mod adding;
 mod board;
@@ -43,41 +43,41 @@ type TestResult<T = ()> = Result<T, Box<dyn Error>>;
 const GENERATE: &str = "generate-product-batch-items";
 const STATUS: &str = "update-batch-status";
 
-/// A host, its Redis server, and Node beside it.
-struct Stage {
+/// A host, its Redis server, and a Node process.
+struct Fixture {
     host: Host,
     node: Node,
     home: Home,
     redis: Redis,
 }
 
-impl Stage {
-    async fn set() -> TestResult<Self> {
-        Self::set_in(|home| home).await
+impl Fixture {
+    async fn start() -> TestResult<Self> {
+        Self::start_with(|home| home).await
     }
 
-    /// The same with a home that `furnish` has changed.
-    async fn set_in(furnish: impl FnOnce(Home) -> Home) -> TestResult<Self> {
+    /// Starts the host in a home that `change` has changed.
+    async fn start_with(change: impl FnOnce(Home) -> Home) -> TestResult<Self> {
         let redis = Redis::start().await;
-        let home = furnish(Home::on_redis(Store::Sqlite, redis.port)?.quick());
+        let home = change(Home::on_redis(Store::Sqlite, redis.port)?.quick());
         let node = Node::start(redis.port)?;
         Ok(Self { host: home.start().await?, node, home, redis })
     }
 
-    /// A batch whose jobs wait in a queue that is paused.
-    async fn waiting(&mut self, jobs: u64) -> TestResult<i64> {
-        self.node.of(GENERATE, "pause", json!({})).await?;
+    /// Pauses the queue, and creates a batch whose jobs are waiting.
+    async fn create_waiting_batch(&mut self, jobs: u64) -> TestResult<i64> {
+        self.node.ask_queue(GENERATE, "pause", json!({})).await?;
         let batch = self.host.post(&json!({ "quantity": jobs * 100, "batchSize": 100 })).await?;
         self.node.until(GENERATE, "counts", json!({}), |counts| counts["prioritized"] == jobs).await?;
         Ok(batch)
     }
 
     async fn resume(&mut self) -> TestResult {
-        self.node.of(GENERATE, "resume", json!({})).await.map(drop)
+        self.node.ask_queue(GENERATE, "resume", json!({})).await.map(drop)
     }
 
-    /// A batch of one job of 1,000 items, the half of which can't be written.
-    async fn failed(&self) -> TestResult<i64> {
+    /// Creates a batch with one job of 1,000 items, half of which can't be written.
+    async fn create_failed_batch(&self) -> TestResult<i64> {
         self.host.send(Method::POST, "/shortage/57").await?;
         let batch = self.host.post(&json!({ "quantity": 1_000, "batchSize": 1_000 })).await?;
         let progress = self.host.until_over(batch, Duration::from_secs(60)).await?;
@@ -85,8 +85,8 @@ impl Stage {
         Ok(batch)
     }
 
-    /// Waits for the end of a batch: every item is there, once.
-    async fn is_exact(&self, batch: i64, quantity: u64) -> TestResult {
+    /// Waits until a batch is completed, and checks that every item exists once.
+    async fn wait_until_complete(&self, batch: i64, quantity: u64) -> TestResult {
         let progress = self.host.until_over(batch, Duration::from_secs(120)).await?;
         assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("completed"), &json!(quantity)));
         let items = self.host.items(batch).await?;
@@ -95,14 +95,14 @@ impl Stage {
         self.home.the_shop_has_every_item().await
     }
 
-    /// Nobody lost a worker, and nothing had to be tried again.
-    async fn nothing_was_spent(&self) -> TestResult {
+    /// Asserts that no attempt failed and no worker crashed.
+    async fn assert_no_retries(&self) -> TestResult {
         assert_eq!(self.home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
         Ok(())
     }
 
-    /// Everything in the queue ends.
-    async fn is_idle(&mut self) -> TestResult {
+    /// Waits until the queue has no unfinished job.
+    async fn wait_until_idle(&mut self) -> TestResult {
         let idle = |counts: &Value| {
             ["wait", "waiting", "active", "prioritized", "delayed"]
                 .iter()
@@ -111,11 +111,11 @@ impl Stage {
         self.node.until(GENERATE, "counts", json!({}), idle).await.map(drop)
     }
 
-    /// The host is as it was, and leaves when it is told to.
-    async fn ends_well(self) -> TestResult {
+    /// Checks that the host is ready and shuts down cleanly.
+    async fn shut_down(self) -> TestResult {
         assert!(self.host.is_ready().await?);
         assert_eq!(self.host.terminate().await?.code(), Some(0));
-        self.node.leave().await
+        self.node.stop().await
     }
 }
 

@@ -1,5 +1,5 @@
-//! A Node process that has BullMQ's own library, asked for one thing after another, each within a
-//! deadline.
+//! A Node process with BullMQ's own library. It executes one command at a time, each with a
+//! timeout.
 
 use std::{path::Path, process::Stdio, time::Duration};
 
@@ -13,21 +13,22 @@ use tokio::{
 
 use crate::TestResult;
 
-/// How long an answer may take, and what is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The timeout for an answer, and for a condition.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// It ends with this value.
+/// The process. It is killed when the value is dropped.
 pub struct Node {
     child: Child,
-    orders: ChildStdin,
+    requests: ChildStdin,
     answers: Lines<BufReader<ChildStdout>>,
-    asked: u64,
-    /// For a browser's profile; dropped last.
+    /// The number of requests so far.
+    count: u64,
+    /// Holds a browser's profile; dropped last.
     _folder: TempDir,
 }
 
 impl Node {
-    /// Starts it, with a way to the Redis server on `port`.
+    /// Starts the process, which connects to the Redis server on `port`.
     pub fn start(port: u16) -> TestResult<Self> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
         let lock = std::fs::read(folder.join("package-lock.json"))?;
@@ -47,23 +48,24 @@ impl Node {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| format!("Node can't be started ({error}); run tests/run, which installs it"))?;
-        let orders = child.stdin.take().ok_or("no standard input")?;
+        let requests = child.stdin.take().ok_or("no standard input")?;
         let answers = BufReader::new(child.stdout.take().ok_or("no standard output")?).lines();
-        Ok(Self { child, orders, answers, asked: 0, _folder: scratch })
+        Ok(Self { child, requests, answers, count: 0, _folder: scratch })
     }
 
-    /// Asks for a verb of `agent.js`.
-    pub async fn ask(&mut self, verb: &str, of: Value) -> TestResult<Value> {
-        self.asked += 1;
-        let mut request = of;
-        request["id"] = self.asked.into();
+    /// Executes a command of `agent.js`.
+    pub async fn ask(&mut self, verb: &str, arguments: Value) -> TestResult<Value> {
+        self.count += 1;
+        let mut request = arguments;
+        request["id"] = self.count.into();
         request["do"] = verb.into();
-        self.orders.write_all(format!("{request}\n").as_bytes()).await?;
+        self.requests.write_all(format!("{request}\n").as_bytes()).await?;
         loop {
-            let line =
-                timeout(PATIENCE, self.answers.next_line()).await.map_err(|_| format!("no answer to {verb}"))??;
+            let line = timeout(ANSWER_TIMEOUT, self.answers.next_line())
+                .await
+                .map_err(|_| format!("no answer to {verb}"))??;
             let mut answer: Value = serde_json::from_str(&line.ok_or("Node ended")?)?;
-            if answer["id"] != self.asked {
+            if answer["id"] != self.count {
                 continue;
             }
             if let Some(error) = answer["error"].as_str() {
@@ -73,26 +75,26 @@ impl Node {
         }
     }
 
-    /// The same about a queue.
-    pub async fn of(&mut self, queue: &str, verb: &str, mut more: Value) -> TestResult<Value> {
-        more["queue"] = queue.into();
-        self.ask(verb, more).await
+    /// Executes a command on a queue.
+    pub async fn ask_queue(&mut self, queue: &str, verb: &str, mut arguments: Value) -> TestResult<Value> {
+        arguments["queue"] = queue.into();
+        self.ask(verb, arguments).await
     }
 
-    /// Asks again and again until the answer is the one that is waited for.
+    /// Repeats a command on a queue until its answer meets a condition.
     pub async fn until(
         &mut self,
         queue: &str,
         verb: &str,
-        more: Value,
-        so: impl Fn(&Value) -> bool,
+        arguments: Value,
+        condition: impl Fn(&Value) -> bool,
     ) -> TestResult<Value> {
-        let end = Instant::now() + PATIENCE;
+        let end = Instant::now() + ANSWER_TIMEOUT;
         loop {
-            let answer = self.of(queue, verb, more.clone()).await;
+            let answer = self.ask_queue(queue, verb, arguments.clone()).await;
             match &answer {
-                Ok(found) if so(found) => return answer,
-                _ if Instant::now() > end => return Err(format!("{verb} {more}: still {answer:?}").into()),
+                Ok(found) if condition(found) => return answer,
+                _ if Instant::now() > end => return Err(format!("{verb} {arguments}: still {answer:?}").into()),
                 _ => sleep(Duration::from_millis(50)).await,
             }
         }
@@ -103,15 +105,15 @@ impl Node {
         self.ask("raw", json!({ "words": words })).await
     }
 
-    /// Lets it end by itself, and its browser with it.
-    pub async fn leave(self) -> TestResult {
-        let Self { mut child, orders, _folder, .. } = self;
-        drop(orders);
-        timeout(PATIENCE, child.wait()).await??;
+    /// Waits until the process and its browser have ended.
+    pub async fn stop(self) -> TestResult {
+        let Self { mut child, requests, _folder, .. } = self;
+        drop(requests);
+        timeout(ANSWER_TIMEOUT, child.wait()).await??;
         Ok(())
     }
 
-    /// As a crash would.
+    /// Kills the process, like a crash.
     pub async fn kill(mut self) -> TestResult {
         Ok(self.child.kill().await?)
     }

@@ -1,4 +1,4 @@
-//! The queues in Redis: their harness, and what is true of them alone.
+//! The queues in Redis: their harness, and the tests of them alone.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,37 +19,38 @@ use tokio::{
 
 use crate::{
     server::{self, Redis},
-    suite::{Harness, Stage, TestResult, batch, counts, job, jobs_of, ready, settings, settings_with, until},
+    suite::{
+        Harness, TestResult, TestWorker, batch, counts, job, jobs_of, ready, settings, settings_with, wait_for_counts,
+    },
 };
 
-/// The server that all tests of a run may share, as `host:port`.
-const SHARED: &str = "ROCKET_BATCH_TEST_REDIS";
+/// The variable with the `host:port` of a server that all tests share.
+const SHARED_SERVER: &str = "ROCKET_BATCH_TEST_REDIS";
 
-/// Queues with a prefix of their own on the shared server, or on a server of their own, which ends
-/// with them.
+/// Queues with a random prefix, on the shared server if there is one, or else on a server per test.
 #[derive(Default)]
-struct OfTheirOwn(OnceCell<Redis>);
+struct RedisHarness(OnceCell<Redis>);
 
-impl OfTheirOwn {
+impl RedisHarness {
     async fn redis(&self) -> RedisSettings {
         let prefix = format!("test-{:016x}", fastrand::u64(..));
-        match std::env::var(SHARED) {
+        match std::env::var(SHARED_SERVER) {
             Ok(address) => {
-                let (host, port) = address.split_once(':').expect("it reads host:port");
-                at(host, port.parse().expect("it reads host:port"), &prefix)
+                let (host, port) = address.split_once(':').expect("the variable has the form host:port");
+                at(host, port.parse().expect("the variable has the form host:port"), &prefix)
             }
             Err(_) => at("127.0.0.1", self.0.get_or_init(Redis::start).await.port, &prefix),
         }
     }
 }
 
-impl Harness for OfTheirOwn {
+impl Harness for RedisHarness {
     async fn queue(&self, settings: QueueSettings) -> Arc<dyn Queue> {
         Arc::new(open(&self.redis().await, &settings).await)
     }
 }
 
-/// How to reach a server.
+/// Settings for the server at `host` and `port`.
 pub fn at(host: &str, port: u16, prefix: &str) -> RedisSettings {
     let mut settings = RedisSettings::default();
     settings.host = Some(host.into());
@@ -59,17 +60,17 @@ pub fn at(host: &str, port: u16, prefix: &str) -> RedisSettings {
 }
 
 pub async fn open(redis: &RedisSettings, settings: &QueueSettings) -> BullQueue {
-    let server = Arc::new(Server::new(redis).expect("the settings make an address"));
+    let server = Arc::new(Server::new(redis).expect("the settings are valid"));
     BullQueue::open("test", settings, server).await.expect("Redis answers")
 }
 
-every_queue!(OfTheirOwn::default());
+every_queue!(RedisHarness::default());
 
-/// Every process has a feeder, and all of them offer what the ledger has.
+/// Every process has a feeder, and all feeders offer the same jobs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_many_feeders_offer_runs_once() -> TestResult {
-    let given = OfTheirOwn::default();
-    let redis = given.redis().await;
+async fn a_job_that_several_feeders_offer_runs_once() -> TestResult {
+    let harness = RedisHarness::default();
+    let redis = harness.redis().await;
     let plain = settings();
     let feeders = [(); 4].map(|()| open(&redis, &plain));
     let feeders = rocket::futures::future::join_all(feeders).await;
@@ -79,15 +80,15 @@ async fn what_many_feeders_offer_runs_once() -> TestResult {
 
     let queue = open(&redis, &settings()).await;
     assert_eq!(queue.counts().await?, counts(200, 0, 0));
-    let order = Stage::of(&queue).await?.finish(200).await?;
+    let order = TestWorker::start(&queue).await?.complete(200).await?;
     assert_eq!(order, offers.iter().map(|offer| offer.task).collect::<Vec<_>>());
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_share_the_rate_limit_and_the_global_concurrency() -> TestResult {
-    let given = OfTheirOwn::default();
-    let redis = given.redis().await;
+    let harness = RedisHarness::default();
+    let redis = harness.redis().await;
     let shared = settings_with(|settings| {
         settings.concurrency = 4;
         settings.global_concurrency = Some(3);
@@ -95,110 +96,108 @@ async fn processes_share_the_rate_limit_and_the_global_concurrency() -> TestResu
     });
     let (one, other) = (open(&redis, &shared).await, open(&redis, &shared).await);
     one.offer(&jobs_of(1, 10)).await?;
-    let (mut stage_of_one, mut stage_of_other) = (Stage::of(&one).await?, Stage::of(&other).await?);
-    let mut begun = Vec::new();
-    while begun.len() < 3 {
+    let (mut worker_of_one, mut worker_of_other) = (TestWorker::start(&one).await?, TestWorker::start(&other).await?);
+    let mut attempt = Vec::new();
+    while attempt.len() < 3 {
         tokio::select! {
-            one = stage_of_one.next() => begun.push(one?),
-            other = stage_of_other.next() => begun.push(other?),
+            one = worker_of_one.next() => attempt.push(one?),
+            other = worker_of_other.next() => attempt.push(other?),
         }
     }
 
     sleep(Duration::from_secs(3)).await;
 
-    assert!(stage_of_one.is_quiet() && stage_of_other.is_quiet(), "a fourth one began");
-    begun.drain(..).for_each(|begun| begun.answer(Disposition::Ack));
+    assert!(worker_of_one.has_no_attempt() && worker_of_other.has_no_attempt(), "a fourth job started");
+    attempt.drain(..).for_each(|attempt| attempt.finish_with(Disposition::Ack));
     let from = Instant::now();
-    let rest = async {
+    let remaining = async {
         let mut left = 7;
         while left > 0 {
             tokio::select! {
-                one = stage_of_one.next() => one?.answer(Disposition::Ack),
-                other = stage_of_other.next() => other?.answer(Disposition::Ack),
+                one = worker_of_one.next() => one?.finish_with(Disposition::Ack),
+                other = worker_of_other.next() => other?.finish_with(Disposition::Ack),
             }
             left -= 1;
         }
         Ok::<_, Box<dyn std::error::Error>>(())
     };
-    rest.await?;
-    assert!(from.elapsed() > Duration::from_secs(1), "seven are more than one window has");
+    remaining.await?;
+    assert!(from.elapsed() > Duration::from_secs(1), "seven jobs need more than one window");
     Ok(())
 }
 
-/// What only a newer process can read is left to it; what nobody can read is failed, and offered
-/// anew it is as good as new.
+/// A job of a newer version is delayed. A malformed job fails, and runs when it is offered again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn foreign_data_is_no_panic() -> TestResult {
+async fn unreadable_jobs_are_delayed_or_failed() -> TestResult {
     let redis = Redis::start().await;
     let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings()).await;
     queue.offer(&jobs_of(1, 3)).await?;
     redis.command(&["HSET", "bull:test:b1-j0-g0", "data", r#"{"v":2,"whatever":true}"#]).await;
     redis.command(&["HSET", "bull:test:b1-j1-g0", "data", "{"]).await;
-    let mut stage = Stage::of(&queue).await?;
+    let mut worker = TestWorker::start(&queue).await?;
 
-    assert_eq!(stage.finish(1).await?, [job(1, 2)]);
+    assert_eq!(worker.complete(1).await?, [job(1, 2)]);
 
-    until(&queue, QueueCounts { completed: 1, failed: 1, ..counts(0, 1, 0) }).await?;
-    let why = redis.command(&["HGET", "bull:test:b1-j1-g0", "failedReason"]).await;
-    assert_eq!(why, Value::BulkString(b"the data of the job is no task: it has no version".into()));
+    wait_for_counts(&queue, QueueCounts { completed: 1, failed: 1, ..counts(0, 1, 0) }).await?;
+    let reason = redis.command(&["HGET", "bull:test:b1-j1-g0", "failedReason"]).await;
+    assert_eq!(reason, Value::BulkString(b"the job data is not a task: its version `v` is missing or invalid".into()));
     assert_eq!(queue.offer(&[ready(1, 1)]).await?, 1);
-    assert_eq!(stage.finish(1).await?, [job(1, 1)]);
+    assert_eq!(worker.complete(1).await?, [job(1, 1)]);
     Ok(())
 }
 
-/// Bull Board shows them beside the job.
+/// Bull Board shows both beside the job.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn notes_are_read_with_the_job_that_is_kept() -> TestResult {
+async fn a_kept_job_has_its_progress_and_log() -> TestResult {
     let redis = Redis::start().await;
     let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings()).await;
-    let mut stage = Stage::of(&queue).await?;
+    let mut worker = TestWorker::start(&queue).await?;
     queue.offer(&jobs_of(1, 2)).await?;
-    let begun = stage.next().await?;
+    let attempt = worker.next().await?;
 
-    begun.report(10, "a tenth");
-    begun.report(100, "all");
-    begun.answer(Disposition::Fail("at the very end".into()));
-    stage.finish(1).await?;
+    attempt.report(10, "a tenth");
+    attempt.report(100, "all");
+    attempt.finish_with(Disposition::Fail("at the very end".into()));
+    worker.complete(1).await?;
 
     let lines = ["LRANGE", "bull:test:b1-j0-g0:logs", "0", "-1"];
     redis
         .until(&lines, |answer| server::value(answer).is_ok_and(|lines: Vec<String>| lines == ["a tenth", "all"]))
         .await;
     assert_eq!(redis.command(&["HGET", "bull:test:b1-j0-g0", "progress"]).await, Value::BulkString(b"100.0".into()));
-    let why = redis.command(&["HGET", "bull:test:b1-j0-g0", "failedReason"]).await;
-    assert_eq!(why, Value::BulkString(b"at the very end".into()));
-    assert_eq!(redis.command(&["EXISTS", "bull:test:b1-j1-g0:logs"]).await, Value::Int(0), "nothing was noted");
+    let reason = redis.command(&["HGET", "bull:test:b1-j0-g0", "failedReason"]).await;
+    assert_eq!(reason, Value::BulkString(b"at the very end".into()));
+    assert_eq!(redis.command(&["EXISTS", "bull:test:b1-j1-g0:logs"]).await, Value::Int(0), "the other job has no log");
     Ok(())
 }
 
-/// A job that is tried for ever has no log without end, and one that is gone leaves none.
+/// A job that is retried without end must not grow its log without end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_log_of_a_job_has_its_bound_and_goes_with_it() -> TestResult {
+async fn the_log_of_a_job_is_bounded_and_removed_with_it() -> TestResult {
     let redis = Redis::start().await;
     let queue =
         open(&at("127.0.0.1", redis.port, "bull"), &settings_with(|settings| settings.keep_completed = 0)).await;
-    let mut stage = Stage::of(&queue).await?;
+    let mut worker = TestWorker::start(&queue).await?;
     queue.offer(&[ready(1, 0)]).await?;
     let (key, written) = ("bull:test:b1-j0-g0:logs", |lines: Value| server::value(lines).unwrap_or(0) >= 10_u64);
 
-    for attempt in 0..8 {
-        let begun = stage.next().await?;
-        (0..10).for_each(|line| begun.report(50, format!("line {line} of attempt {attempt}")));
+    for round in 0..8 {
+        let attempt = worker.next().await?;
+        (0..10).for_each(|line| attempt.report(50, format!("line {line} of round {round}")));
         redis.until(&["LLEN", key], written).await;
-        begun.answer(Disposition::Release);
+        attempt.finish_with(Disposition::Release);
     }
-    let last = stage.next().await?;
+    let last = worker.next().await?;
 
     redis.until(&["LLEN", key], |lines| lines == Value::Int(50)).await;
-    last.answer(Disposition::Ack);
+    last.finish_with(Disposition::Ack);
     redis.until(&["EXISTS", key], |exists| exists == Value::Int(0)).await;
     Ok(())
 }
 
-/// What is kept, and the queue's own keys; the stream of events has its bound, and a cancelled
-/// batch leaves nothing.
+/// Only the kept jobs and the queue's own keys remain. The stream of events is bounded.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_queue_cleans_up_after_itself() -> TestResult {
+async fn a_queue_removes_finished_and_withdrawn_jobs() -> TestResult {
     let redis = Redis::start().await;
     let keeps = settings_with(|settings| settings.concurrency = 50);
     let queue = open(&at("127.0.0.1", redis.port, "bull"), &keeps).await;
@@ -206,9 +205,9 @@ async fn a_queue_cleans_up_after_itself() -> TestResult {
     queue.offer(&jobs_of(2, 500)).await?;
     queue.withdraw(batch(2)).await?;
 
-    Stage::of(&queue).await?.finish(4_000).await?;
+    TestWorker::start(&queue).await?.complete(4_000).await?;
 
-    until(&queue, QueueCounts { completed: 10, ..counts(0, 0, 0) }).await?;
+    wait_for_counts(&queue, QueueCounts { completed: 10, ..counts(0, 0, 0) }).await?;
     let keys: Vec<String> = server::value(redis.command(&["KEYS", "bull:*"]).await)?;
     let jobs = keys.iter().filter(|key| key.starts_with("bull:test:b")).count();
     assert!(jobs == 10 && keys.len() <= 17, "{keys:?}");
@@ -217,21 +216,21 @@ async fn a_queue_cleans_up_after_itself() -> TestResult {
     Ok(())
 }
 
-/// As the module says.
+/// The documentation of `queue::bullmq` states these numbers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_queue_has_few_connections() -> TestResult {
+async fn a_queue_opens_few_connections() -> TestResult {
     let redis = Redis::start().await;
     let clients = async || -> Result<usize, Box<dyn std::error::Error>> {
         let list: String = server::value(redis.command(&["CLIENT", "LIST"]).await)?;
-        // Without the one that asks.
+        // Without the connection of this command.
         Ok(list.lines().count() - 1)
     };
     let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings_with(|settings| settings.concurrency = 20)).await;
     queue.offer(&jobs_of(1, 1_000)).await?;
     let feeding = clients().await?;
-    assert!((2..=5).contains(&feeding), "{feeding} connections: one adds, up to four ask");
+    assert!((2..=5).contains(&feeding), "{feeding} connections: one adds jobs, up to four make round trips");
 
-    Stage::of(&queue).await?.finish(1_000).await?;
+    TestWorker::start(&queue).await?.complete(1_000).await?;
 
     let busy = clients().await?;
     assert!((3..=7).contains(&busy), "{busy} connections");

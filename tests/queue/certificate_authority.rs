@@ -1,4 +1,4 @@
-//! An authority that nobody knows but the settings, and servers and Sentinels that it vouches for.
+//! A private certificate authority, and servers and Sentinels with its certificates.
 
 use std::{
     error::Error,
@@ -14,35 +14,35 @@ use crate::{
     suite::TestResult,
 };
 
-/// What a server asks of those who connect to it.
+/// Whether a server requires a certificate of its clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Clients {
-    Anybody,
-    /// A certificate of the same authority, which is what Redis does unless it is told otherwise.
-    Certified,
+pub enum ClientCertificates {
+    Optional,
+    /// A certificate of the same authority. This is the default of Redis.
+    Required,
 }
 
-/// A folder with `ca.pem`, and `server` and `client` with a certificate in `.pem` and a key in
-/// `.key`, for the address 127.0.0.1.
-pub struct Authority(TempDir);
+/// A folder with `ca.pem`, and with certificates (`.pem`) and keys (`.key`) of `server` and
+/// `client` for the address 127.0.0.1.
+pub struct CertificateAuthority(TempDir);
 
-impl Authority {
+impl CertificateAuthority {
     pub fn new() -> Result<Self, Box<dyn Error>> {
-        let certificate_authority = Self(TempDir::new()?);
-        std::fs::write(certificate_authority.file("names"), "subjectAltName = IP:127.0.0.1")?;
-        certificate_authority.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=test-ca")?;
-        for whom in ["server", "client"] {
-            certificate_authority.vouch_for(whom)?;
+        let authority = Self(TempDir::new()?);
+        std::fs::write(authority.file("names"), "subjectAltName = IP:127.0.0.1")?;
+        authority.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=test-ca")?;
+        for name in ["server", "client"] {
+            authority.sign(name)?;
         }
-        Ok(certificate_authority)
+        Ok(authority)
     }
 
-    fn vouch_for(&self, whom: &str) -> TestResult {
+    fn sign(&self, name: &str) -> TestResult {
         self.openssl(&format!(
-            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {whom}.key -out request.pem -subj /CN={whom}"
+            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {name}.key -out request.pem -subj /CN={name}"
         ))?;
         self.openssl(&format!(
-            "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out {whom}.pem"
+            "x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out {name}.pem"
         ))
     }
 
@@ -58,8 +58,8 @@ impl Authority {
         self.0.path().join(name)
     }
 
-    /// A server that it vouches for, with a port for TLS beside its other one, and more options.
-    pub async fn redis(&self, clients: Clients, options: &[&str]) -> (Redis, u16) {
+    /// Starts a server with a certificate, and returns it with its TLS port.
+    pub async fn redis(&self, clients: ClientCertificates, options: &[&str]) -> (Redis, u16) {
         let port = free_port();
         let tls = self.lines(clients).into_iter().chain([("tls-port", port.to_string())]);
         let words: Vec<String> = tls.flat_map(|(key, word)| [format!("--{key}"), word]).collect();
@@ -67,10 +67,16 @@ impl Authority {
         (Redis::with(&words).await, port)
     }
 
-    /// A lone Sentinel, which speaks TLS only, and calls the master that listens there `mq`; more
-    /// lines for its settings.
-    pub fn sentinel(&self, clients: Clients, port: u16, master: u16, more: &str) -> Result<Sentinel, Box<dyn Error>> {
-        let tls: String = self.lines(clients).into_iter().map(|(key, word)| format!("{key} {word}\n")).collect();
+    /// Starts a Sentinel that accepts TLS only, and watches the master on port `master` as `mq`.
+    /// `more` are lines for its configuration file.
+    pub fn sentinel(
+        &self,
+        clients: ClientCertificates,
+        port: u16,
+        master: u16,
+        more: &str,
+    ) -> Result<Sentinel, Box<dyn Error>> {
+        let tls = self.lines(clients).map(|(key, word)| format!("{key} {word}\n")).concat();
         let lines = format!(
             "port 0\ntls-port {port}\ntls-replication yes\nbind 127.0.0.1\n{tls}sentinel monitor mq 127.0.0.1 {master} 1\n\
              sentinel down-after-milliseconds mq 1000\nsentinel failover-timeout mq 6000\n{more}\n"
@@ -82,28 +88,33 @@ impl Authority {
         Ok(Sentinel(command.spawn()?))
     }
 
-    fn lines(&self, clients: Clients) -> [(&'static str, String); 4] {
+    fn lines(&self, clients: ClientCertificates) -> [(&'static str, String); 4] {
         let [ca, cert, key] = ["ca.pem", "server.pem", "server.key"].map(|name| self.file(name).display().to_string());
-        let asked = if clients == Clients::Certified { "yes" } else { "no" };
-        [("tls-ca-cert-file", ca), ("tls-cert-file", cert), ("tls-key-file", key), ("tls-auth-clients", asked.into())]
+        let auth_clients = if clients == ClientCertificates::Required { "yes" } else { "no" };
+        [
+            ("tls-ca-cert-file", ca),
+            ("tls-cert-file", cert),
+            ("tls-key-file", key),
+            ("tls-auth-clients", auth_clients.into()),
+        ]
     }
 
-    /// Settings for whoever trusts it.
+    /// Settings that trust this authority.
     pub fn trusted(&self) -> RedisSettings {
         let mut settings = RedisSettings::default();
         (settings.tls, settings.ca) = (true, Some(self.file("ca.pem")));
         settings
     }
 
-    /// Settings for whoever trusts it, and has a certificate of it.
-    pub fn certified(&self) -> RedisSettings {
+    /// Settings that trust this authority and contain a client certificate of it.
+    pub fn with_client_certificate(&self) -> RedisSettings {
         let mut settings = self.trusted();
         (settings.cert, settings.key) = (Some(self.file("client.pem")), Some(self.file("client.key")));
         settings
     }
 }
 
-/// It ends with the test.
+/// A Sentinel that is killed when the value is dropped.
 pub struct Sentinel(Child);
 
 impl Drop for Sentinel {

@@ -1,4 +1,4 @@
-//! The queues in a Redis Cluster: whatever a queue must do, and what is true of a cluster alone.
+//! The queues in a Redis Cluster: the suite of every queue, and the tests of a cluster alone.
 
 use std::{collections::BTreeSet, error::Error, sync::Arc, time::Duration};
 
@@ -19,61 +19,61 @@ use crate::{
     bullmq::{at, open},
     redis_cluster::Nodes,
     server::{Redis, free_port, value},
-    suite::{Harness, Stage, TestResult, counts, jobs_of, ready, settings, settings_with},
+    suite::{Harness, TestResult, TestWorker, counts, jobs_of, ready, settings, settings_with},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What is promised on top of the cluster's own time.
-const AFTERWARDS: Duration = Duration::from_secs(5);
+/// The documented limit for a recovery, without the time that the cluster itself needs.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Queues of a slot of their own, in a cluster of their own.
+/// Queues in a slot and a cluster that no other test uses.
 #[derive(Default)]
-struct OnACluster(OnceCell<Nodes>);
+struct ClusterHarness(OnceCell<Nodes>);
 
-impl Harness for OnACluster {
+impl Harness for ClusterHarness {
     async fn queue(&self, settings: QueueSettings) -> Arc<dyn Queue> {
         let nodes = self.0.get_or_init(Nodes::start).await;
         let prefix = format!("{{test-{:016x}}}", fastrand::u64(..));
-        Arc::new(open(&place(nodes.addresses(), &prefix), &settings).await)
+        Arc::new(open(&redis_settings(nodes.addresses(), &prefix), &settings).await)
     }
 }
 
-every_queue!(OnACluster::default());
+every_queue!(ClusterHarness::default());
 
-fn place(nodes: Vec<String>, prefix: &str) -> RedisSettings {
+fn redis_settings(nodes: Vec<String>, prefix: &str) -> RedisSettings {
     let mut settings = RedisSettings::default();
     settings.nodes = nodes;
     settings.prefix = prefix.into();
     settings
 }
 
-/// Settings under which whatever spends an attempt fails, and a lost lock is noticed soon.
-fn once() -> QueueSettings {
+/// Settings with one attempt, so that a spent attempt fails the job, and with short locks.
+fn one_attempt() -> QueueSettings {
     settings_with(|settings| (settings.attempts, settings.lock, settings.stall_check) = (1, 2 * SECOND, SECOND))
 }
 
-/// Offers as the feeder does, and works, until each of the first `count` jobs of batch 1 was
-/// worked; says which word refused an offer.
-async fn works_all(queue: &dyn Queue, stage: &mut Stage, count: u64) -> Result<BTreeSet<String>, Box<dyn Error>> {
-    let (end, mut worked, mut said) = (Instant::now() + 60 * SECOND, BTreeSet::new(), BTreeSet::new());
-    while worked.len() < count as usize {
-        let left: Vec<_> = (0..count).filter(|seq| !worked.contains(&format!("b1-j{seq}-g0"))).collect();
+/// Offers as the feeder does, and runs jobs, until the first `count` jobs of batch 1 have run.
+/// Returns the errors of the offers.
+async fn runs_all(queue: &dyn Queue, worker: &mut TestWorker, count: u64) -> Result<BTreeSet<String>, Box<dyn Error>> {
+    let (end, mut completed, mut errors) = (Instant::now() + 60 * SECOND, BTreeSet::new(), BTreeSet::new());
+    while completed.len() < count as usize {
+        let left: Vec<_> = (0..count).filter(|seq| !completed.contains(&format!("b1-j{seq}-g0"))).collect();
         if let Err(error) = queue.offer(&left.into_iter().map(|seq| ready(1, seq)).collect::<Vec<_>>()).await {
-            said.insert(format!("{:?}", error.source()));
+            errors.insert(format!("{:?}", error.source()));
         }
-        while let Ok(begun) = timeout(SECOND / 4, stage.next()).await {
-            let begun = begun?;
-            worked.insert(begun.task.to_string());
-            begun.answer(Disposition::Ack);
+        while let Ok(attempt) = timeout(SECOND / 4, worker.next()).await {
+            let attempt = attempt?;
+            completed.insert(attempt.task.to_string());
+            attempt.finish_with(Disposition::Ack);
         }
-        assert!(Instant::now() < end, "worked so far: {}, refused with {said:?}", worked.len());
+        assert!(Instant::now() < end, "completed so far: {}, refused with {errors:?}", completed.len());
     }
-    Ok(said)
+    Ok(errors)
 }
 
-/// None failed, and nothing is left to be worked.
-async fn spent_nothing(queue: &dyn Queue) -> TestResult {
+/// Waits until no job is left, and checks that none has failed.
+async fn wait_until_all_completed(queue: &dyn Queue) -> TestResult {
     let end = Instant::now() + 30 * SECOND;
     loop {
         match queue.counts().await {
@@ -85,52 +85,52 @@ async fn spent_nothing(queue: &dyn Queue) -> TestResult {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_master_of_the_queues_is_followed_to_its_replica() -> TestResult {
+async fn work_moves_to_the_replica_of_a_killed_master() -> TestResult {
     let mut nodes = Nodes::with_replicas().await;
     let (_, owner) = nodes.owner("{bull}").await;
-    let queue = open(&place(nodes.addresses(), "{bull}"), &once()).await;
-    let mut stage = Stage::of(&queue).await?;
+    let queue = open(&redis_settings(nodes.addresses(), "{bull}"), &one_attempt()).await;
+    let mut worker = TestWorker::start(&queue).await?;
     queue.offer(&jobs_of(1, 40)).await?;
-    stage.finish(10).await?;
-    let running = stage.next().await?;
+    worker.complete(10).await?;
+    let running = worker.next().await?;
 
     nodes.all[owner].kill();
     nodes.has_failed_over(owner).await;
-    let decided = Instant::now();
-    running.answer(Disposition::Ack);
-    let next = stage.next().await?;
+    let failed_over = Instant::now();
+    running.finish_with(Disposition::Ack);
+    let next = worker.next().await?;
 
-    println!("worked {:?} after the nodes had decided", decided.elapsed());
-    assert!(decided.elapsed() < AFTERWARDS, "{:?}", decided.elapsed());
-    next.answer(Disposition::Ack);
-    works_all(&queue, &mut stage, 40).await?;
-    spent_nothing(&queue).await?;
+    println!("ran {:?} after the failover", failed_over.elapsed());
+    assert!(failed_over.elapsed() < RECOVERY_TIMEOUT, "{:?}", failed_over.elapsed());
+    next.finish_with(Disposition::Ack);
+    runs_all(&queue, &mut worker, 40).await?;
+    wait_until_all_completed(&queue).await?;
     let kept = nodes.all[owner + 3].command(&["ZCARD", "{bull}:test:completed"]).await;
     assert_eq!(kept, Value::Int(10));
     Ok(())
 }
 
-/// A worker of before the failover has something to say to a master that is gone. It has 5 seconds
-/// for it, not those of the whole drain.
+/// A worker that was started before the failover can't report to the old master. It gives up after
+/// 5 seconds and does not use the time of the whole drain.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drain_after_a_failover_does_not_wait_for_the_old_master() -> TestResult {
     let mut nodes = Nodes::with_replicas().await;
     let (_, owner) = nodes.owner("{bull}").await;
-    let queue = open(&place(nodes.addresses(), "{bull}"), &once()).await;
-    let mut stage = Stage::of(&queue).await?;
+    let queue = open(&redis_settings(nodes.addresses(), "{bull}"), &one_attempt()).await;
+    let mut worker = TestWorker::start(&queue).await?;
     queue.offer(&jobs_of(1, 20)).await?;
-    let running = stage.next().await?;
+    let running = worker.next().await?;
     nodes.all[owner].kill();
     nodes.has_failed_over(owner).await;
-    running.answer(Disposition::Ack);
-    stage.finish(1).await?;
+    running.finish_with(Disposition::Ack);
+    worker.complete(1).await?;
 
     let from = Instant::now();
     let drain = queue.drain(from + 25 * SECOND);
     let drained = tokio::join!(drain, async {
-        // What the worker may have begun meanwhile.
-        while let Ok(Ok(begun)) = timeout(SECOND, stage.next()).await {
-            begun.answer(Disposition::Ack);
+        // Jobs that the worker may have started meanwhile.
+        while let Ok(Ok(attempt)) = timeout(SECOND, worker.next()).await {
+            attempt.finish_with(Disposition::Ack);
         }
     });
 
@@ -140,133 +140,133 @@ async fn a_drain_after_a_failover_does_not_wait_for_the_old_master() -> TestResu
     Ok(())
 }
 
-/// The master that has the queues hangs, and whoever is connected to it hears nothing any more.
+/// The master that stores the queues hangs, and its connections fall silent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_master_that_hangs_is_left_behind() -> TestResult {
-    is_left_behind(async |nodes, owner| nodes.all[owner].signal("STOP")).await
+async fn work_moves_to_the_replica_of_a_master_that_hangs() -> TestResult {
+    switches_to_the_replica(async |nodes, owner| nodes.all[owner].signal("STOP")).await
 }
 
-/// The old master lives, and is told that it is a replica now.
+/// The old master keeps running, as a replica.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_master_that_is_relieved_by_its_replica_is_left_behind() -> TestResult {
-    is_left_behind(async |nodes, owner| {
+async fn work_moves_to_the_replica_after_a_manual_failover() -> TestResult {
+    switches_to_the_replica(async |nodes, owner| {
         nodes.all[owner + 3].command(&["CLUSTER", "FAILOVER"]).await;
     })
     .await
 }
 
-/// Work goes on at the replica of the master that was taken away as `away` does it.
-async fn is_left_behind(away: impl AsyncFnOnce(&Nodes, usize)) -> TestResult {
+/// Removes the master by `remove_master`, and checks that jobs run at its replica.
+async fn switches_to_the_replica(remove_master: impl AsyncFnOnce(&Nodes, usize)) -> TestResult {
     let nodes = Nodes::with_replicas().await;
     let (_, owner) = nodes.owner("{bull}").await;
-    let queue = open(&place(nodes.addresses(), "{bull}"), &once()).await;
-    let mut stage = Stage::of(&queue).await?;
+    let queue = open(&redis_settings(nodes.addresses(), "{bull}"), &one_attempt()).await;
+    let mut worker = TestWorker::start(&queue).await?;
     queue.offer(&jobs_of(1, 20)).await?;
-    stage.finish(5).await?;
-    let running = stage.next().await?;
+    worker.complete(5).await?;
+    let running = worker.next().await?;
 
-    away(&nodes, owner).await;
+    remove_master(&nodes, owner).await;
     nodes.has_failed_over(owner).await;
-    let decided = Instant::now();
-    running.answer(Disposition::Ack);
-    let next = stage.next().await?;
+    let failed_over = Instant::now();
+    running.finish_with(Disposition::Ack);
+    let next = worker.next().await?;
 
-    println!("worked {:?} after the nodes had decided", decided.elapsed());
-    assert!(decided.elapsed() < AFTERWARDS, "{:?}", decided.elapsed());
-    next.answer(Disposition::Ack);
-    works_all(&queue, &mut stage, 20).await?;
-    spent_nothing(&queue).await
+    println!("ran {:?} after the failover", failed_over.elapsed());
+    assert!(failed_over.elapsed() < RECOVERY_TIMEOUT, "{:?}", failed_over.elapsed());
+    next.finish_with(Disposition::Ack);
+    runs_all(&queue, &mut worker, 20).await?;
+    wait_until_all_completed(&queue).await
 }
 
-/// Nobody has its slots until it is back, with what it wrote down.
+/// No node owns its slots until it is started again with its data.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_master_without_a_replica_is_waited_for() -> TestResult {
+async fn jobs_wait_for_a_master_without_a_replica() -> TestResult {
     let mut nodes = Nodes::start().await;
     let (_, owner) = nodes.owner("{bull}").await;
-    let queue = open(&place(nodes.addresses(), "{bull}"), &once()).await;
-    let mut stage = Stage::of(&queue).await?;
+    let queue = open(&redis_settings(nodes.addresses(), "{bull}"), &one_attempt()).await;
+    let mut worker = TestWorker::start(&queue).await?;
     queue.offer(&jobs_of(1, 20)).await?;
-    stage.finish(5).await?;
-    let running = stage.next().await?;
+    worker.complete(5).await?;
+    let running = worker.next().await?;
 
     nodes.all[owner].kill();
     let other = &nodes.all[(owner + 1) % 3];
     other.until(&["CLUSTER", "INFO"], |info| format!("{info:?}").contains("cluster_state:fail")).await;
-    running.answer(Disposition::Ack);
+    running.finish_with(Disposition::Ack);
     sleep(3 * SECOND).await;
-    assert!(stage.is_quiet() && queue.ping().await.is_err());
+    assert!(worker.has_no_attempt() && queue.ping().await.is_err());
     nodes.all[owner].start_again().await;
     nodes.all[owner].until(&["CLUSTER", "INFO"], |info| format!("{info:?}").contains("cluster_state:ok")).await;
-    let back = Instant::now();
-    let next = stage.next().await?;
+    let recovered = Instant::now();
+    let next = worker.next().await?;
 
-    println!("worked {:?} after the cluster was well", back.elapsed());
-    assert!(back.elapsed() < AFTERWARDS, "{:?}", back.elapsed());
-    next.answer(Disposition::Ack);
-    works_all(&queue, &mut stage, 20).await?;
-    spent_nothing(&queue).await
+    println!("ran {:?} after the cluster had recovered", recovered.elapsed());
+    assert!(recovered.elapsed() < RECOVERY_TIMEOUT, "{:?}", recovered.elapsed());
+    next.finish_with(Disposition::Ack);
+    runs_all(&queue, &mut worker, 20).await?;
+    wait_until_all_completed(&queue).await
 }
 
-/// Half of the keys are here and half are there for seconds; nobody may work meanwhile, and nothing
-/// is lost.
+/// For seconds each of two masters has half of the keys. No job may run meanwhile, and none is
+/// lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slot_that_moves_is_waited_for_and_followed() -> TestResult {
+async fn jobs_wait_while_their_slot_moves_and_run_at_its_new_master() -> TestResult {
     let nodes = Nodes::start().await;
     let (slot, from) = nodes.owner("{bull}").await;
     let to = (from + 1) % 3;
-    let queue = open(&place(nodes.addresses(), "{bull}"), &once()).await;
-    let mut stage = Stage::of(&queue).await?;
+    let queue = open(&redis_settings(nodes.addresses(), "{bull}"), &one_attempt()).await;
+    let mut worker = TestWorker::start(&queue).await?;
     queue.offer(&jobs_of(1, 40)).await?;
-    stage.finish(10).await?;
-    let running = stage.next().await?;
+    worker.complete(10).await?;
+    let running = worker.next().await?;
 
     nodes.half_move(slot, from, to).await;
-    running.answer(Disposition::Ack);
-    let error = queue.offer(&jobs_of(2, 1)).await.expect_err("half of it is elsewhere");
-    let why = format!("{:?}", error.source());
-    assert!(["TryAgain", "Ask", "non local key"].iter().any(|word| why.contains(word)), "{why}");
+    running.finish_with(Disposition::Ack);
+    let error = queue.offer(&jobs_of(2, 1)).await.expect_err("half of the slot is at another master");
+    let reason = format!("{:?}", error.source());
+    assert!(["TryAgain", "Ask", "non local key"].iter().any(|word| reason.contains(word)), "{reason}");
     sleep(3 * SECOND).await;
     nodes.move_the_rest(slot, from, to).await;
     let moved = Instant::now();
-    let next = stage.next().await?;
+    let next = worker.next().await?;
 
-    println!("refused with {why}; worked {:?} after the slot was moved", moved.elapsed());
-    assert!(moved.elapsed() < AFTERWARDS, "{:?}", moved.elapsed());
-    next.answer(Disposition::Ack);
-    works_all(&queue, &mut stage, 40).await?;
-    spent_nothing(&queue).await?;
+    println!("refused with {reason}; ran {:?} after the slot was moved", moved.elapsed());
+    assert!(moved.elapsed() < RECOVERY_TIMEOUT, "{:?}", moved.elapsed());
+    next.finish_with(Disposition::Ack);
+    runs_all(&queue, &mut worker, 40).await?;
+    wait_until_all_completed(&queue).await?;
     let keys = ["CLUSTER", "COUNTKEYSINSLOT", &slot.to_string()];
     assert_eq!(nodes.all[from].command(&keys).await, Value::Int(0));
     assert!(value::<u64>(nodes.all[to].command(&keys).await)? > 10);
     Ok(())
 }
 
-/// Those whom the settings name are gone; the others were learnt from them.
+/// The configured nodes are down. They had reported the other nodes before.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_that_nobody_named_are_asked_when_the_named_are_gone() -> TestResult {
+async fn reported_nodes_are_queried_if_the_configured_ones_are_down() -> TestResult {
     let mut nodes = Nodes::with_replicas().await;
     let (_, owner) = nodes.owner("{bull}").await;
-    let named = vec![nodes.addresses()[owner].clone()];
-    let queue = open(&place(named, "{bull}"), &once()).await;
-    let mut stage = Stage::of(&queue).await?;
+    let configured = vec![nodes.addresses()[owner].clone()];
+    let queue = open(&redis_settings(configured, "{bull}"), &one_attempt()).await;
+    let mut worker = TestWorker::start(&queue).await?;
     queue.offer(&jobs_of(1, 5)).await?;
-    stage.finish(1).await?;
+    worker.complete(1).await?;
 
     nodes.all[owner].kill();
     nodes.has_failed_over(owner).await;
 
-    works_all(&queue, &mut stage, 5).await?;
-    spent_nothing(&queue).await
+    runs_all(&queue, &mut worker, 5).await?;
+    wait_until_all_completed(&queue).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_node_is_enough_to_find_the_queues() -> TestResult {
+async fn one_reachable_node_is_enough_to_find_the_queues() -> TestResult {
     let nodes = Nodes::start().await;
     let (_, owner) = nodes.owner("{bull}").await;
     let other = nodes.addresses()[(owner + 1) % 3].clone();
-    let named = vec![format!("127.0.0.1:{}", free_port()), other];
+    let configured = vec![format!("127.0.0.1:{}", free_port()), other];
 
-    let queue = open(&place(named, "{bull}"), &settings()).await;
+    let queue = open(&redis_settings(configured, "{bull}"), &settings()).await;
 
     queue.ping().await?;
     assert_eq!(queue.counts().await?, counts(0, 0, 0));
@@ -274,40 +274,40 @@ async fn one_node_is_enough_to_find_the_queues() -> TestResult {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_that_do_not_answer_or_know_no_cluster_stop_the_launch() -> TestResult {
+async fn nodes_that_do_not_answer_or_have_no_cluster_fail_the_launch() -> TestResult {
     let alone = Redis::start().await;
     let slotless = Redis::with(&["--cluster-enabled", "yes", "--cluster-port", &free_port().to_string()]).await;
     let [dead, silent] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
     let table = [
         (vec![dead.clone(), silent.clone()], vec![dead.clone(), silent, "refused".into()]),
         (vec![dead, format!("127.0.0.1:{}", alone.port)], vec!["cluster support disabled".into()]),
-        (vec![format!("127.0.0.1:{}", slotless.port)], vec!["it says that the cluster is down".into()]),
+        (vec![format!("127.0.0.1:{}", slotless.port)], vec!["it reports that the cluster is down".into()]),
     ];
 
-    for (named, words) in table {
+    for (configured, words) in table {
         let from = Instant::now();
-        let server = Arc::new(Server::new(&place(named, "{bull}"))?);
-        let error = BullQueue::open("test", &settings(), server).await.expect_err("nobody says where the queues are");
-        let said = format!("{:?}", error.source());
-        assert!(words.iter().all(|word| said.contains(word)), "{said}");
+        let server = Arc::new(Server::new(&redis_settings(configured, "{bull}"))?);
+        let error = BullQueue::open("test", &settings(), server).await.expect_err("no node reports the owner");
+        let message = format!("{:?}", error.source());
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
         assert!(from.elapsed() < 3 * SECOND, "{:?}", from.elapsed());
     }
     Ok(())
 }
 
-/// Whoever names a host, and doesn't know that it is one of several, is told; whether it has the
-/// slot or not.
+/// The error explains that the configured host is a node of a cluster, whether or not it owns the
+/// slot.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_is_taken_for_a_lone_server_stops_the_launch() -> TestResult {
+async fn a_cluster_node_configured_as_a_standalone_server_fails_the_launch() -> TestResult {
     let nodes = Nodes::start().await;
     let (_, owner) = nodes.owner("{bull}").await;
 
     for (node, prefix) in [((owner + 1) % 3, "{bull}"), (owner, "bull")] {
         let server = Arc::new(Server::new(&at("127.0.0.1", nodes.all[node].port, prefix))?);
-        let error = BullQueue::open("test", &settings(), server).await.expect_err("it is no lone server");
-        let said = format!("{:?}", error.source());
-        assert!(["Moved", "CrossSlot"].iter().any(|word| said.contains(word)), "{said}");
-        assert!(said.contains("`redis.nodes`"), "{said}");
+        let error = BullQueue::open("test", &settings(), server).await.expect_err("the server is a cluster node");
+        let message = format!("{:?}", error.source());
+        assert!(["Moved", "CrossSlot"].iter().any(|word| message.contains(word)), "{message}");
+        assert!(message.contains("`redis.nodes`"), "{message}");
     }
     Ok(())
 }

@@ -1,8 +1,7 @@
-//! What a server, a network and other programs can do to the queues in Redis, and how soon they are
-//! themselves again.
+//! Faults of the server, of the network and by other clients, and how soon jobs run again.
 //!
-//! These count seconds, on a server of their own each. The figures are what is promised, not what
-//! is usual.
+//! Each test measures seconds and has its own server. The limits are the documented guarantees, not
+//! the usual times.
 
 use std::{
     error::Error,
@@ -28,7 +27,7 @@ use crate::{
     bullmq::{at, open},
     proxy::Proxy,
     server::Redis,
-    suite::{Stage, TestResult, counts, job, jobs_of, ready, settings, settings_with, until},
+    suite::{TestResult, TestWorker, counts, job, jobs_of, ready, settings, settings_with, wait_for_counts},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -37,25 +36,25 @@ fn paced() -> QueueSettings {
     settings_with(|settings| settings.rate_limit = "1 per 10s".parse().expect("it is a rate limit"))
 }
 
-/// Offers until it is taken, as the feeder does, and waits until it is worked.
-async fn works_within(limit: Duration, queue: &dyn Queue, stage: &mut Stage, seq: u64) -> TestResult {
+/// Offers a job until the queue accepts it, as the feeder does, and waits until it has run.
+async fn runs_a_job_within(limit: Duration, queue: &dyn Queue, worker: &mut TestWorker, seq: u64) -> TestResult {
     let from = Instant::now();
-    let worked = async {
+    let run = async {
         while let Err(error) = queue.offer(&[ready(9, seq)]).await {
             println!("after {:?}: {error}: {:?}", from.elapsed(), error.source());
             sleep(SECOND / 10).await;
         }
         println!("offered after {:?}", from.elapsed());
-        stage.finish(1).await
+        worker.complete(1).await
     };
-    let done = timeout(limit, worked).await.map_err(|_| format!("nothing was worked within {limit:?}"))??;
-    println!("worked after {:?}", from.elapsed());
+    let done = timeout(limit, run).await.map_err(|_| format!("no job ran within {limit:?}"))??;
+    println!("ran after {:?}", from.elapsed());
     assert_eq!(done, [job(9, seq)]);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_absent_server_is_said_at_once_and_a_password_never() -> TestResult {
+async fn an_absent_server_is_reported_at_once_and_a_password_never() -> TestResult {
     use rocket_batch::config::Secret;
 
     let redis = Redis::start().await;
@@ -70,7 +69,7 @@ async fn an_absent_server_is_said_at_once_and_a_password_never() -> TestResult {
     for (settings_of_redis, word) in table {
         let from = Instant::now();
         let server = Arc::new(Server::new(&settings_of_redis)?);
-        let error = BullQueue::open("test", &settings(), server.clone()).await.expect_err("there is nothing to open");
+        let error = BullQueue::open("test", &settings(), server.clone()).await.expect_err("the queue can't be opened");
         let text = format!("{error} {error:?} {:?} {server:?}", error.source());
         assert!(text.contains(word) && !text.contains("opensesame"), "{text}");
         assert!(from.elapsed() < 3 * SECOND);
@@ -79,47 +78,47 @@ async fn an_absent_server_is_said_at_once_and_a_password_never() -> TestResult {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_queue_that_was_flushed_is_filled_by_the_next_offer() -> TestResult {
+async fn the_next_offer_fills_a_flushed_queue() -> TestResult {
     let redis = Redis::start().await;
     let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings()).await;
-    let mut stage = Stage::of(&queue).await?;
+    let mut worker = TestWorker::start(&queue).await?;
     queue.offer(&jobs_of(1, 10)).await?;
-    let running = stage.next().await?;
+    let running = worker.next().await?;
 
     redis.command(&["FLUSHALL"]).await;
-    running.answer(Disposition::Ack);
+    running.finish_with(Disposition::Ack);
 
     assert_eq!(queue.offer(&jobs_of(1, 10)).await?, 10);
-    stage.finish(10).await?;
-    until(&queue, QueueCounts { completed: 10, ..counts(0, 0, 0) }).await
+    worker.complete(10).await?;
+    wait_for_counts(&queue, QueueCounts { completed: 10, ..counts(0, 0, 0) }).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_crash_of_redis_delays_and_loses_nothing() -> TestResult {
+async fn a_crash_of_redis_delays_jobs_and_loses_none() -> TestResult {
     let mut redis = Redis::start().await;
     let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings()).await;
-    let mut stage = Stage::of(&queue).await?;
+    let mut worker = TestWorker::start(&queue).await?;
     queue.offer(&jobs_of(1, 20)).await?;
-    stage.finish(5).await?;
-    let running = stage.next().await?;
+    worker.complete(5).await?;
+    let running = worker.next().await?;
 
     redis.kill();
     sleep(5 * SECOND).await;
-    assert!(queue.ping().await.is_err(), "nobody is there");
+    assert!(queue.ping().await.is_err(), "Redis is down");
     redis.start_again().await;
     let back = Instant::now();
-    running.answer(Disposition::Ack);
-    let first = stage.next().await?;
+    running.finish_with(Disposition::Ack);
+    let first = worker.next().await?;
 
     println!("the first task after {:?}", back.elapsed());
     assert!(back.elapsed() < 3 * SECOND, "{:?}", back.elapsed());
-    first.answer(Disposition::Ack);
-    stage.finish(13).await?;
-    // What ended while Redis was away may have to be handed out once more.
+    first.finish_with(Disposition::Ack);
+    worker.complete(13).await?;
+    // Jobs that ended while Redis was down may be delivered once more.
     let end = Instant::now() + 40 * SECOND;
     while queue.counts().await?.open() > 0 {
-        if let Ok(again) = timeout(SECOND, stage.next()).await {
-            again?.answer(Disposition::Ack);
+        if let Ok(again) = timeout(SECOND, worker.next()).await {
+            again?.finish_with(Disposition::Ack);
         }
         assert!(Instant::now() < end, "{:?}", queue.counts().await?);
     }
@@ -127,11 +126,11 @@ async fn a_crash_of_redis_delays_and_loses_nothing() -> TestResult {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_hung_is_worked_again() -> TestResult {
+async fn jobs_run_again_after_redis_hung() -> TestResult {
     let redis = Redis::start().await;
     let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings()).await;
-    let mut stage = Stage::of(&queue).await?;
-    works_within(5 * SECOND, &queue, &mut stage, 0).await?;
+    let mut worker = TestWorker::start(&queue).await?;
+    runs_a_job_within(5 * SECOND, &queue, &mut worker, 0).await?;
 
     redis.signal("STOP");
     let from = Instant::now();
@@ -140,38 +139,38 @@ async fn a_server_that_hung_is_worked_again() -> TestResult {
     sleep(5 * SECOND).await;
     redis.signal("CONT");
 
-    works_within(3 * SECOND, &queue, &mut stage, 1).await
+    runs_a_job_within(3 * SECOND, &queue, &mut worker, 1).await
 }
 
-/// It has thousands of things to say, to nobody; it ends as if it had none.
+/// A handler reports thousands of updates that Redis can't receive, and ends without a delay.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn notes_wait_for_nobody_when_redis_hangs() -> TestResult {
+async fn progress_updates_do_not_block_when_redis_hangs() -> TestResult {
     let redis = Redis::start().await;
     let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings()).await;
-    let talks = Arc::new(Talks(AtomicU64::default()));
-    let run = talks.clone();
-    queue.work(talks).await?;
+    let handler = Arc::new(ChattyHandler(AtomicU64::default()));
+    let run = handler.clone();
+    queue.work(handler).await?;
     queue.offer(&[ready(1, 0)]).await?;
     redis.until(&["LLEN", "bull:test:active"], |active| active == redis::Value::Int(1)).await;
 
     redis.signal("STOP");
     sleep(SECOND).await;
-    let said = run.0.load(SeqCst);
+    let reported = run.0.load(SeqCst);
     redis.signal("CONT");
 
-    assert!(said >= 10_000, "it was held up after {said} notes");
-    until(&queue, QueueCounts { completed: 1, ..counts(0, 0, 0) }).await
+    assert!(reported >= 10_000, "blocked after {reported} updates");
+    wait_for_counts(&queue, QueueCounts { completed: 1, ..counts(0, 0, 0) }).await
 }
 
-/// A handler that notes as fast as it can, and counts.
-struct Talks(AtomicU64);
+/// A handler that reports progress as fast as it can, and counts its reports.
+struct ChattyHandler(AtomicU64);
 
 #[rocket::async_trait]
-impl Handler for Talks {
-    async fn handle(&self, _: Delivery<Task>, notes: &dyn ProgressSink) -> Disposition {
+impl Handler for ChattyHandler {
+    async fn handle(&self, _: Delivery<Task>, progress: &dyn ProgressSink) -> Disposition {
         sleep(SECOND / 4).await;
         for percent in 0..10_000 {
-            notes.report(ProgressUpdate {
+            progress.report(ProgressUpdate {
                 percent: Some(u8::try_from(percent / 100).unwrap_or(100)),
                 line: "still here".into(),
             });
@@ -182,121 +181,121 @@ impl Handler for Talks {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sockets_that_fall_silent_are_replaced() -> TestResult {
+async fn silent_sockets_are_replaced() -> TestResult {
     let redis = Redis::start().await;
     let proxy = Proxy::to(redis.port).await?;
     let through = at("127.0.0.1", proxy.port, "bull");
     let queue = open(&through, &settings()).await;
-    let mut stage = Stage::of(&queue).await?;
-    works_within(5 * SECOND, &queue, &mut stage, 0).await?;
+    let mut worker = TestWorker::start(&queue).await?;
+    runs_a_job_within(5 * SECOND, &queue, &mut worker, 0).await?;
 
     for seq in 1..4 {
         proxy.silence();
-        works_within(15 * SECOND, &queue, &mut stage, seq).await?;
+        runs_a_job_within(15 * SECOND, &queue, &mut worker, seq).await?;
     }
     Ok(())
 }
 
-/// Its worker waits for the window to end, and hears nothing meanwhile.
+/// The worker waits for the end of the window and sends no command meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sockets_that_fall_silent_under_a_rate_limit_are_replaced() -> TestResult {
+async fn silent_sockets_are_replaced_during_a_rate_limit() -> TestResult {
     let redis = Redis::start().await;
     let proxy = Proxy::to(redis.port).await?;
     let queue = open(&at("127.0.0.1", proxy.port, "bull"), &paced()).await;
-    let mut stage = Stage::of(&queue).await?;
+    let mut worker = TestWorker::start(&queue).await?;
     queue.offer(&jobs_of(1, 2)).await?;
-    stage.finish(1).await?;
+    worker.complete(1).await?;
 
     proxy.silence();
     let from = Instant::now();
-    stage.finish(1).await?;
+    worker.complete(1).await?;
 
     assert!(from.elapsed() < 15 * SECOND, "{:?}", from.elapsed());
     Ok(())
 }
 
-/// A handler runs while the sockets of its worker fall silent; it ends, and its task is not lost.
+/// The sockets of a worker fall silent while its handler runs. The task must not be lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_task_whose_worker_was_replaced_comes_to_its_end() -> TestResult {
+async fn a_task_of_a_replaced_worker_is_completed() -> TestResult {
     let redis = Redis::start().await;
     let proxy = Proxy::to(redis.port).await?;
     let quick = settings_with(|settings| (settings.lock, settings.stall_check) = (2 * SECOND, SECOND));
     let queue = open(&at("127.0.0.1", proxy.port, "bull"), &quick).await;
-    let mut stage = Stage::of(&queue).await?;
+    let mut worker = TestWorker::start(&queue).await?;
     queue.offer(&[ready(1, 0)]).await?;
-    let running = stage.next().await?;
+    let running = worker.next().await?;
 
     proxy.silence();
     sleep(4 * SECOND).await;
-    running.answer(Disposition::Ack);
+    running.finish_with(Disposition::Ack);
 
-    assert_eq!(stage.finish(1).await?, [job(1, 0)], "nobody knows that it ended, so it is begun again");
-    until(&queue, QueueCounts { completed: 1, ..counts(0, 0, 0) }).await
+    assert_eq!(worker.complete(1).await?, [job(1, 0)], "its end was not recorded, so it runs again");
+    wait_for_counts(&queue, QueueCounts { completed: 1, ..counts(0, 0, 0) }).await
 }
 
-/// Commands that make a server refuse, the word with which it does, and commands that mend it.
+/// A command that makes a server refuse writes, a word of its error, and a command that undoes it.
 type Refusal<'a> = (&'a [&'a str], &'a str, &'a [&'a str]);
 
-/// A server that answers and refuses is waited for, spends no attempt, and is worked within 2
-/// seconds of its recovery.
-async fn is_waited_for(redis: &Redis, prefix: &str, (fault, word, cure): Refusal<'_>) -> TestResult {
+/// Checks that no job runs and no attempt is spent while the server refuses writes, and that jobs
+/// run within 2 seconds of its recovery.
+async fn recovers(redis: &Redis, prefix: &str, (fault, word, cure): Refusal<'_>) -> TestResult {
     let once = settings_with(|settings| settings.attempts = 1);
     let queue = open(&at("127.0.0.1", redis.port, prefix), &once).await;
     queue.offer(&jobs_of(1, 5)).await?;
     redis.command(fault).await;
-    let mut stage = Stage::of(&queue).await?;
-    let error = queue.offer(&jobs_of(2, 1)).await.expect_err("it refuses");
-    let why = format!("{:?}", error.source());
-    assert!(why.contains(word), "{why}");
+    let mut worker = TestWorker::start(&queue).await?;
+    let error = queue.offer(&jobs_of(2, 1)).await.expect_err("Redis refuses writes");
+    let reason = format!("{:?}", error.source());
+    assert!(reason.contains(word), "{reason}");
     sleep(3 * SECOND).await;
-    assert!(stage.is_quiet());
+    assert!(worker.has_no_attempt());
 
     redis.command(cure).await;
     let from = Instant::now();
-    stage.finish(5).await?;
+    worker.complete(5).await?;
 
-    println!("worked after {:?}", from.elapsed());
+    println!("ran after {:?}", from.elapsed());
     assert!(from.elapsed() < 2 * SECOND, "{:?}", from.elapsed());
-    until(&queue, QueueCounts { completed: 5, ..counts(0, 0, 0) }).await
+    wait_for_counts(&queue, QueueCounts { completed: 5, ..counts(0, 0, 0) }).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_memory_is_waited_for_and_spends_nothing() -> TestResult {
+async fn jobs_wait_while_memory_is_full_and_spend_no_attempt() -> TestResult {
     let redis = Redis::start().await;
     let (full, free) = (["CONFIG", "SET", "maxmemory", "1"], ["CONFIG", "SET", "maxmemory", "0"]);
-    is_waited_for(&redis, "bull", (&full, "OOM", &free)).await
+    recovers(&redis, "bull", (&full, "OOM", &free)).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_master_without_its_replicas_is_waited_for() -> TestResult {
+async fn jobs_wait_while_the_master_lacks_replicas() -> TestResult {
     let redis = Redis::start().await;
     let [wants, wants_not] = ["1", "0"].map(|replicas| ["CONFIG", "SET", "min-replicas-to-write", replicas]);
-    is_waited_for(&redis, "bull", (&wants, "NOREPLICAS", &wants_not)).await
+    recovers(&redis, "bull", (&wants, "NOREPLICAS", &wants_not)).await
 }
 
-/// One node has all slots, so any client can talk to it; without them it is a cluster that is down.
+/// A single node with all slots works with any client. Without its slots, the cluster is down.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_that_is_down_is_waited_for() -> TestResult {
-    // After it was down, Redis itself waits for the time of its nodes, half a second at least.
+async fn jobs_wait_while_the_cluster_is_down() -> TestResult {
+    // After a recovery, Redis itself waits for the node timeout, at least half a second.
     let redis = Redis::with(&["--cluster-enabled", "yes", "--cluster-node-timeout", "500"]).await;
     let [down, up] = ["DELSLOTSRANGE", "ADDSLOTSRANGE"].map(|verb| ["CLUSTER", verb, "0", "16383"]);
     redis.command(&up).await;
     redis.until(&["CLUSTER", "INFO"], |info| format!("{info:?}").contains("cluster_state:ok")).await;
-    is_waited_for(&redis, "{bull}", (&down, "ClusterDown", &up)).await
+    recovers(&redis, "{bull}", (&down, "ClusterDown", &up)).await
 }
 
 /// The server can't write its append-only file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_is_waited_for() -> TestResult {
+async fn jobs_wait_while_the_disk_is_full() -> TestResult {
     let disk = match SmallDisk::mount() {
         Ok(disk) => disk,
-        Err(why) => {
-            println!("skipped: a small disk can't be mounted: {why}");
+        Err(reason) => {
+            println!("skipped: a small disk can't be mounted: {reason}");
             return Ok(());
         }
     };
     let folder = disk.0.path().display().to_string();
-    // With `always` it would leave at once.
+    // With `always` the server would exit at once.
     let redis = Redis::with(&["--dir", &folder, "--appendfsync", "everysec"]).await;
     let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings_with(|settings| settings.attempts = 1)).await;
     queue.offer(&jobs_of(1, 5)).await?;
@@ -305,23 +304,23 @@ async fn a_full_disk_is_waited_for() -> TestResult {
     while !redis
         .try_command(&["SET", "filler", &"x".repeat(10_000)])
         .await
-        .is_err_and(|why| why.to_string().contains("MISCONF"))
+        .is_err_and(|reason| reason.to_string().contains("MISCONF"))
     {
         assert!(Instant::now() < end, "the disk is not full");
     }
-    let mut stage = Stage::of(&queue).await?;
-    let error = queue.offer(&jobs_of(2, 1)).await.expect_err("it refuses");
+    let mut worker = TestWorker::start(&queue).await?;
+    let error = queue.offer(&jobs_of(2, 1)).await.expect_err("Redis refuses writes");
     assert!(format!("{:?}", error.source()).contains("MISCONF"), "{:?}", error.source());
     sleep(3 * SECOND).await;
-    assert!(stage.is_quiet());
+    assert!(worker.has_no_attempt());
 
     disk.clear()?;
     let from = Instant::now();
-    stage.finish(5).await?;
+    worker.complete(5).await?;
 
-    println!("worked after {:?}", from.elapsed());
-    assert!(from.elapsed() < 3 * SECOND, "Redis itself takes a second to notice: {:?}", from.elapsed());
-    until(&queue, QueueCounts { completed: 5, ..counts(0, 0, 0) }).await
+    println!("ran after {:?}", from.elapsed());
+    assert!(from.elapsed() < 3 * SECOND, "Redis itself needs a second to notice: {:?}", from.elapsed());
+    wait_for_counts(&queue, QueueCounts { completed: 5, ..counts(0, 0, 0) }).await
 }
 
 /// A file system of four megabytes.
@@ -342,7 +341,7 @@ impl SmallDisk {
         match std::fs::write(self.0.path().join("filler"), vec![0; 8 << 20]) {
             Err(error) if error.kind() == std::io::ErrorKind::StorageFull => Ok(()),
             Err(error) => Err(error),
-            Ok(()) => panic!("four megabytes hold eight"),
+            Ok(()) => panic!("8 MB fit on a disk of 4 MB"),
         }
     }
 
@@ -357,18 +356,18 @@ impl Drop for SmallDisk {
     }
 }
 
-/// It reads its file for seconds after a crash, and answers meanwhile that it does.
+/// After a crash, Redis loads its file for seconds, and replies with an error meanwhile.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_loads_is_waited_for() -> TestResult {
+async fn jobs_wait_while_redis_loads_its_data() -> TestResult {
     let mut redis = Redis::start().await;
     let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings_with(|settings| settings.attempts = 1)).await;
     queue.offer(&jobs_of(1, 5)).await?;
     let many = "for n = 1, 6000 do redis.call('SET', 'filler' .. n, n) end";
     redis.command(&["EVAL", many, "0"]).await;
-    let mut stage = Stage::of(&queue).await?;
-    stage.finish(1).await?;
+    let mut worker = TestWorker::start(&queue).await?;
+    worker.complete(1).await?;
     redis.kill();
-    // Microseconds a key.
+    // In microseconds per key.
     redis.options.extend(["--key-load-delay", "1000"].map(str::to_owned));
     redis.launch();
     let loads = async {
@@ -380,38 +379,38 @@ async fn a_server_that_loads_is_waited_for() -> TestResult {
             }
         }
     };
-    assert!(timeout(10 * SECOND, loads).await?, "it was not seen to load");
+    assert!(timeout(10 * SECOND, loads).await?, "Redis did not report that it is loading");
 
     while redis.try_command(&["PING"]).await.is_err() {
         sleep(SECOND / 100).await;
     }
     let from = Instant::now();
-    stage.finish(4).await?;
+    worker.complete(4).await?;
 
-    println!("worked after {:?}", from.elapsed());
+    println!("ran after {:?}", from.elapsed());
     assert!(from.elapsed() < 3 * SECOND, "{:?}", from.elapsed());
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_node_that_became_a_replica_and_back_is_worked_again() -> TestResult {
+async fn jobs_run_again_after_redis_was_a_replica() -> TestResult {
     let redis = Redis::start().await;
     let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings()).await;
-    let mut stage = Stage::of(&queue).await?;
+    let mut worker = TestWorker::start(&queue).await?;
     redis.command(&["REPLICAOF", "127.0.0.1", "1"]).await;
-    assert!(queue.offer(&jobs_of(1, 1)).await.is_err(), "it is read-only");
+    assert!(queue.offer(&jobs_of(1, 1)).await.is_err(), "a replica is read-only");
     sleep(3 * SECOND).await;
 
     redis.command(&["REPLICAOF", "NO", "ONE"]).await;
 
-    works_within(3 * SECOND, &queue, &mut stage, 0).await
+    runs_a_job_within(3 * SECOND, &queue, &mut worker, 0).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn connections_and_scripts_that_are_thrown_away_are_made_anew() -> TestResult {
+async fn lost_connections_and_scripts_are_restored() -> TestResult {
     let redis = Redis::start().await;
     let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings()).await;
-    let mut stage = Stage::of(&queue).await?;
+    let mut worker = TestWorker::start(&queue).await?;
 
     for (seq, fault) in
         [&["CLIENT", "KILL", "TYPE", "normal"][..], &["SCRIPT", "FLUSH"], &["CLIENT", "KILL", "TYPE", "normal"]]
@@ -419,22 +418,22 @@ async fn connections_and_scripts_that_are_thrown_away_are_made_anew() -> TestRes
             .enumerate()
     {
         redis.command(fault).await;
-        works_within(3 * SECOND, &queue, &mut stage, seq as u64).await?;
+        runs_a_job_within(3 * SECOND, &queue, &mut worker, seq as u64).await?;
     }
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_drain_ends_in_time_when_redis_hangs() -> TestResult {
+async fn a_drain_ends_at_its_deadline_when_redis_hangs() -> TestResult {
     let redis = Redis::start().await;
     let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings_with(|settings| settings.concurrency = 2)).await;
-    let mut stage = Stage::of(&queue).await?;
+    let mut worker = TestWorker::start(&queue).await?;
     queue.offer(&jobs_of(1, 2)).await?;
-    let (ends, _stays) = (stage.next().await?, stage.next().await?);
+    let (ends, _stays) = (worker.next().await?, worker.next().await?);
     redis.signal("STOP");
 
     let deadline = Instant::now() + 2 * SECOND;
-    let (drained, ()) = tokio::join!(queue.drain(deadline), async { ends.answer(Disposition::Release) });
+    let (drained, ()) = tokio::join!(queue.drain(deadline), async { ends.finish_with(Disposition::Release) });
 
     assert_eq!(drained, Drained::Left(1));
     assert!(deadline.elapsed() < SECOND, "{:?}", deadline.elapsed());
@@ -447,12 +446,12 @@ async fn an_idle_queue_drains_in_half_a_second() -> TestResult {
     let redis = Redis::start().await;
     for limited in [settings(), paced()] {
         let queue = open(&at("127.0.0.1", redis.port, "bull"), &limited).await;
-        let mut stage = Stage::of(&queue).await?;
+        let mut worker = TestWorker::start(&queue).await?;
         queue.offer(&jobs_of(1, 2)).await?;
-        stage.finish(1).await?;
+        worker.complete(1).await?;
         queue.withdraw(crate::suite::batch(1)).await?;
         sleep(2 * SECOND).await;
-        let _ = stage.is_quiet();
+        let _ = worker.has_no_attempt();
 
         let from = Instant::now();
         let drained = queue.drain(from + 25 * SECOND).await;
@@ -463,135 +462,136 @@ async fn an_idle_queue_drains_in_half_a_second() -> TestResult {
     Ok(())
 }
 
-/// No job is left active without an owner, whenever the drain comes.
+/// A drain at any moment leaves no job active without an owner.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_drain_in_the_middle_of_a_fetch_leaves_nothing_behind() -> TestResult {
+async fn a_drain_during_a_fetch_leaves_no_active_job() -> TestResult {
     let redis = Redis::start().await;
     let many = settings_with(|settings| settings.concurrency = 4);
-    for life in 0..40_u64 {
+    for run in 0..40_u64 {
         let queue = open(&at("127.0.0.1", redis.port, "bull"), &many).await;
-        let mut stage = Stage::of(&queue).await?;
+        let mut worker = TestWorker::start(&queue).await?;
         queue.offer(&jobs_of(1, 50)).await?;
-        let played = tokio::spawn(async move { while stage.finish(1).await.is_ok() {} });
-        sleep(Duration::from_micros(life * 731 % 9_000)).await;
+        let worker_task = tokio::spawn(async move { while worker.complete(1).await.is_ok() {} });
+        sleep(Duration::from_micros(run * 731 % 9_000)).await;
 
         let drained = queue.drain(Instant::now() + 5 * SECOND).await;
 
-        played.abort();
-        assert_eq!((drained, queue.counts().await?.active), (Drained::Clean, 0), "life {life}");
+        worker_task.abort();
+        assert_eq!((drained, queue.counts().await?.active), (Drained::Clean, 0), "run {run}");
     }
     Ok(())
 }
 
-/// A process is killed with a task in its hands; another one has it soon.
+/// A process dies while a task is active. Another process runs the task soon.
 #[test]
-fn a_killed_worker_is_taken_over() -> TestResult {
+fn another_process_takes_over_from_a_killed_one() -> TestResult {
     let quick = settings_with(|settings| (settings.lock, settings.stall_check) = (2 * SECOND, SECOND));
     let runtime = || tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let (survivor, victim) = (runtime()?, runtime()?);
     let redis = survivor.block_on(Redis::start());
-    let place = at("127.0.0.1", redis.port, "bull");
+    let redis_settings = at("127.0.0.1", redis.port, "bull");
     victim.block_on(async {
-        let queue = open(&place, &quick).await;
-        let mut stage = Stage::of(&queue).await?;
+        let queue = open(&redis_settings, &quick).await;
+        let mut worker = TestWorker::start(&queue).await?;
         queue.offer(&[ready(1, 0)]).await?;
-        let begun = stage.next().await?;
-        // As good as dead: nothing of it runs any more, and nothing says goodbye.
-        std::mem::forget((queue, stage, begun));
+        let attempt = worker.next().await?;
+        // Equivalent to a killed process: no code of it runs any longer, and no destructor.
+        std::mem::forget((queue, worker, attempt));
         Ok::<_, Box<dyn Error>>(())
     })?;
     victim.shutdown_background();
 
     survivor.block_on(async {
-        let queue = open(&place, &quick).await;
-        let mut stage = Stage::of(&queue).await?;
+        let queue = open(&redis_settings, &quick).await;
+        let mut worker = TestWorker::start(&queue).await?;
         let from = Instant::now();
-        assert_eq!(stage.finish(1).await?, [job(1, 0)]);
+        assert_eq!(worker.complete(1).await?, [job(1, 0)]);
         println!("taken over after {:?}", from.elapsed());
         assert!(from.elapsed() < 5 * SECOND, "{:?}", from.elapsed());
-        until(&queue, QueueCounts { completed: 1, ..counts(0, 0, 0) }).await
+        wait_for_counts(&queue, QueueCounts { completed: 1, ..counts(0, 0, 0) }).await
     })
 }
 
-/// Once for both queues, and again when somebody changes it.
+/// One message for both queues, and one after each change.
 #[tokio::test]
-async fn a_policy_that_evicts_is_warned_of_at_the_start_and_when_it_changes() -> TestResult {
-    let (said, _listening) = Said::here();
+async fn logs_an_evicting_policy_at_the_start_and_after_each_change() -> TestResult {
+    let (log, _guard) = CapturedLog::on_this_thread();
     let redis = Redis::with(&["--maxmemory-policy", "allkeys-lru"]).await;
-    let server = Arc::new(Server::new(&at("127.0.0.1", redis.port, "bull"))?.checking_every(SECOND / 20));
+    let server = Arc::new(Server::new(&at("127.0.0.1", redis.port, "bull"))?.with_check_interval(SECOND / 20));
 
     let _queues = [
         BullQueue::open("one", &settings(), server.clone()).await?,
         BullQueue::open("other", &settings(), server).await?,
     ];
-    said.until("allkeys-lru").await?;
+    log.wait_for("allkeys-lru").await?;
     redis.command(&["CONFIG", "SET", "maxmemory-policy", "volatile-ttl"]).await;
-    said.until("volatile-ttl").await?;
+    log.wait_for("volatile-ttl").await?;
     redis.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
-    said.until("evicts nothing any more").await?;
+    log.wait_for("Redis no longer evicts keys").await?;
     sleep(SECOND / 2).await;
 
-    for word in ["allkeys-lru", "volatile-ttl", "evicts nothing any more"] {
-        assert_eq!(said.text().matches(word).count(), 1, "{}", said.text());
+    for word in ["allkeys-lru", "volatile-ttl", "Redis no longer evicts keys"] {
+        assert_eq!(log.text().matches(word).count(), 1, "{}", log.text());
     }
     Ok(())
 }
 
-/// Somebody else's tool paused it, maybe long before we came; nobody would know why nothing begins.
+/// Another client may have paused the queue long before the launch. The log explains why no job
+/// runs.
 #[tokio::test]
-async fn a_pause_is_told_at_the_start_and_when_it_changes() -> TestResult {
-    let (said, _listening) = Said::here();
+async fn logs_a_pause_at_the_start_and_after_each_change() -> TestResult {
+    let (log, _guard) = CapturedLog::on_this_thread();
     let redis = Redis::start().await;
     redis.command(&["HSET", "bull:held:meta", "paused", "1"]).await;
-    let server = Arc::new(Server::new(&at("127.0.0.1", redis.port, "bull"))?.checking_every(SECOND / 20));
+    let server = Arc::new(Server::new(&at("127.0.0.1", redis.port, "bull"))?.with_check_interval(SECOND / 20));
 
     let _queues = [
         BullQueue::open("held", &settings(), server.clone()).await?,
         BullQueue::open("bystander", &settings(), server).await?,
     ];
-    said.until("somebody paused the queue").await?;
+    log.wait_for("queue paused by another client").await?;
     sleep(SECOND / 2).await;
     redis.command(&["HDEL", "bull:held:meta", "paused"]).await;
-    said.until("the queue is resumed").await?;
+    log.wait_for("queue resumed").await?;
 
-    for word in ["somebody paused the queue", "the queue is resumed"] {
-        assert_eq!(said.text().matches(word).count(), 1, "{}", said.text());
+    for word in ["queue paused by another client", "queue resumed"] {
+        assert_eq!(log.text().matches(word).count(), 1, "{}", log.text());
     }
-    assert!(!said.text().contains("bystander"), "{}", said.text());
+    assert!(!log.text().contains("bystander"), "{}", log.text());
     Ok(())
 }
 
-/// What was logged.
+/// The log of one thread.
 #[derive(Clone, Default)]
-pub struct Said(Arc<Mutex<Vec<u8>>>);
+pub struct CapturedLog(Arc<Mutex<Vec<u8>>>);
 
-impl Said {
-    /// On this thread alone, as is everything that the queues of a test do, for as long as the
-    /// guard lives.
-    pub fn here() -> (Self, tracing::subscriber::DefaultGuard) {
-        let said = Self::default();
-        let listener = said.clone();
-        let log = tracing_subscriber::fmt().with_writer(move || listener.clone()).with_ansi(false).finish();
-        (said, tracing::subscriber::set_default(log))
+impl CapturedLog {
+    /// Captures the log of this thread, on which all queues of a test run, until the guard is
+    /// dropped.
+    pub fn on_this_thread() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+        (log, tracing::subscriber::set_default(subscriber))
     }
 
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().expect("nobody panics with it")).into_owned()
+        String::from_utf8_lossy(&self.0.lock().expect("no code panics while holding this lock")).into_owned()
     }
 
-    async fn until(&self, word: &str) -> TestResult {
+    async fn wait_for(&self, word: &str) -> TestResult {
         let end = Instant::now() + 10 * SECOND;
         while !self.text().contains(word) {
-            assert!(Instant::now() < end, "nobody said `{word}`: {}", self.text());
+            assert!(Instant::now() < end, "the log lacks `{word}`: {}", self.text());
             sleep(SECOND / 100).await;
         }
         Ok(())
     }
 }
 
-impl std::io::Write for Said {
+impl std::io::Write for CapturedLog {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("nobody panics with it").extend(bytes);
+        self.0.lock().expect("no code panics while holding this lock").extend(bytes);
         Ok(bytes.len())
     }
 

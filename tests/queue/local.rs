@@ -1,5 +1,5 @@
-//! The queue in the process: its harness, and what is true of it alone. The clock is tokio's and
-//! paused, so it jumps from timer to timer and a test that spans minutes takes none.
+//! The queue in the process: its harness, and the tests of it alone. They pause Tokio's clock,
+//! which then jumps from timer to timer, so a test that covers minutes takes milliseconds.
 
 use std::{
     sync::{Arc, Mutex},
@@ -17,51 +17,53 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::suite::{Harness, Stage, TestResult, counts, job, jobs_of, ready, settings, settings_with, until};
+use crate::suite::{
+    Harness, TestResult, TestWorker, counts, job, jobs_of, ready, settings, settings_with, wait_for_counts,
+};
 
-struct Local;
+struct LocalHarness;
 
-impl Harness for Local {
+impl Harness for LocalHarness {
     async fn queue(&self, settings: QueueSettings) -> Arc<dyn Queue> {
         Arc::new(LocalQueue::new("test", &settings))
     }
 }
 
-every_queue!(Local);
+every_queue!(LocalHarness);
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Notes when each attempt begins, and answers as the test says.
-struct Noted<F> {
-    answer: F,
+/// Records when each attempt starts, and finishes it as the test requires.
+struct RecordingHandler<F> {
+    disposition_of: F,
     from: Instant,
     starts: Mutex<Vec<(Task, Duration)>>,
     /// A permit for every start.
     started: Semaphore,
 }
 
-impl<F: Fn(Task) -> Disposition + Send + Sync + 'static> Noted<F> {
-    async fn work(queue: &LocalQueue, answer: F) -> Result<Arc<Self>, rocket_batch::queue::QueueError> {
+impl<F: Fn(Task) -> Disposition + Send + Sync + 'static> RecordingHandler<F> {
+    async fn work(queue: &LocalQueue, disposition_of: F) -> Result<Arc<Self>, rocket_batch::queue::QueueError> {
         let (starts, started) = (Mutex::default(), Semaphore::new(0));
-        let noted = Arc::new(Self { answer, from: Instant::now(), starts, started });
-        queue.work(noted.clone()).await?;
-        Ok(noted)
+        let recorder = Arc::new(Self { disposition_of, from: Instant::now(), starts, started });
+        queue.work(recorder.clone()).await?;
+        Ok(recorder)
     }
 
-    /// The first `count` starts, as soon as there are so many.
+    /// Waits for the first `count` starts and returns them.
     async fn starts(&self, count: u32) -> Vec<(Task, Duration)> {
-        self.started.acquire_many(count).await.expect("it is never closed").forget();
-        self.starts.lock().expect("nobody panics here").clone()
+        self.started.acquire_many(count).await.expect("the semaphore is never closed").forget();
+        self.starts.lock().expect("no code panics while holding this lock").clone()
     }
 }
 
 #[async_trait]
-impl<F: Fn(Task) -> Disposition + Send + Sync> Handler for Noted<F> {
+impl<F: Fn(Task) -> Disposition + Send + Sync> Handler for RecordingHandler<F> {
     async fn handle(&self, delivery: Delivery<Task>, _: &dyn ProgressSink) -> Disposition {
-        let Delivery::Enqueued { task, .. } = delivery else { panic!("nobody ordered {delivery}") };
-        self.starts.lock().expect("nobody panics here").push((task, self.from.elapsed()));
+        let Delivery::Enqueued { task, .. } = delivery else { panic!("unexpected external delivery: {delivery}") };
+        self.starts.lock().expect("no code panics while holding this lock").push((task, self.from.elapsed()));
         self.started.add_permits(1);
-        (self.answer)(task)
+        (self.disposition_of)(task)
     }
 }
 
@@ -70,7 +72,7 @@ fn five_per_ten_seconds() -> RateLimitSetting {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fifty_jobs_at_five_per_ten_seconds_take_ninety() -> TestResult {
+async fn fifty_jobs_at_five_per_ten_seconds_take_ninety_seconds() -> TestResult {
     let paced = settings_with(|settings| {
         settings.concurrency = 2;
         settings.rate_limit = five_per_ten_seconds();
@@ -78,41 +80,41 @@ async fn fifty_jobs_at_five_per_ten_seconds_take_ninety() -> TestResult {
     let queue = LocalQueue::new("test", &paced);
     queue.offer(&jobs_of(1, 50)).await?;
 
-    let starts = Noted::work(&queue, |_| Disposition::Ack).await?.starts(50).await;
+    let starts = RecordingHandler::work(&queue, |_| Disposition::Ack).await?.starts(50).await;
 
     for (nth, (task, at)) in (0..).zip(starts) {
         assert_eq!(task, job(1, nth));
         let second = u32::try_from(nth / 5 * 10)?;
-        assert!(at >= second * SECOND && at < (second + 1) * SECOND, "job {nth} began after {at:?}");
+        assert!(at >= second * SECOND && at < (second + 1) * SECOND, "job {nth} started after {at:?}");
     }
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_window_opens_with_a_start_and_not_with_the_clock() -> TestResult {
+async fn a_rate_window_opens_with_the_first_start() -> TestResult {
     let queue = LocalQueue::new("test", &settings_with(|settings| settings.rate_limit = five_per_ten_seconds()));
-    let noted = Noted::work(&queue, |_| Disposition::Ack).await?;
+    let recorder = RecordingHandler::work(&queue, |_| Disposition::Ack).await?;
     sleep(7 * SECOND).await;
 
     queue.offer(&jobs_of(1, 6)).await?;
 
-    let seconds: Vec<u64> = noted.starts(6).await.iter().map(|(_, at)| at.as_secs()).collect();
+    let seconds: Vec<u64> = recorder.starts(6).await.iter().map(|(_, at)| at.as_secs()).collect();
     assert_eq!(seconds, [7, 7, 7, 7, 7, 17]);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_backoff_doubles_and_is_shortened_by_at_most_a_half() -> TestResult {
-    let patient = settings_with(|settings| {
+async fn a_backoff_doubles_and_jitter_shortens_it_by_at_most_half() -> TestResult {
+    let slow_retries = settings_with(|settings| {
         settings.concurrency = 1_000;
         settings.attempts = 4;
         settings.backoff = SECOND;
         settings.max_backoff = 3 * SECOND;
     });
-    let queue = LocalQueue::new("test", &patient);
+    let queue = LocalQueue::new("test", &slow_retries);
     queue.offer(&jobs_of(1, 100)).await?;
 
-    let starts = Noted::work(&queue, |_| Disposition::Retry("not yet".into())).await?.starts(400).await;
+    let starts = RecordingHandler::work(&queue, |_| Disposition::Retry("not yet".into())).await?.starts(400).await;
 
     for seq in 0..100 {
         let own: Vec<Duration> = starts.iter().filter(|(task, _)| *task == job(1, seq)).map(|(_, at)| *at).collect();
@@ -124,22 +126,22 @@ async fn a_backoff_doubles_and_is_shortened_by_at_most_a_half() -> TestResult {
         }
     }
     let second_tries: Vec<Duration> = starts[100..200].iter().map(|(_, at)| *at).collect();
-    assert!(second_tries[99].checked_sub(second_tries[0]).unwrap() > SECOND / 10, "they all came back together");
+    assert!(second_tries[99].checked_sub(second_tries[0]).unwrap() > SECOND / 10, "all retries started together");
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn delayed_tasks_come_in_the_order_in_which_they_are_due() -> TestResult {
+async fn delayed_tasks_start_in_the_order_of_their_due_times() -> TestResult {
     let queue = LocalQueue::new("test", &settings());
-    let noted = Noted::work(&queue, |_| Disposition::Ack).await?;
+    let recorder = RecordingHandler::work(&queue, |_| Disposition::Ack).await?;
     let due = [50, 10, 40, 20, 30_u32];
     let delayed = |(seq, &seconds): (u64, &u32)| Offer { delay: seconds * SECOND, ..ready(1, seq) };
     queue.offer(&(0..).zip(&due).map(delayed).collect::<Vec<_>>()).await?;
-    // Due before all others, and told when the worker already waits for one of them.
+    // Due before all others, and offered when the worker is already waiting for one of them.
     sleep(SECOND).await;
     queue.offer(&[Offer { delay: SECOND, ..ready(2, 9) }]).await?;
 
-    let starts = noted.starts(6).await;
+    let starts = recorder.starts(6).await;
 
     let order: Vec<(Task, u64)> = starts.iter().map(|(task, at)| (*task, at.as_secs())).collect();
     let expected = [(2, 9, 2), (1, 1, 10), (1, 3, 20), (1, 4, 30), (1, 2, 40), (1, 0, 50)];
@@ -148,76 +150,61 @@ async fn delayed_tasks_come_in_the_order_in_which_they_are_due() -> TestResult {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lone_task_that_is_given_back_again_and_again_rests_in_between() -> TestResult {
+async fn a_task_that_is_released_repeatedly_is_delayed_each_time() -> TestResult {
     let queue = LocalQueue::new("test", &settings_with(|settings| settings.concurrency = 2));
     queue.offer(&[ready(1, 0)]).await?;
 
-    let starts = Noted::work(&queue, |_| Disposition::Release).await?.starts(20).await;
+    let starts = RecordingHandler::work(&queue, |_| Disposition::Release).await?.starts(20).await;
 
     for pair in starts.windows(2) {
-        let rest = pair[1].1.checked_sub(pair[0].1).unwrap();
-        assert!(rest >= SECOND / 20 && rest < SECOND / 10, "it rested {rest:?}");
+        let delay = pair[1].1.checked_sub(pair[0].1).unwrap();
+        assert!(delay >= SECOND / 20 && delay < SECOND / 10, "delayed by {delay:?}");
     }
     Ok(())
 }
 
-#[tokio::test(start_paused = true)]
-async fn nothing_begins_during_a_pause_however_long() -> TestResult {
-    let queue = LocalQueue::new("test", &settings());
-    let noted = Noted::work(&queue, |_| Disposition::Ack).await?;
-    queue.pause().await?;
-    queue.offer(&[ready(1, 0), Offer { delay: SECOND, ..ready(1, 1) }]).await?;
-    sleep(3_600 * SECOND).await;
-    queue.resume().await?;
-
-    let starts = noted.starts(2).await;
-
-    assert!(starts.iter().all(|(_, at)| *at >= 3_600 * SECOND), "{starts:?}");
-    Ok(())
-}
-
-/// The drain is polled once and no worker was yet: the tasks are ready, and there would be time for
+/// Polls the drain once before any worker is polled. The tasks are ready, and there is time to run
 /// all of them.
 #[tokio::test(start_paused = true)]
-async fn nothing_begins_from_the_very_call_of_drain() -> TestResult {
+async fn no_task_starts_after_the_call_of_drain() -> TestResult {
     let queue = LocalQueue::new("test", &settings_with(|settings| settings.concurrency = 10));
-    let mut stage = Stage::of(&queue).await?;
+    let mut worker = TestWorker::start(&queue).await?;
     queue.offer(&jobs_of(1, 10)).await?;
 
     let mut drain = std::pin::pin!(queue.drain(Instant::now() + 10 * SECOND));
-    assert!(drain.as_mut().now_or_never().is_none(), "the workers have to be told first");
+    assert!(drain.as_mut().now_or_never().is_none(), "the workers have not been notified yet");
     let drained = drain.await;
 
     assert_eq!(drained, Drained::Clean);
     sleep(3_600 * SECOND).await;
-    assert!(stage.is_quiet());
+    assert!(worker.has_no_attempt());
     assert_eq!(queue.counts().await?, counts(10, 0, 0));
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_outlives_the_deadline_may_still_answer() -> TestResult {
+async fn a_handler_that_runs_past_the_deadline_can_still_finish() -> TestResult {
     let queue = LocalQueue::new("test", &settings());
-    let mut stage = Stage::of(&queue).await?;
+    let mut worker = TestWorker::start(&queue).await?;
     queue.offer(&jobs_of(1, 2)).await?;
-    let slow = stage.next().await?;
+    let slow = worker.next().await?;
     let called = Instant::now();
 
     assert_eq!(queue.drain(called + 25 * SECOND).await, Drained::Left(1));
 
     assert_eq!(called.elapsed().as_secs(), 25);
-    slow.answer(Disposition::Ack);
-    until(&queue, QueueCounts { completed: 1, ..counts(1, 0, 0) }).await?;
+    slow.finish_with(Disposition::Ack);
+    wait_for_counts(&queue, QueueCounts { completed: 1, ..counts(1, 0, 0) }).await?;
     sleep(3_600 * SECOND).await;
-    assert!(stage.is_quiet());
+    assert!(worker.has_no_attempt());
     assert_eq!(queue.drain(Instant::now()).await, Drained::Clean);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_that_has_nothing_to_do_drains_at_once() -> TestResult {
+async fn an_idle_queue_drains_at_once() -> TestResult {
     let queue = LocalQueue::new("test", &settings_with(|settings| settings.concurrency = 5));
-    let _stage = Stage::of(&queue).await?;
+    let _stage = TestWorker::start(&queue).await?;
     sleep(SECOND).await;
     let called = Instant::now();
 
@@ -227,11 +214,11 @@ async fn a_queue_that_has_nothing_to_do_drains_at_once() -> TestResult {
     Ok(())
 }
 
-/// An offer wakes one worker, however many tasks it brings.
+/// An offer wakes only one worker, even with several tasks.
 #[tokio::test(start_paused = true)]
-async fn workers_that_sleep_wake_one_another() -> TestResult {
+async fn idle_workers_wake_each_other() -> TestResult {
     let queue = LocalQueue::new("test", &settings_with(|settings| settings.concurrency = 5));
-    let mut stage = Stage::of(&queue).await?;
+    let mut worker = TestWorker::start(&queue).await?;
     sleep(SECOND).await;
 
     queue.offer(&jobs_of(1, 4)).await?;
@@ -239,46 +226,46 @@ async fn workers_that_sleep_wake_one_another() -> TestResult {
 
     let mut running = Vec::new();
     for seq in 0..5 {
-        running.push(stage.next().await?);
+        running.push(worker.next().await?);
         assert_eq!(running[running.len() - 1].task, job(1, seq));
     }
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_handler_gets_nothing() -> TestResult {
+async fn a_second_handler_receives_no_task() -> TestResult {
     let queue = LocalQueue::new("test", &settings_with(|settings| settings.concurrency = 2));
-    let mut first = Stage::of(&queue).await?;
-    let mut second = Stage::of(&queue).await?;
+    let mut first = TestWorker::start(&queue).await?;
+    let mut second = TestWorker::start(&queue).await?;
 
-    // One by one, so that every worker has its turn.
+    // One by one, so that every worker gets a task.
     for seq in 0..6 {
         queue.offer(&[ready(1, seq)]).await?;
-        assert_eq!(first.finish(1).await?, [job(1, seq)]);
+        assert_eq!(first.complete(1).await?, [job(1, seq)]);
         sleep(SECOND).await;
     }
 
-    assert!(second.is_quiet());
+    assert!(second.has_no_attempt());
     Ok(())
 }
 
-/// Workers that waited for ever would keep the handler, and with it whatever it holds open.
+/// Workers that wait forever would keep the handler and its resources alive.
 #[tokio::test(start_paused = true)]
-async fn a_queue_that_is_dropped_lets_its_handler_go() -> TestResult {
+async fn dropping_a_queue_drops_its_handler() -> TestResult {
     let queue = LocalQueue::new("test", &settings_with(|settings| settings.concurrency = 5));
-    let noted = Noted::work(&queue, |_| Disposition::Ack).await?;
+    let recorder = RecordingHandler::work(&queue, |_| Disposition::Ack).await?;
     queue.offer(&jobs_of(1, 1)).await?;
-    noted.starts(1).await;
+    recorder.starts(1).await;
 
     drop(queue);
 
     sleep(SECOND).await;
-    assert_eq!(Arc::strong_count(&noted), 1);
+    assert_eq!(Arc::strong_count(&recorder), 1);
     Ok(())
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_look_at_it_shows_its_name_and_its_counts() -> TestResult {
+async fn debug_output_shows_the_name_and_the_counts() -> TestResult {
     let queue = LocalQueue::new("generate-product-batch-items", &settings());
     queue.offer(&jobs_of(1, 2)).await?;
 

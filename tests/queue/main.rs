@@ -1,19 +1,18 @@
-//! What every queue must do, run against each of them, and what is true of one alone.
+//! The tests of the queues: a suite that every queue must pass, and the tests of each queue alone.
 //!
 //! ```text
-//!   suite.rs    the claims, each once, and the handler that the tests play
-//!   bullmq.rs   the queues in Redis: their harness, and what is true of them alone
-//!   faults.rs   … and what a server, a network and other programs can do to them
-//!   proxy.rs    a way to a server that can fall silent
-//!   server.rs   a Redis server that can be stopped, killed and started again
-//!   tls.rs      … and over TLS
-//!   authority.rs one who vouches for servers and for clients
-//!   rights.rs   … and under the smallest rights of a user there
-//!   sentinel.rs … and where Sentinels say that they are
-//!   sentinels.rs a master, its replica and their Sentinels
-//!   cluster.rs  … and in a Redis Cluster
-//!   redis_cluster.rs    the masters and replicas of one
-//!   local.rs    the queue in the process: its harness, and what only virtual time can show
+//!   suite.rs     the suite, and a worker that the tests control
+//!   local.rs     the queue in the process, with virtual time
+//!   bullmq.rs    the queues in Redis
+//!   faults.rs    … with faults of the server, of the network and by other clients
+//!   rights.rs    … with minimal permissions
+//!   tls.rs       … over TLS
+//!   sentinel.rs  … with Sentinels
+//!   cluster.rs   … in a Redis Cluster
+//!
+//!   server.rs    a Redis server that can be stopped, killed and started again
+//!   proxy.rs     a proxy that can fall silent
+//!   sentinels.rs, redis_cluster.rs, certificate_authority.rs
 //! ```
 
 #[macro_use]

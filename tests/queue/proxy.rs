@@ -1,5 +1,4 @@
-//! A way to a server that can fall silent: what is connected stays connected, and not one byte gets
-//! through any more.
+//! A proxy that can fall silent: its connections stay open and transfer no further byte.
 
 use std::sync::Arc;
 
@@ -9,11 +8,11 @@ use tokio::{
     sync::watch,
 };
 
-/// Listens on a port of its own and passes on to a server, until it is dropped.
+/// Forwards connections from its own port to a server until it is dropped.
 pub struct Proxy {
     pub port: u16,
     generation: Arc<watch::Sender<u64>>,
-    listens: tokio::task::JoinHandle<()>,
+    listener: tokio::task::JoinHandle<()>,
 }
 
 impl Proxy {
@@ -22,15 +21,15 @@ impl Proxy {
         let port = listener.local_addr()?.port();
         let generation = Arc::new(watch::Sender::new(0));
         let current = generation.clone();
-        let listens = tokio::spawn(async move {
+        let accept_loop = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, server, current.subscribe()));
+                tokio::spawn(forward(client, server, current.subscribe()));
             }
         });
-        Ok(Self { port, generation, listens })
+        Ok(Self { port, generation, listener: accept_loop })
     }
 
-    /// Silences every connection there is. New ones are served.
+    /// Silences every open connection. New connections work.
     pub fn silence(&self) {
         self.generation.send_modify(|generation| *generation += 1);
     }
@@ -38,15 +37,15 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        self.listens.abort();
+        self.listener.abort();
     }
 }
 
-async fn pass(mut client: TcpStream, server: u16, mut silenced: watch::Receiver<u64>) {
+async fn forward(mut client: TcpStream, server: u16, mut silenced: watch::Receiver<u64>) {
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", server)).await else { return };
     tokio::select! {
         _ = io::copy_bidirectional(&mut client, &mut server) => {}
-        // The sockets stay open, which is the point.
+        // The sockets stay open.
         Ok(()) = silenced.changed() => std::future::pending().await,
     }
 }

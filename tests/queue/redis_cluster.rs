@@ -1,5 +1,5 @@
-//! A Redis Cluster: three masters, with a replica each where a test wants them, on free ports of
-//! this machine.
+//! A Redis Cluster on free ports of this machine: three masters, and optionally one replica of
+//! each.
 
 use redis::Value;
 use tokio::time::{Duration, Instant, sleep};
@@ -9,20 +9,21 @@ use crate::server::{Redis, free_port, value};
 const MASTERS: usize = 3;
 const SLOTS: usize = 16_384;
 
-/// They notice after a second that one of them is gone, and end with the test.
+/// The nodes. They notice after a second that one of them is down, and are killed when the value is
+/// dropped.
 pub struct Nodes {
-    /// The masters of the beginning, then the replica of each, in the same order.
+    /// The initial masters, then the replica of each, in the same order.
     pub all: Vec<Redis>,
     ids: Vec<String>,
 }
 
 impl Nodes {
-    /// Three masters.
+    /// Starts three masters.
     pub async fn start() -> Self {
         Self::of(MASTERS).await
     }
 
-    /// Three masters, and three replicas that are in step.
+    /// Starts three masters and a replica of each, and waits until all are in sync.
     pub async fn with_replicas() -> Self {
         let nodes = Self::of(2 * MASTERS).await;
         for (n, replica) in nodes.all.iter().enumerate().skip(MASTERS) {
@@ -32,7 +33,7 @@ impl Nodes {
             replica.until(&["INFO", "replication"], |info| format!("{info:?}").contains("master_link_status:up")).await;
         }
         for node in &nodes.all {
-            // A view of the cluster without the replicas would do for everything but a failover.
+            // A failover requires that every node has found the replicas.
             node.until(&["CLUSTER", "NODES"], |nodes| format!("{nodes:?}").matches("slave").count() == MASTERS).await;
         }
         nodes
@@ -41,21 +42,21 @@ impl Nodes {
     async fn of(count: usize) -> Self {
         let (mut nodes, mut buses) = (Self { all: Vec::new(), ids: Vec::new() }, Vec::new());
         for n in 0..count {
-            // The default is a port that there may not be.
+            // The default bus port may be in use or out of range.
             buses.push(free_port().to_string());
             nodes.launch(n, &buses[n]).await;
         }
         for (node, bus) in nodes.all.iter().zip(&buses).skip(1) {
             nodes.all[0].command(&["CLUSTER", "MEET", "127.0.0.1", &node.port.to_string(), bus]).await;
         }
-        nodes.all_are_well().await;
+        nodes.wait_until_ready().await;
         nodes
     }
 
     async fn launch(&mut self, n: usize, bus: &str) {
         let own = ["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1"];
         let node = Redis::with(&[&own[..], &["--cluster-node-timeout", "1000", "--cluster-port", bus]].concat()).await;
-        self.ids.push(value(node.command(&["CLUSTER", "MYID"]).await).expect("an id is a text"));
+        self.ids.push(value(node.command(&["CLUSTER", "MYID"]).await).expect("an id is a string"));
         node.command(&["CLUSTER", "SET-CONFIG-EPOCH", &(n + 1).to_string()]).await;
         if n < MASTERS {
             let [first, next] = [n, n + 1].map(|n| n * SLOTS / MASTERS);
@@ -64,54 +65,52 @@ impl Nodes {
         self.all.push(node);
     }
 
-    async fn all_are_well(&self) {
+    async fn wait_until_ready(&self) {
         let known = format!("cluster_known_nodes:{}\r", self.all.len());
         for node in &self.all {
-            let well = |info: Value| {
+            let is_ready = |info: Value| {
                 value::<String>(info).is_ok_and(|info| info.contains("cluster_state:ok") && info.contains(&known))
             };
-            node.until(&["CLUSTER", "INFO"], well).await;
+            node.until(&["CLUSTER", "INFO"], is_ready).await;
         }
     }
 
-    /// As the setting `redis.nodes` has them.
+    /// Returns the addresses for the setting `redis.nodes`.
     pub fn addresses(&self) -> Vec<String> {
         self.all.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect()
     }
 
-    /// The slot of every key that begins with `prefix`, and which of the masters has it at the
-    /// beginning.
+    /// Returns the slot of the keys with `prefix`, and which master owns it initially.
     pub async fn owner(&self, prefix: &str) -> (usize, usize) {
         let slot: usize =
             value(self.all[0].command(&["CLUSTER", "KEYSLOT", prefix]).await).expect("a slot is a number");
         (slot, (0..MASTERS).find(|n| slot < (n + 1) * SLOTS / MASTERS).expect("there are no more slots"))
     }
 
-    /// Waits until the replica of master `n` is the master, and every node that lives says that all
-    /// is well.
+    /// Waits until the replica of master `n` is a master, and the cluster is available again.
     pub async fn has_failed_over(&self, n: usize) {
-        let heir = &self.all[n + MASTERS];
-        heir.until(&["INFO", "replication"], |info| format!("{info:?}").contains("role:master")).await;
-        heir.until(&["CLUSTER", "INFO"], |info| format!("{info:?}").contains("cluster_state:ok")).await;
+        let successor = &self.all[n + MASTERS];
+        successor.until(&["INFO", "replication"], |info| format!("{info:?}").contains("role:master")).await;
+        successor.until(&["CLUSTER", "INFO"], |info| format!("{info:?}").contains("cluster_state:ok")).await;
     }
 
-    /// Begins to move `slot` from master `from` to master `to`, and leaves half of its keys behind.
+    /// Starts to move `slot` from master `from` to master `to`, and moves half of its keys.
     pub async fn half_move(&self, slot: usize, from: usize, to: usize) {
         let slot = slot.to_string();
         self.all[to].command(&["CLUSTER", "SETSLOT", &slot, "IMPORTING", &self.ids[from]]).await;
         self.all[from].command(&["CLUSTER", "SETSLOT", &slot, "MIGRATING", &self.ids[to]]).await;
         let keys: usize =
             value(self.all[from].command(&["CLUSTER", "COUNTKEYSINSLOT", &slot]).await).expect("a number");
-        assert!(keys > 1, "there is nothing to move");
-        self.carry(&slot, from, to, keys / 2).await;
+        assert!(keys > 1, "the slot has too few keys to move half of them");
+        self.move_keys(&slot, from, to, keys / 2).await;
     }
 
-    /// Moves the rest of it, and tells everybody.
+    /// Moves the rest of the slot's keys, and announces the new owner to all masters.
     pub async fn move_the_rest(&self, slot: usize, from: usize, to: usize) {
         let slot = slot.to_string();
         let end = Instant::now() + Duration::from_secs(20);
-        while self.carry(&slot, from, to, 1_000).await > 0 {
-            assert!(Instant::now() < end, "the slot has keys without end");
+        while self.move_keys(&slot, from, to, 1_000).await > 0 {
+            assert!(Instant::now() < end, "the slot still has keys");
         }
         let masters = [to, from].into_iter().chain((0..MASTERS).filter(|n| ![from, to].contains(n)));
         for n in masters {
@@ -119,10 +118,10 @@ impl Nodes {
         }
     }
 
-    /// Carries so many keys of a slot over, and says how many there were.
-    async fn carry(&self, slot: &str, from: usize, to: usize, count: usize) -> usize {
+    /// Moves up to `count` keys of a slot, and returns how many it moved.
+    async fn move_keys(&self, slot: &str, from: usize, to: usize, count: usize) -> usize {
         let keys = self.all[from].command(&["CLUSTER", "GETKEYSINSLOT", slot, &count.to_string()]).await;
-        let keys: Vec<String> = value(keys).expect("keys are texts");
+        let keys: Vec<String> = value(keys).expect("keys are strings");
         if keys.is_empty() {
             sleep(Duration::from_millis(10)).await;
             return 0;

@@ -1,5 +1,4 @@
-//! The queues in Redis under the rights that the guide gives to their user, and what is said where
-//! one is missing.
+//! The queues in Redis with the permissions that the guide lists, and the error if one is missing.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -18,36 +17,36 @@ use tokio::{
 
 use crate::{
     bullmq::at,
-    faults::Said,
-    server::{self, Redis},
-    suite::{Harness, Stage, TestResult, job, jobs_of, ready, settings, settings_with},
+    faults::CapturedLog,
+    server::{Redis, value},
+    suite::{Harness, TestResult, TestWorker, job, jobs_of, ready, settings, settings_with},
 };
 
-every_queue!(Unhindered::default());
+every_queue!(LeastPrivilegeHarness::default());
 
-/// Makes sure at its end that nothing was refused meanwhile, noticed or not.
+/// Asserts on drop that Redis has denied no command.
 #[derive(Default)]
-struct Unhindered(Restricted);
+struct LeastPrivilegeHarness(RestrictedServer);
 
-impl Harness for Unhindered {
+impl Harness for LeastPrivilegeHarness {
     async fn queue(&self, settings: QueueSettings) -> Arc<dyn Queue> {
-        Arc::new(self.0.open(&settings).await.expect("the rights are enough"))
+        Arc::new(self.0.open(&settings).await.expect("the rights are sufficient"))
     }
 }
 
-impl Drop for Unhindered {
+impl Drop for LeastPrivilegeHarness {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            assert_eq!(self.0.refused(), Vec::<String>::new());
+            assert_eq!(self.0.denied_commands(), Vec::<String>::new());
         }
     }
 }
 
-/// A server whose user has the rights of the guide and no others.
+/// A server with a user that has exactly the rights of the guide.
 #[derive(Default)]
-struct Restricted(OnceCell<Redis>);
+struct RestrictedServer(OnceCell<Redis>);
 
-impl Restricted {
+impl RestrictedServer {
     async fn redis(&self) -> &Redis {
         let start = async || {
             let redis = Redis::start().await;
@@ -71,64 +70,64 @@ impl Restricted {
     }
 
     async fn open(&self, settings: &QueueSettings) -> rocket_batch::queue::Result<BullQueue> {
-        let server = Server::new(&self.settings().await)?.checking_every(Duration::from_millis(100));
+        let server = Server::new(&self.settings().await)?.with_check_interval(Duration::from_millis(100));
         BullQueue::open("test", settings, Arc::new(server)).await
     }
 
-    /// What the launch says.
-    async fn refusal(&self) -> String {
+    /// Returns the error of a launch.
+    async fn launch_error(&self) -> String {
         let error = self.open(&settings()).await.expect_err("a right is missing");
         format!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default())
     }
 
-    /// The commands that Redis refused, or what it refused them for.
-    fn refused(&self) -> Vec<String> {
+    /// Returns the commands, or the keys, for which Redis denied a permission.
+    fn denied_commands(&self) -> Vec<String> {
         let Some(redis) = self.0.get() else { return Vec::new() };
         let client = Client::open(("127.0.0.1", redis.port)).and_then(|client| client.get_connection());
         let log: redis::RedisResult<Vec<Vec<redis::Value>>> =
             client.and_then(|mut client| redis::cmd("ACL").arg("LOG").query(&mut client));
-        let entries = log.expect("the server runs").into_iter().map(|entry| server::value(entry[7].clone()).unwrap());
-        // Newer servers know it, and clients say it without waiting for an answer.
-        entries.filter(|what: &String| what != "client|setinfo").collect()
+        let entries = log.expect("the server runs").into_iter().map(|entry| value(entry[7].clone()).unwrap());
+        // Newer servers support this command, and clients send it without waiting for a reply.
+        entries.filter(|entry: &String| entry != "client|setinfo").collect()
     }
 }
 
-/// The commands of the guide, word by word.
+/// The `ACL` commands of the guide, split into words.
 fn rights() -> Vec<Vec<String>> {
     let lines = include_str!("../../docs/guide/redis.md").lines();
     let lines = lines.filter(|line| line.starts_with("ACL SETUSER batch "));
     lines.map(|line| line.split(' ').map(str::to_owned).collect()).collect()
 }
 
-/// A command that the user may run, without its `+`.
+/// The commands that the user may run, without their `+`.
 fn commands() -> Vec<String> {
     rights().into_iter().flatten().filter_map(|word| word.strip_prefix('+').map(str::to_owned)).collect()
 }
 
-/// The suite has no worker that is lost.
+/// The suite itself has no stalled job.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_job_that_lost_its_worker_is_worked_under_these_rights() -> TestResult {
-    let given = Restricted::default();
+async fn a_stalled_job_runs_again_with_these_rights() -> TestResult {
+    let server = RestrictedServer::default();
     let checks = settings_with(|settings| {
         (settings.lock, settings.stall_check) = (Duration::from_secs(1), Duration::from_millis(500));
     });
-    let queue = given.open(&checks).await?;
+    let queue = server.open(&checks).await?;
     queue.offer(&jobs_of(1, 1)).await?;
-    let redis = given.redis().await;
+    let redis = server.redis().await;
     redis.command(&["DEL", "bull:test:prioritized"]).await;
     redis.command(&["LPUSH", "bull:test:active", "b1-j0-g0"]).await;
 
-    let done = Stage::of(&queue).await?.finish(1).await?;
+    let done = TestWorker::start(&queue).await?.complete(1).await?;
 
     assert_eq!(done, [job(1, 0)]);
-    assert_eq!(given.refused(), Vec::<String>::new());
+    assert_eq!(server.denied_commands(), Vec::<String>::new());
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_rights_of_the_guide_reach_no_other_key_and_no_other_command() -> TestResult {
-    let given = Restricted::default();
-    let settings = given.settings().await;
+async fn the_rights_of_the_guide_allow_no_other_key_and_no_other_command() -> TestResult {
+    let server = RestrictedServer::default();
+    let settings = server.settings().await;
     let url = format!("redis://batch:a-secret@127.0.0.1:{}", settings.port);
     let mut user = Client::open(url)?.get_connection()?;
 
@@ -139,46 +138,49 @@ async fn the_rights_of_the_guide_reach_no_other_key_and_no_other_command() -> Te
     Ok(())
 }
 
-/// It was found by the first job that needed it, which looked like a connection that is dead.
+/// Regression: the first job that needed the right failed, and it looked like a broken connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_missing_right_stops_the_launch_with_its_name() -> TestResult {
+async fn a_missing_right_fails_the_launch_and_is_named() -> TestResult {
     const OPTIONAL: [&str; 2] = ["info", "client|setname"];
-    let given = Restricted::default();
+    let server = RestrictedServer::default();
 
     for command in commands().into_iter().filter(|command| !OPTIONAL.contains(&command.as_str())) {
-        given.change(&[&format!("-{command}")]).await;
-        let said = given.refusal().await;
-        assert!(said.contains("lacks rights") && said.contains("guide"), "{command}: {said}");
-        assert!(said.contains(&format!("`{command}`")) || said.contains(&format!("'{command}'")), "{command}: {said}");
-        given.change(&[&format!("+{command}")]).await;
+        server.change(&[&format!("-{command}")]).await;
+        let message = server.launch_error().await;
+        assert!(message.contains("lacks rights") && message.contains("guide"), "{command}: {message}");
+        assert!(
+            message.contains(&format!("`{command}`")) || message.contains(&format!("'{command}'")),
+            "{command}: {message}"
+        );
+        server.change(&[&format!("+{command}")]).await;
     }
 
-    assert_eq!(given.redis().await.command(&["DBSIZE"]).await, redis::Value::Int(0), "nothing is left of it");
-    given.change(&["-zadd", "-xtrim"]).await;
-    assert!(given.refusal().await.contains("`xtrim`, `zadd`"));
-    given.change(&["+zadd", "+xtrim", "resetkeys", "~shop:*"]).await;
-    let said = given.refusal().await;
-    assert!(said.contains("lacks rights") && said.contains("keys"), "{said}");
+    assert_eq!(server.redis().await.command(&["DBSIZE"]).await, redis::Value::Int(0), "the check leaves no key");
+    server.change(&["-zadd", "-xtrim"]).await;
+    assert!(server.launch_error().await.contains("`xtrim`, `zadd`"));
+    server.change(&["+zadd", "+xtrim", "resetkeys", "~shop:*"]).await;
+    let message = server.launch_error().await;
+    assert!(message.contains("lacks rights") && message.contains("keys"), "{message}");
     Ok(())
 }
 
-/// Each refusal counted as a connection that broke, and the worker was replaced for it.
+/// Regression: each denied command counted as a broken connection, and the worker was replaced.
 #[tokio::test]
-async fn a_refused_command_costs_no_worker() -> TestResult {
-    let given = Restricted::default();
-    let (said, _guard) = Said::here();
-    given.change(&["-info"]).await;
-    let queue = given.open(&settings()).await?;
-    let mut stage = Stage::of(&queue).await?;
+async fn a_denied_command_keeps_the_worker() -> TestResult {
+    let server = RestrictedServer::default();
+    let (log, _guard) = CapturedLog::on_this_thread();
+    server.change(&["-info"]).await;
+    let queue = server.open(&settings()).await?;
+    let mut worker = TestWorker::start(&queue).await?;
 
     for seq in 0..4 {
         queue.offer(&[ready(1, seq)]).await?;
-        stage.next().await?.answer(Disposition::Ack);
+        worker.next().await?.finish_with(Disposition::Ack);
         sleep(Duration::from_secs(1)).await;
     }
 
     queue.drain(Instant::now() + Duration::from_secs(5)).await;
-    assert!(!said.text().contains("replaced"), "{}", said.text());
-    assert_eq!(given.refused(), ["info"]);
+    assert!(!log.text().contains("replaced"), "{}", log.text());
+    assert_eq!(server.denied_commands(), ["info"]);
     Ok(())
 }

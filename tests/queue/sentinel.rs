@@ -1,4 +1,4 @@
-//! The queues where Sentinels say that they are, before and after they say otherwise.
+//! The queues in a Redis that Sentinels watch, before and after a failover.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -14,20 +14,20 @@ use tokio::time::{Instant, sleep};
 use crate::{
     bullmq::open,
     sentinels::Watched,
-    suite::{Stage, TestResult, job, ready, settings},
+    suite::{TestResult, TestWorker, job, ready, settings},
 };
 
-/// What is promised on top of the Sentinels' own time.
-const AFTERWARDS: Duration = Duration::from_secs(5);
+/// The documented limit for a recovery, without the time that the Sentinels need.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(5);
 
-fn place(watched: &Watched) -> RedisSettings {
+fn redis_settings(watched: &Watched) -> RedisSettings {
     let mut settings = RedisSettings::default();
     settings.sentinels = watched.addresses();
     settings.master = "mq".into();
     settings
 }
 
-/// Has the Sentinels make the replica the master, while the master lives.
+/// Makes the Sentinels fail over to the replica while the master is running.
 async fn fail_over(watched: &Watched) -> TestResult {
     let client = redis::Client::open(format!("redis://{}", watched.addresses()[0]))?;
     let mut connection = client.get_multiplexed_async_connection().await?;
@@ -35,16 +35,20 @@ async fn fail_over(watched: &Watched) -> TestResult {
     Ok(())
 }
 
-/// Offers as the feeder does, until task `seq` was worked, and says how long it took.
-pub async fn works_again(queue: &dyn Queue, stage: &mut Stage, seq: u64) -> Result<Duration, Box<dyn Error>> {
+/// Offers as the feeder does until task `seq` has run, and returns how long that took.
+pub async fn runs_a_job_again(
+    queue: &dyn Queue,
+    worker: &mut TestWorker,
+    seq: u64,
+) -> Result<Duration, Box<dyn Error>> {
     let from = Instant::now();
     while queue.offer(&[ready(9, seq)]).await.is_err() {
         sleep(Duration::from_millis(100)).await;
     }
     loop {
-        let begun = stage.next().await?;
-        let task = begun.task;
-        begun.answer(Disposition::Ack);
+        let attempt = worker.next().await?;
+        let task = attempt.task;
+        attempt.finish_with(Disposition::Ack);
         if task == job(9, seq) {
             return Ok(from.elapsed());
         }
@@ -52,46 +56,46 @@ pub async fn works_again(queue: &dyn Queue, stage: &mut Stage, seq: u64) -> Resu
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_killed_master_is_followed_to_its_replica() -> TestResult {
+async fn work_moves_to_the_replica_of_a_killed_master() -> TestResult {
     let mut watched = Watched::start().await;
-    let queue = open(&place(&watched), &settings()).await;
-    let mut stage = Stage::of(&queue).await?;
-    works_again(&queue, &mut stage, 0).await?;
+    let queue = open(&redis_settings(&watched), &settings()).await;
+    let mut worker = TestWorker::start(&queue).await?;
+    runs_a_job_again(&queue, &mut worker, 0).await?;
 
     watched.master.kill();
     watched.has_failed_over().await;
-    let took = works_again(&queue, &mut stage, 1).await?;
+    let took = runs_a_job_again(&queue, &mut worker, 1).await?;
 
-    println!("worked {took:?} after the Sentinels had decided");
-    assert!(took < AFTERWARDS, "{took:?}");
+    println!("ran {took:?} after the failover");
+    assert!(took < RECOVERY_TIMEOUT, "{took:?}");
     assert_eq!(watched.replica.command(&["EXISTS", "bull:test:b9-j1-g0"]).await, redis::Value::Int(1));
     Ok(())
 }
 
-/// The old master lives, and takes writes for seconds that nobody will ever see again.
+/// The old master keeps running, and for seconds accepts writes that are lost later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_master_that_is_relieved_is_left_behind() -> TestResult {
+async fn work_moves_to_the_replica_after_a_manual_failover() -> TestResult {
     let watched = Watched::start().await;
-    let queue = open(&place(&watched), &settings()).await;
-    let mut stage = Stage::of(&queue).await?;
-    works_again(&queue, &mut stage, 0).await?;
+    let queue = open(&redis_settings(&watched), &settings()).await;
+    let mut worker = TestWorker::start(&queue).await?;
+    runs_a_job_again(&queue, &mut worker, 0).await?;
 
     fail_over(&watched).await?;
     watched.has_failed_over().await;
-    sleep(AFTERWARDS / 2).await;
-    let took = works_again(&queue, &mut stage, 1).await?;
+    sleep(RECOVERY_TIMEOUT / 2).await;
+    let took = runs_a_job_again(&queue, &mut worker, 1).await?;
 
-    println!("worked after {took:?}");
-    assert!(took < AFTERWARDS / 2, "{took:?}");
+    println!("ran after {took:?}");
+    assert!(took < RECOVERY_TIMEOUT / 2, "{took:?}");
     assert_eq!(watched.replica.command(&["EXISTS", "bull:test:b9-j1-g0"]).await, redis::Value::Int(1));
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_sentinel_is_enough_to_find_redis() -> TestResult {
+async fn one_reachable_sentinel_is_enough_to_find_redis() -> TestResult {
     let mut watched = Watched::start().await;
     watched.kill_sentinels(2);
-    let queue = open(&place(&watched), &settings()).await;
+    let queue = open(&redis_settings(&watched), &settings()).await;
 
     watched.kill_sentinels(3);
     sleep(2 * Duration::from_secs(1)).await;
@@ -100,23 +104,23 @@ async fn one_sentinel_is_enough_to_find_redis() -> TestResult {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn sentinels_that_do_not_know_or_do_not_answer_stop_the_launch() -> TestResult {
+async fn sentinels_that_lack_the_master_or_do_not_answer_fail_the_launch() -> TestResult {
     let mut watched = Watched::start().await;
-    let refused = async |place: &RedisSettings| -> Result<String, Box<dyn Error>> {
+    let launch_error = async |redis_settings: &RedisSettings| -> Result<String, Box<dyn Error>> {
         let from = Instant::now();
-        let server = Arc::new(Server::new(place)?);
-        let error = BullQueue::open("test", &settings(), server).await.expect_err("nobody says where Redis is");
+        let server = Arc::new(Server::new(redis_settings)?);
+        let error = BullQueue::open("test", &settings(), server).await.expect_err("no Sentinel reports the master");
         assert!(from.elapsed() < Duration::from_secs(3), "{:?}", from.elapsed());
         Ok(format!("{:?}", error.source()))
     };
-    let mut wrong = place(&watched);
+    let mut wrong = redis_settings(&watched);
     wrong.master = "another".into();
 
-    let said = refused(&wrong).await?;
-    assert!(said.contains("it knows no master `another` (`redis.master`)"), "{said}");
+    let message = launch_error(&wrong).await?;
+    assert!(message.contains("it watches no master `another` (`redis.master`)"), "{message}");
 
     watched.kill_sentinels(3);
-    let said = refused(&place(&watched)).await?;
-    assert!(said.contains("the Sentinel 127.0.0.1:") && said.contains("refused"), "{said}");
+    let message = launch_error(&redis_settings(&watched)).await?;
+    assert!(message.contains("the Sentinel 127.0.0.1:") && message.contains("refused"), "{message}");
     Ok(())
 }

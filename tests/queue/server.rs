@@ -11,31 +11,31 @@ use redis::Client;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-/// A server that a test may stop, kill and start again. It ends with the test.
+/// A server that a test can stop, kill and start again. It is killed when the value is dropped.
 pub struct Redis {
     pub port: u16,
-    /// What it is told besides; the last word counts.
+    /// More options; the last value of an option applies.
     pub options: Vec<String>,
     folder: TempDir,
     server: Option<Child>,
 }
 
 impl Redis {
-    /// A server that keeps what it has in an append-only file.
+    /// Starts a server that stores its data in an append-only file.
     pub async fn start() -> Self {
         Self::with(&[]).await
     }
 
-    /// The same with more options.
+    /// Starts a server with more options.
     pub async fn with(options: &[&str]) -> Self {
         let options = options.iter().map(|option| (*option).to_owned()).collect();
-        let folder = TempDir::new().expect("the disk has room");
+        let folder = TempDir::new().expect("the temporary folder is writable");
         let mut redis = Self { port: free_port(), options, folder, server: None };
         redis.start_again().await;
         redis
     }
 
-    /// Starts what was killed, on the same port, with the same files, and waits until it answers.
+    /// Starts a killed server again with its port and files, and waits until it answers.
     pub async fn start_again(&mut self) {
         self.launch();
         let end = Instant::now() + Duration::from_secs(20);
@@ -45,7 +45,7 @@ impl Redis {
         }
     }
 
-    /// Starts what was killed, and does not wait.
+    /// Starts a killed server again, and does not wait.
     pub fn launch(&mut self) {
         let server = Command::new("redis-server")
             .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", "always"])
@@ -59,7 +59,7 @@ impl Redis {
         self.server = Some(server);
     }
 
-    /// As a crash would.
+    /// Kills the server, like a crash.
     pub fn kill(&mut self) {
         if let Some(mut server) = self.server.take() {
             let _ = server.kill();
@@ -78,11 +78,11 @@ impl Redis {
         self.try_command(words).await.unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 
-    /// Asks until the answer is the one that is waited for.
+    /// Repeats a command until its reply meets a condition.
     pub async fn until(&self, words: &[&str], so: impl Fn(redis::Value) -> bool) {
         let end = Instant::now() + Duration::from_secs(20);
         loop {
-            // A server whose part changes hangs up on everybody.
+            // A server that changes its role closes all connections.
             let answer = self.try_command(words).await;
             if answer.clone().is_ok_and(&so) {
                 return;
@@ -110,7 +110,7 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port is free").port()
 }
 
-/// What Redis answered, as the type that the test wants.
+/// Converts a reply of Redis.
 pub fn value<T: redis::FromRedisValue>(answer: redis::Value) -> Result<T, redis::ParsingError> {
     redis::from_redis_value(answer)
 }

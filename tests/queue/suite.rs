@@ -1,8 +1,9 @@
-//! What every queue must do. A backend brings a [`Harness`] and says `every_queue!(Harness)`.
+//! The tests that every queue must pass. A backend implements [`Harness`] and calls
+//! `every_queue!(Harness)`.
 //!
-//! The tests play the handlers: each attempt is told to the test, as a [`RunningTask`], and ends
-//! when and how the test says. So a test waits for what happens and never for a time, and a real
-//! server may take as long as it needs.
+//! The tests control the handlers: a test receives each attempt as a [`RunningAttempt`] and decides
+//! when and how it ends. So a test waits for events and not for a time, and passes with a slow
+//! server as well.
 
 use std::{
     collections::VecDeque,
@@ -28,42 +29,41 @@ use tokio::{
 
 pub type TestResult = Result<(), Box<dyn Error>>;
 
-/// Longer than anything that is waited for takes; only a test that fails gets there.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Longer than any wait of a passing test.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Makes queues of one backend.
+/// Creates queues of one backend.
 pub trait Harness {
-    /// An empty queue of its own.
+    /// Creates an empty queue that no other test uses.
     fn queue(&self, settings: QueueSettings) -> impl Future<Output = Arc<dyn Queue>>;
 }
 
-/// Every claim, run against the queues of one harness.
+/// Defines every test of the suite for one harness.
 macro_rules! every_queue {
     ($harness:expr) => {
         every_queue! { $harness;
-            early_jobs_go_first_and_batches_interleave
-            equals_go_in_the_order_of_their_arrival
-            as_many_run_at_a_time_as_the_settings_say
+            early_jobs_start_first_and_batches_interleave
+            equal_priorities_start_in_order_of_arrival
+            runs_as_many_tasks_at_a_time_as_configured
             a_task_that_is_offered_twice_runs_once
             an_active_task_that_is_offered_again_does_not_run_again
-            a_task_that_is_done_may_be_offered_again
-            a_retry_runs_until_the_attempts_are_spent
-            attempts_that_were_made_before_count
-            a_failure_for_good_is_not_retried
-            a_task_that_is_given_back_runs_again_and_spends_nothing
-            a_task_that_is_forgotten_leaves_and_may_be_offered_again
-            a_delayed_task_waits_and_lets_others_pass
-            a_withdrawal_takes_what_waits_and_nothing_else
-            a_pause_holds_the_queue_until_it_is_resumed
-            no_more_is_remembered_than_the_settings_say
-            a_drain_waits_for_what_runs_and_begins_nothing
-            a_drain_leaves_at_its_deadline
-            a_task_that_is_given_back_while_draining_waits
+            a_completed_task_can_be_offered_again
+            retries_until_no_attempts_are_left
+            earlier_attempts_count
+            a_permanent_failure_is_not_retried
+            a_released_task_runs_again_and_spends_no_attempt
+            a_discarded_task_is_removed_and_can_be_offered_again
+            a_delayed_task_waits_while_others_run
+            withdraw_removes_only_the_waiting_tasks_of_its_batch
+            keeps_only_the_configured_number_of_finished_tasks
+            a_drain_waits_for_running_tasks_and_starts_none
+            a_drain_returns_at_its_deadline
+            a_task_released_during_a_drain_waits
             offers_to_a_drained_queue_are_kept
-            a_panic_is_a_failed_attempt_and_costs_no_worker
-            notes_hold_up_nothing
-            ten_thousand_offers_at_once_are_no_trouble
-            a_queue_that_is_reached_answers_a_ping
+            a_panic_is_a_failed_attempt_and_keeps_the_worker
+            progress_updates_do_not_block_an_attempt
+            accepts_ten_thousand_offers_at_once
+            ping_succeeds_if_the_queue_is_reachable
         }
     };
     ($harness:expr; $($claim:ident)*) => { $(
@@ -74,7 +74,7 @@ macro_rules! every_queue {
     )* };
 }
 
-/// One at a time, as fast as can be, with backoffs that a test can wait for.
+/// Settings with one task at a time, no rate limit, and short backoffs.
 pub fn settings() -> QueueSettings {
     let mut settings = QueueSettings::default();
     settings.concurrency = 1;
@@ -83,7 +83,7 @@ pub fn settings() -> QueueSettings {
     settings
 }
 
-/// The same but for what `change` does.
+/// The same settings after `change`.
 pub fn settings_with(change: impl FnOnce(&mut QueueSettings)) -> QueueSettings {
     let mut settings = settings();
     change(&mut settings);
@@ -91,19 +91,19 @@ pub fn settings_with(change: impl FnOnce(&mut QueueSettings)) -> QueueSettings {
 }
 
 pub fn batch(id: i64) -> BatchId {
-    BatchId::new(id).expect("tests use ids that are in range")
+    BatchId::new(id).expect("the id is valid")
 }
 
 pub fn job(batch_id: i64, seq: u64) -> Task {
     Task::Generate { job: JobId { batch: batch(batch_id), seq, generation: 0 }, first: seq * 100, quantity: 100 }
 }
 
-/// Job `seq` of batch `batch`, ranked by its number, to be worked at once.
+/// An offer of job `seq` of batch `batch`, without a delay, ranked by its number.
 pub fn ready(batch: i64, seq: u64) -> Offer {
     Offer { task: job(batch, seq), rank: seq, delay: Duration::ZERO, attempts_made: 0 }
 }
 
-/// So many jobs of one batch.
+/// Offers of the first `count` jobs of one batch.
 pub fn jobs_of(batch: i64, count: u64) -> Vec<Offer> {
     (0..count).map(|seq| ready(batch, seq)).collect()
 }
@@ -112,299 +112,298 @@ pub fn counts(waiting: u64, delayed: u64, active: u64) -> QueueCounts {
     QueueCounts { waiting, delayed, active, ..QueueCounts::default() }
 }
 
-/// The handlers' side of a [`Stage`].
-struct Played {
-    begun: mpsc::UnboundedSender<RunningTask>,
+/// The handler of a [`TestWorker`].
+struct ScriptedHandler {
+    attempt: mpsc::UnboundedSender<RunningAttempt>,
     running: Arc<AtomicU64>,
     max: Arc<AtomicU64>,
 }
 
-/// What a played attempt is to do.
-enum Scheduler {
-    ProgressUpdate(ProgressUpdate),
-    Disposition(Disposition),
+/// An instruction from the test to a running attempt.
+enum Step {
+    Report(ProgressUpdate),
+    Finish(Disposition),
     Panic(&'static str),
 }
 
 #[async_trait]
-impl Handler for Played {
-    async fn handle(&self, delivery: Delivery<Task>, notes: &dyn ProgressSink) -> Disposition {
-        let Delivery::Enqueued { task, .. } = delivery else { panic!("nobody ordered {delivery}") };
-        let (prompter, mut lines) = mpsc::unbounded_channel();
+impl Handler for ScriptedHandler {
+    async fn handle(&self, delivery: Delivery<Task>, progress: &dyn ProgressSink) -> Disposition {
+        let Delivery::Enqueued { task, .. } = delivery else { panic!("unexpected external delivery: {delivery}") };
+        let (steps_sender, mut steps) = mpsc::unbounded_channel();
         self.max.fetch_max(self.running.fetch_add(1, SeqCst) + 1, SeqCst);
-        let _ = self.begun.send(RunningTask { task, prompter });
-        let mut line = lines.recv().await;
-        while let Some(Scheduler::ProgressUpdate(note)) = line {
-            notes.report(note);
-            line = lines.recv().await;
+        let _ = self.attempt.send(RunningAttempt { task, steps: steps_sender });
+        let mut step = steps.recv().await;
+        while let Some(Step::Report(update)) = step {
+            progress.report(update);
+            step = steps.recv().await;
         }
         self.running.fetch_sub(1, SeqCst);
-        match line {
-            Some(Scheduler::Disposition(answer)) => answer,
-            Some(Scheduler::Panic(message)) => panic!("{message}"),
-            // The test is over.
-            Some(Scheduler::ProgressUpdate(_)) | None => Disposition::Discard,
+        match step {
+            Some(Step::Finish(disposition)) => disposition,
+            Some(Step::Panic(message)) => panic!("{message}"),
+            // The test has ended.
+            Some(Step::Report(_)) | None => Disposition::Discard,
         }
     }
 }
 
 /// An attempt that runs until the test ends it.
-pub struct RunningTask {
+pub struct RunningAttempt {
     pub task: Task,
-    prompter: mpsc::UnboundedSender<Scheduler>,
+    steps: mpsc::UnboundedSender<Step>,
 }
 
-impl RunningTask {
+impl RunningAttempt {
     pub fn report(&self, percent: u8, line: impl Into<String>) {
-        let _ =
-            self.prompter.send(Scheduler::ProgressUpdate(ProgressUpdate { percent: Some(percent), line: line.into() }));
+        let _ = self.steps.send(Step::Report(ProgressUpdate { percent: Some(percent), line: line.into() }));
     }
 
-    pub fn answer(self, answer: Disposition) {
-        let _ = self.prompter.send(Scheduler::Disposition(answer));
+    pub fn finish_with(self, disposition: Disposition) {
+        let _ = self.steps.send(Step::Finish(disposition));
     }
 
     fn panic(self, message: &'static str) {
-        let _ = self.prompter.send(Scheduler::Panic(message));
+        let _ = self.steps.send(Step::Panic(message));
     }
 }
 
-/// Where a test sees what its queue begins.
-pub struct Stage {
-    begun: mpsc::UnboundedReceiver<RunningTask>,
+/// A worker of a queue, whose attempts the test controls.
+pub struct TestWorker {
+    attempt: mpsc::UnboundedReceiver<RunningAttempt>,
     running: Arc<AtomicU64>,
     max: Arc<AtomicU64>,
 }
 
-impl Stage {
-    /// Starts to work `queue`.
-    pub async fn of(queue: &dyn Queue) -> Result<Self, Box<dyn Error>> {
-        let (sender, begun) = mpsc::unbounded_channel();
+impl TestWorker {
+    /// Starts to run the tasks of `queue`.
+    pub async fn start(queue: &dyn Queue) -> Result<Self, Box<dyn Error>> {
+        let (sender, attempt) = mpsc::unbounded_channel();
         let (running, max) = (Arc::default(), Arc::default());
-        let stage = Self { begun, running: Arc::clone(&running), max: Arc::clone(&max) };
-        queue.work(Arc::new(Played { begun: sender, running, max })).await?;
-        Ok(stage)
+        let test_worker = Self { attempt, running: Arc::clone(&running), max: Arc::clone(&max) };
+        queue.work(Arc::new(ScriptedHandler { attempt: sender, running, max })).await?;
+        Ok(test_worker)
     }
 
-    /// The attempt that begins next.
-    pub async fn next(&mut self) -> Result<RunningTask, Box<dyn Error>> {
-        let begun = timeout(PATIENCE, self.begun.recv()).await.map_err(|_| "nothing began")?;
-        begun.ok_or_else(|| "the queue let its handler go".into())
+    /// Waits for the next attempt.
+    pub async fn next(&mut self) -> Result<RunningAttempt, Box<dyn Error>> {
+        let attempt = timeout(WAIT_TIMEOUT, self.attempt.recv()).await.map_err(|_| "no attempt started")?;
+        attempt.ok_or_else(|| "the queue dropped its handler".into())
     }
 
-    /// Answers the next `count` attempts with [`Disposition::Ack`]; says which they were.
-    pub async fn finish(&mut self, count: usize) -> Result<Vec<Task>, Box<dyn Error>> {
+    /// Finishes the next `count` attempts with [`Disposition::Ack`] and returns their tasks.
+    pub async fn complete(&mut self, count: usize) -> Result<Vec<Task>, Box<dyn Error>> {
         let mut tasks = Vec::new();
         while tasks.len() < count {
-            let begun = self.next().await?;
-            tasks.push(begun.task);
-            begun.answer(Disposition::Ack);
+            let attempt = self.next().await?;
+            tasks.push(attempt.task);
+            attempt.finish_with(Disposition::Ack);
         }
         Ok(tasks)
     }
 
-    /// Whether no attempt began but those that the test has taken.
-    pub fn is_quiet(&mut self) -> bool {
-        self.begun.try_recv().is_err()
+    /// Returns whether no attempt has started that the test has not received.
+    pub fn has_no_attempt(&mut self) -> bool {
+        self.attempt.try_recv().is_err()
     }
 
-    /// How many attempts run.
+    /// Returns how many attempts are running.
     fn running(&self) -> u64 {
         self.running.load(SeqCst)
     }
 
-    /// How many attempts ever ran at once.
+    /// Returns the highest number of concurrent attempts.
     fn max(&self) -> u64 {
         self.max.load(SeqCst)
     }
 }
 
-/// Waits for the queue to count `expected`, since an answer is counted a moment after it was given.
-pub async fn until(queue: &dyn Queue, expected: QueueCounts) -> TestResult {
-    let end = Instant::now() + PATIENCE;
+/// Waits until the queue counts `expected`. A finished attempt is counted with a short delay.
+pub async fn wait_for_counts(queue: &dyn Queue, expected: QueueCounts) -> TestResult {
+    let end = Instant::now() + WAIT_TIMEOUT;
     loop {
         let counts = queue.counts().await?;
         if counts == expected {
             return Ok(());
         }
         if Instant::now() > end {
-            return Err(format!("the queue counts {counts:?} and not {expected:?}").into());
+            return Err(format!("the queue counts {counts:?} instead of {expected:?}").into());
         }
         sleep(Duration::from_millis(1)).await;
     }
 }
 
-pub async fn early_jobs_go_first_and_batches_interleave(given: impl Harness) -> TestResult {
-    let queue = given.queue(settings()).await;
+pub async fn early_jobs_start_first_and_batches_interleave(harness: impl Harness) -> TestResult {
+    let queue = harness.queue(settings()).await;
     queue.offer(&[ready(1, 3), ready(1, 1), ready(1, 0), ready(1, 2)]).await?;
     queue.offer(&jobs_of(2, 3)).await?;
 
-    let order = Stage::of(&*queue).await?.finish(7).await?;
+    let order = TestWorker::start(&*queue).await?.complete(7).await?;
 
-    // Batch 2 came when job 0 of batch 1 was at the head, and stands in line behind it.
+    // Batch 2 was offered when job 0 of batch 1 was at the head, so it starts behind it.
     assert_eq!(order, [job(1, 0), job(1, 1), job(2, 0), job(1, 2), job(2, 1), job(1, 3), job(2, 2)]);
     Ok(())
 }
 
-pub async fn equals_go_in_the_order_of_their_arrival(given: impl Harness) -> TestResult {
-    let queue = given.queue(settings()).await;
+pub async fn equal_priorities_start_in_order_of_arrival(harness: impl Harness) -> TestResult {
+    let queue = harness.queue(settings()).await;
     let equals = [7, 3, 9, 1, 5].map(|batch| ready(batch, 0));
     queue.offer(&equals).await?;
 
-    let order = Stage::of(&*queue).await?.finish(5).await?;
+    let order = TestWorker::start(&*queue).await?.complete(5).await?;
 
     assert_eq!(order, equals.map(|offer| offer.task));
     Ok(())
 }
 
-pub async fn as_many_run_at_a_time_as_the_settings_say(given: impl Harness) -> TestResult {
-    let queue = given.queue(settings_with(|settings| settings.concurrency = 3)).await;
-    let mut stage = Stage::of(&*queue).await?;
+pub async fn runs_as_many_tasks_at_a_time_as_configured(harness: impl Harness) -> TestResult {
+    let queue = harness.queue(settings_with(|settings| settings.concurrency = 3)).await;
+    let mut worker = TestWorker::start(&*queue).await?;
     queue.offer(&jobs_of(1, 30)).await?;
 
-    let mut running = VecDeque::from([stage.next().await?, stage.next().await?, stage.next().await?]);
+    let mut running = VecDeque::from([worker.next().await?, worker.next().await?, worker.next().await?]);
     assert_eq!(queue.counts().await?, counts(27, 0, 3));
     for _ in 0..27 {
         let oldest = running.pop_front().expect("three run");
-        oldest.answer(Disposition::Ack);
-        running.push_back(stage.next().await?);
+        oldest.finish_with(Disposition::Ack);
+        running.push_back(worker.next().await?);
     }
 
-    assert_eq!(stage.max(), 3);
+    assert_eq!(worker.max(), 3);
     Ok(())
 }
 
-pub async fn a_task_that_is_offered_twice_runs_once(given: impl Harness) -> TestResult {
-    let queue = given.queue(settings()).await;
+pub async fn a_task_that_is_offered_twice_runs_once(harness: impl Harness) -> TestResult {
+    let queue = harness.queue(settings()).await;
 
     assert_eq!(queue.offer(&[ready(1, 0), ready(1, 0), ready(2, 4)]).await?, 2);
     assert_eq!(queue.offer(&[ready(1, 0), ready(3, 9)]).await?, 1);
     assert_eq!(queue.offer(&[]).await?, 0);
 
-    let order = Stage::of(&*queue).await?.finish(3).await?;
+    let order = TestWorker::start(&*queue).await?.complete(3).await?;
     assert_eq!(order, [job(1, 0), job(2, 4), job(3, 9)]);
-    until(&*queue, QueueCounts { completed: 3, ..counts(0, 0, 0) }).await
+    wait_for_counts(&*queue, QueueCounts { completed: 3, ..counts(0, 0, 0) }).await
 }
 
-pub async fn an_active_task_that_is_offered_again_does_not_run_again(given: impl Harness) -> TestResult {
-    let queue = given.queue(settings()).await;
-    let mut stage = Stage::of(&*queue).await?;
+pub async fn an_active_task_that_is_offered_again_does_not_run_again(harness: impl Harness) -> TestResult {
+    let queue = harness.queue(settings()).await;
+    let mut worker = TestWorker::start(&*queue).await?;
     queue.offer(&[ready(1, 0)]).await?;
-    let active = stage.next().await?;
+    let active = worker.next().await?;
 
     assert_eq!(queue.offer(&[ready(1, 0), ready(2, 9)]).await?, 1);
 
-    active.answer(Disposition::Ack);
-    assert_eq!(stage.finish(1).await?, [job(2, 9)]);
-    until(&*queue, QueueCounts { completed: 2, ..counts(0, 0, 0) }).await
+    active.finish_with(Disposition::Ack);
+    assert_eq!(worker.complete(1).await?, [job(2, 9)]);
+    wait_for_counts(&*queue, QueueCounts { completed: 2, ..counts(0, 0, 0) }).await
 }
 
-pub async fn a_task_that_is_done_may_be_offered_again(given: impl Harness) -> TestResult {
-    let queue = given.queue(settings()).await;
-    let mut stage = Stage::of(&*queue).await?;
+pub async fn a_completed_task_can_be_offered_again(harness: impl Harness) -> TestResult {
+    let queue = harness.queue(settings()).await;
+    let mut worker = TestWorker::start(&*queue).await?;
     queue.offer(&[ready(1, 0)]).await?;
-    stage.finish(1).await?;
-    until(&*queue, QueueCounts { completed: 1, ..counts(0, 0, 0) }).await?;
+    worker.complete(1).await?;
+    wait_for_counts(&*queue, QueueCounts { completed: 1, ..counts(0, 0, 0) }).await?;
 
     assert_eq!(queue.offer(&[ready(1, 0)]).await?, 1);
 
-    assert_eq!(stage.finish(1).await?, [job(1, 0)]);
+    assert_eq!(worker.complete(1).await?, [job(1, 0)]);
     Ok(())
 }
 
-pub async fn a_retry_runs_until_the_attempts_are_spent(given: impl Harness) -> TestResult {
-    let queue = given.queue(settings()).await;
-    let mut stage = Stage::of(&*queue).await?;
+pub async fn retries_until_no_attempts_are_left(harness: impl Harness) -> TestResult {
+    let queue = harness.queue(settings()).await;
+    let mut worker = TestWorker::start(&*queue).await?;
     queue.offer(&[ready(1, 0)]).await?;
 
     for _ in 0..settings().attempts {
-        let begun = stage.next().await?;
-        assert_eq!(begun.task, job(1, 0));
-        begun.answer(Disposition::Retry("not yet".into()));
+        let attempt = worker.next().await?;
+        assert_eq!(attempt.task, job(1, 0));
+        attempt.finish_with(Disposition::Retry("not yet".into()));
     }
 
-    until(&*queue, QueueCounts { failed: 1, ..counts(0, 0, 0) }).await?;
-    assert_eq!(queue.offer(&[ready(1, 0)]).await?, 1, "a failed task may be offered again");
-    stage.finish(1).await.map(drop)
+    wait_for_counts(&*queue, QueueCounts { failed: 1, ..counts(0, 0, 0) }).await?;
+    assert_eq!(queue.offer(&[ready(1, 0)]).await?, 1, "a failed task can be offered again");
+    worker.complete(1).await.map(drop)
 }
 
-pub async fn attempts_that_were_made_before_count(given: impl Harness) -> TestResult {
-    let queue = given.queue(settings()).await;
-    let mut stage = Stage::of(&*queue).await?;
+pub async fn earlier_attempts_count(harness: impl Harness) -> TestResult {
+    let queue = harness.queue(settings()).await;
+    let mut worker = TestWorker::start(&*queue).await?;
     queue.offer(&[Offer { attempts_made: settings().attempts - 1, ..ready(1, 0) }]).await?;
 
-    stage.next().await?.answer(Disposition::Retry("not yet".into()));
+    worker.next().await?.finish_with(Disposition::Retry("not yet".into()));
 
-    until(&*queue, QueueCounts { failed: 1, ..counts(0, 0, 0) }).await
+    wait_for_counts(&*queue, QueueCounts { failed: 1, ..counts(0, 0, 0) }).await
 }
 
-pub async fn a_failure_for_good_is_not_retried(given: impl Harness) -> TestResult {
-    let queue = given.queue(settings()).await;
-    let mut stage = Stage::of(&*queue).await?;
+pub async fn a_permanent_failure_is_not_retried(harness: impl Harness) -> TestResult {
+    let queue = harness.queue(settings()).await;
+    let mut worker = TestWorker::start(&*queue).await?;
     queue.offer(&[ready(1, 0), ready(2, 9)]).await?;
 
-    stage.next().await?.answer(Disposition::Fail("never".into()));
+    worker.next().await?.finish_with(Disposition::Fail("never".into()));
 
-    assert_eq!(stage.finish(1).await?, [job(2, 9)]);
-    until(&*queue, QueueCounts { completed: 1, failed: 1, ..counts(0, 0, 0) }).await
+    assert_eq!(worker.complete(1).await?, [job(2, 9)]);
+    wait_for_counts(&*queue, QueueCounts { completed: 1, failed: 1, ..counts(0, 0, 0) }).await
 }
 
-pub async fn a_task_that_is_given_back_runs_again_and_spends_nothing(given: impl Harness) -> TestResult {
-    let queue = given.queue(settings_with(|settings| settings.attempts = 2)).await;
-    let mut stage = Stage::of(&*queue).await?;
+pub async fn a_released_task_runs_again_and_spends_no_attempt(harness: impl Harness) -> TestResult {
+    let queue = harness.queue(settings_with(|settings| settings.attempts = 2)).await;
+    let mut worker = TestWorker::start(&*queue).await?;
     queue.offer(&[ready(1, 0)]).await?;
 
-    let answers = [
+    let dispositions = [
         Disposition::Release,
         Disposition::Release,
         Disposition::Retry("not yet".into()),
         Disposition::Release,
         Disposition::Ack,
     ];
-    for answer in answers {
-        let begun = stage.next().await?;
-        assert_eq!(begun.task, job(1, 0));
-        begun.answer(answer);
+    for disposition in dispositions {
+        let attempt = worker.next().await?;
+        assert_eq!(attempt.task, job(1, 0));
+        attempt.finish_with(disposition);
     }
 
-    until(&*queue, QueueCounts { completed: 1, ..counts(0, 0, 0) }).await
+    wait_for_counts(&*queue, QueueCounts { completed: 1, ..counts(0, 0, 0) }).await
 }
 
-pub async fn a_task_that_is_forgotten_leaves_and_may_be_offered_again(given: impl Harness) -> TestResult {
-    let queue = given.queue(settings()).await;
-    let mut stage = Stage::of(&*queue).await?;
+pub async fn a_discarded_task_is_removed_and_can_be_offered_again(harness: impl Harness) -> TestResult {
+    let queue = harness.queue(settings()).await;
+    let mut worker = TestWorker::start(&*queue).await?;
     queue.offer(&[ready(1, 0), ready(2, 9)]).await?;
 
-    stage.next().await?.answer(Disposition::Discard);
-    let bystander = stage.next().await?;
+    worker.next().await?.finish_with(Disposition::Discard);
+    let bystander = worker.next().await?;
 
     assert_eq!(bystander.task, job(2, 9));
-    until(&*queue, counts(0, 0, 1)).await?;
+    wait_for_counts(&*queue, counts(0, 0, 1)).await?;
     assert_eq!(queue.offer(&[ready(1, 0)]).await?, 1);
-    bystander.answer(Disposition::Ack);
-    assert_eq!(stage.finish(1).await?, [job(1, 0)]);
+    bystander.finish_with(Disposition::Ack);
+    assert_eq!(worker.complete(1).await?, [job(1, 0)]);
     Ok(())
 }
 
-pub async fn a_delayed_task_waits_and_lets_others_pass(given: impl Harness) -> TestResult {
+pub async fn a_delayed_task_waits_while_others_run(harness: impl Harness) -> TestResult {
     const DELAY: Duration = Duration::from_millis(300);
-    let queue = given.queue(settings()).await;
+    let queue = harness.queue(settings()).await;
     let offered = Instant::now();
     queue.offer(&[Offer { delay: DELAY, ..ready(1, 0) }, ready(2, 9)]).await?;
     assert_eq!(queue.counts().await?, counts(1, 1, 0));
 
-    let order = Stage::of(&*queue).await?.finish(2).await?;
+    let order = TestWorker::start(&*queue).await?.complete(2).await?;
 
     assert_eq!(order, [job(2, 9), job(1, 0)]);
     assert!(offered.elapsed() >= DELAY);
     Ok(())
 }
 
-pub async fn a_withdrawal_takes_what_waits_and_nothing_else(given: impl Harness) -> TestResult {
-    let queue = given.queue(settings()).await;
-    let mut stage = Stage::of(&*queue).await?;
+pub async fn withdraw_removes_only_the_waiting_tasks_of_its_batch(harness: impl Harness) -> TestResult {
+    let queue = harness.queue(settings()).await;
+    let mut worker = TestWorker::start(&*queue).await?;
     queue.offer(&[ready(1, 0)]).await?;
-    let active = stage.next().await?;
+    let active = worker.next().await?;
     let delay = Duration::from_secs(3_600);
     queue.offer(&[ready(1, 1), ready(1, 2), Offer { delay, ..ready(1, 3) }]).await?;
     queue.offer(&[ready(2, 9), Offer { delay, ..ready(2, 10) }]).await?;
@@ -413,138 +412,121 @@ pub async fn a_withdrawal_takes_what_waits_and_nothing_else(given: impl Harness)
     queue.withdraw(batch(1)).await?;
 
     assert_eq!(queue.counts().await?, counts(1, 1, 1));
-    active.answer(Disposition::Ack);
-    assert_eq!(stage.finish(1).await?, [job(2, 9)]);
-    assert_eq!(queue.offer(&[ready(1, 1)]).await?, 1, "what was withdrawn may be offered again");
-    assert_eq!(stage.finish(1).await?, [job(1, 1)]);
+    active.finish_with(Disposition::Ack);
+    assert_eq!(worker.complete(1).await?, [job(2, 9)]);
+    assert_eq!(queue.offer(&[ready(1, 1)]).await?, 1, "a withdrawn task can be offered again");
+    assert_eq!(worker.complete(1).await?, [job(1, 1)]);
     Ok(())
 }
 
-pub async fn a_pause_holds_the_queue_until_it_is_resumed(given: impl Harness) -> TestResult {
-    let queue = given.queue(settings()).await;
-    let mut stage = Stage::of(&*queue).await?;
-    queue.offer(&[ready(1, 0), ready(1, 1)]).await?;
-    let running = stage.next().await?;
-
-    queue.pause().await?;
-    queue.offer(&[ready(1, 2)]).await?;
-    running.answer(Disposition::Ack);
-
-    // A worker that did not mind the pause would have taken the next one when it reported this one.
-    until(&*queue, QueueCounts { completed: 1, ..counts(2, 0, 0) }).await?;
-    assert!(stage.is_quiet());
-    queue.resume().await?;
-    assert_eq!(stage.finish(2).await?, [job(1, 1), job(1, 2)]);
-    Ok(())
-}
-
-pub async fn no_more_is_remembered_than_the_settings_say(given: impl Harness) -> TestResult {
+pub async fn keeps_only_the_configured_number_of_finished_tasks(harness: impl Harness) -> TestResult {
     let kept = settings_with(|settings| (settings.keep_completed, settings.keep_failed) = (2, 1));
-    let queue = given.queue(kept).await;
-    let mut stage = Stage::of(&*queue).await?;
+    let queue = harness.queue(kept).await;
+    let mut worker = TestWorker::start(&*queue).await?;
     queue.offer(&jobs_of(1, 6)).await?;
 
     for _ in 0..3 {
-        stage.next().await?.answer(Disposition::Ack);
-        stage.next().await?.answer(Disposition::Fail("never".into()));
+        worker.next().await?.finish_with(Disposition::Ack);
+        worker.next().await?.finish_with(Disposition::Fail("never".into()));
     }
 
-    until(&*queue, QueueCounts { completed: 2, failed: 1, ..counts(0, 0, 0) }).await
+    wait_for_counts(&*queue, QueueCounts { completed: 2, failed: 1, ..counts(0, 0, 0) }).await
 }
 
-pub async fn a_drain_waits_for_what_runs_and_begins_nothing(given: impl Harness) -> TestResult {
-    let queue = given.queue(settings_with(|settings| settings.concurrency = 2)).await;
-    let mut stage = Stage::of(&*queue).await?;
+pub async fn a_drain_waits_for_running_tasks_and_starts_none(harness: impl Harness) -> TestResult {
+    let queue = harness.queue(settings_with(|settings| settings.concurrency = 2)).await;
+    let mut worker = TestWorker::start(&*queue).await?;
     queue.offer(&jobs_of(1, 20)).await?;
-    let (one, other) = (stage.next().await?, stage.next().await?);
+    let (one, other) = (worker.next().await?, worker.next().await?);
 
-    // `join!` polls the drain first, so the answers come after the call.
-    let (drained, ()) = tokio::join!(queue.drain(Instant::now() + PATIENCE), async {
-        one.answer(Disposition::Ack);
-        other.answer(Disposition::Ack);
+    // `join!` polls the drain first, so the attempts finish after the call.
+    let (drained, ()) = tokio::join!(queue.drain(Instant::now() + WAIT_TIMEOUT), async {
+        one.finish_with(Disposition::Ack);
+        other.finish_with(Disposition::Ack);
     });
 
     assert_eq!(drained, Drained::Clean);
-    assert_eq!(stage.running(), 0);
-    assert!(stage.is_quiet());
-    until(&*queue, QueueCounts { completed: 2, ..counts(18, 0, 0) }).await?;
-    assert_eq!(queue.drain(Instant::now() + PATIENCE).await, Drained::Clean, "draining twice is no harm");
+    assert_eq!(worker.running(), 0);
+    assert!(worker.has_no_attempt());
+    wait_for_counts(&*queue, QueueCounts { completed: 2, ..counts(18, 0, 0) }).await?;
+    assert_eq!(queue.drain(Instant::now() + WAIT_TIMEOUT).await, Drained::Clean, "a second drain returns at once");
     Ok(())
 }
 
-pub async fn a_drain_leaves_at_its_deadline(given: impl Harness) -> TestResult {
-    let queue = given.queue(settings_with(|settings| settings.concurrency = 3)).await;
-    let mut stage = Stage::of(&*queue).await?;
+pub async fn a_drain_returns_at_its_deadline(harness: impl Harness) -> TestResult {
+    let queue = harness.queue(settings_with(|settings| settings.concurrency = 3)).await;
+    let mut worker = TestWorker::start(&*queue).await?;
     queue.offer(&jobs_of(1, 3)).await?;
-    let (quick, _slow, _slower) = (stage.next().await?, stage.next().await?, stage.next().await?);
+    let (quick, _slow, _slower) = (worker.next().await?, worker.next().await?, worker.next().await?);
 
     let deadline = Instant::now() + Duration::from_millis(500);
-    let (drained, ()) = tokio::join!(queue.drain(deadline), async { quick.answer(Disposition::Ack) });
+    let (drained, ()) = tokio::join!(queue.drain(deadline), async { quick.finish_with(Disposition::Ack) });
 
     assert_eq!(drained, Drained::Left(2));
     assert!(Instant::now() >= deadline);
     Ok(())
 }
 
-pub async fn a_task_that_is_given_back_while_draining_waits(given: impl Harness) -> TestResult {
-    let queue = given.queue(settings()).await;
-    let mut stage = Stage::of(&*queue).await?;
+pub async fn a_task_released_during_a_drain_waits(harness: impl Harness) -> TestResult {
+    let queue = harness.queue(settings()).await;
+    let mut worker = TestWorker::start(&*queue).await?;
     queue.offer(&jobs_of(1, 3)).await?;
-    let interrupted = stage.next().await?;
+    let interrupted = worker.next().await?;
 
-    let (drained, ()) =
-        tokio::join!(queue.drain(Instant::now() + PATIENCE), async { interrupted.answer(Disposition::Release) });
+    let (drained, ()) = tokio::join!(queue.drain(Instant::now() + WAIT_TIMEOUT), async {
+        interrupted.finish_with(Disposition::Release);
+    });
 
     assert_eq!(drained, Drained::Clean);
-    assert!(stage.is_quiet());
-    until(&*queue, counts(3, 0, 0)).await
+    assert!(worker.has_no_attempt());
+    wait_for_counts(&*queue, counts(3, 0, 0)).await
 }
 
-pub async fn offers_to_a_drained_queue_are_kept(given: impl Harness) -> TestResult {
-    let queue = given.queue(settings()).await;
-    let mut stage = Stage::of(&*queue).await?;
-    assert_eq!(queue.drain(Instant::now() + PATIENCE).await, Drained::Clean);
+pub async fn offers_to_a_drained_queue_are_kept(harness: impl Harness) -> TestResult {
+    let queue = harness.queue(settings()).await;
+    let mut worker = TestWorker::start(&*queue).await?;
+    assert_eq!(queue.drain(Instant::now() + WAIT_TIMEOUT).await, Drained::Clean);
 
     assert_eq!(queue.offer(&jobs_of(1, 5)).await?, 5);
 
     assert_eq!(queue.counts().await?, counts(5, 0, 0));
-    assert!(stage.is_quiet());
+    assert!(worker.has_no_attempt());
     Ok(())
 }
 
-pub async fn a_panic_is_a_failed_attempt_and_costs_no_worker(given: impl Harness) -> TestResult {
-    let queue = given.queue(settings_with(|settings| settings.attempts = 2)).await;
-    let mut stage = Stage::of(&*queue).await?;
+pub async fn a_panic_is_a_failed_attempt_and_keeps_the_worker(harness: impl Harness) -> TestResult {
+    let queue = harness.queue(settings_with(|settings| settings.attempts = 2)).await;
+    let mut worker = TestWorker::start(&*queue).await?;
     queue.offer(&[ready(1, 0)]).await?;
 
-    stage.next().await?.panic("on purpose");
-    stage.next().await?.panic("on purpose, too");
+    worker.next().await?.panic("on purpose");
+    worker.next().await?.panic("on purpose, too");
 
-    until(&*queue, QueueCounts { failed: 1, ..counts(0, 0, 0) }).await?;
+    wait_for_counts(&*queue, QueueCounts { failed: 1, ..counts(0, 0, 0) }).await?;
     queue.offer(&[ready(2, 0)]).await?;
-    assert_eq!(stage.finish(1).await?, [job(2, 0)]);
+    assert_eq!(worker.complete(1).await?, [job(2, 0)]);
     Ok(())
 }
 
-pub async fn notes_hold_up_nothing(given: impl Harness) -> TestResult {
-    let queue = given.queue(settings()).await;
-    let mut stage = Stage::of(&*queue).await?;
+pub async fn progress_updates_do_not_block_an_attempt(harness: impl Harness) -> TestResult {
+    let queue = harness.queue(settings()).await;
+    let mut worker = TestWorker::start(&*queue).await?;
     queue.offer(&[ready(1, 0), ready(2, 9)]).await?;
-    let talkative = stage.next().await?;
+    let chatty = worker.next().await?;
 
     let start = Instant::now();
-    for note in 0..10_000 {
-        talkative.report(50, format!("line {note}"));
+    for line in 0..10_000 {
+        chatty.report(50, format!("line {line}"));
     }
-    talkative.answer(Disposition::Ack);
+    chatty.finish_with(Disposition::Ack);
 
-    assert_eq!(stage.finish(1).await?, [job(2, 9)]);
+    assert_eq!(worker.complete(1).await?, [job(2, 9)]);
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
-    until(&*queue, QueueCounts { completed: 2, ..counts(0, 0, 0) }).await
+    wait_for_counts(&*queue, QueueCounts { completed: 2, ..counts(0, 0, 0) }).await
 }
 
-pub async fn ten_thousand_offers_at_once_are_no_trouble(given: impl Harness) -> TestResult {
-    let queue = given.queue(settings()).await;
+pub async fn accepts_ten_thousand_offers_at_once(harness: impl Harness) -> TestResult {
+    let queue = harness.queue(settings()).await;
     let offers = jobs_of(1, 10_000);
 
     let start = Instant::now();
@@ -554,12 +536,12 @@ pub async fn ten_thousand_offers_at_once_are_no_trouble(given: impl Harness) -> 
 
     assert_eq!(queue.counts().await?, counts(10_000, 0, 0));
     assert!(took < Duration::from_secs(5), "it took {took:?}");
-    assert_eq!(Stage::of(&*queue).await?.finish(2).await?, [job(1, 0), job(1, 1)]);
+    assert_eq!(TestWorker::start(&*queue).await?.complete(2).await?, [job(1, 0), job(1, 1)]);
     Ok(())
 }
 
-pub async fn a_queue_that_is_reached_answers_a_ping(given: impl Harness) -> TestResult {
-    let queue = given.queue(settings()).await;
+pub async fn ping_succeeds_if_the_queue_is_reachable(harness: impl Harness) -> TestResult {
+    let queue = harness.queue(settings()).await;
     queue.ping().await?;
     Ok(())
 }

@@ -1,11 +1,12 @@
-//! One job in a worker's hands: from Redis's words to a handler's, and back.
+//! One attempt of a job: reads the job, calls the handler, and reports the result to the `bullmq`
+//! crate.
 //!
 //! ```text
-//!   job ──▶ wire::read ──▶ a hand is free ──▶ Handler ──▶ Answer ──▶ what the crate is told
-//!              │                 │
-//!              │                 └─ the worker is being closed: given back
-//!              ├─ newer than we are: delayed, nothing spent, for some minutes
-//!              └─ malformed: failed for good; if the ledger has the job open, the feeder brings it anew
+//!   job ──▶ wire::read ──▶ permit ──▶ Handler ──▶ Disposition ──▶ result for the crate
+//!              │              │
+//!              │              └─ the worker is closing: released
+//!              ├─ written by a newer version: delayed, for some minutes; spends no attempt
+//!              └─ malformed: failed; if it is open in the ledger, the feeder offers it again
 //! ```
 
 use std::{
@@ -22,132 +23,143 @@ use tokio::{sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Shared, options,
+    options,
     progress::JobProgress,
-    server::PROMPT,
+    shared::Shared,
+    timeouts::ROUND_TRIP_TIMEOUT,
     wire::{self, Unreadable},
 };
 use crate::{
     domain::{Delivery, Task},
-    queue::{Disposition, Handler, attempt},
+    queue::{
+        contract::{Disposition, Handler},
+        run_handler::run_handler,
+    },
 };
 
-/// How long a task rests that was given back by a worker which goes on: without, it would come
-/// again at once.
-const REST: Duration = Duration::from_millis(50);
+/// The delay of a released job. Without it, the same worker would fetch the job again at once.
+const RELEASE_DELAY: Duration = Duration::from_millis(50);
 
-/// How long a task rests that only a newer process can read.
-const UNTIL_A_NEWER_ONE: Duration = Duration::from_secs(10);
+/// The delay of a job that only a newer version of this process can read.
+const NEWER_VERSION_DELAY: Duration = Duration::from_secs(10);
 
-/// So often it is handed out to us before it is taken to be nobody's: five minutes, in which a
-/// rolling deployment brings a newer process.
-const NO_NEWER_ONE_COMES: u32 = 30;
+/// The number of starts after which a job of a newer version fails. With the delay above this is
+/// five minutes, in which a rolling deployment starts a newer process.
+const MAX_NEWER_VERSION_STARTS: u32 = 30;
 
-/// How long a task is out of everybody's reach while it is taken out. If we die in between, it
-/// comes again after this.
-const OUT_OF_REACH: Duration = Duration::from_secs(5);
+/// The delay of a job while it is being removed. If this process dies in between, the job is
+/// delivered again after this delay.
+const DISCARD_DELAY: Duration = Duration::from_secs(5);
 
-/// What all attempts of one worker have in common.
-pub(super) struct Attempts {
+/// Runs the attempts of one worker.
+pub(super) struct AttemptRunner {
     pub shared: Arc<Shared>,
     pub handler: Arc<dyn Handler>,
-    /// As many as the settings allow, also while a worker that was replaced ends its last tasks.
+    /// Limits concurrent attempts to the settings, also while a replaced worker finishes its last
+    /// jobs.
     pub permits: Arc<Semaphore>,
-    /// Cancelled when the worker is to begin nothing any more. What it fetched all the same is
-    /// given back.
+    /// Cancelled when the worker must start no further job. Jobs that it fetches later are
+    /// released.
     pub closing: CancellationToken,
-    /// Handlers that run.
+    /// Tracks running handlers.
     pub running: TaskTracker,
 }
 
-impl Attempts {
-    /// What the crate calls for each job.
-    pub async fn process(self: Arc<Self>, job: Job) -> Result<Value, Error> {
-        let delivery = match wire::read(job.id(), job.attempts_made(), job.data()) {
-            Ok(delivery) => delivery,
-            Err(newer @ Unreadable::Newer(_)) if job.attempts_started() < NO_NEWER_ONE_COMES => {
-                tracing::info!(queue = self.shared.name, job = job.id(), %newer, "a task is left to a newer process");
-                return later(&job, UNTIL_A_NEWER_ONE).await;
-            }
-            Err(unreadable) => {
-                tracing::error!(queue = self.shared.name, job = job.id(), %unreadable, "a task can't be read");
-                return Err(Error::Unrecoverable(unreadable.to_string()));
-            }
-        };
-        let hand = self.closing.run_until_cancelled(self.permits.acquire()).await;
+impl AttemptRunner {
+    /// Runs one attempt. The `bullmq` crate calls this for each job.
+    pub async fn run(self: Arc<Self>, job: Job) -> Result<Value, Error> {
+        match wire::read(job.id(), job.attempts_made(), job.data()) {
+            Ok(delivery) => self.deliver(&job, delivery).await,
+            Err(unreadable) => self.reject(&job, unreadable).await,
+        }
+    }
+
+    async fn deliver(&self, job: &Job, delivery: Delivery<Task>) -> Result<Value, Error> {
+        let permit = self.closing.run_until_cancelled(self.permits.acquire()).await;
         if self.closing.is_cancelled() {
-            return now();
+            return release_now();
         }
-        let answer = self.work(delivery, &JobProgress::of(&job)).await;
-        drop(hand);
-        self.conclude(&job, answer).await
+        let disposition = self.call_handler(delivery, &JobProgress::new(job)).await;
+        drop(permit);
+        self.conclude(job, disposition).await
     }
 
-    async fn work(&self, delivery: Delivery<Task>, progress: &JobProgress<'_>) -> Disposition {
-        let running = (Running::one_of(&self.shared.running), self.running.token());
-        let answer = attempt(&self.shared.name, &*self.handler, delivery, progress).await;
+    /// Delays a job of a newer version, and fails a malformed one.
+    async fn reject(&self, job: &Job, unreadable: Unreadable) -> Result<Value, Error> {
+        if matches!(unreadable, Unreadable::Newer(_)) && job.attempts_started() < MAX_NEWER_VERSION_STARTS {
+            let queue = &self.shared.name;
+            tracing::info!(queue, job = job.id(), %unreadable, "job requires a newer version, delayed");
+            return release_after(job, NEWER_VERSION_DELAY).await;
+        }
+        tracing::error!(queue = self.shared.name, job = job.id(), %unreadable, "job is unreadable, failed");
+        Err(Error::Unrecoverable(unreadable.to_string()))
+    }
+
+    async fn call_handler(&self, delivery: Delivery<Task>, progress: &JobProgress<'_>) -> Disposition {
+        let running = (RunningGuard::new(&self.shared.running), self.running.token());
+        let disposition = run_handler(&self.shared.name, &*self.handler, delivery, progress).await;
         drop(running);
-        tracing::debug!(queue = self.shared.name, task = %delivery, ?answer, "an attempt ended");
-        answer
+        disposition
     }
 
-    async fn conclude(&self, job: &Job, answer: Disposition) -> Result<Value, Error> {
-        match answer {
+    async fn conclude(&self, job: &Job, disposition: Disposition) -> Result<Value, Error> {
+        match disposition {
             Disposition::Ack => Ok(Value::Null),
-            Disposition::Retry(why) if options::are_ours(&self.shared.settings, job.opts()) => {
-                Err(Error::ProcessingError(why))
+            Disposition::Retry(reason) if options::has_our_retry_options(&self.shared.settings, job.opts()) => {
+                Err(Error::ProcessingError(reason))
             }
-            // Retries by the options of a stranger are not ours to make. If the ledger has the job
-            // open, the feeder brings it anew.
-            Disposition::Retry(why) | Disposition::Fail(why) => Err(Error::Unrecoverable(why)),
-            Disposition::Release if self.closing.is_cancelled() => now(),
-            Disposition::Release => later(job, REST).await,
-            Disposition::Discard => self.forget(job).await,
+            // Another client set the retry options of this job, and they may be harmful. If the job
+            // is open in the ledger, the feeder offers it again.
+            Disposition::Retry(reason) | Disposition::Fail(reason) => Err(Error::Unrecoverable(reason)),
+            Disposition::Release if self.closing.is_cancelled() => release_now(),
+            Disposition::Release => release_after(job, RELEASE_DELAY).await,
+            Disposition::Discard => self.discard(job).await,
         }
     }
 
-    /// Takes the job out. Nobody can take out what somebody works, so it is put aside first.
-    async fn forget(&self, job: &Job) -> Result<Value, Error> {
-        let aside = later(job, OUT_OF_REACH).await;
-        if matches!(aside, Err(Error::Delayed)) {
+    /// Removes the job. BullMQ removes no active job, so this delays it first.
+    async fn discard(&self, job: &Job) -> Result<Value, Error> {
+        let delayed = release_after(job, DISCARD_DELAY).await;
+        if matches!(delayed, Err(Error::Delayed)) {
             let id = job.id().to_owned();
-            let removed = self.shared.with_queue(async move |queue| queue.remove(&id).await).await;
+            let removed = self.shared.producer.call(async move |queue| queue.remove(&id).await).await;
             if let Err(error) = removed {
-                tracing::warn!(queue = self.shared.name, job = job.id(), %error, "a task could not be taken out; it comes again");
+                let queue = &self.shared.name;
+                tracing::warn!(queue, job = job.id(), %error, "could not discard the job, it is delivered again");
             }
         }
-        aside
+        delayed
     }
 }
 
-/// Back to its place, at once; the crate's way to say so.
-const fn now() -> Result<Value, Error> {
+/// Returns the job to the queue at once. The crate does so for this error.
+const fn release_now() -> Result<Value, Error> {
     Err(Error::RateLimited { delay_ms: 0 })
 }
 
-/// Back to its place after a rest, with no attempt spent.
-async fn later(job: &Job, rest: Duration) -> Result<Value, Error> {
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let due = u64::try_from((clock + rest).as_millis()).unwrap_or(u64::MAX);
-    match timeout(PROMPT, job.move_to_delayed(due)).await {
+/// Returns the job to the queue after `delay`, without spending an attempt.
+async fn release_after(job: &Job, delay: Duration) -> Result<Value, Error> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let due = u64::try_from((now + delay).as_millis()).unwrap_or(u64::MAX);
+    match timeout(ROUND_TRIP_TIMEOUT, job.move_to_delayed(due)).await {
         Ok(Ok(())) => Err(Error::Delayed),
-        // Where it can't be put aside it is given back as it is; where that fails as well, its lock
-        // runs out and it is found.
-        Ok(Err(_)) | Err(_) => now(),
+        // The delay failed, so the job is released without one. If that fails too, its lock expires
+        // and the stall check returns it.
+        Ok(Err(_)) | Err(_) => release_now(),
     }
 }
 
-/// Counts a handler for as long as it runs, however it ends.
-struct Running<'a>(&'a AtomicU64);
+/// Counts a handler while it runs, also if it panics or is dropped.
+struct RunningGuard<'a>(&'a AtomicU64);
 
-impl<'a> Running<'a> {
-    fn one_of(count: &'a AtomicU64) -> Self {
+impl<'a> RunningGuard<'a> {
+    fn new(count: &'a AtomicU64) -> Self {
         count.fetch_add(1, SeqCst);
         Self(count)
     }
 }
 
-impl Drop for Running<'_> {
+impl Drop for RunningGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, SeqCst);
     }

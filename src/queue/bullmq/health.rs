@@ -1,86 +1,87 @@
-//! When a worker of the crate has to be replaced. Pure: what was heard and felt comes in, with its
-//! time.
+//! Decides when a worker must be replaced. Pure: events and probes are arguments, with their time.
 //!
-//! The crate's worker mends a socket that breaks, but not one that falls silent, and after a long
-//! outage it takes its time. So it is watched from outside: by what it says, by round trips of our
-//! own, and by whether it takes work that is there to be taken.
+//! A worker of the `bullmq` crate reconnects after a broken socket, but does not notice a silent
+//! one, and after a long outage it reconnects late. So the supervisor also judges it by its events,
+//! by independent round trips, and by whether it takes jobs that are ready.
 
 use std::time::Duration;
 
 use bullmq::worker::WorkerEvent;
 use tokio::time::Instant;
 
-/// How long work may be ready, and a hand free, before a worker that takes none is no worker.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// How long jobs may be ready for a worker with free capacity before it must be replaced.
+const STALL_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// What a round trip of our own said.
+/// The result of a round trip that is independent of the worker's connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Probe {
     /// Redis did not answer.
-    Away,
-    /// It answered; there is nothing for this worker to take.
-    Quiet,
-    /// It answered, and there is work that this worker could take.
-    Ready,
-    /// It answered, and to somebody in this process it did not since the worker was made.
-    Back,
+    Failed,
+    /// Redis answered, and has no job for this worker.
+    Idle,
+    /// Redis answered, and has a job that this worker could take.
+    JobsReady,
+    /// Redis answered, and some round trip of this process failed since the worker was started.
+    Recovered,
 }
 
-/// What is known of a worker.
+/// The observed health of a worker.
 #[derive(Debug)]
 pub(super) struct Health {
-    /// When there was last no reason for it to take work, or when it did.
-    excused: Instant,
+    /// When the worker last took a job, or last had none to take.
+    last_progress: Instant,
     failures: u32,
 }
 
 impl Health {
     pub fn new(now: Instant) -> Self {
-        Self { excused: now, failures: 0 }
+        Self { last_progress: now, failures: 0 }
     }
 
-    /// Candidates trips that failed, one after the other.
+    /// Returns how many probes in a row have failed.
     pub const fn failures(&self) -> u32 {
         self.failures
     }
 
-    /// Takes note of what the worker said; answers why it has to be replaced, if it has to.
-    pub fn heard(&mut self, event: &WorkerEvent, now: Instant) -> Option<String> {
+    /// Records an event of the worker. Returns why the worker must be replaced, if it must.
+    pub fn record_event(&mut self, event: &WorkerEvent, now: Instant) -> Option<String> {
         match event {
-            WorkerEvent::Error(text) => may_be_deaf(text).then(|| text.clone()),
+            WorkerEvent::Error(text) => may_be_disconnected(text).then(|| text.clone()),
             WorkerEvent::Active { .. }
             | WorkerEvent::Completed { .. }
             | WorkerEvent::Failed { .. }
             | WorkerEvent::Drained => {
-                self.excused = now;
+                self.last_progress = now;
                 None
             }
             _ => None,
         }
     }
 
-    /// Takes note of a round trip; answers why the worker has to be replaced, if it has to.
-    pub fn felt(&mut self, probe: Probe, now: Instant) -> Option<String> {
-        self.failures = if probe == Probe::Away { self.failures.saturating_add(1) } else { 0 };
+    /// Records a probe. Returns why the worker must be replaced, if it must.
+    pub fn record_probe(&mut self, probe: Probe, now: Instant) -> Option<String> {
+        self.failures = if probe == Probe::Failed { self.failures.saturating_add(1) } else { 0 };
         match probe {
-            Probe::Back => Some("Redis is back".into()),
-            Probe::Ready if now - self.excused > PATIENCE => Some("it takes no work".into()),
-            Probe::Ready => None,
-            Probe::Away | Probe::Quiet => {
-                self.excused = now;
+            Probe::Recovered => Some("Redis answers again after a failure".into()),
+            Probe::JobsReady if now - self.last_progress > STALL_TIMEOUT => {
+                Some("it takes no jobs although some are ready".into())
+            }
+            Probe::JobsReady => None,
+            Probe::Failed | Probe::Idle => {
+                self.last_progress = now;
                 None
             }
         }
     }
 }
 
-/// Whether an error of the worker may mean that its sockets are of no use any more.
+/// Returns whether an error of the worker may mean that its sockets are unusable.
 ///
-/// A server that answers with an error was heard: it is loading, full, busy, or without its
-/// replicas, and the same socket will do when it is over. Not so after a failover: a node that has
-/// become a replica keeps answering, and will never do.
-fn may_be_deaf(error: &str) -> bool {
-    const HEARD: [&str; 17] = [
+/// An error reply proves that the socket works: the server is loading, full, busy, or without its
+/// replicas, and the worker recovers with it. After a failover the socket is useless although it
+/// works, because the old master is a replica now.
+fn may_be_disconnected(error: &str) -> bool {
+    const SOCKET_WORKS: [&str; 17] = [
         "OOM",
         "MISCONF",
         "NOREPLICAS",
@@ -99,9 +100,9 @@ fn may_be_deaf(error: &str) -> bool {
         "CrossSlot",
         "NoScript",
     ];
-    let Some(said) = error.strip_prefix("redis error: ") else { return false };
-    let word = said.split(':').next().unwrap_or_default().trim_matches('"');
-    !HEARD.contains(&word)
+    let Some(reply) = error.strip_prefix("redis error: ") else { return false };
+    let kind = reply.split(':').next().unwrap_or_default().trim_matches('"');
+    !SOCKET_WORKS.contains(&kind)
 }
 
 #[cfg(test)]
@@ -109,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_that_refuses_is_waited_for_and_a_silent_one_is_not() {
+    fn an_error_reply_keeps_the_worker_and_a_broken_socket_does_not() {
         for text in [
             "redis error: \"OOM\": command not allowed when used memory > 'maxmemory'.",
             "redis error: \"MISCONF\": Errors writing to the AOF file",
@@ -121,7 +122,7 @@ mod tests {
             "script error: Job lock does not exist (code: -2)",
             "Missing lock for job b1-j0-g0. moveToFinished",
         ] {
-            assert!(!may_be_deaf(text), "{text}");
+            assert!(!may_be_disconnected(text), "{text}");
         }
         for text in [
             "redis error: ReadOnly: You can't write against a read only replica.",
@@ -130,34 +131,37 @@ mod tests {
             "redis error: Connection reset by peer (os error 104)",
             "redis error: blocking read timed out, connection rebuilt - Io",
         ] {
-            assert!(may_be_deaf(text), "{text}");
+            assert!(may_be_disconnected(text), "{text}");
         }
     }
 
     #[test]
-    fn a_worker_that_takes_no_work_is_replaced_and_one_that_has_none_is_not() {
+    fn a_worker_that_takes_no_ready_jobs_is_replaced_and_an_idle_one_is_not() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
         let mut health = Health::new(start);
 
         for second in 1..60 {
-            assert_eq!(health.felt(Probe::Quiet, at(second)), None);
+            assert_eq!(health.record_probe(Probe::Idle, at(second)), None);
         }
-        assert_eq!(health.felt(Probe::Ready, at(60)), None);
-        assert_eq!(health.heard(&WorkerEvent::Active { job_id: String::new() }, at(62)), None);
-        assert_eq!(health.felt(Probe::Ready, at(66)), None);
-        assert_eq!(health.felt(Probe::Ready, at(67)), Some("it takes no work".into()));
+        assert_eq!(health.record_probe(Probe::JobsReady, at(60)), None);
+        assert_eq!(health.record_event(&WorkerEvent::Active { job_id: String::new() }, at(62)), None);
+        assert_eq!(health.record_probe(Probe::JobsReady, at(66)), None);
+        assert_eq!(
+            health.record_probe(Probe::JobsReady, at(67)),
+            Some("it takes no jobs although some are ready".into())
+        );
     }
 
     #[test]
-    fn a_worker_that_lived_through_an_outage_is_replaced() {
+    fn a_worker_that_was_started_before_an_outage_is_replaced() {
         let now = Instant::now();
         let mut health = Health::new(now);
 
-        assert_eq!(health.felt(Probe::Away, now), None);
-        assert_eq!(health.felt(Probe::Away, now), None);
+        assert_eq!(health.record_probe(Probe::Failed, now), None);
+        assert_eq!(health.record_probe(Probe::Failed, now), None);
         assert_eq!(health.failures(), 2);
-        assert_eq!(health.felt(Probe::Back, now), Some("Redis is back".into()));
+        assert_eq!(health.record_probe(Probe::Recovered, now), Some("Redis answers again after a failure".into()));
         assert_eq!(health.failures(), 0);
     }
 }

@@ -1,8 +1,8 @@
-//! Connections to Redis: a pool that is thrown away and made anew when Redis is elsewhere, and a
-//! host's own way to it.
+//! Connections to Redis: a pool that is replaced when the master moves, and the connections for
+//! handlers of the host.
 
 use std::{
-    sync::{Arc, RwLock},
+    sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -12,20 +12,23 @@ use redis::{AsyncConnectionConfig, Client, Cmd, Value};
 use rocket::figment::Figment;
 use rocket_db_pools::{Config, Error, Pool};
 
-use super::server::PROMPT;
-use crate::queue::{QueueError, Result};
+use super::{error::unavailable, timeouts::ROUND_TRIP_TIMEOUT};
+use crate::queue::contract::Result;
 
-/// Idle connections that are kept for round trips.
-const CONNECTIONS: usize = 4;
+/// The maximum number of connections for round trips.
+const MAX_CONNECTIONS: usize = 4;
 
-/// Connections to the Redis server of the queues. A clone is the same pool. It opens them as they
-/// are needed, and where Sentinels or the nodes of a cluster name another master, it opens them
-/// there.
+/// The timeout for a reply to a command of the host.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A pool of connections to the Redis server of the queues. A clone shares the same pool. It opens
+/// connections on demand, and follows the master when Sentinels or the nodes of a cluster report
+/// another one.
 #[derive(Clone)]
 pub struct RedisPool(Arc<RwLock<deadpool_redis::Pool>>);
 
-/// The Redis server of the queues, for handlers of the host: `redis: Connection<BatchRedis>`. It is
-/// managed when the queues are in Redis.
+/// The Redis server of the queues, for handlers of the host: `redis: Connection<BatchRedis>`.
+/// Rocket manages it if the queues are in Redis.
 ///
 /// ```
 /// use rocket_batch::BatchRedis;
@@ -42,25 +45,26 @@ pub struct RedisPool(Arc<RwLock<deadpool_redis::Pool>>);
 #[database("batch_redis")]
 pub struct BatchRedis(RedisPool);
 
-/// A host's way to the Redis server of the queues.
+/// A connection to the Redis server of the queues.
 ///
-/// The keys that begin with the prefix of the settings, `bull:` by default, belong to the queues:
-/// read them as you like, change them through the crate alone.
+/// The keys that begin with the configured prefix, `bull:` by default, belong to the queues. You
+/// may read them. Change them only through this crate.
 pub struct RedisConnection(deadpool_redis::Connection);
 
 impl RedisConnection {
-    /// Sends one command, its name first, and answers with what Redis says, as JSON.
+    /// Sends one command, its name first, and returns the reply as JSON.
     ///
-    /// Bytes that are no UTF-8 are replaced, so this is not the way to store files.
+    /// Replaces bytes that are not UTF-8, so do not read binary data with it.
     ///
     /// # Errors
     ///
-    /// [`QueueError::Unavailable`] if Redis did not answer, or refused.
+    /// [`QueueError::Unavailable`](crate::queue::QueueError::Unavailable) if Redis did not answer,
+    /// or replied with an error.
     pub async fn command(&mut self, words: &[&str]) -> Result<serde_json::Value> {
         let mut command = Cmd::new();
         command.arg(words);
-        let answer: redis::RedisResult<Value> = command.query_async(&mut *self.0).await;
-        answer.map(json).map_err(|source| QueueError::Unavailable { queue: "redis".into(), source: source.into() })
+        let reply: redis::RedisResult<Value> = command.query_async(&mut *self.0).await;
+        reply.map(json).map_err(|error| unavailable("redis", error))
     }
 }
 
@@ -83,42 +87,42 @@ impl Pool for RedisPool {
     type Connection = RedisConnection;
     type Error = Error<deadpool_redis::PoolError>;
 
-    /// Prepares the pool that `url` of `figment` names. It is not reached yet.
+    /// Creates a pool for `url` of `figment`. Opens no connection.
     async fn init(figment: &Figment) -> std::result::Result<Self, Self::Error> {
         let config: Config = figment.extract()?;
         let failed = |error| Error::Init(deadpool_redis::PoolError::Backend(error));
         let client = Client::open(config.url).map_err(failed)?;
-        Self::to(&client).map_err(failed)
+        Self::new(&client).map_err(failed)
     }
 
     async fn get(&self) -> std::result::Result<RedisConnection, Self::Error> {
-        self.now().get().await.map(RedisConnection).map_err(Error::Get)
+        self.current().get().await.map(RedisConnection).map_err(Error::Get)
     }
 
     async fn close(&self) {
-        self.now().close();
+        self.current().close();
     }
 }
 
 impl RedisPool {
-    pub(super) fn to(client: &Client) -> redis::RedisResult<Self> {
-        Ok(Self(Arc::new(RwLock::new(pool_to(client)?))))
+    pub(super) fn new(client: &Client) -> redis::RedisResult<Self> {
+        Ok(Self(Arc::new(RwLock::new(create_pool(client)?))))
     }
 
-    /// One that has to [turn](Self::turn_to) to a server before it is of any use.
-    pub(super) fn nowhere() -> redis::RedisResult<Self> {
-        Self::to(&Client::open(("127.0.0.1", 0))?)
+    /// Creates a pool that is unusable until it is [redirected](Self::redirect_to) to a server.
+    pub(super) fn without_server() -> redis::RedisResult<Self> {
+        Self::new(&Client::open(("127.0.0.1", 0))?)
     }
 
-    /// The pool of the server that counts now.
-    pub(super) fn now(&self) -> deadpool_redis::Pool {
-        self.0.read().expect("nobody panics with it").clone()
+    /// Returns the pool of the current server.
+    pub(super) fn current(&self) -> deadpool_redis::Pool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// From here on connections are to another server. Those that are in use end with it.
-    pub(super) fn turn_to(&self, client: &Client) -> redis::RedisResult<()> {
-        let new = pool_to(client)?;
-        let mut pool = self.0.write().expect("nobody panics with it");
+    /// Opens all further connections to another server. Connections in use stay with the old one.
+    pub(super) fn redirect_to(&self, client: &Client) -> redis::RedisResult<()> {
+        let new = create_pool(client)?;
+        let mut pool = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if !pool.is_closed() {
             std::mem::replace(&mut *pool, new).close();
         }
@@ -126,18 +130,19 @@ impl RedisPool {
     }
 }
 
-fn pool_to(client: &Client) -> redis::RedisResult<deadpool_redis::Pool> {
+#[expect(clippy::expect_used, reason = "the builder fails only without a runtime, and it has one")]
+fn create_pool(client: &Client) -> redis::RedisResult<deadpool_redis::Pool> {
     let address = client.get_connection_info().clone();
     let connection = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(PROMPT))
-        .set_response_timeout(Some(Duration::from_secs(10)));
+        .set_connection_timeout(Some(ROUND_TRIP_TIMEOUT))
+        .set_response_timeout(Some(RESPONSE_TIMEOUT));
     let pool = deadpool_redis::Pool::builder(Manager::new_with_config(address, connection)?)
-        .max_size(CONNECTIONS)
-        .wait_timeout(Some(PROMPT))
-        .create_timeout(Some(PROMPT))
-        .recycle_timeout(Some(PROMPT))
+        .max_size(MAX_CONNECTIONS)
+        .wait_timeout(Some(ROUND_TRIP_TIMEOUT))
+        .create_timeout(Some(ROUND_TRIP_TIMEOUT))
+        .recycle_timeout(Some(ROUND_TRIP_TIMEOUT))
         .runtime(Runtime::Tokio1)
         .build()
-        .expect("a pool with timeouts has the runtime that it asks for");
+        .expect("a pool with timeouts has a runtime");
     Ok(pool)
 }

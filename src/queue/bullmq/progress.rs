@@ -1,43 +1,43 @@
-//! Notes about an attempt on their way to its job in Redis, where BullMQ's tools show them.
+//! Writes the progress of an attempt to its job in Redis, where BullMQ's tools show it.
 //!
 //! ```text
-//!   handler ──▶ a short line, never waited for ──▶ writer ──▶ progress and log of the job
-//!                     full: dropped                   no answer in time: dropped, with all that came meanwhile
+//!   handler ──▶ bounded channel ──▶ writer ──▶ progress and log of the job
+//!                 full: dropped        timeout: dropped, with all pending updates
 //! ```
 //!
-//! Nothing waits for a note, neither the attempt nor its end, and none is worth a second try: the
-//! ledger knows how far a job is.
+//! Neither the attempt nor its end waits for an update. A failed update is not retried, because the
+//! ledger records how far a job is.
 
 use std::sync::OnceLock;
 
 use bullmq::{Error, Job, types};
 use tokio::{sync::mpsc, time::timeout};
 
-use super::server::PROMPT;
-use crate::queue::{ProgressSink, ProgressUpdate};
+use super::timeouts::ROUND_TRIP_TIMEOUT;
+use crate::queue::contract::{ProgressSink, ProgressUpdate};
 
-/// Notes that may wait; an attempt makes a dozen.
-const ROOM: usize = 32;
+/// The number of updates that may be pending; an attempt makes about a dozen.
+const MAX_PENDING: usize = 32;
 
-/// Lines of its log that a job keeps from one attempt to the next, the last ones.
-const LINES: u32 = 50;
+/// The number of log lines to keep of a job, the newest ones, over all its attempts.
+const KEPT_LINES: u32 = 50;
 
-/// Takes the notes of one attempt. From the first on somebody writes them down, until the notebook
-/// is dropped and its last note written.
+/// Receives the updates of one attempt. The first update spawns a writer, which ends after this
+/// value is dropped and the last update was written.
 pub(super) struct JobProgress<'a> {
     job: &'a Job,
     writer: OnceLock<mpsc::Sender<ProgressUpdate>>,
 }
 
 impl<'a> JobProgress<'a> {
-    pub const fn of(job: &'a Job) -> Self {
+    pub const fn new(job: &'a Job) -> Self {
         Self { job, writer: OnceLock::new() }
     }
 
     fn writer(&self) -> &mpsc::Sender<ProgressUpdate> {
         self.writer.get_or_init(|| {
-            let (sender, notes) = mpsc::channel(ROOM);
-            tokio::spawn(write_down(self.job.clone(), notes));
+            let (sender, updates) = mpsc::channel(MAX_PENDING);
+            tokio::spawn(write_all(self.job.clone(), updates));
             sender
         })
     }
@@ -45,35 +45,35 @@ impl<'a> JobProgress<'a> {
 
 impl ProgressSink for JobProgress<'_> {
     fn report(&self, update: ProgressUpdate) {
-        // No room: Redis is slower than the attempt.
+        // An error means that Redis is slower than the attempt; the update is dropped.
         let _ = self.writer().try_send(update);
     }
 }
 
-async fn write_down(mut job: Job, mut notes: mpsc::Receiver<ProgressUpdate>) {
+async fn write_all(mut job: Job, mut updates: mpsc::Receiver<ProgressUpdate>) {
     let mut lines = 0;
-    while let Some(note) = notes.recv().await {
+    while let Some(update) = updates.recv().await {
         let id = job.id().to_owned();
-        match timeout(PROMPT, write(&mut job, note)).await {
-            Ok(Ok(so_many)) => lines = so_many,
-            // The job may be gone by now, which is as good a reason.
-            Ok(Err(error)) => tracing::trace!(job = id, %error, "a note was not taken"),
+        match timeout(ROUND_TRIP_TIMEOUT, write(&mut job, update)).await {
+            Ok(Ok(count)) => lines = count,
+            // The job may already be removed.
+            Ok(Err(error)) => tracing::trace!(job = id, %error, "progress update rejected"),
             Err(_) => {
-                tracing::debug!(job = id, "notes are dropped; Redis does not answer in time");
-                while notes.try_recv().is_ok() {}
+                tracing::debug!(job = id, "progress updates dropped, Redis did not answer in time");
+                while updates.try_recv().is_ok() {}
             }
         }
     }
-    if lines > u64::from(LINES) {
-        // The crate does not pass on how many lines a job is to keep.
-        let _ = timeout(PROMPT, job.clear_logs(Some(LINES))).await;
+    if lines > u64::from(KEPT_LINES) {
+        // The `bullmq` crate does not pass on how many lines to keep when it adds one.
+        let _ = timeout(ROUND_TRIP_TIMEOUT, job.clear_logs(Some(KEPT_LINES))).await;
     }
 }
 
-/// Answers how many lines the log has now.
-async fn write(job: &mut Job, note: ProgressUpdate) -> Result<u64, Error> {
-    if let Some(percent) = note.percent {
+/// Writes one update and returns the number of lines in the log.
+async fn write(job: &mut Job, update: ProgressUpdate) -> Result<u64, Error> {
+    if let Some(percent) = update.percent {
         job.update_progress(types::JobProgress::Number(percent.into())).await?;
     }
-    job.log(&note.line).await
+    job.log(&update.line).await
 }

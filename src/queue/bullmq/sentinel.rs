@@ -1,39 +1,35 @@
-//! Sentinels: they watch a master and its replicas, and say which of them is the master now.
+//! Sentinels: they watch a master and its replicas, and report which one is the master.
 
 use bullmq::options::TlsCerts;
 use redis::aio::MultiplexedConnection;
 
-use super::{
-    discovery::{Address, Candidates},
-    options,
-    server::BoxError,
-};
+use super::{address::Address, candidates::Candidates, error::BoxResult, options};
 use crate::config::RedisSettings;
 
-/// Those who watch one master.
+/// The Sentinels of one master.
 pub(super) struct Sentinels {
-    all: Candidates,
+    candidates: Candidates,
     master: String,
 }
 
 impl Sentinels {
-    /// Those of `settings`, which have passed their check. Nobody is reached yet.
-    pub fn of(settings: &RedisSettings, tls: Option<&TlsCerts>) -> Result<Self, BoxError> {
+    /// Reads `settings`, which have passed their check. Connects to no server.
+    pub fn from_settings(settings: &RedisSettings, tls: Option<&TlsCerts>) -> BoxResult<Self> {
         let addresses = settings.sentinel_addresses().map(Address::from);
-        let all = Candidates::of("Sentinel", addresses, |address| options::sentinel(settings, address, tls))?;
-        Ok(Self { all, master: settings.master.clone() })
+        let candidates = Candidates::new("Sentinel", addresses, |address| options::sentinel(settings, address, tls))?;
+        Ok(Self { candidates, master: settings.master.clone() })
     }
 
-    /// Where the master is.
-    pub async fn master(&self) -> Result<Address, BoxError> {
-        self.all.first(|sentinel, _| self.ask(sentinel)).await
+    /// Returns the address of the master.
+    pub async fn master(&self) -> BoxResult<Address> {
+        self.candidates.first_answer(|sentinel, _| self.query(sentinel)).await
     }
 
-    async fn ask(&self, mut sentinel: MultiplexedConnection) -> Result<Address, BoxError> {
-        let mut question = redis::cmd("SENTINEL");
-        question.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.master);
-        let found: Option<(String, u16)> = question.query_async(&mut sentinel).await?;
-        let found = found.ok_or_else(|| format!("it knows no master `{}` (`redis.master`)", self.master))?;
-        Ok(found.into())
+    async fn query(&self, mut sentinel: MultiplexedConnection) -> BoxResult<Address> {
+        let mut command = redis::cmd("SENTINEL");
+        command.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.master);
+        let address: Option<(String, u16)> = command.query_async(&mut sentinel).await?;
+        let address = address.ok_or_else(|| format!("it watches no master `{}` (`redis.master`)", self.master))?;
+        Ok(address.into())
     }
 }

@@ -1,16 +1,8 @@
-//! The Redis server: round trips with a deadline, over connections that are thrown away when one of
-//! them fails.
-//!
-//! A socket can fall silent without ever failing, and the crate then waits for it for ever. So
-//! nothing here trusts a connection: whoever got no answer in time takes the idle ones with it, and
-//! the next round trip begins with a new one.
+//! The Redis server of the queues. All queues of a process share one value.
 
 use std::{
     fmt,
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -18,285 +10,179 @@ use bullmq::{
     QueueKeys,
     options::{RedisConnectionOptions, TlsCerts},
 };
-use redis::{Cmd, ErrorKind, FromRedisValue, RedisError, Script, ScriptInvocation, ServerErrorKind};
-use rocket_db_pools::Pool as _;
-use tokio::time::timeout;
 
 use super::{
-    discovery::{Address, Discovery},
+    address::Address,
+    discovery::Discovery,
+    error::{BoxResult, explain_cluster_node, unavailable},
+    eviction::EvictionCheck,
     options,
     pool::{BatchRedis, RedisPool},
-    rights::{Forbidden, is_refusal},
+    repair::RepairScript,
+    rights::check_rights,
+    round_trips::RoundTrips,
     snapshot::{QueueSnapshot, SnapshotQuery, SnapshotScript},
     tls,
 };
 use crate::{
     config::RedisSettings,
-    queue::{QueueCounts, QueueError, Result},
+    queue::contract::{QueueCounts, Result},
 };
 
-pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// The default interval of checks for lost or changed settings in Redis.
+const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long a connection may take to stand, and how long a small round trip may take.
-pub(super) const PROMPT: Duration = Duration::from_secs(2);
-
-/// Between two checks of what may be lost or changed behind our back.
-const CHECK: Duration = Duration::from_secs(60);
-
-/// Where the queues are, common to all queues of a process.
+/// The Redis server of the queues.
 pub struct Server {
-    pool: RedisPool,
+    round_trips: RoundTrips,
     settings: RedisSettings,
     tls: Option<TlsCerts>,
     discovery: Discovery,
-    /// Where it was found; `None` before anybody said it.
-    place: Mutex<Option<Address>>,
-    looking: SnapshotScript,
-    pub(super) mending: Script,
-    /// Candidates trips that failed, and moves to another server.
-    failures: AtomicU64,
-    /// What it does when its memory is full, as it was seen last.
-    policy: Mutex<Option<String>>,
-    /// Between two checks of what may be lost or changed behind our back.
-    pub(super) check: Duration,
+    /// The address of the master; `None` until it is found.
+    address: Mutex<Option<Address>>,
+    snapshot_script: SnapshotScript,
+    repair_script: RepairScript,
+    eviction_check: EvictionCheck,
+    check_interval: Duration,
 }
 
 impl Server {
-    /// Prepares the way to the server of `settings`, which have passed
-    /// [`Config::check`](crate::config::Config::check). Nothing is reached yet.
+    /// Prepares connections to the server of `settings`, which have passed
+    /// [`Config::check`](crate::config::Config::check). Opens none.
     ///
     /// # Errors
     ///
-    /// [`QueueError::Unavailable`] if the settings make no address, or a file of certificates or of
-    /// a key can't be used.
+    /// [`QueueError::Unavailable`](crate::queue::QueueError::Unavailable) if the settings do not
+    /// form an address, or a certificate or key file can't be used.
     pub fn new(settings: &RedisSettings) -> Result<Self> {
-        Self::towards(settings).map_err(|error| unavailable("redis", error))
+        Self::from_settings(settings).map_err(|error| unavailable("redis", error))
     }
 
-    fn towards(settings: &RedisSettings) -> std::result::Result<Self, BoxError> {
-        tls::bring_a_provider();
+    fn from_settings(settings: &RedisSettings) -> BoxResult<Self> {
+        tls::install_crypto_provider();
         let tls = tls::certificates(settings)?;
-        let discovery = Discovery::of(settings, tls.as_ref())?;
-        let place = discovery.for_good().cloned();
-        let pool = match &place {
-            Some(place) => RedisPool::to(&options::client(&options::connection(settings, place, tls.as_ref()))?)?,
-            None => RedisPool::nowhere()?,
+        let discovery = Discovery::from_settings(settings, tls.as_ref())?;
+        let address = discovery.fixed_address().cloned();
+        let pool = match &address {
+            Some(address) => RedisPool::new(&options::client(&options::connection(settings, address, tls.as_ref()))?)?,
+            None => RedisPool::without_server()?,
         };
         Ok(Self {
-            pool,
+            round_trips: RoundTrips::new(pool),
             settings: settings.clone(),
             tls,
             discovery,
-            place: Mutex::new(place),
-            looking: SnapshotScript::new(),
-            mending: Script::new(include_str!("repair.lua")),
-            failures: AtomicU64::new(0),
-            policy: Mutex::default(),
-            check: CHECK,
+            address: Mutex::new(address),
+            snapshot_script: SnapshotScript::new(),
+            repair_script: RepairScript::new(),
+            eviction_check: EvictionCheck::default(),
+            check_interval: CHECK_INTERVAL,
         })
     }
 
-    /// Checks in another interval what may be changed behind our back; for tests.
+    /// Sets the interval of checks for lost or changed settings in Redis; for tests.
     #[doc(hidden)]
     #[must_use]
-    pub fn checking_every(mut self, interval: Duration) -> Self {
-        self.check = interval;
+    pub const fn with_check_interval(mut self, interval: Duration) -> Self {
+        self.check_interval = interval;
         self
+    }
+
+    pub(super) const fn check_interval(&self) -> Duration {
+        self.check_interval
     }
 
     pub(super) fn prefix(&self) -> &str {
         &self.settings.prefix
     }
 
-    /// How it is reached, for the crate.
+    pub(super) const fn round_trips(&self) -> &RoundTrips {
+        &self.round_trips
+    }
+
+    /// Returns how to connect to the master, for the `bullmq` crate.
     ///
     /// # Errors
     ///
-    /// If nobody has said yet where it is.
+    /// If the master has not been found yet.
     pub(super) fn connection(&self) -> std::result::Result<RedisConnectionOptions, String> {
-        let place = self.place.lock().expect("nobody panics with it");
-        let place = place.as_ref().ok_or("nobody has said yet where the master of Redis is")?;
-        Ok(options::connection(&self.settings, place, self.tls.as_ref()))
+        let address = self.address();
+        let address = address.as_ref().ok_or("the address of the Redis master is not known yet")?;
+        Ok(options::connection(&self.settings, address, self.tls.as_ref()))
     }
 
-    /// Whether it may come to be elsewhere.
-    pub(super) fn may_move(&self) -> bool {
-        self.discovery.for_good().is_none()
+    /// Returns whether the address of the master may change.
+    pub(super) const fn may_move(&self) -> bool {
+        self.discovery.fixed_address().is_none()
     }
 
-    /// Asks where it is, where there is somebody to ask, and turns there.
-    pub(super) async fn find(&self) -> std::result::Result<(), BoxError> {
-        let found = self.discovery.ask().await?;
-        let mut place = self.place.lock().expect("nobody panics with it");
-        if place.as_ref() != Some(&found) {
-            self.pool.turn_to(&options::client(&options::connection(&self.settings, &found, self.tls.as_ref()))?)?;
-            // Whoever has a socket to the old one is to get another.
-            self.failures.fetch_add(1, Ordering::SeqCst);
-            tracing::info!(host = found.host, port = found.port, "the master of Redis is found");
-            *place = Some(found);
+    /// Finds the master, and connects to it if its address has changed.
+    pub(super) async fn find_master(&self) -> BoxResult<()> {
+        let found = self.discovery.find_master().await?;
+        let mut address = self.address();
+        if address.as_ref() != Some(&found) {
+            let connection = options::connection(&self.settings, &found, self.tls.as_ref());
+            self.round_trips.redirect_to(&options::client(&connection)?)?;
+            tracing::info!(host = found.host, port = found.port, "found the Redis master");
+            *address = Some(found);
         }
         Ok(())
     }
 
-    /// Finds it, tries the rights, and has one [`QueueSnapshot`] at the queue of `keys`, so that a
-    /// wrong setting is said in time.
-    pub(super) async fn meet(&self, keys: &QueueKeys) -> std::result::Result<(), BoxError> {
-        self.find().await?;
-        let met = async {
-            self.try_rights(keys).await?;
-            self.look(&SnapshotQuery { keys, max: 0, latest: u64::MAX, ids: &[] }).await.map(drop)
+    /// Finds the master, checks the permissions, and reads the queue of `keys` once, so that a
+    /// wrong setting fails the launch.
+    pub(super) async fn check(&self, keys: &QueueKeys) -> BoxResult<()> {
+        self.find_master().await?;
+        let checks = async {
+            check_rights(&self.round_trips, keys).await?;
+            self.snapshot(&SnapshotQuery { keys, max_starts: 0, latest_due: u64::MAX, ids: &[] }).await.map(drop)
         };
-        match met.await {
-            Err(error) if !self.may_move() => Err(taken_for_a_lone_server(error)),
-            met => met,
-        }
+        let result: BoxResult<()> = checks.await;
+        if self.may_move() { result } else { result.map_err(explain_cluster_node) }
     }
 
-    /// The pool, for the host.
+    /// Returns the connection pool for handlers of the host.
     #[must_use]
     pub fn database(&self) -> BatchRedis {
-        BatchRedis::from(self.pool.clone())
+        BatchRedis::from(self.round_trips.pool().clone())
     }
 
-    /// Closes what is left. What comes later is an error.
+    /// Closes the connections. Later calls fail.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.round_trips.close().await;
     }
 
-    /// One round trip for `command`, within [`PROMPT`].
-    pub(super) async fn ask<T: FromRedisValue + Send>(&self, command: Cmd) -> std::result::Result<T, BoxError> {
-        self.promptly(async {
-            let mut connection = self.pool.now().get().await?;
-            Ok(command.query_async(&mut connection).await?)
-        })
-        .await
-    }
-
-    /// Where the jobs are that `question` asks about. A queue that somebody broke with the id of a
-    /// job is mended first.
-    pub(super) async fn look(&self, question: &SnapshotQuery<'_>) -> std::result::Result<QueueSnapshot, BoxError> {
-        if let Some(look) = self.try_to_look(question).await? {
-            Ok(look)
-        } else {
-            self.repair_reserved_keys(question.keys).await?;
-            let again = self.try_to_look(question).await?;
-            again.ok_or_else(|| "somebody keeps adding jobs under the names of the queue's own keys".into())
+    /// Reads the state of a queue. If a job has a reserved id, repairs the queue first.
+    pub(super) async fn snapshot(&self, query: &SnapshotQuery<'_>) -> BoxResult<QueueSnapshot> {
+        if let Some(snapshot) = self.snapshot_script.run(&self.round_trips, query).await? {
+            return Ok(snapshot);
         }
+        self.repair_script.repair_reserved_keys(&self.round_trips, query.keys).await?;
+        let repaired = self.snapshot_script.run(&self.round_trips, query).await?;
+        repaired.ok_or_else(|| "another client keeps adding jobs whose ids are reserved keys of the queue".into())
     }
 
-    async fn try_to_look(&self, question: &SnapshotQuery<'_>) -> std::result::Result<Option<QueueSnapshot>, BoxError> {
-        SnapshotScript::read(self.run(&self.looking.at(question)).await?)
-    }
-
-    /// One round trip for a script, within [`PROMPT`].
-    pub(super) async fn run<T: FromRedisValue + Send>(
-        &self,
-        call: &ScriptInvocation<'_>,
-    ) -> std::result::Result<T, BoxError> {
-        self.promptly(async {
-            let mut connection = self.pool.now().get().await?;
-            Ok(call.invoke_async(&mut connection).await?)
-        })
-        .await
-    }
-
-    /// How many round trips have failed so far. Who holds a socket that is older than the last of
-    /// them had better replace it.
-    pub(super) fn failures(&self) -> u64 {
-        self.failures.load(Ordering::SeqCst)
-    }
-
-    /// How many jobs are where, in the queue of `keys`.
-    pub(super) async fn count(&self, keys: &QueueKeys) -> std::result::Result<QueueCounts, BoxError> {
+    /// Counts the jobs in each state of the queue of `keys`.
+    pub(super) async fn count(&self, keys: &QueueKeys) -> BoxResult<QueueCounts> {
         let mut lengths = redis::pipe();
         lengths.llen(keys.wait()).zcard(keys.prioritized()).zcard(keys.delayed()).llen(keys.active());
         lengths.zcard(keys.completed()).zcard(keys.failed());
-        self.promptly(async {
-            let mut connection = self.pool.now().get().await?;
-            let [wait, prioritized, delayed, active, completed, failed] = lengths.query_async(&mut connection).await?;
-            Ok(QueueCounts { waiting: wait + prioritized, delayed, active, completed, failed })
-        })
-        .await
+        let [wait, prioritized, delayed, active, completed, failed] = self.round_trips.pipeline(lengths).await?;
+        Ok(QueueCounts { waiting: wait + prioritized, delayed, active, completed, failed })
     }
 
-    /// What Redis does with keys when its memory is full: `noeviction` is what a queue needs.
-    async fn eviction_policy(&self) -> std::result::Result<Option<String>, BoxError> {
-        let mut info = redis::cmd("INFO");
-        info.arg("memory");
-        let memory: String = self.ask(info).await?;
-        let policy = memory.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
-        Ok(policy.map(|policy| policy.trim().to_owned()))
-    }
-
-    /// Warns when Redis may throw jobs away, at the start and whenever that changes. They come back
-    /// from the ledger, but late.
+    /// Warns if Redis may evict jobs.
     pub(super) async fn check_eviction(&self) {
-        match self.eviction_policy().await {
-            Ok(Some(policy)) => self.mind(policy),
-            Ok(None) => {}
-            Err(error) => tracing::debug!(%error, "Redis does not say what it evicts"),
-        }
+        self.eviction_check.run(&self.round_trips).await;
     }
 
-    fn mind(&self, policy: String) {
-        let before = self.policy.lock().expect("nobody panics with it").replace(policy.clone());
-        match before {
-            Some(before) if before == policy => {}
-            _ if policy != "noeviction" => tracing::warn!(
-                policy,
-                "Redis may evict the queue's keys when its memory is full; set `maxmemory-policy noeviction`"
-            ),
-            Some(_) => tracing::info!("Redis evicts nothing any more"),
-            None => {}
-        }
-    }
-
-    async fn promptly<T>(
-        &self,
-        work: impl Future<Output = std::result::Result<T, BoxError>> + Send,
-    ) -> std::result::Result<T, BoxError> {
-        let done = timeout(PROMPT, work).await.unwrap_or_else(|_| Err(silent(PROMPT)));
-        if let Err(error) = &done
-            && !is_refusal(error)
-        {
-            // Whatever befell this connection may have befallen all.
-            self.failures.fetch_add(1, Ordering::SeqCst);
-            self.pool.now().retain(|_, _| false);
-        }
-        done
+    fn address(&self) -> MutexGuard<'_, Option<Address>> {
+        self.address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("place", &self.place).field("prefix", &self.prefix()).finish_non_exhaustive()
+        f.debug_struct("Server").field("address", &self.address).field("prefix", &self.prefix()).finish_non_exhaustive()
     }
-}
-
-pub(super) fn silent(limit: Duration) -> BoxError {
-    format!("no answer within {limit:?}").into()
-}
-
-/// Adds to an error how to mend it, where a node of a cluster was taken for a lone server.
-fn taken_for_a_lone_server(error: BoxError) -> BoxError {
-    let kind = error.downcast_ref::<RedisError>().map(RedisError::kind);
-    match kind {
-        Some(ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::CrossSlot)) => {
-            format!("{error}; it is a node of a cluster, so set `redis.nodes` instead of `redis.host`").into()
-        }
-        _ => error,
-    }
-}
-
-/// Why a queue could not be opened.
-pub(super) fn not_met(queue: &str, source: BoxError) -> QueueError {
-    if source.is::<Forbidden>() {
-        QueueError::Forbidden { queue: queue.to_owned(), source }
-    } else {
-        unavailable(queue, source)
-    }
-}
-
-pub(super) fn unavailable(queue: &str, source: impl Into<BoxError>) -> QueueError {
-    QueueError::Unavailable { queue: queue.to_owned(), source: source.into() }
 }

@@ -1,54 +1,55 @@
-//! One look at a queue: who is where, who is first in line, and whether a worker would get a task
-//! now.
+//! The state of a queue at one time: which jobs it contains, the first waiting priority, and
+//! whether a worker would get a job.
 
 use std::collections::HashMap;
 
 use bullmq::QueueKeys;
 use redis::{Script, ScriptInvocation};
 
-use super::{repair::own_keys, server::BoxError};
+use super::{error::BoxResult, keys::reserved_keys, round_trips::RoundTrips};
 use crate::{
     domain::{BatchId, LOWEST_PRIORITY},
-    queue::Offer,
+    queue::contract::Offer,
 };
 
-/// The script of the look.
+/// The script that reads the snapshot.
 pub(super) struct SnapshotScript(Script);
 
-/// What is asked.
+/// The arguments of a snapshot.
 pub(super) struct SnapshotQuery<'a> {
-    /// Of which queue.
+    /// The queue.
     pub keys: &'a QueueKeys,
-    /// Starts in a window of its rate limit; 0 for no limit.
-    pub max: u32,
-    /// When a delayed job of ours may be due at the latest, in milliseconds since 1970.
-    pub latest: u64,
-    /// The jobs.
+    /// The number of starts per window of the rate limit; 0 for no limit.
+    pub max_starts: u32,
+    /// The latest acceptable due time of a delayed job, in milliseconds since 1970.
+    pub latest_due: u64,
+    /// The ids of the jobs to look up.
     pub ids: &'a [String],
 }
 
-/// What was seen.
+/// The state of a queue at one time.
 pub(super) struct QueueSnapshot {
-    /// The lowest priority that waits; 0 when none does.
+    /// The lowest waiting priority; 0 if none is waiting.
     pub head: u64,
-    /// Whether a worker that asked would get a task.
+    /// Whether a worker would get a job now.
     pub ready: bool,
-    /// Where the jobs are, in the order in which they were asked for.
-    pub states: Vec<JobPlace>,
+    /// The presence of the requested jobs, in the same order.
+    pub jobs: Vec<JobPresence>,
 }
 
-/// Where a job is.
+/// Whether the queue contains a job, and in which state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum JobPlace {
+pub(super) enum JobPresence {
     Absent,
-    /// Delayed or active, or waiting before all that have a priority.
+    /// Delayed or active, or waiting without a priority.
     Open,
-    /// Waiting.
+    /// Waiting with a priority.
     Waiting {
         priority: u64,
     },
-    /// Completed or failed, and kept; or where no worker gets to see it in time. Its id is taken.
-    Over,
+    /// Completed, failed, or delayed beyond the latest due time. Must be removed before the same id
+    /// can be added.
+    Obsolete,
 }
 
 impl SnapshotScript {
@@ -56,64 +57,68 @@ impl SnapshotScript {
         Self(Script::new(include_str!("snapshot.lua")))
     }
 
-    /// The call that answers `question`.
-    pub fn at(&self, question: &SnapshotQuery<'_>) -> ScriptInvocation<'_> {
-        let SnapshotQuery { keys, max, latest, ids } = question;
-        let (own, types) = own_keys(keys);
+    /// Reads the state of a queue; `None` if a job has a reserved id and the queue needs a repair.
+    pub async fn run(&self, round_trips: &RoundTrips, query: &SnapshotQuery<'_>) -> BoxResult<Option<QueueSnapshot>> {
+        Self::parse(&round_trips.script::<Vec<u64>>(&self.invocation(query)).await?)
+    }
+
+    fn invocation(&self, query: &SnapshotQuery<'_>) -> ScriptInvocation<'_> {
+        let SnapshotQuery { keys, max_starts, latest_due, ids } = query;
+        let (reserved, types) = reserved_keys(keys);
         let mut call = self.0.prepare_invoke();
-        call.key(own).arg(keys.key_prefix()).arg(max).arg(latest).arg(types.len()).arg(types).arg(*ids);
+        call.key(reserved).arg(keys.key_prefix()).arg(max_starts).arg(latest_due);
+        call.arg(types.len()).arg(types).arg(*ids);
         call
     }
 
-    /// What the call answered: nothing, when the queue has to be mended first.
-    pub fn read(answer: Vec<u64>) -> Result<Option<QueueSnapshot>, BoxError> {
-        match answer[..] {
+    fn parse(reply: &[u64]) -> BoxResult<Option<QueueSnapshot>> {
+        match *reply {
             [] => Ok(None),
-            [head, ready, ref states @ ..] => {
-                let states = states.iter().copied().map(JobPlace::of).collect();
-                Ok(Some(QueueSnapshot { head, ready: ready == 1, states }))
+            [head, ready, ref codes @ ..] => {
+                let jobs = codes.iter().copied().map(JobPresence::from_code).collect();
+                Ok(Some(QueueSnapshot { head, ready: ready == 1, jobs }))
             }
-            _ => Err("Redis answered a question about jobs with less than was asked".into()),
+            [_] => Err("the snapshot script returned fewer values than expected".into()),
         }
     }
 }
 
-impl JobPlace {
-    const fn of(state: u64) -> Self {
-        match state {
+impl JobPresence {
+    const fn from_code(code: u64) -> Self {
+        match code {
             0 => Self::Absent,
             1 => Self::Open,
-            2 => Self::Over,
-            more => Self::Waiting { priority: more - 2 },
+            2 => Self::Obsolete,
+            _ => Self::Waiting { priority: code - 2 },
         }
     }
 
-    /// Whether it is to be worked or is being worked.
+    /// Returns whether the job is unfinished.
     pub const fn is_open(self) -> bool {
         matches!(self, Self::Open | Self::Waiting { .. })
     }
 }
 
-/// From where on the priorities of one call of `offer` are counted.
+/// The virtual times from which one call of `offer` counts its priorities.
 ///
-/// Usually from the head of the queue, as the first page saw it, so that all pages keep the
-/// distance of their ranks. But jobs of a batch that wait already say where it stands: another
-/// feeder may be adding it at the same time and have seen another head, and all of its jobs are to
-/// be in the order of their ranks.
+/// Usually this is the head of the queue in the first snapshot, so that the jobs of all pages keep
+/// the distance of their ranks. If jobs of the batch are already waiting, their priorities
+/// determine it instead. Another feeder may be adding the batch concurrently from another head, and
+/// all jobs of a batch must be in the order of their ranks.
 #[derive(Debug, Default)]
-pub(super) struct Times {
+pub(super) struct VirtualTimes {
     head: Option<u64>,
     of_batch: HashMap<BatchId, u64>,
 }
 
-impl Times {
-    /// Notes what a look at the jobs of `page` says.
-    pub fn note(&mut self, page: &[&Offer], look: &QueueSnapshot) {
-        let head = *self.head.get_or_insert(look.head);
-        for (offer, place) in page.iter().zip(&look.states) {
-            match *place {
-                JobPlace::Waiting { priority } if priority < LOWEST_PRIORITY => {
-                    // Never before those who wait already.
+impl VirtualTimes {
+    /// Records a snapshot of the jobs of `page`.
+    pub fn record(&mut self, page: &[&Offer], snapshot: &QueueSnapshot) {
+        let head = *self.head.get_or_insert(snapshot.head);
+        for (offer, job) in page.iter().zip(&snapshot.jobs) {
+            match *job {
+                JobPresence::Waiting { priority } if priority < LOWEST_PRIORITY => {
+                    // Not before jobs that are already waiting.
                     let time = priority.saturating_sub(offer.rank + 1).max(head.saturating_sub(1));
                     self.of_batch.entry(offer.task.batch()).or_insert(time);
                 }
@@ -122,7 +127,7 @@ impl Times {
         }
     }
 
-    /// The virtual time at which `offer` comes.
+    /// Returns the virtual time of `offer`.
     pub fn of(&self, offer: &Offer) -> u64 {
         self.of_batch.get(&offer.task.batch()).copied().or(self.head).unwrap_or_default()
     }
@@ -141,28 +146,28 @@ mod tests {
         Offer { task, rank: seq, delay: Duration::ZERO, attempts_made: 0 }
     }
 
-    /// Two feeders add one batch at once; the second sees what the first has added so far.
+    /// Two feeders add one batch concurrently. The second sees the jobs that the first has added.
     #[test]
-    fn a_batch_keeps_its_order_whoever_adds_it() {
+    fn a_batch_that_two_feeders_add_keeps_its_order() {
         let (batch, bystander) = ([0, 1, 2].map(|seq| offer(1, seq)), offer(2, 0));
         let page = [&batch[0], &batch[1], &batch[2], &bystander];
-        let waiting = [1, 2].map(|priority| JobPlace::Waiting { priority });
-        let states = [waiting[0], waiting[1], JobPlace::Absent, JobPlace::Absent].into();
-        let mut times = Times::default();
+        let waiting = [1, 2].map(|priority| JobPresence::Waiting { priority });
+        let jobs = [waiting[0], waiting[1], JobPresence::Absent, JobPresence::Absent].into();
+        let mut times = VirtualTimes::default();
 
-        times.note(&page, &QueueSnapshot { head: 1, ready: true, states });
+        times.record(&page, &QueueSnapshot { head: 1, ready: true, jobs });
 
         assert_eq!(page.map(|offer| fair_priority(times.of(offer), offer.rank)), [1, 2, 3, 2]);
     }
 
-    /// A retry brings an earlier job of a batch whose later ones wait.
+    /// A retry adds an earlier job of a batch whose later jobs are waiting.
     #[test]
-    fn nobody_is_put_before_the_head() {
+    fn no_priority_is_below_the_head() {
         let (earlier, later) = (offer(1, 0), offer(1, 50));
-        let mut times = Times::default();
+        let mut times = VirtualTimes::default();
 
-        let states = [JobPlace::Absent, JobPlace::Waiting { priority: 120 }].into();
-        times.note(&[&earlier, &later], &QueueSnapshot { head: 101, ready: true, states });
+        let jobs = [JobPresence::Absent, JobPresence::Waiting { priority: 120 }].into();
+        times.record(&[&earlier, &later], &QueueSnapshot { head: 101, ready: true, jobs });
 
         assert_eq!(fair_priority(times.of(&earlier), 0), 101);
     }

@@ -1,15 +1,15 @@
-//! Keeps one worker of the crate at work: makes it, watches it, replaces it, closes it.
+//! Keeps one worker of the `bullmq` crate running: starts it, watches it, replaces it, closes it.
 //!
 //! ```text
-//!          ┌───────────── retire ◀── sick ──┐
-//!          ▼                                │
-//!   Redis answers? ──▶ make a worker ──▶ watch ──▶ draining: close, within the deadline
+//!            ┌───────────── retire ◀── unhealthy ──┐
+//!            ▼                                     │
+//!   Redis answers? ──▶ start a worker ──▶ watch ──▶ draining: close, before the deadline
 //!     ▲      │ no
-//!     └──────┘ backoff 50 ms to 1 s, for ever
+//!     └──────┘ backoff 50 ms to 1 s, without end
 //! ```
 //!
-//! There is no state in which it gives up. A worker that is replaced ends what it has begun, in the
-//! background, and begins nothing.
+//! It never gives up. A replaced worker finishes its running jobs in the background and starts no
+//! further one.
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -21,33 +21,37 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    PATIENT, Shared,
-    attempt::Attempts,
+    attempt::AttemptRunner,
+    error::{BoxError, BoxResult},
     health::{Health, Probe},
     options,
-    server::BoxError,
+    shared::Shared,
+    timeouts::QUEUE_CALL_TIMEOUT,
 };
-use crate::{domain::Backoff, queue::Handler};
+use crate::{domain::Backoff, queue::contract::Handler};
 
-/// Between two round trips while all is well.
-const PULSE: Duration = Duration::from_secs(1);
+/// The interval of probes while all of them succeed.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Between two tries while it is not.
+/// The backoff of probes and of starts while they fail.
 const BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), max: Duration::from_secs(1) };
 
-/// How long a worker may take to stand: two connections.
-const STANDING: Duration = Duration::from_secs(4);
+/// The timeout for a worker to open its two connections.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// What a fetch that is under way needs to land. The crate leaves a job without an owner when it is
-/// closed with less.
-const LANDING: Duration = Duration::from_millis(250);
+/// The timeout for a fetch in flight when a worker is closed. With a shorter one, the crate may
+/// leave a job active without an owner.
+const FETCH_TIMEOUT: Duration = Duration::from_millis(250);
 
-/// Looks after one queue's worker.
+/// The interval of checks whether a closing worker has reported the results of its jobs.
+const IDLE_CHECK_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Supervises the worker of one queue.
 pub(super) struct Supervisor {
     shared: Arc<Shared>,
     handler: Arc<dyn Handler>,
     permits: Arc<Semaphore>,
-    /// Workers that were replaced and have tasks to end.
+    /// Tracks replaced workers that still have running jobs.
     retired: TaskTracker,
 }
 
@@ -55,9 +59,9 @@ pub(super) struct Supervisor {
 struct WorkerHandle {
     worker: Worker,
     closing: CancellationToken,
-    /// Its handlers that run.
+    /// Tracks its running handlers.
     running: TaskTracker,
-    /// [`Server::failures`](super::Server::failures) when it was made.
+    /// The count of failed round trips when it was started.
     failures: u64,
 }
 
@@ -67,152 +71,161 @@ impl Supervisor {
         Self { shared, handler, permits, retired: TaskTracker::new() }
     }
 
-    /// Works until the drain is over.
+    /// Runs a worker until the queue is drained.
     pub async fn run(self) {
         let draining = self.shared.draining.clone();
-        let mut quick = 0;
-        while let Some(Some(worker_handle)) = draining.run_until_cancelled(self.make()).await {
-            let made = Instant::now();
-            let Some(why) = self.watch(&worker_handle).await else {
-                close(self.shared.clone(), worker_handle).await;
+        let mut short_lived = 0;
+        while let Some(Some(worker)) = draining.run_until_cancelled(Box::pin(self.start())).await {
+            let started = Instant::now();
+            let Some(reason) = self.watch(&worker).await else {
+                close(&self.shared, worker).await;
                 break;
             };
-            tracing::warn!(queue = self.shared.name, why, "the queue's worker is replaced");
-            self.retire(worker_handle);
-            quick = if made.elapsed() < BACKOFF.max * 5 { quick + 1 } else { 0 };
-            self.rest(quick).await;
+            tracing::warn!(queue = self.shared.name, reason, "worker replaced");
+            self.retire(worker);
+            short_lived = if started.elapsed() < BACKOFF.max * 5 { short_lived + 1 } else { 0 };
+            self.back_off(short_lived).await;
         }
         self.retired.close();
-        let _ = timeout_at(self.shared.deadline() + LANDING, self.retired.wait()).await;
+        let _ = timeout_at(self.shared.deadline() + FETCH_TIMEOUT, self.retired.wait()).await;
     }
 
-    /// Makes a worker as soon as Redis answers.
-    async fn make(&self) -> Option<WorkerHandle> {
+    /// Starts a worker as soon as Redis answers.
+    async fn start(&self) -> Option<WorkerHandle> {
         for failures in 1.. {
-            match self.try_to_make().await {
-                Ok(worker_handle) => {
-                    tracing::info!(queue = self.shared.name, failures = failures - 1, "the queue's worker stands");
-                    return Some(worker_handle);
+            match self.try_start().await {
+                Ok(worker) => {
+                    tracing::info!(
+                        queue = self.shared.name,
+                        failures = failures - 1,
+                        "connected to Redis, taking jobs"
+                    );
+                    return Some(worker);
                 }
-                Err(error) if failures == 1 => {
-                    tracing::warn!(queue = self.shared.name, %error, "the queue's worker can't be made; it is tried again");
-                }
-                Err(error) => {
-                    tracing::debug!(queue = self.shared.name, %error, failures, "the queue's worker can't be made");
-                }
+                Err(error) => self.log_failed_start(failures, &error),
             }
-            self.rest(failures).await;
+            self.back_off(failures).await;
         }
         None
     }
 
-    async fn try_to_make(&self) -> Result<WorkerHandle, BoxError> {
+    /// Warns of the first failure only.
+    fn log_failed_start(&self, failures: u32, error: &BoxError) {
+        if failures == 1 {
+            tracing::warn!(queue = self.shared.name, %error, "worker could not connect to Redis, retrying");
+        } else {
+            tracing::debug!(queue = self.shared.name, %error, failures, "worker could not connect to Redis");
+        }
+    }
+
+    async fn try_start(&self) -> BoxResult<WorkerHandle> {
         let Shared { server, name, settings, .. } = &*self.shared;
-        // The crate would try for half a minute before it says that nobody is there.
-        self.shared.look(&[]).await?;
-        let failures = server.failures();
-        let closing = self.shared.draining.child_token();
-        let running = TaskTracker::new();
-        let attempts = Arc::new(Attempts {
-            shared: self.shared.clone(),
-            handler: self.handler.clone(),
-            permits: self.permits.clone(),
-            closing: closing.clone(),
-            running: running.clone(),
-        });
-        let process = move |job: Job, _: JobCancellation| attempts.clone().process(job);
+        // Without Redis, the crate would return an error only after half a minute.
+        self.shared.snapshot(&[]).await?;
+        let failures = server.round_trips().failures();
+        let (closing, running) = (self.shared.draining.child_token(), TaskTracker::new());
+        let runner = self.attempt_runner(closing.clone(), running.clone());
+        let process = move |job: Job, _: JobCancellation| runner.clone().run(job);
         let options = options::worker(settings, server.connection()?, server.prefix());
-        let worker = timeout(STANDING, Worker::with_options(name, process, options)).await??;
+        let worker = timeout(CONNECT_TIMEOUT, Worker::with_options(name, process, options)).await??;
         worker.run().await?;
         Ok(WorkerHandle { worker, closing, running, failures })
     }
 
-    /// Watches until the worker has to be replaced, and says why; `None` when the drain begins.
-    async fn watch(&self, worker_handle: &WorkerHandle) -> Option<String> {
+    fn attempt_runner(&self, closing: CancellationToken, running: TaskTracker) -> Arc<AttemptRunner> {
+        let (shared, handler, permits) = (self.shared.clone(), self.handler.clone(), self.permits.clone());
+        Arc::new(AttemptRunner { shared, handler, permits, closing, running })
+    }
+
+    /// Watches a worker and returns why it must be replaced; `None` when a drain begins.
+    async fn watch(&self, worker: &WorkerHandle) -> Option<String> {
         let mut health = Health::new(Instant::now());
-        let mut probe = pin!(self.probe(worker_handle, 0));
+        let mut probe = pin!(self.probe(worker, 0));
         loop {
-            let sick = tokio::select! {
+            let reason = tokio::select! {
                 biased;
                 () = self.shared.draining.cancelled() => return None,
-                // Its channel has no bound: somebody has to read it.
-                Some(event) = worker_handle.worker.next_event() => {
-                    tracing::trace!(queue = self.shared.name, ?event, "the queue's worker says");
-                    health.heard(&event, Instant::now())
+                // The channel of events is unbounded, so it must be read.
+                Some(event) = worker.worker.next_event() => {
+                    tracing::trace!(queue = self.shared.name, ?event, "worker event");
+                    health.record_event(&event, Instant::now())
                 }
-                felt = &mut probe => {
-                    let sick = health.felt(felt, Instant::now());
-                    probe.set(self.probe(worker_handle, health.failures()));
-                    sick
+                result = &mut probe => {
+                    let reason = health.record_probe(result, Instant::now());
+                    probe.set(self.probe(worker, health.failures()));
+                    reason
                 }
             };
-            if sick.is_some() {
-                return sick;
+            if reason.is_some() {
+                return reason;
             }
         }
     }
 
-    /// A round trip of our own, after a pause.
-    async fn probe(&self, worker_handle: &WorkerHandle, failures: u32) -> Probe {
-        let pause = if failures == 0 { PULSE } else { BACKOFF.jittered(failures, fastrand::f64()) };
-        sleep(pause).await;
-        match self.shared.look(&[]).await {
+    /// Waits, then makes a round trip that is independent of the worker's connections.
+    async fn probe(&self, worker: &WorkerHandle, failures: u32) -> Probe {
+        let delay = if failures == 0 { PROBE_INTERVAL } else { BACKOFF.jittered(failures, fastrand::f64()) };
+        sleep(delay).await;
+        match self.shared.snapshot(&[]).await {
             Err(error) => {
-                tracing::debug!(queue = self.shared.name, %error, "Redis does not answer");
-                Probe::Away
+                tracing::debug!(queue = self.shared.name, %error, "probe failed, Redis did not answer");
+                Probe::Failed
             }
-            Ok(_) if self.shared.server.failures() != worker_handle.failures => Probe::Back,
-            Ok(look)
-                if look.ready && worker_handle.worker.active_count().await < worker_handle.worker.concurrency() =>
-            {
-                Probe::Ready
-            }
-            Ok(_) => Probe::Quiet,
+            Ok(_) if self.shared.server.round_trips().failures() != worker.failures => Probe::Recovered,
+            Ok(snapshot) if snapshot.ready && worker.has_capacity().await => Probe::JobsReady,
+            Ok(_) => Probe::Idle,
         }
     }
 
-    /// Lets a worker end what it has begun, in the background.
-    fn retire(&self, worker_handle: WorkerHandle) {
-        self.retired.spawn(close(self.shared.clone(), worker_handle));
+    /// Closes a replaced worker in the background.
+    fn retire(&self, worker: WorkerHandle) {
+        let shared = self.shared.clone();
+        self.retired.spawn(async move { close(&shared, worker).await });
     }
 
-    async fn rest(&self, failures: u32) {
+    async fn back_off(&self, failures: u32) {
         if failures > 0 {
-            let pause = BACKOFF.jittered(failures, fastrand::f64());
-            self.shared.draining.run_until_cancelled(sleep(pause)).await;
+            let delay = BACKOFF.jittered(failures, fastrand::f64());
+            self.shared.draining.run_until_cancelled(sleep(delay)).await;
         }
     }
 }
 
-/// Closes a worker: it begins nothing from here on, and what runs may end, until the deadline of a
+impl WorkerHandle {
+    async fn has_capacity(&self) -> bool {
+        self.worker.active_count().await < self.worker.concurrency()
+    }
+
+    /// Waits until Redis has the results of all jobs of the worker.
+    async fn idle(&self) {
+        while self.worker.active_count().await > 0 {
+            sleep(IDLE_CHECK_INTERVAL).await;
+        }
+    }
+
+    /// Waits until the handlers have ended and had time to report their results. If the server is
+    /// gone, the crate would retry for half a minute and longer. The report is not needed, because
+    /// the ledger has the results.
+    async fn report_timed_out(&self) {
+        self.running.close();
+        self.running.wait().await;
+        sleep(QUEUE_CALL_TIMEOUT).await;
+    }
+}
+
+/// Closes a worker. It starts no further job, and running jobs may finish before the deadline of a
 /// drain.
-async fn close(shared: Arc<Shared>, worker_handle: WorkerHandle) {
-    worker_handle.closing.cancel();
-    worker_handle.worker.pause();
+async fn close(shared: &Shared, worker: WorkerHandle) {
+    worker.closing.cancel();
+    worker.worker.pause();
     tokio::select! {
-        () = idle(&worker_handle.worker) => {}
-        () = unheard(&worker_handle) => {}
-        () = shared.too_late() => {}
+        () = worker.idle() => {}
+        () = worker.report_timed_out() => {}
+        () = shared.deadline_passed() => {}
     }
-    // It waits for no handler any more, only for the fetch that may be under way.
-    let landing = u64::try_from(LANDING.as_millis()).unwrap_or(u64::MAX);
-    if let Err(error) = worker_handle.worker.close(landing).await {
-        tracing::debug!(queue = shared.name, %error, "a worker did not close well");
+    // No handler is awaited any longer, only a fetch that may be in flight.
+    let timeout = u64::try_from(FETCH_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
+    if let Err(error) = worker.worker.close(timeout).await {
+        tracing::debug!(queue = shared.name, %error, "could not close the worker cleanly");
     }
-}
-
-/// Waits until every task of the worker is settled in Redis.
-async fn idle(worker: &Worker) {
-    while worker.active_count().await > 0 {
-        sleep(Duration::from_millis(10)).await;
-    }
-}
-
-/// Waits until its handlers have ended, and what they answered could have been settled. The crate
-/// tries for half a minute and more to tell a server that is gone, which nobody needs to know: the
-/// ledger does.
-async fn unheard(worker_handle: &WorkerHandle) {
-    worker_handle.running.close();
-    worker_handle.running.wait().await;
-    sleep(PATIENT).await;
 }

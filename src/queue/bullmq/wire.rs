@@ -1,4 +1,4 @@
-//! Tasks as they lie in Redis: the data of a job, as JSON.
+//! The data of a job in Redis, as JSON.
 //!
 //! ```json
 //! {"v": 1, "batch": 7, "seq": 0, "generation": 0, "first": 0, "quantity": 100}
@@ -6,33 +6,31 @@
 //! {"v": 1, "batch": 7, "hook": 3}
 //! ```
 //!
-//! Somebody else may put a job of a batch into the queue as well, by its batch and number alone;
-//! the ledger has the rest:
+//! Another client may add a job of a batch by its batch and number alone; the ledger has the rest:
 //!
 //! ```json
 //! {"v": 1, "batch": 7, "seq": 0}
 //! ```
 //!
-//! The version is there for a process that is older than its neighbours: it leaves alone what it
-//! can't read yet.
+//! The version lets an older process detect jobs that it can't read and leave them to a newer one.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::domain::{BatchId, Delivery, HookId, JobId, StatusTask, Task};
 
-/// The version that this code writes, and the only one that it reads.
+/// The version of the format. This process writes and reads only this one.
 const VERSION: u64 = 1;
 
-/// Why a job's data is no task.
+/// Why the data of a job is not a task.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unreadable {
-    /// Somebody newer wrote it and will work it.
+    /// A newer version of this crate wrote the job, and can run it.
     #[error("version {0} is newer than this process")]
     Newer(u64),
 
-    /// Nobody ever can.
-    #[error("the data of the job is no task: {0}")]
+    /// No version can read the job.
+    #[error("the job data is not a task: {0}")]
     Malformed(String),
 }
 
@@ -44,7 +42,7 @@ enum Data {
     Hook { batch: i64, hook: i64 },
 }
 
-/// What a task is called in lists of jobs.
+/// Returns the job name of a task, which tools show in lists.
 pub(super) const fn name(task: &Task) -> &'static str {
     match task {
         Task::Generate { .. } => "generate",
@@ -53,55 +51,56 @@ pub(super) const fn name(task: &Task) -> &'static str {
     }
 }
 
-/// The data of the job that carries `task`.
+/// Returns the job data of `task`.
 pub(super) fn write(task: &Task) -> Value {
     let batch = task.batch().get();
     match task {
         Task::Generate { job, first, quantity } => {
             let JobId { seq, generation, .. } = job;
-            json!({"v": VERSION, "batch": batch, "seq": seq, "generation": generation, "first": first, "quantity": quantity})
+            json!({
+                "v": VERSION, "batch": batch, "seq": seq, "generation": generation, "first": first, "quantity": quantity
+            })
         }
         Task::Status(StatusTask::End { round, .. }) => json!({"v": VERSION, "batch": batch, "round": round}),
         Task::Status(StatusTask::Hook { hook, .. }) => json!({"v": VERSION, "batch": batch, "hook": hook.0}),
     }
 }
 
-/// What the job called `id` carries, of whose attempts `acknowledged` ended.
+/// Reads the task of the job `id`, of which `acknowledged` attempts have ended.
 pub(super) fn read(id: &str, acknowledged: u32, data: &Value) -> Result<Delivery<Task>, Unreadable> {
     match data.get("v").and_then(Value::as_u64) {
         Some(VERSION) => {}
         Some(newer) if newer > VERSION => return Err(Unreadable::Newer(newer)),
-        _ => return Err(Unreadable::Malformed("it has no version".into())),
+        _ => return Err(Unreadable::Malformed("its version `v` is missing or invalid".into())),
     }
     let parsed =
-        Data::deserialize(data).map_err(|_| Unreadable::Malformed("its fields are not those of a task".into()))?;
+        Data::deserialize(data).map_err(|_| Unreadable::Malformed("its fields are not the fields of a task".into()))?;
     let task = match (&parsed, id.parse::<JobId>()) {
         (&Data::Generate { batch, seq, .. }, Err(())) => {
             return Ok(Delivery::External { batch: batch_of(batch)?, seq });
         }
-        (data, own) => task_of(data, own.ok())?,
+        (data, id) => task_of(data, id.ok())?,
     };
     if task.to_string() == id {
         return Ok(Delivery::Enqueued { task, acknowledged });
     }
-    Err(Unreadable::Malformed(format!("it is that of {task}")))
+    Err(Unreadable::Malformed(format!("it describes the task {task}")))
 }
 
 fn batch_of(id: i64) -> Result<BatchId, Unreadable> {
-    BatchId::new(id).map_err(|_| Unreadable::Malformed(format!("{id} is no id of a batch")))
+    BatchId::new(id).map_err(|_| Unreadable::Malformed(format!("{id} is not a batch id")))
 }
 
-/// What is not said of a job, its id says; its items are those that the ledger knows.
-fn task_of(data: &Data, own: Option<JobId>) -> Result<Task, Unreadable> {
-    let of = batch_of;
+/// Takes a missing generation from the id of the job. Missing items are read from the ledger later.
+fn task_of(data: &Data, id: Option<JobId>) -> Result<Task, Unreadable> {
     Ok(match *data {
         Data::Generate { batch, seq, generation, first, quantity } => {
-            let generation = generation.or(own.map(|job| job.generation)).unwrap_or(0);
-            let job = JobId { batch: of(batch)?, seq, generation };
+            let generation = generation.or(id.map(|job| job.generation)).unwrap_or(0);
+            let job = JobId { batch: batch_of(batch)?, seq, generation };
             Task::Generate { job, first: first.unwrap_or(0), quantity: quantity.unwrap_or(0) }
         }
-        Data::End { batch, round } => Task::Status(StatusTask::End { batch: of(batch)?, round }),
-        Data::Hook { batch, hook } => Task::Status(StatusTask::Hook { batch: of(batch)?, hook: HookId(hook) }),
+        Data::End { batch, round } => Task::Status(StatusTask::End { batch: batch_of(batch)?, round }),
+        Data::Hook { batch, hook } => Task::Status(StatusTask::Hook { batch: batch_of(batch)?, hook: HookId(hook) }),
     })
 }
 
@@ -132,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_newer_is_left_alone_and_what_is_wrong_is_named() {
+    fn a_newer_version_is_left_alone_and_malformed_data_is_rejected() {
         let job = json!({"v": 1, "batch": 7, "seq": 0, "generation": 0, "first": 0, "quantity": 100});
         let with = |key: &str, value: Value| {
             let mut data = job.clone();
@@ -153,17 +152,17 @@ mod tests {
     }
 
     #[test]
-    fn a_job_is_known_by_its_batch_and_number_alone() {
-        let place = json!({"v": 1, "batch": 7, "seq": 3});
+    fn a_job_is_identified_by_its_batch_and_number_alone() {
+        let data = json!({"v": 1, "batch": 7, "seq": 3});
         let batch = BatchId::new(7).unwrap();
         let own = Task::Generate { job: JobId { batch, seq: 3, generation: 2 }, first: 0, quantity: 0 };
 
-        assert_eq!(read("b7-j3-g2", 1, &place), Ok(Delivery::Enqueued { task: own, acknowledged: 1 }));
+        assert_eq!(read("b7-j3-g2", 1, &data), Ok(Delivery::Enqueued { task: own, acknowledged: 1 }));
         for id in ["1", "b7-j3", "b7-end-r0", "limiter", "b7-j03-g2"] {
-            assert_eq!(read(id, 1, &place), Ok(Delivery::External { batch, seq: 3 }), "{id}");
+            assert_eq!(read(id, 1, &data), Ok(Delivery::External { batch, seq: 3 }), "{id}");
         }
         for id in ["b7-j4-g2", "b8-j3-g2"] {
-            assert!(matches!(read(id, 1, &place), Err(Unreadable::Malformed(_))), "{id}");
+            assert!(matches!(read(id, 1, &data), Err(Unreadable::Malformed(_))), "{id}");
         }
     }
 }

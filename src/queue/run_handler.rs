@@ -1,0 +1,26 @@
+//! One call of a handler, which a panic does not escape.
+
+use std::panic::AssertUnwindSafe;
+
+use futures_util::FutureExt as _;
+
+use super::contract::{Disposition, Handler, ProgressSink};
+use crate::domain::{Delivery, Task, panic_message};
+
+/// Runs one task and turns a panic of the handler into [`Disposition::Retry`].
+pub(super) async fn run_handler(
+    queue: &str,
+    handler: &dyn Handler,
+    delivery: Delivery<Task>,
+    progress: &dyn ProgressSink,
+) -> Disposition {
+    // The async block also catches a panic of a hand-written `handle` before it returns its future.
+    let attempt = AssertUnwindSafe(async { handler.handle(delivery, progress).await });
+    let disposition = attempt.catch_unwind().await.unwrap_or_else(|panic| {
+        let message = panic_message(&*panic);
+        tracing::error!(queue, task = %delivery, message, "handler panicked");
+        Disposition::Retry(format!("panicked: {message}"))
+    });
+    tracing::debug!(queue, task = %delivery, ?disposition, "attempt finished");
+    disposition
+}
