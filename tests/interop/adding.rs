@@ -92,7 +92,7 @@ async fn a_job_that_the_ledger_does_not_know_fails_once_and_says_why() -> TestRe
         assert_eq!((&job["attemptsMade"], &job["failedReason"]), (&json!(1), &json!(reason)));
         stage.host.until_it_says(&reason).await?;
     }
-    assert!(stage.host.said_any("a job that the ledger does not know failed in the queue"));
+    assert!(stage.host.said_any("a job that is not in the ledger failed in the queue"));
     stage.ends_well().await
 }
 

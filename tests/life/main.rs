@@ -70,7 +70,7 @@ async fn a_batch_outlives_twenty_kills(store: Store) -> TestResult {
 }
 
 async fn outlives_twenty_kills(home: &Home) -> TestResult {
-    const POINTS: [&str; 3] = ["before-settle", "before-acknowledge", "before-hook"];
+    const POINTS: [&str; 3] = ["before-finish", "before-acknowledge", "before-hook"];
     const LARGE: i64 = 100_000;
     let seed: u64 = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     println!("SEED={seed}");
@@ -108,7 +108,7 @@ async fn outlives_twenty_kills(home: &Home) -> TestResult {
 /// writer a job is two statements: one claims it and writes its first chunk, one writes its last
 /// chunk and completes it.
 async fn a_host_without_an_item_writer_outlives_kills_between_its_statements(store: Store) -> TestResult {
-    const POINTS: [&str; 4] = ["after-first-chunk", "before-write", "before-acknowledge", "after-first-chunk"];
+    const POINTS: [&str; 4] = ["after-first-chunk", "before-insert", "before-acknowledge", "after-first-chunk"];
     const JOBS: i64 = 200;
     let home = Home::on(store)?.with("ROCKET_BATCH__GENERATE__RATE_LIMIT", "off");
     let mut batches = Vec::new();
@@ -199,9 +199,9 @@ async fn a_stop_in_the_middle_spends_nothing(store: Store) -> TestResult {
 /// There is no new item any more that could clear the crash.
 async fn a_worker_that_is_lost_when_all_is_written_leaves_no_crash(store: Store) -> TestResult {
     let home = Home::on(store)?;
-    let mut first = home.start_at(Some("before-settle")).await?;
+    let mut first = home.start_at(Some("before-finish")).await?;
     let batch = first.post(&json!({ "quantity": 100 })).await?;
-    first.until_it_says("test point before-settle reached").await?;
+    first.until_it_says("test point before-finish reached").await?;
     first.kill().await?;
 
     let second = home.start().await?;
@@ -233,7 +233,7 @@ async fn a_process_that_stands_by_takes_over(store: Store) -> TestResult {
     let home = Home::on(store)?;
     let mut first = home.start().await?;
     let second = home.start().await?;
-    second.until_it_says("this one stands by").await?;
+    second.until_it_says("this process is on standby").await?;
     let batch = second.post(&json!({ "quantity": 300_000, "batchSize": 2_000 })).await?;
     first.until(batch, |progress| progress["itemsCreated"].as_u64() > Some(0)).await?;
 
@@ -250,7 +250,7 @@ async fn a_process_that_stands_by_takes_over(store: Store) -> TestResult {
 #[tokio::test]
 async fn a_panic_is_a_failed_attempt_with_its_message() -> TestResult {
     let home = Home::new()?;
-    let host = home.start_at(Some("before-write=panic")).await?;
+    let host = home.start_at(Some("before-insert=panic")).await?;
     let batch = host.post(&json!({ "quantity": 100 })).await?;
 
     let progress = host.until_over(batch, Duration::from_secs(60)).await?;
@@ -258,7 +258,7 @@ async fn a_panic_is_a_failed_attempt_with_its_message() -> TestResult {
     assert_eq!(progress["status"], "failed", "{progress}");
     let failed = host.get(&format!("/batches/{batch}/failed-jobs")).await?;
     let job = &failed["items"][0];
-    assert_eq!((&job["attempts"], &job["error"]), (&json!(3), &json!("panicked: test point before-write")));
+    assert_eq!((&job["attempts"], &job["error"]), (&json!(3), &json!("panicked: test point before-insert")));
     host.until_the_shop_was_told(batch).await?;
     host.terminate().await?;
     Ok(())

@@ -175,7 +175,7 @@ async fn a_job_tells_those_who_look_at_the_queue() -> TestResult {
     let log = format!("{job}:logs");
     redis.until(&["LLEN", &log], |lines| lines == redis::Value::Int(4)).await;
     let log: Vec<String> = value(redis.command(&["LRANGE", &log, "0", "-1"]).await)?;
-    let ends = [1, 2, 3].map(|n| format!("Attempt {n} of 3 failed: {because}; set aside: items 0 to 499"));
+    let ends = [1, 2, 3].map(|n| format!("Attempt {n} of 3 failed: {because}; failed chunks: items 0 to 499"));
     assert_eq!(log[0], format!("Processed 500/1000 items for batch {batch}"));
     assert_eq!(log[1..], ends);
     host.terminate().await?;
