@@ -6,8 +6,8 @@
 //! ```
 //!
 //! A block cipher is a bijection, so codes are unique by construction and the same again after a
-//! retry. Without the key, a code can't be guessed. A code decodes to the primary key of its item, so
-//! looking up an item by its code needs no index.
+//! retry. Without the key, a code can't be guessed. A code decodes to the primary key of its item,
+//! so looking up an item by its code needs no index.
 
 use std::fmt;
 

@@ -1,8 +1,8 @@
 //! Job counts, and the estimated time until a batch is finished.
 //!
 //! Counts are disjoint and always sum to the total. An estimate is the later of two times: when the
-//! rate limit lets the last job start, and when the workers have written all items. The speed of the
-//! workers is measured, or assumed before anything was measured.
+//! rate limit lets the last job start, and when the workers have written all items. The speed of
+//! the workers is measured, or assumed before anything was measured.
 
 use std::time::Duration;
 

@@ -21,8 +21,8 @@ impl BatchService {
     ///
     /// # Errors
     ///
-    /// [`BatchError::NothingToRetry`] with the report, also for the second of two simultaneous calls;
-    /// [`BatchError::NotAllowed`] in a status other than running, paused and failed;
+    /// [`BatchError::NothingToRetry`] with the report, also for the second of two simultaneous
+    /// calls; [`BatchError::NotAllowed`] in a status other than running, paused and failed;
     /// [`BatchError::HistoryRemoved`] when the batch finished longer than `keep_history` ago;
     /// [`BatchError::NoSuchBatch`].
     pub async fn retry_failed_jobs(&self, batch_id: i64) -> Result<RetryReport> {
@@ -33,7 +33,8 @@ impl BatchService {
         let (found, recreated) = (report.found, report.recreated);
         tracing::info!(batch = batch_id, found, recreated, "Retrying {recreated} failed jobs of batch {batch_id}");
         (self.parts().wake)(Some(report.batch_id));
-        // A job whose items all exist is completed by the retry, and may have been the last open job.
+        // A job whose items all exist is completed by the retry, and may have been the last open
+        // job.
         self.wake_feeder();
         Ok(report.truncated())
     }
@@ -55,7 +56,8 @@ impl BatchService {
     ///
     /// # Errors
     ///
-    /// [`BatchError::NotAllowed`] unless the batch is pending or running, [`BatchError::NoSuchBatch`].
+    /// [`BatchError::NotAllowed`] unless the batch is pending or running,
+    /// [`BatchError::NoSuchBatch`].
     pub async fn pause(&self, batch_id: i64) -> Result<BatchRecord> {
         let batch = self.control(batch_id, BatchCommand::Pause).await?;
         self.withdraw(batch.batch_id).await;
@@ -87,8 +89,8 @@ impl BatchService {
         Ok(batch)
     }
 
-    /// Removes the jobs of a batch from the queue. Best effort: a worker that receives a remaining job
-    /// discards it after a look at the ledger.
+    /// Removes the jobs of a batch from the queue. Best effort: a worker that receives a remaining
+    /// job discards it after a look at the ledger.
     async fn withdraw(&self, batch: BatchId) {
         if let Err(error) = self.parts().generate.withdraw(batch).await {
             tracing::warn!(%batch, %error, "could not remove the jobs of a batch from the queue");

@@ -11,7 +11,8 @@ use crate::{
 };
 
 impl BatchService {
-    /// Creates a batch of `quantity` items, with the id `batch_id` or, for `None`, the next free id.
+    /// Creates a batch of `quantity` items, with the id `batch_id` or, for `None`, the next free
+    /// id.
     ///
     /// Returns when the batch is stored in the ledger. Its items are generated in the background.
     ///

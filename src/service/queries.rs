@@ -122,8 +122,8 @@ impl BatchService {
     ///
     /// # Errors
     ///
-    /// As [`BatchService::items`], and [`BatchError::HistoryRemoved`] when the batch finished longer
-    /// than `keep_history` ago.
+    /// As [`BatchService::items`], and [`BatchError::HistoryRemoved`] when the batch finished
+    /// longer than `keep_history` ago.
     pub async fn failed_jobs(&self, batch_id: i64, page: PageQuery) -> Result<Page<FailedJob>> {
         let (id, list) = (existing(batch_id)?, format!("failed-jobs:{batch_id}"));
         let request = page.request(&list)?;

@@ -4,8 +4,8 @@ use super::{accepted::BatchAccepted, error::Result, handle::BatchService};
 use crate::domain::ItemOptions;
 
 impl BatchService {
-    /// Creates a batch in a transaction of the host, on any connection to the ledger's database. For
-    /// a ledger in PostgreSQL.
+    /// Creates a batch in a transaction of the host, on any connection to the ledger's database.
+    /// For a ledger in PostgreSQL.
     ///
     /// The batch exists once the transaction is committed. A rollback removes it completely, except
     /// that a number of the id sequence may stay used.
@@ -31,9 +31,9 @@ impl BatchService {
     /// # Errors
     ///
     /// As [`BatchService::create_product_items_async`], and
-    /// [`BatchError::OtherDatabase`](super::BatchError::OtherDatabase) when the ledger is in SQLite.
-    /// After `Invalid` and `Taken` the transaction is still usable and unchanged. After any other
-    /// error from the database it can only be rolled back.
+    /// [`BatchError::OtherDatabase`](super::BatchError::OtherDatabase) when the ledger is in
+    /// SQLite. After `Invalid` and `Taken` the transaction is still usable and unchanged. After any
+    /// other error from the database it can only be rolled back.
     pub async fn create_product_items_in(
         &self,
         transaction: &tokio_postgres::Transaction<'_>,

@@ -3,7 +3,7 @@
 //! ```text
 //!   missing ordinals ──▶ chunk ──▶ chunk ──▶ … ──▶ verdict ──▶ finish_attempt ──▶ disposition
 //!                          │
-//!                          └─ rejected: tried again with backoff, then failed; the other chunks follow
+//!                          └─ rejected: tried again with backoff, then failed; others follow
 //! ```
 //!
 //! Every insert carries the claim, so an attempt whose job was claimed again inserts nothing.
@@ -157,8 +157,8 @@ impl AttemptRun<'_> {
     }
 
     fn retry_later(&self, failure: Failure) -> (AttemptResult, Disposition) {
-        // When the queue has the maximum number of delayed jobs, only the ledger keeps this one. The
-        // feeder offers it again when it is due.
+        // When the queue has the maximum number of delayed jobs, only the ledger keeps this one.
+        // The feeder offers it again when it is due.
         let disposition = if self.cx.is_full_of_delayed() {
             Disposition::Discard
         } else {

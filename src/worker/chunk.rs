@@ -60,8 +60,8 @@ impl ChunkWriter<'_> {
         self.cx.sleep_unless_draining(backoff.jittered(tries, fastrand::f64())).await;
     }
 
-    /// Tries once to insert a chunk. Returns an error when the database rejected its rows, and `None`
-    /// when the drain started.
+    /// Tries once to insert a chunk. Returns an error when the database rejected its rows, and
+    /// `None` when the drain started.
     async fn insert(&self, items: &Arc<[NewItem]>, is_last: bool) -> Option<Result<ChunkResult, String>> {
         let (ledger, claim) = (&self.cx.ledger, self.claim);
         if is_last {

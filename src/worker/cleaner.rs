@@ -1,5 +1,5 @@
-//! Removes the history of batches that finished longer than `keep_history` ago: the rows of jobs, and of
-//! hooks that failed all their attempts. Never removes items.
+//! Removes the history of batches that finished longer than `keep_history` ago: the rows of jobs,
+//! and of hooks that failed all their attempts. Never removes items.
 //!
 //! Runs in every process with a feeder; several cleaners share the work. It works in small portions
 //! with pauses between them, so that workers do not wait for it.

@@ -82,16 +82,16 @@ impl Context {
         self.draining.run_until_cancelled(tokio::time::sleep(time)).await;
     }
 
-    /// Schedules the follow-up work of a finished job. Best effort: the feeder finds the same work in
-    /// the ledger.
+    /// Schedules the follow-up work of a finished job. Best effort: the feeder finds the same work
+    /// in the ledger.
     pub fn job_ended(&self, batch: BatchId) {
         self.summaries.changed(batch);
         self.ends.job_ended(batch);
         self.wakeup.job_left(self.hooks.has_job_hooks());
     }
 
-    /// Schedules the follow-up work of a job that is delayed until its next attempt, which makes room
-    /// for another job in the queue.
+    /// Schedules the follow-up work of a job that is delayed until its next attempt, which makes
+    /// room for another job in the queue.
     pub fn job_delayed(&self, batch: BatchId) {
         self.summaries.changed(batch);
         self.wakeup.job_left(false);

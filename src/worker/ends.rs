@@ -1,11 +1,11 @@
-//! Finds batches whose last job finished: every finished job is followed by a check, but one check may
-//! follow many jobs.
+//! Finds batches whose last job finished: every finished job is followed by a check, but one check
+//! may follow many jobs.
 //!
 //! A check after each job would cost a large part of the job itself. Checks therefore keep an
-//! interval, and each check covers all batches with jobs that finished since the check before. The last
-//! check always comes after the last job. When two processes finish the last two jobs of a batch at the
-//! same time, each of them checks afterwards, and at least one finds the batch. When a process dies
-//! before its check, the feeder finds the batch.
+//! interval, and each check covers all batches with jobs that finished since the check before. The
+//! last check always comes after the last job. When two processes finish the last two jobs of a
+//! batch at the same time, each of them checks afterwards, and at least one finds the batch. When a
+//! process dies before its check, the feeder finds the batch.
 
 use std::{
     collections::HashSet,

@@ -1,8 +1,8 @@
 //! Named points at which a test stops a worker, in order to kill the process exactly there.
 //!
-//! Empty without the feature `test-points`. With it, `ROCKET_BATCH_TEST_POINT=<name>` makes a worker
-//! that reaches the point print its name on standard error and stop there, and `<name>=panic` makes
-//! it panic.
+//! Empty without the feature `test-points`. With it, `ROCKET_BATCH_TEST_POINT=<name>` makes a
+//! worker that reaches the point print its name on standard error and stop there, and
+//! `<name>=panic` makes it panic.
 
 /// All items of a job are inserted, and its result is not recorded yet.
 pub const BEFORE_FINISH: &str = "before-finish";

@@ -5,15 +5,15 @@
 //!   woken for a batch      the first jobs of batches that are new in the window
 //!   jobs finished, or the  the next jobs of all batches in the window
 //!   queue is half empty
-//!   every feed_interval    the head: offers the first of the offered jobs again. If one was absent, the
-//!                          queue has lost tasks, and everything is offered again. Also looks for batches
-//!                          to close, hooks to call, batches to plan and batches to count
+//!   every feed_interval    the head: the first of the offered jobs again. If one was absent, the
+//!                          queue has lost tasks, and everything is offered again. Also looks
+//!                          for batches to close, to plan and to count, and for hooks to call
 //! ```
 //!
 //! The ledger determines what belongs in the queues, and a queue adds only absent tasks. Offering a
-//! task twice is therefore harmless, and what the feeder remembers of its offers only saves work. The
-//! feeder also finds batches that it was not woken for, such as those of a host's transaction. It
-//! plans them first, and the next pass finds their jobs.
+//! task twice is therefore harmless, and what the feeder remembers of its offers only saves work.
+//! The feeder also finds batches that it was not woken for, such as those of a host's transaction.
+//! It plans them first, and the next pass finds their jobs.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -74,8 +74,8 @@ fn take_due(at: &mut Option<Instant>, now: Instant) -> bool {
 }
 
 impl Feeder {
-    /// Number of jobs that are offered even when the queue is full, because it may be full of the jobs
-    /// of other programs.
+    /// Number of jobs that are offered even when the queue is full, because it may be full of the
+    /// jobs of other programs.
     const HEAD: u64 = 100;
     /// The shortest pause between two passes. Wakeups within it lead to one pass.
     const MIN_PAUSE: Duration = Duration::from_millis(5);
@@ -84,11 +84,11 @@ impl Feeder {
     const PAUSE_PER_PASS: u32 = 3;
     /// The longest pause between two passes while there is a wakeup.
     const MAX_PAUSE: Duration = Duration::from_millis(250);
-    /// The interval of counting the jobs in the queue while the ledger has more. Needed because other
-    /// processes may take jobs too, and each process counts only its own finished jobs.
+    /// The interval of counting the jobs in the queue while the ledger has more. Needed because
+    /// other processes may take jobs too, and each process counts only its own finished jobs.
     const LEVEL_INTERVAL: Duration = Duration::from_secs(1);
-    /// When adding jobs takes longer than this, jobs may have been added after their batch was paused
-    /// or cancelled.
+    /// When adding jobs takes longer than this, jobs may have been added after their batch was
+    /// paused or cancelled.
     const LONG_OFFER: Duration = Duration::from_millis(50);
     /// Maximum number of batches that are then checked.
     const MAX_WITHDRAWN: usize = 20;
@@ -148,8 +148,8 @@ impl Feeder {
         [self.due_at, self.level_at, self.hooks_at].into_iter().flatten().fold(self.check_at, Instant::min)
     }
 
-    /// Schedules the next check: after a short backoff when the queue could not be reached, so that new
-    /// batches do not wait for `feed_interval` once it can be reached again.
+    /// Schedules the next check: after a short backoff when the queue could not be reached, so that
+    /// new batches do not wait for `feed_interval` once it can be reached again.
     fn schedule_next(&mut self, pass: &FeederPass, failures: u32) {
         let usual = self.cx.config.feed_interval.mul_f64(0.9 + 0.2 * fastrand::f64());
         if failures > 0 {
@@ -193,8 +193,8 @@ impl Feeder {
         Ok(counts.waiting + counts.active <= self.queued / 2)
     }
 
-    /// Offers the first jobs of the window again that were offered before. If one was absent, the queue
-    /// has lost tasks, and everything is offered again.
+    /// Offers the first jobs of the window again that were offered before. If one was absent, the
+    /// queue has lost tasks, and everything is offered again.
     async fn check_head(&mut self) -> Result<(), QueueError> {
         let capacity = QueueCapacity { per_batch: Self::HEAD, total: Self::HEAD };
         let head = JobQuery { capacity, free: Self::HEAD, offered_to: HashMap::new(), ..self.query(true) };
@@ -206,8 +206,8 @@ impl Feeder {
         Ok(())
     }
 
-    /// Offers the first jobs of batches that are new in the window. With `refill`, also offers the next
-    /// jobs of all other batches.
+    /// Offers the first jobs of batches that are new in the window. With `refill`, also offers the
+    /// next jobs of all other batches.
     async fn feed_jobs(&mut self, refill: bool) -> Result<(), QueueError> {
         if refill {
             let counts = self.cx.generate.counts().await?;
@@ -231,8 +231,8 @@ impl Feeder {
         Ok(())
     }
 
-    /// Returns the free capacity of the queue. When everything is offered again, the jobs that are in
-    /// the queue need no capacity.
+    /// Returns the free capacity of the queue. When everything is offered again, the jobs that are
+    /// in the queue need no capacity.
     fn free(&self) -> u64 {
         let taken = if self.offered_to.is_empty() { 0 } else { self.queued };
         self.cx.config.queued.saturating_sub(taken).max(Self::HEAD)
@@ -245,9 +245,9 @@ impl Feeder {
         self.cx.wakeup.refill_below(ledger_has_more.then_some(queued));
     }
 
-    /// Removes the offered jobs of batches that were paused or cancelled during the offer. The caller of
-    /// pause or cancel removed only the jobs that were in the queue at that time. A job that still
-    /// remains is discarded by the worker that receives it.
+    /// Removes the offered jobs of batches that were paused or cancelled during the offer. The
+    /// caller of pause or cancel removed only the jobs that were in the queue at that time. A job
+    /// that still remains is discarded by the worker that receives it.
     async fn withdraw_stopped(&mut self, offered: &[BatchId]) -> Result<(), QueueError> {
         let Some(now) = self.open_jobs(self.query(false)).await else { return Ok(()) };
         let window: HashSet<BatchId> = now.window.into_iter().collect();

@@ -4,9 +4,9 @@
 //!   delivery ──▶ claim ──▶ AttemptRun ──▶ disposition
 //! ```
 //!
-//! In the usual case the first chunk is inserted in the transaction of the claim, and the last chunk
-//! in the transaction that completes the job. A job of two chunks is then two transactions. The
-//! ledger reports when this is not possible, and each step is then a transaction of its own.
+//! In the usual case the first chunk is inserted in the transaction of the claim, and the last
+//! chunk in the transaction that completes the job. A job of two chunks is then two transactions.
+//! The ledger reports when this is not possible, and each step is then a transaction of its own.
 
 use std::{ops::Range, panic::AssertUnwindSafe, sync::Arc};
 
@@ -63,8 +63,8 @@ impl Generate {
         }
     }
 
-    /// Claims the job. Inserts its first chunk in the same transaction when the recipe of its codes is
-    /// cached. Returns `None` when the drain started.
+    /// Claims the job. Inserts its first chunk in the same transaction when the recipe of its codes
+    /// is cached. Returns `None` when the drain started.
     async fn claim(&self, delivery: Delivery, range: Range<u64>) -> Option<Result<Claimed, LedgerError>> {
         if let Some(recipe) = self.0.recipes.get(delivery.batch_and_seq().0)
             && recipe.key_fingerprint == self.0.codes.fingerprint()
@@ -116,8 +116,8 @@ impl Generate {
     }
 }
 
-/// The feeder offers its own jobs again when the batch is resumed. An external task can't be offered
-/// again, so it fails.
+/// The feeder offers its own jobs again when the batch is resumed. An external task can't be
+/// offered again, so it fails.
 fn paused(delivery: Delivery) -> Disposition {
     match delivery {
         Delivery::External { batch, .. } => {

@@ -50,7 +50,8 @@ impl Hooks {
         self.job_failed.is_some() || self.job_completed.is_some()
     }
 
-    /// Calls the hook for `event`, for at most `limit`. Succeeds when there is no such hook any more.
+    /// Calls the hook for `event`, for at most `limit`. Succeeds when there is no such hook any
+    /// more.
     pub async fn call(&self, event: HookEvent, limit: Duration) -> Result<(), String> {
         let call = match event {
             HookEvent::BatchFinished(event) => call_hook(self.batch_finished.as_ref(), event),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   feeder.rs    ledger ──▶ queue        offers unfinished jobs; plans unplanned batches
-//!   generate.rs  queue  ──▶ items        claims a job; attempt.rs inserts its missing items chunk by chunk
+//!   generate.rs  queue  ──▶ items        claims a job; attempt.rs inserts its missing items
 //!   ends.rs      ledger ──▶ queue        finds batches whose last job finished in this process
 //!   status.rs    queue  ──▶ batch, host  closes a batch, calls a hook
 //!   summaries.rs ledger ──▶ lists        counts open batches

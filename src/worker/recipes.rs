@@ -1,5 +1,5 @@
-//! A cache of what the codes of a batch are made of. With it, the first chunk of a job can be inserted
-//! in the transaction of the claim.
+//! A cache of what the codes of a batch are made of. With it, the first chunk of a job can be
+//! inserted in the transaction of the claim.
 
 use std::{
     collections::HashMap,
@@ -10,8 +10,8 @@ use crate::{domain::BatchId, ledger::Work};
 
 /// What the codes of a batch are made of, apart from the key.
 ///
-/// It never changes for a batch. After a restore from a backup another batch may have the same id, so
-/// [`Ledger::claim_and_insert`](crate::ledger::Ledger::claim_and_insert) compares it.
+/// It never changes for a batch. After a restore from a backup another batch may have the same id,
+/// so [`Ledger::claim_and_insert`](crate::ledger::Ledger::claim_and_insert) compares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Recipe {
     pub prefix: Option<String>,
@@ -29,8 +29,8 @@ impl Recipe {
 pub(crate) struct Recipes(Mutex<HashMap<BatchId, Recipe>>);
 
 impl Recipes {
-    /// Maximum number of recipes. Beyond it the cache is cleared; the next job of a batch caches its
-    /// recipe again.
+    /// Maximum number of recipes. Beyond it the cache is cleared; the next job of a batch caches
+    /// its recipe again.
     const MAX: usize = 1_000;
 
     pub(super) fn get(&self, batch: BatchId) -> Option<Recipe> {

@@ -1,10 +1,10 @@
-//! Starts the workers of a process, keeps them on standby while another process is the leader, and drains
-//! them.
+//! Starts the workers of a process, keeps them on standby while another process is the leader, and
+//! drains them.
 //!
-//! A local queue must be the only queue of its ledger, because two of them would fence each other in
-//! turns. Only the leader works; when its process dies, the leadership becomes free and another
-//! process acquires it. A shared queue needs no leader: every process may feed it, because offering a
-//! task twice is harmless, and every process with workers takes tasks from it.
+//! A local queue must be the only queue of its ledger, because two of them would fence each other
+//! in turns. Only the leader works; when its process dies, the leadership becomes free and another
+//! process acquires it. A shared queue needs no leader: every process may feed it, because offering
+//! a task twice is harmless, and every process with workers takes tasks from it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -39,8 +39,8 @@ impl Runtime {
         Self { cx: Arc::new(cx), tasks: TaskTracker::new() }
     }
 
-    /// Starts what the configured role and queue require: workers, standby, or only the feeder. Returns
-    /// at once.
+    /// Starts what the configured role and queue require: workers, standby, or only the feeder.
+    /// Returns at once.
     pub fn start(&self) {
         let cx = self.cx.clone();
         match (cx.generate.is_shared(), cx.config.role.works()) {
@@ -51,8 +51,8 @@ impl Runtime {
         }
     }
 
-    /// Stops taking jobs, and waits until running chunks are finished and their jobs are released, at most
-    /// until `deadline`.
+    /// Stops taking jobs, and waits until running chunks are finished and their jobs are released,
+    /// at most until `deadline`.
     pub async fn drain(&self, deadline: Instant) {
         self.cx.draining.cancel();
         self.tasks.close();
@@ -72,8 +72,8 @@ impl Runtime {
     }
 }
 
-/// Waits for the leadership, feeds and works until the drain starts, and keeps the leadership until the
-/// last handler returned.
+/// Waits for the leadership, feeds and works until the drain starts, and keeps the leadership until
+/// the last handler returned.
 async fn lead_and_feed(cx: Arc<Context>) {
     let Some(leadership) = acquire_leadership(&cx).await else { return };
     work_and_feed(cx.clone()).await;

@@ -1,8 +1,8 @@
 //! The handler of status tasks: closes a batch, or calls a hook.
 //!
-//! Closing a batch stores the event of its hook in the same transaction. The call is a task of its own,
-//! so that a slow or failing hook delays nothing else. Both tasks may run twice: closing again changes
-//! nothing, and a delivered event is deleted.
+//! Closing a batch stores the event of its hook in the same transaction. The call is a task of its
+//! own, so that a slow or failing hook delays nothing else. Both tasks may run twice: closing again
+//! changes nothing, and a delivered event is deleted.
 
 use std::sync::Arc;
 

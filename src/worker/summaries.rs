@@ -1,17 +1,19 @@
 //! Updates the summaries of open batches, which lists read.
 //!
 //! ```text
-//!   attempts ──▶ changed, inserted ──▶ batches to count ──▶ Ledger::summarize, at most four times a second
-//!                                           ▲                       │
-//!                                           └── failed, or just counted by another process
+//!   attempts ──▶ changed, inserted ──▶ batches to count ──▶ Ledger::summarize, 4 times/s at most
+//!                                        ▲                       │
+//!                                        └── failed, or just counted by another process
 //! ```
 //!
-//! An attempt only marks its batch as changed. The counts are read from the ledger, so they are correct
-//! whichever process made the changes. A mark that is lost with its process only delays the count.
+//! An attempt only marks its batch as changed. The counts are read from the ledger, so they are
+//! correct whichever process made the changes. A mark that is lost with its process only delays the
+//! count.
 //!
-//! A batch stays marked until this process has counted it, so a count always follows the last change.
-//! When several processes work on a batch, one of them counts it at a time. The others then find a
-//! recent count and try again later. After the last change, each of them counts the batch once.
+//! A batch stays marked until this process has counted it, so a count always follows the last
+//! change. When several processes work on a batch, one of them counts it at a time. The others then
+//! find a recent count and try again later. After the last change, each of them counts the batch
+//! once.
 
 use std::{
     collections::HashMap,
@@ -32,7 +34,8 @@ use crate::{
 
 /// Number of batches in one call.
 const PORTION: usize = 20;
-/// The pause after a count, as a multiple of its duration: counts take at most a twentieth of the time.
+/// The pause after a count, as a multiple of its duration: counts take at most a twentieth of the
+/// time.
 const PAUSE_PER_COUNT: u32 = 20;
 /// Number of seconds for which items count as recent.
 const RECENT: u64 = 10;
@@ -133,15 +136,16 @@ impl Summaries {
         batches.iter_mut().filter_map(to_count).collect()
     }
 
-    /// Counts the marked batches with `summarize`, in portions. `summarize` returns the batches that it did
-    /// not count; these stay marked. After an error, all batches that were not counted stay marked.
+    /// Counts the marked batches with `summarize`, in portions. `summarize` returns the batches
+    /// that it did not count; these stay marked. After an error, all batches that were not counted
+    /// stay marked.
     async fn count_with<F>(&self, summarize: impl Fn(u64, Vec<RecentWork>) -> F) -> Result<Remaining, LedgerError>
     where
         F: Future<Output = Result<Vec<BatchId>, LedgerError>>,
     {
         let mut work = self.take();
-        // After a failure, counts batches one by one and in random sequence. A batch that can't be counted
-        // then does not block the others for long.
+        // After a failure, counts batches one by one and in random sequence. A batch that can't be
+        // counted then does not block the others for long.
         let portion = if self.failed.swap(false, Relaxed) { 1 } else { PORTION };
         fastrand::shuffle(&mut work);
         let mut remaining = Remaining::None;
@@ -186,8 +190,9 @@ pub(super) async fn keep_summaries(cx: &Context) {
 
 /// Counts marked batches for the last time.
 ///
-/// A batch that another process has just counted is tried once more after the count interval. If another
-/// process counts it in between, that count already includes the last change of this process.
+/// A batch that another process has just counted is tried once more after the count interval. If
+/// another process counts it in between, that count already includes the last change of this
+/// process.
 pub(super) async fn count_finally(cx: &Context) {
     if count_once(cx).await == Remaining::Some {
         tokio::time::sleep(COUNT_INTERVAL).await;

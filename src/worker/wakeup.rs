@@ -1,7 +1,7 @@
 //! Wakes the feeder, and collects what it is woken for.
 //!
-//! Wakeups within a short time lead to one pass: a wakeup only records its reason, and the next pass
-//! takes all recorded reasons.
+//! Wakeups within a short time lead to one pass: a wakeup only records its reason, and the next
+//! pass takes all recorded reasons.
 
 use std::{
     collections::HashSet,
@@ -60,8 +60,8 @@ impl Wakeup {
         self.notify.notify_one();
     }
 
-    /// Counts a job that finished or was delayed. Wakes the feeder when there may be a `hook` to call,
-    /// and when enough jobs left the queue for a refill.
+    /// Counts a job that finished or was delayed. Wakes the feeder when there may be a `hook` to
+    /// call, and when enough jobs left the queue for a refill.
     pub fn job_left(&self, hook: bool) {
         let jobs_left = self.jobs_left.fetch_add(1, SeqCst) + 1;
         if hook {
@@ -87,8 +87,8 @@ impl Wakeup {
         self.jobs_left.load(SeqCst)
     }
 
-    /// Takes the recorded reasons, and whether to refill the queue. Jobs that leave the queue from now
-    /// on count for the next refill.
+    /// Takes the recorded reasons, and whether to refill the queue. Jobs that leave the queue from
+    /// now on count for the next refill.
     pub(super) fn take(&self) -> (WakeReasons, bool) {
         let refill = self.needs_refill(self.jobs_left.load(SeqCst));
         if refill {
@@ -99,8 +99,8 @@ impl Wakeup {
 
     /// Sets when to refill a queue of `queued` jobs; `None` when the ledger has no more jobs.
     ///
-    /// Other processes may take jobs too, and each process counts only its own. The queue is therefore
-    /// refilled long before it is empty.
+    /// Other processes may take jobs too, and each process counts only its own. The queue is
+    /// therefore refilled long before it is empty.
     pub(super) fn refill_below(&self, queued: Option<u64>) {
         self.refill_at.store(queued.map_or(0, |queued| (queued / 8).clamp(1, 250)), SeqCst);
         if self.needs_refill(self.jobs_left.load(SeqCst)) {

@@ -7,7 +7,7 @@
 //!      └──pause──▶ paused ──close──▶ completed | failed     (its last running jobs finished)
 //!
 //!   pending | running | paused ──cancel──▶ cancelled
-//!   pending | paused ──refuse──▶ failed       (created by SQL without checks, and can't be planned)
+//!   pending | paused ──refuse──▶ failed       (requested by SQL, and can't be planned)
 //! ```
 
 use std::{fmt, str::FromStr};

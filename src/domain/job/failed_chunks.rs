@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 /// The longest error or reason that is stored, in bytes.
 pub(super) const MAX_REASON: usize = 1024;
 
-/// A range of items that could not be inserted, with the error. It is one chunk, or several adjacent
-/// chunks with the same error.
+/// A range of items that could not be inserted, with the error. It is one chunk, or several
+/// adjacent chunks with the same error.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct FailedChunk {
