@@ -214,7 +214,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn decodes_every_code_that_it_encoded(id in 1_i64..=BatchId::MAX, ordinal: u64, prefix in "([A-Za-z0-9_-]{1,16})?") {
+        fn decodes_every_code_that_it_encoded(
+            id in 1_i64..=BatchId::MAX, ordinal: u64, prefix in "([A-Za-z0-9_-]{1,16})?",
+        ) {
             let prefix = Some(prefix.as_str()).filter(|p| !p.is_empty());
             let code = scheme().encode(prefix, batch(id), ordinal);
 

@@ -25,7 +25,7 @@ mod progress;
 mod record;
 mod request;
 
-pub use batch::{BatchId, BatchStatus, Change, ChangeRefused, ItemOptions, JobSlice, Limits, Plan, UnknownStatus};
+pub use batch::{BatchId, BatchStatus, Change, ChangeRefused, ItemOptions, JobSlice, Limits, Plan};
 pub use code::{CodeKey, CodeScheme, DecodedCode};
 pub use error_chain::error_chain;
 pub use invalid::Invalid;

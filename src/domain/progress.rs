@@ -11,7 +11,9 @@ use serde::Serialize;
 
 use super::job::{JobState, Throughput};
 
-/// The jobs of a batch by state.
+/// The number of jobs of a batch by state.
+//
+// Exhaustive, because a job has exactly these states.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct JobCounts {
     /// Ready for a worker.

@@ -176,6 +176,8 @@ pub enum HookEvent {
 }
 
 /// The event of a finished batch, with its state at that time.
+//
+// Exhaustive, so that hosts can build one in the tests of their hooks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchFinished {
     /// The batch.
@@ -211,6 +213,8 @@ impl BatchFinished {
 }
 
 /// The event of a finished job, with its state at that time.
+//
+// Exhaustive, so that hosts can build one in the tests of their hooks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobEnded {
     /// The batch.

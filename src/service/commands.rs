@@ -80,7 +80,8 @@ impl BatchService {
             BatchCommand::Pause => "paused",
             BatchCommand::Resume => "resumed",
         };
-        tracing::info!(batch = batch_id, status = %batch.status, items = batch.items_created, "Batch {batch_id} was {done}");
+        let (status, items) = (batch.status, batch.items_created);
+        tracing::info!(batch = batch_id, %status, items, "Batch {batch_id} was {done}");
         (self.parts().wake)(Some(batch.batch_id));
         if command == BatchCommand::Cancel {
             // There may be a hook to call for the end of the batch.

@@ -54,11 +54,13 @@ macro_rules! on_each_ledger {
 
 on_each_ledger! {
     sqlite: Store::Sqlite,
-        completes_a_batch_despite_twenty_kills uses_up_nothing_at_a_stop_in_the_middle takes_over_on_standby_when_the_leader_dies
+        completes_a_batch_despite_twenty_kills uses_up_nothing_at_a_stop_in_the_middle
+        takes_over_on_standby_when_the_leader_dies
         counts_no_crash_after_all_items_are_inserted
         completes_without_an_item_writer_despite_kills_between_statements;
     postgres: Store::Postgres,
-        completes_a_batch_despite_twenty_kills uses_up_nothing_at_a_stop_in_the_middle takes_over_on_standby_when_the_leader_dies
+        completes_a_batch_despite_twenty_kills uses_up_nothing_at_a_stop_in_the_middle
+        takes_over_on_standby_when_the_leader_dies
         counts_no_crash_after_all_items_are_inserted
         completes_without_an_item_writer_despite_kills_between_statements;
 }

@@ -16,5 +16,5 @@ pub use self::{
     id::BatchId,
     options::{ItemOptions, Limits},
     plan::{JobSlice, Plan},
-    status::{BatchStatus, Change, ChangeRefused, UnknownStatus},
+    status::{BatchStatus, Change, ChangeRefused},
 };

@@ -15,6 +15,8 @@ use std::{fmt, str::FromStr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::invalid::Invalid;
+
 /// The status of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -136,17 +138,15 @@ impl BatchStatus {
     }
 }
 
-/// The error for a word that is not a batch status.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a batch status")]
-#[non_exhaustive]
-pub struct UnknownStatus(String);
-
 impl FromStr for BatchStatus {
-    type Err = UnknownStatus;
+    type Err = Invalid;
 
-    fn from_str(word: &str) -> Result<Self, UnknownStatus> {
-        Self::parse(word).ok_or_else(|| UnknownStatus(word.to_owned()))
+    fn from_str(word: &str) -> Result<Self, Invalid> {
+        let unknown = || {
+            let all = Self::ALL.map(Self::as_str).join(", ");
+            Invalid::new("status", format!("must be one of {all}, but is {word:?}"))
+        };
+        Self::parse(word).ok_or_else(unknown)
     }
 }
 
@@ -165,8 +165,9 @@ mod tests {
         for status in BatchStatus::ALL {
             assert_eq!(status.as_str().parse(), Ok(status));
         }
-        let unknown = "Done".parse::<BatchStatus>().unwrap_err();
-        assert_eq!(unknown.to_string(), "\"Done\" is not a batch status");
+        let invalid = "Done".parse::<BatchStatus>().unwrap_err();
+        let all = "pending, running, paused, completed, failed, cancelled";
+        assert_eq!(invalid.to_string(), format!("`status` must be one of {all}, but is \"Done\""));
     }
 
     #[test]

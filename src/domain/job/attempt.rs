@@ -126,7 +126,7 @@ pub const fn is_manual_retry(before: Option<u32>, now: Option<u32>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::FailedChunk;
+    use crate::domain::job::failed_chunks::FailedChunk;
 
     fn attempt(number: u32) -> Attempt {
         Attempt { failed: number - 1, max: 3 }

@@ -8,7 +8,7 @@ pub(super) const MAX_REASON: usize = 1024;
 
 /// A range of items that could not be inserted, with the error. It is one chunk, or several
 /// adjacent chunks with the same error.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct FailedChunk {
     /// The first ordinal.
