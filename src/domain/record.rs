@@ -165,7 +165,6 @@ pub struct SkippedJob {
 /// The event of a hook call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum HookEvent {
     /// A batch finished.
     BatchFinished(BatchFinished),
