@@ -108,7 +108,7 @@ async fn generates_only_missing_items_in_a_manual_retry() -> TestResult {
     plugin.service().create_product_items_async(1, 300, jobs_of(100)).await?;
     plugin.until_finished(1).await?;
     let before = plugin.items(1).await?;
-    plugin.sql("DROP TRIGGER refuse")?;
+    plugin.sql("DROP TRIGGER reject")?;
 
     let report = plugin.service().retry_failed_jobs(1).await?;
 
@@ -198,7 +198,7 @@ async fn removes_history_while_other_batches_run() -> TestResult {
     service.create_product_items_async(3, 50, jobs_of(10)).await?;
     service.pause(3).await?;
     let finished = [plugin.until_finished(1).await?, plugin.until_finished(2).await?];
-    plugin.sql("DROP TRIGGER refuse")?;
+    plugin.sql("DROP TRIGGER reject")?;
     service.create_product_items_async(4, 600, jobs_of(1)).await?;
 
     plugin.until_number("SELECT count(*) FROM batch_jobs WHERE batch <= 2", 0).await?;
@@ -303,7 +303,7 @@ async fn uses_up_no_attempt_when_a_chunk_succeeds_after_retries() -> TestResult 
     plugin.service().create_product_items_async(1, 100, jobs_of(100)).await?;
     plugin.until(1, |progress| progress.items_created == 50).await?;
 
-    plugin.sql("DROP TRIGGER refuse")?;
+    plugin.sql("DROP TRIGGER reject")?;
 
     assert_eq!(plugin.until_finished(1).await?.status, BatchStatus::Completed);
     assert_eq!(plugin.number("SELECT sum(attempts) FROM batch_jobs")?, 0);
@@ -406,7 +406,7 @@ async fn runs_other_jobs_during_a_long_backoff_and_retries_delayed_jobs_when_due
     assert_eq!(plugin.until_finished(2).await?.status, BatchStatus::Completed);
     assert_eq!(plugin.service().get_batch_job_progress(1).await?.jobs.delayed, 40, "batch 2 waited for no delayed job");
 
-    plugin.sql("DROP TRIGGER refuse")?;
+    plugin.sql("DROP TRIGGER reject")?;
     let progress = plugin.until_finished(1).await?;
     assert_eq!((progress.status, progress.items_created), (BatchStatus::Completed, 40));
     plugin.stop().await
