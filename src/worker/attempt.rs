@@ -100,7 +100,7 @@ impl AttemptRun<'_> {
                 }
             }
         }
-        Generated::Outcome(if failed.is_empty() { Outcome::AllWritten } else { Outcome::ChunksFailed(failed) })
+        Generated::Outcome(if failed.is_empty() { Outcome::AllInserted } else { Outcome::ChunksFailed(failed) })
     }
 
     fn report(&self, items: u64, reporter: &mut ProgressReporter) {

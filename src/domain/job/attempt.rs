@@ -36,7 +36,7 @@ impl From<FailedChunks> for Failure {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// Every item of the job exists.
-    AllWritten,
+    AllInserted,
     /// Some chunks failed all their tries.
     ChunksFailed(FailedChunks),
     /// The attempt panicked, with this message.
@@ -99,7 +99,7 @@ pub enum Verdict {
 #[must_use]
 pub fn verdict(outcome: Outcome, attempt: Attempt) -> Verdict {
     let failure = match outcome {
-        Outcome::AllWritten => return Verdict::Completed,
+        Outcome::AllInserted => return Verdict::Completed,
         Outcome::Fenced | Outcome::Cancelled => return Verdict::Superseded,
         Outcome::Paused => return Verdict::ReleasedUntilResumed,
         Outcome::Interrupted => return Verdict::Released,
@@ -140,7 +140,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
 
-        assert_eq!(verdict(Outcome::AllWritten, attempt(1)), Verdict::Completed);
+        assert_eq!(verdict(Outcome::AllInserted, attempt(1)), Verdict::Completed);
         assert_eq!(verdict(Outcome::Fenced, attempt(3)), Verdict::Superseded);
         assert_eq!(verdict(Outcome::Cancelled, attempt(3)), Verdict::Superseded);
         assert_eq!(verdict(Outcome::Paused, attempt(3)), Verdict::ReleasedUntilResumed);
