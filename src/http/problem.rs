@@ -321,7 +321,7 @@ mod tests {
             (
                 BatchError::KeyReused(id),
                 422,
-                "the `Idempotency-Key` was used by a different request, which created batch 7",
+                "the `Idempotency-Key` was used by another request, which created batch 7",
             ),
             (BatchError::NotAllowed(refused), 409, "a batch that is completed can't be paused"),
             (BatchError::NothingToRetry(Box::new(report)), 409, "batch 7 has no failed jobs to retry"),

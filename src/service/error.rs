@@ -26,9 +26,9 @@ pub enum BatchError {
     #[error("batch {0} exists already")]
     Taken(BatchId),
 
-    /// The `Idempotency-Key` was used by a different request, which created this batch. Nothing was
+    /// The `Idempotency-Key` was used by another request, which created this batch. Nothing was
     /// changed. Only the route of this crate returns it.
-    #[error("the `Idempotency-Key` was used by a different request, which created batch {0}")]
+    #[error("the `Idempotency-Key` was used by another request, which created batch {0}")]
     KeyReused(BatchId),
 
     /// The status of the batch does not allow the change. Nothing was changed.
