@@ -1,12 +1,12 @@
-//! The message of a panic.
+//! The message of a caught panic.
 
 use std::any::Any;
 
-/// Returns the message of a caught panic, or "without a message" when its payload is not a text.
-#[must_use]
+/// Returns the text that a panic was raised with, or `without a message` if its payload is not a
+/// text.
 pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+    let literal = panic.downcast_ref::<&str>().copied();
+    literal.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
 }
 
 #[cfg(test)]
@@ -14,9 +14,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn returns_the_text_of_either_type_or_a_substitute() {
-        assert_eq!(panic_message(&"boom"), "boom");
-        assert_eq!(panic_message(&String::from("boom 7")), "boom 7");
-        assert_eq!(panic_message(&7), "without a message");
+    fn returns_the_text_of_a_literal_and_of_a_formatted_panic_only() {
+        let formatted = format!("{} is odd", 7);
+        let table: [(Box<dyn Any + Send>, &str); 3] =
+            [(Box::new("odd"), "odd"), (Box::new(formatted), "7 is odd"), (Box::new(7), "without a message")];
+
+        for (panic, message) in &table {
+            assert_eq!(panic_message(&**panic), *message);
+        }
     }
 }
