@@ -1,8 +1,8 @@
-//! What the queues in Redis cost, beside the same work in Node: `cargo bench --bench bullmq`.
-//! Starts a Redis and a PostgreSQL server of its own, both set up as in production, and needs Node.
+//! The speed of the queues in Redis, compared with the same work in Node: `cargo bench --bench bullmq`.
+//! Starts Redis and PostgreSQL servers, both configured as in production. Needs Node.
 //!
-//! Each figure stands beside its counterpart of the same run, in turn with it, since a figure alone
-//! says more about the machine than about the crate. `UPDATE=1` writes the tables into
+//! Each case alternates with its counterpart in the same run, because a single figure says more about
+//! the machine than about the crate. `UPDATE=1` writes the tables into
 //! `docs/benchmarks.md`.
 
 mod figures;
@@ -49,7 +49,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-/// No round takes longer, or something hangs.
+/// The time limit of a measurement.
 const LIMIT: Duration = Duration::from_secs(300);
 
 #[rocket::main]
@@ -67,17 +67,17 @@ async fn main() -> Result<()> {
     publish(&report)
 }
 
-/// A batch, and how both sides work it.
+/// A batch, and the settings of both sides.
 struct Case {
     title: &'static str,
     items: u64,
-    /// Items a job.
+    /// Items per job.
     size: u64,
     chunk: u64,
     concurrency: u64,
-    /// Whether Node sends a chunk as two arrays, and not as so many rows.
+    /// Whether Node sends a chunk as two arrays instead of rows.
     arrays: bool,
-    /// What is to be reached beside Node.
+    /// The required ratio to Node.
     goal: &'static str,
 }
 
@@ -101,16 +101,16 @@ const TUNED: Case = Case {
     goal: "2.0",
 };
 
-/// Whether Node's rows are like ours.
+/// The rows that Node inserts.
 #[derive(Clone, Copy)]
 enum Node {
-    /// The same columns and keys, codes of the same length, nothing that keeps them apart.
+    /// The same columns and keys, and codes of the same length without a unique index.
     Alike,
-    /// Random codes as one would take them, and a unique index on them.
+    /// Random codes with a unique index.
     Alone,
 }
 
-/// Where the servers are.
+/// The servers.
 struct Machine {
     redis: u16,
     postgres: String,
@@ -201,7 +201,7 @@ impl Machine {
         Ok(servers::client(&self.postgres).await.batch_execute(&make).await?)
     }
 
-    /// One connection that does nothing but copy; the rows are made beforehand.
+    /// One connection that only copies rows, which were made before.
     async fn copy(&self, case: &Case) -> Result<Duration> {
         let schema = servers::a_schema();
         self.table(&schema, "").await?;
@@ -357,7 +357,7 @@ impl Handler for Counter {
     }
 }
 
-/// Says when a job was begun.
+/// Reports when a job was started.
 struct Starts(mpsc::UnboundedSender<Instant>);
 
 #[async_trait]
@@ -368,7 +368,7 @@ impl Handler for Starts {
     }
 }
 
-/// A table of the report: ours first, the others with the ratio of ours to theirs.
+/// A table of the report: our figures first, then the others with the ratio of ours to theirs.
 struct Table<'a> {
     report: &'a mut String,
     ours: f64,
@@ -397,8 +397,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Shows the report, and writes it below the line of `docs/benchmarks.md` that says where it
-/// begins.
+/// Prints the report, and writes it below its marker line in `docs/benchmarks.md`.
 fn publish(report: &str) -> Result<()> {
     const MARK: &str = "<!-- written by `UPDATE=1 cargo bench --bench bullmq` -->\n";
     println!("{report}");

@@ -1,7 +1,7 @@
-//! What the embedded default costs: `cargo bench --bench embedded`.
+//! The speed of the embedded default: `cargo bench --bench embedded`.
 //!
-//! Each figure stands beside its counterpart of the same run, in turn with it, since a figure alone
-//! says more about the machine than about the crate. Medians, and the extremes beside them.
+//! Each case alternates with its counterpart in the same run, because a single figure says more about
+//! the machine than about the crate. Prints medians with minimum and maximum.
 
 mod figures;
 
@@ -34,7 +34,7 @@ async fn main() -> Result<()> {
     reads().await
 }
 
-/// A plugin on a file in `folder`, with no limit but the disk's.
+/// A plugin on a file in `folder`, without a rate limit.
 async fn plugin(folder: &Path) -> Result<Client> {
     let settings: Figment = rocket::Config::figment()
         .merge(("log_level", "off"))
@@ -49,7 +49,7 @@ fn service(client: &Client) -> &BatchService {
     BatchService::fetch(client.rocket()).expect("the fairing is attached")
 }
 
-/// Items a second end to end, from the call to the end of the batch, beside a bare loop of prepared
+/// Items per second from the call to the end of the batch, compared with a plain loop of prepared
 /// inserts of the same rows.
 async fn throughput() -> Result<()> {
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
@@ -81,7 +81,7 @@ async fn end_to_end() -> Result<Duration> {
     Ok(took)
 }
 
-/// The same rows into the same tables, by nothing but the database; the codes are made beforehand.
+/// The same rows in the same tables, inserted by the database alone. The codes are made before.
 async fn bare_loop() -> Result<Duration> {
     let folder = TempDir::new()?;
     plugin(folder.path()).await?.terminate().await;
@@ -103,8 +103,7 @@ async fn bare_loop() -> Result<Duration> {
     Ok(began.elapsed())
 }
 
-/// What a caller waits for when it posts, by size. The queue is held, so that nothing else is going
-/// on.
+/// The duration of a create by size of the batch. The queue is paused, so that nothing else runs.
 async fn posts() -> Result<()> {
     let folder = TempDir::new()?;
     let client = plugin(folder.path()).await?;
@@ -129,7 +128,7 @@ async fn posts() -> Result<()> {
     Ok(())
 }
 
-/// Whether looking at a batch stays as quick with 5,000,000 items present as with 10,000.
+/// The duration of a read with 10,000 and with 5,000,000 items present.
 async fn reads() -> Result<()> {
     let folder = TempDir::new()?;
     let client = plugin(folder.path()).await?;

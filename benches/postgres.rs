@@ -1,8 +1,8 @@
-//! What the ledger in PostgreSQL costs: `cargo bench --bench postgres`. Starts a server of its own,
-//! which flushes as in production.
+//! The speed of the ledger in PostgreSQL: `cargo bench --bench postgres`. Starts a server that flushes as
+//! in production.
 //!
-//! Each figure stands beside its counterpart of the same run, in turn with it, since a figure alone
-//! says more about the machine than about the crate. Medians, and the extremes beside them.
+//! Each case alternates with its counterpart in the same run, because a single figure says more about
+//! the machine than about the crate. Prints medians with minimum and maximum.
 
 mod figures;
 #[path = "../tests/servers/postgres.rs"]
@@ -26,10 +26,10 @@ use rocket_batch::{
 use servers::Server;
 
 const CONNECTIONS: u64 = 2;
-/// Items a job, worked by one connection.
+/// Items per job.
 const JOB: u64 = 10_000;
 
-/// The first ordinal and the codes of each job that is left.
+/// The first ordinal and the codes of each remaining job.
 type Jobs = Arc<Mutex<std::vec::IntoIter<(u64, Vec<String>)>>>;
 
 #[rocket::main]
@@ -42,7 +42,7 @@ async fn main() -> Result<()> {
     progress(server.url()).await
 }
 
-/// A plugin on a schema of its own, with no limit but the server's.
+/// A plugin on a schema of its own, without a rate limit.
 async fn plugin(url: &str, schema: &str, chunk: u64) -> Result<Client> {
     let settings: Figment = rocket::Config::figment()
         .merge(("log_level", "off"))
@@ -59,8 +59,8 @@ fn service(client: &Client) -> &BatchService {
     BatchService::fetch(client.rocket()).expect("the fairing is attached")
 }
 
-/// Items a second end to end, from the call to the end of the batch, beside a bare loop of array
-/// inserts of the same rows in the same order, on as many connections as there are workers.
+/// Items per second from the call to the end of the batch, compared with a plain loop of array inserts
+/// of the same rows, on as many connections as there are workers.
 async fn throughput(url: &str, chunk: u64, items: u64) -> Result<()> {
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
@@ -98,7 +98,7 @@ async fn drop_schema(url: &str, schema: &str) -> Result<()> {
     Ok(servers::client(url).await.batch_execute(&format!("DROP SCHEMA {schema} CASCADE; CHECKPOINT")).await?)
 }
 
-/// The same rows into the same table, by nothing but the database; the codes are made beforehand.
+/// The same rows in the same table, inserted by the database alone. The codes are made before.
 async fn bare_loop(url: &str, chunk: u64, items: u64) -> Result<Duration> {
     let schema = servers::a_schema();
     plugin(url, &schema, chunk).await?.terminate().await;
@@ -136,7 +136,7 @@ async fn insert(client: tokio_postgres::Client, jobs: Jobs, chunk: u64) -> Resul
     Ok(())
 }
 
-/// What a caller waits for when it posts, by size.
+/// The duration of a create by size of the batch.
 async fn posts(url: &str) -> Result<()> {
     let client = plugin(url, &servers::a_schema(), 50).await?;
     println!("POST, milliseconds, median of 20 (least to most):");
@@ -157,7 +157,7 @@ async fn posts(url: &str) -> Result<()> {
     Ok(())
 }
 
-/// What looking at the progress of a batch of 1,000 jobs costs, while it waits and when it is over.
+/// The duration of reading the progress of a batch of 1,000 jobs, while it is open and when it is finished.
 async fn progress(url: &str) -> Result<()> {
     let client = plugin(url, &servers::a_schema(), 5_000).await?;
     println!("GET progress of 1,000 jobs, milliseconds, median of 200 (least to most):");

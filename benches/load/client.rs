@@ -1,4 +1,4 @@
-//! A client of hosts over HTTP, with connections that are kept alive, and what it sees.
+//! An HTTP client of hosts with persistent connections, and its statistics.
 //!
 //! A response is sorted by what its caller can do with it:
 //!
@@ -25,13 +25,13 @@ use crate::{
     report::{Table, percentile},
 };
 
-/// A request without an answer after this time failed.
+/// The time limit of a request.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A client that insists gives up after this time.
+/// The time limit of repeated requests.
 const INSIST_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Before the next request, when the host does not say how long.
+/// The delay before the next request when the response has no `Retry-After`.
 const DEFAULT_WAIT: Duration = Duration::from_secs(1);
 
 /// The routes that clients call.
@@ -90,19 +90,18 @@ impl fmt::Display for Route {
     }
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug)]
 pub enum Outcome {
-    /// The host did what was asked, or said why it can't be done: 2xx or 4xx, and the body as it
-    /// came.
+    /// 2xx or 4xx, with the body.
     Answered(StatusCode, Vec<u8>),
-    /// 503 or 429. `None` when the host did not say when to come back.
+    /// 503 or 429, with `Retry-After` if the response has it.
     Refused(Option<Duration>),
     /// Another 5xx, or no response.
     Failed(String),
 }
 
-/// A client, and what it has seen so far.
+/// A client with its statistics.
 pub struct Client {
     http: reqwest::Client,
     pub seen: Tally,
@@ -113,7 +112,7 @@ impl Client {
         Ok(Self { http: reqwest::Client::builder().timeout(TIMEOUT).build()?, seen: Tally::default() })
     }
 
-    /// Sends one request, and counts what became of it.
+    /// Sends one request, and counts its outcome.
     pub async fn send(&mut self, route: Route, url: &str, body: Option<&Value>) -> Outcome {
         let mut request = self.http.request(route.method(), url);
         if let Some(body) = body {
@@ -128,8 +127,8 @@ impl Client {
         outcome
     }
 
-    /// The same again and again until it is answered, and returns the last outcome when that takes
-    /// too long. Waits between two requests as long as the host says, or a second when it does not.
+    /// Repeats a request until it is answered, up to the time limit. Returns the last outcome. Waits
+    /// between two requests as long as the response requires, or one second.
     pub async fn insist(&mut self, route: Route, url: &str, body: Option<&Value>) -> Outcome {
         let end = Instant::now() + INSIST_TIMEOUT;
         loop {
@@ -155,7 +154,7 @@ impl Outcome {
         }
     }
 
-    /// How long to leave the host alone; `None` when the request was answered.
+    /// Returns how long to wait before the next try; `None` when the request was answered.
     pub fn wait(&self) -> Option<Duration> {
         match self {
             Self::Answered(..) => None,
@@ -164,7 +163,7 @@ impl Outcome {
         }
     }
 
-    /// The body of a 2xx, or else an error that says what came instead.
+    /// Returns the body of a 2xx response, or an error with the response.
     pub fn into_success(self) -> Result<Value> {
         let other = match &self {
             Self::Answered(status, body) => format!("{status}: {}", String::from_utf8_lossy(body)),
@@ -173,7 +172,7 @@ impl Outcome {
         Ok(self.success().ok_or(other)?)
     }
 
-    /// The body of a 2xx, and nothing else.
+    /// Returns the body of a 2xx response, or `None`.
     pub fn success(self) -> Option<Value> {
         match self {
             Self::Answered(status, body) if status.is_success() => serde_json::from_slice(&body).ok(),
@@ -186,19 +185,19 @@ fn retry_after(response: &Response) -> Option<Duration> {
     response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)
 }
 
-/// What was seen of each route.
+/// The statistics of all routes.
 #[derive(Debug, Default)]
 pub struct Tally(BTreeMap<Route, RouteTally>);
 
-/// What was seen of one route.
+/// The statistics of one route.
 #[derive(Debug, Default)]
 pub struct RouteTally {
-    /// The times of those that were answered, in milliseconds.
+    /// The durations of answered requests, in milliseconds.
     pub answered: Vec<f64>,
     pub refused: u64,
     pub refused_without_retry_after: u64,
     pub failed: u64,
-    /// Why the last one failed.
+    /// The reason of the last failure.
     pub failure: Option<String>,
 }
 
@@ -216,7 +215,7 @@ impl Tally {
         }
     }
 
-    /// Adds what another client saw.
+    /// Adds the statistics of another client.
     pub fn add(&mut self, other: Self) {
         for (route, more) in other.0 {
             let seen = self.0.entry(route).or_default();
@@ -228,7 +227,7 @@ impl Tally {
         }
     }
 
-    /// What was seen of a route.
+    /// Returns the statistics of a route.
     pub fn of(&mut self, route: Route) -> &mut RouteTally {
         self.0.entry(route).or_default()
     }
@@ -237,13 +236,12 @@ impl Tally {
         self.0.values().map(|seen| seen.answered.len() as u64).sum()
     }
 
-    /// Those that were told when to come back.
+    /// Returns the number of refusals with `Retry-After`.
     pub fn refused(&self) -> u64 {
         self.0.values().map(|seen| seen.refused).sum()
     }
 
-    /// What no caller should ever see: a refusal without `Retry-After`, another 5xx, or no
-    /// response.
+    /// Returns the faults: refusals without `Retry-After`, other 5xx responses, and no response.
     pub fn faults(&self) -> Vec<String> {
         let faults = self.0.iter().filter(|(_, seen)| seen.failed + seen.refused_without_retry_after > 0);
         faults
@@ -254,7 +252,7 @@ impl Tally {
             .collect()
     }
 
-    /// Prints each route beside what was seen of it without load.
+    /// Prints each route next to its statistics without load.
     pub fn print(mut self, title: &str, mut without_load: Self) {
         let columns =
             ["route", "answered", "p50, p99 ms", "without load", "refused", "without `Retry-After`", "failed"];
@@ -271,7 +269,7 @@ impl Tally {
 }
 
 impl RouteTally {
-    /// The median and the 99th percentile.
+    /// Returns the median and the 99th percentile.
     pub fn times(&mut self) -> String {
         match self.answered.len() {
             0 => String::new(),

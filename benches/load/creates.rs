@@ -1,9 +1,8 @@
-//! `creates`: the processor time of a create, in an empty ledger and beside many open batches.
+//! `creates`: the processor time of a create, in an empty ledger and with many open batches.
 //!
 //! Batches are created at an even pace, under the default rate limit, so that workers have little
-//! to do. What the host and PostgreSQL use without any create, in a time as long, is subtracted.
-//! Rows that were put in beforehand are vacuumed and flushed before that, so that none of this
-//! falls into a measurement.
+//! to do. The processor time of the host and PostgreSQL without creates, in the same duration, is
+//! subtracted. Rows that were added before are vacuumed and flushed first, so that this is not measured.
 
 use std::time::Duration;
 
@@ -23,16 +22,16 @@ use crate::{
 /// Jobs at a time, the default.
 const CONCURRENCY: u32 = 2;
 
-/// What is created.
+/// The created batches.
 const CREATED: BatchOf = BatchOf { jobs: 10, items_per_job: 100 };
 
-/// Between two creates.
+/// The interval of creates.
 const PACE: Duration = Duration::from_millis(100);
 
-/// After the last create until what it caused is done.
+/// The time after the last create in which its effects are measured.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// When both use less of a processor, the host has caught up with what it found at its start.
+/// Below this processor usage of both, the host has finished its work at the start.
 const QUIET: f64 = 0.1;
 
 const QUIET_TIMEOUT: Duration = Duration::from_secs(120);
@@ -62,7 +61,7 @@ pub async fn run(scope: Scope) -> Result<()> {
     Ok(())
 }
 
-/// What a create costs, in milliseconds of processor time, and how long it takes.
+/// The processor time of a create in milliseconds, and its duration.
 struct Cost {
     host: f64,
     postgres: f64,
@@ -95,10 +94,10 @@ async fn create(client: &mut Client, host: &Host, creates: u32) -> Result<()> {
     Ok(())
 }
 
-/// Reads what a host and its database have used.
+/// Reads the processor time of a host and its database.
 struct Meter {
     host: u32,
-    /// A session of the server, by which its processes are found.
+    /// A session of the server, for finding its processes.
     session: u32,
     started: Instant,
     _client: tokio_postgres::Client,

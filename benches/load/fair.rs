@@ -1,11 +1,11 @@
 //! `fair`: many batches that wait at once, and when each of them finishes.
 //!
-//! Among equals, those that came first should finish first: then a batch takes half the whole time
-//! in the mean. When all take turns, all finish at the end. Small batches should not wait for a
-//! large one, and the large one has to finish.
+//! Of equal batches, those created first should finish first; a batch then takes half of the whole time
+//! on average. If all batches took turns, all would finish at the end. Small batches should not wait
+//! for a large one, and the large one has to finish.
 //!
-//! All batches are in the ledger before the host starts, so that creating them costs nothing here.
-//! Times count from the first begin of a job, in parts of the time until everything is finished.
+//! All batches are in the ledger before the host starts, so their creation is not measured. Times start
+//! with the first claim of a job, as parts of the time until everything is finished.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::{
     work::{BatchOf, Filled, all_batches, page, time_of},
 };
 
-/// Rare enough that asking costs the workers nothing.
+/// The interval of reads, long enough not to slow down the workers.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Jobs at a time, the default.
@@ -30,18 +30,18 @@ const CONCURRENCY: u32 = 2;
 
 const ITEMS_PER_JOB: u64 = 50;
 
-/// What waits in the ledger when the host starts, in order: a number of batches, and their size.
+/// The batches in the ledger when the host starts: numbers of batches with their size.
 type Mix = Vec<(u64, BatchOf)>;
 
 /// A batch that finished.
 struct Finished {
     jobs: u64,
     items: u64,
-    /// The part of the whole time that had passed.
+    /// When the batch finished, as a part of the whole time.
     at: f64,
 }
 
-/// What became of a mix.
+/// The result of a mix.
 struct WorkedOff {
     batches: Vec<Finished>,
     took: Duration,
@@ -76,7 +76,7 @@ fn mean_and_p99(mut figures: Vec<f64>) -> [f64; 2] {
     [figures.iter().sum::<f64>() / figures.len() as f64, percentile(&mut figures, 99)]
 }
 
-/// Items a second of many small batches, beside one with as many jobs.
+/// Items per second of many small batches, compared with one batch with as many jobs.
 async fn compare_speed(servers: &Servers, scope: Scope, many: (u64, BatchOf), one: BatchOf) -> Result<()> {
     let (mut of_many, mut of_one) = (Vec::new(), Vec::new());
     for _ in 0..scope.rounds {
@@ -92,7 +92,7 @@ async fn compare_speed(servers: &Servers, scope: Scope, many: (u64, BatchOf), on
     Ok(())
 }
 
-/// Puts a mix into a fresh ledger, and lets a host work on it until nothing is left.
+/// Adds a mix to a new ledger, and runs a host until all batches are finished.
 async fn work(servers: &Servers, mix: &Mix) -> Result<WorkedOff> {
     let site = servers.site()?;
     let mut expected = 0;
@@ -120,8 +120,8 @@ async fn work_off(site: &Site<'_>) -> Result<WorkedOff> {
     Ok(worked_off)
 }
 
-/// Whether a batch is open. Asks for those that wait first, since they become running ones and not
-/// the other way around.
+/// Whether any batch is open. Reads pending batches first, because they become running and not the other
+/// way around.
 async fn is_working(http: &reqwest::Client, host: &Host) -> Result<bool> {
     for status in ["pending", "running"] {
         let page = page(http, host, &format!("?status={status}&limit=1")).await?;

@@ -1,7 +1,6 @@
-//! `feeder`: the commands that a host spends in Redis, those of the feeder apart from those of the
-//! workers.
+//! `feeder`: the commands that a host sends to Redis, separately for the feeder and the workers.
 //!
-//! `monitor` says how they are told apart.
+//! See `monitor` for how they are distinguished.
 
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use crate::{
 /// Jobs at a time, the default.
 const CONCURRENCY: u32 = 2;
 
-/// After the last create until what it caused is done.
+/// The time after the last create in which its effects are counted.
 const SETTLE: Duration = Duration::from_secs(2);
 
 /// About as long as the default `feed_interval`.
@@ -58,8 +57,7 @@ async fn per_created_batch(host: &Host, monitor: &Monitor, created: u32) -> Resu
     Ok(())
 }
 
-/// The batches are there when the host starts, so each has its share of the queue, and the queue is
-/// full.
+/// The batches exist before the host starts, so each has its share of the queue, and the queue is full.
 async fn beside_open_batches(site: Site<'_>, monitor: &Monitor, scope: Scope) -> Result<()> {
     let open = scope.pick(11, 15);
     site.fill(LARGE, open, Filled::Waiting).await?;

@@ -1,12 +1,12 @@
-//! Host processes: this program again, as a bare host without item writer and hooks.
+//! Host processes: further processes of this program, without item writer and hooks.
 //!
 //! ```text
 //!   start ──▶ this program, with a variable in its environment ──▶ serve ──▶ /health/ready ──▶ requests
 //!   stop ───▶ its standard input closes ──▶ it drains ──▶ it exits
 //! ```
 //!
-//! A host ends when its standard input closes, so none outlives the program that started it,
-//! however that one ends. All its settings come from its environment.
+//! A host exits when its standard input closes, so it never runs longer than the program that started
+//! it. All its settings come from its environment.
 
 #![allow(dead_code, reason = "each program uses a part of it")]
 
@@ -31,7 +31,7 @@ const AS_HOST: &str = "ROCKET_BATCH_LOAD_HOST";
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Longer than `drain`, after which a host exits by itself.
+/// Longer than `drain`, so that a host exits by itself before.
 const STOP_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// Whether this process was started as a host.
@@ -93,7 +93,7 @@ impl Host {
         Ok(())
     }
 
-    /// The address of `path`, which is below the base of the routes.
+    /// Returns the URL of `path`, relative to the base of the routes.
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}/batches{path}", self.port)
     }
@@ -102,12 +102,12 @@ impl Host {
         Ok(self.child.id().ok_or("the host has exited")?)
     }
 
-    /// What it logged: errors and warnings.
+    /// The logged errors and warnings.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Lets it drain, and waits until it has exited.
+    /// Drains the host, and waits until it has exited.
     pub async fn stop(mut self) -> Result<()> {
         drop(self.child.stdin.take());
         if timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
@@ -118,7 +118,7 @@ impl Host {
     }
 }
 
-/// Stops all of them at once.
+/// Stops all hosts at once.
 pub async fn stop_all(hosts: Vec<Host>) -> Result<()> {
     let stopping: Vec<_> = hosts.into_iter().map(|host| tokio::spawn(host.stop())).collect();
     for stopped in stopping {

@@ -27,16 +27,16 @@ use crate::{
 /// Jobs at a time, the default.
 const CONCURRENCY: u32 = 2;
 
-/// One job, so that the time is that of a queue and not of the work.
+/// One job, so that the time of the queue is measured and not the work.
 const SMALL: BatchOf = BatchOf { jobs: 1, items_per_job: 100 };
 
-/// Between two questions for the small batch.
+/// The interval of reading the small batch.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Between two probes.
+/// The interval of probes.
 const PROBE_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How much there is to list, by how many, and for how long.
+/// The number of batches to list and of clients, and the duration.
 #[derive(Debug, Clone, Copy)]
 struct Lists {
     batches: u64,
@@ -74,14 +74,14 @@ pub async fn run(scope: Scope) -> Result<()> {
     Ok(())
 }
 
-/// What was seen while a part of a case ran.
+/// The measurements of one part of a case.
 struct Observation {
     small_ms: Vec<f64>,
     tally: Tally,
     probes: Probes,
 }
 
-/// The answers of `/health/ready`.
+/// The responses of `/health/ready`.
 #[derive(Default)]
 struct Probes {
     all: u64,
@@ -145,8 +145,7 @@ impl Observation {
     }
 }
 
-/// Creates a small batch and asks for it until it is finished; returns the time in between, in
-/// milliseconds.
+/// Creates a small batch and waits until it is finished. Returns the time in between, in milliseconds.
 async fn time_small(client: &mut Client, host: &Host) -> Result<f64> {
     let began = Utc::now();
     let created = client.insist(Route::Create, &host.url(""), Some(&SMALL.body())).await.into_success()?;
@@ -161,8 +160,8 @@ async fn time_small(client: &mut Client, host: &Host) -> Result<f64> {
     }
 }
 
-/// Lists over and over, until `ended` says so. Only the first page, and only its bytes: the
-/// client's own work is not what is measured.
+/// Lists repeatedly until `ended`. Reads only the bytes of the first page, because the work of the client
+/// is not measured.
 fn list(url: String, mut ended: watch::Receiver<()>) -> JoinHandle<Result<Tally>> {
     tokio::spawn(async move {
         let mut client = Client::new()?;
@@ -179,7 +178,7 @@ fn list(url: String, mut ended: watch::Receiver<()>) -> JoinHandle<Result<Tally>
     })
 }
 
-/// Asks whether the host is ready, as a balancer does, until `ended` says so.
+/// Probes the host as a load balancer does, until `ended`.
 fn probe(url: String, mut ended: watch::Receiver<()>) -> JoinHandle<Result<Probes>> {
     tokio::spawn(async move {
         let (mut client, mut probes) = (Client::new()?, Probes::default());

@@ -1,4 +1,4 @@
-//! How the crate behaves under load, with real processes: `cargo bench --bench load -- <scenario>
+//! Load tests with real processes: `cargo bench --bench load -- <scenario>
 //! [small] [rounds]`.
 //!
 //! | scenario | what it shows |
@@ -7,16 +7,16 @@
 //! | `ledger` | the ledger in PostgreSQL alone, beside plain inserts of the same rows |
 //! | `fair` | many batches at once: when each finishes, and how fast all of them are |
 //! | `lists` | a small batch while many clients list large ones |
-//! | `creates` | what a create costs beside many open batches |
-//! | `feeder` | the commands that the feeder spends in Redis |
+//! | `creates` | the processor time of a create with many open batches |
+//! | `feeder` | the commands that the feeder sends to Redis |
 //! | `mixed` | many clients that do everything at once |
 //! | `local` | the queue in the process, with more and more jobs at a time |
 //!
-//! The host processes are this program again, started with a variable in the environment: bare
-//! hosts, without item writer and hooks. Redis and PostgreSQL are started on free ports, in
-//! temporary folders. Everything ends with this program.
+//! The hosts are further processes of this program, started with an environment variable. They have no
+//! item writer and no hooks. Redis and PostgreSQL are started on free ports, in temporary folders. All
+//! processes end with this program.
 //!
-//! `small` finishes within a minute and shows that a scenario runs; its figures mean nothing.
+//! `small` finishes within a minute. It only checks that a scenario runs; its figures are not meaningful.
 
 mod client;
 mod cpu;
@@ -44,14 +44,14 @@ mod work;
 
 use figures::Result;
 
-/// What a host process is started with, besides its environment.
+/// The arguments of a host process.
 const HOST_ARGUMENTS: &[&str] = &[];
 
-/// How much of a scenario is run.
+/// The size of a scenario.
 #[derive(Debug, Clone, Copy)]
 struct Scope {
     small: bool,
-    /// How often each case is measured.
+    /// Number of measurements of each case.
     rounds: usize,
 }
 

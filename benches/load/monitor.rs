@@ -1,20 +1,20 @@
-//! The commands that a Redis server gets, those of the feeder apart from those of the workers.
+//! Counts the commands of a Redis server, separately for the feeder and the workers.
 //!
-//! `MONITOR` shows every command. A script is known by its source, which a new server sees once:
-//! ours begin with a line that names them, BullMQ's with a comment that says what they do.
+//! `MONITOR` shows every command. A script is recognised by its source, which a new server receives
+//! once: our scripts start with a line with their name, BullMQ's with a comment on their purpose.
 //!
 //! ```text
-//!   feeder    BullMQ's scripts that add or remove jobs, our script that looks for jobs by their ids, and the lengths of the queue
-//!   checks    our other scripts, and what is asked about Redis itself
-//!   workers   everything else: BullMQ's scripts that hand out, renew and finish jobs
+//!   feeder    BullMQ's scripts that add or remove jobs, our script that reads jobs by their
+//!             ids, and the lengths of the queue
+//!   checks    our other scripts, and queries about Redis itself
+//!   workers   everything else: BullMQ's scripts that deliver, renew and finish jobs
 //! ```
 //!
-//! The pool tests a connection whenever one is taken; these commands belong to whoever takes it,
-//! and are not counted as round trips of their own.
+//! The pool tests a connection whenever one is taken. These commands are counted for the sender of the
+//! next command, and not as round trips of their own.
 //!
-//! The round trips of the feeder are counted too. Each look for jobs is one. Jobs are added,
-//! removed and counted many at a time, so commands that do so and follow each other without a break
-//! are one.
+//! The round trips of the feeder are counted too. Each read of jobs is one. Jobs are added, removed and
+//! counted in pipelines, so such commands without a gap between them are one.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -27,10 +27,10 @@ use tokio::time::sleep;
 
 use crate::{figures::Result, report::Table};
 
-/// Commands of one round trip are not further apart, in seconds.
+/// The longest gap between two commands of one round trip, in seconds.
 const BULK_GAP: f64 = 0.05;
 
-/// Watches a Redis server, as long as it runs.
+/// Monitors a Redis server.
 pub struct Monitor(Arc<Mutex<Watched>>);
 
 impl Monitor {
@@ -49,7 +49,7 @@ impl Monitor {
         Ok(Self(watched))
     }
 
-    /// The commands of this time from now on.
+    /// Returns the commands of the next `time`.
     pub async fn window(&self, time: Duration) -> Counts {
         self.clear();
         sleep(time).await;
@@ -121,12 +121,12 @@ fn unescaped(bytes: &mut impl Iterator<Item = u8>) -> Option<u8> {
     }
 }
 
-/// Who sent a command.
+/// The sender of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Sender {
-    /// The feeder, to see which jobs are there.
+    /// The feeder, to read jobs.
     Snapshot,
-    /// The feeder, to add, remove or count jobs, many at a time.
+    /// The feeder, to add, remove or count jobs in pipelines.
     Bulk,
     Workers,
     Checks,
@@ -156,7 +156,7 @@ impl Script {
         }
     }
 
-    /// Who calls it with these arguments.
+    /// Returns the sender for these arguments.
     fn sender(&self, arguments: &[String]) -> Sender {
         match self {
             Self::Ours(_) if arguments.iter().any(|word| is_id(word)) => Sender::Snapshot,
@@ -180,12 +180,12 @@ fn is_id(word: &str) -> bool {
     batch.is_some_and(|(batch, _)| !batch.is_empty() && batch.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// What was watched: the scripts since the start, and the commands since they were taken last.
+/// The scripts since the start, and the commands since they were last taken.
 #[derive(Default)]
 struct Watched {
     /// By the hash that names it.
     scripts: HashMap<String, Script>,
-    /// Of each connection, what the pool sent when it was taken, before it is known for whom.
+    /// The commands that the pool sent on each connection, before the sender is known.
     tests: HashMap<String, u64>,
     counts: Counts,
 }

@@ -1,4 +1,4 @@
-//! Where hosts run: the servers that they share, and a fresh ledger there.
+//! The servers that hosts share, and a new ledger on them.
 //!
 //! ```text
 //!   Servers   Redis and PostgreSQL, or PostgreSQL, or none
@@ -33,11 +33,11 @@ use crate::{
 /// The code key of all hosts, so that batches made without a host can be worked by one.
 const CODE_KEY: &str = "0123456789abcdef0123456789abcdef";
 
-/// Connections of a host beside those of the workers that make items: for requests, the feeder, and
-/// the queue of ends and hooks.
+/// Number of connections of a host in addition to its generate workers: for requests, the feeder, and the
+/// status queue.
 const OTHER_CONNECTIONS: u32 = 10;
 
-/// The servers of a scenario. They end with this value.
+/// The servers of a scenario, stopped when this is dropped.
 pub struct Servers {
     postgres: Option<Server>,
     redis: Option<Redis>,
@@ -74,7 +74,8 @@ impl Servers {
         Ok(client.batch_execute("SELECT pg_reload_conf()").await?)
     }
 
-    /// Deadlocks so far. A session reports its own when it ends, so ask when the hosts have exited.
+    /// Returns the number of deadlocks. A session reports its deadlocks when it ends, so call this after
+    /// the hosts have exited.
     pub async fn deadlocks(&self) -> Result<i64> {
         let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
         Ok(servers::client(self.postgres_url()?).await.query_one(deadlocks, &[]).await?.get(0))
@@ -144,7 +145,7 @@ impl Settings {
 pub struct Site<'a> {
     servers: &'a Servers,
     folder: TempDir,
-    /// Of the schema, and of what the keys in Redis begin with.
+    /// The name of the schema, and the prefix of the keys in Redis.
     name: String,
 }
 
@@ -191,7 +192,7 @@ impl Site<'_> {
         format!("sqlite://{}", self.folder.path().join("batch.db").display())
     }
 
-    /// Puts `count` batches into the ledger, before hosts start.
+    /// Adds `count` batches to the ledger, before hosts start.
     pub async fn fill(&self, batch: BatchOf, count: u64, state: Filled) -> Result<()> {
         let ledger = self.ledger(FILLERS).await?;
         batch.fill(&ledger, count, state).await?;
@@ -233,8 +234,8 @@ impl Site<'_> {
         Ok(client)
     }
 
-    /// Removes the ledger and the queues, and lets PostgreSQL write what is left to write, so that
-    /// the next case begins as this one did.
+    /// Removes the ledger and the queues, and runs a checkpoint, so that every case starts in the same
+    /// state.
     pub async fn remove(self) -> Result<()> {
         if self.servers.postgres.is_some() {
             let client = servers::client(self.servers.postgres_url()?).await;
@@ -247,7 +248,7 @@ impl Site<'_> {
     }
 }
 
-/// How all hosts make codes.
+/// The code scheme of all hosts.
 pub fn codes() -> CodeScheme {
     CodeScheme::new(&CodeKey::parse(CODE_KEY).expect("it has 32 hex digits"))
 }

@@ -1,10 +1,9 @@
-//! Traffic: many clients that create, read, list, look up and steer, while the hosts work what they
-//! create.
+//! Traffic: many clients that create, read, list, look up and control batches, while the hosts work on
+//! them.
 //!
-//! Each client has batches of its own and does one thing after the other, half of them reads, on
-//! any of the hosts. It thinks in between, and waits when it is refused. When the time is over,
-//! each resumes what it had paused, and everything that was not cancelled has to finish with all
-//! its items.
+//! Each client has batches of its own and sends one request after the other to any of the hosts, half of
+//! them reads. It pauses between requests, and waits when a request is refused. At the end, each client
+//! resumes its paused batches, and every batch that was not cancelled has to finish with all its items.
 
 #![allow(dead_code, reason = "each program uses a part of it")]
 
@@ -25,15 +24,15 @@ use crate::{
     work::{BatchOf, all_batches},
 };
 
-/// After the clients are done, until everything has finished.
+/// The time limit for all batches to finish after the clients are done.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(300);
 
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Codes that a client remembers, to look them up.
+/// Number of codes that a client remembers for look-ups.
 const CODES: usize = 100;
 
-/// How often each route is called, of a hundred calls: half of them read.
+/// Number of calls of each route in a hundred: half of them are reads.
 const SHARES: [(Route, usize); 11] = [
     (Route::List, 8),
     (Route::Get, 8),
@@ -48,33 +47,33 @@ const SHARES: [(Route, usize); 11] = [
     (Route::Retry, 6),
 ];
 
-/// A number of clients, and the hosts that they call.
+/// The clients, and the hosts that they call.
 #[derive(Debug, Clone, Copy)]
 pub struct Traffic {
     pub clients: usize,
     pub processes: u32,
-    /// Jobs at a time in a process.
+    /// Number of jobs at a time in a process.
     pub concurrency: u32,
     pub time: Duration,
-    /// The mean time that a client thinks between two requests.
+    /// The mean pause of a client between two requests.
     pub think: Duration,
     pub seed: u64,
 }
 
-/// What the clients saw, and what became of the batches.
+/// The statistics of the clients, and the state of the batches.
 pub struct Report {
     pub tally: Tally,
-    /// Until the clients were done.
+    /// The time until the clients were done.
     pub items_a_second: f64,
     pub created: usize,
-    /// In PostgreSQL, if the ledger is there.
+    /// Deadlocks in PostgreSQL, if the ledger is there.
     pub deadlocks: Option<i64>,
-    /// What is wrong with the batches after everything has finished.
+    /// The errors in batches after everything has finished.
     pub wrong: Vec<String>,
 }
 
 impl Traffic {
-    /// Runs the clients against hosts on a fresh ledger of `servers`.
+    /// Runs the clients with hosts on a new ledger of `servers`.
     pub async fn run(self, servers: &Servers) -> Result<Report> {
         let site = servers.site()?;
         let before = servers.deadlocks().await.ok();
@@ -92,8 +91,8 @@ impl Traffic {
         Ok(Report { tally, items_a_second, created: batches.len(), deadlocks, wrong })
     }
 
-    /// Lets all clients run, and returns what they saw and which batches they cancelled, or may
-    /// have.
+    /// Runs all clients. Returns their statistics and the batches that they cancelled or may have
+    /// cancelled.
     async fn drive(self, hosts: &Arc<Vec<Host>>) -> Result<(Tally, HashSet<i64>)> {
         let end = Instant::now() + self.time;
         let mut running = JoinSet::new();
@@ -111,7 +110,7 @@ impl Traffic {
     }
 }
 
-/// What is wrong with a batch, if anything is.
+/// Returns the error in a batch, if there is one.
 fn complaint(batch: &Value, cancelled: &HashSet<i64>) -> Option<String> {
     let complete = batch["status"] == "completed" && batch["itemsCreated"] == batch["quantity"];
     let given_up =
@@ -119,7 +118,7 @@ fn complaint(batch: &Value, cancelled: &HashSet<i64>) -> Option<String> {
     (!complete && !given_up).then(|| batch.to_string())
 }
 
-/// Whether the table of items has other rows than the batches say.
+/// Whether the rows of the items differ from the counts of the batches.
 fn miscount(batches: &[Value], rows: u64) -> Option<String> {
     let items = items(batches);
     (items != rows).then(|| format!("the batches say {items} items, and there are {rows}"))
@@ -141,7 +140,7 @@ async fn wait_until_all_finished(host: &Host) -> Result<Vec<Value>> {
     }
 }
 
-/// One client, and what it knows of its batches.
+/// One client with its batches.
 struct User {
     client: Client,
     hosts: Arc<Vec<Host>>,
@@ -165,7 +164,7 @@ impl User {
         })
     }
 
-    /// Does one thing after the other until `end`, then resumes what is paused.
+    /// Sends requests until `end`, then resumes paused batches.
     async fn run(mut self, end: Instant, think: Duration) -> Result<Self> {
         while Instant::now() < end {
             let route = self.choose();
@@ -183,8 +182,7 @@ impl User {
         shares.nth(open).expect("it is below the sum of the shares")
     }
 
-    /// Sends one request, and notes what follows from the answer; returns how long to leave the
-    /// host alone.
+    /// Sends one request, and remembers its effect. Returns how long to wait before the next request.
     async fn call(&mut self, route: Route) -> Option<Duration> {
         let batch = self.chance.choice(&self.batches).copied();
         let (path, body) = match (route, batch) {
@@ -227,7 +225,7 @@ impl User {
         wait
     }
 
-    /// Pauses, resumes or cancels. When there is no clear answer, it may have happened.
+    /// Pauses, resumes or cancels. Without a response, the change may have taken effect.
     async fn control(&mut self, route: Route, batch: i64) -> Option<Duration> {
         let action = match route {
             Route::Pause => "pause",
@@ -253,7 +251,7 @@ impl User {
         }
     }
 
-    /// The address of a path on any of the hosts.
+    /// Returns the URL of a path on any of the hosts.
     fn url(&mut self, path: &str) -> String {
         self.hosts[self.chance.usize(..self.hosts.len())].url(path)
     }

@@ -16,13 +16,13 @@ use tokio::time::{Instant, sleep};
 
 use crate::{figures::Result, host::Host, site::codes};
 
-/// No batch takes longer, or something hangs.
+/// The time limit of a batch.
 const LIMIT: Duration = Duration::from_secs(1_800);
 
-/// Rare enough that asking costs the workers nothing.
+/// The interval of reads, long enough not to slow down the workers.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Batches that are put into a ledger at once, and connections for that.
+/// Number of batches that are added to a ledger at the same time, and of connections for it.
 pub const FILLERS: u32 = 8;
 
 /// The size of a batch.
@@ -37,13 +37,12 @@ impl BatchOf {
         self.jobs * self.items_per_job
     }
 
-    /// The body of the request that creates it. The setting `max_jobs_per_batch` has to allow its
-    /// jobs.
+    /// Returns the body of the create request. The setting `max_jobs_per_batch` must allow its jobs.
     pub fn body(self) -> Value {
         json!({ "quantity": self.items(), "batchSize": self.items_per_job, "maxJobsPerBatch": self.jobs })
     }
 
-    /// The batch as the ledger itself takes it.
+    /// Returns the batch as a request to the ledger.
     pub fn planned(self) -> Result<NewBatch> {
         let options = ItemOptions {
             batch_size: self.items_per_job,
@@ -62,7 +61,7 @@ impl BatchOf {
         })
     }
 
-    /// Puts `count` such batches into a ledger, and leaves them as `state` says.
+    /// Adds `count` such batches to a ledger, in `state`.
     pub async fn fill(self, ledger: &Arc<dyn Ledger>, count: u64, state: Filled) -> Result<()> {
         let one = || async {
             let batch = ledger.create(self.planned()?).await?.batch;
@@ -75,8 +74,8 @@ impl BatchOf {
         filled.try_for_each(|_: BatchId| async { Ok(()) }).await
     }
 
-    /// Creates the batch, waits until all items exist, and returns the time in between, by the
-    /// clock of the database.
+    /// Creates the batch and waits until all items exist. Returns the time in between, by the clock of the
+    /// database.
     pub async fn time_on(self, host: &Host) -> Result<Duration> {
         let http = reqwest::Client::new();
         let response = http.post(host.url("")).json(&self.body()).send().await?.error_for_status()?;
@@ -89,10 +88,10 @@ impl BatchOf {
     }
 }
 
-/// How batches are left that were put into a ledger.
+/// The state of batches that were added to a ledger.
 #[derive(Debug, Clone, Copy)]
 pub enum Filled {
-    /// Hosts begin to work them as soon as they start.
+    /// Hosts work on them as soon as they start.
     Waiting,
     Paused,
 }
@@ -105,7 +104,7 @@ impl fmt::Display for BatchOf {
     }
 }
 
-/// Asks for a batch until it has finished.
+/// Reads a batch until it has finished.
 pub async fn wait_until_finished(http: &reqwest::Client, host: &Host, id: i64) -> Result<Value> {
     let end = Instant::now() + LIMIT;
     loop {
@@ -120,7 +119,7 @@ pub async fn wait_until_finished(http: &reqwest::Client, host: &Host, id: i64) -
     }
 }
 
-/// All batches, page by page.
+/// Returns all batches, page by page.
 pub async fn all_batches(host: &Host) -> Result<Vec<Value>> {
     let (http, mut all, mut cursor) = (reqwest::Client::new(), Vec::new(), String::new());
     loop {
@@ -133,7 +132,7 @@ pub async fn all_batches(host: &Host) -> Result<Vec<Value>> {
     }
 }
 
-/// A page of batches.
+/// Returns a page of batches.
 pub async fn page(http: &reqwest::Client, host: &Host, query: &str) -> Result<Value> {
     Ok(http.get(host.url(query)).send().await?.error_for_status()?.json().await?)
 }

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! A block cipher is a bijection, so codes are unique by construction and the same again after a
-//! retry; without the key nobody guesses one. A code decodes to the primary key of its item, so
-//! finding an item by its code needs no index.
+//! retry. Without the key, a code can't be guessed. A code decodes to the primary key of its item,
+//! so looking up an item by its code needs no index.
 
 use std::fmt;
 
@@ -15,31 +15,30 @@ use aes::Aes128;
 use aes::cipher::{BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 use data_encoding::{Encoding, Specification};
 
-use super::BatchId;
+use super::batch::BatchId;
 
-/// How many characters of a code are the encoded block.
+/// Number of characters of the encoded block in a code.
 const ENCODED: usize = 26;
 
-/// The secret that turns (batch, ordinal) into codes: 16 bytes, written as 32 hex digits. Its
-/// `Debug` shows none of it.
+/// The secret key of the codes: 16 bytes, written as 32 hex digits. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CodeKey([u8; 16]);
 
 impl CodeKey {
-    /// A key of these bytes. They ought to come from the system's random source.
+    /// Makes a key of these bytes, which must come from a cryptographic random source.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// Reads 32 hex digits; `None` for anything else.
+    /// Reads a key from 32 hex digits. Returns `None` for any other text.
     #[must_use]
     pub fn parse(hex: &str) -> Option<Self> {
         let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok()?;
         Some(Self(bytes.try_into().ok()?))
     }
 
-    /// The bytes, for the ledger that keeps them.
+    /// Returns the bytes, for storing the key in the ledger.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
@@ -52,10 +51,7 @@ impl fmt::Debug for CodeKey {
     }
 }
 
-/// Writes and reads codes under one key.
-///
-/// The only scheme so far; another one would be another way of making this type, with the same
-/// three methods.
+/// Encodes and decodes codes with one key.
 #[derive(Clone)]
 pub struct CodeScheme {
     cipher: Aes128,
@@ -63,44 +59,42 @@ pub struct CodeScheme {
     fingerprint: String,
 }
 
-/// What a code says. Whether such an item exists, and carries just this code, is for the ledger to
-/// tell.
+/// The item that a code names. The item may not exist, or may have another code: compare with the
+/// ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodedCode {
     /// The batch of the item.
     pub batch: BatchId,
-    /// The item's place in it, from 0.
+    /// The ordinal of the item within the batch, from 0.
     pub ordinal: u64,
-    /// The code in its one true spelling.
+    /// The code in its canonical spelling.
     pub canonical: String,
 }
 
 impl CodeScheme {
-    /// The scheme under `key`.
+    /// Makes the scheme for `key`.
     #[must_use]
     pub fn new(key: &CodeKey) -> Self {
         let cipher = Aes128::new(&key.0.into());
-        // Batch 0 does not exist, so this block never is an item's code.
+        // Batch 0 does not exist, so this block is never the code of an item.
         let mut block = [0; 16].into();
         cipher.encrypt_block(&mut block);
-        let fingerprint = data_encoding::HEXLOWER.encode(&block[..8]);
+        let fingerprint = format!("{:016x}", halves(block.into()).0);
         Self { cipher, alphabet: crockford(), fingerprint }
     }
 
-    /// Tells keys apart without giving them away: 16 hex digits. Each batch keeps the one it was
-    /// made with.
+    /// Returns the fingerprint of the key: 16 hex digits that distinguish keys without revealing
+    /// them. Each batch stores the fingerprint of the key it was created with.
     #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
-    /// The code of one item.
+    /// Returns the code of one item.
     #[must_use]
     pub fn encode(&self, prefix: Option<&str>, batch: BatchId, ordinal: u64) -> String {
-        let mut block = [0; 16];
-        block[..8].copy_from_slice(&batch.get().to_be_bytes());
-        block[8..].copy_from_slice(&ordinal.to_be_bytes());
-        let mut block = block.into();
+        let pair = u128::from(batch.get().unsigned_abs()) << 64 | u128::from(ordinal);
+        let mut block = pair.to_be_bytes().into();
         self.cipher.encrypt_block(&mut block);
 
         let mut code = String::with_capacity(prefix.map_or(0, |p| p.len() + 1) + ENCODED);
@@ -112,8 +106,8 @@ impl CodeScheme {
         code
     }
 
-    /// Reads a code; `None` when it can't be one of ours. Small letters, and the look-alikes O, I
-    /// and L, are read as Crockford says.
+    /// Decodes a code. Returns `None` for a text that this scheme can't have encoded. Reads lower
+    /// case letters and the look-alikes O, I and L as Crockford's base 32 defines.
     #[must_use]
     pub fn decode(&self, code: &str) -> Option<DecodedCode> {
         let (prefix, encoded) = code.split_at_checked(code.len().checked_sub(ENCODED)?)?;
@@ -121,9 +115,8 @@ impl CodeScheme {
         let mut block = block.into();
         self.cipher.decrypt_block(&mut block);
 
-        let half = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).ok();
-        let batch = BatchId::new(i64::try_from(half(&block[..8])?).ok()?).ok()?;
-        let ordinal = half(&block[8..])?;
+        let (batch, ordinal) = halves(block.into());
+        let batch = BatchId::new(i64::try_from(batch).ok()?).ok()?;
         let prefix = if prefix.is_empty() { None } else { Some(prefix.strip_suffix('-')?) };
         Some(DecodedCode { batch, ordinal, canonical: self.encode(prefix, batch, ordinal) })
     }
@@ -135,12 +128,19 @@ impl fmt::Debug for CodeScheme {
     }
 }
 
+/// Splits a block into its two big-endian halves.
+const fn halves(block: [u8; 16]) -> (u64, u64) {
+    let pair = u128::from_be_bytes(block);
+    ((pair >> 64) as u64, pair as u64)
+}
+
+#[expect(clippy::expect_used, reason = "the specification is constant, and every test of this module runs it")]
 fn crockford() -> Encoding {
     let mut specification = Specification::new();
     specification.symbols.push_str("0123456789ABCDEFGHJKMNPQRSTVWXYZ");
     specification.translate.from.push_str("abcdefghjkmnpqrstvwxyzOoIiLl");
     specification.translate.to.push_str("ABCDEFGHJKMNPQRSTVWXYZ001111");
-    specification.encoding().expect("32 distinct symbols, and letters outside them, make an encoding")
+    specification.encoding().expect("32 distinct symbols and translations from other letters are a valid encoding")
 }
 
 #[cfg(test)]
@@ -183,7 +183,7 @@ mod tests {
     const OPENSSL: &str = "5C1G29SWXE98WS0DANCK9K0PVR";
 
     #[test]
-    fn small_letters_and_look_alikes_are_read() {
+    fn reads_lower_case_letters_and_look_alikes() {
         let code = scheme().encode(Some("a-b"), batch(7), 9);
         let typed = format!("a-b-{}", code[4..].to_lowercase().replace('0', "o").replace('1', "l"));
 
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_is_none() {
+    fn decodes_no_other_text() {
         let other = CodeScheme::new(&CodeKey::from_bytes([7; 16]));
         let ours = scheme().encode(None, batch(1), 1);
 
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn the_key_shows_in_no_debug() {
+    fn hides_the_key_from_debug_output() {
         let key = CodeKey::parse("00ff00ff00ff00ff00ff00ff00ff00ff").unwrap();
 
         let shown = format!("{key:?} {:?}", CodeScheme::new(&key)).to_lowercase();
@@ -214,7 +214,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_code_reads_back(id in 1_i64..=BatchId::MAX, ordinal: u64, prefix in "([A-Za-z0-9_-]{1,16})?") {
+        fn decodes_every_code_that_it_encoded(
+            id in 1_i64..=BatchId::MAX, ordinal: u64, prefix in "([A-Za-z0-9_-]{1,16})?",
+        ) {
             let prefix = Some(prefix.as_str()).filter(|p| !p.is_empty());
             let code = scheme().encode(prefix, batch(id), ordinal);
 
@@ -224,14 +226,14 @@ mod tests {
         }
 
         #[test]
-        fn neighbours_have_different_codes(id in 1_i64..1_000_000) {
+        fn gives_adjacent_items_different_codes(id in 1_i64..1_000_000) {
             let codes: HashSet<_> = (0..100).map(|n| scheme().encode(None, batch(id), n)).collect();
 
             prop_assert_eq!(codes.len(), 100);
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in any::<String>()) {
+        fn never_panics(text in any::<String>()) {
             let _ = scheme().decode(&text);
         }
     }

@@ -1,8 +1,9 @@
-//! An error told whole, where there is one line for it.
+//! An error with its causes in one line.
 
 use std::iter::successors;
 
-/// An error with its causes, in one line. A cause that the text before it says already is left out.
+/// Returns the error and its causes in one line. Leaves out a cause whose text is already part of
+/// the error before it.
 #[must_use]
 pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
     let error_chain = successors(Some(error), |error| error.source());
@@ -17,19 +18,19 @@ mod tests {
 
     #[derive(Debug, thiserror::Error)]
     #[error("{0}")]
-    struct Said(&'static str, #[source] Option<Box<Said>>);
+    struct TestError(&'static str, #[source] Option<Box<TestError>>);
 
     #[test]
-    fn every_cause_is_told_once() {
-        let said = |text, cause: Option<Said>| Said(text, cause.map(Box::new));
+    fn names_every_cause_once() {
+        let error = |text, cause: Option<TestError>| TestError(text, cause.map(Box::new));
         let table = [
-            (said("no ink", None), "no ink"),
-            (said("could not print", Some(said("no ink", None))), "could not print: no ink"),
-            (said("could not print: no ink", Some(said("no ink", None))), "could not print: no ink"),
+            (error("no ink", None), "no ink"),
+            (error("could not print", Some(error("no ink", None))), "could not print: no ink"),
+            (error("could not print: no ink", Some(error("no ink", None))), "could not print: no ink"),
         ];
 
-        for (error, told) in table {
-            assert_eq!(error_chain(&error), told);
+        for (error, expected) in table {
+            assert_eq!(error_chain(&error), expected);
         }
     }
 }

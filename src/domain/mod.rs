@@ -1,35 +1,39 @@
-//! What a batch is and what may become of it: the rules, and nothing that runs them.
+//! The rules of batches and jobs, without anything that runs them.
 //!
 //! ```text
-//!   batch.rs     a request, its plan, its statuses
-//!   job.rs       a slice of a batch, its attempts, its place in the queue
-//!   code.rs      (batch, ordinal) <-> the code on the item
-//!   record.rs    what may be seen of them
-//!   progress.rs  counts that always sum, and how long the rest will take
-//!   request.rs   a request that comes twice
-//!   causes.rs    an error in one line
+//!   batch/            options, the plan (quantity -> jobs), statuses
+//!   job/              id, tasks, attempts, pace of the queue
+//!   code.rs           (batch, ordinal) <-> the code on the item
+//!   record.rs         batches, jobs, items and events as callers see them
+//!   progress.rs       job counts, estimates
+//!   request.rs        idempotent requests
+//!   invalid.rs        a request that is out of its limits
+//!   error_chain.rs    an error with its causes in one line
+//!   panic_message.rs  the message of a panic
 //! ```
 //!
-//! Pure: no async, no I/O, no clock, no chance, no Rocket. Whatever varies comes in as an argument,
-//! so every rule here is tested as a table or a property.
+//! Pure: no async, no I/O, no clock, no randomness, no Rocket. Everything that varies is an
+//! argument, so every rule is tested with a table or a property.
 
 mod batch;
 mod code;
 mod error_chain;
+mod invalid;
 mod job;
 mod panic_message;
 mod progress;
 mod record;
 mod request;
 
-pub use batch::{BatchId, BatchStatus, Change, ChangeRefused, Invalid, ItemOptions, JobSlice, Limits, Plan};
+pub use batch::{BatchId, BatchStatus, Change, ChangeRefused, ItemOptions, JobSlice, Limits, Plan};
 pub use code::{CodeKey, CodeScheme, DecodedCode};
 pub use error_chain::error_chain;
+pub use invalid::Invalid;
 #[cfg(feature = "redis")]
 pub(crate) use job::LOWEST_PRIORITY;
 pub use job::{
-    Attempt, Backoff, Delivery, FailedChunk, FailedChunks, Failure, HookId, JobId, JobState, Outcome, QueueCapacity,
-    RateLimit, StatusTask, Task, Throughput, Verdict, fair_priority, is_manual_retry, verdict,
+    Attempt, Backoff, Delivery, FailedChunk, FailedChunks, Failure, HookId, JobId, JobState, NotAJobId, Outcome,
+    QueueCapacity, RateLimit, StatusTask, Task, Throughput, Verdict, fair_priority, is_manual_retry, verdict,
 };
 pub use panic_message::panic_message;
 pub use progress::{JobCounts, Measured, estimate, in_words, percent};

@@ -1,43 +1,47 @@
-//! What may be seen of batches, jobs and items: the shapes that the ledger answers with, the host
-//! reads and JSON shows.
+//! Batches, jobs, items and events as the ledger returns them, hosts read them and JSON shows them.
 
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BatchId, BatchStatus, FailedChunk, ItemOptions, JobCounts, Measured, Throughput, estimate, percent};
+use super::{
+    batch::{BatchId, BatchStatus, ItemOptions},
+    job::{FailedChunk, Throughput},
+    progress::{JobCounts, Measured, estimate, percent},
+};
 
-/// A batch as it stands.
+/// A batch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "Batch")]
+#[non_exhaustive]
 pub struct BatchRecord {
-    /// Its id.
+    /// The id of the batch.
     pub batch_id: BatchId,
-    /// Where it stands.
+    /// The status of the batch.
     pub status: BatchStatus,
-    /// How many items were asked for.
+    /// Number of requested items.
     pub quantity: u64,
-    /// How they are made.
+    /// How the items are generated.
     pub options: ItemOptions,
-    /// Its jobs by state; they sum to the number of its jobs, and are none before it is planned.
+    /// Number of jobs by state. All zero before the batch is planned.
     pub jobs: JobCounts,
-    /// How many of its items exist.
+    /// Number of items that exist.
     pub items_created: u64,
-    /// How often it was closed, which is more than once after a retry.
+    /// How often the batch was closed: more than once after a retry.
     pub round: u32,
-    /// When it was accepted.
+    /// When the batch was accepted.
     pub created_at: DateTime<Utc>,
-    /// When its first job was begun.
+    /// When the first job started.
     pub started_at: Option<DateTime<Utc>>,
-    /// When it was over.
+    /// When the batch finished.
     pub finished_at: Option<DateTime<Utc>>,
-    /// Why it failed.
+    /// Why the batch failed.
     pub error: Option<String>,
-    /// Whether the rows of its jobs were removed, as `keep_history` says: its failed jobs can't be
-    /// listed or retried any more.
+    /// Whether the rows of the jobs were removed after `keep_history`. The failed jobs can then no
+    /// longer be listed or retried.
     pub history_removed: bool,
-    /// What its attempts took so far.
+    /// The work done so far.
     #[serde(skip)]
     pub measured: Measured,
 }
@@ -45,63 +49,67 @@ pub struct BatchRecord {
 /// A serialised product item.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct Item {
-    /// The batch it belongs to.
+    /// The batch of the item.
     pub batch_id: BatchId,
-    /// Its place in the batch, from 0.
+    /// The position of the item in the batch, from 0.
     pub ordinal: u64,
-    /// What its QR code says.
+    /// The content of the QR code.
     pub code: String,
-    /// When it was written.
+    /// When the item was created.
     pub created_at: DateTime<Utc>,
 }
 
-/// A job that was given up, with what is known of it.
+/// A job that failed its last attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct FailedJob {
-    /// Its id, such as `b123-j4-g0`.
+    /// The id of the job, such as `b123-j4-g0`.
     pub job_id: String,
-    /// Its number within the batch, from 0.
+    /// The number of the job within the batch, from 0.
     pub seq: u64,
-    /// Its first ordinal.
+    /// The first ordinal of the job.
     pub first: u64,
-    /// Its last ordinal, included.
+    /// The last ordinal of the job, inclusive.
     pub last: u64,
-    /// How many of its items exist.
+    /// Number of its items that exist.
     pub items_created: u64,
-    /// Attempts that failed.
+    /// Number of failed attempts.
     pub attempts: u32,
-    /// How often a worker was lost with it, without a new item in between.
+    /// How often a worker crashed during the job since the last new item.
     pub crashes: u32,
-    /// Why it was given up.
+    /// Why the job failed.
     pub error: String,
-    /// The items that stayed unwritten because their chunk was set aside: the first 20 ranges.
+    /// The items that are missing because their chunk failed: the first 20 ranges.
     pub failed_chunks: Vec<FailedChunk>,
-    /// How many chunks were set aside beyond those ranges.
+    /// Number of failed chunks beyond those ranges.
     pub more_failed_chunks: u64,
-    /// How many items these have.
+    /// Number of items of those chunks.
     pub more_items: u64,
-    /// When its last attempt began.
+    /// When the last attempt started.
     pub started_at: Option<DateTime<Utc>>,
-    /// When it was given up.
+    /// When the job failed.
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-/// The number of jobs that one answer lists at most: a batch may have a hundred thousand.
+/// Maximum number of jobs in one response. A batch may have 100,000 jobs.
 pub(crate) const MAX_LISTED_JOBS: usize = 1_000;
 
-/// What a manual retry did. `found` and `recreated` count all jobs; the lists hold the first 1,000.
+/// The result of a manual retry. `found` and `recreated` count all jobs; the lists have the first
+/// 1,000.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct RetryReport {
     /// The batch.
     pub batch_id: BatchId,
-    /// Failed jobs that were there.
+    /// Number of failed jobs of the batch.
     pub found: u64,
-    /// Those that were recreated, with fresh attempts.
+    /// Number of recreated jobs, each with all its attempts again.
     pub recreated: u64,
-    /// Those that were not, and why; at most 1,000.
+    /// The jobs that were not recreated, with the reason; at most 1,000.
     pub skipped: Vec<SkippedJob>,
     /// Whether more jobs were skipped than are listed.
     pub skipped_truncated: bool,
@@ -109,12 +117,12 @@ pub struct RetryReport {
     pub job_ids: Vec<String>,
     /// Whether more jobs were recreated than are listed.
     pub job_ids_truncated: bool,
-    /// The status of the batch now.
+    /// The status of the batch after the retry.
     pub status: BatchStatus,
 }
 
 impl RetryReport {
-    /// Of a retry that found no failed jobs in a batch of this status.
+    /// Makes the report of a retry that found no failed jobs.
     pub(crate) const fn of_none(batch_id: BatchId, status: BatchStatus) -> Self {
         Self {
             batch_id,
@@ -128,7 +136,7 @@ impl RetryReport {
         }
     }
 
-    /// The same report with lists that are short enough for an answer.
+    /// Returns the report with at most 1,000 jobs in each list.
     pub(crate) fn truncated(mut self) -> Self {
         self.skipped_truncated = truncate(&mut self.skipped);
         self.job_ids_truncated = truncate(&mut self.job_ids);
@@ -136,125 +144,138 @@ impl RetryReport {
     }
 }
 
-/// Keeps the first [`MAX_LISTED_JOBS`] of `list`, and says whether there were more.
+/// Truncates `list` to [`MAX_LISTED_JOBS`]. Returns whether it was longer.
 fn truncate<T>(list: &mut Vec<T>) -> bool {
     let is_longer = list.len() > MAX_LISTED_JOBS;
     list.truncate(MAX_LISTED_JOBS);
     is_longer
 }
 
-/// A failed job that a retry left alone.
+/// A failed job that a retry did not recreate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct SkippedJob {
     /// The job.
     pub job_id: String,
-    /// Why.
+    /// Why it was not recreated.
     pub reason: String,
 }
 
-/// What the host is told by its hooks.
+/// The event of a hook call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum HookEvent {
-    /// A batch is over.
+    /// A batch finished.
     BatchFinished(BatchFinished),
-    /// A job was given up.
+    /// A job failed its last attempt.
     JobFailed(JobEnded),
     /// A job was completed.
     JobCompleted(JobEnded),
 }
 
-/// The end of a batch, as it was when it ended.
+/// The event of a finished batch, with its state at that time.
+//
+// Exhaustive, so that hosts can build one in the tests of their hooks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchFinished {
     /// The batch.
     pub batch_id: BatchId,
-    /// How often it was over before: the second end, after a retry, is round 1.
+    /// How often the batch had finished before. After a retry, the second event has round 1.
+    #[serde(default)]
     pub round: u32,
     /// `completed`, `failed` or `cancelled`.
     pub status: BatchStatus,
-    /// How many items were asked for.
+    /// Number of requested items.
     pub quantity: u64,
-    /// How many exist.
+    /// Number of items that exist.
+    #[serde(default)]
     pub items_created: u64,
-    /// How many jobs were given up.
+    /// Number of failed jobs.
+    #[serde(default)]
     pub failed_jobs: u64,
 }
 
 impl BatchFinished {
-    /// The end that `over` just came to.
-    pub(crate) const fn of(over: &BatchRecord) -> Self {
+    /// Makes the event of a batch that was just closed.
+    pub(crate) const fn of(closed: &BatchRecord) -> Self {
         Self {
-            batch_id: over.batch_id,
-            // Ending it raised the count.
-            round: over.round.saturating_sub(1),
-            status: over.status,
-            quantity: over.quantity,
-            items_created: over.items_created,
-            failed_jobs: over.jobs.failed,
+            batch_id: closed.batch_id,
+            // Closing the batch raised its round.
+            round: closed.round.saturating_sub(1),
+            status: closed.status,
+            quantity: closed.quantity,
+            items_created: closed.items_created,
+            failed_jobs: closed.jobs.failed,
         }
     }
 }
 
-/// The end of a job, as it was when it ended.
+/// The event of a finished job, with its state at that time.
+//
+// Exhaustive, so that hosts can build one in the tests of their hooks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobEnded {
     /// The batch.
     pub batch_id: BatchId,
-    /// The job's id, such as `b123-j4-g0`.
+    /// The id of the job, such as `b123-j4-g0`.
     pub job_id: String,
-    /// Its number within the batch, from 0.
+    /// The number of the job within the batch, from 0.
     pub seq: u64,
-    /// Its first ordinal.
+    /// The first ordinal of the job.
     pub first: u64,
-    /// How many items it is about.
+    /// Number of items of the job.
     pub quantity: u64,
-    /// How many of them exist.
+    /// Number of its items that exist.
+    #[serde(default)]
     pub items_created: u64,
-    /// Attempts that failed.
+    /// Number of failed attempts.
+    #[serde(default)]
     pub attempts: u32,
-    /// Why it was given up.
+    /// Why the job failed; `None` when it completed.
+    #[serde(default)]
     pub error: Option<String>,
 }
 
-/// How far a batch is. Jobs by state always sum to `total`.
+/// The progress of a batch. The jobs by state always sum to `total`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[non_exhaustive]
 pub struct Progress {
     /// The batch.
     pub batch_id: BatchId,
-    /// Where it stands.
+    /// The status of the batch.
     pub status: BatchStatus,
-    /// All its jobs; none before it is planned.
+    /// Number of jobs; 0 before the batch is planned.
     pub total: u64,
-    /// Its jobs by state.
+    /// Number of jobs by state.
     #[serde(flatten)]
     pub jobs: JobCounts,
-    /// Items asked for.
+    /// Number of requested items.
     pub items_total: u64,
-    /// Items that exist.
+    /// Number of items that exist.
     pub items_created: u64,
-    /// The share of items that exist, rounded down; 100 only when the batch is over.
+    /// The percentage of items that exist, rounded down. 100 only when the batch is finished.
     #[schemars(range(max = 100))]
     pub percent: u8,
-    /// Seconds until it is over, by what was measured so far; 0 when it is, none while it is paused
-    /// or not planned yet.
+    /// Estimated seconds until the batch is finished, at the measured speed. 0 when it is finished,
+    /// null while it is paused or not planned yet.
     pub eta_seconds: Option<u64>,
-    /// What all work in this process waits for, when it does.
+    /// What all work of this process is waiting for; null when it is not waiting.
     pub waiting_for: Option<WaitingFor>,
 }
 
-/// What work may be waiting for. No attempt is spent meanwhile.
+/// A reason for which work waits. Waiting uses up no attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum WaitingFor {
     /// The database does not answer.
     Database,
 }
 
 impl Progress {
-    /// The progress of `batch`, when its jobs are worked at `throughput`.
+    /// Computes the progress of `batch` when its jobs are worked at `throughput`.
     #[must_use]
     pub fn of(batch: &BatchRecord, throughput: &Throughput, waiting_for: Option<WaitingFor>) -> Self {
         let left = batch.quantity.saturating_sub(batch.items_created);
@@ -295,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_lists_the_first_thousand_jobs_of_each_kind_and_counts_all() {
+    fn lists_the_first_1000_jobs_of_each_kind_and_counts_all() {
         for (skipped, recreated) in [(0, 0), (1_000, 1_000), (1_001, 3), (3, 1_001), (2_000, 98_000)] {
             let report = of(skipped, recreated).truncated();
 

@@ -1,93 +1,93 @@
-//! A request that may come twice, and what tells that it is the same one.
+//! Idempotent requests: the key of a request, and how a repeated request is recognised.
 //!
-//! A caller that got no answer does not know whether its batch exists. Under a key it may simply
-//! ask again: whoever keeps the first request beside the batch can answer the second one from
-//! there.
+//! A caller that received no response can't tell whether its batch was created. With a key it can
+//! repeat the request: the ledger stores the key with the batch, and answers the repeated request
+//! with that batch.
 
 use std::{fmt, time::Duration};
 
 use schemars::JsonSchema;
 use sha2::{Digest, Sha256};
 
-use super::Invalid;
+use super::invalid::Invalid;
 
-/// A caller's own word for one request: 1 to 255 visible ASCII characters.
+/// The caller's key for one request: 1 to 255 visible ASCII characters.
 #[derive(Clone, PartialEq, Eq, JsonSchema)]
 #[schemars(inline)]
-pub struct IdempotencyKey(#[schemars(length(min = 1, max = Self::MOST), regex(pattern = Self::PATTERN))] String);
+pub struct IdempotencyKey(#[schemars(length(min = 1, max = Self::MAX_LENGTH), regex(pattern = Self::PATTERN))] String);
 
 impl IdempotencyKey {
-    /// The header that carries it.
+    /// The header with the key.
     pub const HEADER: &str = "Idempotency-Key";
     /// The longest key, in characters.
-    pub const MOST: usize = 255;
-    /// What it may be, for readers of a schema.
+    pub const MAX_LENGTH: usize = 255;
+    /// The pattern of a key, for the OpenAPI schema.
     const PATTERN: &str = "^[!-~]+$";
 
     /// Checks a key.
     ///
     /// # Errors
     ///
-    /// [`Invalid`] with the header as its field. It does not repeat the key, which may be of any
-    /// length.
+    /// [`Invalid`] with the header as its field. The message does not contain the key, which may be
+    /// of any length.
     pub fn new(text: &str) -> Result<Self, Invalid> {
-        let fits = (1..=Self::MOST).contains(&text.len());
+        let fits = (1..=Self::MAX_LENGTH).contains(&text.len());
         if fits && text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Ok(Self(text.to_owned()));
         }
         Err(Invalid::new(
             Self::HEADER,
-            format!("must be 1 to {} visible ASCII characters, without a space", Self::MOST),
+            format!("must be 1 to {} visible ASCII characters, without a space", Self::MAX_LENGTH),
         ))
     }
 
-    /// The key as it was sent.
+    /// Returns the key as it was sent.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Shows none of it, since logs do not either.
+/// Does not show the key, so that it appears in no log.
 impl fmt::Debug for IdempotencyKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("IdempotencyKey(***)")
     }
 }
 
-/// What tells a request that comes again from a new one.
+/// The identity of a request, for recognising a repeated one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CreateRequest {
-    /// Whose key it is: the keys of one caller say nothing about those of another. Empty where
-    /// callers are not told apart.
+    /// A hash of the caller. Keys of different callers are independent. Empty when callers are not
+    /// distinguished.
     pub caller: String,
-    /// The caller's word for it.
+    /// The key of the request.
     pub key: IdempotencyKey,
-    /// Of what was asked.
+    /// A hash of the request body.
     pub fingerprint: String,
-    /// How long the key stands for the batch that it made.
+    /// How long the key is remembered.
     pub remembered: Duration,
 }
 
 impl CreateRequest {
-    /// How long a request is usually remembered.
+    /// The default of `remembered`.
     pub const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
-    /// The request of `actor` for what `asked` spells out. Requests are the same when they spell
-    /// the same.
+    /// Makes the identity of a request by `actor` with this `body`. Requests with the same
+    /// body are the same.
     #[must_use]
-    pub fn new(actor: Option<&str>, key: IdempotencyKey, asked: &[u8]) -> Self {
+    pub fn new(actor: Option<&str>, key: IdempotencyKey, body: &[u8]) -> Self {
         Self {
-            // Hashed, since it may be long and may be a name or a token.
+            // Hashed, because it may be long, or may be a name or a token.
             caller: actor.map(|actor| hash(actor.as_bytes())).unwrap_or_default(),
             key,
-            fingerprint: hash(asked),
+            fingerprint: hash(body),
             remembered: Self::REMEMBERED,
         }
     }
 }
 
-/// SHA-256 in hex.
+/// Returns the SHA-256 hash in hex.
 fn hash(bytes: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(&Sha256::digest(bytes))
 }
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_visible_ascii_of_some_length() {
+    fn accepts_keys_of_1_to_255_visible_ascii_characters() {
         let longest = "k".repeat(255);
         for good in ["7", "!", "~", "f81d4fae-7dec-11d0", "\"quoted\"", &longest] {
             assert_eq!(IdempotencyKey::new(good).unwrap().as_str(), good);
@@ -112,9 +112,8 @@ mod tests {
     }
 
     #[test]
-    fn a_request_differs_by_its_caller_and_by_what_was_asked() {
-        let request =
-            |actor, asked: &str| CreateRequest::new(actor, IdempotencyKey::new("k").unwrap(), asked.as_bytes());
+    fn distinguishes_requests_by_caller_and_body() {
+        let request = |actor, body: &str| CreateRequest::new(actor, IdempotencyKey::new("k").unwrap(), body.as_bytes());
         let usual = request(Some("ann"), "5");
 
         assert_eq!(request(Some("ann"), "5"), usual);

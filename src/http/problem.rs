@@ -321,7 +321,7 @@ mod tests {
             (
                 BatchError::KeyReused(id),
                 422,
-                "the `Idempotency-Key` belongs to another request, the one that made batch 7",
+                "the `Idempotency-Key` was used by another request, which created batch 7",
             ),
             (BatchError::NotAllowed(refused), 409, "a batch that is completed can't be paused"),
             (BatchError::NothingToRetry(Box::new(report)), 409, "batch 7 has no failed jobs to retry"),
@@ -330,10 +330,10 @@ mod tests {
                 409,
                 "the history of batch 7 was removed: its failed jobs can't be listed or retried any more",
             ),
-            (BatchError::BadCursor, 400, "`cursor` is not one that this list gave"),
+            (BatchError::BadCursor, 400, "`cursor` is not a cursor of this list"),
             (BatchError::Busy, 503, "too many requests read at once; try again in a moment"),
             (BatchError::Unavailable("a secret".into()), 503, "the database does not answer; try again later"),
-            (BatchError::Internal("a secret".into()), 500, "something went wrong here"),
+            (BatchError::Internal("a secret".into()), 500, "internal error"),
         ]
     }
 

@@ -1,8 +1,7 @@
-//! How many callers may read at once, so that readers leave connections and processors to those who
-//! write and work.
+//! Limits how many callers read at the same time, which leaves connections and processors for
+//! writers and workers.
 //!
-//! A caller waits for its turn, and not for long: then it is told to come again later, which costs
-//! nobody anything.
+//! A caller waits for a permit for a short time and is then rejected, which is cheap.
 
 use std::{thread::available_parallelism, time::Duration};
 
@@ -11,28 +10,28 @@ use tokio::{
     time::timeout,
 };
 
-use super::{BatchError, Result};
+use super::error::{BatchError, Result};
 
-/// The turns of those who read.
+/// The permits of readers.
 pub(crate) struct Reads {
     all: Semaphore,
-    /// Of those who list: an answer may have a thousand rows.
+    /// The permits of lists, whose responses may have 1,000 rows.
     lists: Semaphore,
 }
 
-/// The right to read, until it is dropped.
-#[must_use = "the turn is over when this is dropped"]
-pub(super) struct Turn<'a> {
+/// A permit to read, returned when it is dropped.
+#[must_use = "dropping a permit returns it"]
+pub(super) struct ReadPermit<'a> {
     _any: SemaphorePermit<'a>,
     _list: Option<SemaphorePermit<'a>>,
 }
 
 impl Reads {
-    /// How long a caller waits for its turn.
-    const WAIT: Duration = Duration::from_secs(1);
+    /// How long a caller waits for a permit.
+    const PERMIT_TIMEOUT: Duration = Duration::from_secs(1);
 
-    /// So many read at once. Those who list are at most half of them, and no more than half of the
-    /// processors can serve.
+    /// Makes `at_once` permits. At most half of them, and at most half of the number of processors,
+    /// are for lists.
     pub fn new(at_once: u32) -> Self {
         let processors = available_parallelism().map_or(1, usize::from);
         let all = at_once.max(1) as usize;
@@ -40,24 +39,25 @@ impl Reads {
         Self { all: Semaphore::new(all), lists: Semaphore::new(lists) }
     }
 
-    /// A turn to read one thing.
-    pub(super) async fn one(&self) -> Result<Turn<'_>> {
-        let any = within(&self.all).await?;
-        Ok(Turn { _any: any, _list: None })
+    /// Acquires a permit to read one record.
+    pub(super) async fn one(&self) -> Result<ReadPermit<'_>> {
+        let any = acquire(&self.all).await?;
+        Ok(ReadPermit { _any: any, _list: None })
     }
 
-    /// A turn to read a list.
-    pub(super) async fn list(&self) -> Result<Turn<'_>> {
-        // First the narrower one, so that lists that wait keep nobody else from reading.
-        let list = within(&self.lists).await?;
-        Ok(Turn { _any: within(&self.all).await?, _list: Some(list) })
+    /// Acquires a permit to read a list.
+    pub(super) async fn list(&self) -> Result<ReadPermit<'_>> {
+        // Acquires the list permit first, so that waiting lists hold none of the other permits.
+        let list = acquire(&self.lists).await?;
+        Ok(ReadPermit { _any: acquire(&self.all).await?, _list: Some(list) })
     }
 }
 
-async fn within(turns: &Semaphore) -> Result<SemaphorePermit<'_>> {
-    match timeout(Reads::WAIT, turns.acquire()).await {
-        Ok(turn) => Ok(turn.expect("nothing closes it")),
-        Err(_elapsed) => Err(BatchError::Busy),
+async fn acquire(permits: &Semaphore) -> Result<SemaphorePermit<'_>> {
+    match timeout(Reads::PERMIT_TIMEOUT, permits.acquire()).await {
+        Ok(Ok(permit)) => Ok(permit),
+        // Never closed: no code closes these semaphores.
+        Ok(Err(_)) | Err(_) => Err(BatchError::Busy),
     }
 }
 
@@ -68,9 +68,9 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_gets_no_turn_in_time_is_sent_away() {
+    async fn rejects_a_reader_that_gets_no_permit_in_time() {
         let reads = Reads::new(4);
-        let began = Instant::now();
+        let started = Instant::now();
 
         let listing = reads.list().await.unwrap();
         let mut reading = Vec::new();
@@ -78,7 +78,7 @@ mod tests {
             reading.push(reads.one().await.unwrap());
         }
         assert!(matches!(reads.one().await, Err(BatchError::Busy)));
-        assert_eq!(began.elapsed(), Reads::WAIT);
+        assert_eq!(started.elapsed(), Reads::PERMIT_TIMEOUT);
 
         drop(reading);
         assert!(reads.one().await.is_ok());
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn lists_that_wait_keep_nobody_from_reading_one_thing() {
+    async fn reads_one_record_while_a_list_waits() {
         let reads = Reads::new(2);
         let _listing = reads.list().await.unwrap();
 

@@ -1,38 +1,38 @@
-//! Removes the history of batches that have been over for `keep_history`: rows of jobs, and of
-//! hooks that were given up. Never an item.
+//! Removes the history of batches that finished longer than `keep_history` ago: the rows of jobs,
+//! and of hooks that failed all their attempts. Never removes items.
 //!
-//! Runs beside the feeder, in every process that feeds; several at once share the work. It goes by
-//! small portions with pauses between them, so that nobody who works waits for it.
+//! Runs in every process with a feeder; several cleaners share the work. It works in small portions
+//! with pauses between them, so that workers do not wait for it.
 
 use std::{sync::Arc, time::Duration};
 
-use super::Context;
+use super::context::Context;
 use crate::ledger::Pruned;
 
-/// Runs until the drain begins; not at all when history is kept for ever.
+/// Removes old history until the drain starts. Does nothing when history is kept forever.
 pub(crate) struct Cleaner(pub Arc<Context>);
 
 impl Cleaner {
-    /// Rows at a time.
+    /// Number of rows in a portion.
     const PORTION: u64 = 1_000;
-    /// Between two portions.
+    /// The pause between two portions.
     const PAUSE: Duration = Duration::from_millis(50);
-    /// Portions a round. What is left then comes in the next one.
+    /// Maximum number of portions in a run. The next run continues.
     const PORTIONS: u32 = 100;
-    /// The longest time between two rounds.
+    /// The longest interval between two runs.
     const INTERVAL: Duration = Duration::from_secs(60);
 
     pub async fn run(self) {
         let Some(kept) = self.0.config.keep_history.0 else { return };
-        // History outlives its time by a tenth of it at most, and by a minute or so.
+        // History is removed at most a tenth of `keep_history` late, and about a minute at most.
         let interval = (kept / 10).min(Self::INTERVAL);
         while !self.0.draining.is_cancelled() {
             self.0.sleep_unless_draining(interval.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
-            log_outcome(self.round(kept).await);
+            log_outcome(self.prune(kept).await);
         }
     }
 
-    async fn round(&self, kept: Duration) -> Pruned {
+    async fn prune(&self, kept: Duration) -> Pruned {
         let mut sum = Pruned::default();
         for _ in 0..Self::PORTIONS {
             if self.0.draining.is_cancelled() {

@@ -1,10 +1,11 @@
-//! Finds batches at their end: after every end of a job here a check follows, but not after each
-//! one its own.
+//! Finds batches whose last job finished: every finished job is followed by a check, but one check
+//! may follow many jobs.
 //!
-//! A check for each job would cost a good part of the job. So checks keep a distance, each looks at
-//! all batches of which a job ended since the one before, and the last one always comes after the
-//! last end. Of two processes that end the last jobs of a batch at once, each checks afterwards,
-//! and at least one finds it. When a process dies in between, the feeder finds it.
+//! A check after each job would cost a large part of the job itself. Checks therefore keep an
+//! interval, and each check covers all batches with jobs that finished since the check before. The
+//! last check always comes after the last job. When two processes finish the last two jobs of a
+//! batch at the same time, each of them checks afterwards, and at least one finds the batch. When a
+//! process dies before its check, the feeder finds the batch.
 
 use std::{
     collections::HashSet,
@@ -14,13 +15,13 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::Context;
+use super::context::Context;
 use crate::domain::BatchId;
 
-/// Between two checks.
+/// The interval between two checks.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The batches of which jobs ended here since the last check.
+/// The batches with jobs that finished in this process since the last check.
 #[derive(Debug, Default)]
 pub(crate) struct Ends {
     batches: Mutex<HashSet<BatchId>>,
@@ -28,19 +29,19 @@ pub(crate) struct Ends {
 }
 
 impl Ends {
-    /// A job of `batch` ended.
+    /// Requests a check of `batch`, because one of its jobs finished.
     pub fn job_ended(&self, batch: BatchId) {
         if self.batches.lock().unwrap_or_else(PoisonError::into_inner).insert(batch) {
             self.ended.notify_one();
         }
     }
 
-    /// Waits for an end, and takes all that came. Cancel safe.
+    /// Waits for a request, and takes all requests. Cancel safe.
     async fn take(&self) -> Vec<BatchId> {
         loop {
             self.ended.notified().await;
             let batches = std::mem::take(&mut *self.batches.lock().unwrap_or_else(PoisonError::into_inner));
-            // A check that was under way may have taken those of the last call.
+            // The check before may have taken the batches of this notification.
             if !batches.is_empty() {
                 return batches.into_iter().collect();
             }
@@ -48,8 +49,8 @@ impl Ends {
     }
 }
 
-/// Checks until the drain begins. What ends afterwards the feeder of another process finds, or that
-/// of the next start.
+/// Checks until the drain starts. A batch whose last job finishes later is found by the feeder of
+/// another process, or of the next start.
 pub(super) async fn check_ends(cx: &Context) {
     while let Some(batches) = cx.draining.run_until_cancelled(cx.ends.take()).await {
         match cx.retry_until_drain(|| cx.ledger.at_end(&batches)).await {
@@ -57,7 +58,7 @@ pub(super) async fn check_ends(cx: &Context) {
             Some(Ok(ends)) => cx.offer_status(ends).await,
             Some(Err(error)) => {
                 let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "could not look for batches at their end; the feeder will");
+                tracing::error!(error, "could not check for batches to close; the feeder will");
             }
         }
         cx.sleep_unless_draining(CHECK_INTERVAL).await;
@@ -66,7 +67,7 @@ pub(super) async fn check_ends(cx: &Context) {
 
 #[cfg(test)]
 mod tests {
-    use rocket::futures::FutureExt as _;
+    use futures_util::FutureExt as _;
 
     use super::*;
 
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_check_follows_every_end() {
+    async fn requests_a_check_after_every_finished_job() {
         let ends = Ends::default();
         let taken = || ends.take().now_or_never().map(|mut batches| (batches.sort(), batches).1);
 
@@ -84,7 +85,7 @@ mod tests {
         assert_eq!(taken(), Some(vec![id(1), id(2)]));
         assert_eq!(taken(), None);
 
-        // While a check of it is under way.
+        // During the check of the same batch.
         ends.job_ended(id(1));
         assert_eq!(taken(), Some(vec![id(1)]));
     }

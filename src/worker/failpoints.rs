@@ -1,22 +1,22 @@
-//! Named points at which a test stops a worker, so that it can kill the process just there.
+//! Named points at which a test stops a worker, in order to kill the process exactly there.
 //!
-//! Without the feature `test-failpoints` there is nothing here. With it,
-//! `ROCKET_BATCH_TEST_POINT=<name>` makes whoever reaches that point say so on standard error and
-//! stay there, and `<name>=panic` makes it panic.
+//! Empty without the feature `test-points`. With it, `ROCKET_BATCH_TEST_POINT=<name>` makes a
+//! worker that reaches the point print its name on standard error and stop there, and
+//! `<name>=panic` makes it panic.
 
-/// All items of a job are written, and it is not settled.
-pub const BEFORE_SETTLE: &str = "before-settle";
-/// A job is settled, and the queue does not know.
+/// All items of a job are inserted, and its result is not recorded yet.
+pub const BEFORE_FINISH: &str = "before-finish";
+/// The result of a job is recorded, and its task is not acknowledged yet.
 pub const BEFORE_ACKNOWLEDGE: &str = "before-acknowledge";
-/// A batch is closed, and the host does not know.
+/// A batch is closed, and its hook is not called yet.
 pub const BEFORE_HOOK: &str = "before-hook";
-/// A job was begun with its first chunk, and the rest of it is still to come.
+/// A job is claimed and its first chunk inserted; the other chunks are missing.
 pub const AFTER_FIRST_CHUNK: &str = "after-first-chunk";
-/// A chunk is about to be written.
-pub const BEFORE_WRITE: &str = "before-write";
+/// A chunk is about to be inserted.
+pub const BEFORE_INSERT: &str = "before-insert";
 
 #[cfg(not(feature = "test-points"))]
-#[expect(clippy::unused_async, reason = "its twin below waits")]
+#[expect(clippy::unused_async, reason = "the variant with failpoints awaits")]
 pub async fn reach(_name: &str) {}
 
 #[cfg(feature = "test-points")]

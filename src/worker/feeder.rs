@@ -1,17 +1,19 @@
-//! Ledger to queue: one mechanism for a new batch, a retry, a resume, a restart and a loss.
+//! Fills the queues from the ledger: one mechanism for new batches, retries, resumes, restarts and
+//! losses.
 //!
 //! ```text
-//!   called for a batch     the window, and the first jobs of batches that are new in it
-//!   jobs ended, or half    the next jobs of the batches in the window
-//!   of the queue is gone
-//!   every feed_interval    the head: the first of the jobs that were offered, again. When one was absent, the queue has lost something, and
-//!                          all is offered again. And what else is to be done: ends, hooks, plans, counts
+//!   woken for a batch      the first jobs of batches that are new in the window
+//!   jobs finished, or the  the next jobs of all batches in the window
+//!   queue is half empty
+//!   every feed_interval    the head: the first of the offered jobs again. If one was absent, the
+//!                          queue has lost tasks, and everything is offered again. Also looks
+//!                          for batches to close, to plan and to count, and for hooks to call
 //! ```
 //!
-//! The ledger says what ought to be in the queues; the queues take what they do not have. So
-//! offering twice is no harm, and what this feeder remembers of its offers only spares it work. A
-//! batch that nobody called for is found as well: one, say, that a host's transaction brought. It
-//! is planned first, and the next round finds its jobs.
+//! The ledger determines what belongs in the queues, and a queue adds only absent tasks. Offering a
+//! task twice is therefore harmless, and what the feeder remembers of its offers only saves work.
+//! The feeder also finds batches that it was not woken for, such as those of a host's transaction.
+//! It plans them first, and the next pass finds their jobs.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -21,71 +23,78 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::Context;
+use super::{
+    context::Context,
+    offers::{offer_jobs, offer_tasks},
+    planner::plan_batches,
+};
 use crate::{
-    domain::{Backoff, BatchId, BatchStatus, Invalid, ItemOptions, Plan, QueueCapacity, Task, error_chain},
-    ledger::{JobQuery, LedgerError, OpenJob, OpenJobs, PlanInput, Planned, TaskQuery, Unplanned},
-    queue::{Offer, Queue, QueueError},
+    domain::{Backoff, BatchId, BatchStatus, QueueCapacity, error_chain},
+    ledger::{JobQuery, OpenJobs, OpenTasks, TaskQuery},
+    queue::QueueError,
 };
 
-/// Runs until the drain begins.
+/// Fills the queues until the drain starts.
 pub(crate) struct Feeder {
     cx: Arc<Context>,
-    /// From which number on the jobs of the batches in the window were not offered yet.
+    /// The number of the first job that was not offered yet, by batch of the window.
     offered_to: HashMap<BatchId, u64>,
-    /// Jobs in the queue that wait or are active, as they were counted last, and what was added
-    /// since.
+    /// Number of waiting and active jobs in the queue: the last count, plus the jobs added since.
     queued: u64,
-    /// Where the next look for batches to close goes on.
+    /// Where the next read of batches to close continues.
     ends_after: Option<BatchId>,
-    /// When the next round comes by itself that looks for everything.
+    /// When the next complete pass is due.
     check_at: Instant,
-    /// When a delayed job is due that the queue may not have.
+    /// When a delayed job is due that may be absent from the queue.
     due_at: Option<Instant>,
-    /// When to look how many jobs are left in the queue, while there are more than are in it.
+    /// When to count the jobs in the queue. Only set while the ledger has more jobs than the queue.
     level_at: Option<Instant>,
-    /// When to look for the hooks that one look did not answer.
+    /// When to read hooks again. Only set when the last read did not return all hooks.
     hooks_at: Option<Instant>,
 }
 
-/// What a round does.
+/// The work of one pass.
 #[derive(Debug, Default)]
-struct Round {
+struct FeederPass {
+    /// Offer the first jobs of new batches.
     jobs: bool,
+    /// Offer the next jobs of all batches.
     refill: bool,
+    /// Count the jobs in the queue, and refill it when it is half empty.
     level: bool,
+    /// Offer hooks to call.
     hooks: bool,
+    /// Check everything.
     check: bool,
 }
 
-/// Whether the time has come; it is taken then, so that it comes once.
+/// Whether `at` is due. Clears it then.
 fn take_due(at: &mut Option<Instant>, now: Instant) -> bool {
     at.take_if(|at| *at <= now).is_some()
 }
 
 impl Feeder {
-    /// Offers at a time.
-    const PAGE: usize = 500;
-    /// So many of the next jobs are always in the queue: whatever else is there, other people's
-    /// jobs too, must not keep ours out.
+    /// Number of jobs that are offered even when the queue is full, because it may be full of the
+    /// jobs of other programs.
     const HEAD: u64 = 100;
-    /// Calls within this time are answered together.
-    const GATHER: Duration = Duration::from_millis(5);
-    /// After a round, calls are gathered for so many times as long as it took, so that rounds take
-    /// a quarter of the time at most; but
-    const REST_PER_ROUND: u32 = 3;
-    /// not for longer than this, since somebody waits.
-    const LONGEST_REST: Duration = Duration::from_millis(250);
-    /// While jobs are left out, the queue is looked at so often: others may work it as well, and
-    /// each process counts its own ends alone.
+    /// The shortest pause between two passes. Wakeups within it lead to one pass.
+    const MIN_PAUSE: Duration = Duration::from_millis(5);
+    /// The pause after a pass, as a multiple of its duration: passes take at most a quarter of the
+    /// time.
+    const PAUSE_PER_PASS: u32 = 3;
+    /// The longest pause between two passes while there is a wakeup.
+    const MAX_PAUSE: Duration = Duration::from_millis(250);
+    /// The interval of counting the jobs in the queue while the ledger has more. Needed because
+    /// other processes may take jobs too, and each process counts only its own finished jobs.
     const LEVEL_INTERVAL: Duration = Duration::from_secs(1);
-    /// Adding jobs for longer than this, it may have added some that were taken out meanwhile.
-    const LONG: Duration = Duration::from_millis(50);
-    /// Batches that are looked at for that, at most.
-    const TAKE_BACK: usize = 20;
-    /// Between two looks for delayed jobs that are due, or for hooks that one look did not answer.
+    /// When adding jobs takes longer than this, jobs may have been added after their batch was
+    /// paused or cancelled.
+    const LONG_OFFER: Duration = Duration::from_millis(50);
+    /// Maximum number of batches that are then checked.
+    const MAX_WITHDRAWN: usize = 20;
+    /// The shortest interval of reading due jobs, and of reading more hooks.
     const DUE_INTERVAL: Duration = Duration::from_secs(1);
-    /// Between two tries to reach the queue.
+    /// The delay before the next pass after the queue could not be reached.
     const RETRY_BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), max: Duration::from_secs(1) };
 
     pub fn new(cx: Arc<Context>) -> Self {
@@ -104,136 +113,146 @@ impl Feeder {
     pub async fn run(mut self) {
         let mut failures = 0;
         while !self.cx.draining.is_cancelled() {
-            let round = self.next_round();
-            let began = Instant::now();
-            let fed = self.feed(&round).await;
-            let rest = (began.elapsed() * Self::REST_PER_ROUND).clamp(Self::GATHER, Self::LONGEST_REST);
+            let pass = self.next_pass();
+            let started = Instant::now();
+            let fed = self.feed(&pass).await;
+            let pause = (started.elapsed() * Self::PAUSE_PER_PASS).clamp(Self::MIN_PAUSE, Self::MAX_PAUSE);
             failures = if fed { 0 } else { failures + 1 };
-            self.plan_next(&round, failures);
+            self.schedule_next(&pass, failures);
             tokio::select! {
                 biased;
                 () = self.cx.draining.cancelled() => break,
-                () = self.cx.wakeup.called(), if fed => self.cx.sleep_unless_draining(rest).await,
+                () = self.cx.wakeup.notified(), if fed => self.cx.sleep_unless_draining(pause).await,
                 () = tokio::time::sleep_until(self.next_at()) => {}
             }
         }
     }
 
-    fn next_round(&mut self) -> Round {
-        let (calls, refill) = self.cx.wakeup.answer();
+    fn next_pass(&mut self) -> FeederPass {
+        let (reasons, refill) = self.cx.wakeup.take();
         let now = Instant::now();
-        let check = now >= self.check_at || calls.all;
+        let check = now >= self.check_at || reasons.all;
         let due = take_due(&mut self.due_at, now);
-        self.offered_to.retain(|batch, _| !calls.batches.contains(batch));
-        Round {
-            jobs: !calls.batches.is_empty() || due || refill || check,
+        self.offered_to.retain(|batch, _| !reasons.batches.contains(batch));
+        FeederPass {
+            jobs: !reasons.batches.is_empty() || due || refill || check,
             refill: refill || check,
             level: take_due(&mut self.level_at, now),
-            hooks: calls.hooks || take_due(&mut self.hooks_at, now),
+            hooks: reasons.hooks || take_due(&mut self.hooks_at, now),
             check,
         }
     }
 
-    /// When the next round comes by itself.
+    /// Returns when the next pass is due without a wakeup.
     fn next_at(&self) -> Instant {
         [self.due_at, self.level_at, self.hooks_at].into_iter().flatten().fold(self.check_at, Instant::min)
     }
 
-    /// The next check: soon when the queue could not be reached, which is no reason to leave a new
-    /// batch waiting when it can.
-    fn plan_next(&mut self, round: &Round, failures: u32) {
+    /// Schedules the next check: after a short backoff when the queue could not be reached, so that
+    /// new batches do not wait for `feed_interval` once it can be reached again.
+    fn schedule_next(&mut self, pass: &FeederPass, failures: u32) {
         let usual = self.cx.config.feed_interval.mul_f64(0.9 + 0.2 * fastrand::f64());
         if failures > 0 {
-            // What was offered is not known any more, and the check looks for all else.
+            // It is unknown which offers arrived. The next check covers all other work.
             self.offered_to.clear();
             (self.due_at, self.level_at, self.hooks_at) = (None, None, None);
             self.check_at = Instant::now() + Self::RETRY_BACKOFF.jittered(failures, fastrand::f64()).min(usual);
-        } else if round.check {
+        } else if pass.check {
             self.check_at = Instant::now() + usual;
         }
     }
 
-    /// One round; answers whether the queue could be reached.
-    async fn feed(&mut self, round: &Round) -> bool {
-        let fed = self.try_feed(round).await;
+    /// Runs one pass. Returns whether the queue could be reached.
+    async fn feed(&mut self, pass: &FeederPass) -> bool {
+        let fed = self.try_feed(pass).await;
         if let Err(error) = &fed {
             let cause = error_chain(error);
-            tracing::warn!(cause, "the feeder could not reach the queue; it tries again");
+            tracing::warn!(cause, "the feeder could not reach the queue; it will try again");
         }
         fed.is_ok()
     }
 
-    async fn try_feed(&mut self, round: &Round) -> Result<(), QueueError> {
-        if round.check {
+    async fn try_feed(&mut self, pass: &FeederPass) -> Result<(), QueueError> {
+        if pass.check {
             self.feed_tasks(TaskQuery::All { ends_after: self.ends_after }).await?;
             self.check_head().await?;
-        } else if round.hooks {
+        } else if pass.hooks {
             self.feed_tasks(TaskQuery::Hooks).await?;
         }
-        let refill = round.refill || (round.level && self.is_low().await?);
-        if round.jobs || refill {
+        let refill = pass.refill || (pass.level && self.is_low().await?);
+        if pass.jobs || refill {
             self.feed_jobs(refill).await?;
         }
         Ok(())
     }
 
-    /// Whether half of what was in the queue is gone.
+    /// Whether at most half of the jobs are left in the queue.
     async fn is_low(&mut self) -> Result<bool, QueueError> {
         self.level_at = Some(Instant::now() + Self::LEVEL_INTERVAL);
         let counts = self.cx.generate.counts().await?;
         Ok(counts.waiting + counts.active <= self.queued / 2)
     }
 
-    /// Offers the first jobs of the window again that were offered before: when one was absent, the
-    /// queue has lost something.
+    /// Offers the first jobs of the window again that were offered before. If one was absent, the
+    /// queue has lost tasks, and everything is offered again.
     async fn check_head(&mut self) -> Result<(), QueueError> {
         let capacity = QueueCapacity { per_batch: Self::HEAD, total: Self::HEAD };
         let head = JobQuery { capacity, free: Self::HEAD, offered_to: HashMap::new(), ..self.query(true) };
-        let Some(mut found) = self.look(head).await else { return Ok(()) };
-        found.jobs.retain(|open| self.offered_to.get(&open.job.batch).is_some_and(|to| open.job.seq < *to));
-        if self.offer_jobs(&found.jobs).await? > 0 {
+        let Some(mut open) = self.open_jobs(head).await else { return Ok(()) };
+        open.jobs.retain(|open| self.offered_to.get(&open.job.batch).is_some_and(|to| open.job.seq < *to));
+        if offer_jobs(&self.cx, &open.jobs).await? > 0 {
             self.offered_to.clear();
         }
         Ok(())
     }
 
-    /// Offers the first jobs of batches that are new in the window, and, to `refill` the queue, the
-    /// next ones of all others.
+    /// Offers the first jobs of batches that are new in the window. With `refill`, also offers the
+    /// next jobs of all other batches.
     async fn feed_jobs(&mut self, refill: bool) -> Result<(), QueueError> {
         if refill {
             let counts = self.cx.generate.counts().await?;
             self.cx.delayed.store(counts.delayed, SeqCst);
             self.queued = counts.waiting + counts.active;
         }
-        // Offering everything again, what is there already takes no room.
-        let taken = if self.offered_to.is_empty() { 0 } else { self.queued };
-        let free = self.cx.config.queued.saturating_sub(taken).max(Self::HEAD);
-        let Some(found) = self.look(JobQuery { free, ..self.query(refill) }).await else { return Ok(()) };
-        let began = Instant::now();
-        self.offer_jobs(&found.due).await?;
-        let added = self.offer_jobs(&found.jobs).await?;
+        let query = JobQuery { free: self.free(), ..self.query(refill) };
+        let Some(open) = self.open_jobs(query).await else { return Ok(()) };
+        let started = Instant::now();
+        offer_jobs(&self.cx, &open.due).await?;
+        let added = offer_jobs(&self.cx, &open.jobs).await?;
         self.queued += added;
-        self.remember(&found);
-        if added > 0 && began.elapsed() > Self::LONG {
-            self.take_back(&found.window).await?;
+        self.remember(&open);
+        if added > 0 && started.elapsed() > Self::LONG_OFFER {
+            self.withdraw_stopped(&open.window).await?;
         }
-        self.due_at = found.next_due.map(|due| Instant::now() + due.max(Self::DUE_INTERVAL));
-        if refill || found.left_out {
-            self.level_at = found.left_out.then(|| Instant::now() + Self::LEVEL_INTERVAL);
-            let queued = self.queued.saturating_sub(self.cx.wakeup.ended_since());
-            self.cx.wakeup.left_out(found.left_out.then_some(queued));
+        self.due_at = open.next_due.map(|due| Instant::now() + due.max(Self::DUE_INTERVAL));
+        if refill || open.left_out {
+            self.schedule_refill(open.left_out);
         }
         Ok(())
     }
 
-    /// Takes out what was offered of batches that were paused or cancelled while others of their
-    /// jobs were being added: who did that took out what was there then. What came in the last
-    /// moment is left to the workers, which find in the ledger that there is nothing to do.
-    async fn take_back(&mut self, offered: &[BatchId]) -> Result<(), QueueError> {
-        let Some(now) = self.look(self.query(false)).await else { return Ok(()) };
+    /// Returns the free capacity of the queue. When everything is offered again, the jobs that are
+    /// in the queue need no capacity.
+    fn free(&self) -> u64 {
+        let taken = if self.offered_to.is_empty() { 0 } else { self.queued };
+        self.cx.config.queued.saturating_sub(taken).max(Self::HEAD)
+    }
+
+    /// Schedules the next refill, if the ledger has more jobs than the queue.
+    fn schedule_refill(&mut self, ledger_has_more: bool) {
+        self.level_at = ledger_has_more.then(|| Instant::now() + Self::LEVEL_INTERVAL);
+        let queued = self.queued.saturating_sub(self.cx.wakeup.jobs_left());
+        self.cx.wakeup.refill_below(ledger_has_more.then_some(queued));
+    }
+
+    /// Removes the offered jobs of batches that were paused or cancelled during the offer. The
+    /// caller of pause or cancel removed only the jobs that were in the queue at that time. A job
+    /// that still remains is discarded by the worker that receives it.
+    async fn withdraw_stopped(&mut self, offered: &[BatchId]) -> Result<(), QueueError> {
+        let Some(now) = self.open_jobs(self.query(false)).await else { return Ok(()) };
         let window: HashSet<BatchId> = now.window.into_iter().collect();
-        for batch in offered.iter().filter(|batch| !window.contains(batch)).take(Self::TAKE_BACK) {
-            // Others left the window since they ended, or for smaller ones.
+        for batch in offered.iter().filter(|batch| !window.contains(batch)).take(Self::MAX_WITHDRAWN) {
+            // Other batches left the window because they finished, or because of smaller batches.
             let Some(Ok(record)) = self.cx.retry_until_drain(|| self.cx.ledger.batch(*batch)).await else {
                 return Ok(());
             };
@@ -256,9 +275,9 @@ impl Feeder {
         }
     }
 
-    async fn look(&self, query: JobQuery) -> Option<OpenJobs> {
+    async fn open_jobs(&self, query: JobQuery) -> Option<OpenJobs> {
         match self.cx.retry_until_drain(|| self.cx.ledger.open_jobs(query.clone())).await? {
-            Ok(found) => Some(found),
+            Ok(open) => Some(open),
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the feeder could not read the open jobs");
                 None
@@ -266,124 +285,35 @@ impl Feeder {
         }
     }
 
-    /// Notes what was offered, of the batches in the window alone.
-    fn remember(&mut self, found: &OpenJobs) {
-        let window: HashSet<BatchId> = found.window.iter().copied().collect();
+    /// Remembers which jobs of the batches in the window were offered.
+    fn remember(&mut self, offered: &OpenJobs) {
+        let window: HashSet<BatchId> = offered.window.iter().copied().collect();
         self.offered_to.retain(|batch, _| window.contains(batch));
-        for job in found.jobs.iter().map(|open| open.job).filter(|job| window.contains(&job.batch)) {
+        for job in offered.jobs.iter().map(|open| open.job).filter(|job| window.contains(&job.batch)) {
             let to = self.offered_to.entry(job.batch).or_default();
             *to = (*to).max(job.seq + 1);
         }
     }
 
-    async fn offer_jobs(&self, jobs: &[OpenJob]) -> Result<u64, QueueError> {
-        let mut offers: Vec<_> = jobs.iter().map(offer).collect();
-        // Across batches the first ones come first, so that a worker never waits for the pages of
-        // another batch.
-        offers.sort_by_key(|offer| offer.rank);
-        self.pages(&*self.cx.generate, &offers).await
+    async fn feed_tasks(&mut self, query: TaskQuery) -> Result<(), QueueError> {
+        let Some(open) = self.open_tasks(query).await else { return Ok(()) };
+        if let TaskQuery::All { .. } = query {
+            self.ends_after = open.next;
+        }
+        self.hooks_at = open.left_out.then(|| Instant::now() + Self::DUE_INTERVAL);
+        open.left_behind.iter().for_each(|batch| self.cx.summaries.changed(*batch));
+        let offered = offer_tasks(&self.cx, open.status).await;
+        plan_batches(&self.cx, open.unplanned).await;
+        offered
     }
 
-    async fn feed_tasks(&mut self, query: TaskQuery) -> Result<(), QueueError> {
-        let Some(found) = self.cx.retry_until_drain(|| self.cx.ledger.open_tasks(query)).await else { return Ok(()) };
-        let found = match found {
-            Ok(found) => found,
+    async fn open_tasks(&self, query: TaskQuery) -> Option<OpenTasks> {
+        match self.cx.retry_until_drain(|| self.cx.ledger.open_tasks(query)).await? {
+            Ok(open) => Some(open),
             Err(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "the feeder could not read the open tasks");
-                return Ok(());
-            }
-        };
-        if let TaskQuery::All { .. } = query {
-            self.ends_after = found.next;
-        }
-        self.hooks_at = found.left_out.then(|| Instant::now() + Self::DUE_INTERVAL);
-        found.left_behind.iter().for_each(|batch| self.cx.summaries.changed(*batch));
-        let offer = |(task, delay)| Offer { task: Task::Status(task), rank: 0, delay, attempts_made: 0 };
-        let offers: Vec<_> = found.status.into_iter().map(offer).collect();
-        let fed = self.pages(&*self.cx.status, &offers).await.map(drop);
-        self.plan(found.unplanned).await;
-        fed
-    }
-
-    /// Plans batches that were only asked for. What can't be written now is found again.
-    async fn plan(&self, unplanned: Vec<Unplanned>) {
-        let mut planned = false;
-        for asked in unplanned {
-            let Some(done) = self.plan_one(&asked).await else { return };
-            match done {
-                Ok(()) => planned = true,
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::error!(batch = %asked.batch, error, "a batch could not be planned; it is tried again");
-                }
+                None
             }
         }
-        if planned {
-            self.cx.wakeup.wake();
-        }
     }
-
-    /// `None` when the drain began.
-    async fn plan_one(&self, asked: &Unplanned) -> Option<Result<(), LedgerError>> {
-        let Unplanned { batch: id, quantity, ref options } = *asked;
-        let cut = match self.cut(quantity, options).await? {
-            Ok(cut) => cut,
-            Err(error) => return Some(Err(error)),
-        };
-        let planned = match self.cx.retry_until_drain(|| self.cx.ledger.plan(id, cut.clone())).await? {
-            Ok(planned) => planned,
-            Err(error) => return Some(Err(error)),
-        };
-        match (planned, &cut) {
-            (Planned::Over, _) => {}
-            (Planned::Now, Ok(cut)) => {
-                let jobs = cut.plan.jobs();
-                tracing::info!(batch = %id, quantity, jobs, "Planned batch {id} of {quantity} items in {jobs} jobs");
-            }
-            (Planned::Now, Err(invalid)) => {
-                tracing::error!(batch = %id, quantity, error = %invalid, "Batch {id} could not be planned and failed");
-                self.cx.ended.notify_waiters();
-            }
-        }
-        Some(Ok(()))
-    }
-
-    /// How a batch that was asked for is cut, or why it can't be. `None` when the drain began.
-    async fn cut(
-        &self,
-        quantity: u64,
-        options: &ItemOptions,
-    ) -> Option<Result<Result<PlanInput, Invalid>, LedgerError>> {
-        let plan = match Plan::new(quantity, options, &self.cx.config.limits()) {
-            Ok(plan) => plan,
-            Err(invalid) => return Some(Ok(Err(invalid))),
-        };
-        let throughput = self.cx.config.generate.throughput();
-        let estimated = self.cx.retry_until_drain(|| self.cx.estimator.estimate(&plan, &throughput)).await?;
-        let key_fingerprint = self.cx.codes.fingerprint().to_owned();
-        Some(estimated.map(|estimated| Ok(PlanInput { plan, key_fingerprint, estimated })))
-    }
-
-    /// Offers page by page; answers how many were absent.
-    async fn pages(&self, queue: &dyn Queue, offers: &[Offer]) -> Result<u64, QueueError> {
-        let mut added = 0;
-        let mut pages = offers.chunks(Self::PAGE).peekable();
-        while let Some(page) = pages.next() {
-            if self.cx.draining.is_cancelled() {
-                break;
-            }
-            let absent = queue.offer(page).await?;
-            tracing::debug!(queue = queue.name(), offered = page.len(), added = absent, "the feeder offered a page");
-            added += absent;
-            if pages.peek().is_some() && !self.cx.config.feed_pause.is_zero() {
-                self.cx.sleep_unless_draining(self.cx.config.feed_pause).await;
-            }
-        }
-        Ok(added)
-    }
-}
-
-fn offer(open: &OpenJob) -> Offer {
-    let OpenJob { job, first, quantity, rank, attempts_made } = *open;
-    Offer { task: Task::Generate { job, first, quantity }, rank, delay: Duration::ZERO, attempts_made }
 }

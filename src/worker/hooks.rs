@@ -1,18 +1,17 @@
-//! What the host wants to be told, as callbacks.
+//! The hooks of the host, as callbacks.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use rocket::futures::{FutureExt, future::BoxFuture};
+use futures_util::{FutureExt as _, future::BoxFuture};
 
-use super::message;
 use crate::{
-    domain::{BatchFinished, HookEvent, JobEnded},
+    domain::{BatchFinished, HookEvent, JobEnded, panic_message},
     ledger::{BoxError, HookKinds},
 };
 
 type Callback<E> = Arc<dyn Fn(E) -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync>;
 
-/// The host's hooks. An end that nobody wants to hear of is not even written down.
+/// The hooks of the host. Events without a hook are not stored in the ledger.
 #[derive(Clone, Default)]
 pub(crate) struct Hooks {
     pub batch_finished: Option<Callback<BatchFinished>>,
@@ -20,7 +19,7 @@ pub(crate) struct Hooks {
     pub job_completed: Option<Callback<JobEnded>>,
 }
 
-/// Erases the type of a host's callback.
+/// Erases the type of a callback.
 pub(crate) fn callback<E, F, Fut, Err>(callback: F) -> Callback<E>
 where
     E: Send + 'static,
@@ -28,11 +27,11 @@ where
     Fut: Future<Output = Result<(), Err>> + Send + 'static,
     Err: Into<BoxError>,
 {
-    Arc::new(move |event| callback(event).map(|told| told.map_err(Into::into)).boxed())
+    Arc::new(move |event| callback(event).map(|result| result.map_err(Into::into)).boxed())
 }
 
 impl Hooks {
-    /// Which ends the ledger has to write down.
+    /// Returns which events the ledger must store.
     pub fn kinds(&self) -> HookKinds {
         HookKinds {
             batch_finished: self.batch_finished.is_some(),
@@ -41,42 +40,43 @@ impl Hooks {
         }
     }
 
-    /// Whether the end of a batch is ever told.
-    pub fn of_batches(&self) -> bool {
+    /// Whether there is a hook for batches.
+    pub fn has_batch_hook(&self) -> bool {
         self.batch_finished.is_some()
     }
 
-    /// Whether the end of a job is ever told.
-    pub fn of_jobs(&self) -> bool {
+    /// Whether there is a hook for jobs.
+    pub fn has_job_hooks(&self) -> bool {
         self.job_failed.is_some() || self.job_completed.is_some()
     }
 
-    /// Tells the host, within `limit`. A hook that was taken away since is as good as told.
-    pub async fn tell(&self, event: HookEvent, limit: Duration) -> Result<(), String> {
+    /// Calls the hook for `event`, for at most `limit`. Succeeds when there is no such hook any
+    /// more.
+    pub async fn call(&self, event: HookEvent, limit: Duration) -> Result<(), String> {
         let call = match event {
-            HookEvent::BatchFinished(end) => call(self.batch_finished.as_ref(), end),
-            HookEvent::JobFailed(end) => call(self.job_failed.as_ref(), end),
-            HookEvent::JobCompleted(end) => call(self.job_completed.as_ref(), end),
+            HookEvent::BatchFinished(event) => call_hook(self.batch_finished.as_ref(), event),
+            HookEvent::JobFailed(event) => call_hook(self.job_failed.as_ref(), event),
+            HookEvent::JobCompleted(event) => call_hook(self.job_completed.as_ref(), event),
         };
         match tokio::time::timeout(limit, call).await {
-            Ok(Ok(told)) => told.map_err(|error| error.to_string()),
-            Ok(Err(panic)) => Err(format!("panicked: {}", message(panic))),
+            Ok(Ok(result)) => result.map_err(|error| error.to_string()),
+            Ok(Err(panic)) => Err(format!("panicked: {}", panic_message(&*panic))),
             Err(_) => Err(format!("did not answer within {limit:?}")),
         }
     }
 }
 
-/// Calls the hook inside of the future, so that a panic before its first await is caught as well.
-fn call<E: Send + 'static>(
+/// Calls a hook inside of the future, so that a panic before its first await is caught too.
+fn call_hook<E: Send + 'static>(
     hook: Option<&Callback<E>>,
     event: E,
 ) -> BoxFuture<'static, std::thread::Result<Result<(), BoxError>>> {
     let hook = hook.cloned();
-    let told = async move {
+    let call = async move {
         match hook {
             Some(hook) => hook(event).await,
             None => Ok(()),
         }
     };
-    AssertUnwindSafe(told).catch_unwind().boxed()
+    AssertUnwindSafe(call).catch_unwind().boxed()
 }

@@ -1,5 +1,5 @@
-//! What the codes of a batch are made of, remembered, so that the first chunk of a job can be
-//! written when the job is claimed.
+//! A cache of what the codes of a batch are made of. With it, the first chunk of a job can be
+//! inserted in the transaction of the claim.
 
 use std::{
     collections::HashMap,
@@ -8,10 +8,10 @@ use std::{
 
 use crate::{domain::BatchId, ledger::Work};
 
-/// What the codes of a batch are made of, beside the key. It never changes, but another batch may
-/// have its id after a backup was restored:
-/// [`Ledger::claim_and_insert`](crate::ledger::Ledger::claim_and_insert) looks whether it still is
-/// so.
+/// What the codes of a batch are made of, apart from the key.
+///
+/// It never changes for a batch. After a restore from a backup another batch may have the same id,
+/// so [`Ledger::claim_and_insert`](crate::ledger::Ledger::claim_and_insert) compares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Recipe {
     pub prefix: Option<String>,
@@ -24,21 +24,22 @@ impl Recipe {
     }
 }
 
-/// The recipes of batches that were worked here lately.
+/// The recipes of batches that this process worked on recently.
 #[derive(Debug, Default)]
 pub(crate) struct Recipes(Mutex<HashMap<BatchId, Recipe>>);
 
 impl Recipes {
-    /// With more, all are forgotten: each comes back with the next job of its batch.
-    const MOST: usize = 1_000;
+    /// Maximum number of recipes. Beyond it the cache is cleared; the next job of a batch caches
+    /// its recipe again.
+    const MAX: usize = 1_000;
 
-    pub(super) fn of(&self, batch: BatchId) -> Option<Recipe> {
+    pub(super) fn get(&self, batch: BatchId) -> Option<Recipe> {
         self.recipes().get(&batch).cloned()
     }
 
-    pub(super) fn remember(&self, batch: BatchId, recipe: Recipe) {
+    pub(super) fn insert(&self, batch: BatchId, recipe: Recipe) {
         let mut recipes = self.recipes();
-        if recipes.len() >= Self::MOST && !recipes.contains_key(&batch) {
+        if recipes.len() >= Self::MAX && !recipes.contains_key(&batch) {
             recipes.clear();
         }
         recipes.insert(batch, recipe);
@@ -54,16 +55,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn recipes_are_remembered_and_do_not_grow_without_a_bound() {
+    fn caches_recipes_up_to_the_maximum() {
         let recipe = Recipe { prefix: Some("QR".into()), key_fingerprint: "f00d".into() };
         let recipes = Recipes::default();
 
         for batch in 1..=5_000 {
-            recipes.remember(BatchId::new(batch).unwrap(), recipe.clone());
+            recipes.insert(BatchId::new(batch).unwrap(), recipe.clone());
         }
 
-        assert_eq!(recipes.of(BatchId::new(5_000).unwrap()), Some(recipe));
-        assert_eq!(recipes.of(BatchId::new(1).unwrap()), None);
-        assert!(recipes.recipes().len() <= Recipes::MOST);
+        assert_eq!(recipes.get(BatchId::new(5_000).unwrap()), Some(recipe));
+        assert_eq!(recipes.get(BatchId::new(1).unwrap()), None);
+        assert!(recipes.recipes().len() <= Recipes::MAX);
     }
 }

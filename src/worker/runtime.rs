@@ -1,10 +1,10 @@
-//! Starts the workers of a process, keeps them standing by while another process leads, and drains
-//! them.
+//! Starts the workers of a process, keeps them on standby while another process is the leader, and
+//! drains them.
 //!
-//! A queue in the process works its ledger alone: two such queues would fence each other in turns.
-//! Whoever has the lead works; when its process dies, the lead is free and the next one takes it. A
-//! shared queue needs no lead: every process feeds it, since offering twice is no harm, and every
-//! process that works takes from it.
+//! A local queue must be the only queue of its ledger, because two of them would fence each other
+//! in turns. Only the leader works; when its process dies, the leadership becomes free and another
+//! process acquires it. A shared queue needs no leader: every process may feed it, because offering
+//! a task twice is harmless, and every process with workers takes tasks from it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,13 +12,13 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Context,
     cleaner::Cleaner,
+    context::Context,
     ends::check_ends,
     feeder::Feeder,
     generate::Generate,
     status::Status,
-    summaries::{count, keep_summaries},
+    summaries::{count_finally, keep_summaries},
 };
 use crate::{
     ledger::Leadership,
@@ -32,14 +32,15 @@ pub(crate) struct Runtime {
 }
 
 impl Runtime {
-    /// How often a process that stands by asks for the lead.
-    const ASK_AGAIN: Duration = Duration::from_secs(1);
+    /// How often a process on standby tries to acquire the leadership.
+    const LEADERSHIP_INTERVAL: Duration = Duration::from_secs(1);
 
     pub fn new(cx: Context) -> Self {
         Self { cx: Arc::new(cx), tasks: TaskTracker::new() }
     }
 
-    /// Starts to work, to stand by or, where others work, to feed. Returns at once.
+    /// Starts what the configured role and queue require: workers, standby, or only the feeder.
+    /// Returns at once.
     pub fn start(&self) {
         let cx = self.cx.clone();
         match (cx.generate.is_shared(), cx.config.role.works()) {
@@ -50,8 +51,8 @@ impl Runtime {
         }
     }
 
-    /// Stops fetching, waits until running chunks ended and their jobs were given back, at most
-    /// until `deadline`.
+    /// Stops taking jobs, and waits until running chunks are finished and their jobs are released,
+    /// at most until `deadline`.
     pub async fn drain(&self, deadline: Instant) {
         self.cx.draining.cancel();
         self.tasks.close();
@@ -60,67 +61,68 @@ impl Runtime {
             self.cx.status.drain(deadline),
             tokio::time::timeout_at(deadline, self.tasks.wait()),
         );
-        // What was given back last is shown as it is.
-        let _ = tokio::time::timeout_at(deadline, count(&self.cx)).await;
+        // Counts the jobs that were released last.
+        let _ = tokio::time::timeout_at(deadline, count_finally(&self.cx)).await;
         for (queue, drained) in [(&self.cx.generate, generate), (&self.cx.status, status)] {
             if let Drained::Left(left) = drained {
-                tracing::warn!(
-                    queue = queue.name(),
-                    left,
-                    "the drain ended before these tasks did; they come back after a restart"
-                );
+                let queue = queue.name();
+                tracing::warn!(queue, left, "drain ended before its tasks; they will run again after a restart");
             }
         }
     }
 }
 
-/// Feeds and works from the moment this process has the lead, and keeps it until the end.
+/// Waits for the leadership, feeds and works until the drain starts, and keeps the leadership until
+/// the last handler returned.
 async fn lead_and_feed(cx: Arc<Context>) {
-    let Some(lead) = lead(&cx).await else { return };
+    let Some(leadership) = acquire_leadership(&cx).await else { return };
     work_and_feed(cx.clone()).await;
-    // Not before the last handler is gone: whoever leads next begins the jobs again.
-    keep_until_idle(&cx, lead).await;
+    // The next leader claims active jobs again, so no handler may run any more.
+    keep_until_idle(&cx, leadership).await;
 }
 
-/// Feeds and works until the drain begins.
+/// Feeds and works until the drain starts.
 async fn work_and_feed(cx: Arc<Context>) {
     let (generate, status) = (Arc::new(Generate(cx.clone())), Arc::new(Status(cx.clone())));
     for started in [cx.generate.work(generate).await, cx.status.work(status).await] {
         if let Err(error) = started {
-            tracing::error!(%error, "the workers could not be started");
+            tracing::error!(%error, "batch workers could not be started");
         }
     }
     tokio::join!(feed(cx.clone()), check_ends(&cx));
 }
 
-/// Feeds, removes old history and keeps the summaries, until the drain begins.
+/// Feeds, removes old history and updates the summaries until the drain starts.
 async fn feed(cx: Arc<Context>) {
     tokio::join!(Feeder::new(cx.clone()).run(), Cleaner(cx.clone()).run(), keep_summaries(&cx));
 }
 
-async fn lead(cx: &Context) -> Option<Leadership> {
-    let mut stood_by = false;
+async fn acquire_leadership(cx: &Context) -> Option<Leadership> {
+    let mut is_standby = false;
     loop {
         match cx.retry_until_drain(|| cx.ledger.try_acquire_leadership()).await? {
-            Ok(Some(lead)) => {
-                tracing::info!(stood_by, "batch workers start");
-                return Some(lead);
+            Ok(Some(leadership)) => {
+                tracing::info!("batch workers started");
+                return Some(leadership);
             }
-            Ok(None) if !stood_by => {
-                tracing::info!("another process works this database; this one stands by");
-                stood_by = true;
+            Ok(None) if !is_standby => {
+                tracing::info!("another process works on this database; this process is on standby");
+                is_standby = true;
             }
             Ok(None) => {}
-            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "could not ask for the lead"),
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "leadership could not be acquired; it will be tried again");
+            }
         }
-        cx.draining.run_until_cancelled(tokio::time::sleep(Runtime::ASK_AGAIN)).await?;
+        cx.draining.run_until_cancelled(tokio::time::sleep(Runtime::LEADERSHIP_INTERVAL)).await?;
     }
 }
 
-async fn keep_until_idle(cx: &Context, lead: Leadership) {
+async fn keep_until_idle(cx: &Context, leadership: Leadership) {
     let active = async |queue: &Arc<dyn Queue>| queue.counts().await.map_or(0, |counts| counts.active);
     while active(&cx.generate).await + active(&cx.status).await > 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    drop(lead);
+    drop(leadership);
 }

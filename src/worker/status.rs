@@ -1,15 +1,15 @@
-//! One status task: close a batch, or tell the host of an end.
+//! The handler of status tasks: closes a batch, or calls a hook.
 //!
-//! Closing writes the row of the hook, in one transaction; telling is a task of its own, so that a
-//! host's slow or failing hook holds up nothing else. Both are repeatable: closing twice is one
-//! compare-and-set too many, and a told hook has no row any more.
+//! Closing a batch stores the event of its hook in the same transaction. The call is a task of its
+//! own, so that a slow or failing hook delays nothing else. Both tasks may run twice: closing again
+//! changes nothing, and a delivered event is deleted.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::Utc;
 
-use super::{Context, failpoints};
+use super::{context::Context, failpoints};
 use crate::{
     domain::{Attempt, BatchId, BatchRecord, BatchStatus, Delivery, HookId, StatusTask, Task},
     ledger::{Closed, Hook, HookOutcome, LedgerError},
@@ -23,18 +23,18 @@ pub(crate) struct Status(pub Arc<Context>);
 impl Handler for Status {
     async fn handle(&self, delivery: Delivery<Task>, _: &dyn ProgressSink) -> Disposition {
         let Delivery::Enqueued { task, .. } = delivery else {
-            return Disposition::Fail(format!("{delivery} is no status task"));
+            return Disposition::Fail(format!("{delivery} is not a status task"));
         };
         match task {
-            Task::Status(StatusTask::End { batch, round }) => self.end(batch, round).await,
+            Task::Status(StatusTask::End { batch, round }) => self.close(batch, round).await,
             Task::Status(StatusTask::Hook { batch, hook }) => self.hook(batch, hook).await,
-            Task::Generate { .. } => Disposition::Fail(format!("{task} is no status task")),
+            Task::Generate { .. } => Disposition::Fail(format!("{task} is not a status task")),
         }
     }
 }
 
 impl Status {
-    async fn end(&self, batch: BatchId, round: u32) -> Disposition {
+    async fn close(&self, batch: BatchId, round: u32) -> Disposition {
         match self.0.retry_until_drain(|| self.0.ledger.close(batch, round)).await {
             None => Disposition::Release,
             Some(Ok(Closed::Over)) => Disposition::Ack,
@@ -42,12 +42,12 @@ impl Status {
                 log_outcome(&batch);
                 self.0.ended.notify_waiters();
                 failpoints::reach(failpoints::BEFORE_HOOK).await;
-                if self.0.hooks.of_batches() {
+                if self.0.hooks.has_batch_hook() {
                     self.0.wakeup.hook();
                 }
                 Disposition::Ack
             }
-            Some(Err(error)) => broke(batch, &error),
+            Some(Err(error)) => failed(batch, &error),
         }
     }
 
@@ -55,34 +55,35 @@ impl Status {
         match self.0.retry_until_drain(|| self.0.ledger.hook(id)).await {
             None => Disposition::Release,
             Some(Ok(None)) => Disposition::Ack,
-            Some(Ok(Some(hook))) => self.tell(batch, id, hook).await,
-            Some(Err(error)) => broke(batch, &error),
+            Some(Ok(Some(hook))) => self.call_hook(batch, id, hook).await,
+            Some(Err(error)) => failed(batch, &error),
         }
     }
 
-    async fn tell(&self, batch: BatchId, id: HookId, hook: Hook) -> Disposition {
-        let attempts = hook.attempts;
-        let attempt = Attempt { made: attempts, max: self.0.config.status.attempts };
-        let told = self.0.hooks.tell(hook.event, self.0.config.hook_timeout).await;
-        let (how, answer) = match told {
+    async fn call_hook(&self, batch: BatchId, id: HookId, hook: Hook) -> Disposition {
+        let failed_before = hook.attempts;
+        let attempt = Attempt { failed: failed_before, max: self.0.config.status.attempts };
+        let called = self.0.hooks.call(hook.event, self.0.config.hook_timeout).await;
+        let (outcome, disposition) = match called {
             Ok(()) => (HookOutcome::Delivered, Disposition::Ack),
-            Err(error) if attempt.is_last() => {
-                tracing::error!(%batch, error, attempts = attempt.max, "a hook was given up");
-                (HookOutcome::GivenUp { error: error.clone() }, Disposition::Fail(error))
-            }
-            Err(error) => {
-                tracing::warn!(%batch, error, attempt = attempt.number(), "a hook failed; it is called again");
-                let backoff = self.0.config.status.backoff().jittered(attempt.number(), fastrand::f64());
-                (
-                    HookOutcome::Again { error: error.clone(), not_before: Utc::now() + backoff },
-                    Disposition::Retry(error),
-                )
-            }
+            Err(error) => self.hook_failed(batch, attempt, error),
         };
-        match self.0.retry_forever(|| self.0.ledger.record_hook_outcome(id, attempts, how.clone())).await {
-            Ok(()) => answer,
-            Err(error) => broke(batch, &error),
+        let record = || self.0.ledger.record_hook_outcome(id, failed_before, outcome.clone());
+        match self.0.retry_forever(record).await {
+            Ok(()) => disposition,
+            Err(error) => failed(batch, &error),
         }
+    }
+
+    fn hook_failed(&self, batch: BatchId, attempt: Attempt, error: String) -> (HookOutcome, Disposition) {
+        let number = attempt.number();
+        if attempt.is_last() {
+            tracing::error!(%batch, error, attempts = attempt.max, "hook failed; it will not be called again");
+            return (HookOutcome::GivenUp { error: error.clone() }, Disposition::Fail(error));
+        }
+        tracing::warn!(%batch, error, attempt = number, "hook failed; it will be called again");
+        let not_before = Utc::now() + self.0.config.status.backoff().jittered(number, fastrand::f64());
+        (HookOutcome::Again { error: error.clone(), not_before }, Disposition::Retry(error))
     }
 }
 
@@ -94,11 +95,12 @@ fn log_outcome(batch: &BatchRecord) {
             "Batch {id} failed",
         );
     } else {
-        tracing::info!(batch = %id, items, quantity, "Batch {id} completed")
+        tracing::info!(batch = %id, items, quantity, "Batch {id} completed");
     }
 }
 
-fn broke(batch: BatchId, error: &LedgerError) -> Disposition {
-    tracing::error!(%batch, error = error as &dyn std::error::Error, "the status of a batch could not be followed up");
+fn failed(batch: BatchId, error: &LedgerError) -> Disposition {
+    let cause = error as &dyn std::error::Error;
+    tracing::error!(%batch, error = cause, "status task failed; it will be tried again");
     Disposition::Retry(error.to_string())
 }

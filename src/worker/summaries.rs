@@ -1,18 +1,19 @@
-//! Keeps the summaries of open batches, which lists read, close behind what this process does.
+//! Updates the summaries of open batches, which lists read.
 //!
 //! ```text
-//!   attempts ──▶ changed, wrote ──▶ batches to count ──▶ Ledger::summarize, a few times a second at most
+//!   attempts ──▶ changed, inserted ──▶ batches to count ──▶ Ledger::summarize, 4 times/s at most
 //!                                        ▲                       │
-//!                                        └── failed, or counted a moment ago by another process
+//!                                        └── failed, or just counted by another process
 //! ```
 //!
-//! An attempt only notes that something changed. The counts are taken from the ledger, so they are
-//! right whoever changed what, and a note that is lost with its process costs nothing but time.
+//! An attempt only marks its batch as changed. The counts are read from the ledger, so they are
+//! correct whichever process made the changes. A mark that is lost with its process only delays the
+//! count.
 //!
-//! A batch stays to be counted until this process has counted it, so a count always follows the
-//! last change. However many processes work a batch, one of them counts it at a time: the others
-//! find that it did, and look again. When nothing changes any more each of those counts it once,
-//! and that is the end.
+//! A batch stays marked until this process has counted it, so a count always follows the last
+//! change. When several processes work on a batch, one of them counts it at a time. The others then
+//! find a recent count and try again later. After the last change, each of them counts the batch
+//! once.
 
 use std::{
     collections::HashMap,
@@ -25,23 +26,24 @@ use std::{
 use chrono::{DateTime, Utc};
 use tokio::{sync::Notify, time::Instant};
 
-use super::Context;
+use super::context::Context;
 use crate::{
     domain::BatchId,
     ledger::{COUNT_INTERVAL, LedgerError, RecentWork},
 };
 
-/// Batches that are counted at a time.
+/// Number of batches in one call.
 const PORTION: usize = 20;
-/// Counting takes at most one part in so many of the time.
-const PART_OF_THE_TIME: u32 = 20;
-/// Seconds that recent items are counted for.
+/// The pause after a count, as a multiple of its duration: counts take at most a twentieth of the
+/// time.
+const PAUSE_PER_COUNT: u32 = 20;
+/// Number of seconds for which items count as recent.
 const RECENT: u64 = 10;
 
-/// What this process did to open batches since they were counted last.
+/// The changes of this process since open batches were last counted.
 #[derive(Debug)]
 pub(crate) struct Summaries {
-    /// Names this start of the process.
+    /// Identifies this run of the process.
     process: u64,
     batches: Mutex<HashMap<BatchId, Recent>>,
     changed: Notify,
@@ -62,62 +64,67 @@ impl Default for Summaries {
     }
 }
 
-/// What was written in one batch lately.
+/// The recent changes of one batch.
 #[derive(Debug, Default)]
 struct Recent {
     to_count: bool,
-    /// Items by the second in which they were written, modulo [`RECENT`].
+    /// Number of inserted items by second, modulo [`RECENT`].
     items: [u64; RECENT as usize],
-    /// The second of the last ones.
+    /// The last second with a change.
     second: u64,
     last_item_at: Option<DateTime<Utc>>,
 }
 
 impl Recent {
-    fn wrote(&mut self, items: u64, second: u64) {
+    fn inserted(&mut self, items: u64, second: u64) {
         self.forget_before(second);
-        self.items[(second % RECENT) as usize] += items;
+        *self.slot(second) += items;
         self.last_item_at = Some(Utc::now());
     }
 
-    /// The items of the last seconds, up to `second`.
+    /// Returns the number of items of the last [`RECENT`] seconds, up to `second`.
     fn items(&mut self, second: u64) -> u64 {
         self.forget_before(second);
         self.items.iter().sum()
     }
 
+    #[expect(clippy::indexing_slicing, reason = "the index is a remainder of the length")]
+    fn slot(&mut self, second: u64) -> &mut u64 {
+        &mut self.items[(second % RECENT) as usize]
+    }
+
     fn forget_before(&mut self, second: u64) {
         for passed in (self.second + 1..=second).take(RECENT as usize) {
-            self.items[(passed % RECENT) as usize] = 0;
+            *self.slot(passed) = 0;
         }
         self.second = self.second.max(second);
     }
 }
 
 impl Summaries {
-    /// Something changed in `batch`.
+    /// Marks `batch` as changed.
     pub fn changed(&self, batch: BatchId) {
-        self.note(batch, |_| {});
+        self.mark(batch, |_| {});
     }
 
-    /// So many items were written in `batch`.
-    pub fn wrote(&self, batch: BatchId, items: u64) {
+    /// Marks `batch` as changed and counts inserted items.
+    pub fn inserted(&self, batch: BatchId, items: u64) {
         let second = self.second();
-        self.note(batch, |recent| recent.wrote(items, second));
+        self.mark(batch, |recent| recent.inserted(items, second));
     }
 
-    fn note(&self, batch: BatchId, what: impl FnOnce(&mut Recent)) {
+    fn mark(&self, batch: BatchId, change: impl FnOnce(&mut Recent)) {
         let mut batches = self.batches();
         let first = batches.is_empty();
         let recent = batches.entry(batch).or_default();
-        what(recent);
+        change(recent);
         recent.to_count = true;
         if first {
             self.changed.notify_one();
         }
     }
 
-    /// Takes what is to be counted, and forgets batches in which nothing happened lately.
+    /// Takes the marked batches, and forgets batches without recent changes.
     fn take(&self) -> Vec<RecentWork> {
         let second = self.second();
         let mut batches = self.batches();
@@ -129,15 +136,16 @@ impl Summaries {
         batches.iter_mut().filter_map(to_count).collect()
     }
 
-    /// Has `summarize` count what is to be counted, portion by portion. It answers what is still to
-    /// be counted. After an error that is all that was not counted yet.
+    /// Counts the marked batches with `summarize`, in portions. `summarize` returns the batches
+    /// that it did not count; these stay marked. After an error, all batches that were not counted
+    /// stay marked.
     async fn count_with<F>(&self, summarize: impl Fn(u64, Vec<RecentWork>) -> F) -> Result<Remaining, LedgerError>
     where
         F: Future<Output = Result<Vec<BatchId>, LedgerError>>,
     {
         let mut work = self.take();
-        // One by one after a failure, and in another order each time: a batch that can't be counted
-        // keeps no other from it for long.
+        // After a failure, counts batches one by one and in random sequence. A batch that can't be
+        // counted then does not block the others for long.
         let portion = if self.failed.swap(false, Relaxed) { 1 } else { PORTION };
         fastrand::shuffle(&mut work);
         let mut remaining = Remaining::None;
@@ -168,30 +176,31 @@ impl Summaries {
     }
 }
 
-/// Counts until the drain begins.
+/// Counts marked batches until the drain starts.
 pub(super) async fn keep_summaries(cx: &Context) {
     while !cx.draining.is_cancelled() {
         if cx.summaries.batches().is_empty() {
             cx.draining.run_until_cancelled(cx.summaries.changed.notified()).await;
         }
-        let began = Instant::now();
+        let started = Instant::now();
         count_once(cx).await;
-        cx.sleep_unless_draining(COUNT_INTERVAL.max(began.elapsed() * PART_OF_THE_TIME)).await;
+        cx.sleep_unless_draining(COUNT_INTERVAL.max(started.elapsed() * PAUSE_PER_COUNT)).await;
     }
 }
 
-/// Counts what is to be counted, for the last time.
+/// Counts marked batches for the last time.
 ///
-/// What another process counted a moment ago is looked at once more. Whoever counted it by then did
-/// so after the first look, and so after the last change of this process.
-pub(super) async fn count(cx: &Context) {
+/// A batch that another process has just counted is tried once more after the count interval. If
+/// another process counts it in between, that count already includes the last change of this
+/// process.
+pub(super) async fn count_finally(cx: &Context) {
     if count_once(cx).await == Remaining::Some {
         tokio::time::sleep(COUNT_INTERVAL).await;
         count_once(cx).await;
     }
 }
 
-/// Whether there are batches that are still to be counted.
+/// Whether batches are still marked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Remaining {
     None,
@@ -214,23 +223,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn items_count_as_recent_for_ten_seconds() {
+    fn counts_items_as_recent_for_ten_seconds() {
         let mut recent = Recent::default();
 
-        recent.wrote(5, 0);
-        recent.wrote(7, 3);
-        recent.wrote(1, 3);
+        recent.inserted(5, 0);
+        recent.inserted(7, 3);
+        recent.inserted(1, 3);
 
         let seen: Vec<_> = [3, 9, 10, 12, 13, 1_000].map(|second| recent.items(second)).into();
         assert_eq!(seen, [13, 13, 8, 8, 0, 0]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_batch_is_counted_after_it_changed_and_forgotten_when_it_rests() {
+    async fn counts_a_changed_batch_once_and_forgets_it_later() {
         let (summaries, batch) = (Summaries::default(), BatchId::new(7).unwrap());
 
         summaries.changed(batch);
-        summaries.wrote(batch, 50);
+        summaries.inserted(batch, 50);
         let first = summaries.take();
         assert_eq!((first.len(), first[0].batch, first[0].items), (1, batch, 50));
         assert!(first[0].last_item_at.is_some());
@@ -241,40 +250,40 @@ mod tests {
         assert!(summaries.batches().is_empty());
     }
 
-    fn refused() -> LedgerError {
+    fn rejected() -> LedgerError {
         LedgerError::Refused { why: "not now".into() }
     }
 
     #[tokio::test]
-    async fn a_batch_stays_to_be_counted_until_it_is_counted() {
+    async fn keeps_a_batch_marked_until_it_is_counted() {
         let (summaries, batch) = (Summaries::default(), BatchId::new(7).unwrap());
         summaries.changed(batch);
 
-        let failed = summaries.count_with(async |_, _| Err(refused())).await;
-        let passed_over = summaries.count_with(async |_, work| Ok(vec![work[0].batch])).await;
+        let failed = summaries.count_with(async |_, _| Err(rejected())).await;
+        let skipped = summaries.count_with(async |_, work| Ok(vec![work[0].batch])).await;
         let counted =
             summaries.count_with(async |_, work| Ok(vec![]).inspect(|_: &Vec<_>| assert_eq!(work.len(), 1))).await;
 
         assert!(failed.is_err());
-        assert_eq!((passed_over.unwrap(), counted.unwrap()), (Remaining::Some, Remaining::None));
+        assert_eq!((skipped.unwrap(), counted.unwrap()), (Remaining::Some, Remaining::None));
         assert_eq!(summaries.take(), []);
     }
 
-    /// A statement that counts one batch too many may never succeed.
+    /// A statement over several batches may never succeed because of one of them.
     #[tokio::test]
-    async fn a_batch_that_can_not_be_counted_keeps_no_other_from_it_for_long() {
-        let (summaries, bad) = (Summaries::default(), BatchId::new(1).unwrap());
+    async fn counts_other_batches_beside_one_that_always_fails() {
+        let (summaries, failing) = (Summaries::default(), BatchId::new(1).unwrap());
         (1..=100).for_each(|id| summaries.changed(BatchId::new(id).unwrap()));
 
         for _ in 0..1_000 {
             let _failed = summaries
                 .count_with(async |_, work| {
                     assert!(work.len() <= PORTION);
-                    if work.iter().any(|work| work.batch == bad) { Err(refused()) } else { Ok(vec![]) }
+                    if work.iter().any(|work| work.batch == failing) { Err(rejected()) } else { Ok(vec![]) }
                 })
                 .await;
         }
 
-        assert_eq!(summaries.take().iter().map(|work| work.batch).collect::<Vec<_>>(), [bad]);
+        assert_eq!(summaries.take().iter().map(|work| work.batch).collect::<Vec<_>>(), [failing]);
     }
 }

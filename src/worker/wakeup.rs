@@ -1,7 +1,7 @@
-//! What calls the feeder, and how often.
+//! Wakes the feeder, and collects what it is woken for.
 //!
-//! Calls that come together are answered together: a call only notes what it is for, and the next
-//! round takes all notes.
+//! Wakeups within a short time lead to one pass: a wakeup only records its reason, and the next
+//! pass takes all recorded reasons.
 
 use std::{
     collections::HashSet,
@@ -15,101 +15,101 @@ use tokio::sync::Notify;
 
 use crate::domain::BatchId;
 
-/// Calls the feeder.
+/// Wakes the feeder.
 #[derive(Debug, Default)]
 pub(crate) struct Wakeup {
     notify: Notify,
-    calls: Mutex<Calls>,
-    /// Jobs that ended since the last round that looked for more.
-    ended: AtomicU64,
-    /// So many have to end before the queue is filled up again; 0 when the ledger has no more than
-    /// is in it.
-    refill: AtomicU64,
+    reasons: Mutex<WakeReasons>,
+    /// Number of jobs that left the queue since the last refill.
+    jobs_left: AtomicU64,
+    /// The value of `jobs_left` at which the queue is refilled; 0 when the ledger has no more jobs.
+    refill_at: AtomicU64,
 }
 
-/// What the feeder was called for.
+/// The reasons of one pass of the feeder.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Calls {
-    /// Batches whose jobs are new in the ledger, or were taken out of the queue.
+pub(super) struct WakeReasons {
+    /// Batches with jobs that are new in the ledger, or were removed from the queue.
     pub batches: HashSet<BatchId>,
     /// There may be hooks to call.
     pub hooks: bool,
-    /// There may be anything.
+    /// There may be any kind of work.
     pub all: bool,
 }
 
 impl Wakeup {
-    /// There may be work of any kind.
+    /// Wakes the feeder for any kind of work.
     pub fn wake(&self) {
-        self.call(|calls| calls.all = true);
+        self.add(|reasons| reasons.all = true);
     }
 
-    /// There are jobs of this batch to offer.
+    /// Wakes the feeder for the jobs of a batch.
     pub fn batch(&self, batch: BatchId) {
-        self.call(|calls| {
-            calls.batches.insert(batch);
+        self.add(|reasons| {
+            reasons.batches.insert(batch);
         });
     }
 
-    /// There is a hook to call.
+    /// Wakes the feeder for a hook.
     pub fn hook(&self) {
-        self.call(|calls| calls.hooks = true);
+        self.add(|reasons| reasons.hooks = true);
     }
 
-    fn call(&self, what: impl FnOnce(&mut Calls)) {
-        what(&mut self.calls());
+    fn add(&self, reason: impl FnOnce(&mut WakeReasons)) {
+        reason(&mut self.reasons());
         self.notify.notify_one();
     }
 
-    /// A job ended, or waits for its next attempt: there may be a hook to call, or room for jobs
-    /// that were left out.
-    pub fn ended(&self, hook: bool) {
-        let ended = self.ended.fetch_add(1, SeqCst) + 1;
+    /// Counts a job that finished or was delayed. Wakes the feeder when there may be a `hook` to
+    /// call, and when enough jobs left the queue for a refill.
+    pub fn job_left(&self, hook: bool) {
+        let jobs_left = self.jobs_left.fetch_add(1, SeqCst) + 1;
         if hook {
             self.hook();
         }
-        if self.wants_refill(ended) {
+        if self.needs_refill(jobs_left) {
             self.notify.notify_one();
         }
     }
 
-    /// Waits for a call. One that came since the last wait ended is enough.
-    pub(super) async fn called(&self) {
+    /// Waits for a wakeup. Returns at once when there was one since the last wait.
+    pub(super) async fn notified(&self) {
         self.notify.notified().await;
     }
 
-    fn wants_refill(&self, ended: u64) -> bool {
-        let refill = self.refill.load(SeqCst);
-        refill > 0 && ended >= refill
+    fn needs_refill(&self, jobs_left: u64) -> bool {
+        let refill_at = self.refill_at.load(SeqCst);
+        refill_at > 0 && jobs_left >= refill_at
     }
 
-    /// Jobs that ended since the queue was filled up last.
-    pub(super) fn ended_since(&self) -> u64 {
-        self.ended.load(SeqCst)
+    /// Returns the number of jobs that left the queue since the last refill.
+    pub(super) fn jobs_left(&self) -> u64 {
+        self.jobs_left.load(SeqCst)
     }
 
-    /// What a round that begins now is for. Jobs that end from here on make room that it may not
-    /// see.
-    pub(super) fn answer(&self) -> (Calls, bool) {
-        let refill = self.wants_refill(self.ended.load(SeqCst));
+    /// Takes the recorded reasons, and whether to refill the queue. Jobs that leave the queue from
+    /// now on count for the next refill.
+    pub(super) fn take(&self) -> (WakeReasons, bool) {
+        let refill = self.needs_refill(self.jobs_left.load(SeqCst));
         if refill {
-            self.ended.store(0, SeqCst);
+            self.jobs_left.store(0, SeqCst);
         }
-        (std::mem::take(&mut self.calls()), refill)
+        (std::mem::take(&mut self.reasons()), refill)
     }
 
-    /// A round left jobs out, while so many are in the queue; or none. Several processes may work
-    /// them, and each counts its own ends alone, so the queue is filled up again long before it is
-    /// empty.
-    pub(super) fn left_out(&self, queued: Option<u64>) {
-        self.refill.store(queued.map_or(0, |queued| (queued / 8).clamp(1, 250)), SeqCst);
-        if self.wants_refill(self.ended.load(SeqCst)) {
+    /// Sets when to refill a queue of `queued` jobs; `None` when the ledger has no more jobs.
+    ///
+    /// Other processes may take jobs too, and each process counts only its own. The queue is
+    /// therefore refilled long before it is empty.
+    pub(super) fn refill_below(&self, queued: Option<u64>) {
+        self.refill_at.store(queued.map_or(0, |queued| (queued / 8).clamp(1, 250)), SeqCst);
+        if self.needs_refill(self.jobs_left.load(SeqCst)) {
             self.notify.notify_one();
         }
     }
 
-    fn calls(&self) -> MutexGuard<'_, Calls> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    fn reasons(&self) -> MutexGuard<'_, WakeReasons> {
+        self.reasons.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -121,41 +121,41 @@ mod tests {
 
     use super::*;
 
-    async fn is_called(wakeup: &Wakeup) -> bool {
-        timeout(Duration::from_millis(1), wakeup.called()).await.is_ok()
+    async fn is_notified(wakeup: &Wakeup) -> bool {
+        timeout(Duration::from_millis(1), wakeup.notified()).await.is_ok()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn calls_that_come_together_are_answered_together() {
+    async fn collects_the_reasons_of_several_wakeups() {
         let (wakeup, batches) = (Wakeup::default(), [1, 2].map(|id| BatchId::new(id).unwrap()));
 
         batches.into_iter().for_each(|batch| wakeup.batch(batch));
         wakeup.hook();
 
-        assert!(is_called(&wakeup).await && !is_called(&wakeup).await);
-        let calls = Calls { batches: batches.into(), hooks: true, all: false };
-        assert_eq!(wakeup.answer(), (calls, false));
-        assert_eq!(wakeup.answer(), (Calls::default(), false));
+        assert!(is_notified(&wakeup).await && !is_notified(&wakeup).await);
+        let reasons = WakeReasons { batches: batches.into(), hooks: true, all: false };
+        assert_eq!(wakeup.take(), (reasons, false));
+        assert_eq!(wakeup.take(), (WakeReasons::default(), false));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_queue_is_filled_up_again_long_before_it_is_empty() {
+    async fn refills_the_queue_long_before_it_is_empty() {
         let wakeup = Wakeup::default();
-        wakeup.ended(false);
-        assert!(!is_called(&wakeup).await, "nothing was left out");
+        wakeup.job_left(false);
+        assert!(!is_notified(&wakeup).await, "the ledger has no more jobs");
 
-        wakeup.left_out(Some(80));
-        let mut ends = 0;
-        while !is_called(&wakeup).await {
-            wakeup.ended(false);
-            ends += 1;
+        wakeup.refill_below(Some(80));
+        let mut jobs = 0;
+        while !is_notified(&wakeup).await {
+            wakeup.job_left(false);
+            jobs += 1;
         }
 
-        // One ended before.
-        assert_eq!((ends, wakeup.answer().1), (9, true));
-        assert!(!wakeup.answer().1, "it is answered");
-        wakeup.left_out(None);
-        (0..1_000).for_each(|_| wakeup.ended(false));
-        assert!(!is_called(&wakeup).await, "all there is is in the queue");
+        // One job left the queue before.
+        assert_eq!((jobs, wakeup.take().1), (9, true));
+        assert!(!wakeup.take().1, "the refill was taken");
+        wakeup.refill_below(None);
+        (0..1_000).for_each(|_| wakeup.job_left(false));
+        assert!(!is_notified(&wakeup).await, "the ledger has no more jobs");
     }
 }

@@ -1,4 +1,4 @@
-//! The whole plugin on a PostgreSQL server that is treated badly from outside.
+//! The plugin with a PostgreSQL server that fails in several ways.
 
 #[path = "../servers/postgres.rs"]
 mod servers;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 type TestResult<T = ()> = Result<T, Box<dyn Error>>;
 
-/// A plugin whose chunks are so small that there is time to break things.
+/// Starts a plugin with small chunks, so that batches run long enough for faults.
 async fn plugin(url: &str) -> TestResult<Client> {
     let figment = rocket::Config::figment()
         .merge(("log_level", "off"))
@@ -27,12 +27,12 @@ fn service(client: &Client) -> &BatchService {
     BatchService::fetch(client.rocket()).expect("the fairing is attached")
 }
 
-async fn until(client: &Client, so: impl Fn(&Progress) -> bool) -> TestResult<Progress> {
+async fn until(client: &Client, condition: impl Fn(&Progress) -> bool) -> TestResult<Progress> {
     let deadline = Instant::now() + Duration::from_secs(120);
     loop {
-        // Looking fails while the server is away.
+        // Reads fail while the server is unavailable.
         match service(client).get_batch_job_progress(1).await {
-            Ok(progress) if so(&progress) => return Ok(progress),
+            Ok(progress) if condition(&progress) => return Ok(progress),
             seen if Instant::now() > deadline => return Err(format!("still {seen:?}").into()),
             _ => sleep(Duration::from_millis(20)).await,
         }
@@ -51,43 +51,43 @@ async fn check(url: &str, items: i64) -> TestResult {
     Ok(())
 }
 
-/// While 200,000 items are made, connections are ended one after another, and at each quarter the
-/// server is restarted or killed.
+/// While 200,000 items are generated, connections are terminated one after another, and at each
+/// quarter the server is restarted or killed.
 #[rocket::async_test]
-async fn a_batch_is_made_on_a_server_that_keeps_failing() -> TestResult {
+async fn completes_a_batch_on_a_server_that_keeps_failing() -> TestResult {
     let mut server = Server::start();
     let client = plugin(server.url()).await?;
     let options = ItemOptions { batch_size: 2_000, ..ItemOptions::default() };
     service(&client).create_product_items_async(1, 200_000, options).await?;
-    let over = CancellationToken::new();
-    let terminating = tokio::spawn(terminate_one_after_another(server.url().to_owned(), over.clone()));
+    let finished = CancellationToken::new();
+    let terminating = tokio::spawn(terminate_one_after_another(server.url().to_owned(), finished.clone()));
 
-    for (made, fault) in [(50_000, "fast"), (100_000, "crash"), (150_000, "immediate")] {
-        let progress = until(&client, |progress| progress.items_created >= made).await?;
+    for (created, fault) in [(50_000, "fast"), (100_000, "crash"), (150_000, "immediate")] {
+        let progress = until(&client, |progress| progress.items_created >= created).await?;
         assert!(!progress.status.is_over(), "the faults came too late");
         tokio::task::block_in_place(|| server.order(fault));
     }
     let progress = until(&client, |progress| progress.status.is_over()).await?;
-    over.cancel();
+    finished.cancel();
     let terminated = terminating.await?;
 
-    println!("{terminated} connections were ended");
+    println!("{terminated} connections were terminated");
     assert_eq!((progress.status, progress.items_created), (BatchStatus::Completed, 200_000));
-    assert!(terminated > 20, "only {terminated} connections were ended");
+    assert!(terminated > 20, "only {terminated} connections were terminated");
     check(server.url(), 200_000).await?;
     client.terminate().await;
     Ok(())
 }
 
-/// Every 100 ms, on a connection of its own that may fail as well.
-async fn terminate_one_after_another(url: String, over: CancellationToken) -> u64 {
+/// Terminates a connection every 100 ms, on a connection of its own that may fail too.
+async fn terminate_one_after_another(url: String, finished: CancellationToken) -> u64 {
     let one = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE application_name = 'rocket_batch' ORDER BY random() LIMIT 1";
     let mut terminated = 0;
-    while !over.is_cancelled() {
+    while !finished.is_cancelled() {
         if let Ok((client, connection)) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await {
             let connection = tokio::spawn(connection);
-            terminated += client.query(one, &[]).await.map_or(0, |ended| ended.len() as u64);
+            terminated += client.query(one, &[]).await.map_or(0, |rows| rows.len() as u64);
             connection.abort();
         }
         sleep(Duration::from_millis(100)).await;
@@ -95,17 +95,17 @@ async fn terminate_one_after_another(url: String, over: CancellationToken) -> u6
     terminated
 }
 
-/// The launch says which server does not answer, and nothing of the password.
+/// The error names the server and does not contain the password.
 #[rocket::async_test]
-async fn a_launch_without_a_server_fails() {
-    let Err(error) = plugin("postgres://me:secret@127.0.0.1:1/db").await else { panic!("nobody listens there") };
+async fn fails_to_launch_without_a_server() {
+    let Err(error) = plugin("postgres://me:secret@127.0.0.1:1/db").await else { panic!("no server listens on port 1") };
 
     assert!(!error.to_string().contains("secret"), "{error}");
 }
 
-/// Work waits in place for a server that is away for a while, and says so.
+/// The server is unavailable for three seconds.
 #[rocket::async_test]
-async fn while_the_server_is_away_work_waits_and_spends_nothing() -> TestResult {
+async fn waits_for_an_unavailable_server_without_using_up_attempts() -> TestResult {
     let mut server = Server::start();
     let client = plugin(server.url()).await?;
     let options = ItemOptions { batch_size: 2_000, ..ItemOptions::default() };

@@ -91,7 +91,7 @@ async fn a_job_that_is_not_in_the_ledger_fails_once_with_a_reason() -> TestResul
         assert_eq!((&job["attemptsMade"], &job["failedReason"]), (&json!(1), &json!(reason)));
         fixture.host.until_it_says(&reason).await?;
     }
-    assert!(fixture.host.said_any("a job that the ledger does not know failed in the queue"));
+    assert!(fixture.host.said_any("a job that is not in the ledger failed in the queue"));
     fixture.shut_down().await
 }
 

@@ -68,7 +68,7 @@ async fn a_node_queue_reads_why_a_job_failed() -> TestResult {
     assert_eq!((&job["failedReason"], &job["attemptsMade"], &job["progress"]), (&json!(reason), &json!(3), &json!(50)));
     assert_eq!((failed.as_array().map(Vec::len), &failed[0]["id"]), (Some(1), &job["id"]));
     let last = logs.as_array().and_then(|lines| lines.last()).and_then(Value::as_str).ok_or("no line")?;
-    assert_eq!(last, format!("Attempt 3 of 3 failed: {reason}; set aside: items 0 to 499"));
+    assert_eq!(last, format!("Attempt 3 of 3 failed: {reason}; failed chunks: items 0 to 499"));
     fixture.shut_down().await
 }
 

@@ -186,7 +186,7 @@ impl World<'_> {
     async fn retry(&mut self, batch: BatchId) -> TestResult {
         let Some(report) = allowed(self.ledger.retry(batch).await)? else { return Ok(()) };
         for again in report.job_ids {
-            let again: JobId = again.parse().map_err(|()| "the id of a recreated job can't be read")?;
+            let again: JobId = again.parse().map_err(|_| "the id of a recreated job can't be read")?;
             self.jobs.iter_mut().filter(|job| (job.batch, job.seq) == (batch, again.seq)).for_each(|job| *job = again);
         }
         Ok(())

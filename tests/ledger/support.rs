@@ -174,12 +174,7 @@ pub fn set_aside(ordinals: Range<u64>, error: &str) -> Failure {
 
 /// A failure for the sake of these chunks.
 pub fn chunks_set_aside(chunks: impl IntoIterator<Item = (Range<u64>, String)>) -> Failure {
-    let chunk = |(ordinals, error): (Range<u64>, String)| FailedChunk {
-        from: ordinals.start,
-        to: ordinals.end - 1,
-        tries: 3,
-        error,
-    };
+    let chunk = |(ordinals, error): (Range<u64>, String)| FailedChunk::new(ordinals.start, ordinals.end - 1, 3, error);
     chunks.into_iter().map(chunk).collect::<FailedChunks>().into()
 }
 

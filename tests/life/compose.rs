@@ -1,9 +1,9 @@
-//! `docs/compose.yml` with processes in the place of containers: the same variables, the same
-//! roles, as many of each.
+//! `docs/compose.yml` with processes instead of containers: the same variables, the same roles, and
+//! the same number of each.
 
 use std::time::Duration;
 
-use rocket::futures::future::try_join_all;
+use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
 use crate::{
@@ -17,14 +17,15 @@ use crate::{
 
 const PASSWORD: &str = "a-secret";
 
-/// The services of the file, by their names.
+/// Returns the services of the file, by name.
 fn services() -> Result<Value, Box<dyn std::error::Error>> {
     let mut file: serde_norway::Value = serde_norway::from_str(include_str!("../../docs/compose.yml"))?;
     file.apply_merge()?;
     Ok(serde_json::to_value(&file["services"])?)
 }
 
-/// What a service is told by its environment, where names of containers are places on this machine.
+/// Returns the environment of a service, with names of containers replaced by addresses on this
+/// machine.
 fn environment(service: &Value, postgres: &str, redis: u16) -> Vec<(String, String)> {
     let here = |value: &Value| {
         let value = value.as_str().expect("variables are texts");
@@ -36,8 +37,8 @@ fn environment(service: &Value, postgres: &str, redis: u16) -> Vec<(String, Stri
     variables.map(|(key, value)| (key.clone(), here(value))).chain([port]).collect()
 }
 
-/// As the image of PostgreSQL does by `POSTGRES_USER` and `POSTGRES_PASSWORD`.
-async fn make_the_database(server: &Server) {
+/// Creates the database, as the PostgreSQL image does for `POSTGRES_USER` and `POSTGRES_PASSWORD`.
+async fn create_database(server: &Server) {
     let outsider = servers::client(server.url()).await;
     let role = format!("CREATE ROLE shop LOGIN SUPERUSER PASSWORD '{PASSWORD}'");
     for statement in [role.as_str(), "CREATE DATABASE shop OWNER shop"] {
@@ -46,22 +47,22 @@ async fn make_the_database(server: &Server) {
 }
 
 #[tokio::test]
-async fn the_services_of_the_compose_file_make_a_batch() -> TestResult {
+async fn completes_a_batch_with_the_services_of_the_compose_file() -> TestResult {
     let (postgres, redis) = (Server::start(), Redis::start().await);
-    make_the_database(&postgres).await;
-    let place = postgres.url().split(['@', '/']).find(|part| part.starts_with("127.0.0.1:")).ok_or("no place")?;
-    let home = Home::on_servers(&format!("postgres://shop:{PASSWORD}@{place}/shop"), redis.port)?;
+    create_database(&postgres).await;
+    let address = postgres.url().split(['@', '/']).find(|part| part.starts_with("127.0.0.1:")).ok_or("no address")?;
+    let home = Home::on_servers(&format!("postgres://shop:{PASSWORD}@{address}/shop"), redis.port)?;
     let services = services()?;
     let [web, worker] = ["web", "worker"].map(|name| &services[name]);
     let start = async |service: &Value| -> Result<Host, Box<dyn std::error::Error>> {
-        let variables = environment(service, place, redis.port);
+        let variables = environment(service, address, redis.port);
         let variables: Vec<_> = variables.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         home.start_with(&variables).await
     };
     let replicas = worker["deploy"]["replicas"].as_u64().ok_or("no replicas")?;
     assert_eq!(replicas, 2);
 
-    // All at once, in a database where nothing is.
+    // All at once, in an empty database.
     let hosts = try_join_all([web, worker, worker].map(&start)).await?;
 
     let batch = hosts[0].post(&json!({ "quantity": 10_000 })).await?;
@@ -75,9 +76,9 @@ async fn the_services_of_the_compose_file_make_a_batch() -> TestResult {
     nothing_is_left(&redis).await
 }
 
-/// The example of a process that only works, beside a host that only serves.
+/// The example of a process that only works, with a host that only serves.
 #[tokio::test]
-async fn the_example_worker_makes_a_batch() -> TestResult {
+async fn completes_a_batch_with_the_example_worker() -> TestResult {
     let redis = Redis::start().await;
     let home = Home::on_redis(Store::Postgres, redis.port)?;
     let web = home.start_as("web").await?;

@@ -1,5 +1,5 @@
-//! SIGTERM to a host whose ledger is in PostgreSQL and whose queues are in Redis: idle, busy, and
-//! while one or both of them are away.
+//! SIGTERM to a host with its ledger in PostgreSQL and its queues in Redis: idle, busy, and while
+//! one or both servers are unavailable.
 
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,12 @@ use crate::{
     servers::Server,
 };
 
-/// What is spent on jobs; a stop must not.
-const SPENT: &str = "SELECT sum(attempts) + sum(crashes) FROM batch_jobs";
+/// Counted attempts and crashes. A stop must not count any.
+const COUNTED: &str = "SELECT sum(attempts) + sum(crashes) FROM batch_jobs";
 const ACTIVE: &str = "SELECT count(*) FROM batch_jobs WHERE state = 'active'";
 
 #[tokio::test]
-async fn a_stop_spends_nothing_and_an_idle_host_leaves_at_once() -> TestResult {
+async fn counts_nothing_at_a_stop_and_exits_at_once_when_idle() -> TestResult {
     let redis = Redis::start().await;
     let home = Home::on_redis(Store::Postgres, redis.port)?.quick();
     let host = home.start().await?;
@@ -28,48 +28,47 @@ async fn a_stop_spends_nothing_and_an_idle_host_leaves_at_once() -> TestResult {
     let busy = Instant::now();
     assert_eq!(host.terminate().await?.code(), Some(0));
 
-    println!("busy, it left after {:?}", busy.elapsed());
+    println!("busy: exited after {:?}", busy.elapsed());
     assert_eq!(home.count(ACTIVE).await?, 0);
     let active: u64 = value(redis.command(&["LLEN", "bull:generate-product-batch-items:active"]).await)?;
     assert_eq!(active, 0);
     let host = home.start().await?;
     is_complete(&host, batch, 200_000).await?;
-    assert_eq!(home.count(SPENT).await?, 0);
+    assert_eq!(home.count(COUNTED).await?, 0);
     let idle = Instant::now();
     assert_eq!(host.terminate().await?.code(), Some(0));
-    println!("idle, it left after {:?}", idle.elapsed());
+    println!("idle: exited after {:?}", idle.elapsed());
     assert!(idle.elapsed() < Duration::from_millis(500), "{:?}", idle.elapsed());
     Ok(())
 }
 
-/// What befalls a server.
+/// The fault of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
-    /// It is there.
-    Fine,
-    /// It is gone: connections are refused.
-    Gone,
-    /// It is there, and says nothing any more.
+    /// Available.
+    Available,
+    /// Stopped: connections are refused.
+    Stopped,
+    /// Connections are accepted, but nothing is answered.
     Frozen,
 }
 
-use Fault::{Fine, Frozen, Gone};
+use Fault::{Available, Frozen, Stopped};
 
-/// Of PostgreSQL, of Redis, and how long it had lasted when the service manager wanted the process
-/// gone.
+/// The fault of PostgreSQL, the fault of Redis, and how long they lasted before SIGTERM.
 const FAULTS: [(Fault, Fault, Duration); 6] = [
-    (Fine, Gone, Duration::ZERO),
-    (Fine, Frozen, Duration::from_secs(2)),
-    (Gone, Fine, Duration::from_secs(2)),
-    (Frozen, Fine, Duration::ZERO),
-    (Gone, Gone, Duration::ZERO),
+    (Available, Stopped, Duration::ZERO),
+    (Available, Frozen, Duration::from_secs(2)),
+    (Stopped, Available, Duration::from_secs(2)),
+    (Frozen, Available, Duration::ZERO),
+    (Stopped, Stopped, Duration::ZERO),
     (Frozen, Frozen, Duration::from_secs(2)),
 ];
 
-/// Jobs run, something is away, and the process leaves in time all the same. What it could not give
-/// back comes back by itself.
+/// Jobs run and a server is unavailable; the process still exits in time. Jobs that it could not
+/// release run again after a restart.
 #[tokio::test]
-async fn a_host_leaves_in_time_whatever_is_away() -> TestResult {
+async fn exits_in_time_whichever_server_is_unavailable() -> TestResult {
     const QUANTITY: i64 = 150_000;
     const DRAIN: Duration = Duration::from_secs(2);
     let (mut postgres, mut redis) = (Server::start(), Redis::start().await);
@@ -83,10 +82,10 @@ async fn a_host_leaves_in_time_whatever_is_away() -> TestResult {
         }
         let made = home.count("SELECT coalesce(sum(created), 0) FROM batch_jobs").await?;
         host.until(batch, |progress| progress["itemsCreated"].as_i64() > Some(made + 2_000)).await?;
-        break_it(&mut postgres, of_postgres);
+        begin_fault(&mut postgres, of_postgres);
         match of_redis {
-            Fine => {}
-            Gone => redis.kill(),
+            Available => {}
+            Stopped => redis.kill(),
             Frozen => redis.signal("STOP"),
         }
         tokio::time::sleep(lasting).await;
@@ -95,45 +94,48 @@ async fn a_host_leaves_in_time_whatever_is_away() -> TestResult {
         let status = host.terminate().await?;
 
         let took = from.elapsed();
-        mend_it(&mut postgres, of_postgres);
+        end_fault(&mut postgres, of_postgres);
         match of_redis {
-            Fine => {}
-            Gone => redis.start_again().await,
+            Available => {}
+            Stopped => redis.start_again().await,
             Frozen => redis.signal("CONT"),
         }
         let active = home.count(ACTIVE).await?;
         println!(
-            "PostgreSQL {of_postgres:?}, Redis {of_redis:?}, for {lasting:?}: left after {took:?}; {active} active"
+            "PostgreSQL {of_postgres:?}, Redis {of_redis:?}, for {lasting:?}: exited after {took:?}; {active} active"
         );
         assert_eq!(status.code(), Some(0));
         assert!(took < DRAIN + Duration::from_secs(1), "{of_postgres:?}, {of_redis:?}, {lasting:?}: {took:?}");
-        assert!(active == 0 || of_postgres != Fine, "PostgreSQL was there, and {active} jobs were not given back");
+        assert!(
+            active == 0 || of_postgres != Available,
+            "PostgreSQL was available, and {active} jobs were not released"
+        );
     }
 
     let host = home.start().await?;
     assert!(
         home.count("SELECT coalesce(sum(created), 0) FROM batch_jobs").await? < QUANTITY,
-        "there was too little to do"
+        "there was too little work"
     );
     is_complete(&host, batch, QUANTITY).await?;
     host.terminate().await?;
     home.the_shop_has_every_item().await?;
-    assert_eq!(home.count(SPENT).await?, 0);
+    assert_eq!(home.count(COUNTED).await?, 0);
     Ok(())
 }
 
-fn break_it(postgres: &mut Server, fault: Fault) {
+fn begin_fault(postgres: &mut Server, fault: Fault) {
     match fault {
-        Fine => {}
-        Gone => postgres.order("stop"),
+        Available => {}
+        Stopped => postgres.order("stop"),
         Frozen => postgres.order("freeze"),
     }
 }
 
-fn mend_it(postgres: &mut Server, fault: Fault) {
+fn end_fault(postgres: &mut Server, fault: Fault) {
     match fault {
-        Fine => {}
-        Gone => postgres.order("start"),
+        Available => {}
+        Stopped => postgres.order("start"),
         Frozen => postgres.order("thaw"),
     }
 }

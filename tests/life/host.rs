@@ -1,4 +1,4 @@
-//! Starts the example host, talks to it over HTTP, reads what it prints, kills it.
+//! Starts the example host, sends it requests, reads its output, kills it.
 
 use std::{
     error::Error,
@@ -24,26 +24,26 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const TOKEN: &str = "let-me-in";
 
-/// Where the hosts of a home keep their ledger.
+/// The database of the ledger of all hosts of a home.
 #[derive(Debug, Clone, Copy)]
 pub enum Store {
     Sqlite,
     Postgres,
 }
 
-/// A folder and a database, in which hosts are started one after another, or beside each other.
+/// A folder and a database for several hosts, one after another or at the same time.
 pub struct Home {
     folder: TempDir,
-    /// A server's URL, and a schema there; without, the database is a file in the folder.
+    /// The URL of a server and a schema; `None` for a file in the folder.
     postgres: Option<(String, String)>,
     config: Option<PathBuf>,
-    /// What the environment of its hosts says besides.
+    /// Further environment variables of the hosts.
     environment: Vec<(String, String)>,
-    /// Everything that the hosts of this home ever printed.
-    said: Lines,
+    /// Everything that the hosts of this home printed.
+    printed: Lines,
 }
 
-/// What was printed so far, line by line, and a bell that rings with each.
+/// The printed lines, and a notification for each new line.
 #[derive(Clone)]
 struct Lines(Arc<Mutex<Vec<String>>>, watch::Sender<()>);
 
@@ -64,13 +64,13 @@ impl Lines {
 
     async fn until(&self, words: &str) -> Result<()> {
         let mut wakeup = self.1.subscribe();
-        let said = async {
+        let printed = async {
             while !self.any(words) {
                 wakeup.changed().await.expect("the sender lives as long as the home");
             }
         };
-        let late = timeout(Duration::from_secs(60), said).await;
-        late.map_err(|_| format!("nobody said `{words}`:\n{}", self.0.lock().unwrap().join("\n")).into())
+        let late = timeout(Duration::from_secs(60), printed).await;
+        late.map_err(|_| format!("`{words}` was not printed:\n{}", self.0.lock().unwrap().join("\n")).into())
     }
 }
 
@@ -87,11 +87,11 @@ impl Home {
     }
 
     fn at(postgres: Option<(String, String)>) -> Result<Self> {
-        let said = Lines(Arc::default(), watch::Sender::new(()));
-        Ok(Self { folder: TempDir::new()?, postgres, config: None, environment: Vec::new(), said })
+        let printed = Lines(Arc::default(), watch::Sender::new(()));
+        Ok(Self { folder: TempDir::new()?, postgres, config: None, environment: Vec::new(), printed })
     }
 
-    /// An empty settings file instead of the example's.
+    /// Makes a home with an empty settings file instead of the file of the example.
     pub fn with_the_specified_defaults() -> Result<Self> {
         let home = Self::new()?;
         let empty = home.folder.path().join("Empty.toml");
@@ -99,30 +99,30 @@ impl Home {
         Ok(Self { config: Some(empty), ..home })
     }
 
-    /// The hosts of this home share the queues of a Redis server.
+    /// Makes a home whose hosts share the queues of a Redis server.
     pub fn on_redis(store: Store, port: u16) -> Result<Self> {
         Ok(Self::on(store)?.and_redis(port))
     }
 
-    /// The same with a database of its own in PostgreSQL.
+    /// Makes a home on a PostgreSQL server of its own and a Redis server.
     pub fn on_servers(url: &str, port: u16) -> Result<Self> {
         Ok(Self::at(Some((url.to_owned(), "rocket_batch".to_owned())))?.and_redis(port))
     }
 
-    /// The server of its ledger, and the schema there.
-    #[allow(dead_code, reason = "the tests beside Node tell it to Node")]
+    /// Returns the PostgreSQL server and the schema of the ledger.
+    #[allow(dead_code, reason = "only the tests with Node use it")]
     pub fn postgres(&self) -> Option<(&str, &str)> {
         self.postgres.as_ref().map(|(url, schema)| (url.as_str(), schema.as_str()))
     }
 
-    /// The same where Sentinels say where Redis is.
+    /// Makes a home whose hosts find Redis through Sentinels.
     pub fn on_sentinels(master: &str, addresses: &[String]) -> Result<Self> {
         let addresses = format!("{addresses:?}");
         let home = Self::new()?.with("ROCKET_BATCH__REDIS__MASTER", master);
         Ok(home.with("ROCKET_BATCH__REDIS__SENTINELS", &addresses))
     }
 
-    /// The same in a cluster, whose nodes say who has the queues.
+    /// Makes a home whose hosts use a Redis cluster.
     pub fn on_nodes(prefix: &str, addresses: &[String]) -> Result<Self> {
         let home = Self::on(Store::Sqlite)?.quick().with("ROCKET_BATCH__REDIS__PREFIX", prefix);
         Ok(home.with("ROCKET_BATCH__REDIS__NODES", &format!("{addresses:?}")))
@@ -132,7 +132,7 @@ impl Home {
         self.with("REDIS_HOST", "127.0.0.1").with("REDIS_PORT", &port.to_string())
     }
 
-    /// Its hosts notice within seconds that one of them died, or that jobs are gone.
+    /// Shortens the intervals, so that hosts detect a dead process or lost jobs within seconds.
     pub fn quick(self) -> Self {
         self.with("ROCKET_BATCH__FEED_INTERVAL", "2s")
             .with("ROCKET_BATCH__GENERATE__LOCK", "2s")
@@ -141,7 +141,7 @@ impl Home {
             .with("ROCKET_BATCH__STATUS__STALL_CHECK", "1s")
     }
 
-    /// The same with one more setting.
+    /// Adds a setting.
     pub fn with(mut self, key: &str, value: &str) -> Self {
         self.environment.push((key.into(), value.into()));
         self
@@ -160,7 +160,7 @@ impl Home {
         self.start_with(&[("ROCKET_BATCH__ROLE", role)]).await
     }
 
-    /// Starts a host that stays at a named point when it reaches it.
+    /// Starts a host that stops at a named point.
     pub async fn start_at(&self, point: Option<&str>) -> Result<Host> {
         match point {
             Some(point) => self.start_with(&[("ROCKET_BATCH_TEST_POINT", point)]).await,
@@ -168,7 +168,7 @@ impl Home {
         }
     }
 
-    /// Starts a host with more settings, of which the last word counts.
+    /// Starts a host with more settings, which override the others.
     pub async fn start_with(&self, environment: &[(&str, &str)]) -> Result<Host> {
         self.start_example("host", environment).await
     }
@@ -189,12 +189,12 @@ impl Home {
         }
         command.envs(self.environment.iter().map(|(key, value)| (key, value))).envs(environment.iter().copied());
         let mut child = command.spawn()?;
-        // Only what this host says counts for it; the shop's own lines are kept for the home.
-        let said = Lines(Arc::default(), watch::Sender::new(()));
-        said.read(child.stderr.take().ok_or("no standard error")?);
+        // The home also collects standard output, where the shop prints.
+        let printed = Lines(Arc::default(), watch::Sender::new(()));
+        printed.read(child.stderr.take().ok_or("no standard error")?);
         let out = BufReader::new(child.stdout.take().ok_or("no standard output")?).lines();
-        tee(out, said.clone(), self.said.clone());
-        let host = Host { child, port, said, told: self.said.clone(), client: reqwest::Client::new() };
+        tee(out, printed.clone(), self.printed.clone());
+        let host = Host { child, port, printed, printed_in_home: self.printed.clone(), client: reqwest::Client::new() };
         host.until_ready().await?;
         Ok(host)
     }
@@ -206,7 +206,7 @@ impl Home {
         }
     }
 
-    /// What a statement counts; the tables are named as in SQLite.
+    /// Returns the count of a statement, which uses the table names of SQLite.
     pub async fn count(&self, sql: &str) -> Result<i64> {
         let Some((url, schema)) = &self.postgres else {
             return Ok(rusqlite::Connection::open(self.database())?.query_row(sql, [], |row| row.get(0))?);
@@ -217,12 +217,12 @@ impl Home {
         Ok(row.try_get(0)?)
     }
 
-    /// Asks until the count is the one that is waited for.
-    pub async fn until(&self, sql: &str, so: impl Fn(i64) -> bool) -> Result<i64> {
+    /// Waits until the count meets the condition.
+    pub async fn until(&self, sql: &str, condition: impl Fn(i64) -> bool) -> Result<i64> {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let count = self.count(sql).await?;
-            if so(count) {
+            if condition(count) {
                 return Ok(count);
             }
             if Instant::now() > deadline {
@@ -232,15 +232,15 @@ impl Home {
         }
     }
 
-    /// When the jobs of a batch began, in milliseconds, in order.
+    /// Returns when the jobs of a batch started, in milliseconds, in ascending order.
     pub fn starts(&self, batch: i64) -> Result<Vec<i64>> {
         let connection = rusqlite::Connection::open(self.database())?;
         let mut statement = connection.prepare("SELECT begun_at FROM batch_jobs WHERE batch = ?1 ORDER BY begun_at")?;
         Ok(statement.query_map([batch], |row| row.get(0))?.collect::<std::result::Result<_, _>>()?)
     }
 
-    /// The shop's table has the items of the ledger, each once and with the same code, and no
-    /// other.
+    /// Checks that the table of the shop has exactly the items of the ledger, each once and with
+    /// the same code.
     pub async fn the_shop_has_every_item(&self) -> Result<()> {
         let both = "SELECT count(*) FROM products p JOIN batch_items i USING (batch, ordinal) WHERE p.label = i.code";
         let [products, items] = ["products", "batch_items"].map(|table| format!("SELECT count(*) FROM {table}"));
@@ -251,7 +251,7 @@ impl Home {
         Err(format!("in both, products, items: {counts:?}").into())
     }
 
-    /// A server looks after its own.
+    /// Checks the integrity of a SQLite file.
     pub fn check_integrity(&self) -> Result<()> {
         if self.postgres.is_some() {
             return Ok(());
@@ -277,8 +277,8 @@ fn tee(mut out: tokio::io::Lines<BufReader<impl AsyncRead + Unpin + Send + 'stat
 pub struct Host {
     child: Child,
     port: u16,
-    said: Lines,
-    told: Lines,
+    printed: Lines,
+    printed_in_home: Lines,
     client: reqwest::Client,
 }
 
@@ -291,7 +291,7 @@ impl Host {
             }
             sleep(Duration::from_millis(10)).await;
         }
-        Err(format!("the host did not start:\n{}", self.said.0.lock().unwrap().join("\n")).into())
+        Err(format!("the host did not start:\n{}", self.printed.0.lock().unwrap().join("\n")).into())
     }
 
     fn url(&self, path: &str) -> String {
@@ -299,40 +299,40 @@ impl Host {
     }
 
     pub async fn get(&self, path: &str) -> Result<Value> {
-        let answer = self.client.get(self.url(path)).bearer_auth(TOKEN).send().await?;
-        Ok(answer.error_for_status()?.json().await?)
+        let response = self.client.get(self.url(path)).bearer_auth(TOKEN).send().await?;
+        Ok(response.error_for_status()?.json().await?)
     }
 
     pub async fn post_batch(&self, body: &Value) -> Result<Value> {
-        let answer = self.client.post(self.url("/batches")).bearer_auth(TOKEN).json(body).send().await?;
-        Ok(answer.error_for_status()?.json().await?)
+        let response = self.client.post(self.url("/batches")).bearer_auth(TOKEN).json(body).send().await?;
+        Ok(response.error_for_status()?.json().await?)
     }
 
-    /// Posts a batch; answers with its id.
+    /// Posts a batch. Returns its id.
     pub async fn post(&self, body: &Value) -> Result<i64> {
         let accepted = self.post_batch(body).await?;
         accepted["batchId"].as_i64().ok_or_else(|| format!("no id in {accepted}").into())
     }
 
-    /// Sends a request without a body; answers with what was said.
+    /// Sends a request without a body. Returns the body of the response.
     pub async fn send(&self, method: Method, path: &str) -> Result<String> {
-        let answer = self.client.request(method, self.url(path)).bearer_auth(TOKEN).send().await?;
-        Ok(answer.error_for_status()?.text().await?)
+        let response = self.client.request(method, self.url(path)).bearer_auth(TOKEN).send().await?;
+        Ok(response.error_for_status()?.text().await?)
     }
 
     /// The shop's own route.
     pub async fn fill(&self, id: i64) -> Result<Value> {
         let url = self.url(&format!("/product-batches/{id}/items"));
-        let answer = self.client.post(url).bearer_auth(TOKEN).send().await?;
-        Ok(answer.error_for_status()?.json().await?)
+        let response = self.client.post(url).bearer_auth(TOKEN).send().await?;
+        Ok(response.error_for_status()?.json().await?)
     }
 
     pub async fn progress(&self, batch: i64) -> Result<Value> {
         self.get(&format!("/batches/{batch}/progress")).await
     }
 
-    pub async fn until(&self, batch: i64, so: impl Fn(&Value) -> bool) -> Result<Value> {
-        self.until_within(batch, Duration::from_secs(60), so).await
+    pub async fn until(&self, batch: i64, condition: impl Fn(&Value) -> bool) -> Result<Value> {
+        self.until_within(batch, Duration::from_secs(60), condition).await
     }
 
     pub async fn until_over(&self, batch: i64, limit: Duration) -> Result<Value> {
@@ -340,15 +340,15 @@ impl Host {
         self.until_within(batch, limit, over).await
     }
 
-    async fn until_within(&self, batch: i64, limit: Duration, so: impl Fn(&Value) -> bool) -> Result<Value> {
+    async fn until_within(&self, batch: i64, limit: Duration, condition: impl Fn(&Value) -> bool) -> Result<Value> {
         let deadline = Instant::now() + limit;
         loop {
             let progress = self.progress(batch).await?;
-            if so(&progress) {
+            if condition(&progress) {
                 return Ok(progress);
             }
             if Instant::now() > deadline {
-                return Err(format!("still {progress}:\n{}", self.said.0.lock().unwrap().join("\n")).into());
+                return Err(format!("still {progress}:\n{}", self.printed.0.lock().unwrap().join("\n")).into());
             }
             sleep(Duration::from_millis(20)).await;
         }
@@ -368,21 +368,21 @@ impl Host {
     }
 
     pub fn said_any(&self, words: &str) -> bool {
-        self.said.any(words)
+        self.printed.any(words)
     }
 
     pub async fn is_ready(&self) -> Result<bool> {
-        let answer = self.client.get(self.url("/batches/health/ready")).send().await?;
-        Ok(answer.status().is_success())
+        let response = self.client.get(self.url("/batches/health/ready")).send().await?;
+        Ok(response.status().is_success())
     }
 
     pub async fn until_it_says(&self, words: &str) -> Result<()> {
-        self.said.until(words).await
+        self.printed.until(words).await
     }
 
-    /// By this host, or by one before it in the same home.
+    /// Waits until this host, or another host of the same home, called the hook for the batch.
     pub async fn until_the_shop_was_told(&self, batch: i64) -> Result<()> {
-        self.told.until(&format!("The shop was told: batch {batch} is ")).await
+        self.printed_in_home.until(&format!("The shop was told: batch {batch} is ")).await
     }
 
     pub async fn kill(&mut self) -> Result<()> {
@@ -391,20 +391,21 @@ impl Host {
 
     /// Sends a signal, such as `STOP`.
     pub async fn signal(&self, name: &str) -> Result<()> {
-        let pid = self.child.id().ok_or("it is gone already")?;
+        let pid = self.child.id().ok_or("the process has exited")?;
         let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status().await?;
         if sent.success() { Ok(()) } else { Err(format!("kill -{name} {pid}: {sent}").into()) }
     }
 
-    /// Sends SIGTERM, and waits for the end.
+    /// Sends SIGTERM, and waits until the process exits.
     pub async fn terminate(mut self) -> Result<ExitStatus> {
         self.signal("TERM").await?;
         Ok(timeout(Duration::from_secs(40), self.child.wait()).await??)
     }
 
-    /// The largest resident memory so far, in bytes.
+    /// Returns the largest resident memory so far, in bytes.
     pub fn peak_memory(&self) -> Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id().ok_or("it is gone")?))?;
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.child.id().ok_or("the process has exited")?))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
         Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
     }

@@ -1,8 +1,8 @@
-//! The example host as a real process, killed and stopped from outside, and what is in its database
-//! afterwards.
+//! The example host as a real process that is killed and stopped from outside, and the state of its
+//! database afterwards.
 //!
-//! Needs the feature `test-failpoints`: named points at which the example can be held and killed.
-//! Cargo builds the example beside the tests.
+//! Needs the feature `test-points`: named points at which the example stops, so that it can be
+//! killed exactly there. Cargo builds the example beside the tests.
 
 #[cfg(feature = "redis")]
 mod compose;
@@ -36,16 +36,16 @@ use serde_json::{Value, json};
 
 type TestResult = Result<(), Box<dyn Error>>;
 
-/// What must hold whatever the ledger is in.
+/// Tests that run with a ledger in either database.
 macro_rules! on_each_ledger {
-    ($($module:ident: $store:expr, $($claim:ident)*;)*) => { $(
+    ($($module:ident: $store:expr, $($test:ident)*;)*) => { $(
         mod $module {
             use super::{Store, TestResult};
 
             $(
                 #[tokio::test]
-                async fn $claim() -> TestResult {
-                    super::$claim($store).await
+                async fn $test() -> TestResult {
+                    super::$test($store).await
                 }
             )*
         }
@@ -54,42 +54,44 @@ macro_rules! on_each_ledger {
 
 on_each_ledger! {
     sqlite: Store::Sqlite,
-        a_batch_outlives_twenty_kills a_stop_in_the_middle_spends_nothing a_process_that_stands_by_takes_over
-        a_worker_that_is_lost_when_all_is_written_leaves_no_crash
-        a_host_without_an_item_writer_outlives_kills_between_its_statements;
+        completes_a_batch_despite_twenty_kills uses_up_nothing_at_a_stop_in_the_middle
+        takes_over_on_standby_when_the_leader_dies
+        counts_no_crash_after_all_items_are_inserted
+        completes_without_an_item_writer_despite_kills_between_statements;
     postgres: Store::Postgres,
-        a_batch_outlives_twenty_kills a_stop_in_the_middle_spends_nothing a_process_that_stands_by_takes_over
-        a_worker_that_is_lost_when_all_is_written_leaves_no_crash
-        a_host_without_an_item_writer_outlives_kills_between_its_statements;
+        completes_a_batch_despite_twenty_kills uses_up_nothing_at_a_stop_in_the_middle
+        takes_over_on_standby_when_the_leader_dies
+        counts_no_crash_after_all_items_are_inserted
+        completes_without_an_item_writer_despite_kills_between_statements;
 }
 
-/// Twenty SIGKILLs in the middle of a batch: at random moments, and held at each named point.
-/// Nothing is lost, nothing is made twice.
-async fn a_batch_outlives_twenty_kills(store: Store) -> TestResult {
-    outlives_twenty_kills(&Home::on(store)?).await
+/// Twenty SIGKILLs in the middle of a batch: at random times, and at each named point. No item is
+/// missing, and none is generated twice.
+async fn completes_a_batch_despite_twenty_kills(store: Store) -> TestResult {
+    complete_despite_twenty_kills(&Home::on(store)?).await
 }
 
-async fn outlives_twenty_kills(home: &Home) -> TestResult {
-    const POINTS: [&str; 3] = ["before-settle", "before-acknowledge", "before-hook"];
+async fn complete_despite_twenty_kills(home: &Home) -> TestResult {
+    const POINTS: [&str; 3] = ["before-finish", "before-acknowledge", "before-hook"];
     const LARGE: i64 = 100_000;
     let seed: u64 = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     println!("SEED={seed}");
-    let mut chance = fastrand::Rng::with_seed(seed);
+    let mut rng = fastrand::Rng::with_seed(seed);
     let left = "SELECT coalesce(sum(quantity - created), 0) FROM batch_jobs";
     let mut batches = Vec::new();
 
     for kill in 0..20 {
         let point = (kill % 2 == 1).then(|| POINTS[kill / 2 % POINTS.len()]);
         let mut host = home.start_at(point).await?;
-        // Always more to do than one life can, and a short batch in each life, so that ends and
-        // hooks are due all the time.
+        // There is always more work than one process completes before its kill. Each process also
+        // gets a short batch, so that batches finish and hooks are due all the time.
         if home.count(left).await? < LARGE {
             batches.push((host.post(&json!({ "quantity": LARGE, "batchSize": 200 })).await?, LARGE));
         }
         batches.push((host.post(&json!({ "quantity": 300 })).await?, 300));
         match point {
             Some(point) => host.until_it_says(&format!("test point {point} reached")).await?,
-            None => tokio::time::sleep(Duration::from_millis(chance.u64(20..600))).await,
+            None => tokio::time::sleep(Duration::from_millis(rng.u64(20..600))).await,
         }
         host.kill().await?;
         assert!(home.count(left).await? > 0, "kill {kill} came too late");
@@ -104,11 +106,10 @@ async fn outlives_twenty_kills(home: &Home) -> TestResult {
     home.check_integrity()
 }
 
-/// Waits for the end of a batch: every item is there, once, and the shop was told. Without an item
-/// writer a job is two statements: one claims it and writes its first chunk, one writes its last
-/// chunk and completes it.
-async fn a_host_without_an_item_writer_outlives_kills_between_its_statements(store: Store) -> TestResult {
-    const POINTS: [&str; 4] = ["after-first-chunk", "before-write", "before-acknowledge", "after-first-chunk"];
+/// Without an item writer a job is two statements: one claims it and inserts its first chunk, the
+/// other inserts its last chunk and completes it.
+async fn completes_without_an_item_writer_despite_kills_between_statements(store: Store) -> TestResult {
+    const POINTS: [&str; 4] = ["after-first-chunk", "before-insert", "before-acknowledge", "after-first-chunk"];
     const JOBS: i64 = 200;
     let home = Home::on(store)?.with("ROCKET_BATCH__GENERATE__RATE_LIMIT", "off");
     let mut batches = Vec::new();
@@ -135,6 +136,8 @@ async fn a_host_without_an_item_writer_outlives_kills_between_its_statements(sto
     home.check_integrity()
 }
 
+/// Waits until a batch is finished. Checks that every item exists once and that the hook was
+/// called.
 async fn is_complete(host: &Host, batch: i64, quantity: i64) -> TestResult {
     let progress = host.until_over(batch, Duration::from_secs(120)).await?;
     assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("completed"), &json!(quantity)));
@@ -145,10 +148,10 @@ async fn is_complete(host: &Host, batch: i64, quantity: i64) -> TestResult {
     host.until_the_shop_was_told(batch).await
 }
 
-/// The shop's item writer fails on demand: its chunk is set aside, the others are written, and a
-/// retry makes what is missing.
+/// The item writer of the shop fails on demand. Its chunk fails, the others are inserted, and a
+/// retry generates the missing items.
 #[tokio::test]
-async fn a_shortage_of_the_shop_is_told_and_can_be_made_good() -> TestResult {
+async fn reports_a_shortage_of_the_shop_and_retries_it() -> TestResult {
     let home = Home::new()?;
     let host = home.start().await?;
     host.send(Method::POST, "/shortage/57").await?;
@@ -174,18 +177,18 @@ async fn a_shortage_of_the_shop_is_told_and_can_be_made_good() -> TestResult {
     Ok(())
 }
 
-/// What SIGTERM interrupts is given back: it costs neither an attempt nor a crash.
-async fn a_stop_in_the_middle_spends_nothing(store: Store) -> TestResult {
+/// SIGTERM releases running jobs. It counts neither an attempt nor a crash.
+async fn uses_up_nothing_at_a_stop_in_the_middle(store: Store) -> TestResult {
     let home = Home::on(store)?;
     let host = home.start().await?;
     let batch = host.post(&json!({ "quantity": 300_000, "batchSize": 2_000 })).await?;
     host.until(batch, |progress| progress["itemsCreated"].as_u64() > Some(0)).await?;
 
-    let began = Instant::now();
+    let started = Instant::now();
     let status = host.terminate().await?;
 
     assert_eq!(status.code(), Some(0));
-    assert!(began.elapsed() < Duration::from_secs(26), "{:?}", began.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(26), "{:?}", started.elapsed());
     assert!(home.count("SELECT coalesce(sum(created), 0) FROM batch_jobs").await? < 300_000, "the stop came too late");
     assert_eq!(home.count("SELECT count(*) FROM batch_jobs WHERE state = 'active'").await?, 0);
     let host = home.start().await?;
@@ -196,12 +199,12 @@ async fn a_stop_in_the_middle_spends_nothing(store: Store) -> TestResult {
     Ok(())
 }
 
-/// There is no new item any more that could clear the crash.
-async fn a_worker_that_is_lost_when_all_is_written_leaves_no_crash(store: Store) -> TestResult {
+/// No further item is inserted that could reset the number of crashes.
+async fn counts_no_crash_after_all_items_are_inserted(store: Store) -> TestResult {
     let home = Home::on(store)?;
-    let mut first = home.start_at(Some("before-settle")).await?;
+    let mut first = home.start_at(Some("before-finish")).await?;
     let batch = first.post(&json!({ "quantity": 100 })).await?;
-    first.until_it_says("test point before-settle reached").await?;
+    first.until_it_says("test point before-finish reached").await?;
     first.kill().await?;
 
     let second = home.start().await?;
@@ -213,27 +216,27 @@ async fn a_worker_that_is_lost_when_all_is_written_leaves_no_crash(store: Store)
     Ok(())
 }
 
-/// A second SIGTERM, and one while nothing runs, are no trouble.
+/// SIGTERM while nothing runs.
 #[tokio::test]
-async fn an_idle_host_leaves_at_once() -> TestResult {
+async fn exits_at_once_when_idle() -> TestResult {
     let home = Home::new()?;
     let host = home.start().await?;
 
-    let began = Instant::now();
+    let started = Instant::now();
     let status = host.terminate().await?;
 
     assert_eq!(status.code(), Some(0));
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
     Ok(())
 }
 
-/// Two processes on one file: one works, the other serves and stands by, and takes over when the
+/// Two processes with one ledger: one works, the other serves on standby and takes over when the
 /// first one dies.
-async fn a_process_that_stands_by_takes_over(store: Store) -> TestResult {
+async fn takes_over_on_standby_when_the_leader_dies(store: Store) -> TestResult {
     let home = Home::on(store)?;
     let mut first = home.start().await?;
     let second = home.start().await?;
-    second.until_it_says("this one stands by").await?;
+    second.until_it_says("this process is on standby").await?;
     let batch = second.post(&json!({ "quantity": 300_000, "batchSize": 2_000 })).await?;
     first.until(batch, |progress| progress["itemsCreated"].as_u64() > Some(0)).await?;
 
@@ -246,11 +249,11 @@ async fn a_process_that_stands_by_takes_over(store: Store) -> TestResult {
     Ok(())
 }
 
-/// A worker that panics fails its attempt with the message; the process lives on.
+/// A panic in a worker fails the attempt with its message. The process continues.
 #[tokio::test]
-async fn a_panic_is_a_failed_attempt_with_its_message() -> TestResult {
+async fn fails_an_attempt_with_the_message_of_its_panic() -> TestResult {
     let home = Home::new()?;
-    let host = home.start_at(Some("before-write=panic")).await?;
+    let host = home.start_at(Some("before-insert=panic")).await?;
     let batch = host.post(&json!({ "quantity": 100 })).await?;
 
     let progress = host.until_over(batch, Duration::from_secs(60)).await?;
@@ -258,24 +261,23 @@ async fn a_panic_is_a_failed_attempt_with_its_message() -> TestResult {
     assert_eq!(progress["status"], "failed", "{progress}");
     let failed = host.get(&format!("/batches/{batch}/failed-jobs")).await?;
     let job = &failed["items"][0];
-    assert_eq!((&job["attempts"], &job["error"]), (&json!(3), &json!("panicked: test point before-write")));
+    assert_eq!((&job["attempts"], &job["error"]), (&json!(3), &json!("panicked: test point before-insert")));
     host.until_the_shop_was_told(batch).await?;
     host.terminate().await?;
     Ok(())
 }
 
-/// With the specification's defaults five jobs start per ten seconds, and the estimate is right to
-/// a fifth.
+/// By default five jobs start per ten seconds, and the estimate is correct to within a fifth.
 #[tokio::test]
-async fn the_specified_pace_is_kept_and_foretold() -> TestResult {
+async fn keeps_and_estimates_the_default_rate() -> TestResult {
     let home = Home::with_the_specified_defaults()?;
     let host = home.start().await?;
 
-    let began = Instant::now();
+    let started = Instant::now();
     let accepted = host.post_batch(&json!({ "quantity": 5_000 })).await?;
     let batch = accepted["batchId"].as_i64().ok_or("no id")?;
     host.until_over(batch, Duration::from_secs(150)).await?;
-    let took = began.elapsed().as_secs_f64();
+    let took = started.elapsed().as_secs_f64();
 
     assert_eq!(accepted["jobsCreated"], 50);
     let estimated = accepted["estimatedSeconds"].as_f64().ok_or("no estimate")?;
@@ -283,7 +285,7 @@ async fn the_specified_pace_is_kept_and_foretold() -> TestResult {
     assert_eq!(accepted["estimatedDuration"], json!(format!("{estimated} seconds")));
     let starts = home.starts(batch)?;
     assert_eq!(starts.len(), 50);
-    // The ledger notes a start a little after the queue allowed it.
+    // The ledger records a start slightly later than the queue permits it.
     for (n, (start, fifth)) in starts.iter().zip(&starts[5..]).enumerate() {
         assert!(fifth - start >= 9_000, "start {} came {} ms after start {n}", n + 5, fifth - start);
     }
@@ -291,9 +293,9 @@ async fn the_specified_pace_is_kept_and_foretold() -> TestResult {
     Ok(())
 }
 
-/// The log tells a batch's life in the words that operators search for.
+/// Operators search the log for these messages.
 #[tokio::test]
-async fn the_log_tells_the_life_of_a_batch() -> TestResult {
+async fn logs_the_steps_of_a_batch() -> TestResult {
     let home = Home::with_the_specified_defaults()?;
     let host = home.start().await?;
     host.post(&json!({ "quantity": 200, "batchId": 123 })).await?;
@@ -314,9 +316,8 @@ async fn the_log_tells_the_life_of_a_batch() -> TestResult {
     Ok(())
 }
 
-/// A large batch answers as fast as a small one, and is made in little memory.
 #[tokio::test]
-async fn a_large_batch_takes_little_memory() -> TestResult {
+async fn completes_a_large_batch_in_little_memory() -> TestResult {
     let home = Home::new()?;
     let host = home.start().await?;
     let batch = host.post(&json!({ "quantity": 400_000 })).await?;
@@ -329,9 +330,9 @@ async fn a_large_batch_takes_little_memory() -> TestResult {
     Ok(())
 }
 
-/// A page that a host's developer would curl first.
+/// The first requests of a developer.
 #[tokio::test]
-async fn the_host_says_where_to_look() -> TestResult {
+async fn prints_an_example_request_at_the_start() -> TestResult {
     let home = Home::new()?;
     let host = home.start().await?;
 

@@ -1,5 +1,5 @@
-//! The ledger in PostgreSQL and the queues in Redis: web and worker processes, and what becomes of
-//! a batch when they, or Redis, are taken away.
+//! The ledger in PostgreSQL and the queues in Redis: web and worker processes, with kills of
+//! processes and outages of Redis.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,10 @@ use crate::{
     server::{Redis, value},
 };
 
-/// So many jobs were begun more than once.
-const BEGUN_AGAIN: &str = "SELECT count(*) FROM batch_jobs WHERE epoch > 1";
+/// The number of jobs that were claimed more than once.
+const CLAIMED_AGAIN: &str = "SELECT count(*) FROM batch_jobs WHERE epoch > 1";
 
-/// So many items of a batch exist.
+/// Counts the items of a batch.
 fn items_of(batch: i64) -> String {
     format!("SELECT count(*) FROM batch_items WHERE batch = {batch}")
 }
@@ -30,29 +30,29 @@ async fn workers(home: &Home, number: usize) -> Result<Vec<Host>, Box<dyn std::e
     Ok(workers)
 }
 
-async fn all_leave(hosts: impl IntoIterator<Item = Host>) -> TestResult {
+async fn all_exit(hosts: impl IntoIterator<Item = Host>) -> TestResult {
     for host in hosts {
         assert_eq!(host.terminate().await?.code(), Some(0));
     }
     Ok(())
 }
 
-/// One process serves and three work. Two of them are killed and started five times each; the
-/// others have their jobs soon.
+/// One process serves and three work. Two of these are killed and restarted five times each; other
+/// workers take over their jobs.
 #[tokio::test]
-async fn a_hundred_thousand_items_outlive_ten_kills_of_their_workers() -> TestResult {
+async fn completes_100000_items_despite_ten_kills_of_workers() -> TestResult {
     const QUANTITY: i64 = 100_000;
     let redis = Redis::start().await;
-    // The specification's: two transactions a job.
+    // With this chunk size a job is two transactions.
     let home = Home::on_redis(Store::Postgres, redis.port)?.quick().with("ROCKET_BATCH__CHUNK_SIZE", "50");
     let web = home.start_as("web").await?;
     let mut workers = workers(&home, 3).await?;
-    let began = Instant::now();
+    let started = Instant::now();
     let batch = web.post(&json!({ "quantity": QUANTITY })).await?;
 
     for _ in 0..5 {
         for worker in &mut workers[..2] {
-            // Each has had its share before it is killed.
+            // Each worker completes a job before it is killed.
             worker.until_it_says("Successfully generated").await?;
             worker.kill().await?;
             *worker = home.start_as("worker").await?;
@@ -62,20 +62,20 @@ async fn a_hundred_thousand_items_outlive_ten_kills_of_their_workers() -> TestRe
 
     assert!(made < QUANTITY, "the kills came too late");
     is_complete(&web, batch, QUANTITY).await?;
-    println!("{made} items at the last kill; complete after {:?}", began.elapsed());
+    println!("{made} items at the last kill; complete after {:?}", started.elapsed());
     assert!(!web.said_any("Successfully generated"), "a web process worked");
-    let again = home.count(BEGUN_AGAIN).await?;
-    println!("{again} jobs were begun again");
-    assert!(again > 0, "no kill hit a job");
-    all_leave(workers.into_iter().chain([web])).await?;
+    let again = home.count(CLAIMED_AGAIN).await?;
+    println!("{again} jobs were claimed again");
+    assert!(again > 0, "no worker was killed during a job");
+    all_exit(workers.into_iter().chain([web])).await?;
     home.the_shop_has_every_item().await?;
     nothing_is_left(&redis).await
 }
 
-/// Every process feeds, and often. Each job is begun once, and a small batch need not wait for the
-/// end of a large one.
+/// Every process feeds frequently. Each job is still claimed once, and a small batch does not wait
+/// for a large one.
 #[tokio::test]
-async fn many_feeders_do_not_multiply_the_work_and_batches_interleave() -> TestResult {
+async fn claims_each_job_once_and_interleaves_batches_with_many_feeders() -> TestResult {
     let redis = Redis::start().await;
     let home = Home::on_redis(Store::Postgres, redis.port)?.quick().with("ROCKET_BATCH__FEED_INTERVAL", "100ms");
     let web = home.start_as("web").await?;
@@ -91,19 +91,19 @@ async fn many_feeders_do_not_multiply_the_work_and_batches_interleave() -> TestR
     println!("the large batch had {before} items before the small one, and {after} after");
     assert!(before < after && after < 30_000);
     is_complete(&web, large, 30_000).await?;
-    let [jobs, begun] = ["count(*)", "sum(epoch)"].map(|what| format!("SELECT {what} FROM batch_jobs"));
-    let (jobs, begun) = (home.count(&jobs).await?, home.count(&begun).await?);
-    assert_eq!((jobs, begun), (330, 330));
+    let [jobs, claims] = ["count(*)", "sum(epoch)"].map(|what| format!("SELECT {what} FROM batch_jobs"));
+    let (jobs, claims) = (home.count(&jobs).await?, home.count(&claims).await?);
+    assert_eq!((jobs, claims), (330, 330));
     let added: i64 = value(redis.command(&["GET", "bull:generate-product-batch-items:id"]).await)?;
     println!("{added} adds for {jobs} jobs");
-    all_leave(workers.into_iter().chain([web])).await?;
+    all_exit(workers.into_iter().chain([web])).await?;
     nothing_is_left(&redis).await
 }
 
-/// Jobs in hand go on; the others are back within an interval, which may have to begin anew when it
-/// meets the flush.
+/// Active jobs continue. The other jobs are offered again at the next interval, or at the one after
+/// it if the flush happens during a pass.
 #[tokio::test]
-async fn a_flush_in_the_middle_of_a_batch_delays_it_by_two_intervals_at_most() -> TestResult {
+async fn delays_a_batch_by_at_most_two_intervals_after_a_flush() -> TestResult {
     const QUANTITY: i64 = 150_000;
     let redis = Redis::start().await;
     let home = Home::on_redis(Store::Postgres, redis.port)?.quick();
@@ -115,25 +115,25 @@ async fn a_flush_in_the_middle_of_a_batch_delays_it_by_two_intervals_at_most() -
         web.until(batch, |progress| progress["itemsCreated"].as_u64() > Some(items)).await?;
         redis.command(&["FLUSHALL"]).await;
         let (flushed, before) = (Instant::now(), home.count(&items_of(batch)).await?);
-        // What four hands hold can be made without Redis.
+        // The four active jobs need no Redis; more items come from jobs that were offered again.
         web.until(batch, |progress| progress["itemsCreated"].as_i64() > Some(before + 4_000)).await?;
         println!("new jobs {:?} after the flush", flushed.elapsed());
         assert!(flushed.elapsed() < Duration::from_secs(4), "{:?}", flushed.elapsed());
     }
 
     is_complete(&web, batch, QUANTITY).await?;
-    all_leave(workers.into_iter().chain([web])).await?;
+    all_exit(workers.into_iter().chain([web])).await?;
     home.the_shop_has_every_item().await?;
     nothing_is_left(&redis).await
 }
 
-/// Redis is killed in the middle of a batch, and is away for five seconds, in which another batch
-/// is accepted.
+/// Redis is killed in the middle of a batch and is unavailable for five seconds. Another batch is
+/// accepted meanwhile.
 #[tokio::test]
-async fn work_goes_on_within_three_seconds_of_the_return_of_redis() -> TestResult {
+async fn continues_within_three_seconds_after_redis_is_back() -> TestResult {
     const QUANTITY: i64 = 100_000;
     let mut redis = Redis::start().await;
-    // What Redis has kept needs no feeder to come back.
+    // The feeder is not needed for jobs that Redis still has.
     let home = Home::on_redis(Store::Postgres, redis.port)?.quick().with("ROCKET_BATCH__FEED_INTERVAL", "10s");
     let web = home.start_as("web").await?;
     let workers = workers(&home, 2).await?;
@@ -142,7 +142,7 @@ async fn work_goes_on_within_three_seconds_of_the_return_of_redis() -> TestResul
 
     redis.kill();
     let late = web.post(&json!({ "quantity": 1_000 })).await?;
-    assert!(!web.is_ready().await?, "nobody works");
+    assert!(!web.is_ready().await?, "no worker is connected");
     tokio::time::sleep(Duration::from_secs(5)).await;
     let before = home.count(&items_of(batch)).await?;
     redis.start_again().await;
@@ -156,18 +156,18 @@ async fn work_goes_on_within_three_seconds_of_the_return_of_redis() -> TestResul
     is_complete(&web, late, 1_000).await?;
     assert!(web.is_ready().await?);
     assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
-    // A job that was completed meanwhile is in Redis until its lock has run out.
+    // A job that was completed during the outage stays active in Redis until its lock expires.
     let active = ["LLEN", "bull:generate-product-batch-items:active"];
     redis.until(&active, |length| length == redis::Value::Int(0)).await;
-    all_leave(workers.into_iter().chain([web])).await?;
+    all_exit(workers.into_iter().chain([web])).await?;
     home.the_shop_has_every_item().await?;
     nothing_is_left(&redis).await
 }
 
-/// A worker is stopped past its lock. Another one begins its job, and is stopped as well; then the
-/// first one wakes up.
+/// A worker is stopped for longer than its lock. Another worker claims its job and is stopped too.
+/// Then the first worker continues.
 #[tokio::test]
-async fn nothing_lands_of_a_worker_that_wakes_up_late() -> TestResult {
+async fn inserts_nothing_from_a_worker_that_continues_after_its_lock() -> TestResult {
     const QUANTITY: i64 = 20_000;
     let redis = Redis::start().await;
     let home = Home::on_redis(Store::Postgres, redis.port)?.quick().with("ROCKET_BATCH__CHUNK_SIZE", "20");
@@ -178,7 +178,7 @@ async fn nothing_lands_of_a_worker_that_wakes_up_late() -> TestResult {
     web.until(batch, |progress| progress["itemsCreated"].as_u64() > Some(100)).await?;
 
     first.signal("STOP").await?;
-    // Its lock outlasts the test, so that nobody takes over from it.
+    // Its lock lasts longer than the test, so that no other worker takes over.
     let second = [("ROCKET_BATCH__ROLE", "worker"), ("ROCKET_BATCH__GENERATE__LOCK", "60s")];
     let second = home.start_with(&second).await?;
     let taken = "SELECT coalesce(min(seq), -1) FROM batch_jobs WHERE state = 'active' AND epoch = 2 AND created < 4000";
@@ -198,15 +198,15 @@ async fn nothing_lands_of_a_worker_that_wakes_up_late() -> TestResult {
     assert_eq!(home.count(&of_job("epoch")).await?, 2);
     second.signal("CONT").await?;
     is_complete(&web, batch, QUANTITY).await?;
-    assert_eq!(home.count(&of_job("epoch")).await?, 2, "the one who held it has made it");
-    all_leave([web, first, second]).await?;
+    assert_eq!(home.count(&of_job("epoch")).await?, 2, "the worker with the claim completed the job");
+    all_exit([web, first, second]).await?;
     home.the_shop_has_every_item().await?;
     nothing_is_left(&redis).await
 }
 
 /// With the default lock and stall check.
 #[tokio::test]
-async fn a_killed_worker_is_taken_over_within_21_seconds() -> TestResult {
+async fn takes_over_from_a_killed_worker_within_21_seconds() -> TestResult {
     let redis = Redis::start().await;
     let home = Home::on_redis(Store::Postgres, redis.port)?;
     let web = home.start_as("web").await?;
@@ -219,18 +219,18 @@ async fn a_killed_worker_is_taken_over_within_21_seconds() -> TestResult {
     assert_eq!(home.count(active).await?, 2, "the first worker was too fast");
     first.kill().await?;
     let killed = Instant::now();
-    home.until(BEGUN_AGAIN, |jobs| jobs == 2).await?;
+    home.until(CLAIMED_AGAIN, |jobs| jobs == 2).await?;
 
     println!("both jobs were taken over {:?} after the kill", killed.elapsed());
     assert!(killed.elapsed() < Duration::from_secs(21), "{:?}", killed.elapsed());
     is_complete(&web, batch, 20_000).await?;
-    all_leave([web, second]).await?;
+    all_exit([web, second]).await?;
     home.the_shop_has_every_item().await?;
     nothing_is_left(&redis).await
 }
 
 #[tokio::test]
-async fn cancelled_and_paused_batches_leave_nothing_in_redis() -> TestResult {
+async fn removes_cancelled_and_paused_batches_from_redis() -> TestResult {
     let redis = Redis::start().await;
     let home = Home::on_redis(Store::Postgres, redis.port)?.quick();
     let web = home.start_as("web").await?;
@@ -248,5 +248,5 @@ async fn cancelled_and_paused_batches_leave_nothing_in_redis() -> TestResult {
     nothing_is_left(&redis).await?;
     web.send(Method::POST, &format!("/batches/{paused}/resume")).await?;
     web.until(paused, |progress| progress["active"].as_u64() > Some(0)).await?;
-    all_leave(workers.into_iter().chain([web])).await
+    all_exit(workers.into_iter().chain([web])).await
 }

@@ -1,5 +1,5 @@
-//! Redis below the example host: the queues of several processes, and what is left of them when a
-//! batch is over.
+//! The example host with Redis: the queues of several processes, and what remains of them after a
+//! batch.
 
 use std::{
     sync::Arc,
@@ -17,35 +17,35 @@ use rocket_batch::{
 use serde_json::json;
 
 use crate::{
-    TestResult,
+    TestResult, complete_despite_twenty_kills,
     host::{Home, Host, Store},
-    is_complete, outlives_twenty_kills,
+    is_complete,
     redis_cluster::Nodes,
     sentinels::Watched,
     server::{Redis, value},
 };
 
 #[tokio::test]
-async fn a_batch_in_sqlite_and_redis_outlives_twenty_kills() -> TestResult {
-    on_redis_it_outlives_twenty_kills(Store::Sqlite).await
+async fn completes_a_batch_in_sqlite_and_redis_despite_twenty_kills() -> TestResult {
+    complete_on_redis_despite_twenty_kills(Store::Sqlite).await
 }
 
 #[tokio::test]
-async fn a_batch_in_postgres_and_redis_outlives_twenty_kills() -> TestResult {
-    on_redis_it_outlives_twenty_kills(Store::Postgres).await
+async fn completes_a_batch_in_postgres_and_redis_despite_twenty_kills() -> TestResult {
+    complete_on_redis_despite_twenty_kills(Store::Postgres).await
 }
 
-async fn on_redis_it_outlives_twenty_kills(store: Store) -> TestResult {
+async fn complete_on_redis_despite_twenty_kills(store: Store) -> TestResult {
     let redis = Redis::start().await;
 
-    outlives_twenty_kills(&Home::on_redis(store, redis.port)?.quick()).await?;
+    complete_despite_twenty_kills(&Home::on_redis(store, redis.port)?.quick()).await?;
 
     nothing_is_left(&redis).await
 }
 
-/// It was left behind, or is added by hand: nobody waits for it, and it is no failure.
+/// Such a job is left over or was added manually. Nothing waits for it, so it is not a failure.
 #[tokio::test]
-async fn a_job_in_redis_whose_row_was_removed_is_acknowledged() -> TestResult {
+async fn acknowledges_a_job_whose_row_was_removed() -> TestResult {
     let redis = Redis::start().await;
     let home = Home::on_redis(Store::Sqlite, redis.port)?.with("ROCKET_BATCH__KEEP_HISTORY", "1s");
     let host = home.start().await?;
@@ -73,10 +73,10 @@ async fn a_job_in_redis_whose_row_was_removed_is_acknowledged() -> TestResult {
     Ok(())
 }
 
-/// The master is killed in the middle of a batch. Nothing is lost, nothing is made twice, and the
-/// work goes on at the replica.
+/// The master is killed in the middle of a batch. Work continues on the replica; no item is
+/// missing, and none is generated twice.
 #[tokio::test]
-async fn a_batch_outlives_the_master_of_its_sentinels() -> TestResult {
+async fn completes_a_batch_after_a_failover_of_sentinels() -> TestResult {
     const QUANTITY: i64 = 150_000;
     let mut watched = Watched::start().await;
     let home = Home::on_sentinels("mq", &watched.addresses())?.quick();
@@ -94,15 +94,15 @@ async fn a_batch_outlives_the_master_of_its_sentinels() -> TestResult {
     assert!(decided.elapsed() < Duration::from_secs(5), "{:?}", decided.elapsed());
     is_complete(&host, batch, QUANTITY).await?;
     assert!(host.is_ready().await?);
-    leaves_soon(host).await?;
+    exits_soon(host).await?;
     home.the_shop_has_every_item().await?;
     assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
     Ok(())
 }
 
-/// The node that has the queues is killed in the middle of a batch, and its replica takes over.
+/// The node with the queues is killed in the middle of a batch, and its replica takes over.
 #[tokio::test]
-async fn a_batch_outlives_its_node_of_a_cluster() -> TestResult {
+async fn completes_a_batch_after_a_failover_in_a_cluster() -> TestResult {
     const QUANTITY: i64 = 150_000;
     let mut nodes = Nodes::with_replicas().await;
     let (_, owner) = nodes.owner("{bull}").await;
@@ -120,15 +120,15 @@ async fn a_batch_outlives_its_node_of_a_cluster() -> TestResult {
     assert!(before < QUANTITY - 4_000, "the kill came too late");
     assert!(decided.elapsed() < Duration::from_secs(5), "{:?}", decided.elapsed());
     is_complete(&host, batch, QUANTITY).await?;
-    leaves_soon(host).await?;
+    exits_soon(host).await?;
     home.the_shop_has_every_item().await?;
     assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
     Ok(())
 }
 
-/// The slot of the queues moves to another node in the middle of a batch, and takes its time.
+/// The slot of the queues moves slowly to another node in the middle of a batch.
 #[tokio::test]
-async fn a_batch_outlives_the_move_of_its_slot() -> TestResult {
+async fn completes_a_batch_while_its_slot_moves() -> TestResult {
     const QUANTITY: i64 = 150_000;
     let nodes = Nodes::start().await;
     let (slot, from) = nodes.owner("{bull}").await;
@@ -155,9 +155,9 @@ async fn a_batch_outlives_the_move_of_its_slot() -> TestResult {
     Ok(())
 }
 
-/// What Bull Board shows of a job: how far it got, and why not further.
+/// Bull Board shows the progress of a job and its errors.
 #[tokio::test]
-async fn a_job_tells_those_who_look_at_the_queue() -> TestResult {
+async fn shows_progress_and_errors_of_a_job_in_the_queue() -> TestResult {
     let redis = Redis::start().await;
     let home = Home::on_redis(Store::Sqlite, redis.port)?.quick();
     let host = home.start().await?;
@@ -167,31 +167,31 @@ async fn a_job_tells_those_who_look_at_the_queue() -> TestResult {
     host.until_over(batch, Duration::from_secs(60)).await?;
 
     let job = format!("bull:generate-product-batch-items:b{batch}-j0-g0");
-    let because = "500 items could not be written: out of labels at 57";
+    let error = "500 items could not be written: out of labels at 57";
     let reason: String = value(redis.command(&["HGET", &job, "failedReason"]).await)?;
-    assert_eq!(reason, because);
+    assert_eq!(reason, error);
     let progress: f64 = value(redis.command(&["HGET", &job, "progress"]).await)?;
     assert!((progress - 50.0).abs() < 1.0, "{progress}");
     let log = format!("{job}:logs");
     redis.until(&["LLEN", &log], |lines| lines == redis::Value::Int(4)).await;
     let log: Vec<String> = value(redis.command(&["LRANGE", &log, "0", "-1"]).await)?;
-    let ends = [1, 2, 3].map(|n| format!("Attempt {n} of 3 failed: {because}; set aside: items 0 to 499"));
+    let ends = [1, 2, 3].map(|n| format!("Attempt {n} of 3 failed: {error}; failed chunks: items 0 to 499"));
     assert_eq!(log[0], format!("Processed 500/1000 items for batch {batch}"));
     assert_eq!(log[1..], ends);
     host.terminate().await?;
     Ok(())
 }
 
-/// What could not be told to a server that is gone is tried for 5 seconds, and not for the 25 of a
-/// drain.
-async fn leaves_soon(host: Host) -> TestResult {
+/// Checks that the host exits after at most 5 seconds of trying to reach a stopped server, not
+/// after the 25 seconds of the drain.
+async fn exits_soon(host: Host) -> TestResult {
     let from = Instant::now();
     assert_eq!(host.terminate().await?.code(), Some(0));
     assert!(from.elapsed() < Duration::from_secs(6), "{:?}", from.elapsed());
     Ok(())
 }
 
-/// Only kept jobs remain of what was worked, with their logs, and the queues' own keys.
+/// Checks that Redis has only kept jobs with their logs, and the keys of the queues themselves.
 pub async fn nothing_is_left(redis: &Redis) -> TestResult {
     for (queue, kept) in [("generate-product-batch-items", [10, 5]), ("update-batch-status", [5, 3])] {
         let mut jobs = Vec::new();

@@ -1,7 +1,7 @@
-//! A short load test: real processes, many clients, everything at once. `benches/load` has the long
-//! ones, and the modules of both.
+//! A short load test with real processes and many clients. `benches/load` has the long load tests
+//! and the modules of both.
 //!
-//! The hosts are this program again, which then runs nothing but [`serves_as_a_host`].
+//! The hosts are further processes of this program, which then run only [`serves_as_a_host`].
 
 #[path = "../../benches/load/client.rs"]
 mod client;
@@ -36,18 +36,19 @@ use tokio::time::sleep;
 use traffic::{Report, Traffic};
 use work::{BatchOf, Filled};
 
-/// What a host process is started with, besides its environment.
+/// The arguments of a host process.
 const HOST_ARGUMENTS: &[&str] = &["--ignored", "--exact", "serves_as_a_host"];
 
 #[test]
-#[ignore = "it is no test: a load test starts this program again, to be a host"]
+#[ignore = "not a test: a load test starts this program again as a host"]
 fn serves_as_a_host() -> Result<()> {
     if host::is_wanted() { rocket::execute(host::serve()) } else { Ok(()) }
 }
 
-/// A caller is answered, or told when to come back; and what was accepted is made, each item once.
+/// Every request gets a response, or a time to try again. Every accepted batch is completed, with
+/// each item once.
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_clients_on_two_processes_lose_nothing_and_see_no_fault() -> Result<()> {
+async fn serves_twenty_clients_on_two_processes_without_faults_or_lost_items() -> Result<()> {
     let traffic = Traffic {
         clients: 20,
         processes: 2,
@@ -67,12 +68,11 @@ async fn twenty_clients_on_two_processes_lose_nothing_and_see_no_fault() -> Resu
     Ok(())
 }
 
-/// Jobs of one batch used to wait for each other's locks in a circle, and each victim cost the
-/// server's `deadlock_timeout`.
+/// Jobs of one batch used to deadlock, and each deadlock cost the `deadlock_timeout` of the server.
 #[tokio::test(flavor = "multi_thread")]
-async fn two_processes_work_one_batch_without_a_deadlock() -> Result<()> {
+async fn works_one_batch_in_two_processes_without_a_deadlock() -> Result<()> {
     let servers = Servers::redis_and_postgres().await;
-    // So that transactions are open for longer, and meet.
+    // Transactions then stay open longer and overlap.
     servers.set_flush(Flush::Slowed).await?;
     let site = servers.site()?;
     let hosts = site.start_all(2, &Settings::unlimited(8)).await?;
@@ -85,9 +85,9 @@ async fn two_processes_work_one_batch_without_a_deadlock() -> Result<()> {
     Ok(())
 }
 
-/// What the feeder spends in Redis follows what happens, and not what is open.
+/// The number of round trips of the feeder depends on changes, not on the number of open batches.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_feeder_asks_redis_for_little() -> Result<()> {
+async fn needs_few_round_trips_for_the_feeder() -> Result<()> {
     let servers = Servers::redis_and_postgres().await;
     let monitor = Monitor::start(servers.redis()?.port).await?;
     let site = servers.site()?;
@@ -99,7 +99,7 @@ async fn the_feeder_asks_redis_for_little() -> Result<()> {
     let idle = monitor.window(Duration::from_secs(20)).await.round_trips_of_feeder;
     assert!(idle <= 3, "an idle host: {idle} round trips in 20 s");
 
-    // A look and an add for each batch, and a check in between now and then.
+    // A read and an add for each batch, and an occasional check.
     let (mut client, url) = (Client::new()?, host.url(""));
     for _ in 0..10 {
         let body = BatchOf { jobs: 10, items_per_job: 10 }.body();
@@ -112,7 +112,7 @@ async fn the_feeder_asks_redis_for_little() -> Result<()> {
     host.stop().await?;
     site.remove().await?;
 
-    // The queue is full, and stays so at the default rate.
+    // The queue is full, and stays full at the default rate.
     let site = servers.site()?;
     site.fill(BatchOf { jobs: 1_000, items_per_job: 10 }, 11, Filled::Waiting).await?;
     let host = site.start(&Settings::limited(2)).await?;

@@ -1,5 +1,5 @@
-//! What workers do with jobs, on a real plugin and a real file; faults come from a second
-//! connection to it.
+//! The workers of a real plugin with a SQLite file. Faults come from a second connection to the
+//! file.
 
 mod plugin;
 
@@ -21,19 +21,19 @@ use rocket_batch::{
 
 type TestResult = Result<(), Box<dyn Error>>;
 
-/// Refuses every item with this ordinal, as a constraint of the host's would.
-const REFUSE_57: &str = "CREATE TRIGGER refuse BEFORE INSERT ON batch_items WHEN new.ordinal = 57 \
-                         BEGIN SELECT raise(ABORT, 'fifty-seven is not welcome'); END";
+/// Rejects every item with ordinal 57, as a constraint of the host would.
+const REJECT_57: &str = "CREATE TRIGGER reject BEFORE INSERT ON batch_items WHEN new.ordinal = 57 \
+                         BEGIN SELECT raise(ABORT, 'item 57 is not allowed'); END";
 
-fn eager(config: &mut Config) {
+fn fast(config: &mut Config) {
     config.generate.rate_limit = RateLimitSetting(None);
     config.generate.backoff = Duration::from_millis(20);
     config.status.backoff = Duration::from_millis(20);
     config.chunk_backoff = Duration::from_millis(5);
 }
 
-/// Keeps new items in `mine`, but for ordinal 57, where it does as it is told.
-fn keep_but(at_57: fn() -> Result<(), BoxError>) -> impl ItemWriter {
+/// Makes an item writer that copies new items to the table `mine` and calls `at_57` for ordinal 57.
+fn copy_except(at_57: fn() -> Result<(), BoxError>) -> impl ItemWriter {
     move |transaction: &Connection, items: &[NewItemRow<'_>]| {
         let mut insert = transaction.prepare_cached("INSERT INTO mine VALUES (?1, ?2, ?3)")?;
         for item in items {
@@ -46,9 +46,9 @@ fn keep_but(at_57: fn() -> Result<(), BoxError>) -> impl ItemWriter {
     }
 }
 
-/// How many items stand in both tables with the same code; an error when one of them stands in one
-/// alone.
-fn kept(plugin: &Plugin) -> Result<i64, Box<dyn Error>> {
+/// Returns the number of items that are in both tables with the same code. Fails when an item is in
+/// only one of them.
+fn copied(plugin: &Plugin) -> Result<i64, Box<dyn Error>> {
     let both = "SELECT count(*) FROM mine JOIN batch_items USING (batch, ordinal, code)";
     let counts = [both, "SELECT count(*) FROM mine", "SELECT count(*) FROM batch_items"].map(|sql| plugin.number(sql));
     match counts {
@@ -64,60 +64,60 @@ fn jobs_of(batch_size: u64) -> ItemOptions {
 }
 
 #[rocket::async_test]
-async fn a_bad_chunk_is_set_aside_and_the_others_go_on() -> TestResult {
-    let plugin = Plugin::start(eager).await?;
-    plugin.sql(REFUSE_57)?;
+async fn inserts_the_other_chunks_when_one_chunk_fails() -> TestResult {
+    let plugin = Plugin::start(fast).await?;
+    plugin.sql(REJECT_57)?;
 
     plugin.service().create_product_items_async(1, 300, jobs_of(100)).await?;
-    let progress = plugin.until_over(1).await?;
+    let progress = plugin.until_finished(1).await?;
 
     assert_eq!(progress.status, BatchStatus::Failed);
     assert_eq!((progress.jobs.completed, progress.jobs.failed), (2, 1));
     assert_eq!(progress.items_created, 250);
     let failed = plugin.service().failed_jobs(1, PageQuery::default()).await?.items;
-    let [job] = &failed[..] else { return Err("one failed job, please".into()) };
+    let [job] = &failed[..] else { return Err("expected one failed job".into()) };
     assert_eq!((job.job_id.as_str(), job.first, job.last, job.attempts), ("b1-j0-g0", 0, 99, 3));
     assert_eq!((job.failed_chunks[0].from, job.failed_chunks[0].to, job.failed_chunks[0].tries), (50, 99, 3));
-    assert!(job.failed_chunks[0].error.contains("fifty-seven is not welcome"), "{:?}", job.failed_chunks);
+    assert!(job.failed_chunks[0].error.contains("item 57 is not allowed"), "{:?}", job.failed_chunks);
     assert!(job.error.starts_with("50 items could not be written"), "{}", job.error);
     let batch = plugin.service().batch(1).await?;
     assert!(batch.error.is_some_and(|error| error.contains("1 of 3 jobs")));
     plugin.stop().await
 }
 
-/// The feeder gathers calls for a moment, and not the longer the longer nobody called.
+/// The pause of the feeder once grew with the time since the last wakeup.
 #[rocket::async_test]
-async fn a_batch_begins_at_once_also_after_a_long_rest() -> TestResult {
-    let plugin = Plugin::start(eager).await?;
+async fn starts_a_batch_at_once_after_a_long_idle_time() -> TestResult {
+    let plugin = Plugin::start(fast).await?;
     plugin.service().create_product_items_async(1, 100, jobs_of(100)).await?;
-    plugin.until_over(1).await?;
+    plugin.until_finished(1).await?;
     tokio::time::sleep(Duration::from_secs(5)).await;
 
-    let began = Instant::now();
+    let started = Instant::now();
     plugin.service().create_product_items_async(2, 100, jobs_of(100)).await?;
-    plugin.until_over(2).await?;
+    plugin.until_finished(2).await?;
 
-    assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
+    assert!(started.elapsed() < Duration::from_millis(900), "{:?}", started.elapsed());
     plugin.stop().await
 }
 
 #[rocket::async_test]
-async fn a_retry_by_hand_makes_what_is_missing_with_fresh_attempts() -> TestResult {
-    let plugin = Plugin::start(eager).await?;
-    plugin.sql(REFUSE_57)?;
+async fn generates_only_missing_items_in_a_manual_retry() -> TestResult {
+    let plugin = Plugin::start(fast).await?;
+    plugin.sql(REJECT_57)?;
     plugin.service().create_product_items_async(1, 300, jobs_of(100)).await?;
-    plugin.until_over(1).await?;
+    plugin.until_finished(1).await?;
     let before = plugin.items(1).await?;
-    plugin.sql("DROP TRIGGER refuse")?;
+    plugin.sql("DROP TRIGGER reject")?;
 
     let report = plugin.service().retry_failed_jobs(1).await?;
 
     assert_eq!((report.found, report.recreated, report.job_ids), (1, 1, vec!["b1-j0-g1".to_owned()]));
     assert_eq!(report.status, BatchStatus::Running);
-    let progress = plugin.until_over(1).await?;
+    let progress = plugin.until_finished(1).await?;
     assert_eq!((progress.status, progress.items_created, progress.percent), (BatchStatus::Completed, 300, 100));
     let after = plugin.items(1).await?;
-    assert!(before.iter().all(|item| after.contains(item)), "what existed is untouched");
+    assert!(before.iter().all(|item| after.contains(item)), "existing items are unchanged");
     assert_eq!(after.len(), 300);
     let again = plugin.service().retry_failed_jobs(1).await;
     assert!(matches!(again, Err(BatchError::NotAllowed(_))), "{again:?}");
@@ -125,40 +125,40 @@ async fn a_retry_by_hand_makes_what_is_missing_with_fresh_attempts() -> TestResu
 }
 
 #[rocket::async_test]
-async fn what_an_item_writer_refuses_is_set_aside_in_its_words() -> TestResult {
-    let writer = keep_but(|| Err("fifty-seven has no shelf".into()));
-    let plugin = Plugin::attach(Batch::fairing().public().configure(eager).sqlite_item_writer(writer)).await?;
+async fn reports_the_error_of_an_item_writer_with_the_failed_chunk() -> TestResult {
+    let writer = copy_except(|| Err("no label for item 57".into()));
+    let plugin = Plugin::attach(Batch::fairing().public().configure(fast).sqlite_item_writer(writer)).await?;
     plugin.sql(MINE)?;
 
     plugin.service().create_product_items_async(1, 300, jobs_of(100)).await?;
-    let progress = plugin.until_over(1).await?;
+    let progress = plugin.until_finished(1).await?;
 
     assert_eq!((progress.status, progress.items_created), (BatchStatus::Failed, 250));
     let failed = plugin.service().failed_jobs(1, PageQuery::default()).await?.items;
-    let [job] = &failed[..] else { return Err("one failed job, please".into()) };
-    let [chunk] = &job.failed_chunks[..] else { return Err("one chunk, please".into()) };
+    let [job] = &failed[..] else { return Err("expected one failed job".into()) };
+    let [chunk] = &job.failed_chunks[..] else { return Err("expected one failed chunk".into()) };
     assert_eq!((job.attempts, chunk.from, chunk.to, chunk.tries), (3, 50, 99, 3));
-    assert_eq!(chunk.error, "fifty-seven has no shelf");
-    assert_eq!(kept(&plugin)?, 250);
+    assert_eq!(chunk.error, "no label for item 57");
+    assert_eq!(copied(&plugin)?, 250);
     plugin.stop().await
 }
 
-/// 300 such jobs made one answer of 64 MB, and four answers at once took 443 MB of memory.
+/// 300 such jobs once made one response of 64 MB, and four responses at once took 443 MB of memory.
 #[rocket::async_test]
-async fn a_job_whose_every_chunk_fails_for_a_reason_of_its_own_keeps_the_first_ones() -> TestResult {
-    let refuse = |_: &Connection, items: &[NewItemRow<'_>]| {
-        Err::<(), BoxError>(format!("item {} is not welcome, {}", items[0].ordinal, "sorry ".repeat(300)).into())
+async fn keeps_the_first_errors_of_a_job_whose_chunks_fail_with_different_errors() -> TestResult {
+    let reject = |_: &Connection, items: &[NewItemRow<'_>]| {
+        Err::<(), BoxError>(format!("item {} is not allowed, {}", items[0].ordinal, "sorry ".repeat(300)).into())
     };
-    let once = |config: &mut Config| {
-        eager(config);
+    let one_try = |config: &mut Config| {
+        fast(config);
         config.chunk_size = 1;
         config.chunk_tries = 1;
         config.generate.attempts = 1;
     };
-    let plugin = Plugin::attach(Batch::fairing().public().configure(once).sqlite_item_writer(refuse)).await?;
+    let plugin = Plugin::attach(Batch::fairing().public().configure(one_try).sqlite_item_writer(reject)).await?;
 
     plugin.service().create_product_items_async(1, 6_000, jobs_of(100)).await?;
-    plugin.until_over(1).await?;
+    plugin.until_finished(1).await?;
 
     let (mut seen, mut query) = (0, PageQuery { limit: Some(1_000), ..PageQuery::default() });
     loop {
@@ -182,30 +182,30 @@ async fn a_job_whose_every_chunk_fails_for_a_reason_of_its_own_keeps_the_first_o
     plugin.stop().await
 }
 
-/// A hundred jobs a second may begin, so the last batch runs for at least six.
+/// At most 100 jobs per second start, so the last batch runs for at least six seconds.
 #[rocket::async_test]
-async fn history_is_removed_while_other_batches_run() -> TestResult {
+async fn removes_history_while_other_batches_run() -> TestResult {
     let plugin = Plugin::start(|config| {
-        eager(config);
+        fast(config);
         config.generate.rate_limit = "100 per 1s".parse().expect("it is a rate");
         config.keep_history = KeepSetting(Some(Duration::from_secs(1)));
     })
     .await?;
-    plugin.sql(REFUSE_57)?;
+    plugin.sql(REJECT_57)?;
     let service = plugin.service();
     service.create_product_items_async(1, 300, jobs_of(100)).await?;
     service.create_product_items_async(2, 50, jobs_of(1)).await?;
     service.create_product_items_async(3, 50, jobs_of(10)).await?;
     service.pause(3).await?;
-    let over = [plugin.until_over(1).await?, plugin.until_over(2).await?];
-    plugin.sql("DROP TRIGGER refuse")?;
+    let finished = [plugin.until_finished(1).await?, plugin.until_finished(2).await?];
+    plugin.sql("DROP TRIGGER reject")?;
     service.create_product_items_async(4, 600, jobs_of(1)).await?;
 
-    plugin.until_it_is("SELECT count(*) FROM batch_jobs WHERE batch <= 2", 0).await?;
+    plugin.until_number("SELECT count(*) FROM batch_jobs WHERE batch <= 2", 0).await?;
 
     let running = service.get_batch_job_progress(4).await?;
     assert_eq!((running.status, running.total), (BatchStatus::Running, 600));
-    for before in over {
+    for before in finished {
         let id = before.batch_id.get();
         assert!(service.batch(id).await?.history_removed);
         assert_eq!(service.get_batch_job_progress(id).await?, before);
@@ -218,17 +218,17 @@ async fn history_is_removed_while_other_batches_run() -> TestResult {
     assert_eq!(plugin.number("SELECT count(*) FROM batch_jobs WHERE batch = 3")?, 5);
     service.resume(3).await?;
     for (id, items) in [(3, 50), (4, 600)] {
-        let progress = plugin.until_over(id).await?;
+        let progress = plugin.until_finished(id).await?;
         assert_eq!((progress.status, progress.items_created), (BatchStatus::Completed, items));
     }
     plugin.stop().await
 }
 
-/// Nothing else writes here, so it is the removal that waits.
+/// Nothing else writes to this database, so only the removal of history waits.
 #[rocket::async_test]
-async fn history_waits_for_the_database_and_nobody_waits_for_history() -> TestResult {
+async fn waits_for_the_database_without_blocking_a_shutdown_while_removing_history() -> TestResult {
     let plugin = Plugin::start(|config| {
-        eager(config);
+        fast(config);
         config.keep_history = KeepSetting(Some(Duration::from_secs(1)));
     })
     .await?;
@@ -236,53 +236,53 @@ async fn history_waits_for_the_database_and_nobody_waits_for_history() -> TestRe
     let outsider = plugin.connection()?;
     for batch in [1, 2] {
         plugin.service().create_product_items_async(batch, 300, jobs_of(100)).await?;
-        plugin.until_over(batch).await?;
+        plugin.until_finished(batch).await?;
         outsider.execute_batch("BEGIN IMMEDIATE")?;
         plugin.until(batch, waits).await?;
         if batch == 1 {
             outsider.execute_batch("COMMIT")?;
-            plugin.until_it_is("SELECT count(*) FROM batch_jobs", 0).await?;
+            plugin.until_number("SELECT count(*) FROM batch_jobs", 0).await?;
             plugin.until(batch, |progress| !waits(progress)).await?;
         }
     }
 
-    let began = Instant::now();
+    let started = Instant::now();
     let home = plugin.stop_and_keep().await?;
 
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     outsider.execute_batch("COMMIT")?;
     assert_eq!(home.number("SELECT count(*) FROM batch_jobs WHERE batch = 2")?, 3);
     Ok(())
 }
 
-/// A panic on the thread that writes for all: the attempt fails with its message, everybody else
-/// goes on.
+/// An item writer runs on the shared writer thread. Its panic fails only the attempt, with its
+/// message.
 #[rocket::async_test]
-async fn an_item_writer_that_panics_fails_the_attempt_and_nothing_else() -> TestResult {
-    let writer = keep_but(|| panic!("fifty-seven fell off the shelf"));
-    let plugin = Plugin::attach(Batch::fairing().public().configure(eager).sqlite_item_writer(writer)).await?;
+async fn fails_only_the_attempt_when_an_item_writer_panics() -> TestResult {
+    let writer = copy_except(|| panic!("printer jammed at item 57"));
+    let plugin = Plugin::attach(Batch::fairing().public().configure(fast).sqlite_item_writer(writer)).await?;
     plugin.sql(MINE)?;
 
     plugin.service().create_product_items_async(1, 300, jobs_of(100)).await?;
     plugin.service().create_product_items_async(2, 50, jobs_of(50)).await?;
-    let (panicked, bystander) = (plugin.until_over(1).await?, plugin.until_over(2).await?);
+    let (panicked, bystander) = (plugin.until_finished(1).await?, plugin.until_finished(2).await?);
 
     assert_eq!((panicked.status, panicked.items_created), (BatchStatus::Failed, 250));
     let failed = plugin.service().failed_jobs(1, PageQuery::default()).await?.items;
-    let [job] = &failed[..] else { return Err("one failed job, please".into()) };
+    let [job] = &failed[..] else { return Err("expected one failed job".into()) };
     assert_eq!(job.attempts, 3);
-    assert_eq!(job.error, "could not write items: panicked: fifty-seven fell off the shelf");
+    assert_eq!(job.error, "could not write items: panicked: printer jammed at item 57");
     assert_eq!((bystander.status, bystander.items_created), (BatchStatus::Completed, 50));
-    assert_eq!(kept(&plugin)?, 300);
+    assert_eq!(copied(&plugin)?, 300);
     plugin.stop().await
 }
 
 #[rocket::async_test]
-async fn of_two_retries_at_once_one_finds_nothing() -> TestResult {
-    let plugin = Plugin::start(eager).await?;
-    plugin.sql(REFUSE_57)?;
+async fn rejects_the_second_of_two_simultaneous_retries() -> TestResult {
+    let plugin = Plugin::start(fast).await?;
+    plugin.sql(REJECT_57)?;
     plugin.service().create_product_items_async(1, 100, jobs_of(100)).await?;
-    plugin.until_over(1).await?;
+    plugin.until_finished(1).await?;
 
     let (one, two) = tokio::join!(plugin.service().retry_failed_jobs(1), plugin.service().retry_failed_jobs(1));
 
@@ -293,26 +293,26 @@ async fn of_two_retries_at_once_one_finds_nothing() -> TestResult {
 }
 
 #[rocket::async_test]
-async fn a_chunk_that_heals_in_time_costs_no_attempt() -> TestResult {
+async fn uses_up_no_attempt_when_a_chunk_succeeds_after_retries() -> TestResult {
     let plugin = Plugin::start(|config| {
-        eager(config);
+        fast(config);
         config.chunk_tries = 100;
     })
     .await?;
-    plugin.sql(REFUSE_57)?;
+    plugin.sql(REJECT_57)?;
     plugin.service().create_product_items_async(1, 100, jobs_of(100)).await?;
     plugin.until(1, |progress| progress.items_created == 50).await?;
 
-    plugin.sql("DROP TRIGGER refuse")?;
+    plugin.sql("DROP TRIGGER reject")?;
 
-    assert_eq!(plugin.until_over(1).await?.status, BatchStatus::Completed);
+    assert_eq!(plugin.until_finished(1).await?.status, BatchStatus::Completed);
     assert_eq!(plugin.number("SELECT sum(attempts) FROM batch_jobs")?, 0);
     plugin.stop().await
 }
 
 #[rocket::async_test]
-async fn while_the_database_is_away_work_waits_and_spends_nothing() -> TestResult {
-    let plugin = Plugin::start(eager).await?;
+async fn waits_for_an_unavailable_database_without_using_up_attempts() -> TestResult {
+    let plugin = Plugin::start(fast).await?;
     let outside = plugin.connection()?;
     plugin.service().create_product_items_async(1, 100_000, jobs_of(1_000)).await?;
     plugin.until(1, |progress| progress.items_created > 0).await?;
@@ -322,7 +322,7 @@ async fn while_the_database_is_away_work_waits_and_spends_nothing() -> TestResul
     assert_eq!(progress.status, BatchStatus::Running);
     outside.execute_batch("ROLLBACK")?;
 
-    let progress = plugin.until_over(1).await?;
+    let progress = plugin.until_finished(1).await?;
     assert_eq!((progress.status, progress.items_created), (BatchStatus::Completed, 100_000));
     assert_eq!(progress.waiting_for, None);
     assert_eq!(plugin.number("SELECT sum(attempts) + sum(crashes) FROM batch_jobs")?, 0);
@@ -330,8 +330,8 @@ async fn while_the_database_is_away_work_waits_and_spends_nothing() -> TestResul
 }
 
 #[rocket::async_test]
-async fn nothing_lands_after_a_cancel() -> TestResult {
-    let plugin = Plugin::start(eager).await?;
+async fn inserts_nothing_after_a_cancel() -> TestResult {
+    let plugin = Plugin::start(fast).await?;
     plugin.service().create_product_items_async(1, 200_000, jobs_of(1_000)).await?;
     plugin.service().create_product_items_async(2, 1_000, jobs_of(100)).await?;
     plugin.until(1, |progress| progress.items_created > 0).await?;
@@ -341,85 +341,85 @@ async fn nothing_lands_after_a_cancel() -> TestResult {
     let rows = "SELECT count(*) FROM batch_items WHERE batch = 1";
     assert_eq!(plugin.number(rows)?, i64::try_from(batch.items_created)?);
     assert_eq!((batch.status, batch.jobs.open()), (BatchStatus::Cancelled, 0));
-    // The bystander's end says that the workers went on since.
-    assert_eq!(plugin.until_over(2).await?.status, BatchStatus::Completed);
+    // The workers went on since, because the other batch completed.
+    assert_eq!(plugin.until_finished(2).await?.status, BatchStatus::Completed);
     assert_eq!(plugin.number(rows)?, i64::try_from(batch.items_created)?);
     plugin.stop().await
 }
 
 #[rocket::async_test]
-async fn a_paused_batch_rests_and_goes_on() -> TestResult {
-    let plugin = Plugin::start(eager).await?;
+async fn stops_a_paused_batch_and_resumes_it() -> TestResult {
+    let plugin = Plugin::start(fast).await?;
     plugin.service().create_product_items_async(1, 50_000, jobs_of(1_000)).await?;
     plugin.service().create_product_items_async(2, 1_000, jobs_of(100)).await?;
     plugin.until(1, |progress| progress.items_created > 0).await?;
 
     let paused = plugin.service().pause(1).await?;
-    assert_eq!(plugin.until_over(2).await?.status, BatchStatus::Completed);
-    let resting = plugin.until(1, |progress| progress.jobs.active == 0).await?;
-    assert_eq!((resting.status, resting.eta_seconds), (BatchStatus::Paused, None));
-    assert_eq!(resting.items_created, paused.items_created);
+    assert_eq!(plugin.until_finished(2).await?.status, BatchStatus::Completed);
+    let stopped = plugin.until(1, |progress| progress.jobs.active == 0).await?;
+    assert_eq!((stopped.status, stopped.eta_seconds), (BatchStatus::Paused, None));
+    assert_eq!(stopped.items_created, paused.items_created);
 
     assert_eq!(plugin.service().resume(1).await?.status, BatchStatus::Running);
-    let progress = plugin.until_over(1).await?;
+    let progress = plugin.until_finished(1).await?;
     assert_eq!((progress.status, progress.items_created), (BatchStatus::Completed, 50_000));
     assert_eq!(plugin.number("SELECT sum(attempts) + sum(crashes) FROM batch_jobs")?, 0);
     plugin.stop().await
 }
 
-/// Once, a room of fewer than a hundred jobs was only filled up at each interval.
+/// A queue with a capacity of fewer than 100 jobs was once refilled only at every interval.
 #[rocket::async_test]
-async fn jobs_beyond_the_room_of_the_queue_follow_without_delay() -> TestResult {
-    for room in [1, 3, 120] {
+async fn refills_a_queue_of_any_capacity_without_delay() -> TestResult {
+    for capacity in [1, 3, 120] {
         let plugin = Plugin::start(move |config| {
-            eager(config);
-            config.queued_per_batch = room;
+            fast(config);
+            config.queued_per_batch = capacity;
             config.feed_interval = Duration::from_secs(3_600);
         })
         .await?;
 
         plugin.service().create_product_items_async(1, 200, jobs_of(1)).await?;
 
-        assert_eq!(plugin.until_over(1).await?.status, BatchStatus::Completed, "with room for {room}");
+        assert_eq!(plugin.until_finished(1).await?.status, BatchStatus::Completed, "capacity {capacity}");
         plugin.stop().await?;
     }
     Ok(())
 }
 
-/// More than the queue has room for, so that most of them wait in the ledger alone.
+/// There are more delayed jobs than the queue may hold, so most of them are only in the ledger.
 #[rocket::async_test]
-async fn jobs_in_a_long_backoff_keep_nobody_out_and_come_back_when_they_are_due() -> TestResult {
+async fn runs_other_jobs_during_a_long_backoff_and_retries_delayed_jobs_when_due() -> TestResult {
     let plugin = Plugin::start(|config| {
-        eager(config);
+        fast(config);
         (config.queued, config.queued_per_batch) = (4, 4);
         config.generate.backoff = Duration::from_secs(4);
         config.feed_interval = Duration::from_secs(3_600);
     })
     .await?;
     plugin.sql(
-        "CREATE TRIGGER refuse BEFORE INSERT ON batch_items WHEN new.batch = 1 BEGIN SELECT raise(ABORT, 'not now'); END",
+        "CREATE TRIGGER reject BEFORE INSERT ON batch_items WHEN new.batch = 1 BEGIN SELECT raise(ABORT, 'not now'); END",
     )?;
     plugin.service().create_product_items_async(1, 40, jobs_of(1)).await?;
     plugin.until(1, |progress| progress.jobs.delayed == 40).await?;
 
     plugin.service().create_product_items_async(2, 1, jobs_of(1)).await?;
-    assert_eq!(plugin.until_over(2).await?.status, BatchStatus::Completed);
-    assert_eq!(plugin.service().get_batch_job_progress(1).await?.jobs.delayed, 40, "it waited for none of them");
+    assert_eq!(plugin.until_finished(2).await?.status, BatchStatus::Completed);
+    assert_eq!(plugin.service().get_batch_job_progress(1).await?.jobs.delayed, 40, "batch 2 waited for no delayed job");
 
-    plugin.sql("DROP TRIGGER refuse")?;
-    let progress = plugin.until_over(1).await?;
+    plugin.sql("DROP TRIGGER reject")?;
+    let progress = plugin.until_finished(1).await?;
     assert_eq!((progress.status, progress.items_created), (BatchStatus::Completed, 40));
     plugin.stop().await
 }
 
 #[rocket::async_test]
-async fn a_small_batch_is_not_kept_behind_a_large_one() -> TestResult {
-    let plugin = Plugin::start(eager).await?;
+async fn interleaves_a_small_batch_with_a_large_one() -> TestResult {
+    let plugin = Plugin::start(fast).await?;
     plugin.service().create_product_items_async(1, 100_000, jobs_of(100)).await?;
     plugin.until(1, |progress| progress.items_created > 0).await?;
 
     plugin.service().create_product_items_async(2, 500, jobs_of(100)).await?;
-    plugin.until_over(2).await?;
+    plugin.until_finished(2).await?;
 
     let large = plugin.service().get_batch_job_progress(1).await?;
     assert!(large.percent < 60, "{large:?}");
@@ -428,10 +428,10 @@ async fn a_small_batch_is_not_kept_behind_a_large_one() -> TestResult {
 }
 
 #[rocket::async_test]
-async fn another_code_key_stops_the_batch_until_the_right_one_is_back() -> TestResult {
+async fn fails_a_batch_with_another_code_key_until_its_key_is_configured_again() -> TestResult {
     let key = |key: &'static str| {
         move |config: &mut Config| {
-            eager(config);
+            fast(config);
             config.code_key = Some(rocket_batch::config::Secret::new(key));
         }
     };
@@ -441,7 +441,7 @@ async fn another_code_key_stops_the_batch_until_the_right_one_is_back() -> TestR
     let home = plugin.stop_and_keep().await?;
 
     let plugin = Plugin::start_in(home, key("ffeeddccbbaa99887766554433221100")).await?;
-    let progress = plugin.until_over(1).await?;
+    let progress = plugin.until_finished(1).await?;
     assert_eq!(progress.status, BatchStatus::Failed);
     let failed = plugin.service().failed_jobs(1, PageQuery::default()).await?.items;
     assert!(failed[0].error.contains("another code key") && failed[0].attempts == 1, "{:?}", failed[0]);
@@ -449,14 +449,14 @@ async fn another_code_key_stops_the_batch_until_the_right_one_is_back() -> TestR
 
     let plugin = Plugin::start_in(home, key("00112233445566778899aabbccddeeff")).await?;
     plugin.service().retry_failed_jobs(1).await?;
-    let progress = plugin.until_over(1).await?;
+    let progress = plugin.until_finished(1).await?;
     assert_eq!((progress.status, progress.items_created), (BatchStatus::Completed, 200_000));
     plugin.stop().await
 }
 
 #[rocket::async_test]
-async fn a_drain_gives_running_jobs_back() -> TestResult {
-    let plugin = Plugin::start(eager).await?;
+async fn releases_running_jobs_at_a_drain() -> TestResult {
+    let plugin = Plugin::start(fast).await?;
     plugin.service().create_product_items_async(1, 100_000, jobs_of(10_000)).await?;
     plugin.until(1, |progress| progress.items_created > 0).await?;
 
@@ -465,40 +465,44 @@ async fn a_drain_gives_running_jobs_back() -> TestResult {
     let states = home.number("SELECT count(*) FROM batch_jobs WHERE state IN ('waiting', 'completed')")?;
     assert_eq!(states, 10);
     assert_eq!(home.number("SELECT sum(attempts) + sum(crashes) FROM batch_jobs")?, 0);
-    let plugin = Plugin::start_in(home, eager).await?;
-    assert_eq!(plugin.until_over(1).await?.items_created, 100_000);
+    let plugin = Plugin::start_in(home, fast).await?;
+    assert_eq!(plugin.until_finished(1).await?.items_created, 100_000);
     assert_eq!(plugin.number("SELECT sum(attempts) + sum(crashes) FROM batch_jobs")?, 0);
     plugin.stop().await
 }
 
-/// What hooks were told, in order.
-type Heard<E> = Arc<Mutex<Vec<E>>>;
+/// The events of hook calls, in sequence.
+type Events<E> = Arc<Mutex<Vec<E>>>;
 
 #[rocket::async_test]
-async fn the_host_is_told_of_every_end() -> TestResult {
-    let (batches, failed, completed): (Heard<BatchFinished>, Heard<JobEnded>, Heard<JobEnded>) = Default::default();
+async fn calls_a_hook_for_every_finished_job_and_batch() -> TestResult {
+    let (batches, failed, completed): (Events<BatchFinished>, Events<JobEnded>, Events<JobEnded>) = Default::default();
     let (b, f, c) = (batches.clone(), failed.clone(), completed.clone());
     let fairing = Batch::fairing()
         .public()
-        .configure(eager)
-        .on_batch_finished(move |end| hear(&b, end))
-        .on_job_failed(move |end| hear(&f, end))
-        .on_job_completed(move |end| hear(&c, end));
+        .configure(fast)
+        .on_batch_finished(move |end| record(&b, end))
+        .on_job_failed(move |end| record(&f, end))
+        .on_job_completed(move |end| record(&c, end));
     let plugin = Plugin::attach(fairing).await?;
-    plugin.sql(REFUSE_57)?;
+    plugin.sql(REJECT_57)?;
     plugin.service().create_product_items_async(1, 300, jobs_of(100)).await?;
     plugin.service().create_product_items_async(2, 50, jobs_of(50)).await?;
     plugin.service().create_product_items_async(3, 1_000_000, jobs_of(1_000)).await?;
     plugin.service().cancel(3).await?;
 
-    plugin.until_no_hook_is_left().await?;
-    plugin.until_over(1).await?;
-    plugin.until_over(2).await?;
-    plugin.until_no_hook_is_left().await?;
+    plugin.until_no_hook_is_open().await?;
+    plugin.until_finished(1).await?;
+    plugin.until_finished(2).await?;
+    plugin.until_no_hook_is_open().await?;
 
     let status_of = |id: i64| {
-        let heard = batches.lock().unwrap();
-        heard.iter().filter(|end| end.batch_id.get() == id).map(|end| (end.status, end.failed_jobs)).collect::<Vec<_>>()
+        let events = batches.lock().unwrap();
+        events
+            .iter()
+            .filter(|end| end.batch_id.get() == id)
+            .map(|end| (end.status, end.failed_jobs))
+            .collect::<Vec<_>>()
     };
     assert_eq!(status_of(1), [(BatchStatus::Failed, 1)]);
     assert_eq!(status_of(2), [(BatchStatus::Completed, 0)]);
@@ -511,13 +515,13 @@ async fn the_host_is_told_of_every_end() -> TestResult {
     plugin.stop().await
 }
 
-fn hear<E: Send>(heard: &Heard<E>, end: E) -> std::future::Ready<Result<(), String>> {
-    heard.lock().unwrap().push(end);
+fn record<E: Send>(events: &Events<E>, end: E) -> std::future::Ready<Result<(), String>> {
+    events.lock().unwrap().push(end);
     std::future::ready(Ok(()))
 }
 
 #[rocket::async_test]
-async fn a_hook_that_fails_is_called_again_three_times_in_all() -> TestResult {
+async fn calls_a_failing_hook_three_times() -> TestResult {
     let calls: [Arc<AtomicU32>; 3] = Default::default();
     let counted = calls.clone();
     let hook = move |end: BatchFinished| {
@@ -531,24 +535,24 @@ async fn a_hook_that_fails_is_called_again_three_times_in_all() -> TestResult {
             }
         }
     };
-    let plugin = Plugin::attach(Batch::fairing().public().configure(eager).on_batch_finished(hook)).await?;
+    let plugin = Plugin::attach(Batch::fairing().public().configure(fast).on_batch_finished(hook)).await?;
 
     for id in 1..=3 {
         plugin.service().create_product_items_async(id, 10, jobs_of(10)).await?;
     }
     for id in 1..=3 {
-        plugin.until_over(id).await?;
+        plugin.until_finished(id).await?;
     }
-    plugin.until_no_hook_is_left().await?;
+    plugin.until_no_hook_is_open().await?;
 
     assert_eq!(calls.each_ref().map(|calls| calls.load(SeqCst)), [3, 1, 3]);
-    assert_eq!(plugin.number("SELECT count(*) FROM batch_hooks")?, 1, "the one that was given up is kept");
+    assert_eq!(plugin.number("SELECT count(*) FROM batch_hooks")?, 1, "the failed event is kept");
     assert_eq!(plugin.text("SELECT error FROM batch_hooks")?, "never");
     plugin.stop().await
 }
 
 #[rocket::async_test]
-async fn a_slow_hook_holds_up_nothing_and_is_cut_off() -> TestResult {
+async fn stops_a_slow_hook_at_its_timeout_without_delaying_others() -> TestResult {
     let hook = |end: BatchFinished| async move {
         if end.batch_id.get() == 1 {
             std::future::pending::<()>().await;
@@ -556,26 +560,26 @@ async fn a_slow_hook_holds_up_nothing_and_is_cut_off() -> TestResult {
         Ok::<_, String>(())
     };
     let slow = |config: &mut Config| {
-        eager(config);
+        fast(config);
         config.hook_timeout = Duration::from_millis(200);
     };
     let plugin = Plugin::attach(Batch::fairing().public().configure(slow).on_batch_finished(hook)).await?;
 
     plugin.service().create_product_items_async(1, 10, jobs_of(10)).await?;
-    plugin.until_over(1).await?;
+    plugin.until_finished(1).await?;
     plugin.service().create_product_items_async(2, 10, jobs_of(10)).await?;
-    plugin.until_over(2).await?;
-    plugin.until_no_hook_is_left().await?;
+    plugin.until_finished(2).await?;
+    plugin.until_no_hook_is_open().await?;
 
     assert_eq!(plugin.text("SELECT error FROM batch_hooks")?, "did not answer within 200ms");
     plugin.stop().await
 }
 
-/// The host's row and its batch, in one transaction on the writer.
+/// The host inserts its row and the request of a batch in one transaction.
 #[rocket::async_test]
-async fn a_batch_that_a_host_asked_for_in_its_own_transaction_is_made() -> TestResult {
+async fn generates_a_batch_requested_in_a_transaction_of_the_host() -> TestResult {
     let plugin = Plugin::start(|config| {
-        eager(config);
+        fast(config);
         config.feed_interval = Duration::from_secs(3_600);
     })
     .await?;
@@ -587,7 +591,7 @@ async fn a_batch_that_a_host_asked_for_in_its_own_transaction_is_made() -> TestR
     let nothing = plugin.service().batch(7).await;
     plugin.sql(&format!("{ask} COMMIT"))?;
     plugin.service().wake_feeder();
-    let progress = plugin.until_over(7).await?;
+    let progress = plugin.until_finished(7).await?;
 
     assert!(matches!(nothing, Err(BatchError::NoSuchBatch(7))), "{nothing:?}");
     assert_eq!((progress.status, progress.total, progress.items_created), (BatchStatus::Completed, 3, 250));

@@ -1,4 +1,4 @@
-//! The plugin in a host of its own, and a second way to its database.
+//! The plugin in a host, and a second connection to its database.
 
 use std::{error::Error, path::PathBuf, time::Duration};
 
@@ -73,16 +73,16 @@ impl Plugin {
         Ok(self.connection()?.query_row(sql, [], |row| row.get(0))?)
     }
 
-    pub async fn until_over(&self, batch: i64) -> Result<Progress> {
+    pub async fn until_finished(&self, batch: i64) -> Result<Progress> {
         self.until(batch, |progress| progress.status.is_over()).await
     }
 
-    pub async fn until(&self, batch: i64, so: impl Fn(&Progress) -> bool) -> Result<Progress> {
+    pub async fn until(&self, batch: i64, condition: impl Fn(&Progress) -> bool) -> Result<Progress> {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let progress = self.service().get_batch_job_progress(batch).await?;
             assert_eq!(progress.total, progress.jobs.total());
-            if so(&progress) {
+            if condition(&progress) {
                 return Ok(progress);
             }
             if Instant::now() > deadline {
@@ -92,20 +92,20 @@ impl Plugin {
         }
     }
 
-    pub async fn until_no_hook_is_left(&self) -> Result<()> {
-        self.until_it_is("SELECT count(*) FROM batch_hooks WHERE state = 'open'", 0).await
+    pub async fn until_no_hook_is_open(&self) -> Result<()> {
+        self.until_number("SELECT count(*) FROM batch_hooks WHERE state = 'open'", 0).await
     }
 
-    /// Waits until `sql` answers with `wanted`.
-    pub async fn until_it_is(&self, sql: &str, wanted: i64) -> Result<()> {
+    /// Waits until `sql` returns `expected`.
+    pub async fn until_number(&self, sql: &str, expected: i64) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
-            let found = self.number(sql)?;
-            if found == wanted {
+            let number = self.number(sql)?;
+            if number == expected {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(format!("still {found}: {sql}").into());
+                return Err(format!("still {number}: {sql}").into());
             }
             sleep(Duration::from_millis(5)).await;
         }

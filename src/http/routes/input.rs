@@ -215,7 +215,7 @@ pub(super) struct PageParams {
     #[schemars(with = "Option<String>", regex(pattern = PageQuery::CURSOR_PATTERN))]
     cursor: AtMostOne,
     /// Entries a page.
-    #[schemars(with = "Option<u64>", range(min = 1, max = PageQuery::MOST), extend("default" = PageQuery::USUAL))]
+    #[schemars(with = "Option<u64>", range(min = 1, max = PageQuery::MAX), extend("default" = PageQuery::DEFAULT))]
     limit: AtMostOne,
 }
 
@@ -247,7 +247,7 @@ pub(super) struct BatchesQuery {
     #[schemars(with = "Option<String>", regex(pattern = PageQuery::CURSOR_PATTERN))]
     cursor: AtMostOne,
     /// Entries a page.
-    #[schemars(with = "Option<u64>", range(min = 1, max = PageQuery::MOST), extend("default" = PageQuery::USUAL))]
+    #[schemars(with = "Option<u64>", range(min = 1, max = PageQuery::MAX), extend("default" = PageQuery::DEFAULT))]
     limit: AtMostOne,
 }
 
@@ -272,7 +272,7 @@ fn page(cursor: AtMostOne, limit: AtMostOne) -> Result<PageQuery, Invalid> {
 }
 
 fn wrong_limit(text: &str) -> Invalid {
-    Invalid::new("limit", format!("must be 1 to {}, but is {text:?}", PageQuery::MOST))
+    Invalid::new("limit", format!("must be 1 to {}, but is {text:?}", PageQuery::MAX))
 }
 
 fn status(word: &str) -> Result<BatchStatus, Invalid> {

@@ -76,7 +76,7 @@ pub(super) fn read(id: &str, acknowledged: u32, data: &Value) -> Result<Delivery
     let parsed =
         Data::deserialize(data).map_err(|_| Unreadable::Malformed("its fields are not the fields of a task".into()))?;
     let task = match (&parsed, id.parse::<JobId>()) {
-        (&Data::Generate { batch, seq, .. }, Err(())) => {
+        (&Data::Generate { batch, seq, .. }, Err(_)) => {
             return Ok(Delivery::External { batch: batch_of(batch)?, seq });
         }
         (data, id) => task_of(data, id.ok())?,

@@ -1,0 +1,148 @@
+//! How a batch is split into jobs.
+
+use super::options::{ItemOptions, Limits};
+use crate::domain::invalid::Invalid;
+
+/// How a batch is split into jobs. All jobs have the same size, except the last one, which has the
+/// remaining items.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plan {
+    quantity: u64,
+    items_per_job: u64,
+}
+
+/// The items of one job, counted from 0 within its batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JobSlice {
+    /// The job's number within the batch, from 0.
+    pub seq: u64,
+    /// Its first ordinal.
+    pub first: u64,
+    /// Number of items.
+    pub quantity: u64,
+}
+
+impl Plan {
+    /// Splits `quantity` items into jobs.
+    ///
+    /// # Errors
+    ///
+    /// [`Invalid`] for a field out of its limits, and for a quantity that would need jobs with more
+    /// than `max_items_per_job` items.
+    pub fn new(quantity: u64, options: &ItemOptions, limits: &Limits) -> Result<Self, Invalid> {
+        Invalid::unless_within("quantity", quantity, 1, limits.max_quantity)?;
+        Invalid::unless_within("batchSize", options.batch_size, 1, limits.max_items_per_job)?;
+        options.check_prefix()?;
+        let max_jobs = options.max_jobs_per_batch.unwrap_or(limits.max_jobs_per_batch);
+        Invalid::unless_within("maxJobsPerBatch", max_jobs, 1, limits.max_jobs_per_batch)?;
+
+        let items_per_job = options.batch_size.max(quantity.div_ceil(max_jobs));
+        if items_per_job > limits.max_items_per_job {
+            return Err(too_large(quantity, max_jobs, limits.max_items_per_job));
+        }
+        Ok(Self { quantity, items_per_job })
+    }
+
+    /// Returns the number of jobs.
+    #[must_use]
+    pub const fn jobs(&self) -> u64 {
+        self.quantity.div_ceil(self.items_per_job)
+    }
+
+    /// Returns the number of items of all jobs.
+    #[must_use]
+    pub const fn quantity(&self) -> u64 {
+        self.quantity
+    }
+
+    /// Returns every job in order.
+    pub fn slices(&self) -> impl Iterator<Item = JobSlice> + use<> {
+        let Self { quantity, items_per_job } = *self;
+        (0..self.jobs()).map(move |seq| {
+            let first = seq * items_per_job;
+            JobSlice { seq, first, quantity: items_per_job.min(quantity - first) }
+        })
+    }
+}
+
+fn too_large(quantity: u64, max_jobs: u64, max_items: u64) -> Invalid {
+    let limit = max_jobs.saturating_mul(max_items);
+    Invalid::new(
+        "quantity",
+        format!("must be at most {limit} for {max_jobs} jobs of up to {max_items} items, but is {quantity}"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits { max_quantity: 10_000_000, max_jobs_per_batch: 1_000, max_items_per_job: 10_000 };
+
+    fn jobs_of(batch_size: u64) -> ItemOptions {
+        ItemOptions { batch_size, ..ItemOptions::default() }
+    }
+
+    #[test]
+    fn splits_5000_items_into_50_jobs() {
+        let plan = Plan::new(5_000, &ItemOptions::default(), &LIMITS).unwrap();
+
+        assert_eq!(plan.jobs(), 50);
+        assert_eq!(plan.slices().last().unwrap(), JobSlice { seq: 49, first: 4_900, quantity: 100 });
+    }
+
+    #[test]
+    fn makes_larger_jobs_when_there_would_be_too_many() {
+        let plan = Plan::new(5_000_000, &ItemOptions::default(), &LIMITS).unwrap();
+
+        assert_eq!(plan.jobs(), 1_000);
+        assert_eq!(plan.slices().next().unwrap().quantity, 5_000);
+    }
+
+    #[test]
+    fn rejects_a_field_out_of_its_limits_by_name() {
+        let long = ItemOptions { qr_code_prefix: Some("seventeen-letters".into()), ..jobs_of(100) };
+        let foreign = ItemOptions { qr_code_prefix: Some("ä".into()), ..jobs_of(100) };
+        let many = ItemOptions { max_jobs_per_batch: Some(1_001), ..jobs_of(100) };
+        let few = ItemOptions { max_jobs_per_batch: Some(1), ..jobs_of(100) };
+        let table = [
+            (0, jobs_of(100), "`quantity` must be 1 to 10000000, but is 0"),
+            (10_000_001, jobs_of(100), "`quantity` must be 1 to 10000000, but is 10000001"),
+            (1, jobs_of(0), "`batchSize` must be 1 to 10000, but is 0"),
+            (1, jobs_of(10_001), "`batchSize` must be 1 to 10000, but is 10001"),
+            (1, long, "`qrCodePrefix` must be 1 to 16 of A-Z a-z 0-9 _ -"),
+            (1, foreign, "`qrCodePrefix` must be 1 to 16 of A-Z a-z 0-9 _ -"),
+            (1, many, "`maxJobsPerBatch` must be 1 to 1000, but is 1001"),
+            (10_001, few, "`quantity` must be at most 10000 for 1 jobs of up to 10000 items, but is 10001"),
+        ];
+
+        for (quantity, options, message) in table {
+            let invalid = Plan::new(quantity, &options, &LIMITS).unwrap_err();
+            assert_eq!(invalid.to_string(), message);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_plan_covers_every_ordinal_once(
+            quantity in 1_u64..=200_000, batch_size in 1_u64..=10_000, max_jobs in 1_u64..=1_000,
+        ) {
+            let options = ItemOptions { max_jobs_per_batch: Some(max_jobs), ..jobs_of(batch_size) };
+            let Ok(plan) = Plan::new(quantity, &options, &LIMITS) else {
+                prop_assert!(quantity > max_jobs * LIMITS.max_items_per_job);
+                return Ok(());
+            };
+
+            let mut next = 0;
+            for (seq, slice) in plan.slices().enumerate() {
+                prop_assert_eq!((slice.seq, slice.first), (seq as u64, next));
+                prop_assert!((1..=LIMITS.max_items_per_job).contains(&slice.quantity));
+                next += slice.quantity;
+            }
+            prop_assert_eq!(next, quantity);
+            prop_assert!(plan.jobs() <= max_jobs);
+        }
+    }
+}

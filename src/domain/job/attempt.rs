@@ -1,0 +1,178 @@
+//! The outcome of an attempt at a job, and the decision that follows from it.
+//!
+//! The ledger records the decision and the queue acts on it. Neither of them decides: [`verdict`]
+//! does.
+
+use super::failed_chunks::{FailedChunks, MAX_REASON, truncated};
+
+/// Why an attempt failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The reason in one sentence, truncated to 1 KiB.
+    pub reason: String,
+    /// The failed chunks.
+    pub chunks: FailedChunks,
+}
+
+impl Failure {
+    /// The longest reason that is stored, in bytes.
+    pub const MAX_REASON: usize = MAX_REASON;
+
+    /// Makes a failure of the attempt as a whole, without failed chunks.
+    #[must_use]
+    pub fn because(reason: impl Into<String>) -> Self {
+        Self { reason: truncated(reason.into()), chunks: FailedChunks::default() }
+    }
+}
+
+impl From<FailedChunks> for Failure {
+    fn from(chunks: FailedChunks) -> Self {
+        let error = chunks.ranges.first().map_or("", |chunk| &chunk.error);
+        Self { reason: truncated(format!("{} items could not be written: {error}", chunks.items())), chunks }
+    }
+}
+
+/// The outcome of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every item of the job exists.
+    AllInserted,
+    /// Some chunks failed all their tries.
+    ChunksFailed(FailedChunks),
+    /// The attempt panicked, with this message.
+    Panicked(String),
+    /// The attempt ended with this error; the next attempt may succeed.
+    Errored(String),
+    /// The job can't succeed until its configuration is corrected; the text says how.
+    Unworkable(String),
+    /// Another worker claimed the job.
+    Fenced,
+    /// The batch was cancelled.
+    Cancelled,
+    /// The batch was paused.
+    Paused,
+    /// The process is draining.
+    Interrupted,
+}
+
+/// The number of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    /// Number of attempts that failed before.
+    pub failed: u32,
+    /// Maximum number of attempts.
+    pub max: u32,
+}
+
+impl Attempt {
+    /// Returns the number of this attempt, from 1.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.failed + 1
+    }
+
+    /// Whether no attempt follows if this one fails.
+    #[must_use]
+    pub const fn is_last(self) -> bool {
+        self.number() >= self.max
+    }
+}
+
+/// The decision on a job after an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The job is completed.
+    Completed,
+    /// The job is tried again after a backoff.
+    RetryLater(Failure),
+    /// The job has failed.
+    Failed(Failure),
+    /// The job returns to the queue unchanged, which delivers it again.
+    Released,
+    /// The job leaves the queue unchanged. The feeder offers it again when the batch is resumed.
+    ReleasedUntilResumed,
+    /// The job is finished or claimed elsewhere; this attempt records nothing.
+    Superseded,
+}
+
+/// Decides what happens to a job after an attempt. Pure: same arguments, same result.
+#[must_use]
+pub fn verdict(outcome: Outcome, attempt: Attempt) -> Verdict {
+    let failure = match outcome {
+        Outcome::AllInserted => return Verdict::Completed,
+        Outcome::Fenced | Outcome::Cancelled => return Verdict::Superseded,
+        Outcome::Paused => return Verdict::ReleasedUntilResumed,
+        Outcome::Interrupted => return Verdict::Released,
+        Outcome::Unworkable(reason) => return Verdict::Failed(Failure::because(reason)),
+        Outcome::ChunksFailed(chunks) => Failure::from(chunks),
+        Outcome::Panicked(message) => Failure::because(format!("panicked: {message}")),
+        Outcome::Errored(reason) => Failure::because(reason),
+    };
+    if attempt.is_last() { Verdict::Failed(failure) } else { Verdict::RetryLater(failure) }
+}
+
+/// Whether a failed job that the queue delivers again was retried manually, for example with the
+/// retry button of Bull Board.
+///
+/// `before` is the number of acknowledged results when the failed attempt started, `now` the number
+/// at this delivery. If the worker died before it acknowledged the failure, both are equal, and the
+/// queue delivered the job again by itself. `None` means that an external delivery started the
+/// attempt, which says nothing about the queue's own job.
+#[must_use]
+pub const fn is_manual_retry(before: Option<u32>, now: Option<u32>) -> bool {
+    matches!((before, now), (Some(before), Some(now)) if now > before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::job::failed_chunks::FailedChunk;
+
+    fn attempt(number: u32) -> Attempt {
+        Attempt { failed: number - 1, max: 3 }
+    }
+
+    #[test]
+    fn derives_one_verdict_from_each_outcome() {
+        let chunks = || FailedChunks::from_iter([FailedChunk::new(0, 49, 3, "no".into())]);
+        let failed = |outcome| match verdict(outcome, attempt(3)) {
+            Verdict::Failed(failure) => failure.reason,
+            other => panic!("{other:?}"),
+        };
+
+        assert_eq!(verdict(Outcome::AllInserted, attempt(1)), Verdict::Completed);
+        assert_eq!(verdict(Outcome::Fenced, attempt(3)), Verdict::Superseded);
+        assert_eq!(verdict(Outcome::Cancelled, attempt(3)), Verdict::Superseded);
+        assert_eq!(verdict(Outcome::Paused, attempt(3)), Verdict::ReleasedUntilResumed);
+        assert_eq!(verdict(Outcome::Interrupted, attempt(3)), Verdict::Released);
+        assert_eq!(verdict(Outcome::ChunksFailed(chunks()), attempt(2)), Verdict::RetryLater(chunks().into()));
+        assert_eq!(failed(Outcome::ChunksFailed(chunks())), "50 items could not be written: no");
+        assert_eq!(failed(Outcome::Panicked("boom".into())), "panicked: boom");
+        assert_eq!(verdict(Outcome::Unworkable("key".into()), attempt(1)), Verdict::Failed(Failure::because("key")));
+    }
+
+    #[test]
+    fn names_the_number_of_items_and_the_first_error() {
+        let chunk = |at: u64| FailedChunk::new(at * 50, at * 50 + 49, 3, at.to_string());
+
+        let failure = Failure::from((0..5_000).map(chunk).collect::<FailedChunks>());
+
+        assert_eq!(failure.reason, "250000 items could not be written: 0");
+    }
+
+    #[test]
+    fn detects_a_manual_retry_only_after_an_acknowledged_failure() {
+        let table = [
+            (Some(2), Some(3), true),
+            (Some(0), Some(9), true),
+            (Some(2), Some(2), false),
+            (Some(2), Some(0), false),
+            (None, Some(3), false),
+            (Some(2), None, false),
+        ];
+
+        for (before, now, expected) in table {
+            assert_eq!(is_manual_retry(before, now), expected, "{before:?} {now:?}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! A job: its id, its tasks, the result of an attempt, and the pace of the queue.
+//!
+//! ```text
+//!   id.rs             b123-j0-g0
+//!   state.rs          the states, and which of them are open
+//!   task.rs           what a queue delivers to a worker
+//!   failed_chunks.rs  the chunks that failed in an attempt, bounded
+//!   attempt.rs        outcome of an attempt -> verdict on the job
+//!   pacing.rs         backoff, rate limit, priority, capacity
+//! ```
+
+mod attempt;
+mod failed_chunks;
+mod id;
+mod pacing;
+mod state;
+mod task;
+
+#[cfg(feature = "redis")]
+pub(crate) use self::pacing::LOWEST_PRIORITY;
+pub use self::{
+    attempt::{Attempt, Failure, Outcome, Verdict, is_manual_retry, verdict},
+    failed_chunks::{FailedChunk, FailedChunks},
+    id::{JobId, NotAJobId},
+    pacing::{Backoff, QueueCapacity, RateLimit, Throughput, fair_priority},
+    state::JobState,
+    task::{Delivery, HookId, StatusTask, Task},
+};

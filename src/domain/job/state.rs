@@ -1,0 +1,60 @@
+//! The states of a job in the ledger.
+//!
+//! ```text
+//!   waiting ──claim──▶ active ──finish──▶ completed | failed
+//!      ▲                 │ │                           │
+//!      ├─── released ────┘ └─ retry later ─▶ delayed   │
+//!      └───────────────────── manual retry ────────────┘
+//! ```
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The state of a job in the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum JobState {
+    /// Ready for a worker.
+    Waiting,
+    /// Claimed by a worker, which may have died since.
+    Active,
+    /// Failed an attempt; the next attempt waits for its time.
+    Delayed,
+    /// All its items exist.
+    Completed,
+    /// Failed its last attempt; a manual retry recreates it.
+    Failed,
+    /// Cancelled together with its batch.
+    Cancelled,
+}
+
+impl JobState {
+    /// All states.
+    pub const ALL: [Self; 6] =
+        [Self::Waiting, Self::Active, Self::Delayed, Self::Completed, Self::Failed, Self::Cancelled];
+
+    /// Whether the job is unfinished.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Waiting | Self::Active | Self::Delayed)
+    }
+
+    /// Returns the word for this state in JSON and in the ledger.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Active => "active",
+            Self::Delayed => "delayed",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Returns the state whose [`JobState::as_str`] is `word`.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == word)
+    }
+}

@@ -1,0 +1,129 @@
+//! What a queue delivers to a worker.
+
+use std::fmt;
+
+use super::id::JobId;
+use crate::domain::batch::BatchId;
+
+/// A task as a worker receives it from the queue; in the ledger the task is a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery<T = JobId> {
+    /// A task that the feeder enqueued.
+    Enqueued {
+        /// The task.
+        task: T,
+        /// Number of finished attempts that the queue has recorded. It grows only when a result is
+        /// acknowledged.
+        acknowledged: u32,
+    },
+    /// A job that another program added to the queue, under an id of its own. It means the job in
+    /// its current generation.
+    External {
+        /// The batch.
+        batch: BatchId,
+        /// The number of the job within the batch.
+        seq: u64,
+    },
+}
+
+impl<T> Delivery<T> {
+    /// Returns the number of finished attempts that the queue has recorded; `None` for an external
+    /// delivery.
+    #[must_use]
+    pub const fn acknowledged(&self) -> Option<u32> {
+        match self {
+            Self::Enqueued { acknowledged, .. } => Some(*acknowledged),
+            Self::External { .. } => None,
+        }
+    }
+}
+
+impl Delivery<JobId> {
+    /// Returns the batch, and the number of the job within it.
+    #[must_use]
+    pub const fn batch_and_seq(&self) -> (BatchId, u64) {
+        match self {
+            Self::Enqueued { task, .. } => (task.batch, task.seq),
+            Self::External { batch, seq } => (*batch, *seq),
+        }
+    }
+}
+
+/// Writes the id of an enqueued task, or the batch and number of an external job.
+impl<T: fmt::Display> fmt::Display for Delivery<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Enqueued { task, .. } => task.fmt(f),
+            Self::External { batch, seq } => write!(f, "b{batch}-j{seq}"),
+        }
+    }
+}
+
+/// Makes the first delivery of a job that the feeder enqueued.
+impl From<JobId> for Delivery<JobId> {
+    fn from(job: JobId) -> Self {
+        Self::Enqueued { task: job, acknowledged: 0 }
+    }
+}
+
+/// The id of a hook row in the ledger: one pending notification of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HookId(pub i64);
+
+/// A unit of work in a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Task {
+    /// Generate the items of one job.
+    Generate {
+        /// The job.
+        job: JobId,
+        /// Its first ordinal.
+        first: u64,
+        /// Number of items.
+        quantity: u64,
+    },
+    /// Close a batch, or call a hook.
+    Status(StatusTask),
+}
+
+/// A task of the status queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StatusTask {
+    /// Close a batch whose jobs are all finished.
+    End {
+        /// The batch.
+        batch: BatchId,
+        /// How often the batch was closed before.
+        round: u32,
+    },
+    /// Call the host's hook.
+    Hook {
+        /// The batch of the event.
+        batch: BatchId,
+        /// The row with the event.
+        hook: HookId,
+    },
+}
+
+impl Task {
+    /// Returns the batch that the task belongs to.
+    #[must_use]
+    pub const fn batch(&self) -> BatchId {
+        match self {
+            Self::Generate { job, .. } => job.batch,
+            Self::Status(StatusTask::End { batch, .. } | StatusTask::Hook { batch, .. }) => *batch,
+        }
+    }
+}
+
+/// Writes the id of the task in the queue. Equal tasks have equal ids, so offering a task twice
+/// adds it once.
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Generate { job, .. } => job.fmt(f),
+            Self::Status(StatusTask::End { batch, round }) => write!(f, "b{batch}-end-r{round}"),
+            Self::Status(StatusTask::Hook { batch, hook }) => write!(f, "b{batch}-hook-h{}", hook.0),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Changes batches: retry, cancel, pause, resume.
+
+use super::{
+    error::{BatchError, Result},
+    handle::{BatchService, existing},
+};
+use crate::{
+    domain::{BatchId, BatchRecord, RetryReport},
+    ledger::BatchCommand,
+};
+
+impl BatchService {
+    /// Wakes the feeder of this process, which otherwise looks for work every `feed_interval`. Call
+    /// it after the commit of a transaction that created a batch.
+    pub fn wake_feeder(&self) {
+        (self.parts().wake)(None);
+    }
+
+    /// Recreates the failed jobs of a batch, each with all its attempts again. Only missing items
+    /// are generated.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::NothingToRetry`] with the report, also for the second of two simultaneous
+    /// calls; [`BatchError::NotAllowed`] in a status other than running, paused and failed;
+    /// [`BatchError::HistoryRemoved`] when the batch finished longer than `keep_history` ago;
+    /// [`BatchError::NoSuchBatch`].
+    pub async fn retry_failed_jobs(&self, batch_id: i64) -> Result<RetryReport> {
+        let report = self.bounded(self.parts().ledger.retry(existing(batch_id)?)).await?;
+        if report.found == 0 {
+            return Err(BatchError::NothingToRetry(Box::new(report)));
+        }
+        let (found, recreated) = (report.found, report.recreated);
+        tracing::info!(batch = batch_id, found, recreated, "Retrying {recreated} failed jobs of batch {batch_id}");
+        (self.parts().wake)(Some(report.batch_id));
+        // A job whose items all exist is completed by the retry, and may have been the last open
+        // job.
+        self.wake_feeder();
+        Ok(report.truncated())
+    }
+
+    /// Cancels a batch and keeps the items that exist. Until this returns, each running worker may
+    /// still insert one chunk; afterwards none does.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::NotAllowed`] when the batch is finished, [`BatchError::NoSuchBatch`].
+    pub async fn cancel(&self, batch_id: i64) -> Result<BatchRecord> {
+        let batch = self.control(batch_id, BatchCommand::Cancel).await?;
+        self.parts().ended.notify_waiters();
+        self.withdraw(batch.batch_id).await;
+        Ok(batch)
+    }
+
+    /// Pauses a batch: running jobs stop after their current chunk, and no job starts.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::NotAllowed`] unless the batch is pending or running,
+    /// [`BatchError::NoSuchBatch`].
+    pub async fn pause(&self, batch_id: i64) -> Result<BatchRecord> {
+        let batch = self.control(batch_id, BatchCommand::Pause).await?;
+        self.withdraw(batch.batch_id).await;
+        Ok(batch)
+    }
+
+    /// Resumes a paused batch.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::NotAllowed`] unless the batch is paused, [`BatchError::NoSuchBatch`].
+    pub async fn resume(&self, batch_id: i64) -> Result<BatchRecord> {
+        self.control(batch_id, BatchCommand::Resume).await
+    }
+
+    async fn control(&self, batch_id: i64, command: BatchCommand) -> Result<BatchRecord> {
+        let batch = self.bounded(self.parts().ledger.control(existing(batch_id)?, command)).await?;
+        let done = match command {
+            BatchCommand::Cancel => "cancelled",
+            BatchCommand::Pause => "paused",
+            BatchCommand::Resume => "resumed",
+        };
+        let (status, items) = (batch.status, batch.items_created);
+        tracing::info!(batch = batch_id, %status, items, "Batch {batch_id} was {done}");
+        (self.parts().wake)(Some(batch.batch_id));
+        if command == BatchCommand::Cancel {
+            // There may be a hook to call for the end of the batch.
+            self.wake_feeder();
+        }
+        Ok(batch)
+    }
+
+    /// Removes the jobs of a batch from the queue. Best effort: a worker that receives a remaining
+    /// job discards it after a look at the ledger.
+    async fn withdraw(&self, batch: BatchId) {
+        if let Err(error) = self.parts().generate.withdraw(batch).await {
+            tracing::warn!(%batch, %error, "could not remove the jobs of a batch from the queue");
+        }
+    }
+}

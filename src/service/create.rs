@@ -1,0 +1,68 @@
+//! Creates batches.
+
+use super::{
+    accepted::{Answered, BatchAccepted},
+    error::Result,
+    handle::BatchService,
+};
+use crate::{
+    domain::{BatchId, CreateRequest, ItemOptions, Plan},
+    ledger::NewBatch,
+};
+
+impl BatchService {
+    /// Creates a batch of `quantity` items, with the id `batch_id` or, for `None`, the next free
+    /// id.
+    ///
+    /// Returns when the batch is stored in the ledger. Its items are generated in the background.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::Invalid`](super::BatchError::Invalid) for a field out of its limits and
+    /// [`BatchError::Taken`](super::BatchError::Taken) for an id in use. Nothing is stored then.
+    pub async fn create_product_items_async(
+        &self,
+        batch_id: impl Into<Option<i64>>,
+        quantity: u64,
+        options: ItemOptions,
+    ) -> Result<BatchAccepted> {
+        let (accepted, _new) = self.create(batch_id.into(), quantity, options, None).await?;
+        Ok(accepted)
+    }
+
+    /// Creates a batch for a request that may be repeated, and returns whether it was repeated.
+    pub(crate) async fn create(
+        &self,
+        batch_id: Option<i64>,
+        quantity: u64,
+        options: ItemOptions,
+        request: Option<CreateRequest>,
+    ) -> Result<(BatchAccepted, Answered)> {
+        let batch = NewBatch { request, ..self.new_batch(batch_id, quantity, options).await? };
+        let plan = batch.plan;
+
+        let created = self.bounded(self.parts().ledger.create(batch)).await?;
+
+        (self.parts().wake)(Some(created.batch));
+        if created.repeated {
+            return Ok((created.into(), Answered::Again));
+        }
+        self.parts().estimator.created(&plan).await;
+        let (id, jobs) = (created.batch, created.jobs);
+        tracing::info!(batch = %id, quantity, jobs, "Accepted batch {id} of {quantity} items in {jobs} jobs");
+        Ok((created.into(), Answered::First))
+    }
+
+    pub(super) async fn new_batch(
+        &self,
+        batch_id: Option<i64>,
+        quantity: u64,
+        options: ItemOptions,
+    ) -> Result<NewBatch> {
+        let id = batch_id.map(BatchId::new).transpose()?;
+        let plan = Plan::new(quantity, &options, &self.limits())?;
+        let key_fingerprint = self.parts().codes.fingerprint().to_owned();
+        let estimated = self.bounded(self.parts().estimator.estimate(&plan, &self.throughput())).await?;
+        Ok(NewBatch { id, plan, options, key_fingerprint, estimated, request: None })
+    }
+}

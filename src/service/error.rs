@@ -1,0 +1,88 @@
+//! The errors of the service, by what the caller can do.
+
+use crate::{
+    domain::{BatchId, ChangeRefused, Invalid, Progress, RetryReport},
+    ledger::{BoxError, LedgerError, OtherDatabase},
+};
+
+/// The error of a service call. As a responder it is the problem document that the routes of this
+/// crate respond with.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BatchError {
+    /// A field is out of its limits. Nothing was changed.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+
+    /// No batch has this id.
+    #[error("there is no batch {0}")]
+    NoSuchBatch(i64),
+
+    /// No item has this code.
+    #[error("there is no item with this code")]
+    NoSuchItem,
+
+    /// The id is already in use. The existing batch is unchanged.
+    #[error("batch {0} exists already")]
+    Taken(BatchId),
+
+    /// The `Idempotency-Key` was used by another request, which created this batch. Nothing was
+    /// changed. Only the route of this crate returns it.
+    #[error("the `Idempotency-Key` was used by another request, which created batch {0}")]
+    KeyReused(BatchId),
+
+    /// The status of the batch does not allow the change. Nothing was changed.
+    #[error(transparent)]
+    NotAllowed(ChangeRefused),
+
+    /// The batch has no failed jobs.
+    #[error("batch {} has no failed jobs to retry", .0.batch_id)]
+    NothingToRetry(Box<RetryReport>),
+
+    /// The batch did not finish in time; contains its progress.
+    #[error("batch {} is {} and has not finished yet", .0.batch_id, .0.status)]
+    NotOver(Box<Progress>),
+
+    /// The batch finished longer than `keep_history` ago, and the rows of its jobs were removed
+    /// permanently.
+    #[error("the history of batch {0} was removed: its failed jobs can't be listed or retried any more")]
+    HistoryRemoved(BatchId),
+
+    /// The cursor is not from this list.
+    #[error("`cursor` is not a cursor of this list")]
+    BadCursor,
+
+    /// The ledger is in another kind of database than the call requires. Nothing was changed.
+    #[error(transparent)]
+    OtherDatabase(#[from] OtherDatabase),
+
+    /// Too many requests read at the same time. Nothing was read; try again in a moment.
+    #[error("too many requests read at once; try again in a moment")]
+    Busy,
+
+    /// The database did not answer in time. Whether a change took effect is unknown; read the
+    /// batch to find out.
+    #[error("the database does not answer; try again later")]
+    Unavailable(#[source] BoxError),
+
+    /// A defect of this crate. The log has the details.
+    #[error("internal error")]
+    Internal(#[source] BoxError),
+}
+
+impl From<LedgerError> for BatchError {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::NoSuchBatch(id) => Self::NoSuchBatch(id.get()),
+            LedgerError::Taken(id) => Self::Taken(id),
+            LedgerError::KeyReused(id) => Self::KeyReused(id),
+            LedgerError::NotAllowed(refusal) => Self::NotAllowed(refusal),
+            LedgerError::HistoryRemoved(id) => Self::HistoryRemoved(id),
+            error @ LedgerError::Unavailable { .. } => Self::Unavailable(error.into()),
+            error @ (LedgerError::Refused { .. } | LedgerError::Broken { .. }) => Self::Internal(error.into()),
+        }
+    }
+}
+
+/// The result of a service call.
+pub type Result<T> = std::result::Result<T, BatchError>;

@@ -1,0 +1,111 @@
+//! The handle of the plugin, and what it is made of.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    error::{BatchError, Result},
+    reads::Reads,
+};
+#[cfg(feature = "postgres")]
+use crate::ledger::postgres::HostTransactions;
+use crate::{
+    config::Config,
+    domain::{BatchId, CodeScheme, ItemOptions, Limits, Throughput},
+    ledger::{Estimator, Ledger, LedgerError, Outage},
+    queue::Queue,
+};
+
+/// The handle of the plugin: a request guard for the host's handlers, available elsewhere by
+/// [`BatchService::fetch`]. Cheap to clone.
+///
+/// ```
+/// # use rocket::{post, serde::json::Json};
+/// use rocket_batch::{BatchAccepted, BatchError, BatchService};
+///
+/// #[post("/product-batches/<id>/items")]
+/// async fn fill(id: i64, batches: BatchService) -> Result<Json<BatchAccepted>, BatchError> {
+///     Ok(Json(batches.create_product_items_async(id, 5_000, batches.default_options()).await?))
+/// }
+/// ```
+///
+/// Every method is cancel safe: once a change has started, it is completed even if its future is
+/// dropped. Every method that uses the ledger returns [`BatchError::Unavailable`] after 30 seconds
+/// at the latest.
+#[derive(Clone)]
+pub struct BatchService(Arc<Parts>);
+
+/// The parts of the service, made by the fairing.
+pub(crate) struct Parts {
+    pub ledger: Arc<dyn Ledger>,
+    pub reads: Reads,
+    /// Creates batches in transactions of the host, if the ledger is in the same kind of database.
+    #[cfg(feature = "postgres")]
+    pub host_transactions: std::result::Result<HostTransactions, crate::ledger::OtherDatabase>,
+    pub generate: Arc<dyn Queue>,
+    pub codes: CodeScheme,
+    pub config: Arc<Config>,
+    /// Wakes the feeder, for one batch or for all work.
+    pub wake: Box<dyn Fn(Option<BatchId>) + Send + Sync>,
+    pub estimator: Arc<Estimator>,
+    /// Cancelled at the start of a shutdown.
+    pub draining: CancellationToken,
+    pub outage: Arc<Outage>,
+    /// Notified when a batch finishes in this process.
+    pub ended: Arc<Notify>,
+}
+
+/// How long a call of the ledger may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl BatchService {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    pub(super) fn parts(&self) -> &Parts {
+        &self.0
+    }
+
+    /// Returns the configured options, for a request that sets none.
+    #[must_use]
+    pub fn default_options(&self) -> ItemOptions {
+        ItemOptions { batch_size: self.0.config.batch_size, ..ItemOptions::default() }
+    }
+
+    /// Bounds a call of the ledger. Dropping the future of a ledger is safe, see [`Ledger`].
+    pub(super) async fn bounded<T>(
+        &self,
+        call: impl Future<Output = std::result::Result<T, LedgerError>>,
+    ) -> Result<T> {
+        let result = match tokio::time::timeout(CALL_TIMEOUT, call).await {
+            Ok(result) => result.map_err(BatchError::from),
+            Err(elapsed) => Err(BatchError::Unavailable(elapsed.into())),
+        };
+        if let Err(BatchError::Unavailable(error) | BatchError::Internal(error)) = &result {
+            tracing::error!(%error, cause = error.source().map(tracing::field::display), "a ledger call failed");
+        }
+        result
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.0.config.limits()
+    }
+
+    pub(super) fn throughput(&self) -> Throughput {
+        self.0.config.generate.throughput()
+    }
+}
+
+/// Checks the id of an existing batch. No batch has an id out of range.
+pub(super) fn existing(batch_id: i64) -> Result<BatchId> {
+    BatchId::new(batch_id).map_err(|_| BatchError::NoSuchBatch(batch_id))
+}
+
+impl fmt::Debug for BatchService {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BatchService").field("queue", &self.0.generate).finish_non_exhaustive()
+    }
+}

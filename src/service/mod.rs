@@ -1,0 +1,39 @@
+//! The operations of the crate, without HTTP: called by hosts and by the routes.
+//!
+//! ```text
+//!   host's handler ──┐                      ┌──▶ ledger
+//!                    ├──▶ BatchService ─────┤
+//!   our routes ──────┘                      └──▶ wake, so that the feeder fills the queue
+//! ```
+//!
+//! Nothing here waits for work: a batch is accepted as soon as it is committed to the ledger.
+//!
+//! ```text
+//!   handle.rs        BatchService and what it is made of
+//!   create.rs        create a batch         transactions.rs  in a transaction of the host
+//!   queries.rs       read batches, jobs, items
+//!   commands.rs      retry, cancel, pause, resume
+//!   readiness.rs     whether this process can take requests
+//!   error.rs, page.rs, accepted.rs, reads.rs
+//! ```
+
+mod accepted;
+mod commands;
+mod create;
+mod error;
+mod handle;
+mod page;
+mod queries;
+mod readiness;
+mod reads;
+#[cfg(feature = "postgres")]
+mod transactions;
+
+pub(crate) use self::{accepted::Answered, handle::Parts, reads::Reads};
+pub use self::{
+    accepted::BatchAccepted,
+    error::{BatchError, Result},
+    handle::BatchService,
+    page::{Page, PageQuery},
+    readiness::Readiness,
+};

@@ -1,0 +1,86 @@
+//! Pages of lists, and their cursors.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::error::{BatchError, Result};
+use crate::{
+    domain::{BatchId, Invalid},
+    ledger::{PageRequest, Portion},
+};
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "PageOf{T}")]
+#[non_exhaustive]
+pub struct Page<T> {
+    /// The entries of the page.
+    pub items: Vec<T>,
+    /// The cursor of the next page; null on the last page.
+    pub next_cursor: Option<String>,
+}
+
+/// Selects a page of a list: `limit` entries (1 to 1,000, default 100) after `cursor`.
+///
+/// ```
+/// use rocket_batch::PageQuery;
+///
+/// let first = PageQuery { limit: Some(1_000), ..Default::default() };
+/// assert_eq!(first.cursor, None);
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PageQuery {
+    /// The `next_cursor` of the previous page; `None` for the first page.
+    pub cursor: Option<String>,
+    /// Number of entries.
+    pub limit: Option<u64>,
+}
+
+impl PageQuery {
+    /// The largest `limit`.
+    pub const MAX: u64 = 1_000;
+    pub(crate) const DEFAULT: u64 = 100;
+    /// The pattern of a cursor, for the OpenAPI schema.
+    pub(crate) const CURSOR_PATTERN: &str = "^[A-Za-z0-9_-]+$";
+
+    /// Returns the request for the page and one more entry, which shows whether another page
+    /// follows.
+    pub(super) fn request(&self, list: &str) -> Result<PageRequest> {
+        let limit = self.limit.unwrap_or(Self::DEFAULT);
+        Invalid::unless_within("limit", limit, 1, Self::MAX)?;
+        let after = self.cursor.as_deref().map(|cursor| read_cursor(list, cursor)).transpose()?;
+        Ok(PageRequest { after, limit: limit + 1 })
+    }
+}
+
+impl<T> Page<T> {
+    /// Makes the page from the rows of a [`PageQuery::request`].
+    pub(super) fn of(
+        portion: impl Into<Portion<T>>,
+        list: &str,
+        request: PageRequest,
+        key: impl Fn(&T) -> u64,
+    ) -> Self {
+        let Portion { rows: mut entries, left_out } = portion.into();
+        let more = left_out || entries.len() as u64 >= request.limit;
+        entries.truncate(request.limit as usize - 1);
+        let last = entries.last().filter(|_| more);
+        let next_cursor = last.map(|last| write_cursor(list, key(last)));
+        Self { items: entries, next_cursor }
+    }
+}
+
+/// Writes a cursor. It contains the name of its list, so that a cursor of another list is rejected.
+fn write_cursor(list: &str, after: u64) -> String {
+    data_encoding::BASE64URL_NOPAD.encode(format!("{list}:{after}").as_bytes())
+}
+
+/// Reads a cursor of this list.
+fn read_cursor(list: &str, cursor: &str) -> Result<u64> {
+    let text = data_encoding::BASE64URL_NOPAD.decode(cursor.as_bytes()).map_err(|_| BatchError::BadCursor)?;
+    let text = String::from_utf8(text).map_err(|_| BatchError::BadCursor)?;
+    let after = text.strip_prefix(list).and_then(|text| text.strip_prefix(':'));
+    let after = after.and_then(|after| after.parse::<u64>().ok()).filter(|after| *after <= BatchId::MAX.unsigned_abs());
+    after.ok_or(BatchError::BadCursor)
+}

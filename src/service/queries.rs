@@ -1,0 +1,134 @@
+//! Reads batches, jobs and items.
+
+use std::{pin::pin, time::Duration};
+
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    error::{BatchError, Result},
+    handle::{BatchService, existing},
+    page::{Page, PageQuery},
+};
+use crate::{
+    domain::{BatchRecord, BatchStatus, FailedJob, Item, Progress, WaitingFor},
+    ledger::PageRequest,
+};
+
+/// The interval of reads while waiting for a batch that another process may finish.
+const READ_INTERVAL: Duration = Duration::from_millis(250);
+
+impl BatchService {
+    /// Returns the progress of a batch.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::NoSuchBatch`].
+    pub async fn get_batch_job_progress(&self, batch_id: i64) -> Result<Progress> {
+        let batch = self.batch(batch_id).await?;
+        let waiting_for = self.parts().outage.is_on().then_some(WaitingFor::Database);
+        Ok(Progress::of(&batch, &self.throughput(), waiting_for))
+    }
+
+    /// Waits until a batch is finished, at most `limit` plus the duration of one read.
+    ///
+    /// Returns at once when the batch finishes in this process, and within a quarter of a second
+    /// when it finishes in another process.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::NotOver`] with the progress when `limit` elapses first;
+    /// [`BatchError::NoSuchBatch`].
+    pub async fn until_over(&self, batch_id: i64, limit: Duration) -> Result<Progress> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let mut ended = pin!(self.parts().ended.notified());
+            // From here on no notification is missed, including one during the read below.
+            ended.as_mut().enable();
+            let progress = match self.get_batch_job_progress(batch_id).await {
+                // One of the next reads gets a permit.
+                Err(BatchError::Busy) if Instant::now() < deadline => continue,
+                progress => progress?,
+            };
+            if progress.status.is_over() {
+                return Ok(progress);
+            }
+            let next_read = (Instant::now() + READ_INTERVAL).min(deadline);
+            if timeout_at(next_read, ended).await.is_err() && next_read == deadline {
+                return Err(BatchError::NotOver(Box::new(progress)));
+            }
+        }
+    }
+
+    /// Returns one batch.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::NoSuchBatch`].
+    pub async fn batch(&self, batch_id: i64) -> Result<BatchRecord> {
+        let id = existing(batch_id)?;
+        let _permit = self.parts().reads.one().await?;
+        self.bounded(self.parts().ledger.batch(id)).await
+    }
+
+    /// Returns a page of batches in descending order of ids, optionally only those of one `status`.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::Invalid`] for a limit out of bounds, [`BatchError::BadCursor`] for a cursor of
+    /// another list.
+    pub async fn batches(&self, status: Option<BatchStatus>, page: PageQuery) -> Result<Page<BatchRecord>> {
+        let list = format!("batches:{}", status.map_or("all", BatchStatus::as_str));
+        let request = page.request(&list)?;
+        let _permit = self.parts().reads.list().await?;
+        let batches = self.bounded(self.parts().ledger.batches(status, request)).await?;
+        Ok(Page::of(batches, &list, request, |batch| batch.batch_id.get().unsigned_abs()))
+    }
+
+    /// Returns a page of the items of a batch, in ascending order of ordinals.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::NoSuchBatch`], and as [`BatchService::batches`].
+    pub async fn items(&self, batch_id: i64, page: PageQuery) -> Result<Page<Item>> {
+        let (id, list) = (existing(batch_id)?, format!("items:{batch_id}"));
+        let request = page.request(&list)?;
+        let _permit = self.parts().reads.list().await?;
+        let items = self.bounded(self.parts().ledger.items(id, request)).await?;
+        Ok(Page::of(items, &list, request, |item| item.ordinal))
+    }
+
+    /// Returns the item with `code`.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::NoSuchItem`], also for a text that is not a code.
+    pub async fn item_by_code(&self, code: &str) -> Result<Item> {
+        let decoded = self.parts().codes.decode(code).ok_or(BatchError::NoSuchItem)?;
+        let request = PageRequest { after: decoded.ordinal.checked_sub(1), limit: 1 };
+        let _permit = self.parts().reads.one().await?;
+        let items = match self.bounded(self.parts().ledger.items(decoded.batch, request)).await {
+            Err(BatchError::NoSuchBatch(_)) => return Err(BatchError::NoSuchItem),
+            items => items?,
+        };
+        // The page starts with the next item that exists, which may be another one.
+        let matches = |item: &Item| item.ordinal == decoded.ordinal && item.code == decoded.canonical;
+        items.into_iter().find(matches).ok_or(BatchError::NoSuchItem)
+    }
+
+    /// Returns a page of the failed jobs of a batch, in ascending order of their numbers.
+    ///
+    /// Each job has the first 20 ranges of failed chunks and the number of the others. A page ends
+    /// after 1 MB of JSON and may then have fewer entries than `limit`: follow `next_cursor`.
+    ///
+    /// # Errors
+    ///
+    /// As [`BatchService::items`], and [`BatchError::HistoryRemoved`] when the batch finished
+    /// longer than `keep_history` ago.
+    pub async fn failed_jobs(&self, batch_id: i64, page: PageQuery) -> Result<Page<FailedJob>> {
+        let (id, list) = (existing(batch_id)?, format!("failed-jobs:{batch_id}"));
+        let request = page.request(&list)?;
+        let _permit = self.parts().reads.list().await?;
+        let jobs = self.bounded(self.parts().ledger.failed_jobs(id, request)).await?;
+        Ok(Page::of(jobs, &list, request, |job| job.seq))
+    }
+}

@@ -1,0 +1,47 @@
+//! Whether this process can take requests.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use tokio::time::timeout;
+
+use super::handle::BatchService;
+
+/// Whether this process can take requests, and if not, why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Readiness {
+    /// Whether this process can take requests.
+    pub ready: bool,
+    /// The problems, one sentence each.
+    pub problems: Vec<String>,
+}
+
+/// How long the database and the queue may take to answer.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl BatchService {
+    /// Whether this process takes requests. False from the start of a shutdown.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.parts().draining.is_cancelled()
+    }
+
+    /// Checks with one round trip each whether the database and the queue answer.
+    pub async fn readiness(&self) -> Readiness {
+        let (ledger, queue) = (&self.parts().ledger, &self.parts().generate);
+        let mut problems = Vec::new();
+        if !self.is_ready() {
+            problems.push("the process is shutting down".to_owned());
+        }
+        if !matches!(timeout(PROBE_TIMEOUT, ledger.ping()).await, Ok(Ok(()))) {
+            problems.push("the database does not answer".to_owned());
+        }
+        if !matches!(timeout(PROBE_TIMEOUT, queue.ping()).await, Ok(Ok(()))) {
+            problems.push(format!("the queue {} does not answer", queue.name()));
+        }
+        Readiness { ready: problems.is_empty(), problems }
+    }
+}

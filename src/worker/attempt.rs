@@ -1,0 +1,173 @@
+//! One attempt at a job: inserts the missing items chunk by chunk, then records the result.
+//!
+//! ```text
+//!   missing ordinals ──▶ chunk ──▶ chunk ──▶ … ──▶ verdict ──▶ finish_attempt ──▶ disposition
+//!                          │
+//!                          └─ rejected: tried again with backoff, then failed; others follow
+//! ```
+//!
+//! Every insert carries the claim, so an attempt whose job was claimed again inserts nothing.
+
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use futures_util::FutureExt as _;
+use tokio::time::Instant;
+
+use super::{
+    chunk::{ChunkResult, ChunkWriter, chunks},
+    context::Context,
+    failpoints,
+    report::{ProgressReporter, failure_update, log_result, log_start},
+};
+use crate::{
+    domain::{Attempt, FailedChunks, Failure, Outcome, Verdict, error_chain, panic_message, verdict},
+    ledger::{AttemptResult, Finished, Work},
+    queue::{Disposition, ProgressSink},
+};
+
+/// One attempt at one job.
+pub(super) struct AttemptRun<'a> {
+    pub cx: &'a Context,
+    pub work: Work,
+    pub attempt: Attempt,
+    /// Receives what queue tools show.
+    pub progress: &'a dyn ProgressSink,
+    pub started: Instant,
+}
+
+/// What was recorded when all chunks were processed.
+enum Generated {
+    /// All items exist, and the job is recorded as completed.
+    JobCompleted,
+    /// The outcome is not recorded yet.
+    Outcome(Outcome),
+}
+
+impl AttemptRun<'_> {
+    pub async fn run(self) -> Disposition {
+        log_start(&self.work);
+        let generated = AssertUnwindSafe(self.generate()).catch_unwind().await;
+        let generated =
+            generated.unwrap_or_else(|panic| Generated::Outcome(Outcome::Panicked(panic_message(&*panic).to_owned())));
+        let disposition = match generated {
+            Generated::JobCompleted => self.follow_up(&AttemptResult::Completed, Disposition::Ack),
+            Generated::Outcome(outcome) => {
+                failpoints::reach(failpoints::BEFORE_FINISH).await;
+                self.finish(verdict(outcome, self.attempt)).await
+            }
+        };
+        failpoints::reach(failpoints::BEFORE_ACKNOWLEDGE).await;
+        disposition
+    }
+
+    async fn generate(&self) -> Generated {
+        if let Some(outcome) = self.other_code_key() {
+            return Generated::Outcome(outcome);
+        }
+        let mut reporter = ProgressReporter::new(&self.work);
+        if self.work.written > 0 {
+            self.report(self.work.written, &mut reporter);
+        }
+        self.insert_missing(&mut reporter).await
+    }
+
+    /// Returns the outcome of a job whose batch was created with another code key.
+    fn other_code_key(&self) -> Option<Outcome> {
+        let (theirs, ours) = (&self.work.key_fingerprint, self.cx.codes.fingerprint());
+        (theirs != ours).then(|| {
+            Outcome::Unworkable(format!(
+                "the batch was created with another code key ({theirs}, this is {ours}); \
+                 set that `code_key` again, then retry"
+            ))
+        })
+    }
+
+    async fn insert_missing(&self, reporter: &mut ProgressReporter) -> Generated {
+        let Work { claim, prefix, missing, .. } = &self.work;
+        let writer = ChunkWriter { cx: self.cx, claim, prefix: prefix.as_deref(), started: self.started };
+        let mut failed = FailedChunks::default();
+        let mut chunks = chunks(missing, self.cx.config.chunk_size).peekable();
+        while let Some(ordinals) = chunks.next() {
+            let items = ordinals.end - ordinals.start;
+            let is_last = chunks.peek().is_none() && failed.is_empty();
+            match writer.write(ordinals, is_last).await {
+                ChunkResult::Inserted => self.report(items, reporter),
+                ChunkResult::Failed(chunk) => failed.push(chunk),
+                ChunkResult::Stopped(outcome) => return Generated::Outcome(outcome),
+                ChunkResult::JobCompleted => {
+                    self.report(items, reporter);
+                    return Generated::JobCompleted;
+                }
+            }
+        }
+        Generated::Outcome(if failed.is_empty() { Outcome::AllInserted } else { Outcome::ChunksFailed(failed) })
+    }
+
+    fn report(&self, items: u64, reporter: &mut ProgressReporter) {
+        self.cx.summaries.inserted(self.work.claim.job.batch, items);
+        reporter.inserted(items).into_iter().for_each(|update| self.progress.report(update));
+    }
+
+    /// Records the verdict in the ledger, and returns the disposition of the task.
+    async fn finish(&self, verdict: Verdict) -> Disposition {
+        let Some((result, disposition)) = self.result_of(verdict) else { return Disposition::Ack };
+        let worked = self.started.elapsed();
+        let finish_attempt = || self.cx.ledger.finish_attempt(&self.work.claim, result.clone(), worked);
+        match self.cx.retry_forever(finish_attempt).await {
+            Ok(Finished::Lost) => Disposition::Ack,
+            Ok(Finished::Done) => self.follow_up(&result, disposition),
+            Err(error) => {
+                let job = self.work.claim.job;
+                let cause = &error as &dyn std::error::Error;
+                tracing::error!(batch = %job.batch, %job, error = cause, "job result could not be recorded");
+                Disposition::Retry(error_chain(&error))
+            }
+        }
+    }
+
+    /// Follows up on a recorded result.
+    fn follow_up(&self, result: &AttemptResult, disposition: Disposition) -> Disposition {
+        if let AttemptResult::Delayed { failure, .. } | AttemptResult::Failed(failure) = result {
+            self.progress.report(failure_update(self.attempt, failure));
+        }
+        log_result(&self.work, self.attempt, result);
+        let batch = self.work.claim.job.batch;
+        match result {
+            AttemptResult::Completed | AttemptResult::Failed(_) => self.cx.job_ended(batch),
+            AttemptResult::Delayed { .. } => self.cx.job_delayed(batch),
+            AttemptResult::GivenBack => self.cx.summaries.changed(batch),
+        }
+        disposition
+    }
+
+    /// Returns what to record in the ledger, and the disposition of the task. `None` when another
+    /// attempt records the result.
+    fn result_of(&self, verdict: Verdict) -> Option<(AttemptResult, Disposition)> {
+        Some(match verdict {
+            Verdict::Completed => (AttemptResult::Completed, Disposition::Ack),
+            Verdict::RetryLater(failure) => self.retry_later(failure),
+            Verdict::Failed(failure) => {
+                let reason = failure.reason.clone();
+                (AttemptResult::Failed(failure), Disposition::Fail(reason))
+            }
+            Verdict::Released => (AttemptResult::GivenBack, Disposition::Release),
+            Verdict::ReleasedUntilResumed => (AttemptResult::GivenBack, Disposition::Discard),
+            Verdict::Superseded => return None,
+        })
+    }
+
+    fn retry_later(&self, failure: Failure) -> (AttemptResult, Disposition) {
+        // When the queue has the maximum number of delayed jobs, only the ledger keeps this one.
+        // The feeder offers it again when it is due.
+        let disposition = if self.cx.is_full_of_delayed() {
+            Disposition::Discard
+        } else {
+            Disposition::Retry(failure.reason.clone())
+        };
+        (AttemptResult::Delayed { failure, delay: self.backoff() }, disposition)
+    }
+
+    fn backoff(&self) -> Duration {
+        self.cx.config.generate.backoff().jittered(self.attempt.number(), fastrand::f64())
+    }
+}

@@ -1,0 +1,154 @@
+//! The state that all workers of a process share.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::{ends::Ends, hooks::Hooks, recipes::Recipes, summaries::Summaries, wakeup::Wakeup};
+use crate::{
+    config::Config,
+    domain::{Backoff, BatchId, CodeScheme, StatusTask, Task},
+    ledger::{Estimator, Ledger, LedgerError, Outage, Result, Waiting},
+    queue::{Offer, Queue},
+};
+
+/// The state that all workers of a process share.
+pub(crate) struct Context {
+    pub ledger: Arc<dyn Ledger>,
+    pub generate: Arc<dyn Queue>,
+    pub status: Arc<dyn Queue>,
+    pub codes: CodeScheme,
+    pub config: Arc<Config>,
+    pub hooks: Hooks,
+    pub estimator: Arc<Estimator>,
+    pub recipes: Recipes,
+    pub ends: Ends,
+    pub summaries: Summaries,
+    /// Number of delayed jobs in the queue, as last read by the feeder.
+    pub delayed: AtomicU64,
+    /// Wakes the feeder.
+    pub wakeup: Arc<Wakeup>,
+    /// Cancelled at the start of a shutdown.
+    pub draining: CancellationToken,
+    pub outage: Arc<Outage>,
+    /// Notified when a batch finishes in this process.
+    pub ended: Arc<Notify>,
+}
+
+/// The delay between two tries while the database is unavailable.
+const DATABASE_BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), max: Duration::from_secs(2) };
+
+impl Context {
+    /// Repeats `verb` until the database answers. Returns `None` when the drain starts first.
+    ///
+    /// A call of `verb` that has started is always awaited to its end.
+    pub async fn retry_until_drain<T, F>(&self, verb: impl Fn() -> F) -> Option<Result<T>>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let mut wait = DatabaseWait::new(&self.outage);
+        loop {
+            if let Some(result) = wait.check(verb().await) {
+                return Some(result);
+            }
+            self.draining.run_until_cancelled(tokio::time::sleep(wait.delay())).await?;
+        }
+    }
+
+    /// Repeats `verb` until the database answers, also during a drain. The deadline of the drain
+    /// then drops the future.
+    pub async fn retry_forever<T, F>(&self, verb: impl Fn() -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
+        let mut wait = DatabaseWait::new(&self.outage);
+        loop {
+            if let Some(result) = wait.check(verb().await) {
+                return result;
+            }
+            tokio::time::sleep(wait.delay()).await;
+        }
+    }
+
+    /// Sleeps for `time`, or until the drain starts.
+    pub async fn sleep_unless_draining(&self, time: Duration) {
+        self.draining.run_until_cancelled(tokio::time::sleep(time)).await;
+    }
+
+    /// Schedules the follow-up work of a finished job. Best effort: the feeder finds the same work
+    /// in the ledger.
+    pub fn job_ended(&self, batch: BatchId) {
+        self.summaries.changed(batch);
+        self.ends.job_ended(batch);
+        self.wakeup.job_left(self.hooks.has_job_hooks());
+    }
+
+    /// Schedules the follow-up work of a job that is delayed until its next attempt, which makes
+    /// room for another job in the queue.
+    pub fn job_delayed(&self, batch: BatchId) {
+        self.summaries.changed(batch);
+        self.wakeup.job_left(false);
+    }
+
+    /// Whether the queue has the maximum number of delayed jobs.
+    pub fn is_full_of_delayed(&self) -> bool {
+        self.delayed.load(Ordering::Relaxed) >= self.config.queued
+    }
+
+    /// Offers tasks to the status queue. Best effort.
+    pub async fn offer_status(&self, tasks: Vec<StatusTask>) {
+        let offer = |task| Offer { task: Task::Status(task), rank: 0, delay: Duration::ZERO, attempts_made: 0 };
+        let offers: Vec<_> = tasks.into_iter().map(offer).collect();
+        if !offers.is_empty()
+            && let Err(error) = self.status.offer(&offers).await
+        {
+            tracing::warn!(%error, "could not add a status task; the feeder will");
+        }
+    }
+}
+
+/// Waits while the database is unavailable.
+struct DatabaseWait<'a> {
+    outage: &'a Outage,
+    /// Marks the outage while it lasts.
+    waiting: Option<Waiting<'a>>,
+    failures: u32,
+}
+
+impl<'a> DatabaseWait<'a> {
+    const fn new(outage: &'a Outage) -> Self {
+        Self { outage, waiting: None, failures: 0 }
+    }
+
+    /// Returns the result of a call, or `None` when the database was unavailable.
+    fn check<T>(&mut self, result: Result<T>) -> Option<Result<T>> {
+        match result {
+            Err(LedgerError::Unavailable { operation, source }) => {
+                if self.waiting.is_none() {
+                    tracing::warn!(operation, cause = %source, "the database does not answer; work waits for it");
+                    self.waiting = Some(self.outage.wait());
+                }
+                self.failures += 1;
+                None
+            }
+            result => {
+                if self.waiting.is_some() {
+                    tracing::info!(tries = self.failures + 1, "the database answers again");
+                }
+                Some(result)
+            }
+        }
+    }
+
+    /// Returns the delay before the next try.
+    fn delay(&self) -> Duration {
+        DATABASE_BACKOFF.jittered(self.failures, fastrand::f64())
+    }
+}
