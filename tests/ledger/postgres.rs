@@ -200,7 +200,7 @@ async fn batches_whose_history_is_gone_cost_nothing_any_more() -> TestResult {
     schema.ledger.failed_batch().await?;
     let gone = "INSERT INTO batches (id, quantity, batch_size, key_fingerprint, status, jobs, estimated_ms, token,
                                      finished_at, completed, failed, cancelled, items_created, worked_ms, history)
-                SELECT 1000 + n, 1, 1, '', 'cancelled', 1, 0, 0, now() - interval '1 year', 0, 0, 1, 0, 0, 'gone'
+                SELECT 1000 + n, 1, 1, '', 'cancelled', 1, 0, 0, now() - interval '1 year', 0, 0, 1, 0, 0, 'pruned'
                 FROM generate_series(1, 20000) AS n";
     schema.outsider.batch_execute(gone).await?;
     schema.outsider.batch_execute("ANALYZE batches").await?;
@@ -675,7 +675,7 @@ async fn a_page_of_failed_jobs_reads_no_more_than_about_its_size() -> TestResult
     let schema = Schema::at(&url).await;
     let jobs = schema.ledger.jobs_of(a_batch().of(1_000).in_jobs_of(1)).await?;
     let long =
-        "UPDATE jobs SET state = 'failed', error = 'no', finished_at = now(), chunks = json_build_object('ranges', (
+        "UPDATE jobs SET state = 'failed', error = 'no', finished_at = now(), failed_chunks = json_build_object('ranges', (
         SELECT json_agg(json_build_object('from', seq, 'to', seq, 'tries', n, 'error', repeat('x', 1000)))
         FROM generate_series(1, 20) AS n))";
     schema.outsider.execute(long, &[]).await?;

@@ -28,7 +28,7 @@ use crate::ledger::{
 
 const CLAIM_NEXT: &str = include_str!("sql/claim_next.sql");
 const CLAIM_AND_INSERT: &str = include_str!("sql/claim_and_insert.sql");
-const JOB: &str = include_str!("sql/mark_claimed.sql");
+const JOB: &str = include_str!("sql/read_job.sql");
 const BEGIN: &str = include_str!("sql/claim.sql");
 const CLAIM_FIRST: &str = include_str!("sql/claim_first.sql");
 const POISON: &str = include_str!("sql/fail_poisoned.sql");

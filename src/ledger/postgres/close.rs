@@ -15,7 +15,7 @@ use super::{
 use crate::domain::{BatchId, BatchRecord, BatchStatus, Change, JobCounts, Measured, StatusTask};
 use crate::ledger::{Closed, Rules};
 
-pub(super) const AT_END: &str = include_str!("sql/at_end.sql");
+pub(super) const AT_END: &str = include_str!("sql/batches_at_end.sql");
 // As `lock` in steer.rs, but without the gate: no job is left that could be claimed, so no claims
 // come that could overtake it.
 const LOCK: &str = "SELECT status FROM batches WHERE id = $1 AND round = $2 AND jobs > 0 FOR NO KEY UPDATE";

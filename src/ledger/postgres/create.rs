@@ -23,7 +23,7 @@ use super::{
 use crate::domain::{BatchId, CreateRequest, Plan};
 use crate::ledger::{Created, LedgerError, NewBatch};
 
-const EARLIER: &str = include_str!("sql/earlier.sql");
+const EARLIER: &str = include_str!("sql/find_request.sql");
 const FORGET: &str = "UPDATE batches SET idempotency_key = NULL, request_fingerprint = NULL WHERE id = $1";
 const TOKEN: &str = "SELECT token FROM batches WHERE id = $1";
 
@@ -200,7 +200,7 @@ impl Create {
             &firsts,
             &quantities,
         ];
-        Ok(session.one(&self.statements.insert, &parameters).await?.try_get("made")?)
+        Ok(session.one(&self.statements.insert, &parameters).await?.try_get("created")?)
     }
 
     /// The id or the key is in use.

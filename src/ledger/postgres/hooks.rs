@@ -33,7 +33,7 @@ const GIVEN_UP: &str = "WITH hook AS (
         WHERE id = $1 AND attempts = $2 AND state = 'open'
         RETURNING batch
     )
-    UPDATE batches SET history = 'leaving' FROM hook WHERE batches.id = hook.batch AND history = 'gone'";
+    UPDATE batches SET history = 'pruning' FROM hook WHERE batches.id = hook.batch AND history = 'pruned'";
 
 /// Whether the host wants to know of a job that ends so.
 pub(super) const fn wants_job(rules: Rules, state: JobState) -> bool {

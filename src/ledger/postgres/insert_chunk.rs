@@ -61,11 +61,11 @@ impl InsertChunk {
         let chunk_context = ChunkContext::read(&row)?;
         let written = match chunk_context {
             ChunkContext { state: JobState::Cancelled, .. } => ChunkInserted::Cancelled,
-            ChunkContext { held: false, .. } => ChunkInserted::Fenced,
+            ChunkContext { is_current: false, .. } => ChunkInserted::Fenced,
             ChunkContext { paused: true, .. } => ChunkInserted::Paused,
             ChunkContext { .. } => {
                 self.within(&row)?;
-                ChunkInserted::New(number(&row, "written")?)
+                ChunkInserted::New(number(&row, "inserted")?)
             }
         };
         let new =
@@ -165,12 +165,12 @@ fn is_race(error: &Error) -> bool {
 
 struct ChunkContext {
     state: JobState,
-    held: bool,
+    is_current: bool,
     paused: bool,
 }
 
 impl ChunkContext {
     fn read(row: &Row) -> Result<Self> {
-        Ok(Self { state: state(row, "state")?, held: row.try_get("held")?, paused: row.try_get("paused")? })
+        Ok(Self { state: state(row, "state")?, is_current: row.try_get("is_current")?, paused: row.try_get("paused")? })
     }
 }

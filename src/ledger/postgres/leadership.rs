@@ -22,7 +22,7 @@ const OPERATION: &str = "take the lead";
 
 /// The server hears of a connection that ended a moment later; longer than that nobody waits.
 const WAIT: &str = "SET lock_timeout = '250ms'";
-const LOCK: &str = "SELECT pg_advisory_lock(hashtextextended('rocket_batch lead of ' || $1, 0))";
+const LOCK: &str = "SELECT pg_advisory_lock(hashtextextended('rocket_batch leader of ' || $1, 0))";
 
 /// How often the connection is tried, and how long to wait for the server to come back.
 const LOOK: Duration = Duration::from_secs(1);

@@ -62,7 +62,7 @@ async fn prune_batch(conn: &impl GenericClient, batch: BatchId, max: u64, pruned
     let jobs = conn.execute(&conn.prepare_cached(JOBS).await?, &[&id, &key(max)]).await?;
     let hooks = conn.execute(&conn.prepare_cached(HOOKS).await?, &[&id, &key(max - jobs)]).await?;
     let gone = jobs + hooks < max;
-    conn.execute(&conn.prepare_cached(MARK).await?, &[&id, &if gone { "gone" } else { "leaving" }]).await?;
+    conn.execute(&conn.prepare_cached(MARK).await?, &[&id, &if gone { "pruned" } else { "pruning" }]).await?;
     pruned.batches += u64::from(gone);
     pruned.jobs += jobs;
     pruned.hooks += hooks;

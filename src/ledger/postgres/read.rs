@@ -17,7 +17,7 @@ use crate::domain::{
 };
 use crate::ledger::{LedgerError, PageRequest, Portion, decide::Filling};
 
-const HISTORY_REMOVED: &str = "SELECT history <> 'whole' FROM batches WHERE id = $1";
+const HISTORY_REMOVED: &str = "SELECT history <> 'complete' FROM batches WHERE id = $1";
 const EXISTS: &str = "SELECT EXISTS (SELECT FROM batches WHERE id = $1)";
 const BATCH: &str = include_str!("sql/batch.sql");
 const BATCHES: &str = concat!(include_str!("sql/batches.sql"), "WHERE b.id < $1 ORDER BY b.id DESC LIMIT $2");
@@ -215,7 +215,7 @@ impl FailedJobs {
 
 fn read_failed_job(row: &Row, batch: BatchId) -> Result<FailedJob> {
     let (seq, first, quantity) = (number(row, "seq")?, number(row, "first")?, number(row, "quantity")?);
-    let FailedChunks { ranges, more, more_items } = json(row, "chunks")?;
+    let FailedChunks { ranges, more, more_items } = json(row, "failed_chunks")?;
     Ok(FailedJob {
         job_id: JobId { batch, seq, generation: small_number(row, "generation")? }.to_string(),
         seq,
@@ -228,7 +228,7 @@ fn read_failed_job(row: &Row, batch: BatchId) -> Result<FailedJob> {
         failed_chunks: ranges,
         more_failed_chunks: more,
         more_items,
-        started_at: row.try_get("begun_at")?,
+        started_at: row.try_get("claimed_at")?,
         finished_at: row.try_get("finished_at")?,
     })
 }

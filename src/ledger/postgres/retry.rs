@@ -20,7 +20,7 @@ const FAILED: &str = "SELECT seq, generation, created = quantity AS whole FROM j
     WHERE batch = $1 AND state = 'failed' AND error IS NOT NULL AND finished_at IS NOT NULL
     ORDER BY seq FOR NO KEY UPDATE";
 const RECREATE: &str = include_str!("sql/retry_jobs.sql");
-const COMPLETE: &str = "UPDATE jobs SET state = 'completed', error = NULL, chunks = NULL
+const COMPLETE: &str = "UPDATE jobs SET state = 'completed', error = NULL, failed_chunks = NULL
     WHERE batch = $1 AND seq = ANY ($2::bigint[])";
 const REOPEN: &str = include_str!("sql/retry_batch.sql");
 

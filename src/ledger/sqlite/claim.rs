@@ -18,7 +18,7 @@ use crate::ledger::{
     decide::{Entry, Found, missing, poisoned},
 };
 
-const JOB: &str = include_str!("sql/mark_claimed.sql");
+const JOB: &str = include_str!("sql/read_job.sql");
 const BEGIN: &str = include_str!("sql/claim.sql");
 const POISON: &str = include_str!("sql/fail_poisoned.sql");
 const REVIVE: &str = include_str!("sql/revive.sql");

@@ -13,7 +13,7 @@ use super::{
 use crate::domain::{BatchId, CreateRequest, Plan};
 use crate::ledger::{Created, LedgerError, NewBatch};
 
-const EARLIER: &str = include_str!("sql/earlier.sql");
+const EARLIER: &str = include_str!("sql/find_request.sql");
 const FORGET: &str = "UPDATE batch_batches SET idempotency_key = NULL, request_fingerprint = NULL WHERE id = ?1";
 const INSERT_BATCH: &str = include_str!("sql/create_batch.sql");
 const INSERT_JOB: &str = "INSERT INTO batch_jobs (batch, seq, first, quantity) VALUES (?1, ?2, ?3, ?4)";

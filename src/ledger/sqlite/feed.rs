@@ -35,7 +35,7 @@ const ANY_LATE: &str = "SELECT EXISTS (
 const CAP_DELAYS: &str = "UPDATE batch_jobs INDEXED BY batch_jobs_delayed SET not_before = ?1
     WHERE batch IN (SELECT id FROM batch_batches INDEXED BY batch_batches_by_status WHERE status = 'running')
       AND not_before IS NOT NULL AND not_before > ?1";
-const BEGUN: &str = "SELECT id FROM batch_batches INDEXED BY batch_batches_begun
+const BEGUN: &str = "SELECT id FROM batch_batches INDEXED BY batch_batches_started
     WHERE jobs > 0 AND status IN ('running', 'paused') AND id > ?1 ORDER BY id LIMIT ?2";
 const UNPLANNED: &str =
     "SELECT id, quantity, batch_size, prefix, max_jobs FROM batch_batches INDEXED BY batch_batches_unplanned

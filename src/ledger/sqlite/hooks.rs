@@ -25,8 +25,8 @@ const GIVEN_UP: &str =
     WHERE id = ?1 AND attempts = ?2 AND state = 'open'";
 /// The batch may have been forgotten while the hook was still open: then it has something left to
 /// remove.
-const NOT_YET_GONE: &str = "UPDATE batch_batches SET history = 'leaving'
-    WHERE id = (SELECT batch FROM batch_hooks WHERE id = ?1) AND history = 'gone'";
+const NOT_YET_GONE: &str = "UPDATE batch_batches SET history = 'pruning'
+    WHERE id = (SELECT batch FROM batch_hooks WHERE id = ?1) AND history = 'pruned'";
 
 /// Writes down that a job ended, if it did and the host wants to know.
 pub(super) fn job_over(conn: &Connection, rules: Rules, job: JobId) -> Result<()> {

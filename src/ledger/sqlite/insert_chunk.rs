@@ -27,7 +27,7 @@ pub(super) fn insert_chunk(
     let Some(chunk_context) = chunk_context(conn, claim)? else { return Ok(ChunkInserted::Fenced) };
     match chunk_context {
         ChunkContext { status: BatchStatus::Cancelled, .. } => Ok(ChunkInserted::Cancelled),
-        ChunkContext { held: false, .. } => Ok(ChunkInserted::Fenced),
+        ChunkContext { is_current: false, .. } => Ok(ChunkInserted::Fenced),
         ChunkContext { status: BatchStatus::Paused, .. } => Ok(ChunkInserted::Paused),
         ChunkContext { range, .. } => {
             within(&range, items)?;
@@ -65,7 +65,7 @@ pub(super) fn insert_and_complete(
 }
 
 struct ChunkContext {
-    held: bool,
+    is_current: bool,
     status: BatchStatus,
     range: Range<u64>,
     created: u64,
@@ -76,7 +76,7 @@ impl ChunkContext {
     fn lacks_only(&self, conn: &Connection, claim: &Claim, items: &[NewItem]) -> Result<bool> {
         let (Some(first), Some(last)) = (items.first(), items.last()) else { return Ok(false) };
         let all = self.created + items.len() as u64 == self.range.end - self.range.start;
-        if !all || !self.held || self.status != BatchStatus::Running || within(&self.range, items).is_err() {
+        if !all || !self.is_current || self.status != BatchStatus::Running || within(&self.range, items).is_err() {
             return Ok(false);
         }
         let row = (claim.job.batch.get(), key(first.ordinal), key(last.ordinal));
@@ -90,7 +90,7 @@ fn chunk_context(conn: &Connection, claim: &Claim) -> Result<Option<ChunkContext
     let chunk_context = query.query_row((job.batch.get(), key(job.seq), job.generation, claim.epoch), |row| {
         let (first, quantity): (u64, u64) = (row.get("first")?, row.get("quantity")?);
         let range = first..first + quantity;
-        Ok(ChunkContext { held: row.get("held")?, status: status(row, "status")?, range, created: row.get("created")? })
+        Ok(ChunkContext { is_current: row.get("is_current")?, status: status(row, "status")?, range, created: row.get("created")? })
     });
     Ok(chunk_context.optional()?)
 }

@@ -38,7 +38,7 @@ fn prune_batch(conn: &Connection, batch: i64, max: u64, pruned: &mut Pruned) -> 
     let jobs = conn.prepare_cached(JOBS)?.execute((batch, key(max)))? as u64;
     let hooks = conn.prepare_cached(HOOKS)?.execute((batch, key(max - jobs)))? as u64;
     let gone = jobs + hooks < max;
-    conn.prepare_cached(MARK)?.execute((batch, if gone { "gone" } else { "leaving" }))?;
+    conn.prepare_cached(MARK)?.execute((batch, if gone { "pruned" } else { "pruning" }))?;
     pruned.batches += u64::from(gone);
     pruned.jobs += jobs;
     pruned.hooks += hooks;

@@ -14,7 +14,7 @@ use crate::domain::{
 use crate::ledger::{LedgerError, PageRequest, Portion, decide::Filling};
 
 const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM batch_batches WHERE id = ?1)";
-const HISTORY_REMOVED: &str = "SELECT history <> 'whole' FROM batch_batches WHERE id = ?1";
+const HISTORY_REMOVED: &str = "SELECT history <> 'complete' FROM batch_batches WHERE id = ?1";
 const BATCH: &str = concat!(include_str!("sql/batch.sql"), "WHERE b.id = ?1");
 const BATCHES: &str = concat!(include_str!("sql/batch.sql"), "WHERE b.id < ?1 ORDER BY b.id DESC LIMIT ?2");
 const BATCHES_BY_STATUS: &str =
@@ -152,7 +152,7 @@ pub(super) fn failed_jobs(conn: &Connection, id: BatchId, slice: PageRequest) ->
 
 fn read_failed_job(row: &Row<'_>, batch: BatchId) -> rusqlite::Result<FailedJob> {
     let (seq, first, quantity): (u64, u64, u64) = (row.get("seq")?, row.get("first")?, row.get("quantity")?);
-    let FailedChunks { ranges, more, more_items } = json(row, "chunks")?;
+    let FailedChunks { ranges, more, more_items } = json(row, "failed_chunks")?;
     Ok(FailedJob {
         job_id: JobId { batch, seq, generation: row.get("generation")? }.to_string(),
         seq,
@@ -165,7 +165,7 @@ fn read_failed_job(row: &Row<'_>, batch: BatchId) -> rusqlite::Result<FailedJob>
         failed_chunks: ranges,
         more_failed_chunks: more,
         more_items,
-        started_at: time(row, "begun_at")?,
+        started_at: time(row, "claimed_at")?,
         finished_at: time(row, "finished_at")?,
     })
 }

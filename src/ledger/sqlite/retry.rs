@@ -10,7 +10,7 @@ const FAILED: &str = "SELECT seq, generation, created = quantity AS whole FROM b
     WHERE batch = ?1 AND state = 'failed' AND error IS NOT NULL AND finished_at IS NOT NULL ORDER BY seq";
 const RECREATE: &str = include_str!("sql/retry_job.sql");
 const COMPLETE: &str =
-    "UPDATE batch_jobs SET state = 'completed', error = NULL, chunks = NULL WHERE batch = ?1 AND seq = ?2";
+    "UPDATE batch_jobs SET state = 'completed', error = NULL, failed_chunks = NULL WHERE batch = ?1 AND seq = ?2";
 const REOPEN: &str = include_str!("sql/retry_batch.sql");
 
 pub(super) fn retry(conn: &Connection, rules: Rules, id: BatchId) -> Result<RetryReport> {

@@ -45,7 +45,7 @@ CREATE TABLE batches (
 
     -- Whether the rows of its jobs are all there, are being removed, or are gone. It has to be over
     -- for that, and stays so.
-    history             text        NOT NULL DEFAULT 'whole' CHECK (history IN ('whole', 'leaving', 'gone')),
+    history             text        NOT NULL DEFAULT 'complete' CHECK (history IN ('complete', 'pruning', 'pruned')),
 
     -- Of the request that made it, as long as the key stands for it.
     caller              text        NOT NULL DEFAULT '',
@@ -59,7 +59,7 @@ CREATE TABLE batches (
     CHECK (jobs = 0 OR (key_fingerprint IS NOT NULL AND estimated_ms IS NOT NULL)),
     CHECK ((finished_at IS NOT NULL) = (items_created IS NOT NULL)),
     CHECK ((finished_at IS NOT NULL) = (worked_ms IS NOT NULL)),
-    CHECK (finished_at IS NOT NULL OR history = 'whole'),
+    CHECK (finished_at IS NOT NULL OR history = 'complete'),
     CHECK (finished_at IS NULL OR completed + failed + cancelled IS NOT DISTINCT FROM jobs),
     CHECK (status <> 'completed' OR items_created = quantity),
     CHECK ((request_fingerprint IS NOT NULL) = (idempotency_key IS NOT NULL))
@@ -67,11 +67,11 @@ CREATE TABLE batches (
 
 CREATE INDEX batches_by_status ON batches (status, id);
 CREATE INDEX batches_open ON batches (created_at, id) WHERE jobs > 0 AND status IN ('pending', 'running');
-CREATE INDEX batches_begun ON batches (id) WHERE jobs > 0 AND status IN ('running', 'paused');
+CREATE INDEX batches_started ON batches (id) WHERE jobs > 0 AND status IN ('running', 'paused');
 CREATE INDEX batches_pending ON batches (jobs, id) WHERE jobs > 0 AND status = 'pending';
 CREATE INDEX batches_unplanned ON batches (id) WHERE jobs IS NULL;
 CREATE INDEX batches_measured ON batches (finished_at) WHERE finished_at IS NOT NULL AND worked_ms > 0;
-CREATE INDEX batches_with_history ON batches (finished_at) WHERE finished_at IS NOT NULL AND history <> 'gone';
+CREATE INDEX batches_with_history ON batches (finished_at) WHERE finished_at IS NOT NULL AND history <> 'pruned';
 CREATE UNIQUE INDEX batches_by_request ON batches (caller, idempotency_key) WHERE idempotency_key IS NOT NULL;
 
 -- Room is left in each page: a chunk updates its job, and stays on the page then.
@@ -109,9 +109,9 @@ CREATE TABLE jobs (
     error               text,
     -- Those set aside by the last attempt that failed: {ranges: [{from, to, tries, error}], more,
     -- more_items}.
-    chunks              json,
+    failed_chunks              json,
 
-    begun_at            timestamptz,
+    claimed_at            timestamptz,
     finished_at         timestamptz,
 
     PRIMARY KEY (batch, seq)

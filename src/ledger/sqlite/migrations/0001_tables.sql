@@ -37,7 +37,7 @@ CREATE TABLE batch_batches (
 
     -- Whether the rows of its jobs are all there, are being removed, or are gone. It has to be over
     -- for that, and stays so.
-    history             TEXT    NOT NULL DEFAULT 'whole' CHECK (history IN ('whole', 'leaving', 'gone')),
+    history             TEXT    NOT NULL DEFAULT 'complete' CHECK (history IN ('complete', 'pruning', 'pruned')),
 
     -- Of the request that made it, as long as the key stands for it.
     caller              TEXT    NOT NULL DEFAULT '',
@@ -51,7 +51,7 @@ CREATE TABLE batch_batches (
     CHECK (jobs = 0 OR (key_fingerprint IS NOT NULL AND estimated_ms IS NOT NULL)),
     CHECK ((finished_at IS NOT NULL) = (items_created IS NOT NULL)),
     CHECK ((finished_at IS NOT NULL) = (worked_ms IS NOT NULL)),
-    CHECK (finished_at IS NOT NULL OR history = 'whole'),
+    CHECK (finished_at IS NOT NULL OR history = 'complete'),
     CHECK (finished_at IS NULL OR completed + failed + cancelled IS jobs),
     CHECK (status <> 'completed' OR items_created = quantity),
     CHECK ((request_fingerprint IS NOT NULL) = (idempotency_key IS NOT NULL))
@@ -59,11 +59,11 @@ CREATE TABLE batch_batches (
 
 CREATE INDEX batch_batches_by_status ON batch_batches (status, id);
 CREATE INDEX batch_batches_open ON batch_batches (created_at, id) WHERE jobs > 0 AND status IN ('pending', 'running');
-CREATE INDEX batch_batches_begun ON batch_batches (id) WHERE jobs > 0 AND status IN ('running', 'paused');
+CREATE INDEX batch_batches_started ON batch_batches (id) WHERE jobs > 0 AND status IN ('running', 'paused');
 CREATE INDEX batch_batches_pending ON batch_batches (jobs, id) WHERE jobs > 0 AND status = 'pending';
 CREATE INDEX batch_batches_unplanned ON batch_batches (id) WHERE jobs IS NULL;
 CREATE INDEX batch_batches_measured ON batch_batches (finished_at) WHERE finished_at IS NOT NULL AND worked_ms > 0;
-CREATE INDEX batch_batches_with_history ON batch_batches (finished_at) WHERE finished_at IS NOT NULL AND history <> 'gone';
+CREATE INDEX batch_batches_with_history ON batch_batches (finished_at) WHERE finished_at IS NOT NULL AND history <> 'pruned';
 CREATE UNIQUE INDEX batch_batches_by_request ON batch_batches (caller, idempotency_key) WHERE idempotency_key IS NOT NULL;
 
 CREATE TABLE batch_jobs (
@@ -88,9 +88,9 @@ CREATE TABLE batch_jobs (
     error               TEXT,
     -- Those set aside by the last attempt that failed: {ranges: [{from, to, tries, error}], more,
     -- more_items}.
-    chunks              TEXT    CHECK (chunks IS NULL OR json_valid(chunks)),
+    failed_chunks              TEXT    CHECK (failed_chunks IS NULL OR json_valid(failed_chunks)),
 
-    begun_at            INTEGER,
+    claimed_at            INTEGER,
     finished_at         INTEGER,
 
     PRIMARY KEY (batch, seq),

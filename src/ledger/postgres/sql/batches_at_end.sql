@@ -1,0 +1,16 @@
+-- at_end: finds the started batches, of those given, that have no open job.
+--
+--   $1 batches, bigint[]
+--
+-- Returns (id, round), one row for each batch to close. A caller that asks after it finished a job
+-- sees that job as finished. So when two callers finish the last two jobs at once, at least one of
+-- them finds the batch.
+--
+-- Looks at the batches one by one, in the order of an index. EXISTS could become a join that reads
+-- all jobs.
+
+SELECT b.id, b.round
+FROM batches b
+WHERE b.id = ANY ($1::bigint[]) AND b.jobs > 0 AND b.status IN ('running', 'paused')
+  AND (SELECT seq FROM jobs WHERE batch = b.id AND finished_at IS NULL AND not_before IS NULL ORDER BY seq LIMIT 1) IS NULL
+  AND (SELECT seq FROM jobs WHERE batch = b.id AND not_before IS NOT NULL ORDER BY not_before LIMIT 1) IS NULL
