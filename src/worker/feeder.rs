@@ -335,7 +335,7 @@ impl Feeder {
             Err(error) => return Some(Err(error)),
         };
         match (planned, &cut) {
-            (Planned::Over, _) => {}
+            (Planned::NothingToDo, _) => {}
             (Planned::Now, Ok(cut)) => {
                 let jobs = cut.plan.jobs();
                 tracing::info!(batch = %id, quantity, jobs, "Planned batch {id} of {quantity} items in {jobs} jobs");

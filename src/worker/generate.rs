@@ -205,8 +205,8 @@ impl Run<'_> {
         }
         let mut bad = FailedChunks::default();
         let mut reporter = ProgressReporter::new(&self.work);
-        if self.work.written > 0 {
-            self.wrote(self.work.written, &mut reporter);
+        if self.work.inserted > 0 {
+            self.wrote(self.work.inserted, &mut reporter);
         }
         let mut chunks = chunks(&self.work.missing, self.cx.config.chunk_size).peekable();
         while let Some(ordinals) = chunks.next() {
@@ -281,8 +281,8 @@ impl Run<'_> {
         let worked = self.began.elapsed();
         let finish_attempt = || self.cx.ledger.finish_attempt(&self.work.claim, result.clone(), worked);
         match self.cx.retry_forever(finish_attempt).await {
-            Ok(Finished::Lost) => Disposition::Ack,
-            Ok(Finished::Done) => self.ended(&result, answer),
+            Ok(Finished::Fenced) => Disposition::Ack,
+            Ok(Finished::Recorded) => self.ended(&result, answer),
             Err(error) => broke(self.work.claim.job.into(), &error),
         }
     }
@@ -294,7 +294,7 @@ impl Run<'_> {
         match result {
             AttemptResult::Completed | AttemptResult::Failed(_) => self.cx.job_ended(batch),
             AttemptResult::Delayed { .. } => self.cx.job_delayed(batch),
-            AttemptResult::GivenBack => self.cx.summaries.changed(batch),
+            AttemptResult::Released => self.cx.summaries.changed(batch),
         }
         answer
     }
@@ -315,8 +315,8 @@ impl Run<'_> {
                 let reason = failure.reason.clone();
                 (AttemptResult::Failed(failure), Disposition::Fail(reason))
             }
-            Verdict::GivenBack => (AttemptResult::GivenBack, Disposition::Release),
-            Verdict::Parked => (AttemptResult::GivenBack, Disposition::Discard),
+            Verdict::GivenBack => (AttemptResult::Released, Disposition::Release),
+            Verdict::Parked => (AttemptResult::Released, Disposition::Discard),
             Verdict::Superseded => return None,
         })
     }
@@ -348,7 +348,7 @@ impl Run<'_> {
                 set_aside = failure.chunks.items(),
                 "Job {job} failed for batch {batch}",
             ),
-            AttemptResult::GivenBack => tracing::info!("Job {job} was given back for batch {batch}"),
+            AttemptResult::Released => tracing::info!("Job {job} was given back for batch {batch}"),
         }
     }
 }
@@ -417,7 +417,7 @@ impl ProgressReporter {
     fn new(work: &Work) -> Self {
         let total = work.range.end - work.range.start;
         let missing: u64 = work.missing.iter().map(|range| range.end - range.start).sum();
-        Self { batch: work.claim.job.batch, done: (total - missing).saturating_sub(work.written), total }
+        Self { batch: work.claim.job.batch, done: (total - missing).saturating_sub(work.inserted), total }
     }
 
     /// Counts items that were written; when it is time to say so, the log is told, and those who

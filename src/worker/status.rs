@@ -37,7 +37,7 @@ impl Status {
     async fn end(&self, batch: BatchId, round: u32) -> Disposition {
         match self.0.retry_until_drain(|| self.0.ledger.close(batch, round)).await {
             None => Disposition::Release,
-            Some(Ok(Closed::Over)) => Disposition::Ack,
+            Some(Ok(Closed::NothingToDo)) => Disposition::Ack,
             Some(Ok(Closed::Now(batch))) => {
                 log_outcome(&batch);
                 self.0.ended.notify_waiters();
@@ -74,7 +74,7 @@ impl Status {
                 tracing::warn!(%batch, error, attempt = attempt.number(), "a hook failed; it is called again");
                 let backoff = self.0.config.status.backoff().jittered(attempt.number(), fastrand::f64());
                 (
-                    HookOutcome::Again { error: error.clone(), not_before: Utc::now() + backoff },
+                    HookOutcome::RetryLater { error: error.clone(), not_before: Utc::now() + backoff },
                     Disposition::Retry(error),
                 )
             }

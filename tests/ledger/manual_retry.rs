@@ -99,7 +99,7 @@ pub async fn a_revived_job_may_be_interrupted(support: impl Harness) -> TestResu
     let job = ledger.failed_batch().await?;
     let revived = ledger.work(told(job, 1)).await?;
 
-    ledger.finish_attempt(&revived.claim, AttemptResult::GivenBack, WORKED).await?;
+    ledger.finish_attempt(&revived.claim, AttemptResult::Released, WORKED).await?;
     assert_eq!(ledger.open_job(job).await?.map(|open| open.attempts_made), Some(1));
     ledger.work(told(job, 1)).await?;
     ledger.complete(job).await?;
@@ -297,7 +297,7 @@ pub async fn overtaking_an_order_is_no_crash(support: impl Harness) -> TestResul
         let ordered = ledger.work(order(job)).await?;
         let own = ledger.work(job).await?;
         assert_eq!(ledger.insert_chunk(&ordered.claim, chunk(0..1)).await?, ChunkInserted::Fenced);
-        ledger.finish_attempt(&own.claim, AttemptResult::GivenBack, WORKED).await?;
+        ledger.finish_attempt(&own.claim, AttemptResult::Released, WORKED).await?;
     }
 
     ledger.lose(job).await?;

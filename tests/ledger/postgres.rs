@@ -606,7 +606,7 @@ async fn a_host_writes_its_rows_in_the_same_transaction() -> TestResult {
     assert!(matches!(refused, Err(LedgerError::Refused { why }) if why == "out of labels at 57"));
     let panicked = ledger.insert_chunk(&claim, chunk(70..80)).await;
     assert!(
-        matches!(panicked, Err(LedgerError::Broken { source, .. }) if source.to_string().contains("no label has this number"))
+        matches!(panicked, Err(LedgerError::Failed { source, .. }) if source.to_string().contains("no label has this number"))
     );
     schema.outsider.execute("INSERT INTO products VALUES (0, 90)", &[]).await?;
     let clash = ledger.insert_chunk(&claim, chunk(90..95)).await;

@@ -636,7 +636,7 @@ async fn what_an_item_writer_does_not_take_is_in_neither_table() -> TestResult {
         ),
         (
             || panic!("dropped the labels"),
-            |e| matches!(e, LedgerError::Broken { source, .. } if source.to_string() == "panicked: dropped the labels"),
+            |e| matches!(e, LedgerError::Failed { source, .. } if source.to_string() == "panicked: dropped the labels"),
         ),
         (|| Err(disk_full().into()), |e| matches!(e, LedgerError::Unavailable { .. })),
     ];
@@ -679,7 +679,7 @@ async fn an_item_writer_that_ends_the_transaction_spoils_nothing() -> TestResult
         let good = ledger.insert_chunk(&claim, chunk(50..100)).await?;
 
         assert!(
-            matches!(&ended, Err(LedgerError::Broken { source, .. })
+            matches!(&ended, Err(LedgerError::Failed { source, .. })
             if source.to_string().contains("item writer ended the transaction")),
             "{ended:?}"
         );
@@ -709,7 +709,7 @@ async fn a_host_writes_in_a_transaction() -> TestResult {
         panic!("on purpose")
     });
     assert!(
-        matches!(panic.await, Err(LedgerError::Broken { source, .. }) if source.to_string().contains("on purpose"))
+        matches!(panic.await, Err(LedgerError::Failed { source, .. }) if source.to_string().contains("on purpose"))
     );
     let commit = host.interact_mut(|conn| conn.execute_batch("COMMIT"));
     assert!(commit.await.is_err(), "a work that ends the transaction can't be taken for committed");
@@ -750,7 +750,7 @@ async fn a_panic_costs_no_reader() -> TestResult {
 
     for _ in 0..10 {
         let panic = host.interact(|_| -> rusqlite::Result<()> { panic!("on purpose") }).await;
-        assert!(matches!(panic, Err(LedgerError::Broken { .. })));
+        assert!(matches!(panic, Err(LedgerError::Failed { .. })));
     }
 
     host.interact(|conn| conn.query_row("SELECT 1", [], |_| Ok(()))).await?;

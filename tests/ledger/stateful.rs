@@ -146,7 +146,7 @@ impl World<'_> {
             }
             Step::Fail { claim } => self.finish_attempt(claim, AttemptResult::Failed(because("chance"))).await?,
             Step::Delay { claim } => self.finish_attempt(claim, delayed(because("chance"), Duration::ZERO)).await?,
-            Step::GiveBack { claim } => self.finish_attempt(claim, AttemptResult::GivenBack).await?,
+            Step::GiveBack { claim } => self.finish_attempt(claim, AttemptResult::Released).await?,
             Step::Close { batch, round } => drop(self.ledger.close(self.batches[batch], round).await?),
             Step::Steer { batch, wish } => drop(allowed(self.ledger.control(self.batches[batch], wish).await)?),
             Step::Retry { batch } => self.retry(self.batches[batch]).await?,

@@ -215,7 +215,7 @@ pub async fn an_id_that_is_taken_is_refused(support: impl Harness) -> TestResult
     assert_eq!(ledger.create(a_batch().with_id(77).build()).await?.batch, id(77));
     let again = ledger.create(a_batch().with_id(77).of(5_000).build()).await;
 
-    assert!(matches!(again, Err(LedgerError::Taken(taken)) if taken == id(77)));
+    assert!(matches!(again, Err(LedgerError::IdInUse(taken)) if taken == id(77)));
     assert_eq!(ledger.batch(id(77)).await?.quantity, 200);
     bystander.stands_still(&ledger).await
 }
@@ -367,7 +367,7 @@ pub async fn a_request_that_was_refused_keeps_no_key(support: impl Harness) -> T
     let refused = ledger.create(a_batch().with_id(taken).asked_by(a_request("ann", "taken")).build()).await;
     let made = ledger.create(a_batch().with_id(77).asked_by(a_request("ann", "free")).build()).await?;
 
-    assert!(matches!(refused, Err(LedgerError::Taken(_))), "{refused:?}");
+    assert!(matches!(refused, Err(LedgerError::IdInUse(_))), "{refused:?}");
     assert_eq!((made.batch, made.repeated), (id(77), false));
     bystander.stands_still(&ledger).await
 }
@@ -428,7 +428,7 @@ pub async fn a_batch_that_was_asked_for_has_no_jobs_before_it_is_planned(support
     assert_eq!((ledger.open_jobs_of(batch).await?, ledger.end_task(batch).await?), (vec![], None));
     assert_eq!((ledger.items_of(batch).await?, ledger.failed_jobs(batch, ALL).await?), (vec![], vec![]));
     assert_eq!(ledger.claim(JobId { batch, seq: 0, generation: 0 }).await?, Claimed::Unknown);
-    assert_eq!(ledger.close(batch, 0).await?, Closed::Over);
+    assert_eq!(ledger.close(batch, 0).await?, Closed::NothingToDo);
     assert!(matches!(ledger.retry(batch).await, Err(LedgerError::NotAllowed(_))));
     // It is not known how many jobs it will put in between.
     let plan = a_batch().of(200).build().plan;
@@ -455,7 +455,7 @@ pub async fn a_plan_gives_the_batch_its_jobs(support: impl Harness) -> TestResul
         (work.prefix.as_deref(), work.key_fingerprint.as_str(), work.missing),
         (Some("QR"), "f00d", vec![0..100])
     );
-    ledger.finish_attempt(&work.claim, AttemptResult::GivenBack, WORKED).await?;
+    ledger.finish_attempt(&work.claim, AttemptResult::Released, WORKED).await?;
     for job in open {
         ledger.complete(job.job).await?;
     }
@@ -487,13 +487,13 @@ pub async fn what_can_not_be_planned_fails_and_says_why(support: impl Harness) -
         failed_jobs: 0,
     };
     assert_eq!(ledger.events_of(batch).await?, [HookEvent::BatchFinished(finished)]);
-    assert_eq!((ledger.end_task(batch).await?, ledger.close(batch, 1).await?), (None, Closed::Over));
+    assert_eq!((ledger.end_task(batch).await?, ledger.close(batch, 1).await?), (None, Closed::NothingToDo));
     let report = ledger.retry(batch).await?;
     assert_eq!((report.found, report.recreated, report.status), (0, 0, BatchStatus::Failed));
     for wish in [BatchCommand::Cancel, BatchCommand::Pause, BatchCommand::Resume] {
         assert!(matches!(ledger.control(batch, wish).await, Err(LedgerError::NotAllowed(_))), "{wish:?}");
     }
-    assert_eq!(ledger.plan(batch, cut(a_batch())).await?, Planned::Over);
+    assert_eq!(ledger.plan(batch, cut(a_batch())).await?, Planned::NothingToDo);
     assert_eq!(ledger.batch(batch).await?, refused);
     assert_eq!(ledger.unplanned().await?.iter().map(|asked| asked.batch).collect::<Vec<_>>(), [other]);
     bystander.stands_still(&ledger).await
@@ -538,8 +538,8 @@ pub async fn a_batch_that_was_cancelled_is_not_planned(support: impl Harness) ->
     assert!(is_recent(cancelled.finished_at));
     assert_eq!(ledger.events_of(batch).await?.len(), 1);
     assert_eq!((ledger.unplanned().await?, ledger.end_task(batch).await?), (vec![], None));
-    assert_eq!(ledger.plan(batch, cut(a_batch())).await?, Planned::Over);
-    assert_eq!(ledger.plan(batch, too_many()).await?, Planned::Over);
+    assert_eq!(ledger.plan(batch, cut(a_batch())).await?, Planned::NothingToDo);
+    assert_eq!(ledger.plan(batch, too_many()).await?, Planned::NothingToDo);
     assert_eq!(ledger.batch(batch).await?, cancelled);
     bystander.stands_still(&ledger).await
 }
@@ -601,7 +601,7 @@ pub async fn who_asks_and_who_creates_share_the_sequence(support: impl Harness) 
     let taken = ledger.create(a_batch().with_id(4).build()).await;
 
     assert_eq!(ids, [1, 2, 3, 6, 7].map(id));
-    assert!(matches!(taken, Err(LedgerError::Taken(taken)) if taken == id(4)), "{taken:?}");
+    assert!(matches!(taken, Err(LedgerError::IdInUse(taken)) if taken == id(4)), "{taken:?}");
     Ok(())
 }
 
@@ -788,7 +788,10 @@ pub async fn the_lost_worker_of_a_failed_job_settles_nothing(support: impl Harne
     let sleeper = ledger.claim_job(job).await?;
     assert!(matches!(ledger.claim(job).await?, Claimed::Poisoned(..)));
 
-    assert_eq!(ledger.finish_attempt(&sleeper, AttemptResult::Failed(because("mine")), WORKED).await?, Finished::Lost);
+    assert_eq!(
+        ledger.finish_attempt(&sleeper, AttemptResult::Failed(because("mine")), WORKED).await?,
+        Finished::Fenced
+    );
     assert_eq!(ledger.insert_chunk(&sleeper, chunk(0..1)).await?, ChunkInserted::Fenced);
     Ok(())
 }
@@ -798,7 +801,7 @@ pub async fn a_job_that_was_given_back_did_not_crash(support: impl Harness) -> T
     let job = ledger.one_job().await?;
 
     for _ in 0..10 {
-        ledger.end(job, AttemptResult::GivenBack).await?;
+        ledger.end(job, AttemptResult::Released).await?;
     }
 
     let work = ledger.work(job).await?;
@@ -837,7 +840,7 @@ pub async fn a_first_chunk_may_be_the_whole_job(support: impl Harness) -> TestRe
     let claimed = ledger.claim_and_insert(jobs[2].into(), first_chunk(200..250, 200..250)).await?;
 
     let Claimed::Work(work) = claimed else { return Err(format!("{claimed:?}").into()) };
-    assert_eq!((work.missing, work.written, ledger.items_of(jobs[2].batch).await?.len()), (vec![], 50, 50));
+    assert_eq!((work.missing, work.inserted, ledger.items_of(jobs[2].batch).await?.len()), (vec![], 50, 50));
     assert_eq!(ledger.finish_attempt(&work.claim, AttemptResult::Completed, WORKED).await?, DONE);
     Ok(())
 }
@@ -868,7 +871,7 @@ pub async fn a_first_chunk_stays_away_where_anything_is_odd(support: impl Harnes
         // SQLite looks at the rows, and may write where none exists.
         let Claimed::Work(work) = claimed else { return Err(format!("{why}: {claimed:?}").into()) };
         let came = if work.missing == missing { 0 } else { 50 };
-        assert_eq!(work.written, came, "{why}");
+        assert_eq!(work.inserted, came, "{why}");
         let there = ledger.items_of(work.claim.job.batch).await?;
         let lacks: Vec<u64> = work.range.filter(|ordinal| !there.contains(ordinal)).collect();
         assert_eq!(work.missing.into_iter().flatten().collect::<Vec<_>>(), lacks, "{why}");
@@ -1045,7 +1048,7 @@ pub async fn a_worker_that_was_overtaken_writes_nothing(support: impl Harness) -
 pub async fn nothing_is_written_after_a_settlement(support: impl Harness) -> TestResult {
     let ledger = support.ledger().await;
     let settlements =
-        [AttemptResult::GivenBack, AttemptResult::Failed(because("no")), delayed(because("no"), Duration::ZERO)];
+        [AttemptResult::Released, AttemptResult::Failed(because("no")), delayed(because("no"), Duration::ZERO)];
 
     for how in settlements {
         let job = ledger.jobs_of(a_batch()).await?[0];
@@ -1066,7 +1069,7 @@ pub async fn nothing_is_written_after_a_cancel(support: impl Harness) -> TestRes
     ledger.control(job.batch, BatchCommand::Cancel).await?;
 
     assert_eq!(ledger.insert_chunk(&claim, chunk(10..20)).await?, ChunkInserted::Cancelled);
-    assert_eq!(ledger.finish_attempt(&claim, AttemptResult::GivenBack, WORKED).await?, Finished::Lost);
+    assert_eq!(ledger.finish_attempt(&claim, AttemptResult::Released, WORKED).await?, Finished::Fenced);
 
     assert_eq!(ledger.items_of(job.batch).await?.len(), 10);
     assert_eq!(ledger.batch(job.batch).await?.jobs.cancelled, 1);
@@ -1110,7 +1113,7 @@ pub async fn each_settlement_leaves_the_job_in_its_state(support: impl Harness) 
     assert_eq!(ledger.complete(jobs[0]).await?, DONE);
     assert_eq!(ledger.fail(jobs[1]).await?, DONE);
     assert_eq!(ledger.end(jobs[2], delayed(because("later"), Duration::from_secs(60))).await?, DONE);
-    assert_eq!(ledger.end(jobs[3], AttemptResult::GivenBack).await?, DONE);
+    assert_eq!(ledger.end(jobs[3], AttemptResult::Released).await?, DONE);
     ledger.lose(jobs[4]).await?;
 
     let batch = ledger.batch(jobs[0].batch).await?;
@@ -1128,7 +1131,7 @@ pub async fn settling_again_answers_the_same(support: impl Harness) -> TestResul
     let bystander = ledger.bystander().await?;
     let jobs = ledger.jobs_of(a_batch()).await?;
     let settlements = [
-        AttemptResult::GivenBack,
+        AttemptResult::Released,
         delayed(because("once"), Duration::ZERO),
         delayed(because("twice"), Duration::ZERO),
         AttemptResult::Failed(because("at last")),
@@ -1161,8 +1164,8 @@ pub async fn a_worker_that_was_overtaken_settles_nothing(support: impl Harness) 
     let slow = ledger.claim_job(job).await?;
     let fast = ledger.claim_job(job).await?;
 
-    for how in [AttemptResult::Completed, AttemptResult::GivenBack, AttemptResult::Failed(because("slow"))] {
-        assert_eq!(ledger.finish_attempt(&slow, how, WORKED).await?, Finished::Lost);
+    for how in [AttemptResult::Completed, AttemptResult::Released, AttemptResult::Failed(because("slow"))] {
+        assert_eq!(ledger.finish_attempt(&slow, how, WORKED).await?, Finished::Fenced);
     }
 
     assert_eq!(ledger.batch(job.batch).await?.jobs.active, 1);
@@ -1170,7 +1173,7 @@ pub async fn a_worker_that_was_overtaken_settles_nothing(support: impl Harness) 
     // Nor after a retry, when it is another job.
     ledger.closed(job.batch, 0).await?;
     ledger.retry(job.batch).await?;
-    assert_eq!(ledger.finish_attempt(&fast, AttemptResult::Failed(because("fast")), WORKED).await?, Finished::Lost);
+    assert_eq!(ledger.finish_attempt(&fast, AttemptResult::Failed(because("fast")), WORKED).await?, Finished::Fenced);
     bystander.stands_still(&ledger).await
 }
 
@@ -1223,7 +1226,7 @@ pub async fn a_job_given_back_is_as_if_it_had_not_been_begun(support: impl Harne
     ledger.end(job, delayed(because("once"), Duration::ZERO)).await?;
     let before = ledger.open_job(job).await?;
 
-    ledger.end(job, AttemptResult::GivenBack).await?;
+    ledger.end(job, AttemptResult::Released).await?;
 
     assert_eq!(ledger.open_job(job).await?, before);
     assert_eq!(ledger.batch(job.batch).await?.jobs.waiting, 1);
@@ -1241,7 +1244,7 @@ pub async fn a_job_of_a_paused_batch_is_given_back_without_a_crash(support: impl
         for _ in 0..5 {
             assert_eq!(ledger.claim(job).await?, Claimed::Paused);
         }
-        assert_eq!(ledger.finish_attempt(&claim, AttemptResult::GivenBack, WORKED).await?, DONE);
+        assert_eq!(ledger.finish_attempt(&claim, AttemptResult::Released, WORKED).await?, DONE);
         ledger.control(job.batch, BatchCommand::Resume).await?;
     }
 
@@ -1253,7 +1256,7 @@ pub async fn the_time_of_all_attempts_is_added_up(support: impl Harness) -> Test
     let ledger = support.ledger().await;
     let jobs = ledger.jobs_of(a_batch()).await?;
 
-    ledger.end(jobs[0], AttemptResult::GivenBack).await?;
+    ledger.end(jobs[0], AttemptResult::Released).await?;
     ledger.complete(jobs[0]).await?;
     ledger.fail(jobs[1]).await?;
 
@@ -1270,12 +1273,12 @@ pub async fn a_batch_is_closed_once(support: impl Harness) -> TestResult {
     let job = ledger.one_job().await?;
     ledger.complete(job).await?;
 
-    assert_eq!(ledger.close(job.batch, 1).await?, Closed::Over);
+    assert_eq!(ledger.close(job.batch, 1).await?, Closed::NothingToDo);
     let closed = ledger.closed(job.batch, 0).await?;
     for round in 0..3 {
-        assert_eq!(ledger.close(job.batch, round).await?, Closed::Over);
+        assert_eq!(ledger.close(job.batch, round).await?, Closed::NothingToDo);
     }
-    assert_eq!(ledger.close(id(4_711), 0).await?, Closed::Over);
+    assert_eq!(ledger.close(id(4_711), 0).await?, Closed::NothingToDo);
 
     assert_eq!((closed.status, closed.round, &closed.error), (BatchStatus::Completed, 1, &None));
     assert_eq!(closed.jobs, JobCounts { completed: 1, ..JobCounts::default() });
@@ -1288,12 +1291,12 @@ pub async fn a_batch_is_closed_once(support: impl Harness) -> TestResult {
 pub async fn a_batch_with_open_jobs_is_not_closed(support: impl Harness) -> TestResult {
     let ledger = support.ledger().await;
     let jobs = ledger.jobs_of(a_batch()).await?;
-    assert_eq!(ledger.close(jobs[0].batch, 0).await?, Closed::Over);
+    assert_eq!(ledger.close(jobs[0].batch, 0).await?, Closed::NothingToDo);
 
     ledger.complete(jobs[0]).await?;
     ledger.lose(jobs[1]).await?;
 
-    assert_eq!(ledger.close(jobs[0].batch, 0).await?, Closed::Over);
+    assert_eq!(ledger.close(jobs[0].batch, 0).await?, Closed::NothingToDo);
     assert_eq!(ledger.batch(jobs[0].batch).await?.status, BatchStatus::Running);
     Ok(())
 }
@@ -1304,7 +1307,7 @@ pub async fn a_batch_that_is_not_planned_is_not_closed(support: impl Harness) ->
     let batch = ledger.asked(a_batch()).await?;
     ledger.control(batch, BatchCommand::Pause).await?;
 
-    assert_eq!(ledger.close(batch, 0).await?, Closed::Over);
+    assert_eq!(ledger.close(batch, 0).await?, Closed::NothingToDo);
     assert_eq!(ledger.batch(batch).await?.status, BatchStatus::Paused);
     Ok(())
 }
@@ -1416,7 +1419,7 @@ async fn batch_that_is(status: BatchStatus, ledger: &Subject) -> TestResult<Batc
 pub async fn a_resume_leads_back_to_where_the_batch_was(support: impl Harness) -> TestResult {
     let ledger = support.ledger().await;
     let [claimed, fresh] = [ledger.one_job().await?, ledger.one_job().await?];
-    ledger.end(claimed, AttemptResult::GivenBack).await?;
+    ledger.end(claimed, AttemptResult::Released).await?;
     for job in [claimed, fresh] {
         ledger.control(job.batch, BatchCommand::Pause).await?;
     }
@@ -2078,7 +2081,7 @@ pub async fn a_hook_that_failed_is_due_again_later(support: impl Harness) -> Tes
     ledger.fail(job).await?;
     let hook = ledger.hooks_of(job.batch).await?[0];
 
-    let again = HookOutcome::Again { error: "no answer".into(), not_before: Utc::now() + Duration::from_secs(60) };
+    let again = HookOutcome::RetryLater { error: "no answer".into(), not_before: Utc::now() + Duration::from_secs(60) };
     ledger.record_hook_outcome(hook, 0, again.clone()).await?;
     ledger.record_hook_outcome(hook, 1, again).await?;
 
@@ -2115,7 +2118,7 @@ pub async fn a_call_of_a_hook_counts_once_however_often_its_outcome_is_recorded(
     ledger.fail(jobs[1]).await?;
     let hooks = ledger.hooks_of(jobs[0].batch).await?;
     let attempts = async || ledger.hook(hooks[0]).await.map(|hook| hook.map(|hook| hook.attempts));
-    let again = || HookOutcome::Again { error: "no answer".into(), not_before: Utc::now() };
+    let again = || HookOutcome::RetryLater { error: "no answer".into(), not_before: Utc::now() };
     let given_up = || HookOutcome::GivenUp { error: "no answer".into() };
 
     ledger.record_hook_outcome(hooks[0], 0, again()).await?;
@@ -2141,7 +2144,7 @@ pub async fn a_delivery_counts_beside_a_failure(support: impl Harness) -> TestRe
     let hook = ledger.hooks_of(job.batch).await?[0];
 
     ledger
-        .record_hook_outcome(hook, 0, HookOutcome::Again { error: "no answer".into(), not_before: Utc::now() })
+        .record_hook_outcome(hook, 0, HookOutcome::RetryLater { error: "no answer".into(), not_before: Utc::now() })
         .await?;
     ledger.record_hook_outcome(hook, 0, HookOutcome::Delivered).await?;
 
@@ -2352,10 +2355,10 @@ pub async fn a_batch_without_history_stands_as_it_was_and_its_items_stay(support
     for wish in [BatchCommand::Cancel, BatchCommand::Pause, BatchCommand::Resume] {
         assert!(matches!(ledger.control(id(77), wish).await, Err(LedgerError::NotAllowed(_))));
     }
-    assert_eq!(ledger.close(id(77), 1).await?, Closed::Over);
+    assert_eq!(ledger.close(id(77), 1).await?, Closed::NothingToDo);
     assert_eq!(ledger.end_task(id(77)).await?, None);
     assert!(ledger.create(new().build()).await?.repeated, "the request is remembered");
-    assert!(matches!(ledger.create(a_batch().with_id(77).build()).await, Err(LedgerError::Taken(_))));
+    assert!(matches!(ledger.create(a_batch().with_id(77).build()).await, Err(LedgerError::IdInUse(_))));
     bystander.stands_still(&ledger).await
 }
 
@@ -2377,7 +2380,7 @@ pub async fn jobs_of_a_batch_without_history_are_over_for_whoever_still_has_them
     assert_eq!(ledger.claim(JobId { batch: id(4_711), ..late.job }).await?, Claimed::Unknown);
     let written = ledger.insert_chunk(&late, chunk(50..100)).await?;
     assert!(matches!(written, ChunkInserted::Fenced | ChunkInserted::Cancelled), "{written:?}");
-    assert_eq!(ledger.finish_attempt(&late, AttemptResult::Completed, WORKED).await?, Finished::Lost);
+    assert_eq!(ledger.finish_attempt(&late, AttemptResult::Completed, WORKED).await?, Finished::Fenced);
     assert_eq!(ledger.items_of(late.job.batch).await?.len(), 150);
     bystander.stands_still(&ledger).await
 }
@@ -2556,7 +2559,7 @@ pub async fn a_ledger_that_was_shut_is_unavailable(support: impl Harness) -> Tes
         ledger.plan(job.batch, too_many()).await.err(),
         ledger.claim(job).await.err(),
         ledger.insert_chunk(&claim, chunk(0..1)).await.err(),
-        ledger.finish_attempt(&claim, AttemptResult::GivenBack, WORKED).await.err(),
+        ledger.finish_attempt(&claim, AttemptResult::Released, WORKED).await.err(),
         ledger.batch(job.batch).await.err(),
         ledger.items(job.batch, ALL).await.err(),
         ledger.every_open_job().await.err(),

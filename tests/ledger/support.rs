@@ -48,7 +48,7 @@ pub fn first_jobs(window: u64, capacity: QueueCapacity) -> JobQuery {
 pub const EVERY_TASK: TaskQuery = TaskQuery::All { ends_after: None };
 
 /// What a settlement answers.
-pub const DONE: Finished = Finished::Done;
+pub const DONE: Finished = Finished::Recorded;
 
 /// The task that closes a batch for the `round`-th time, as an answer.
 pub fn end_of(batch: BatchId, round: u32) -> Vec<StatusTask> {
@@ -361,7 +361,7 @@ impl Subject {
     pub async fn closed(&self, batch: BatchId, round: u32) -> TestResult<BatchRecord> {
         match self.close(batch, round).await? {
             Closed::Now(batch) => Ok(batch),
-            Closed::Over => Err(format!("batch {batch} could not be closed").into()),
+            Closed::NothingToDo => Err(format!("batch {batch} could not be closed").into()),
         }
     }
 

@@ -235,7 +235,8 @@ impl Home {
     /// When the jobs of a batch began, in milliseconds, in order.
     pub fn starts(&self, batch: i64) -> Result<Vec<i64>> {
         let connection = rusqlite::Connection::open(self.database())?;
-        let mut statement = connection.prepare("SELECT claimed_at FROM batch_jobs WHERE batch = ?1 ORDER BY claimed_at")?;
+        let mut statement =
+            connection.prepare("SELECT claimed_at FROM batch_jobs WHERE batch = ?1 ORDER BY claimed_at")?;
         Ok(statement.query_map([batch], |row| row.get(0))?.collect::<std::result::Result<_, _>>()?)
     }
 
