@@ -136,7 +136,7 @@ impl Database {
 /// The code key is in the file, and everybody on the machine could read it.
 #[cfg(unix)]
 #[tokio::test]
-async fn a_new_file_is_its_owners_alone_and_one_that_is_there_stays_as_it_is() -> TestResult {
+async fn a_new_file_is_private_and_an_existing_one_keeps_its_mode() -> TestResult {
     let folder = tempfile::tempdir()?;
     let path = |name: &str| folder.path().join(name);
     std::os::unix::fs::symlink("behind.db", path("link.db"))?;
@@ -161,7 +161,7 @@ async fn a_new_file_is_its_owners_alone_and_one_that_is_there_stays_as_it_is() -
 
 /// Clocks are set right, mostly after they were wrong.
 #[tokio::test]
-async fn an_end_in_the_future_is_none_that_history_is_removed_for() -> TestResult {
+async fn a_batch_that_finished_in_the_future_keeps_its_history() -> TestResult {
     let database = Database::new().await;
     let ledger = &database.ledger;
     let batch = ledger.failed_batch().await?.batch;
@@ -179,7 +179,7 @@ async fn an_end_in_the_future_is_none_that_history_is_removed_for() -> TestResul
 
 /// More readers than there are connections: the feeder and workers have connections of their own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn readers_keep_no_worker_waiting() -> TestResult {
+async fn slow_reads_do_not_block_workers() -> TestResult {
     let database = Database::new().await;
     let job = database.ledger.one_job().await?;
     let mut readers = JoinSet::new();
@@ -208,7 +208,7 @@ async fn readers_keep_no_worker_waiting() -> TestResult {
 
 /// A batch may be open for weeks, and each start of a process writes a row of its own.
 #[tokio::test]
-async fn rows_of_processes_that_are_gone_go_and_the_version_stays() -> TestResult {
+async fn summaries_of_dead_processes_are_deleted_and_the_version_stays() -> TestResult {
     let database = Database::new().await;
     let ledger = &database.ledger;
     let [batch, bystander] = [ledger.one_job().await?.batch, ledger.one_job().await?.batch];
@@ -282,7 +282,7 @@ async fn every_change_of_a_batch_raises_its_version() -> TestResult {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn open_tasks_name_a_thousand_hooks_and_says_that_there_are_more() -> TestResult {
+async fn open_tasks_returns_a_thousand_hooks_and_reports_more() -> TestResult {
     let database = Database::new().await;
     let jobs = database.ledger.jobs_of(a_batch().of(1_001).in_jobs_of(1)).await?;
     let mut ends = JoinSet::new();
@@ -311,7 +311,7 @@ async fn open_tasks_name_a_thousand_hooks_and_says_that_there_are_more() -> Test
 }
 
 #[tokio::test]
-async fn a_database_that_is_opened_again_has_what_it_had() -> TestResult {
+async fn a_reopened_database_keeps_its_rows() -> TestResult {
     let database = Database::new().await;
     let job = database.ledger.completed_batch().await?;
     database.ledger.shutdown().await;
@@ -324,7 +324,7 @@ async fn a_database_that_is_opened_again_has_what_it_had() -> TestResult {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_may_make_the_same_database_at_once() -> TestResult {
+async fn one_database_can_be_created_by_many_at_once() -> TestResult {
     for _ in 0..5 {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("batch.db");
@@ -343,7 +343,7 @@ async fn many_may_make_the_same_database_at_once() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_database_of_a_later_version_is_refused() -> TestResult {
+async fn a_database_of_a_later_version_is_rejected() -> TestResult {
     let database = Database::new().await;
     database.ledger.shutdown().await;
     database.outsider().execute("UPDATE batch_settings SET value = 99 WHERE name = 'schema_version'", [])?;
@@ -355,14 +355,14 @@ async fn a_database_of_a_later_version_is_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_database_that_can_not_be_used_is_named() {
+async fn an_unusable_database_is_named_in_the_error() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("text.db");
     std::fs::write(&text, "no database at all, but long enough to be looked at").unwrap();
     let table = [
         (format!("sqlite://{}/missing/batch.db", folder.path().display()), "missing/batch.db"),
         (format!("sqlite://{}", text.display()), "text.db"),
-        ("postgres://me:secret@host/db".into(), "is no URL of SQLite"),
+        ("postgres://me:secret@host/db".into(), "is not a SQLite URL"),
     ];
 
     for (url, named) in table {
@@ -372,7 +372,7 @@ async fn a_database_that_can_not_be_used_is_named() {
 }
 
 #[tokio::test]
-async fn of_two_pools_of_a_file_one_has_the_lead() -> TestResult {
+async fn of_two_pools_of_a_file_one_has_the_leadership() -> TestResult {
     let database = Database::new().await;
     let link = database.folder.path().join("link.db");
     std::os::unix::fs::symlink(database.path(), &link)?;
@@ -393,7 +393,7 @@ async fn of_two_pools_of_a_file_one_has_the_lead() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_lock_that_another_process_holds_is_waited_for_and_then_said() -> TestResult {
+async fn a_lock_of_another_process_is_awaited_and_then_reported() -> TestResult {
     let database = Database::new().await;
     let job = database.ledger.one_job().await?;
     let outsider = database.outsider();
@@ -412,7 +412,7 @@ async fn a_lock_that_another_process_holds_is_waited_for_and_then_said() -> Test
 }
 
 #[tokio::test]
-async fn a_chunk_with_one_bad_item_leaves_nothing_behind() -> TestResult {
+async fn a_chunk_with_one_refused_item_inserts_nothing() -> TestResult {
     let database = Database::new().await;
     let ledger = &database.ledger;
     let bystander = ledger.bystander().await?;
@@ -430,13 +430,13 @@ async fn a_chunk_with_one_bad_item_leaves_nothing_behind() -> TestResult {
     assert_eq!(good, ChunkInserted::New(50));
     assert_eq!(ledger.items_of(job.batch).await?, (50..100).collect::<Vec<_>>());
     assert_eq!(ledger.batch(job.batch).await?.items_created, 50);
-    bystander.stands_still(ledger).await
+    bystander.is_unchanged(ledger).await
 }
 
 /// An upsert without its target would take the row for one that is there, and the item would be
 /// missing for ever.
 #[tokio::test]
-async fn a_clash_with_an_index_of_the_host_is_refused_and_not_passed_over() -> TestResult {
+async fn a_conflict_with_an_index_of_the_host_refuses_the_chunk() -> TestResult {
     let database = Database::new().await;
     let ledger = &database.ledger;
     database.outsider().execute_batch("CREATE UNIQUE INDEX mine ON batch_items (code)")?;
@@ -450,7 +450,7 @@ async fn a_clash_with_an_index_of_the_host_is_refused_and_not_passed_over() -> T
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_writes_at_once_each_has_its_own_fate() -> TestResult {
+async fn concurrent_writes_succeed_or_fail_independently() -> TestResult {
     let database = Database::new().await;
     let ledger = &database.ledger;
     database.outsider().execute_batch(
@@ -484,7 +484,7 @@ async fn of_many_writes_at_once_each_has_its_own_fate() -> TestResult {
 
 /// A look for work walked the delayed jobs of all batches one by one, those of paused batches too.
 #[tokio::test]
-async fn a_look_for_work_passes_over_delayed_jobs() -> TestResult {
+async fn feeding_does_not_scan_delayed_jobs() -> TestResult {
     let database = Database::new().await;
     database.ledger.jobs_of(a_batch()).await?;
     let file = database.outsider();
@@ -520,7 +520,7 @@ const MANY_DELAYED: &str = "
 
 /// `RAISE(ROLLBACK)` ends the transaction of everybody who shared it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_work_that_brings_a_commit_down_is_not_taken_for_done() -> TestResult {
+async fn a_call_that_ends_the_shared_transaction_fails() -> TestResult {
     let database = Database::new().await;
     let ledger = &database.ledger;
     database.outsider().execute_batch(
@@ -556,7 +556,7 @@ async fn a_work_that_brings_a_commit_down_is_not_taken_for_done() -> TestResult 
 }
 
 #[tokio::test]
-async fn a_full_disk_is_said_and_survived() -> TestResult {
+async fn a_full_disk_is_reported_and_survived() -> TestResult {
     let database = Database::new().await;
     let ledger = &database.ledger;
     let job = ledger.jobs_of(a_batch().of(10_000).in_jobs_of(10_000)).await?[0];
@@ -586,7 +586,7 @@ fn keep(transaction: &Connection, items: &[NewItemRow<'_>]) -> Result<(), BoxErr
 }
 
 #[tokio::test]
-async fn an_item_writer_gets_exactly_the_rows_that_are_new() -> TestResult {
+async fn an_item_writer_gets_exactly_the_new_rows() -> TestResult {
     let calls = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&calls);
     let database = Database::with_item_writer(move |conn: &Connection, items: &[NewItemRow<'_>]| {
@@ -625,7 +625,7 @@ fn disk_full() -> rusqlite::Error {
 }
 
 #[tokio::test]
-async fn what_an_item_writer_does_not_take_is_in_neither_table() -> TestResult {
+async fn items_that_an_item_writer_refuses_are_in_neither_table() -> TestResult {
     type Way = fn() -> Result<(), BoxError>;
     type Is = fn(&LedgerError) -> bool;
     let table: [(Way, Is); 4] = [
@@ -657,14 +657,14 @@ async fn what_an_item_writer_does_not_take_is_in_neither_table() -> TestResult {
         assert_eq!(mine.iter().map(|(ordinal, _)| *ordinal).collect::<Vec<_>>(), (650..700).collect::<Vec<_>>());
         assert_eq!(mine, database.ours(job.batch).await);
         assert_eq!(ledger.batch(job.batch).await?.items_created, 50);
-        bystander.stands_still(ledger).await?;
+        bystander.is_unchanged(ledger).await?;
     }
     Ok(())
 }
 
 /// Nobody may, but somebody will. What the file says afterwards is true, and the thread goes on.
 #[tokio::test]
-async fn an_item_writer_that_ends_the_transaction_spoils_nothing() -> TestResult {
+async fn an_item_writer_that_ends_the_transaction_fails_only_its_chunk() -> TestResult {
     for end in ["COMMIT", "ROLLBACK"] {
         let rude = move |conn: &Connection, items: &[NewItemRow<'_>]| {
             keep(conn, items)?;
@@ -744,7 +744,7 @@ async fn a_reader_can_not_write() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_panic_costs_no_reader() -> TestResult {
+async fn a_panic_does_not_use_up_a_reader() -> TestResult {
     let database = Database::new().await;
     let host = database.host().await;
 
@@ -758,7 +758,7 @@ async fn a_panic_costs_no_reader() -> TestResult {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_ever_for_a_reader() -> TestResult {
+async fn waiting_for_a_reader_times_out() -> TestResult {
     let folder = tempfile::tempdir()?;
     let url = format!("sqlite://{}", folder.path().join("batch.db").display());
     let pool = SqlitePool::init(&figment(&url, 0).join(("max_connections", 1))).await.unwrap();
@@ -787,7 +787,7 @@ async fn nobody_waits_for_ever_for_a_reader() -> TestResult {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_ever_for_the_writer_and_who_has_a_place_gets_its_turn() -> TestResult {
+async fn waiting_for_the_writer_times_out_and_queued_calls_run() -> TestResult {
     let database = Database::new().await;
     let (release, released) = mpsc::channel::<()>();
     let (started, start) = tokio::sync::oneshot::channel();
@@ -829,7 +829,7 @@ async fn queued<F: Future>(future: F) -> Pin<Box<F>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_shut_answers_what_was_begun_and_leaves_one_sound_file() -> TestResult {
+async fn closing_completes_queued_calls_and_leaves_one_sound_file() -> TestResult {
     let database = Database::new().await;
     let jobs = database.ledger.jobs_of(a_batch().of(20_000).in_jobs_of(100)).await?;
     let mut writes = Vec::new();
@@ -859,7 +859,7 @@ async fn a_shut_answers_what_was_begun_and_leaves_one_sound_file() -> TestResult
 }
 
 #[tokio::test]
-async fn the_file_is_as_safe_as_it_is_said_to_be() -> TestResult {
+async fn the_file_has_the_documented_durability() -> TestResult {
     let database = Database::new().await;
     let host = database.host().await;
     let setting = async |name: &'static str| {

@@ -20,7 +20,7 @@ use rocket_batch::{
 type TestResult<T = ()> = Result<T, Box<dyn Error>>;
 
 /// Long enough for a slow machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A plugin that looks for work when it is woken, and a host with tables in a schema of its own.
 struct Shop {
@@ -84,7 +84,7 @@ impl Shop {
     }
 
     async fn until_over(&self, batch: i64) -> TestResult<Progress> {
-        Ok(self.service().until_over(batch, PATIENCE).await?)
+        Ok(self.service().until_over(batch, TIMEOUT).await?)
     }
 
     /// Waits until the hook of a batch was called; answers all calls for it.
@@ -99,7 +99,7 @@ impl Shop {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        Ok(tokio::time::timeout(PATIENCE, called).await?)
+        Ok(tokio::time::timeout(TIMEOUT, called).await?)
     }
 }
 
@@ -114,7 +114,7 @@ fn refusal(error: &tokio_postgres::Error) -> (SqlState, String) {
 }
 
 #[rocket::async_test]
-async fn a_batch_is_there_when_the_hosts_transaction_is_committed() -> TestResult {
+async fn a_batch_exists_once_the_hosts_transaction_is_committed() -> TestResult {
     let mut shop = Shop::open().await?;
     let batches = shop.service().clone();
     let path = "SELECT current_setting('search_path')";
@@ -142,7 +142,7 @@ async fn a_batch_is_there_when_the_hosts_transaction_is_committed() -> TestResul
 }
 
 #[rocket::async_test]
-async fn nothing_is_there_when_the_hosts_transaction_is_rolled_back() -> TestResult {
+async fn a_rollback_of_the_hosts_transaction_leaves_no_batch() -> TestResult {
     let mut shop = Shop::open().await?;
     let batches = shop.service().clone();
 
@@ -167,7 +167,7 @@ async fn nothing_is_there_when_the_hosts_transaction_is_rolled_back() -> TestRes
 }
 
 #[rocket::async_test]
-async fn a_refusal_leaves_the_hosts_transaction_as_it_was() -> TestResult {
+async fn a_rejected_batch_does_not_break_the_hosts_transaction() -> TestResult {
     let mut shop = Shop::open().await?;
     let batches = shop.service().clone();
     batches.create_product_items_async(7, 10, jobs_of(10)).await?;
@@ -203,7 +203,7 @@ async fn a_refusal_leaves_the_hosts_transaction_as_it_was() -> TestResult {
 
 #[cfg(feature = "sqlite")]
 #[rocket::async_test]
-async fn a_ledger_in_sqlite_says_that_it_is_elsewhere() -> TestResult {
+async fn a_ledger_in_sqlite_rejects_postgres_transactions() -> TestResult {
     let figment = rocket::Config::figment()
         .merge(("log_level", "off"))
         .merge(Serialized::global("databases.batch.url", "sqlite://:memory:"));
@@ -223,7 +223,7 @@ async fn a_ledger_in_sqlite_says_that_it_is_elsewhere() -> TestResult {
 }
 
 #[rocket::async_test]
-async fn a_batch_that_was_asked_for_by_the_function_is_planned_and_made() -> TestResult {
+async fn a_batch_requested_with_the_function_is_planned_and_completed() -> TestResult {
     let mut shop = Shop::with("batch.feed_interval", "200ms").await?;
     let call = shop.call("quantity => 250, batch_id => $1, batch_size => 50, qr_code_prefix => 'QR'");
     let batches = shop.service().clone();
@@ -238,7 +238,7 @@ async fn a_batch_that_was_asked_for_by_the_function_is_planned_and_made() -> Tes
 
     assert_eq!(made, 7);
     assert!(matches!(early, Err(BatchError::NoSuchBatch(7))), "{early:?}");
-    let ended = tokio::time::timeout(PATIENCE, async {
+    let ended = tokio::time::timeout(TIMEOUT, async {
         while !batches.get_batch_job_progress(7).await?.status.is_over() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -262,7 +262,7 @@ async fn a_batch_that_was_asked_for_by_the_function_is_planned_and_made() -> Tes
 }
 
 #[rocket::async_test]
-async fn what_is_not_said_is_as_the_settings_say() -> TestResult {
+async fn omitted_arguments_use_the_settings() -> TestResult {
     let shop = Shop::with("batch.batch_size", 40).await?;
 
     let made: i64 = shop.host.query_one(&shop.call("100"), &[]).await?.get(0);
@@ -276,7 +276,7 @@ async fn what_is_not_said_is_as_the_settings_say() -> TestResult {
 }
 
 #[rocket::async_test]
-async fn what_the_settings_do_not_allow_becomes_a_failed_batch_with_the_reason() -> TestResult {
+async fn a_request_beyond_the_settings_becomes_a_failed_batch() -> TestResult {
     let shop = Shop::open().await?;
     shop.host.query_one(&shop.call("20000000, 7"), &[]).await?;
     shop.host.query_one(&shop.call("10, 8"), &[]).await?;
@@ -297,7 +297,7 @@ async fn what_the_settings_do_not_allow_becomes_a_failed_batch_with_the_reason()
 }
 
 #[rocket::async_test]
-async fn more_jobs_than_the_setting_allows_become_a_failed_batch_with_the_reason() -> TestResult {
+async fn a_request_with_too_many_jobs_becomes_a_failed_batch() -> TestResult {
     let shop = Shop::with("batch.max_jobs_per_batch", 10).await?;
     shop.host.query_one(&shop.call("250, 7, max_jobs_per_batch => 11"), &[]).await?;
     shop.host.query_one(&shop.call("250, 8, max_jobs_per_batch => 10"), &[]).await?;
@@ -315,7 +315,7 @@ async fn more_jobs_than_the_setting_allows_become_a_failed_batch_with_the_reason
 }
 
 #[rocket::async_test]
-async fn what_can_never_be_right_is_an_error_of_the_function() -> TestResult {
+async fn the_function_rejects_invalid_arguments() -> TestResult {
     let mut shop = Shop::open().await?;
     let call = |arguments: &str| shop.call(arguments);
     let invalid = SqlState::INVALID_PARAMETER_VALUE;
@@ -327,7 +327,7 @@ async fn what_can_never_be_right_is_an_error_of_the_function() -> TestResult {
         (call("10, batch_size => -1"), &invalid, "`batch_size` must be 1 to 9007199254740991, but is -1"),
         (call("10, max_jobs_per_batch => 100001"), &invalid, "`max_jobs_per_batch` must be 1 to 100000, but is 100001"),
         (call("10, qr_code_prefix => ''"), &invalid, "`qr_code_prefix` must be 1 to 16 of A-Z a-z 0-9 _ -"),
-        (call("10, 7"), &SqlState::UNIQUE_VIOLATION, "batch 7 exists already"),
+        (call("10, 7"), &SqlState::UNIQUE_VIOLATION, "batch 7 already exists"),
     ];
     shop.host.query_one(&call("10, 7"), &[]).await?;
 
@@ -350,7 +350,7 @@ async fn what_can_never_be_right_is_an_error_of_the_function() -> TestResult {
 
 /// The grants that the guide lists, and no more.
 #[rocket::async_test]
-async fn a_role_of_its_own_needs_what_the_guide_says() -> TestResult {
+async fn a_separate_role_needs_the_grants_of_the_guide() -> TestResult {
     let mut shop = Shop::open().await?;
     let batches = shop.service().clone();
     let (role, ledger) = (servers::a_schema(), shop.ledger.clone());
@@ -397,7 +397,7 @@ async fn a_role_of_its_own_needs_what_the_guide_says() -> TestResult {
 /// Objects of the caller's that shadow the ledger's change nothing for a function that runs with
 /// the owner's rights.
 #[rocket::async_test]
-async fn whatever_the_callers_search_path_is_the_function_finds_its_tables() -> TestResult {
+async fn the_function_works_with_any_search_path() -> TestResult {
     let shop = Shop::open().await?;
     let traps = "CREATE TEMP TABLE batches (trap int); CREATE TEMP TABLE settings (name text, value text);
                  CREATE TEMP SEQUENCE batch_ids START 1000";

@@ -271,7 +271,7 @@ async fn an_item_writer_that_panics_fails_the_attempt_and_nothing_else() -> Test
     let failed = plugin.service().failed_jobs(1, PageQuery::default()).await?.items;
     let [job] = &failed[..] else { return Err("one failed job, please".into()) };
     assert_eq!(job.attempts, 3);
-    assert_eq!(job.error, "could not write items: panicked: fifty-seven fell off the shelf");
+    assert_eq!(job.error, "could not insert items: panicked: fifty-seven fell off the shelf");
     assert_eq!((bystander.status, bystander.items_created), (BatchStatus::Completed, 50));
     assert_eq!(kept(&plugin)?, 300);
     plugin.stop().await

@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-const AT_END: &str = include_str!("sql/batches_at_end.sql");
+const AT_END: &str = include_str!("sql/at_end.sql");
 // As `lock` in control.rs, but without the gate: without open jobs, no claims can overtake it.
 const LOCK: &str = "SELECT status FROM batches WHERE id = $1 AND round = $2 AND jobs > 0 FOR NO KEY UPDATE";
 const FIRST_ERROR: &str = "SELECT error FROM jobs

@@ -151,7 +151,15 @@ pub(super) fn race_or_error(error: Error) -> VerbError {
     if error.as_db_error().is_some_and(is_race) { VerbError::Race } else { error.into() }
 }
 
-/// Whether an item was inserted by another session and so is not in the statement's snapshot.
+/// Whether another session inserted an item that the statement's snapshot does not show.
+///
+/// These statements insert into `items` only, unless a trigger of the host does more, which adds a
+/// context to the error. If the host has partitioned `items`, the error names the partition and its
+/// constraint. So the columns of the key decide, which every partition shares. A unique index of the
+/// host has other columns, and refuses the chunk.
 fn is_race(error: &DbError) -> bool {
-    error.code() == &SqlState::UNIQUE_VIOLATION && error.constraint() == Some("items_pkey") && error.where_().is_none()
+    let is_primary_key = error
+        .detail()
+        .map_or_else(|| error.constraint() == Some("items_pkey"), |detail| detail.contains("(batch, ordinal)="));
+    error.code() == &SqlState::UNIQUE_VIOLATION && is_primary_key && error.where_().is_none()
 }

@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-const AT_END: &str = include_str!("sql/batches_at_end.sql");
+const AT_END: &str = include_str!("sql/at_end.sql");
 const STATUS: &str = "SELECT status FROM batch_batches WHERE id = ?1 AND round = ?2 AND jobs > 0";
 const FIRST_ERROR: &str = "SELECT error FROM batch_jobs INDEXED BY batch_jobs_failed
     WHERE batch = ?1 AND state = 'failed' AND error IS NOT NULL AND finished_at IS NOT NULL ORDER BY seq LIMIT 1";
