@@ -36,7 +36,7 @@ use crate::{
     support::*,
 };
 
-/// What holds for every job. Each statement of the tests that breaks it is refused.
+/// Invariants of every job. A statement that violates one fails.
 const CHECKS: &str = include_str!("checks.sql");
 
 mod in_a_server {
@@ -61,7 +61,7 @@ fn figment(url: &str, schema: &str) -> Figment {
         .join(("connect_timeout", 5))
         .join(("statement_timeout", 2))
         .join(("max_connections", 5))
-        // A host may have more in its section than concerns us.
+        // A host may have other keys in the section.
         .join(("idle_timeout", 60))
 }
 
@@ -79,12 +79,12 @@ async fn refusal(figment: &Figment) -> String {
     PostgresPool::init(figment).await.err().unwrap().to_string()
 }
 
-/// A schema with a ledger, and all that a test wants to do to it.
+/// A schema with a ledger, and steps that tests share.
 struct Schema {
     name: String,
     pool: PostgresPool,
     ledger: Subject,
-    /// Another session, in the same schema.
+    /// Another session in the same schema.
     outsider: Client,
 }
 
@@ -120,7 +120,7 @@ impl Schema {
         }
     }
 
-    /// Refuses items with this ordinal, as a constraint of the host's would.
+    /// Refuses items with this ordinal, as a constraint of the host would.
     async fn refuse(&self, ordinal: u64) {
         let trigger = format!(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
@@ -132,7 +132,7 @@ impl Schema {
     }
 }
 
-/// Clocks are set right, mostly after they were wrong.
+/// A clock may have been wrong and set right since.
 #[tokio::test]
 async fn a_batch_that_finished_in_the_future_keeps_its_history() -> TestResult {
     let schema = Schema::new().await;
@@ -150,7 +150,7 @@ async fn a_batch_that_finished_in_the_future_keeps_its_history() -> TestResult {
     Ok(())
 }
 
-/// Somebody has the batch that ended first in hand; whoever removes history does not wait for that.
+/// Another session has locked the oldest batch; pruning does not wait for it.
 #[tokio::test]
 async fn pruning_skips_a_locked_batch() -> TestResult {
     let schema = Schema::new().await;
@@ -169,8 +169,7 @@ async fn pruning_skips_a_locked_batch() -> TestResult {
     Ok(())
 }
 
-/// The hook's row is locked while it is given up, and the history is removed meanwhile: nothing
-/// would ever come back for the row.
+/// The history is removed while the hook is being given up. Its row would never be removed.
 #[tokio::test]
 async fn a_hook_given_up_while_its_batch_is_pruned_is_removed_too() -> TestResult {
     let schema = Schema::new().await;
@@ -216,8 +215,7 @@ async fn pruned_batches_cost_nothing_to_skip() -> TestResult {
     Ok(())
 }
 
-/// At once where a verb changes a batch as a whole, and with the next count where a worker changes
-/// its jobs.
+/// At once if a verb changes the whole batch, and with the next count if a worker changes its jobs.
 #[tokio::test]
 async fn every_change_of_a_batch_raises_its_version() -> TestResult {
     let schema = Schema::new().await;
@@ -271,7 +269,8 @@ async fn every_change_of_a_batch_raises_its_version() -> TestResult {
     Ok(())
 }
 
-/// It has counted when the batch ends, and writes its row afterwards: nothing would ever remove it.
+/// The batch finishes between the count and the insert of the summary, which would never be
+/// deleted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_batch_that_finishes_while_it_is_counted_leaves_no_summary() -> TestResult {
     let schema = Schema::new().await;
@@ -280,7 +279,7 @@ async fn a_batch_that_finishes_while_it_is_counted_leaves_no_summary() -> TestRe
     let bystander = ledger.one_job().await?;
     ledger.summarized(7, bystander.batch).await?;
     ledger.complete(job).await?;
-    // Whoever writes the same row waits until it is known whether this one comes to be.
+    // A second insert of the same row waits for this transaction.
     let row = format!("BEGIN; INSERT INTO summaries VALUES ({}, 7, 0, 1, 0, 0, 0, 0, 0, now())", job.batch);
     schema.outsider.batch_execute(&row).await?;
 
@@ -303,7 +302,7 @@ async fn a_batch_that_finishes_while_it_is_counted_leaves_no_summary() -> TestRe
     Ok(())
 }
 
-/// Neither for a pause that waits for a chunk, nor for whoever removes the same old rows.
+/// Neither for a pause that waits for a chunk, nor for a session that deletes the same rows.
 #[tokio::test]
 async fn counting_waits_for_no_lock() -> TestResult {
     let schema = Schema::new().await;
@@ -327,7 +326,7 @@ async fn counting_waits_for_no_lock() -> TestResult {
     Ok(())
 }
 
-/// A batch may be open for weeks, and each start of a process writes a row of its own.
+/// A batch may be open for weeks, and each start of a process adds a row.
 #[tokio::test]
 async fn summaries_of_dead_processes_are_deleted_and_the_version_stays() -> TestResult {
     let schema = Schema::new().await;
@@ -541,7 +540,7 @@ async fn a_leadership_is_acquired_again_after_its_connection_broke() -> TestResu
 
     server.order("fast");
 
-    // The watch looks once a second, and tries ten times a second.
+    // The connection is checked once a second, and the lock is tried ten times a second.
     sleep(Duration::from_secs(3)).await;
     assert!(other.try_acquire_leadership().await?.is_none());
     Ok(())
@@ -565,8 +564,7 @@ async fn waiting_for_a_lock_times_out() -> TestResult {
     Ok(())
 }
 
-/// More readers than there are connections, and none of them comes to an end: workers, the feeder
-/// and probes go on.
+/// More endless readers than connections: workers, the feeder and probes are not affected.
 #[tokio::test]
 async fn slow_reads_block_neither_workers_nor_probes() -> TestResult {
     let schema = Schema::new().await;
@@ -609,8 +607,7 @@ async fn a_chunk_with_one_refused_item_inserts_nothing() -> TestResult {
     bystander.is_unchanged(ledger).await
 }
 
-/// An upsert without its target would take the row for one that is there, and the item would be
-/// missing for ever.
+/// An upsert without a target would skip the row, and the item would be missing for ever.
 #[tokio::test]
 async fn a_conflict_with_an_index_of_the_host_refuses_the_chunk() -> TestResult {
     let schema = Schema::new().await;
@@ -625,7 +622,7 @@ async fn a_conflict_with_an_index_of_the_host_refuses_the_chunk() -> TestResult 
     Ok(())
 }
 
-/// A panic's message may have one, and Postgres stores none.
+/// The message of a panic may contain a NUL, which PostgreSQL can't store.
 #[tokio::test]
 async fn a_nul_in_a_reason_is_replaced() -> TestResult {
     let ledger = InAServer.ledger().await;
@@ -637,7 +634,7 @@ async fn a_nul_in_a_reason_is_replaced() -> TestResult {
     Ok(())
 }
 
-/// After a failover the old primary only reads, and may keep its clients.
+/// After a failover the old primary is read-only and may keep its clients.
 #[tokio::test]
 async fn a_read_only_server_is_unavailable_and_its_connection_is_dropped() -> TestResult {
     let server = Server::start();
@@ -685,7 +682,7 @@ async fn a_host_writes_its_rows_in_the_same_transaction() -> TestResult {
     let claim = schema.ledger.claim_job(job).await?;
     let rows = "SELECT (SELECT count(*) FROM products) * 1000 + (SELECT count(*) FROM items)";
 
-    // Those that are there already are none of the writer's business.
+    // Existing items are not passed to the writer.
     assert_eq!(ledger.insert_chunk(&claim, chunk(0..10)).await?, ChunkInserted::New(10));
     assert_eq!(ledger.insert_chunk(&claim, chunk(5..20)).await?, ChunkInserted::New(10));
     assert_eq!(ledger.insert_chunk(&claim, chunk(5..20)).await?, ChunkInserted::New(0));
@@ -722,7 +719,7 @@ async fn a_host_client_is_reset_before_it_is_used_again() -> TestResult {
     for _ in 0..10 {
         let host = schema.pool.get().await.unwrap();
         host.query("SELECT * FROM mine", &[]).await?;
-        // Outside a transaction two moments differ.
+        // Outside a transaction, two calls of now() differ.
         let now = "SELECT now() = $1::text::timestamptz";
         let then: String = host.query_one("SELECT now()::text", &[]).await?.get(0);
         sleep(Duration::from_millis(1)).await;
@@ -731,7 +728,7 @@ async fn a_host_client_is_reset_before_it_is_used_again() -> TestResult {
     Ok(())
 }
 
-/// Passes on to a server, and counts the bytes that come back.
+/// Forwards to a server, and counts the bytes that it returns.
 async fn counting_proxy(server: &str) -> TestResult<(String, Arc<AtomicU64>)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let (before, port) = server.rsplit_once(':').expect("the URL has a port");
@@ -756,7 +753,7 @@ async fn counting_proxy(server: &str) -> TestResult<(String, Arc<AtomicU64>)> {
     Ok((url, counter))
 }
 
-/// Rows that find no room in a page would fill the memory all the same.
+/// Rows that do not fit into a page would fill the memory anyway.
 #[tokio::test]
 async fn a_page_of_failed_jobs_reads_about_its_own_size() -> TestResult {
     let (url, counter) = counting_proxy(servers::shared()).await?;
@@ -777,7 +774,7 @@ async fn a_page_of_failed_jobs_reads_about_its_own_size() -> TestResult {
     Ok(())
 }
 
-// What races on several connections
+// Races
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn racing_chunks_and_results_are_counted_once() -> TestResult {
@@ -817,7 +814,7 @@ async fn racing_chunks_and_results_are_counted_once() -> TestResult {
     Ok(())
 }
 
-/// Cancels, pauses, retries, closings and workers on one batch: no deadlock, every count sums, one
+/// Cancels, pauses, retries, closings and workers on one batch: no deadlock, consistent counts, one
 /// end per round.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn racing_verbs_keep_the_counts_consistent() -> TestResult {
@@ -853,9 +850,9 @@ async fn racing_verbs_keep_the_counts_consistent() -> TestResult {
     Ok(())
 }
 
-/// Those who end jobs write rows that refer to the batch, in a table of ours or of the host's,
-/// while others cancel and pause it: the key locks the batch when the job is locked already, and
-/// must wait for nobody who waits for that job.
+/// Finishing a job inserts rows with a foreign key to the batch, in a table of the ledger or of the
+/// host, while others cancel and pause it. The key locks the batch after the job, and must not wait
+/// for a session that waits for that job.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_foreign_key_to_the_batch_does_not_deadlock_with_a_cancel_or_a_pause() -> TestResult {
     let schema = Schema::new().await;
@@ -913,7 +910,7 @@ async fn claim_and_complete(ledger: Arc<dyn Ledger>, job: JobId) -> Result<(), L
     ledger.finish_attempt(&work.claim, AttemptResult::Completed, WORKED).await.map(drop)
 }
 
-/// A plan that looks for a job's number in all batches is cheap while there are few.
+/// A query plan that searches a job number in all batches is cheap while there are few.
 #[tokio::test]
 async fn statements_of_workers_find_the_job_by_its_primary_key() -> TestResult {
     let schema = Schema::new().await;
@@ -944,7 +941,7 @@ async fn statements_of_workers_find_the_job_by_its_primary_key() -> TestResult {
     Ok(())
 }
 
-/// A look for work walked the delayed jobs of all batches one by one, those of paused batches too.
+/// Feeding scanned the delayed jobs of all batches, including paused ones.
 #[tokio::test]
 async fn feeding_does_not_scan_delayed_jobs() -> TestResult {
     let schema = Schema::new().await;
@@ -979,8 +976,7 @@ async fn feeding_does_not_scan_delayed_jobs() -> TestResult {
     Ok(())
 }
 
-/// A paused batch with 100,000 jobs that are due, and twenty that run, with 5,000 jobs each that
-/// are not.
+/// A paused batch with 100,000 due jobs, and twenty running ones with 5,000 delayed jobs each.
 const MANY_DELAYED: &str = "
     INSERT INTO batches (id, quantity, batch_size, key_fingerprint, status, jobs, estimated_ms, started_at)
     SELECT id, 100000, 1, '', 'running', 5000, 0, now()
@@ -990,7 +986,7 @@ const MANY_DELAYED: &str = "
     INSERT INTO jobs (batch, seq, first, quantity, state, not_before)
     SELECT id, seq, seq, 1, 'delayed', now() - interval '1 hour' FROM batches, generate_series(0, jobs - 1) seq WHERE status = 'paused'";
 
-/// No index learns of them, and the row's new version stays on its page.
+/// No index is updated, and the new version of the row stays on its page.
 #[tokio::test]
 async fn claims_and_chunks_are_heap_only_updates() -> TestResult {
     let mut schema = Schema::new().await;
@@ -1011,7 +1007,7 @@ async fn claims_and_chunks_are_heap_only_updates() -> TestResult {
     Ok(())
 }
 
-/// As many workers as connections on one batch: they wait for nobody.
+/// As many workers as connections on one batch: none waits for another.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn workers_of_one_batch_never_deadlock() -> TestResult {
     let schema = Schema::new().await;
@@ -1040,8 +1036,8 @@ async fn workers_of_one_batch_never_deadlock() -> TestResult {
     Ok(())
 }
 
-/// Claims that overlap share the batch's row, so that it is always locked: a pause waited for
-/// seconds, or for ever. These hold it for as long as a slow flush takes.
+/// Overlapping claims share the batch's row, so that it was always locked, and a pause waited for
+/// ever. These claims hold it as long as a slow flush takes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn overlapping_claims_do_not_delay_a_pause() -> TestResult {
     let schema = Schema::new().await;
@@ -1144,7 +1140,7 @@ async fn check_counts(schema: &Schema, id: BatchId) -> TestResult {
 
 // Faults
 
-/// The sum of what was said to be new, and what is there.
+/// Inserts all items of a job, and checks the sum of the reported new ones.
 async fn write_all(ledger: Arc<dyn Ledger>, job: JobId) -> Result<Finished, LedgerError> {
     let work = loop {
         match ledger.claim(job.into()).await {
@@ -1206,8 +1202,8 @@ async fn a_batch_survives_restarts_and_crashes_of_the_server() -> TestResult {
     Ok(())
 }
 
-/// A server that neither answers nor hangs up, as behind a black hole: nobody waits for it for
-/// ever, and all is well when it is back.
+/// A server that neither responds nor disconnects: every call times out, and the pool recovers when
+/// the server is back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_pool_recovers_from_an_unresponsive_server() -> TestResult {
     let mut server = Server::start();

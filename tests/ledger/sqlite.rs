@@ -59,7 +59,7 @@ fn figment(url: &str, connect_timeout: u64) -> Figment {
     Figment::new()
         .join(("url", url))
         .join(("connect_timeout", connect_timeout))
-        // A host may have more in its section than concerns us.
+        // A host may have other keys in the section.
         .join(("idle_timeout", 60))
 }
 
@@ -67,7 +67,7 @@ async fn pool_at(path: &Path, connect_timeout: u64) -> SqlitePool {
     SqlitePool::init(&figment(&format!("sqlite://{}", path.display()), connect_timeout)).await.unwrap()
 }
 
-/// A database file with a ledger, and all that a test wants to do to it.
+/// A database file with a ledger, and steps that tests share.
 struct Database {
     folder: TempDir,
     pool: SqlitePool,
@@ -79,7 +79,7 @@ impl Database {
         Self::of(|ledger| ledger).await
     }
 
-    /// With a table `mine` of the host's, that `writer` fills.
+    /// With a table `mine` of the host, which `writer` fills.
     async fn with_item_writer(writer: impl ItemWriter) -> Self {
         let database = Self::of(|ledger| ledger.with_item_writer(Arc::new(writer))).await;
         database.outsider().execute_batch("CREATE TABLE mine (batch, ordinal, code, UNIQUE (batch, ordinal))").unwrap();
@@ -94,12 +94,12 @@ impl Database {
         Self { folder, pool, ledger }
     }
 
-    /// What the item writer wrote of a batch.
+    /// The rows of a batch that the item writer wrote.
     async fn mine(&self, batch: BatchId) -> Vec<(u64, String)> {
         self.rows("SELECT ordinal, code FROM mine WHERE batch = ?1 ORDER BY ordinal", batch).await
     }
 
-    /// What the ledger wrote of it.
+    /// The rows of the batch that the ledger wrote.
     async fn ours(&self, batch: BatchId) -> Vec<(u64, String)> {
         self.rows("SELECT ordinal, code FROM batch_items WHERE batch = ?1 ORDER BY ordinal", batch).await
     }
@@ -121,7 +121,7 @@ impl Database {
         self.pool.get().await.unwrap()
     }
 
-    /// Another process, as far as SQLite can tell.
+    /// A connection that SQLite treats as another process.
     fn outsider(&self) -> Connection {
         Connection::open(self.path()).unwrap()
     }
@@ -133,7 +133,7 @@ impl Database {
     }
 }
 
-/// The code key is in the file, and everybody on the machine could read it.
+/// The file contains the code key, and every user of the machine could read it.
 #[cfg(unix)]
 #[tokio::test]
 async fn a_new_file_is_private_and_an_existing_one_keeps_its_mode() -> TestResult {
@@ -159,7 +159,7 @@ async fn a_new_file_is_private_and_an_existing_one_keeps_its_mode() -> TestResul
     Ok(())
 }
 
-/// Clocks are set right, mostly after they were wrong.
+/// A clock may have been wrong and set right since.
 #[tokio::test]
 async fn a_batch_that_finished_in_the_future_keeps_its_history() -> TestResult {
     let database = Database::new().await;
@@ -177,7 +177,7 @@ async fn a_batch_that_finished_in_the_future_keeps_its_history() -> TestResult {
     Ok(())
 }
 
-/// More readers than there are connections: the feeder and workers have connections of their own.
+/// More readers than connections: the feeder and workers have separate connections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn slow_reads_do_not_block_workers() -> TestResult {
     let database = Database::new().await;
@@ -206,7 +206,7 @@ async fn slow_reads_do_not_block_workers() -> TestResult {
     Ok(())
 }
 
-/// A batch may be open for weeks, and each start of a process writes a row of its own.
+/// A batch may be open for weeks, and each start of a process adds a row.
 #[tokio::test]
 async fn summaries_of_dead_processes_are_deleted_and_the_version_stays() -> TestResult {
     let database = Database::new().await;
@@ -237,8 +237,7 @@ async fn summaries_of_dead_processes_are_deleted_and_the_version_stays() -> Test
     Ok(())
 }
 
-/// At once where a verb changes a batch as a whole, and with the next count where a worker changes
-/// its jobs.
+/// At once if a verb changes the whole batch, and with the next count if a worker changes its jobs.
 #[tokio::test]
 async fn every_change_of_a_batch_raises_its_version() -> TestResult {
     let database = Database::new().await;
@@ -433,8 +432,7 @@ async fn a_chunk_with_one_refused_item_inserts_nothing() -> TestResult {
     bystander.is_unchanged(ledger).await
 }
 
-/// An upsert without its target would take the row for one that is there, and the item would be
-/// missing for ever.
+/// An upsert without a target would skip the row, and the item would be missing for ever.
 #[tokio::test]
 async fn a_conflict_with_an_index_of_the_host_refuses_the_chunk() -> TestResult {
     let database = Database::new().await;
@@ -482,7 +480,7 @@ async fn concurrent_writes_succeed_or_fail_independently() -> TestResult {
     Ok(())
 }
 
-/// A look for work walked the delayed jobs of all batches one by one, those of paused batches too.
+/// Feeding scanned the delayed jobs of all batches, including paused ones.
 #[tokio::test]
 async fn feeding_does_not_scan_delayed_jobs() -> TestResult {
     let database = Database::new().await;
@@ -507,8 +505,8 @@ async fn feeding_does_not_scan_delayed_jobs() -> TestResult {
     Ok(())
 }
 
-/// 20,000 paused batches, one of which has 100,000 jobs that are due, and twenty that run, with
-/// 5,000 jobs each that are not.
+/// 20,000 paused batches, one with 100,000 due jobs, and twenty running ones with 5,000 delayed jobs
+/// each.
 const MANY_DELAYED: &str = "
     WITH RECURSIVE n (id) AS (SELECT 1001 UNION ALL SELECT id + 1 FROM n WHERE id < 21999)
     INSERT INTO batch_batches (id, quantity, batch_size, key_fingerprint, status, jobs, estimated_ms, created_at)
@@ -518,7 +516,7 @@ const MANY_DELAYED: &str = "
     SELECT 1001 + seq % 20, seq / 20, seq / 20, 1, 'delayed', 3000000000000 FROM n
     UNION ALL SELECT 2000, seq, seq, 1, 'delayed', 1000000000000 FROM n";
 
-/// `RAISE(ROLLBACK)` ends the transaction of everybody who shared it.
+/// `RAISE(ROLLBACK)` ends the transaction that several calls share.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_call_that_ends_the_shared_transaction_fails() -> TestResult {
     let database = Database::new().await;
@@ -576,7 +574,7 @@ async fn a_full_disk_is_reported_and_survived() -> TestResult {
     Ok(())
 }
 
-/// Puts every row into `mine`.
+/// Inserts every row into `mine`.
 fn keep(transaction: &Connection, items: &[NewItemRow<'_>]) -> Result<(), BoxError> {
     let mut insert = transaction.prepare_cached("INSERT INTO mine VALUES (?1, ?2, ?3)")?;
     for item in items {
@@ -612,7 +610,7 @@ async fn an_item_writer_gets_exactly_the_new_rows() -> TestResult {
     Ok(())
 }
 
-/// Refuses ordinal 630 in its own way, after it wrote the rows before it.
+/// Writes the rows before ordinal 630, and then fails with `how`.
 fn picky(how: fn() -> Result<(), BoxError>) -> impl ItemWriter {
     move |conn: &Connection, items: &[NewItemRow<'_>]| match items.iter().position(|item| item.ordinal == 630) {
         Some(at) => keep(conn, &items[..at]).and_then(|()| how()),
@@ -662,7 +660,7 @@ async fn items_that_an_item_writer_refuses_are_in_neither_table() -> TestResult 
     Ok(())
 }
 
-/// Nobody may, but somebody will. What the file says afterwards is true, and the thread goes on.
+/// A defect of the host must not affect other calls, and the thread continues.
 #[tokio::test]
 async fn an_item_writer_that_ends_the_transaction_fails_only_its_chunk() -> TestResult {
     for end in ["COMMIT", "ROLLBACK"] {
@@ -797,11 +795,11 @@ async fn waiting_for_the_writer_times_out_and_queued_calls_run() -> TestResult {
         Ok(released.recv().is_ok())
     }))
     .await;
-    // Or some of the others would share its turn, and leave places free.
+    // Otherwise some of the others would share its transaction, and leave places free.
     start.await?;
     let mut pings = JoinSet::new();
 
-    // More than there are places.
+    // More calls than places.
     for _ in 0..300 {
         let ledger = database.ledger.share();
         pings.spawn(async move { ledger.ping().await });
@@ -815,12 +813,12 @@ async fn waiting_for_the_writer_times_out_and_queued_calls_run() -> TestResult {
 
     assert!(matches!(first, Err(LedgerError::Unavailable { .. })), "{first:?}");
     assert!(slow.await?);
-    // Whoever had a place, and who found one when the first had given up.
+    // The queued calls, and those that got a place when the first timed out.
     assert!((256..300).contains(&answered), "{answered}");
     Ok(())
 }
 
-/// Polls `future` once, so that it has its place in the queue.
+/// Polls `future` once, so that it is queued.
 async fn queued<F: Future>(future: F) -> Pin<Box<F>> {
     let mut future = Box::pin(future);
     let pending = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await;

@@ -1,5 +1,5 @@
-//! Batches in transactions of the host's: the whole plugin, and a host whose connections and tables
-//! are its own.
+//! Batches in transactions of the host: the whole plugin, and a host with its own connections and
+//! tables.
 
 #[path = "../servers/postgres.rs"]
 mod servers;
@@ -22,14 +22,14 @@ type TestResult<T = ()> = Result<T, Box<dyn Error>>;
 /// Long enough for a slow machine.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A plugin that looks for work when it is woken, and a host with tables in a schema of its own.
+/// A plugin that looks for work only when it is woken, and a host with tables in a separate schema.
 struct Shop {
     plugin: Client,
     /// The ledger's schema.
     ledger: String,
-    /// Of the host, on a connection that knows nothing of the ledger.
+    /// A connection of the host, without the ledger's settings.
     host: tokio_postgres::Client,
-    /// What the host was told.
+    /// The hooks that were called.
     ends: Arc<Mutex<Vec<BatchFinished>>>,
 }
 
@@ -38,7 +38,7 @@ impl Shop {
         Self::with("batch.feed_interval", "1h").await
     }
 
-    /// With a setting.
+    /// A shop with this setting.
     async fn with(key: &str, value: impl serde::Serialize) -> TestResult<Self> {
         let (ledger, own) = (servers::a_schema(), servers::a_schema());
         let figment = rocket::Config::figment()
@@ -67,12 +67,12 @@ impl Shop {
         BatchService::fetch(self.plugin.rocket()).expect("the fairing is attached")
     }
 
-    /// The function for hosts on any driver, with these arguments.
+    /// Calls the function `create_product_items` with these arguments.
     fn call(&self, arguments: &str) -> String {
         format!("SELECT {}.create_product_items({arguments})", self.ledger)
     }
 
-    /// How many rows the ledger and the host have: batches, jobs, orders.
+    /// The numbers of rows: batches, jobs, orders.
     async fn rows(&self) -> TestResult<[i64; 3]> {
         let ledger = &self.ledger;
         let sql = format!(
@@ -87,7 +87,7 @@ impl Shop {
         Ok(self.service().until_over(batch, TIMEOUT).await?)
     }
 
-    /// Waits until the hook of a batch was called; answers all calls for it.
+    /// Waits until the hook of a batch was called, and returns all its calls.
     async fn end_of(&self, batch: i64) -> TestResult<Vec<BatchFinished>> {
         let called = async {
             loop {
@@ -107,7 +107,7 @@ fn jobs_of(batch_size: u64) -> ItemOptions {
     ItemOptions { batch_size, ..ItemOptions::default() }
 }
 
-/// What the server said no with, and its words.
+/// The error code of the server, and its message.
 fn refusal(error: &tokio_postgres::Error) -> (SqlState, String) {
     let said = error.as_db_error().expect("the server said no");
     (said.code().clone(), said.message().to_owned())
@@ -158,7 +158,7 @@ async fn a_rollback_of_the_hosts_transaction_leaves_no_batch() -> TestResult {
     batches.wake_feeder();
 
     assert_eq!(shop.rows().await?, [0, 0, 0]);
-    // The numbers that were taken from the sequence are gone.
+    // Ids taken from the sequence are not returned to it.
     let next = batches.create_product_items_async(None, 10, jobs_of(10)).await?;
     assert_eq!(next.batch_id.get(), 4);
     assert_eq!(shop.until_over(4).await?.status, BatchStatus::Completed);
@@ -178,7 +178,7 @@ async fn a_rejected_batch_does_not_break_the_hosts_transaction() -> TestResult {
     let nothing = batches.create_product_items_in(&transaction, 8, 0, jobs_of(10)).await;
     let no_id = batches.create_product_items_in(&transaction, 0, 10, jobs_of(10)).await;
     let too_large = batches.create_product_items_in(&transaction, 8, 10, jobs_of(10_001)).await;
-    // Steps over the one in use, and over 8, which this very transaction takes.
+    // Skips the id in use, and 8, which this transaction uses.
     batches.create_product_items_in(&transaction, 1, 10, jobs_of(10)).await?;
     let second = batches.create_product_items_in(&transaction, None, 10, jobs_of(10)).await?;
     transaction.commit().await?;
@@ -231,7 +231,7 @@ async fn a_batch_requested_with_the_function_is_planned_and_completed() -> TestR
     let transaction = shop.host.transaction().await?;
     transaction.execute("INSERT INTO orders VALUES (7)", &[]).await?;
     let made: i64 = transaction.query_one(&call, &[&7_i64]).await?.get(0);
-    // A plugin that looks meanwhile finds nothing.
+    // The plugin does not see it yet.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let early = batches.batch(7).await;
     transaction.commit().await?;
@@ -334,7 +334,7 @@ async fn the_function_rejects_invalid_arguments() -> TestResult {
     let mut transaction = shop.host.transaction().await?;
     transaction.execute("INSERT INTO orders VALUES (1)", &[]).await?;
     for (call, code, words) in table {
-        // An error ends a transaction; whoever wants to go on sets a savepoint.
+        // An error ends a transaction, unless it is rolled back to a savepoint.
         let savepoint = transaction.transaction().await?;
         let Err(error) = savepoint.query_one(&call, &[]).await else { panic!("{call}") };
         assert_eq!(refusal(&error), (code.clone(), words.to_owned()), "{call}");
@@ -371,7 +371,7 @@ async fn a_separate_role_needs_the_grants_of_the_guide() -> TestResult {
     shop.host.batch_execute(&as_role).await?;
     shop.host.batch_execute(&call).await?;
     shop.host.batch_execute("RESET ROLE").await?;
-    // Not even the key of the codes can be seen by it.
+    // It can't even read the code key.
     denied(&shop.host, &format!("SELECT * FROM {ledger}.settings")).await?;
     denied(&shop.host, &format!("DELETE FROM {ledger}.batches")).await?;
 
@@ -394,8 +394,8 @@ async fn a_separate_role_needs_the_grants_of_the_guide() -> TestResult {
     Ok(())
 }
 
-/// Objects of the caller's that shadow the ledger's change nothing for a function that runs with
-/// the owner's rights.
+/// Objects of the caller that shadow the ledger's do not affect a function that runs with the
+/// owner's rights.
 #[rocket::async_test]
 async fn the_function_works_with_any_search_path() -> TestResult {
     let shop = Shop::open().await?;

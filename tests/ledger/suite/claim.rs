@@ -154,7 +154,7 @@ pub async fn a_job_that_loses_its_worker_too_often_fails(harness: impl Harness) 
     bystander.is_unchanged(&ledger).await
 }
 
-/// It slept through its job's end, and its own settlement looks just like that end.
+/// The worker was suspended while its job failed, and then records the same result.
 pub async fn the_lost_worker_of_a_failed_job_records_nothing(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let job = ledger.one_job().await?;

@@ -46,7 +46,7 @@ pub async fn a_first_chunk_may_be_the_whole_job(harness: impl Harness) -> TestRe
     Ok(())
 }
 
-/// The job is begun as ever, and whoever works it writes what is missing.
+/// The job is claimed as usual, and its worker inserts the missing items.
 pub async fn a_first_chunk_is_not_inserted_unless_the_job_is_as_expected(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let pending = ledger.jobs_of(a_batch()).await?;
@@ -69,7 +69,7 @@ pub async fn a_first_chunk_is_not_inserted_unless_the_job_is_as_expected(harness
 
     for (why, delivery, range, items, missing) in table {
         let claimed = ledger.claim_and_insert(delivery, first_chunk(range, items)).await?;
-        // SQLite looks at the rows, and may write where none exists.
+        // SQLite looks at the rows, and inserts if none exists.
         let Claimed::Work(work) = claimed else { return Err(format!("{why}: {claimed:?}").into()) };
         let came = if work.missing == missing { 0 } else { 50 };
         assert_eq!(work.inserted, came, "{why}");
@@ -87,7 +87,7 @@ pub async fn a_first_chunk_is_not_inserted_unless_the_job_is_as_expected(harness
     Ok(())
 }
 
-/// A batch had the id of another one, whose codes a worker remembered: a backup was restored.
+/// After a backup was restored, a batch has the id of another one whose codes a worker has cached.
 pub async fn a_first_chunk_made_for_other_codes_is_not_inserted(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let jobs = ledger.jobs_of(a_batch().of(300).with_prefix("QR")).await?;
@@ -134,8 +134,7 @@ pub async fn no_first_chunk_is_inserted_into_a_job_that_can_not_be_claimed(harne
     Ok(())
 }
 
-/// A worker that is lost again and again right after its first chunk has written something new each
-/// time but the first.
+/// A worker is lost right after its first chunk, again and again. Only the first chunk is new.
 pub async fn a_worker_lost_after_its_first_chunk_counts_as_a_crash(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let jobs = ledger.jobs_of(a_batch()).await?;

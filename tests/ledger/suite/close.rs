@@ -41,7 +41,7 @@ pub async fn a_batch_with_open_jobs_is_not_closed(harness: impl Harness) -> Test
     Ok(())
 }
 
-/// It has no open jobs, but it is to have some.
+/// It has no jobs yet, and so no open ones.
 pub async fn an_unplanned_batch_is_not_closed(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let batch = ledger.requested(a_batch()).await?;

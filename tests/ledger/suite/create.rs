@@ -79,8 +79,8 @@ pub async fn the_estimate_includes_jobs_of_open_batches(harness: impl Harness) -
     let plan = a_batch().of(1_000).build().plan;
     let estimate = async || Estimator::new(ledger.share()).estimate(&plan, &ONE_A_SECOND).await;
 
-    // Three of the small one and ten of the large one, since the new batch has ten; the first of
-    // all starts at once.
+    // Three jobs of the small batch, ten of the large one, as many as the new batch has. The
+    // first starts at once.
     assert_eq!(estimate().await?.as_secs(), 3 + 10 + 10 - 1);
 
     ledger.complete(small[0]).await?;
@@ -90,8 +90,7 @@ pub async fn the_estimate_includes_jobs_of_open_batches(harness: impl Harness) -
     Ok(())
 }
 
-/// Reading the backlog is shared by creates that come together, and each of them is seen by the
-/// next one.
+/// The backlog is cached, and each new batch is added to it.
 pub async fn the_estimate_includes_batches_created_just_now(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let plan = a_batch().of(1_000).build().plan;
@@ -125,12 +124,12 @@ pub async fn the_estimate_uses_the_speed_of_the_batch_that_finished_last(harness
     ledger.closed(first.batch, 0).await?;
     let after = estimate().await?;
 
-    // At the assumed 10,000 items a second, and at 100 in 30 ms.
+    // At the assumed 10,000 items per second, and at 100 items in 30 ms.
     assert_eq!((before.as_secs(), after.as_secs()), (100, 300));
     Ok(())
 }
 
-/// What a process did in a batch that wrote nothing there lately.
+/// A process that inserted nothing recently.
 pub async fn a_repeated_request_gets_its_first_result(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let bystander = ledger.bystander().await?;
@@ -140,7 +139,7 @@ pub async fn a_repeated_request_gets_its_first_result(harness: impl Harness) -> 
     ledger.create(a_batch().of(5_000).build()).await?;
     let before = ledger.batch(first.batch).await?;
 
-    // Settings have changed meanwhile: jobs would be larger, and faster.
+    // Settings have changed meanwhile: jobs would be larger and faster.
     let again = ledger.create(asked().in_jobs_of(500).taking(1).build()).await?;
 
     assert_eq!((first.batch, first.quantity, first.jobs, first.repeated), (id(77), 1_000, 10, false));

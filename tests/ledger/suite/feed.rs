@@ -30,8 +30,8 @@ pub async fn open_jobs_shares_the_capacity_between_batches(harness: impl Harness
     Ok(())
 }
 
-/// Half of them came first, half have the fewest open jobs, and no batch is fed that waits for
-/// nothing but the clock.
+/// Half of them are the oldest, half have the fewest open jobs. A batch with only delayed jobs is not
+/// fed.
 pub async fn a_window_has_the_oldest_and_the_smallest_batches(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let resting = ledger.one_job().await?;
@@ -85,7 +85,7 @@ pub async fn tiny_batches_widen_the_window(harness: impl Harness) -> TestResult 
 
 pub async fn a_full_window_leaves_out_other_candidates(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
-    // 64 of them have 448 jobs, which is not enough, so all are looked at; 72 have 504.
+    // 64 of them have 448 jobs, which is not enough; 72 have 504.
     for _ in 0..80 {
         ledger.jobs_of(a_batch().of(700)).await?;
     }
@@ -112,7 +112,7 @@ pub async fn offered_jobs_are_not_returned_again(harness: impl Harness) -> TestR
     };
 
     assert_eq!(look(false, 100).await?, (vec![], vec![0, 1, 2, 3]), "a new batch was called for");
-    // Two of the four that were offered are done, so there is room for two more.
+    // Two of the four offered jobs are done, so two more fit.
     assert_eq!(look(true, 100).await?, (vec![4, 5], vec![0, 1, 2, 3]));
     assert_eq!(look(true, 1).await?.0.len() + look(true, 1).await?.1.len(), 1, "the queue is full");
     Ok(())
@@ -152,7 +152,8 @@ pub async fn a_delayed_job_is_returned_when_it_is_due(harness: impl Harness) -> 
     Ok(())
 }
 
-/// After an outage, say. The next look comes soon, and finds others when these were begun.
+/// For example after an outage. The next query follows soon, and returns others once these are
+/// claimed.
 pub async fn due_jobs_are_returned_up_to_a_limit(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let jobs = ledger.jobs_of(a_batch().of(510).in_jobs_of(1)).await?;
@@ -172,7 +173,7 @@ pub async fn due_jobs_are_returned_up_to_a_limit(harness: impl Harness) -> TestR
     Ok(())
 }
 
-/// The clock was wrong for a moment when the job was delayed.
+/// The clock was wrong when the job was delayed.
 pub async fn no_job_waits_longer_than_the_longest_backoff(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let jobs = ledger.jobs_of(a_batch().of(300)).await?;

@@ -29,7 +29,7 @@ pub async fn each_result_leaves_the_job_in_its_state(harness: impl Harness) -> T
     bystander.is_unchanged(&ledger).await
 }
 
-/// The answer to a commit may be lost on the way, and the worker then asks again.
+/// The response to a commit may be lost, and the worker then repeats the call.
 pub async fn finishing_again_returns_the_same(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let bystander = ledger.bystander().await?;
@@ -74,14 +74,14 @@ pub async fn rejects_a_result_from_a_superseded_claim(harness: impl Harness) -> 
 
     assert_eq!(ledger.batch(job.batch).await?.jobs.active, 1);
     assert_eq!(ledger.finish_attempt(&fast, AttemptResult::Failed(because("fast")), WORKED).await?, RECORDED);
-    // Nor after a retry, when it is another job.
+    // Nor after a retry, which creates a new generation.
     ledger.closed(job.batch, 0).await?;
     ledger.retry(job.batch).await?;
     assert_eq!(ledger.finish_attempt(&fast, AttemptResult::Failed(because("fast")), WORKED).await?, Finished::Fenced);
     bystander.is_unchanged(&ledger).await
 }
 
-/// Each looks after its own end, as workers do: both may find the batch, and one at least must.
+/// Each worker asks after its own job. Both may find the batch, and at least one must.
 pub async fn of_two_concurrent_last_jobs_at_least_one_finds_the_end(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
 

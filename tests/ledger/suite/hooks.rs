@@ -24,7 +24,7 @@ pub async fn a_hook_exists_until_it_is_delivered(harness: impl Harness) -> TestR
     assert_eq!(ledger.hook(hook).await?, None);
     assert_eq!(ledger.hooks_of(job.batch).await?, []);
     assert_eq!(ledger.hook(HookId(4_711)).await?, None);
-    // A queue may remember the id, so no other hook may have it.
+    // A queue may still have the id, so it must not be reused.
     ledger.closed(job.batch, 0).await?;
     assert_ne!(ledger.hooks_of(job.batch).await?, [hook]);
     bystander.is_unchanged(&ledger).await
@@ -67,7 +67,7 @@ pub async fn a_hook_that_was_given_up_is_not_returned_again(harness: impl Harnes
     bystander.is_unchanged(&ledger).await
 }
 
-/// The answer to the first call was lost, so the caller calls again: the hook had one try less.
+/// The response to the first call was lost, so it is repeated with the number of attempts before it.
 pub async fn a_hook_call_counts_once_however_often_its_outcome_is_recorded(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let bystander = ledger.bystander().await?;
@@ -93,7 +93,7 @@ pub async fn a_hook_call_counts_once_however_often_its_outcome_is_recorded(harne
     bystander.is_unchanged(&ledger).await
 }
 
-/// Two workers called it: one had an answer and one had none. The host has been notified.
+/// Two workers called it: one succeeded, one got no response. The host has been notified.
 pub async fn a_delivery_counts_even_after_a_failure(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let bystander = ledger.bystander().await?;

@@ -15,7 +15,7 @@ pub async fn a_last_chunk_completes_its_job(harness: impl Harness) -> TestResult
     ledger.insert_chunk(&claim, chunk(0..50)).await?;
 
     let done = ledger.insert_and_complete(&claim, chunk(50..100), WORKED).await?;
-    // The answer to a commit may be lost on the way, and the worker then asks again.
+    // The response to a commit may be lost, and the worker then repeats the call.
     let again = ledger.insert_and_complete(&claim, chunk(50..100), WORKED).await?;
 
     assert_eq!((done, again), (LastChunk::Completed, LastChunk::Completed));

@@ -25,7 +25,7 @@ pub async fn items_are_inserted_once_however_often_they_are_sent(harness: impl H
     bystander.is_unchanged(&ledger).await
 }
 
-/// A worker that was stopped past its turn wakes up and writes; nothing of it may land.
+/// A worker that was suspended for longer than its lock continues: nothing of it may be stored.
 pub async fn rejects_a_chunk_from_a_superseded_claim(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let bystander = ledger.bystander().await?;

@@ -68,7 +68,7 @@ pub async fn a_dropped_verb_runs_to_completion(harness: impl Harness) -> TestRes
         let _ = tokio::time::timeout(Duration::ZERO, write).await;
     }
 
-    // Some may still be under way, on connections of their own.
+    // Some may still be running, on other connections.
     ledger.insert_chunk(&claim, chunk(0..1)).await?;
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     while ledger.items_of(job.batch).await?.len() < 100 && tokio::time::Instant::now() < deadline {

@@ -30,7 +30,7 @@ pub async fn a_requested_batch_has_no_jobs_before_it_is_planned(harness: impl Ha
     assert_eq!(ledger.claim(JobId { batch, seq: 0, generation: 0 }).await?, Claimed::Unknown);
     assert_eq!(ledger.close(batch, 0).await?, Closed::NothingToDo);
     assert!(matches!(ledger.retry(batch).await, Err(LedgerError::NotAllowed(_))));
-    // It is not known how many jobs it will put in between.
+    // Its number of jobs is unknown.
     let plan = a_batch().of(200).build().plan;
     let estimated = Estimator::new(ledger.share()).estimate(&plan, &ONE_A_SECOND).await?;
     assert_eq!(estimated.as_secs(), 2 + 2 - 1, "two of the bystander's, two of its own, the first at once");
@@ -104,7 +104,7 @@ pub async fn of_many_concurrent_plans_one_takes_effect(harness: impl Harness) ->
     let ledger = harness.ledger().await;
     let bystander = ledger.bystander().await?;
 
-    // Settings may differ between processes, so one may refuse what another one plans.
+    // Settings may differ between processes, so one may refuse what another plans.
     for round in 0..10 {
         let batch = ledger.requested(a_batch().of(10_000).in_jobs_of(10)).await?;
         let mut planners = JoinSet::new();
@@ -164,7 +164,7 @@ pub async fn a_paused_batch_is_planned_and_stays_paused(harness: impl Harness) -
     assert_eq!(ledger.batch(refused).await?.status, BatchStatus::Failed);
     assert_eq!(ledger.control(batch, BatchCommand::Resume).await?.status, BatchStatus::Pending);
     assert_eq!(ledger.open_jobs_of(batch).await?.len(), 2);
-    // And one that goes on before it is planned.
+    // Another batch is resumed before it is planned.
     let early = ledger.requested(a_batch()).await?;
     ledger.control(early, BatchCommand::Pause).await?;
     assert_eq!(ledger.control(early, BatchCommand::Resume).await?.status, BatchStatus::Pending);

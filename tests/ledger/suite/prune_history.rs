@@ -10,10 +10,10 @@ use tokio::task::JoinSet;
 
 use crate::support::*;
 
-/// No time at all.
+/// Every finished batch is older than this.
 const LONG_AGO: Duration = Duration::ZERO;
 
-/// A batch of `failed` failed jobs and one that was completed, closed.
+/// A closed batch of `failed` failed jobs and a completed one.
 async fn over(ledger: &Subject, failed: u64) -> TestResult<Vec<JobId>> {
     let jobs = ledger.jobs_of(a_batch().of((failed + 1) * 10).in_jobs_of(10)).await?;
     for job in &jobs[1..] {
@@ -24,7 +24,7 @@ async fn over(ledger: &Subject, failed: u64) -> TestResult<Vec<JobId>> {
     Ok(jobs)
 }
 
-/// Forgets until there is nothing left, by portions of `max`, and answers all in one.
+/// Prunes until nothing is left, in portions of `max`, and returns the sum.
 async fn prune_all(ledger: &Subject, max: u64) -> TestResult<Pruned> {
     let mut sum = Pruned::default();
     for _ in 0..1_000 {
@@ -142,7 +142,7 @@ pub async fn a_pruned_batch_and_its_items_stay_as_they_were(harness: impl Harnes
     bystander.is_unchanged(&ledger).await
 }
 
-/// A queue may hand a job out long after its batch was cancelled, and a worker may wake up as late.
+/// A queue may deliver a job long after its batch was cancelled, and a worker may continue as late.
 pub async fn jobs_of_a_pruned_batch_have_nothing_to_do(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let bystander = ledger.bystander().await?;
@@ -174,7 +174,7 @@ pub async fn of_a_concurrent_retry_and_removal_one_wins(harness: impl Harness) -
         let (one, other) = (ledger.share(), ledger.share());
         let retry = async move { one.retry(batch).await };
         let forget = async move { other.prune_history(LONG_AGO, 2).await };
-        // Whoever comes first has the better chances; each does in turns.
+        // The first one is likelier to win, so they alternate.
         let (retried, pruned) = if round % 2 == 0 {
             let (retry, forget) = (tokio::spawn(retry), tokio::spawn(forget));
             (retry.await?, forget.await??)
@@ -265,12 +265,12 @@ pub async fn given_up_hooks_are_removed_with_the_history_and_open_ones_stay(harn
 
     assert_eq!(ledger.hooks_of(batch).await?, hooks[3..]);
     assert_eq!(ledger.events_of(batch).await?, events);
-    // Given up only now, it goes the next time, and nothing else does.
+    // Given up only now, it is removed the next time, and nothing else is.
     ledger.record_hook_outcome(hooks[3], 0, given_up()).await?;
     assert_eq!(prune_all(&ledger, 5).await?, Pruned { batches: 1, ..rows(0, 1) });
     ledger.record_hook_outcome(hooks[4], 0, HookOutcome::Delivered).await?;
     assert_eq!(prune_all(&ledger, 5).await?, Pruned::default());
-    // That of the bystander was there all the time.
+    // The bystander's hook was open all the time.
     ledger.complete(bystander[1]).await?;
     ledger.closed(bystander[0].batch, 0).await?;
     assert_eq!(prune_all(&ledger, 5).await?, Pruned { batches: 1, ..rows(2, 1) });

@@ -105,7 +105,7 @@ pub async fn failed_jobs_are_listed_in_pages_with_their_failed_chunks(harness: i
     Ok(())
 }
 
-/// The worst that jobs can leave behind: every chunk failed for a long reason of its own.
+/// The longest row: every chunk failed for a different long reason.
 async fn job_that_says_much(ledger: &Subject, job: JobId) -> TestResult {
     let first = job.seq * 100;
     let reason = |at| format!("{at} {}", "is too long. ".repeat(100));
@@ -128,7 +128,7 @@ pub async fn of_many_failed_chunks_the_first_are_listed_and_the_others_counted(h
     bystander.is_unchanged(&ledger).await
 }
 
-/// 300 of them made one answer of 64 MB.
+/// 300 of them made a response of 64 MB.
 pub async fn failed_jobs_are_listed_up_to_the_size_of_a_page(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let bystander = ledger.bystander().await?;

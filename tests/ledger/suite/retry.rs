@@ -52,7 +52,7 @@ pub async fn a_retried_batch_runs_and_finishes_again(harness: impl Harness) -> T
     bystander.is_unchanged(&ledger).await
 }
 
-/// Its worker was lost between the last item and the word that it was done, too often.
+/// Its worker was lost too often between the last item and its result.
 pub async fn a_failed_job_whose_items_all_exist_is_completed_by_a_retry(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let bystander = ledger.bystander().await?;

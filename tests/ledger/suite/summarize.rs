@@ -44,7 +44,7 @@ pub async fn finished_batches_are_listed_exactly_despite_late_counts(harness: im
     bystander.is_unchanged(&ledger).await
 }
 
-/// However many processes work a batch, its jobs are counted a few times a second, and at last by
+/// However many processes work on a batch, its jobs are counted a few times a second, and finally by
 /// one that has seen the last change.
 pub async fn a_batch_counted_by_another_process_is_counted_later(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
@@ -54,7 +54,7 @@ pub async fn a_batch_counted_by_another_process_is_counted_later(harness: impl H
     ledger.complete(one).await?;
     let passed_over = ledger.summarize(8, vec![recent(one.batch), recent(other.batch)]).await?;
     let listed = ledger.listed(one.batch).await?;
-    // Its own count keeps no process from counting again.
+    // A process's own count does not stop it from counting again.
     assert_eq!(ledger.summarize(8, vec![recent(other.batch)]).await?, []);
     tokio::time::sleep(COUNT_INTERVAL).await;
     assert_eq!(ledger.summarize(8, vec![recent(one.batch), recent(other.batch)]).await?, []);
@@ -64,7 +64,7 @@ pub async fn a_batch_counted_by_another_process_is_counted_later(harness: impl H
     Ok(())
 }
 
-/// One statement would be too much for all of them, and the writer of SQLite is not kept by any.
+/// A single statement for all of them would take too long.
 pub async fn many_batches_are_counted_in_portions(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let mut jobs = Vec::new();
@@ -80,8 +80,7 @@ pub async fn many_batches_are_counted_in_portions(harness: impl Harness) -> Test
     Ok(())
 }
 
-/// In one millisecond, often. The process is one whose row comes before that of the verbs in the
-/// key.
+/// Often within one millisecond. The id of the process sorts before that of the verbs.
 pub async fn of_two_concurrent_counts_the_later_one_is_listed(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
 
@@ -95,7 +94,7 @@ pub async fn of_two_concurrent_counts_the_later_one_is_listed(harness: impl Harn
     Ok(())
 }
 
-/// Nobody else would count them: no job of the batch need be worked afterwards.
+/// No worker would count them, since no job may be worked on afterwards.
 pub async fn verbs_that_change_a_whole_batch_count_it(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let jobs = ledger.jobs_of(a_batch().of(300)).await?;
