@@ -1,5 +1,4 @@
-// BullMQ's own Node library, at the command of a test: one JSON request a line on standard input,
-// one JSON answer a line on standard output.
+// BullMQ's own Node library, at the command of a test: one JSON request a line on standard input, one JSON answer a line on standard output.
 //
 //   {"id": 1, "do": "counts", "queue": "generate-product-batch-items"}   ->   {"id": 1, "ok": {...}}  or  {"id": 1, "error": "..."}
 //
@@ -48,8 +47,7 @@ async function listen(request) {
   await events.waitUntilReady();
 }
 
-// A worker that says that it did what it did not do, or that holds what it got until the process
-// dies.
+// A worker that says that it did what it did not do, or that holds what it got until the process dies.
 async function work(request) {
   const worker = new Worker(
     request.queue,

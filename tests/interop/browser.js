@@ -1,5 +1,4 @@
-// The system's Chromium without a window, driven over its own pipe: no library, no port, and it
-// ends with this process.
+// The system's Chromium without a window, driven over its own pipe: no library, no port, and it ends with this process.
 'use strict';
 
 const { spawn, execFileSync } = require('node:child_process');
@@ -118,8 +117,7 @@ class Page {
     return undefined;
   }
 
-  // Presses what is called so: by its words, its title, its label or its tooltip, with the mouse,
-  // where it is.
+  // Presses what is called so: by its words, its title, its label or its tooltip, with the mouse, where it is.
   async click(name) {
     const end = Date.now() + PATIENCE;
     let place;

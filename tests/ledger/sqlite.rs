@@ -505,8 +505,8 @@ async fn feeding_does_not_scan_delayed_jobs() -> TestResult {
     Ok(())
 }
 
-/// 20,000 paused batches, one with 100,000 due jobs, and twenty running ones with 5,000 delayed jobs
-/// each.
+/// 20,000 paused batches, one with 100,000 due jobs, and twenty running ones with 5,000 delayed
+/// jobs each.
 const MANY_DELAYED: &str = "
     WITH RECURSIVE n (id) AS (SELECT 1001 UNION ALL SELECT id + 1 FROM n WHERE id < 21999)
     INSERT INTO batch_batches (id, quantity, batch_size, key_fingerprint, status, jobs, estimated_ms, created_at)

@@ -1,7 +1,7 @@
 //! PostgreSQL servers for tests, started by `tests/postgres-server`.
 //!
-//! Most tests share one: that of `tests/run`, whose URL is in `ROCKET_BATCH_TEST_POSTGRES`, or one of
-//! this process. Each ledger has a separate schema. A test that breaks things starts its own
+//! Most tests share one: that of `tests/run`, whose URL is in `ROCKET_BATCH_TEST_POSTGRES`, or one
+//! of this process. Each ledger has a separate schema. A test that breaks things starts its own
 //! [`Server`].
 
 #![allow(dead_code, reason = "each test target uses a part of it")]

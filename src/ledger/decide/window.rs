@@ -245,6 +245,19 @@ mod tests {
         assert_eq!(limits(&[0, 4, 10, 2], 10, 0), [0; 4]);
     }
 
+    /// The window at time `now`, as indexes into `arrivals`.
+    fn fed(arrivals: &[(u64, u64)], left: &[u64], now: u64, size: u64) -> Vec<usize> {
+        let oldest: Vec<usize> = (0..left.len()).filter(|at| arrivals[*at].0 <= now && left[*at] > 0).collect();
+        let mut smallest = oldest.clone();
+        smallest.sort_by_key(|at| (left[*at], *at));
+        let ready = WindowSearch::of(size).ready_limit();
+        let listed = |batches: &[usize]| -> Vec<Candidate> {
+            batches.iter().map(|at| Candidate { batch: id(*at as i64 + 1), ready: left[*at].min(ready) }).collect()
+        };
+        let Window { batches, .. } = window(&listed(&oldest), &listed(&smallest), size, max_width(size)).unwrap();
+        batches.iter().map(|batch| batch.get() as usize - 1).collect()
+    }
+
     /// Simulates the feeder: workers take jobs by priority, and the queue is refilled as jobs end.
     /// Returns when each batch ended, counted in jobs.
     fn completions(arrivals: &[(u64, u64)], size: u64) -> Vec<u64> {
@@ -253,23 +266,10 @@ mod tests {
         let mut queue: BTreeMap<(u64, u64), usize> = BTreeMap::new();
         let (mut now, mut order) = (0, 0);
         while left.iter().any(|left| *left > 0) {
-            let is_open = |at: &usize| arrivals[*at].0 <= now && left[*at] > 0;
-            let oldest: Vec<usize> = (0..left.len()).filter(is_open).collect();
-            let mut smallest = oldest.clone();
-            smallest.sort_by_key(|at| (left[*at], *at));
-            let listed = |batches: &[usize]| -> Vec<Candidate> {
-                batches
-                    .iter()
-                    .map(|at| Candidate {
-                        batch: id(*at as i64 + 1),
-                        ready: left[*at].min(WindowSearch::of(size).ready_limit()),
-                    })
-                    .collect()
-            };
-            let window = super::window(&listed(&oldest), &listed(&smallest), size, max_width(size)).unwrap().batches;
+            let window = fed(arrivals, &left, now, size);
             let share = QueueCapacity { per_batch: 1_000, total: 10_000 }.share(window.len() as u64);
             let head = queue.keys().next().map_or(0, |(priority, _)| *priority);
-            for at in window.iter().map(|batch| batch.get() as usize - 1) {
+            for at in window {
                 let done = arrivals[at].1 - left[at];
                 while offered[at] < arrivals[at].1 && offered[at] - done < share {
                     queue.insert((fair_priority(head, offered[at] - done), order), at);

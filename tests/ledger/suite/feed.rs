@@ -30,8 +30,8 @@ pub async fn open_jobs_shares_the_capacity_between_batches(harness: impl Harness
     Ok(())
 }
 
-/// Half of them are the oldest, half have the fewest open jobs. A batch with only delayed jobs is not
-/// fed.
+/// Half of them are the oldest, half have the fewest open jobs. A batch with only delayed jobs is
+/// not fed.
 pub async fn a_window_has_the_oldest_and_the_smallest_batches(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let resting = ledger.one_job().await?;

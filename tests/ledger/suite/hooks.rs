@@ -67,7 +67,8 @@ pub async fn a_hook_that_was_given_up_is_not_returned_again(harness: impl Harnes
     bystander.is_unchanged(&ledger).await
 }
 
-/// The response to the first call was lost, so it is repeated with the number of attempts before it.
+/// The response to the first call was lost, so it is repeated with the number of attempts before
+/// it.
 pub async fn a_hook_call_counts_once_however_often_its_outcome_is_recorded(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let bystander = ledger.bystander().await?;

@@ -1,5 +1,5 @@
-//! Verbs in any order, from workers that are late, duplicated or lost, and the invariants after each
-//! verb.
+//! Verbs in any order, from workers that are late, duplicated or lost, and the invariants after
+//! each verb.
 
 use std::time::Duration;
 

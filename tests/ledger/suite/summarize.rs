@@ -44,8 +44,8 @@ pub async fn finished_batches_are_listed_exactly_despite_late_counts(harness: im
     bystander.is_unchanged(&ledger).await
 }
 
-/// However many processes work on a batch, its jobs are counted a few times a second, and finally by
-/// one that has seen the last change.
+/// However many processes work on a batch, its jobs are counted a few times a second, and finally
+/// by one that has seen the last change.
 pub async fn a_batch_counted_by_another_process_is_counted_later(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let [one, other] = [ledger.one_job().await?, ledger.one_job().await?];
