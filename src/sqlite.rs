@@ -1,16 +1,17 @@
-//! What a host needs to have rows of its own beside the ledger's, in the same SQLite file.
+//! Keep your own rows beside the ledger's, in the same SQLite file.
 //!
 //! ```text
-//!   chunk ──▶ BEGIN ─ held? ─ batch_items ─ counts ─ ItemWriter: products ─ COMMIT
-//!                                                         │
-//!                        an error, a panic, a crash ──────┴──▶ neither table has anything of it
+//!   chunk ──▶ BEGIN ─ claim current? ─ batch_items ─ counts ─ ItemWriter: products ─ COMMIT
+//!                                                                  │
+//!                                 an error, a panic, a crash ──────┴──▶ neither table keeps a row
 //! ```
 //!
-//! - [`ItemWriter`]: called with the rows of new items, in the transaction that inserts them.
-//!   Attached by [`sqlite_item_writer`](crate::BatchFairing::sqlite_item_writer).
-//! - [`SqliteConnection`]: for handlers, by `Connection<BatchDb>`; to make the host's tables, say,
-//!   or to ask for a batch in a transaction of its own, by a row in the view `batch_requests`.
-//! - [`rusqlite`], in the version that both speak.
+//! - [`ItemWriter`] receives the rows of new items, in the transaction that inserts them. Attach it
+//!   with [`sqlite_item_writer`](crate::BatchFairing::sqlite_item_writer).
+//! - [`SqliteConnection`] gives handlers access to the file, as `Connection<BatchDb>`. Use it to
+//!   create your tables, or to request a batch in your own transaction: insert a row into the view
+//!   `batch_requests`.
+//! - [`rusqlite`], re-exported in the version that this crate uses.
 
 #[doc(no_inline)]
 pub use rusqlite;

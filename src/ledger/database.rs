@@ -1,26 +1,24 @@
-//! The database of the ledger, whichever it is, and what a host may do with it.
+//! The database of the ledger, of either kind, and the host's access to it.
 //!
-//! The URL says which: `sqlite://batch.db`, `postgres://user:password@host/database`.
+//! The URL selects it: `sqlite://batch.db`, `postgres://user:password@host/database`.
 
 use async_trait::async_trait;
 use rocket::figment::Figment;
 use rocket_db_pools::{Error, Pool};
-use serde::Deserialize;
 
-use super::LedgerError;
 #[cfg(feature = "postgres")]
 use super::postgres::{HostTransactions, PostgresConnection, PostgresPool};
 #[cfg(feature = "sqlite")]
 use super::sqlite::{SqliteConnection, SqlitePool};
-use crate::domain::ItemOptions;
+use super::{error::LedgerError, open::OpenError};
 
 /// The database of the ledger, for handlers of the host: `db: Connection<BatchDb>`, with the
 /// `Connection` of `rocket_db_pools` 0.2.
 ///
-/// A host knows which database it configured, and asks for that one. SQLite: `interact(..)` reads
-/// one snapshot and can't change anything; `interact_mut(..)` is a transaction of the only
-/// connection that writes, so keep it short, everybody waits for it. PostgreSQL: a client, bounded
-/// as the ledger's own are. The ledger's tables are to be read as you like.
+/// Ask for the kind of database that you configured. For SQLite, `interact(..)` reads one snapshot,
+/// and `interact_mut(..)` is a transaction of the only writing connection. Keep it short: every
+/// other write waits for it. For PostgreSQL you get a client with the same timeouts as the ledger's
+/// own. You may read the ledger's tables.
 ///
 #[cfg_attr(feature = "sqlite", doc = "```")]
 #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
@@ -58,7 +56,7 @@ pub enum BatchPool {
     Postgres(PostgresPool),
 }
 
-/// A host's way to the database of the ledger.
+/// The host's access to the database of the ledger.
 #[non_exhaustive]
 pub enum BatchConnection {
     /// To a SQLite file.
@@ -69,15 +67,15 @@ pub enum BatchConnection {
     Postgres(PostgresConnection),
 }
 
-/// The ledger is in another database than the one that was asked for.
+/// The ledger is in another kind of database than the requested one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the ledger is not in {0}; `databases.batch.url` says where it is")]
+#[error("the ledger is not in {0}; see `databases.batch.url`")]
 pub struct OtherDatabase(&'static str);
 
 #[cfg(feature = "postgres")]
 impl BatchPool {
-    /// A way to make batches in transactions of the host's, if the ledger is in a PostgreSQL
-    /// server.
+    /// Returns a handle that creates batches in transactions of the host, if the ledger is in a
+    /// PostgreSQL server.
     pub(crate) fn host_transactions(&self) -> std::result::Result<HostTransactions, OtherDatabase> {
         match self {
             Self::Postgres(pool) => Ok(HostTransactions::new(pool)),
@@ -88,11 +86,11 @@ impl BatchPool {
 }
 
 impl BatchConnection {
-    /// The connection, if the ledger is in a SQLite file.
+    /// Returns the connection, if the ledger is in a SQLite file.
     ///
     /// # Errors
     ///
-    /// [`OtherDatabase`] when it is not.
+    /// [`OtherDatabase`] if it is not.
     #[cfg(feature = "sqlite")]
     pub const fn sqlite(&self) -> std::result::Result<&SqliteConnection, OtherDatabase> {
         match self {
@@ -102,11 +100,11 @@ impl BatchConnection {
         }
     }
 
-    /// The client, if the ledger is in a PostgreSQL server.
+    /// Returns the client, if the ledger is in a PostgreSQL server.
     ///
     /// # Errors
     ///
-    /// [`OtherDatabase`] when it is not.
+    /// [`OtherDatabase`] if it is not.
     #[cfg(feature = "postgres")]
     pub const fn postgres(&mut self) -> std::result::Result<&mut PostgresConnection, OtherDatabase> {
         match self {
@@ -117,51 +115,12 @@ impl BatchConnection {
     }
 }
 
-/// What the crate's own settings ask of the tables; a pool finds them beside those of its database.
-#[derive(Debug, Clone, Copy, Deserialize)]
-#[serde(default)]
-pub(super) struct SchemaOptions {
-    /// Whether to keep an index on the codes.
-    pub index_codes: bool,
-    /// Items a job of a batch that is asked for in the database itself, without a word about it.
-    pub batch_size: u64,
-}
-
-impl Default for SchemaOptions {
-    fn default() -> Self {
-        Self { index_codes: false, batch_size: ItemOptions::default().batch_size }
-    }
-}
-
-/// Why a database could not be opened: the key, what is wrong, how to mend it.
-#[derive(Debug, thiserror::Error)]
-#[error("`databases.batch.{key}` {why}")]
-pub struct OpenError {
-    key: &'static str,
-    why: String,
-}
-
-impl OpenError {
-    pub(super) fn of(key: &'static str, why: impl Into<String>) -> Self {
-        Self { key, why: why.into() }
-    }
-
-    pub(super) fn url(why: impl Into<String>) -> Self {
-        Self::of("url", why)
-    }
-
-    // In words and not as a source, since Rocket prints the message alone.
-    pub(super) fn at(address: &impl std::fmt::Display, why: impl std::fmt::Display) -> Self {
-        Self::url(format!("names {address}, which can't be used: {why}"))
-    }
-}
-
 #[async_trait]
 impl Pool for BatchPool {
     type Connection = BatchConnection;
     type Error = Error<OpenError, LedgerError>;
 
-    /// Opens the database that the URL names, and brings the tables of the ledger up to date.
+    /// Opens the database of the URL and migrates the ledger's tables.
     async fn init(figment: &Figment) -> std::result::Result<Self, Self::Error> {
         let url: String = figment.extract_inner("url")?;
         match url.split(':').next() {
@@ -169,7 +128,7 @@ impl Pool for BatchPool {
             Some("sqlite") => Ok(Self::Sqlite(SqlitePool::init(figment).await?)),
             #[cfg(feature = "postgres")]
             Some("postgres" | "postgresql") => Ok(Self::Postgres(PostgresPool::init(figment).await?)),
-            // Not shown, since the URL of another database may carry a password.
+            // The URL is not shown, since it may contain a password.
             _ => Err(Error::Init(OpenError::url(UNKNOWN))),
         }
     }
@@ -194,9 +153,10 @@ impl Pool for BatchPool {
 }
 
 #[cfg(all(feature = "sqlite", feature = "postgres"))]
-const UNKNOWN: &str = "names a database that is not known; write \"sqlite://batch.db\", or \"postgres://user:password@host:5432/database\"";
+const UNKNOWN: &str =
+    "names an unknown kind of database; try \"sqlite://batch.db\", or \"postgres://user:password@host:5432/database\"";
 #[cfg(not(feature = "postgres"))]
-const UNKNOWN: &str = "names no file of SQLite, and this build knows nothing else; write \"sqlite://batch.db\", or turn on the feature `postgres`";
+const UNKNOWN: &str = "is not a SQLite URL, and this build supports no other database; try \"sqlite://batch.db\", or enable the feature `postgres`";
 #[cfg(not(feature = "sqlite"))]
-const UNKNOWN: &str = "names no server of PostgreSQL, and this build knows nothing else; write \
-                       \"postgres://user:password@host:5432/database\", or turn on the feature `sqlite`";
+const UNKNOWN: &str = "is not a PostgreSQL URL, and this build supports no other database; try \
+                       \"postgres://user:password@host:5432/database\", or enable the feature `sqlite`";

@@ -1,8 +1,8 @@
-//! How long a new batch will take, judged by a backlog that was read a moment ago.
+//! Estimates how long a new batch will take, from a cached backlog.
 //!
-//! Reading the backlog looks at every open batch, so creates share one look for a while: reading
-//! takes at most a hundredth of the time. What this process creates meanwhile is added at once;
-//! what others create is seen at the next look.
+//! Reading the backlog visits every open batch. So its result is cached for a hundred times as long
+//! as the reading took. Batches that this process creates are added to the cache at once; those of
+//! other processes appear at the next reading.
 
 use std::{
     sync::Arc,
@@ -11,65 +11,69 @@ use std::{
 
 use tokio::sync::Mutex;
 
-use super::{Backlog, Ledger, Result};
+use super::{error::Result, query::Backlog, verbs::Ledger};
 use crate::domain::{Plan, Throughput, estimate};
 
 /// Estimates how long batches will take.
 pub struct Estimator {
     ledger: Arc<dyn Ledger>,
-    seen: Mutex<Option<Seen>>,
+    cached: Mutex<Option<Cached>>,
 }
 
-struct Seen {
+struct Cached {
     backlog: Backlog,
-    good_until: Instant,
+    valid_until: Instant,
 }
 
 impl Estimator {
-    /// More open batches than this are not looked at; an estimate is too short then.
+    /// The maximum number of open batches considered. With more, estimates are too short.
     const BATCHES: u64 = 10_000;
-    /// How many times as long as it took a look is good for.
-    const GOOD_FOR: u32 = 100;
-    /// And no look is good for longer.
+    /// How long a backlog is cached, as a multiple of the time it took to read.
+    const CACHE_FACTOR: u32 = 100;
+    /// The longest time that a backlog is cached.
     const MAX_AGE: Duration = Duration::from_secs(5);
 
-    /// Estimates by the backlog of `ledger`.
+    /// An estimator for `ledger`.
     #[must_use]
     pub fn new(ledger: Arc<dyn Ledger>) -> Self {
-        Self { ledger, seen: Mutex::default() }
+        Self { ledger, cached: Mutex::default() }
     }
 
-    /// How long the jobs of `plan` will take when they are worked at `throughput`, if nothing comes
-    /// in between that is not there yet.
+    /// Estimates how long the jobs of `plan` will take at `throughput`, without batches created
+    /// later.
     ///
-    /// Batches take turns, so each of the others puts in at most as many jobs as the new one has.
+    /// Batches take turns, so each open batch delays the new one by at most as many jobs as the new
+    /// one has.
     ///
     /// # Errors
     ///
     /// [`LedgerError::Unavailable`](super::LedgerError::Unavailable) if the database did not
-    /// answer.
+    /// respond.
     pub async fn estimate(&self, plan: &Plan, throughput: &Throughput) -> Result<Duration> {
-        let mut seen = self.seen.lock().await;
-        let backlog = match seen.take_if(|seen| seen.good_until > Instant::now()) {
-            Some(good) => &seen.insert(good).backlog,
-            None => &seen.insert(self.look().await?).backlog,
+        let mut cached = self.cached.lock().await;
+        let backlog = match cached.take_if(|cached| cached.valid_until > Instant::now()) {
+            Some(valid) => &cached.insert(valid).backlog,
+            None => &cached.insert(self.read().await?).backlog,
         };
         let jobs = plan.jobs();
         let ahead = backlog.open.iter().map(|open| (*open).min(jobs)).sum();
         Ok(estimate(jobs, plan.quantity(), ahead, throughput, backlog.measured))
     }
 
-    /// Adds a batch that was created just now.
+    /// Adds a batch that was just created.
     pub async fn created(&self, plan: &Plan) {
-        if let Some(seen) = &mut *self.seen.lock().await {
-            seen.backlog.open.push(plan.jobs());
+        if let Some(cached) = &mut *self.cached.lock().await {
+            cached.backlog.open.push(plan.jobs());
         }
     }
 
-    async fn look(&self) -> Result<Seen> {
-        let began = Instant::now();
+    async fn read(&self) -> Result<Cached> {
+        let started = Instant::now();
         let backlog = self.ledger.backlog(Self::BATCHES).await?;
-        Ok(Seen { backlog, good_until: Instant::now() + (began.elapsed() * Self::GOOD_FOR).min(Self::MAX_AGE) })
+        Ok(Cached {
+            backlog,
+            valid_until: Instant::now() + (started.elapsed() * Self::CACHE_FACTOR).min(Self::MAX_AGE),
+        })
     }
 }
 

@@ -74,12 +74,12 @@ impl From<LedgerError> for BatchError {
     fn from(error: LedgerError) -> Self {
         match error {
             LedgerError::NoSuchBatch(id) => Self::NoSuchBatch(id.get()),
-            LedgerError::Taken(id) => Self::Taken(id),
+            LedgerError::IdInUse(id) => Self::Taken(id),
             LedgerError::KeyReused(id) => Self::KeyReused(id),
             LedgerError::NotAllowed(refusal) => Self::NotAllowed(refusal),
             LedgerError::HistoryRemoved(id) => Self::HistoryRemoved(id),
             error @ LedgerError::Unavailable { .. } => Self::Unavailable(error.into()),
-            error @ (LedgerError::Refused { .. } | LedgerError::Broken { .. }) => Self::Internal(error.into()),
+            error @ (LedgerError::Refused { .. } | LedgerError::Failed { .. }) => Self::Internal(error.into()),
         }
     }
 }

@@ -65,8 +65,8 @@ impl AttemptRun<'_> {
             return Generated::Outcome(outcome);
         }
         let mut reporter = ProgressReporter::new(&self.work);
-        if self.work.written > 0 {
-            self.report(self.work.written, &mut reporter);
+        if self.work.inserted > 0 {
+            self.report(self.work.inserted, &mut reporter);
         }
         self.insert_missing(&mut reporter).await
     }
@@ -114,8 +114,8 @@ impl AttemptRun<'_> {
         let worked = self.started.elapsed();
         let finish_attempt = || self.cx.ledger.finish_attempt(&self.work.claim, result.clone(), worked);
         match self.cx.retry_forever(finish_attempt).await {
-            Ok(Finished::Lost) => Disposition::Ack,
-            Ok(Finished::Done) => self.follow_up(&result, disposition),
+            Ok(Finished::Fenced) => Disposition::Ack,
+            Ok(Finished::Recorded) => self.follow_up(&result, disposition),
             Err(error) => {
                 let job = self.work.claim.job;
                 let cause = &error as &dyn std::error::Error;
@@ -135,7 +135,7 @@ impl AttemptRun<'_> {
         match result {
             AttemptResult::Completed | AttemptResult::Failed(_) => self.cx.job_ended(batch),
             AttemptResult::Delayed { .. } => self.cx.job_delayed(batch),
-            AttemptResult::GivenBack => self.cx.summaries.changed(batch),
+            AttemptResult::Released => self.cx.summaries.changed(batch),
         }
         disposition
     }
@@ -150,8 +150,8 @@ impl AttemptRun<'_> {
                 let reason = failure.reason.clone();
                 (AttemptResult::Failed(failure), Disposition::Fail(reason))
             }
-            Verdict::Released => (AttemptResult::GivenBack, Disposition::Release),
-            Verdict::ReleasedUntilResumed => (AttemptResult::GivenBack, Disposition::Discard),
+            Verdict::Released => (AttemptResult::Released, Disposition::Release),
+            Verdict::ReleasedUntilResumed => (AttemptResult::Released, Disposition::Discard),
             Verdict::Superseded => return None,
         })
     }

@@ -1,8 +1,9 @@
 //! Named points at which a test stops a worker, in order to kill the process exactly there.
 //!
-//! Empty without the feature `test-points`. With it, `ROCKET_BATCH_TEST_POINT=<name>` makes a
-//! worker that reaches the point print its name on standard error and stop there, and
-//! `<name>=panic` makes it panic.
+//! Empty unless the crate is compiled with `--cfg rocket_batch_failpoints`, as `.cargo/config.toml`
+//! does for work on the crate itself. Then `ROCKET_BATCH_FAILPOINT=<name>` makes a worker that
+//! reaches the point print its name on standard error and stop there, and `<name>=panic` makes it
+//! panic.
 
 /// All items of a job are inserted, and its result is not recorded yet.
 pub const BEFORE_FINISH: &str = "before-finish";
@@ -15,16 +16,16 @@ pub const AFTER_FIRST_CHUNK: &str = "after-first-chunk";
 /// A chunk is about to be inserted.
 pub const BEFORE_INSERT: &str = "before-insert";
 
-#[cfg(not(feature = "test-points"))]
+#[cfg(not(rocket_batch_failpoints))]
 #[expect(clippy::unused_async, reason = "the variant with failpoints awaits")]
 pub async fn reach(_name: &str) {}
 
-#[cfg(feature = "test-points")]
+#[cfg(rocket_batch_failpoints)]
 pub async fn reach(name: &str) {
-    let wanted = std::env::var("ROCKET_BATCH_TEST_POINT").unwrap_or_default();
+    let wanted = std::env::var("ROCKET_BATCH_FAILPOINT").unwrap_or_default();
     if wanted == name {
-        eprintln!("test point {name} reached");
+        eprintln!("failpoint {name} reached");
         std::future::pending::<()>().await;
     }
-    assert!(wanted.strip_suffix("=panic") != Some(name), "test point {name}");
+    assert!(wanted.strip_suffix("=panic") != Some(name), "failpoint {name}");
 }

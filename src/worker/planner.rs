@@ -50,7 +50,7 @@ async fn plan_input(cx: &Context, batch: &Unplanned) -> Option<Result<Result<Pla
 fn follow_up(cx: &Context, batch: &Unplanned, planned: Planned, input: &Result<PlanInput, Invalid>) {
     let (id, quantity) = (batch.batch, batch.quantity);
     match (planned, input) {
-        (Planned::Over, _) => {}
+        (Planned::NothingToDo, _) => {}
         (Planned::Now, Ok(input)) => {
             let jobs = input.plan.jobs();
             tracing::info!(batch = %id, quantity, jobs, "Planned batch {id} of {quantity} items in {jobs} jobs");

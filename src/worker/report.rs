@@ -18,7 +18,7 @@ impl ProgressReporter {
     pub fn new(work: &Work) -> Self {
         let total = work.range.end - work.range.start;
         let missing: u64 = work.missing.iter().map(|range| range.end - range.start).sum();
-        Self { batch: work.claim.job.batch, done: (total - missing).saturating_sub(work.written), total }
+        Self { batch: work.claim.job.batch, done: (total - missing).saturating_sub(work.inserted), total }
     }
 
     /// Counts inserted items. When the next tenth is reached, logs the progress and returns it.
@@ -59,7 +59,7 @@ pub(super) fn log_result(work: &Work, attempt: Attempt, result: &AttemptResult) 
             let (reason, failed_items) = (&failure.reason, failure.chunks.items());
             tracing::error!(reason, attempts, failed_items, "Job {job} failed for batch {batch}");
         }
-        AttemptResult::GivenBack => tracing::info!("Job {job} was released for batch {batch}"),
+        AttemptResult::Released => tracing::info!("Job {job} was released for batch {batch}"),
     }
 }
 

@@ -37,7 +37,7 @@ impl Status {
     async fn close(&self, batch: BatchId, round: u32) -> Disposition {
         match self.0.retry_until_drain(|| self.0.ledger.close(batch, round)).await {
             None => Disposition::Release,
-            Some(Ok(Closed::Over)) => Disposition::Ack,
+            Some(Ok(Closed::NothingToDo)) => Disposition::Ack,
             Some(Ok(Closed::Now(batch))) => {
                 log_outcome(&batch);
                 self.0.ended.notify_waiters();
@@ -83,7 +83,7 @@ impl Status {
         }
         tracing::warn!(%batch, error, attempt = number, "hook failed; it will be called again");
         let not_before = Utc::now() + self.0.config.status.backoff().jittered(number, fastrand::f64());
-        (HookOutcome::Again { error: error.clone(), not_before }, Disposition::Retry(error))
+        (HookOutcome::RetryLater { error: error.clone(), not_before }, Disposition::Retry(error))
     }
 }
 

@@ -130,7 +130,7 @@ async fn a_crash_before_the_acknowledgement_is_not_a_manual_retry() -> TestResul
     fixture.host = fixture.home.start_at(Some("before-acknowledge")).await?;
     fixture.host.send(Method::POST, "/shortage/57").await?;
     let batch = fixture.host.post(&json!({ "quantity": 1_000, "batchSize": 1_000 })).await?;
-    fixture.host.until_it_says("test point before-acknowledge reached").await?;
+    fixture.host.until_it_says("failpoint before-acknowledge reached").await?;
     fixture.host.kill().await?;
 
     // The shortage has ended, so a revived job would be completed.

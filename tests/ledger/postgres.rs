@@ -36,7 +36,7 @@ use crate::{
     support::*,
 };
 
-/// What holds for every job. Each statement of the tests that breaks it is refused.
+/// Invariants of every job. A statement that violates one fails.
 const CHECKS: &str = include_str!("checks.sql");
 
 mod in_a_server {
@@ -61,7 +61,7 @@ fn figment(url: &str, schema: &str) -> Figment {
         .join(("connect_timeout", 5))
         .join(("statement_timeout", 2))
         .join(("max_connections", 5))
-        // A host may have more in its section than concerns us.
+        // A host may have other keys in the section.
         .join(("idle_timeout", 60))
 }
 
@@ -79,12 +79,12 @@ async fn refusal(figment: &Figment) -> String {
     PostgresPool::init(figment).await.err().unwrap().to_string()
 }
 
-/// A schema with a ledger, and all that a test wants to do to it.
+/// A schema with a ledger, and steps that tests share.
 struct Schema {
     name: String,
     pool: PostgresPool,
     ledger: Subject,
-    /// Another session, in the same schema.
+    /// Another session in the same schema.
     outsider: Client,
 }
 
@@ -112,14 +112,15 @@ impl Schema {
     }
 
     /// Waits until another session waits for a lock that the outsider's transaction holds.
-    async fn somebody_waits_for_the_outsider(&self) {
-        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))";
+    async fn a_session_waits_for_the_outsider(&self) {
+        let waiting =
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))";
         while self.number(waiting).await == 0 {
             sleep(Duration::from_millis(5)).await;
         }
     }
 
-    /// Refuses items with this ordinal, as a constraint of the host's would.
+    /// Refuses items with this ordinal, as a constraint of the host would.
     async fn refuse(&self, ordinal: u64) {
         let trigger = format!(
             "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
@@ -131,9 +132,9 @@ impl Schema {
     }
 }
 
-/// Clocks are set right, mostly after they were wrong.
+/// A clock may have been wrong and set right since.
 #[tokio::test]
-async fn an_end_in_the_future_is_none_that_history_is_removed_for() -> TestResult {
+async fn a_batch_that_finished_in_the_future_keeps_its_history() -> TestResult {
     let schema = Schema::new().await;
     let ledger = &schema.ledger;
     let batch = ledger.failed_batch().await?.batch;
@@ -149,9 +150,9 @@ async fn an_end_in_the_future_is_none_that_history_is_removed_for() -> TestResul
     Ok(())
 }
 
-/// Somebody has the batch that ended first in hand; whoever removes history does not wait for that.
+/// Another session has locked the oldest batch; pruning does not wait for it.
 #[tokio::test]
-async fn history_of_a_batch_that_is_locked_is_passed_over() -> TestResult {
+async fn pruning_skips_a_locked_batch() -> TestResult {
     let schema = Schema::new().await;
     let ledger = &schema.ledger;
     let [first, second] = [ledger.failed_batch().await?.batch, ledger.failed_batch().await?.batch];
@@ -168,10 +169,9 @@ async fn history_of_a_batch_that_is_locked_is_passed_over() -> TestResult {
     Ok(())
 }
 
-/// The hook's row is locked while it is given up, and the history is removed meanwhile: nothing
-/// would ever come back for the row.
+/// The history is removed while the hook is being given up. Its row would never be removed.
 #[tokio::test]
-async fn a_hook_that_is_given_up_while_the_history_goes_is_removed_too() -> TestResult {
+async fn a_hook_given_up_while_its_batch_is_pruned_is_removed_too() -> TestResult {
     let schema = Schema::new().await;
     let ledger = &schema.ledger;
     let batch = ledger.failed_batch().await?.batch;
@@ -183,7 +183,7 @@ async fn a_hook_that_is_given_up_while_the_history_goes_is_removed_too() -> Test
     let giving_up = tokio::spawn(async move {
         other.record_hook_outcome(hook, 0, HookOutcome::GivenUp { error: "no answer".into() }).await
     });
-    schema.somebody_waits_for_the_outsider().await;
+    schema.a_session_waits_for_the_outsider().await;
     ledger.prune_history(Duration::ZERO, 10).await?;
     schema.outsider.batch_execute("ROLLBACK").await?;
     giving_up.await??;
@@ -195,12 +195,12 @@ async fn a_hook_that_is_given_up_while_the_history_goes_is_removed_too() -> Test
 }
 
 #[tokio::test]
-async fn batches_whose_history_is_gone_cost_nothing_any_more() -> TestResult {
+async fn pruned_batches_cost_nothing_to_skip() -> TestResult {
     let schema = Schema::new().await;
     schema.ledger.failed_batch().await?;
     let gone = "INSERT INTO batches (id, quantity, batch_size, key_fingerprint, status, jobs, estimated_ms, token,
                                      finished_at, completed, failed, cancelled, items_created, worked_ms, history)
-                SELECT 1000 + n, 1, 1, '', 'cancelled', 1, 0, 0, now() - interval '1 year', 0, 0, 1, 0, 0, 'gone'
+                SELECT 1000 + n, 1, 1, '', 'cancelled', 1, 0, 0, now() - interval '1 year', 0, 0, 1, 0, 0, 'pruned'
                 FROM generate_series(1, 20000) AS n";
     schema.outsider.batch_execute(gone).await?;
     schema.outsider.batch_execute("ANALYZE batches").await?;
@@ -215,8 +215,7 @@ async fn batches_whose_history_is_gone_cost_nothing_any_more() -> TestResult {
     Ok(())
 }
 
-/// At once where a verb changes a batch as a whole, and with the next count where a worker changes
-/// its jobs.
+/// At once if a verb changes the whole batch, and with the next count if a worker changes its jobs.
 #[tokio::test]
 async fn every_change_of_a_batch_raises_its_version() -> TestResult {
     let schema = Schema::new().await;
@@ -257,8 +256,8 @@ async fn every_change_of_a_batch_raises_its_version() -> TestResult {
     versions.push(counted().await?);
     ledger.control(batch, BatchCommand::Cancel).await?;
     versions.push(schema.version(batch).await);
-    for how in [cut(a_batch()), too_many()] {
-        let unplanned = ledger.asked(a_batch()).await?;
+    for how in [plan_input(a_batch()), too_many()] {
+        let unplanned = ledger.requested(a_batch()).await?;
         let before = schema.version(unplanned).await;
         ledger.plan(unplanned, how).await?;
         assert_eq!(schema.version(unplanned).await, before + 1);
@@ -270,22 +269,23 @@ async fn every_change_of_a_batch_raises_its_version() -> TestResult {
     Ok(())
 }
 
-/// It has counted when the batch ends, and writes its row afterwards: nothing would ever remove it.
+/// The batch finishes between the count and the insert of the summary, which would never be
+/// deleted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_batch_that_ends_while_it_is_counted_leaves_no_summary() -> TestResult {
+async fn a_batch_that_finishes_while_it_is_counted_leaves_no_summary() -> TestResult {
     let schema = Schema::new().await;
     let ledger = &schema.ledger;
     let job = ledger.one_job().await?;
     let bystander = ledger.one_job().await?;
     ledger.summarized(7, bystander.batch).await?;
     ledger.complete(job).await?;
-    // Whoever writes the same row waits until it is known whether this one comes to be.
+    // A second insert of the same row waits for this transaction.
     let row = format!("BEGIN; INSERT INTO summaries VALUES ({}, 7, 0, 1, 0, 0, 0, 0, 0, now())", job.batch);
     schema.outsider.batch_execute(&row).await?;
 
     let (one, other) = (ledger.share(), ledger.share());
     let counting = tokio::spawn(async move { one.summarize(7, vec![recent(job.batch)]).await });
-    schema.somebody_waits_for_the_outsider().await;
+    schema.a_session_waits_for_the_outsider().await;
     let closing = tokio::spawn(async move { other.close(job.batch, 0).await });
     let behind =
         "SELECT count(*) FROM pg_stat_activity waiting CROSS JOIN unnest(pg_blocking_pids(waiting.pid)) AS first
@@ -302,9 +302,9 @@ async fn a_batch_that_ends_while_it_is_counted_leaves_no_summary() -> TestResult
     Ok(())
 }
 
-/// Neither for a pause that waits for a chunk, nor for whoever removes the same old rows.
+/// Neither for a pause that waits for a chunk, nor for a session that deletes the same rows.
 #[tokio::test]
-async fn a_count_waits_for_nobody() -> TestResult {
+async fn counting_waits_for_no_lock() -> TestResult {
     let schema = Schema::new().await;
     let ledger = &schema.ledger;
     let [held, free] = [ledger.one_job().await?.batch, ledger.one_job().await?.batch];
@@ -326,9 +326,9 @@ async fn a_count_waits_for_nobody() -> TestResult {
     Ok(())
 }
 
-/// A batch may be open for weeks, and each start of a process writes a row of its own.
+/// A batch may be open for weeks, and each start of a process adds a row.
 #[tokio::test]
-async fn rows_of_processes_that_are_gone_go_and_the_version_stays() -> TestResult {
+async fn summaries_of_dead_processes_are_deleted_and_the_version_stays() -> TestResult {
     let schema = Schema::new().await;
     let ledger = &schema.ledger;
     let [batch, bystander] = [ledger.one_job().await?.batch, ledger.one_job().await?.batch];
@@ -354,7 +354,7 @@ async fn rows_of_processes_that_are_gone_go_and_the_version_stays() -> TestResul
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_may_make_the_same_schema_at_once() -> TestResult {
+async fn one_schema_can_be_created_by_many_at_once() -> TestResult {
     for _ in 0..5 {
         let schema = servers::a_schema();
         let pools = [0; 4].map(|_| {
@@ -371,7 +371,7 @@ async fn many_may_make_the_same_schema_at_once() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_schema_that_is_opened_again_has_what_it_had() -> TestResult {
+async fn a_reopened_schema_keeps_its_rows() -> TestResult {
     let schema = Schema::new().await;
     let job = schema.ledger.completed_batch().await?;
     schema.ledger.shutdown().await;
@@ -384,7 +384,7 @@ async fn a_schema_that_is_opened_again_has_what_it_had() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_schema_of_a_later_version_is_refused() -> TestResult {
+async fn a_schema_of_a_later_version_is_rejected() -> TestResult {
     let schema = Schema::new().await;
     schema.outsider.execute("UPDATE settings SET value = '99' WHERE name = 'schema_version'", &[]).await?;
 
@@ -395,13 +395,13 @@ async fn a_schema_of_a_later_version_is_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_server_that_can_not_be_used_is_named_and_its_password_is_not() {
+async fn an_unusable_server_is_named_without_its_password() {
     let right = figment(servers::shared(), "fine");
     let table = [
         (figment("postgres://me:secret@127.0.0.1:1/db", "fine"), "127.0.0.1:1"),
-        (figment("postgres://me:sec@ret@here/db", "fine"), "escape what is special"),
-        (figment("postgres://me:secret@here/db?sslmode=maybe", "fine"), "write disable, prefer, require"),
-        (figment("sqlite://secret.db", "fine"), "write \"postgres://"),
+        (figment("postgres://me:sec@ret@here/db", "fine"), "escape special characters"),
+        (figment("postgres://me:secret@here/db?sslmode=maybe", "fine"), "try disable, prefer, require"),
+        (figment("sqlite://secret.db", "fine"), "try \"postgres://"),
         (right.clone().merge(("schema", "No Way")), "`databases.batch.schema`"),
         (right.merge(("url", format!("{}x", servers::shared()))), "database \"postgresx\" does not exist"),
     ];
@@ -412,24 +412,111 @@ async fn a_server_that_can_not_be_used_is_named_and_its_password_is_not() {
     }
 }
 
-#[tokio::test]
-async fn codes_are_indexed_where_that_is_wished() -> TestResult {
-    let schema = Schema::new().await;
-    let indexes = "SELECT count(*) FROM pg_indexes WHERE schemaname = current_schema() AND indexname = 'items_by_code'";
-    let mut counts = vec![schema.number(indexes).await];
+const IS_VALID: &str = "SELECT coalesce((SELECT indisvalid::int FROM pg_index WHERE indexrelid = to_regclass('items_by_code')), -1)::bigint";
 
-    for wished in [true, true, false] {
-        let figment = figment(servers::shared(), &schema.name).merge(("index_codes", wished));
-        drop(PostgresPool::init(&figment).await.unwrap());
-        counts.push(schema.number(indexes).await);
+async fn open_with_index(schema: &str, index_codes: bool) -> PostgresPool {
+    let figment = figment(servers::shared(), schema).merge(("index_codes", index_codes));
+    PostgresPool::init(&figment).await.unwrap()
+}
+
+#[tokio::test]
+async fn codes_are_indexed_if_configured() -> TestResult {
+    let schema = Schema::new().await;
+    let mut states = vec![schema.number(IS_VALID).await];
+
+    for wanted in [true, true, false, false] {
+        drop(open_with_index(&schema.name, wanted).await);
+        states.push(schema.number(IS_VALID).await);
     }
 
-    assert_eq!(counts, [0, 1, 1, 0]);
+    assert_eq!(states, [-1, 1, 1, -1, -1]);
+    Ok(())
+}
+
+/// The build took a lock on the table, in the transaction of the launch: every chunk waited for it.
+#[tokio::test]
+async fn an_index_on_codes_is_built_while_items_are_inserted() -> TestResult {
+    let schema = Schema::new().await;
+    let ledger = &schema.ledger;
+    let claim = ledger.claim_job(ledger.one_job().await?).await?;
+    // The build waits for this transaction.
+    schema.outsider.batch_execute("BEGIN; INSERT INTO items VALUES (9000, 1, 'x')").await?;
+
+    let name = schema.name.clone();
+    let building = tokio::spawn(async move { drop(open_with_index(&name, true).await) });
+    schema.a_session_waits_for_the_outsider().await;
+    let inserted = ledger.insert_chunk(&claim, chunk(0..50)).await?;
+    schema.outsider.batch_execute("COMMIT").await?;
+    building.await?;
+
+    assert_eq!(inserted, ChunkInserted::New(50));
+    assert_eq!(schema.number(IS_VALID).await, 1);
+    Ok(())
+}
+
+/// A build that is interrupted leaves an invalid index, which no query uses.
+#[tokio::test]
+async fn an_interrupted_build_of_the_index_on_codes_is_repeated() -> TestResult {
+    let schema = Schema::new().await;
+    drop(open_with_index(&schema.name, true).await);
+    let interrupt = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'items_by_code'::regclass";
+    schema.outsider.batch_execute(interrupt).await?;
+
+    drop(open_with_index(&schema.name, true).await);
+
+    assert_eq!(schema.number(IS_VALID).await, 1);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_index_on_codes_can_be_built_by_many_at_once() -> TestResult {
+    let schema = Schema::new().await;
+    let mut opening = JoinSet::new();
+    for _ in 0..5 {
+        let name = schema.name.clone();
+        opening.spawn(async move { drop(open_with_index(&name, true).await) });
+    }
+
+    while let Some(opened) = opening.join_next().await {
+        opened?;
+    }
+
+    assert_eq!(schema.number(IS_VALID).await, 1);
+    Ok(())
+}
+
+/// The error names the key of the partition, so the race was reported as a refusal.
+#[tokio::test]
+async fn a_race_in_a_partitioned_table_of_items_is_repeated() -> TestResult {
+    let schema = Schema::new().await;
+    let partitioned = "ALTER TABLE items RENAME TO old_items;
+        CREATE TABLE items (LIKE old_items INCLUDING DEFAULTS, PRIMARY KEY (batch, ordinal)) PARTITION BY RANGE (batch);
+        CREATE TABLE first_items PARTITION OF items DEFAULT";
+    schema.outsider.batch_execute(partitioned).await?;
+    let ledger = &schema.ledger;
+    let job = ledger.one_job().await?;
+    let claim = ledger.claim_job(job).await?;
+    ledger.insert_chunk(&claim, chunk(50..100)).await?;
+
+    // An earlier claim's chunk is committed while this one waits for the job.
+    let earlier = format!(
+        "BEGIN; UPDATE jobs SET created = created + 1 WHERE batch = {batch};
+         INSERT INTO items VALUES ({batch}, 7, 'code-7')",
+        batch = job.batch
+    );
+    schema.outsider.batch_execute(&earlier).await?;
+    let (shared, waiting) = (ledger.share(), claim.clone());
+    let inserting = tokio::spawn(async move { shared.insert_chunk(&waiting, chunk(0..50)).await });
+    schema.a_session_waits_for_the_outsider().await;
+    schema.outsider.batch_execute("COMMIT").await?;
+
+    assert_eq!(inserting.await??, ChunkInserted::New(49));
+    assert_eq!(ledger.items_of(job.batch).await?, (0..100).collect::<Vec<_>>());
     Ok(())
 }
 
 #[tokio::test]
-async fn of_two_pools_of_a_schema_one_has_the_lead() -> TestResult {
+async fn of_two_pools_of_a_schema_one_has_the_leadership() -> TestResult {
     let schema = Schema::new().await;
     let other = PostgresLedger::new(pool_at(servers::shared(), &schema.name).await, RULES);
     let neighbour = Schema::new().await;
@@ -445,7 +532,7 @@ async fn of_two_pools_of_a_schema_one_has_the_lead() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_lead_whose_connection_broke_is_taken_again() -> TestResult {
+async fn a_leadership_is_acquired_again_after_its_connection_broke() -> TestResult {
     let mut server = Server::start();
     let schema = Schema::at(server.url()).await;
     let other = PostgresLedger::new(pool_at(server.url(), &schema.name).await, RULES);
@@ -453,14 +540,14 @@ async fn a_lead_whose_connection_broke_is_taken_again() -> TestResult {
 
     server.order("fast");
 
-    // The watch looks once a second, and tries ten times a second.
+    // The connection is checked once a second, and the lock is tried ten times a second.
     sleep(Duration::from_secs(3)).await;
     assert!(other.try_acquire_leadership().await?.is_none());
     Ok(())
 }
 
 #[tokio::test]
-async fn a_lock_that_somebody_holds_is_not_waited_for_for_ever() -> TestResult {
+async fn waiting_for_a_lock_times_out() -> TestResult {
     let schema = Schema::new().await;
     let job = schema.ledger.one_job().await?;
     let claim = schema.ledger.claim_job(job).await?;
@@ -477,10 +564,9 @@ async fn a_lock_that_somebody_holds_is_not_waited_for_for_ever() -> TestResult {
     Ok(())
 }
 
-/// More readers than there are connections, and none of them comes to an end: workers, the feeder
-/// and probes go on.
+/// More endless readers than connections: workers, the feeder and probes are not affected.
 #[tokio::test]
-async fn readers_keep_no_worker_and_no_probe_waiting() -> TestResult {
+async fn slow_reads_block_neither_workers_nor_probes() -> TestResult {
     let schema = Schema::new().await;
     let jobs = schema.ledger.jobs_of(a_batch()).await?;
     schema.outsider.batch_execute("BEGIN; LOCK TABLE items IN ACCESS EXCLUSIVE MODE").await?;
@@ -503,7 +589,7 @@ async fn readers_keep_no_worker_and_no_probe_waiting() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_chunk_with_one_bad_item_leaves_nothing_behind() -> TestResult {
+async fn a_chunk_with_one_refused_item_inserts_nothing() -> TestResult {
     let schema = Schema::new().await;
     let ledger = &schema.ledger;
     let bystander = ledger.bystander().await?;
@@ -518,13 +604,12 @@ async fn a_chunk_with_one_bad_item_leaves_nothing_behind() -> TestResult {
     assert_eq!(good, ChunkInserted::New(50));
     assert_eq!(ledger.items_of(job.batch).await?, (50..100).collect::<Vec<_>>());
     assert_eq!(ledger.batch(job.batch).await?.items_created, 50);
-    bystander.stands_still(ledger).await
+    bystander.is_unchanged(ledger).await
 }
 
-/// An upsert without its target would take the row for one that is there, and the item would be
-/// missing for ever.
+/// An upsert without a target would skip the row, and the item would be missing for ever.
 #[tokio::test]
-async fn a_clash_with_an_index_of_the_host_is_refused_and_not_passed_over() -> TestResult {
+async fn a_conflict_with_an_index_of_the_host_refuses_the_chunk() -> TestResult {
     let schema = Schema::new().await;
     let ledger = &schema.ledger;
     schema.outsider.batch_execute("CREATE UNIQUE INDEX mine ON items (code)").await?;
@@ -537,9 +622,9 @@ async fn a_clash_with_an_index_of_the_host_is_refused_and_not_passed_over() -> T
     Ok(())
 }
 
-/// A panic's message may have one, and Postgres stores none.
+/// The message of a panic may contain a NUL, which PostgreSQL can't store.
 #[tokio::test]
-async fn a_reason_with_a_nul_is_kept_without_it() -> TestResult {
+async fn a_nul_in_a_reason_is_replaced() -> TestResult {
     let ledger = InAServer.ledger().await;
     let job = ledger.one_job().await?;
 
@@ -549,9 +634,9 @@ async fn a_reason_with_a_nul_is_kept_without_it() -> TestResult {
     Ok(())
 }
 
-/// After a failover the old primary only reads, and may keep its clients.
+/// After a failover the old primary is read-only and may keep its clients.
 #[tokio::test]
-async fn a_server_that_only_reads_is_unavailable_and_left_behind() -> TestResult {
+async fn a_read_only_server_is_unavailable_and_its_connection_is_dropped() -> TestResult {
     let server = Server::start();
     let schema = Schema::at(server.url()).await;
     let job = schema.ledger.one_job().await?;
@@ -597,7 +682,7 @@ async fn a_host_writes_its_rows_in_the_same_transaction() -> TestResult {
     let claim = schema.ledger.claim_job(job).await?;
     let rows = "SELECT (SELECT count(*) FROM products) * 1000 + (SELECT count(*) FROM items)";
 
-    // Those that are there already are none of the writer's business.
+    // Existing items are not passed to the writer.
     assert_eq!(ledger.insert_chunk(&claim, chunk(0..10)).await?, ChunkInserted::New(10));
     assert_eq!(ledger.insert_chunk(&claim, chunk(5..20)).await?, ChunkInserted::New(10));
     assert_eq!(ledger.insert_chunk(&claim, chunk(5..20)).await?, ChunkInserted::New(0));
@@ -606,7 +691,7 @@ async fn a_host_writes_its_rows_in_the_same_transaction() -> TestResult {
     assert!(matches!(refused, Err(LedgerError::Refused { why }) if why == "out of labels at 57"));
     let panicked = ledger.insert_chunk(&claim, chunk(70..80)).await;
     assert!(
-        matches!(panicked, Err(LedgerError::Broken { source, .. }) if source.to_string().contains("no label has this number"))
+        matches!(panicked, Err(LedgerError::Failed { source, .. }) if source.to_string().contains("no label has this number"))
     );
     schema.outsider.execute("INSERT INTO products VALUES (0, 90)", &[]).await?;
     let clash = ledger.insert_chunk(&claim, chunk(90..95)).await;
@@ -618,7 +703,7 @@ async fn a_host_writes_its_rows_in_the_same_transaction() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_host_reads_and_writes_by_a_client_and_leaves_nothing_behind() -> TestResult {
+async fn a_host_client_is_reset_before_it_is_used_again() -> TestResult {
     let schema = Schema::new().await;
     let job = schema.ledger.completed_batch().await?;
     let mut host = schema.pool.get().await.unwrap();
@@ -634,7 +719,7 @@ async fn a_host_reads_and_writes_by_a_client_and_leaves_nothing_behind() -> Test
     for _ in 0..10 {
         let host = schema.pool.get().await.unwrap();
         host.query("SELECT * FROM mine", &[]).await?;
-        // Outside a transaction two moments differ.
+        // Outside a transaction, two calls of now() differ.
         let now = "SELECT now() = $1::text::timestamptz";
         let then: String = host.query_one("SELECT now()::text", &[]).await?.get(0);
         sleep(Duration::from_millis(1)).await;
@@ -643,7 +728,7 @@ async fn a_host_reads_and_writes_by_a_client_and_leaves_nothing_behind() -> Test
     Ok(())
 }
 
-/// Passes on to a server, and counts the bytes that come back.
+/// Forwards to a server, and counts the bytes that it returns.
 async fn counting_proxy(server: &str) -> TestResult<(String, Arc<AtomicU64>)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let (before, port) = server.rsplit_once(':').expect("the URL has a port");
@@ -668,14 +753,14 @@ async fn counting_proxy(server: &str) -> TestResult<(String, Arc<AtomicU64>)> {
     Ok((url, counter))
 }
 
-/// Rows that find no room in a page would fill the memory all the same.
+/// Rows that do not fit into a page would fill the memory anyway.
 #[tokio::test]
-async fn a_page_of_failed_jobs_reads_no_more_than_about_its_size() -> TestResult {
+async fn a_page_of_failed_jobs_reads_about_its_own_size() -> TestResult {
     let (url, counter) = counting_proxy(servers::shared()).await?;
     let schema = Schema::at(&url).await;
     let jobs = schema.ledger.jobs_of(a_batch().of(1_000).in_jobs_of(1)).await?;
     let long =
-        "UPDATE jobs SET state = 'failed', error = 'no', finished_at = now(), chunks = json_build_object('ranges', (
+        "UPDATE jobs SET state = 'failed', error = 'no', finished_at = now(), failed_chunks = json_build_object('ranges', (
         SELECT json_agg(json_build_object('from', seq, 'to', seq, 'tries', n, 'error', repeat('x', 1000)))
         FROM generate_series(1, 20) AS n))";
     schema.outsider.execute(long, &[]).await?;
@@ -689,10 +774,10 @@ async fn a_page_of_failed_jobs_reads_no_more_than_about_its_size() -> TestResult
     Ok(())
 }
 
-// What races on several connections
+// Races
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn chunks_and_ends_that_race_are_counted_once() -> TestResult {
+async fn racing_chunks_and_results_are_counted_once() -> TestResult {
     let schema = Schema::new().await;
     let jobs = schema.ledger.jobs_of(a_batch().of(2_000).in_jobs_of(100)).await?;
     let mut works = JoinSet::new();
@@ -718,7 +803,7 @@ async fn chunks_and_ends_that_race_are_counted_once() -> TestResult {
         assert!(batch.items_created >= seen && batch.jobs.total() == 20, "{batch:?}");
         seen = batch.items_created;
         while let Some(finished) = works.try_join_next() {
-            assert_eq!(finished??, DONE);
+            assert_eq!(finished??, RECORDED);
         }
     }
 
@@ -729,10 +814,10 @@ async fn chunks_and_ends_that_race_are_counted_once() -> TestResult {
     Ok(())
 }
 
-/// Cancels, pauses, retries, closings and workers on one batch: no deadlock, every count sums, one
+/// Cancels, pauses, retries, closings and workers on one batch: no deadlock, consistent counts, one
 /// end per round.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn whatever_races_the_books_are_kept() -> TestResult {
+async fn racing_verbs_keep_the_counts_consistent() -> TestResult {
     let schema = Schema::new().await;
     let seed: u64 = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     println!("SEED={seed}");
@@ -759,17 +844,17 @@ async fn whatever_races_the_books_are_kept() -> TestResult {
         while let Some(ended) = race.join_next().await {
             ended??;
         }
-        check_books(&schema, batch).await?;
+        check_counts(&schema, batch).await?;
     }
     assert_eq!(schema.number(DEADLOCKS).await, 0);
     Ok(())
 }
 
-/// Those who end jobs write rows that refer to the batch, in a table of ours or of the host's,
-/// while others cancel and pause it: the key locks the batch when the job is locked already, and
-/// must wait for nobody who waits for that job.
+/// Finishing a job inserts rows with a foreign key to the batch, in a table of the ledger or of the
+/// host, while others cancel and pause it. The key locks the batch after the job, and must not wait
+/// for a session that waits for that job.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_foreign_key_to_the_batch_deadlocks_with_no_cancel_and_no_pause() -> TestResult {
+async fn a_foreign_key_to_the_batch_does_not_deadlock_with_a_cancel_or_a_pause() -> TestResult {
     let schema = Schema::new().await;
     schema
         .outsider
@@ -825,9 +910,9 @@ async fn claim_and_complete(ledger: Arc<dyn Ledger>, job: JobId) -> Result<(), L
     ledger.finish_attempt(&work.claim, AttemptResult::Completed, WORKED).await.map(drop)
 }
 
-/// A plan that looks for a job's number in all batches is cheap while there are few.
+/// A query plan that searches a job number in all batches is cheap while there are few.
 #[tokio::test]
-async fn what_workers_do_all_the_time_finds_its_job_by_its_batch() -> TestResult {
+async fn statements_of_workers_find_the_job_by_its_primary_key() -> TestResult {
     let schema = Schema::new().await;
     schema.ledger.jobs_of(a_batch().of(100_000)).await?;
     let statements = [
@@ -856,9 +941,9 @@ async fn what_workers_do_all_the_time_finds_its_job_by_its_batch() -> TestResult
     Ok(())
 }
 
-/// A look for work walked the delayed jobs of all batches one by one, those of paused batches too.
+/// Feeding scanned the delayed jobs of all batches, including paused ones.
 #[tokio::test]
-async fn a_look_for_work_passes_over_delayed_jobs() -> TestResult {
+async fn feeding_does_not_scan_delayed_jobs() -> TestResult {
     let schema = Schema::new().await;
     schema.ledger.jobs_of(a_batch()).await?;
     schema.outsider.batch_execute(MANY_DELAYED).await?;
@@ -891,8 +976,7 @@ async fn a_look_for_work_passes_over_delayed_jobs() -> TestResult {
     Ok(())
 }
 
-/// A paused batch with 100,000 jobs that are due, and twenty that run, with 5,000 jobs each that
-/// are not.
+/// A paused batch with 100,000 due jobs, and twenty running ones with 5,000 delayed jobs each.
 const MANY_DELAYED: &str = "
     INSERT INTO batches (id, quantity, batch_size, key_fingerprint, status, jobs, estimated_ms, started_at)
     SELECT id, 100000, 1, '', 'running', 5000, 0, now()
@@ -902,7 +986,7 @@ const MANY_DELAYED: &str = "
     INSERT INTO jobs (batch, seq, first, quantity, state, not_before)
     SELECT id, seq, seq, 1, 'delayed', now() - interval '1 hour' FROM batches, generate_series(0, jobs - 1) seq WHERE status = 'paused'";
 
-/// No index learns of them, and the row's new version stays on its page.
+/// No index is updated, and the new version of the row stays on its page.
 #[tokio::test]
 async fn claims_and_chunks_are_heap_only_updates() -> TestResult {
     let mut schema = Schema::new().await;
@@ -923,7 +1007,7 @@ async fn claims_and_chunks_are_heap_only_updates() -> TestResult {
     Ok(())
 }
 
-/// As many workers as connections on one batch: they wait for nobody.
+/// As many workers as connections on one batch: none waits for another.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn workers_of_one_batch_never_deadlock() -> TestResult {
     let schema = Schema::new().await;
@@ -952,10 +1036,10 @@ async fn workers_of_one_batch_never_deadlock() -> TestResult {
     Ok(())
 }
 
-/// Claims that overlap share the batch's row, so that it is always locked: a pause waited for
-/// seconds, or for ever. These hold it for as long as a slow flush takes.
+/// Overlapping claims share the batch's row, so that it was always locked, and a pause waited for
+/// ever. These claims hold it as long as a slow flush takes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn claims_that_overlap_keep_no_pause_waiting() -> TestResult {
+async fn overlapping_claims_do_not_delay_a_pause() -> TestResult {
     let schema = Schema::new().await;
     let jobs = schema.ledger.jobs_of(a_batch().of(100_000).in_jobs_of(10)).await?;
     let bystander = schema.ledger.jobs_of(a_batch()).await?[0].batch;
@@ -1038,7 +1122,7 @@ async fn close_and_retry(ledger: Arc<dyn Ledger>, batch: BatchId) -> Result<(), 
     Ok(())
 }
 
-async fn check_books(schema: &Schema, id: BatchId) -> TestResult {
+async fn check_counts(schema: &Schema, id: BatchId) -> TestResult {
     let batch = schema.ledger.batch(id).await?;
     let items = schema.ledger.items_of(id).await?.len() as u64;
     let ends =
@@ -1056,7 +1140,7 @@ async fn check_books(schema: &Schema, id: BatchId) -> TestResult {
 
 // Faults
 
-/// The sum of what was said to be new, and what is there.
+/// Inserts all items of a job, and checks the sum of the reported new ones.
 async fn write_all(ledger: Arc<dyn Ledger>, job: JobId) -> Result<Finished, LedgerError> {
     let work = loop {
         match ledger.claim(job.into()).await {
@@ -1081,7 +1165,7 @@ async fn write_all(ledger: Arc<dyn Ledger>, job: JobId) -> Result<Finished, Ledg
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_batch_outlives_restarts_and_crashes_of_the_server() -> TestResult {
+async fn a_batch_survives_restarts_and_crashes_of_the_server() -> TestResult {
     let mut server = Server::start();
     let schema = Schema::at(server.url()).await;
     let jobs = schema.ledger.jobs_of(a_batch().of(400_000).in_jobs_of(4_000)).await?;
@@ -1099,7 +1183,7 @@ async fn a_batch_outlives_restarts_and_crashes_of_the_server() -> TestResult {
         let (ledger, jobs) = (schema.ledger.share(), jobs.clone());
         works.spawn(async move {
             for job in jobs.into_iter().skip(lane).step_by(4) {
-                assert!(write_all(ledger.clone(), job).await? == DONE, "{job}");
+                assert!(write_all(ledger.clone(), job).await? == RECORDED, "{job}");
             }
             Ok::<_, LedgerError>(())
         });
@@ -1118,10 +1202,10 @@ async fn a_batch_outlives_restarts_and_crashes_of_the_server() -> TestResult {
     Ok(())
 }
 
-/// A server that neither answers nor hangs up, as behind a black hole: nobody waits for it for
-/// ever, and all is well when it is back.
+/// A server that neither responds nor disconnects: every call times out, and the pool recovers when
+/// the server is back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_pool_is_whole_again_after_a_silence() -> TestResult {
+async fn the_pool_recovers_from_an_unresponsive_server() -> TestResult {
     let mut server = Server::start();
     let schema = Schema::at(server.url()).await;
     let job = schema.ledger.one_job().await?;

@@ -59,7 +59,7 @@ fn figment(url: &str, connect_timeout: u64) -> Figment {
     Figment::new()
         .join(("url", url))
         .join(("connect_timeout", connect_timeout))
-        // A host may have more in its section than concerns us.
+        // A host may have other keys in the section.
         .join(("idle_timeout", 60))
 }
 
@@ -67,7 +67,7 @@ async fn pool_at(path: &Path, connect_timeout: u64) -> SqlitePool {
     SqlitePool::init(&figment(&format!("sqlite://{}", path.display()), connect_timeout)).await.unwrap()
 }
 
-/// A database file with a ledger, and all that a test wants to do to it.
+/// A database file with a ledger, and steps that tests share.
 struct Database {
     folder: TempDir,
     pool: SqlitePool,
@@ -79,7 +79,7 @@ impl Database {
         Self::of(|ledger| ledger).await
     }
 
-    /// With a table `mine` of the host's, that `writer` fills.
+    /// With a table `mine` of the host, which `writer` fills.
     async fn with_item_writer(writer: impl ItemWriter) -> Self {
         let database = Self::of(|ledger| ledger.with_item_writer(Arc::new(writer))).await;
         database.outsider().execute_batch("CREATE TABLE mine (batch, ordinal, code, UNIQUE (batch, ordinal))").unwrap();
@@ -94,12 +94,12 @@ impl Database {
         Self { folder, pool, ledger }
     }
 
-    /// What the item writer wrote of a batch.
+    /// The rows of a batch that the item writer wrote.
     async fn mine(&self, batch: BatchId) -> Vec<(u64, String)> {
         self.rows("SELECT ordinal, code FROM mine WHERE batch = ?1 ORDER BY ordinal", batch).await
     }
 
-    /// What the ledger wrote of it.
+    /// The rows of the batch that the ledger wrote.
     async fn ours(&self, batch: BatchId) -> Vec<(u64, String)> {
         self.rows("SELECT ordinal, code FROM batch_items WHERE batch = ?1 ORDER BY ordinal", batch).await
     }
@@ -121,7 +121,7 @@ impl Database {
         self.pool.get().await.unwrap()
     }
 
-    /// Another process, as far as SQLite can tell.
+    /// A connection that SQLite treats as another process.
     fn outsider(&self) -> Connection {
         Connection::open(self.path()).unwrap()
     }
@@ -133,10 +133,10 @@ impl Database {
     }
 }
 
-/// The code key is in the file, and everybody on the machine could read it.
+/// The file contains the code key, and every user of the machine could read it.
 #[cfg(unix)]
 #[tokio::test]
-async fn a_new_file_is_its_owners_alone_and_one_that_is_there_stays_as_it_is() -> TestResult {
+async fn a_new_file_is_private_and_an_existing_one_keeps_its_mode() -> TestResult {
     let folder = tempfile::tempdir()?;
     let path = |name: &str| folder.path().join(name);
     std::os::unix::fs::symlink("behind.db", path("link.db"))?;
@@ -159,9 +159,9 @@ async fn a_new_file_is_its_owners_alone_and_one_that_is_there_stays_as_it_is() -
     Ok(())
 }
 
-/// Clocks are set right, mostly after they were wrong.
+/// A clock may have been wrong and set right since.
 #[tokio::test]
-async fn an_end_in_the_future_is_none_that_history_is_removed_for() -> TestResult {
+async fn a_batch_that_finished_in_the_future_keeps_its_history() -> TestResult {
     let database = Database::new().await;
     let ledger = &database.ledger;
     let batch = ledger.failed_batch().await?.batch;
@@ -177,9 +177,9 @@ async fn an_end_in_the_future_is_none_that_history_is_removed_for() -> TestResul
     Ok(())
 }
 
-/// More readers than there are connections: the feeder and workers have connections of their own.
+/// More readers than connections: the feeder and workers have separate connections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn readers_keep_no_worker_waiting() -> TestResult {
+async fn slow_reads_do_not_block_workers() -> TestResult {
     let database = Database::new().await;
     let job = database.ledger.one_job().await?;
     let mut readers = JoinSet::new();
@@ -206,9 +206,9 @@ async fn readers_keep_no_worker_waiting() -> TestResult {
     Ok(())
 }
 
-/// A batch may be open for weeks, and each start of a process writes a row of its own.
+/// A batch may be open for weeks, and each start of a process adds a row.
 #[tokio::test]
-async fn rows_of_processes_that_are_gone_go_and_the_version_stays() -> TestResult {
+async fn summaries_of_dead_processes_are_deleted_and_the_version_stays() -> TestResult {
     let database = Database::new().await;
     let ledger = &database.ledger;
     let [batch, bystander] = [ledger.one_job().await?.batch, ledger.one_job().await?.batch];
@@ -237,8 +237,7 @@ async fn rows_of_processes_that_are_gone_go_and_the_version_stays() -> TestResul
     Ok(())
 }
 
-/// At once where a verb changes a batch as a whole, and with the next count where a worker changes
-/// its jobs.
+/// At once if a verb changes the whole batch, and with the next count if a worker changes its jobs.
 #[tokio::test]
 async fn every_change_of_a_batch_raises_its_version() -> TestResult {
     let database = Database::new().await;
@@ -282,7 +281,7 @@ async fn every_change_of_a_batch_raises_its_version() -> TestResult {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn open_tasks_name_a_thousand_hooks_and_says_that_there_are_more() -> TestResult {
+async fn open_tasks_returns_a_thousand_hooks_and_reports_more() -> TestResult {
     let database = Database::new().await;
     let jobs = database.ledger.jobs_of(a_batch().of(1_001).in_jobs_of(1)).await?;
     let mut ends = JoinSet::new();
@@ -311,7 +310,7 @@ async fn open_tasks_name_a_thousand_hooks_and_says_that_there_are_more() -> Test
 }
 
 #[tokio::test]
-async fn a_database_that_is_opened_again_has_what_it_had() -> TestResult {
+async fn a_reopened_database_keeps_its_rows() -> TestResult {
     let database = Database::new().await;
     let job = database.ledger.completed_batch().await?;
     database.ledger.shutdown().await;
@@ -324,7 +323,7 @@ async fn a_database_that_is_opened_again_has_what_it_had() -> TestResult {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_may_make_the_same_database_at_once() -> TestResult {
+async fn one_database_can_be_created_by_many_at_once() -> TestResult {
     for _ in 0..5 {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("batch.db");
@@ -343,7 +342,7 @@ async fn many_may_make_the_same_database_at_once() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_database_of_a_later_version_is_refused() -> TestResult {
+async fn a_database_of_a_later_version_is_rejected() -> TestResult {
     let database = Database::new().await;
     database.ledger.shutdown().await;
     database.outsider().execute("UPDATE batch_settings SET value = 99 WHERE name = 'schema_version'", [])?;
@@ -355,14 +354,14 @@ async fn a_database_of_a_later_version_is_refused() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_database_that_can_not_be_used_is_named() {
+async fn an_unusable_database_is_named_in_the_error() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("text.db");
     std::fs::write(&text, "no database at all, but long enough to be looked at").unwrap();
     let table = [
         (format!("sqlite://{}/missing/batch.db", folder.path().display()), "missing/batch.db"),
         (format!("sqlite://{}", text.display()), "text.db"),
-        ("postgres://me:secret@host/db".into(), "is no URL of SQLite"),
+        ("postgres://me:secret@host/db".into(), "is not a SQLite URL"),
     ];
 
     for (url, named) in table {
@@ -372,7 +371,7 @@ async fn a_database_that_can_not_be_used_is_named() {
 }
 
 #[tokio::test]
-async fn of_two_pools_of_a_file_one_has_the_lead() -> TestResult {
+async fn of_two_pools_of_a_file_one_has_the_leadership() -> TestResult {
     let database = Database::new().await;
     let link = database.folder.path().join("link.db");
     std::os::unix::fs::symlink(database.path(), &link)?;
@@ -393,7 +392,7 @@ async fn of_two_pools_of_a_file_one_has_the_lead() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_lock_that_another_process_holds_is_waited_for_and_then_said() -> TestResult {
+async fn a_lock_of_another_process_is_awaited_and_then_reported() -> TestResult {
     let database = Database::new().await;
     let job = database.ledger.one_job().await?;
     let outsider = database.outsider();
@@ -412,7 +411,7 @@ async fn a_lock_that_another_process_holds_is_waited_for_and_then_said() -> Test
 }
 
 #[tokio::test]
-async fn a_chunk_with_one_bad_item_leaves_nothing_behind() -> TestResult {
+async fn a_chunk_with_one_refused_item_inserts_nothing() -> TestResult {
     let database = Database::new().await;
     let ledger = &database.ledger;
     let bystander = ledger.bystander().await?;
@@ -430,13 +429,12 @@ async fn a_chunk_with_one_bad_item_leaves_nothing_behind() -> TestResult {
     assert_eq!(good, ChunkInserted::New(50));
     assert_eq!(ledger.items_of(job.batch).await?, (50..100).collect::<Vec<_>>());
     assert_eq!(ledger.batch(job.batch).await?.items_created, 50);
-    bystander.stands_still(ledger).await
+    bystander.is_unchanged(ledger).await
 }
 
-/// An upsert without its target would take the row for one that is there, and the item would be
-/// missing for ever.
+/// An upsert without a target would skip the row, and the item would be missing for ever.
 #[tokio::test]
-async fn a_clash_with_an_index_of_the_host_is_refused_and_not_passed_over() -> TestResult {
+async fn a_conflict_with_an_index_of_the_host_refuses_the_chunk() -> TestResult {
     let database = Database::new().await;
     let ledger = &database.ledger;
     database.outsider().execute_batch("CREATE UNIQUE INDEX mine ON batch_items (code)")?;
@@ -450,7 +448,7 @@ async fn a_clash_with_an_index_of_the_host_is_refused_and_not_passed_over() -> T
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn of_many_writes_at_once_each_has_its_own_fate() -> TestResult {
+async fn concurrent_writes_succeed_or_fail_independently() -> TestResult {
     let database = Database::new().await;
     let ledger = &database.ledger;
     database.outsider().execute_batch(
@@ -482,9 +480,9 @@ async fn of_many_writes_at_once_each_has_its_own_fate() -> TestResult {
     Ok(())
 }
 
-/// A look for work walked the delayed jobs of all batches one by one, those of paused batches too.
+/// Feeding scanned the delayed jobs of all batches, including paused ones.
 #[tokio::test]
-async fn a_look_for_work_passes_over_delayed_jobs() -> TestResult {
+async fn feeding_does_not_scan_delayed_jobs() -> TestResult {
     let database = Database::new().await;
     database.ledger.jobs_of(a_batch()).await?;
     let file = database.outsider();
@@ -507,8 +505,8 @@ async fn a_look_for_work_passes_over_delayed_jobs() -> TestResult {
     Ok(())
 }
 
-/// 20,000 paused batches, one of which has 100,000 jobs that are due, and twenty that run, with
-/// 5,000 jobs each that are not.
+/// 20,000 paused batches, one with 100,000 due jobs, and twenty running ones with 5,000 delayed
+/// jobs each.
 const MANY_DELAYED: &str = "
     WITH RECURSIVE n (id) AS (SELECT 1001 UNION ALL SELECT id + 1 FROM n WHERE id < 21999)
     INSERT INTO batch_batches (id, quantity, batch_size, key_fingerprint, status, jobs, estimated_ms, created_at)
@@ -518,9 +516,9 @@ const MANY_DELAYED: &str = "
     SELECT 1001 + seq % 20, seq / 20, seq / 20, 1, 'delayed', 3000000000000 FROM n
     UNION ALL SELECT 2000, seq, seq, 1, 'delayed', 1000000000000 FROM n";
 
-/// `RAISE(ROLLBACK)` ends the transaction of everybody who shared it.
+/// `RAISE(ROLLBACK)` ends the transaction that several calls share.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_work_that_brings_a_commit_down_is_not_taken_for_done() -> TestResult {
+async fn a_call_that_ends_the_shared_transaction_fails() -> TestResult {
     let database = Database::new().await;
     let ledger = &database.ledger;
     database.outsider().execute_batch(
@@ -556,7 +554,7 @@ async fn a_work_that_brings_a_commit_down_is_not_taken_for_done() -> TestResult 
 }
 
 #[tokio::test]
-async fn a_full_disk_is_said_and_survived() -> TestResult {
+async fn a_full_disk_is_reported_and_survived() -> TestResult {
     let database = Database::new().await;
     let ledger = &database.ledger;
     let job = ledger.jobs_of(a_batch().of(10_000).in_jobs_of(10_000)).await?[0];
@@ -576,7 +574,7 @@ async fn a_full_disk_is_said_and_survived() -> TestResult {
     Ok(())
 }
 
-/// Puts every row into `mine`.
+/// Inserts every row into `mine`.
 fn keep(transaction: &Connection, items: &[NewItemRow<'_>]) -> Result<(), BoxError> {
     let mut insert = transaction.prepare_cached("INSERT INTO mine VALUES (?1, ?2, ?3)")?;
     for item in items {
@@ -586,7 +584,7 @@ fn keep(transaction: &Connection, items: &[NewItemRow<'_>]) -> Result<(), BoxErr
 }
 
 #[tokio::test]
-async fn an_item_writer_gets_exactly_the_rows_that_are_new() -> TestResult {
+async fn an_item_writer_gets_exactly_the_new_rows() -> TestResult {
     let calls = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&calls);
     let database = Database::with_item_writer(move |conn: &Connection, items: &[NewItemRow<'_>]| {
@@ -612,7 +610,7 @@ async fn an_item_writer_gets_exactly_the_rows_that_are_new() -> TestResult {
     Ok(())
 }
 
-/// Refuses ordinal 630 in its own way, after it wrote the rows before it.
+/// Writes the rows before ordinal 630, and then fails with `how`.
 fn picky(how: fn() -> Result<(), BoxError>) -> impl ItemWriter {
     move |conn: &Connection, items: &[NewItemRow<'_>]| match items.iter().position(|item| item.ordinal == 630) {
         Some(at) => keep(conn, &items[..at]).and_then(|()| how()),
@@ -625,7 +623,7 @@ fn disk_full() -> rusqlite::Error {
 }
 
 #[tokio::test]
-async fn what_an_item_writer_does_not_take_is_in_neither_table() -> TestResult {
+async fn items_that_an_item_writer_refuses_are_in_neither_table() -> TestResult {
     type Way = fn() -> Result<(), BoxError>;
     type Is = fn(&LedgerError) -> bool;
     let table: [(Way, Is); 4] = [
@@ -636,7 +634,7 @@ async fn what_an_item_writer_does_not_take_is_in_neither_table() -> TestResult {
         ),
         (
             || panic!("dropped the labels"),
-            |e| matches!(e, LedgerError::Broken { source, .. } if source.to_string() == "panicked: dropped the labels"),
+            |e| matches!(e, LedgerError::Failed { source, .. } if source.to_string() == "panicked: dropped the labels"),
         ),
         (|| Err(disk_full().into()), |e| matches!(e, LedgerError::Unavailable { .. })),
     ];
@@ -657,14 +655,14 @@ async fn what_an_item_writer_does_not_take_is_in_neither_table() -> TestResult {
         assert_eq!(mine.iter().map(|(ordinal, _)| *ordinal).collect::<Vec<_>>(), (650..700).collect::<Vec<_>>());
         assert_eq!(mine, database.ours(job.batch).await);
         assert_eq!(ledger.batch(job.batch).await?.items_created, 50);
-        bystander.stands_still(ledger).await?;
+        bystander.is_unchanged(ledger).await?;
     }
     Ok(())
 }
 
-/// Nobody may, but somebody will. What the file says afterwards is true, and the thread goes on.
+/// A defect of the host must not affect other calls, and the thread continues.
 #[tokio::test]
-async fn an_item_writer_that_ends_the_transaction_spoils_nothing() -> TestResult {
+async fn an_item_writer_that_ends_the_transaction_fails_only_its_chunk() -> TestResult {
     for end in ["COMMIT", "ROLLBACK"] {
         let rude = move |conn: &Connection, items: &[NewItemRow<'_>]| {
             keep(conn, items)?;
@@ -679,7 +677,7 @@ async fn an_item_writer_that_ends_the_transaction_spoils_nothing() -> TestResult
         let good = ledger.insert_chunk(&claim, chunk(50..100)).await?;
 
         assert!(
-            matches!(&ended, Err(LedgerError::Broken { source, .. })
+            matches!(&ended, Err(LedgerError::Failed { source, .. })
             if source.to_string().contains("item writer ended the transaction")),
             "{ended:?}"
         );
@@ -709,7 +707,7 @@ async fn a_host_writes_in_a_transaction() -> TestResult {
         panic!("on purpose")
     });
     assert!(
-        matches!(panic.await, Err(LedgerError::Broken { source, .. }) if source.to_string().contains("on purpose"))
+        matches!(panic.await, Err(LedgerError::Failed { source, .. }) if source.to_string().contains("on purpose"))
     );
     let commit = host.interact_mut(|conn| conn.execute_batch("COMMIT"));
     assert!(commit.await.is_err(), "a work that ends the transaction can't be taken for committed");
@@ -744,13 +742,13 @@ async fn a_reader_can_not_write() -> TestResult {
 }
 
 #[tokio::test]
-async fn a_panic_costs_no_reader() -> TestResult {
+async fn a_panic_does_not_use_up_a_reader() -> TestResult {
     let database = Database::new().await;
     let host = database.host().await;
 
     for _ in 0..10 {
         let panic = host.interact(|_| -> rusqlite::Result<()> { panic!("on purpose") }).await;
-        assert!(matches!(panic, Err(LedgerError::Broken { .. })));
+        assert!(matches!(panic, Err(LedgerError::Failed { .. })));
     }
 
     host.interact(|conn| conn.query_row("SELECT 1", [], |_| Ok(()))).await?;
@@ -758,7 +756,7 @@ async fn a_panic_costs_no_reader() -> TestResult {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_ever_for_a_reader() -> TestResult {
+async fn waiting_for_a_reader_times_out() -> TestResult {
     let folder = tempfile::tempdir()?;
     let url = format!("sqlite://{}", folder.path().join("batch.db").display());
     let pool = SqlitePool::init(&figment(&url, 0).join(("max_connections", 1))).await.unwrap();
@@ -787,7 +785,7 @@ async fn nobody_waits_for_ever_for_a_reader() -> TestResult {
 }
 
 #[tokio::test]
-async fn nobody_waits_for_ever_for_the_writer_and_who_has_a_place_gets_its_turn() -> TestResult {
+async fn waiting_for_the_writer_times_out_and_queued_calls_run() -> TestResult {
     let database = Database::new().await;
     let (release, released) = mpsc::channel::<()>();
     let (started, start) = tokio::sync::oneshot::channel();
@@ -797,11 +795,11 @@ async fn nobody_waits_for_ever_for_the_writer_and_who_has_a_place_gets_its_turn(
         Ok(released.recv().is_ok())
     }))
     .await;
-    // Or some of the others would share its turn, and leave places free.
+    // Otherwise some of the others would share its transaction, and leave places free.
     start.await?;
     let mut pings = JoinSet::new();
 
-    // More than there are places.
+    // More calls than places.
     for _ in 0..300 {
         let ledger = database.ledger.share();
         pings.spawn(async move { ledger.ping().await });
@@ -815,12 +813,12 @@ async fn nobody_waits_for_ever_for_the_writer_and_who_has_a_place_gets_its_turn(
 
     assert!(matches!(first, Err(LedgerError::Unavailable { .. })), "{first:?}");
     assert!(slow.await?);
-    // Whoever had a place, and who found one when the first had given up.
+    // The queued calls, and those that got a place when the first timed out.
     assert!((256..300).contains(&answered), "{answered}");
     Ok(())
 }
 
-/// Polls `future` once, so that it has its place in the queue.
+/// Polls `future` once, so that it is queued.
 async fn queued<F: Future>(future: F) -> Pin<Box<F>> {
     let mut future = Box::pin(future);
     let pending = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await;
@@ -829,7 +827,7 @@ async fn queued<F: Future>(future: F) -> Pin<Box<F>> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_shut_answers_what_was_begun_and_leaves_one_sound_file() -> TestResult {
+async fn closing_completes_queued_calls_and_leaves_one_sound_file() -> TestResult {
     let database = Database::new().await;
     let jobs = database.ledger.jobs_of(a_batch().of(20_000).in_jobs_of(100)).await?;
     let mut writes = Vec::new();
@@ -859,7 +857,7 @@ async fn a_shut_answers_what_was_begun_and_leaves_one_sound_file() -> TestResult
 }
 
 #[tokio::test]
-async fn the_file_is_as_safe_as_it_is_said_to_be() -> TestResult {
+async fn the_file_has_the_documented_durability() -> TestResult {
     let database = Database::new().await;
     let host = database.host().await;
     let setting = async |name: &'static str| {

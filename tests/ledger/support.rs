@@ -1,30 +1,30 @@
-//! The words that the claims are written in.
+//! The vocabulary of the tests.
 
 use std::{error::Error, future::Future, ops::Deref, ops::Range, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use rocket_batch::{
     domain::{
-        BatchId, BatchRecord, CreateRequest, Delivery, FailedChunk, FailedChunks, FailedJob, Failure, HookEvent,
-        HookId, IdempotencyKey, Invalid, Item, ItemOptions, JobId, Limits, Plan, QueueCapacity, RateLimit, StatusTask,
-        Throughput,
+        BatchId, BatchRecord, BatchStatus, CreateRequest, Delivery, FailedChunk, FailedChunks, FailedJob, Failure,
+        HookEvent, HookId, IdempotencyKey, Invalid, Item, ItemOptions, JobId, Limits, Plan, QueueCapacity, RateLimit,
+        StatusTask, Throughput,
     },
     ledger::{
-        AttemptResult, BatchConnection, BatchPool, ChunkInserted, Claim, Claimed, Closed, Created, Finished,
-        FirstChunk, HookKinds, JobQuery, Ledger, LedgerError, NewBatch, NewItem, OpenJob, OpenJobs, PageRequest,
-        PlanInput, RecentWork, Rules, TaskQuery, Unplanned, Work,
+        AttemptResult, BatchCommand, BatchConnection, BatchPool, ChunkInserted, Claim, Claimed, Closed, Created,
+        Finished, FirstChunk, HookKinds, JobQuery, Ledger, LedgerError, NewBatch, NewItem, OpenJob, OpenJobs,
+        PageRequest, PlanInput, RecentWork, Rules, TaskQuery, Unplanned, Work,
     },
 };
 use rocket_db_pools::Pool;
 
 pub type TestResult<T = ()> = Result<T, Box<dyn Error>>;
 
-/// Makes ledgers of one backend.
+/// Creates ledgers of one database.
 pub trait Harness {
-    /// An empty ledger of its own.
+    /// An empty ledger for one test.
     fn ledger_with(&self, rules: Rules) -> impl Future<Output = Subject>;
 
-    /// The same by the usual rules: few crashes, every hook.
+    /// An empty ledger with the usual rules: few crashes, every hook.
     fn ledger(&self) -> impl Future<Output = Subject> {
         self.ledger_with(RULES)
     }
@@ -33,10 +33,10 @@ pub trait Harness {
 pub const RULES: Rules =
     Rules { max_crashes: 2, hooks: HookKinds { batch_finished: true, job_failed: true, job_completed: true } };
 
-/// Room for everything.
-pub const ROOM: QueueCapacity = QueueCapacity { per_batch: 1_000_000, total: 1_000_000 };
+/// A queue with capacity for everything.
+pub const UNBOUNDED: QueueCapacity = QueueCapacity { per_batch: 1_000_000, total: 1_000_000 };
 
-/// The longest that a job waits here for its next attempt.
+/// The longest delay before a next attempt.
 pub const MAX_BACKOFF: Duration = Duration::from_secs(7_200);
 
 /// Asks for the first jobs of `window` batches, none of which was offered yet.
@@ -47,10 +47,10 @@ pub fn first_jobs(window: u64, capacity: QueueCapacity) -> JobQuery {
 /// Asks for all tasks.
 pub const EVERY_TASK: TaskQuery = TaskQuery::All { ends_after: None };
 
-/// What a settlement answers.
-pub const DONE: Finished = Finished::Done;
+/// The result of finishing an attempt.
+pub const RECORDED: Finished = Finished::Recorded;
 
-/// The task that closes a batch for the `round`-th time, as an answer.
+/// The task that closes a batch that was closed `round` times before.
 pub fn end_of(batch: BatchId, round: u32) -> Vec<StatusTask> {
     vec![StatusTask::End { batch, round }]
 }
@@ -66,7 +66,7 @@ pub fn id(id: i64) -> BatchId {
     BatchId::new(id).expect("tests use ids that are in range")
 }
 
-/// A batch that is to be, in words.
+/// A batch to create.
 pub struct ABatch {
     id: Option<BatchId>,
     quantity: u64,
@@ -75,20 +75,20 @@ pub struct ABatch {
     request: Option<CreateRequest>,
 }
 
-/// One worker, as fast as it goes.
+/// One worker without a rate limit.
 pub const UNLIMITED: Throughput = Throughput { concurrency: 1, rate_limit: None };
 
-/// A job a second.
+/// One job per second.
 pub const ONE_A_SECOND: Throughput =
     Throughput { concurrency: 1, rate_limit: Some(RateLimit { jobs: 1, per: Duration::from_secs(1) }) };
 
-/// The request of a caller, under the key `once`.
+/// The request of a caller, with the key `once`.
 pub fn a_request(caller: &str, asked: &str) -> CreateRequest {
     let key = IdempotencyKey::new("once").expect("it is a key");
     CreateRequest::new(Some(caller), key, asked.as_bytes())
 }
 
-/// Of 200 items in jobs of 100.
+/// A batch of 200 items in jobs of 100.
 pub fn a_batch() -> ABatch {
     ABatch {
         id: None,
@@ -142,23 +142,23 @@ impl ABatch {
     }
 }
 
-/// How an unplanned batch of this kind is cut.
-pub fn cut(batch: ABatch) -> Result<PlanInput, Invalid> {
+/// The plan of an unplanned batch.
+pub fn plan_input(batch: ABatch) -> Result<PlanInput, Invalid> {
     let NewBatch { plan, key_fingerprint, estimated, .. } = batch.build();
     Ok(PlanInput { plan, key_fingerprint, estimated })
 }
 
-/// Why it is not.
+/// The reason why a batch can't be planned.
 pub fn too_many() -> Result<PlanInput, Invalid> {
     Err(Invalid::new("quantity", "must be 1 to 100, but is 200"))
 }
 
-/// Items with these ordinals; the code says nothing, and says it again on a retry.
+/// Items with these ordinals. The same ordinal always has the same code.
 pub fn chunk(ordinals: Range<u64>) -> Arc<[NewItem]> {
     ordinals.map(|ordinal| NewItem { ordinal, code: format!("code-{ordinal}") }).collect()
 }
 
-/// The same as the first chunk of a job with the ordinals `range`.
+/// Items as the first chunk of a job with the ordinals `range`.
 pub fn first_chunk(range: Range<u64>, ordinals: Range<u64>) -> FirstChunk {
     FirstChunk { range, prefix: None, key_fingerprint: "f00d".into(), items: chunk(ordinals) }
 }
@@ -167,13 +167,13 @@ pub fn because(reason: &str) -> Failure {
     Failure::because(reason)
 }
 
-/// A failure for the sake of one chunk.
-pub fn set_aside(ordinals: Range<u64>, error: &str) -> Failure {
-    chunks_set_aside([(ordinals, error.to_owned())])
+/// A failure because of one chunk.
+pub fn failed_chunk(ordinals: Range<u64>, error: &str) -> Failure {
+    failed_chunks([(ordinals, error.to_owned())])
 }
 
-/// A failure for the sake of these chunks.
-pub fn chunks_set_aside(chunks: impl IntoIterator<Item = (Range<u64>, String)>) -> Failure {
+/// A failure because of these chunks.
+pub fn failed_chunks(chunks: impl IntoIterator<Item = (Range<u64>, String)>) -> Failure {
     let chunk = |(ordinals, error): (Range<u64>, String)| FailedChunk::new(ordinals.start, ordinals.end - 1, 3, error);
     chunks.into_iter().map(chunk).collect::<FailedChunks>().into()
 }
@@ -182,21 +182,21 @@ pub fn delayed(failure: Failure, by: Duration) -> AttemptResult {
     AttemptResult::Delayed { failure, delay: by }
 }
 
-/// A batch to count, in which nothing was written lately.
+/// A batch to count, without recent work.
 pub fn recent(batch: BatchId) -> RecentWork {
     RecentWork { batch, items: 0, last_item_at: None }
 }
 
-/// The time that attempts take here.
+/// The duration of attempts.
 pub const WORKED: Duration = Duration::from_millis(30);
 
-/// A ledger under test, with the sentences that its tests begin with.
+/// A ledger under test, with steps that many tests share.
 pub struct Subject {
     ledger: Arc<dyn Ledger>,
-    /// The way of a host to the same tables.
+    /// The host's access to the same tables.
     pool: BatchPool,
-    /// What must live as long as the ledger does.
-    _ground: Box<dyn Send + Sync>,
+    /// Dropped together with the ledger.
+    _owned: Box<dyn Send + Sync>,
 }
 
 impl Deref for Subject {
@@ -208,15 +208,15 @@ impl Deref for Subject {
 }
 
 impl Subject {
-    pub fn new(ledger: Arc<dyn Ledger>, pool: BatchPool, ground: impl Send + Sync + 'static) -> Self {
-        Self { ledger, pool, _ground: Box::new(ground) }
+    pub fn new(ledger: Arc<dyn Ledger>, pool: BatchPool, owned: impl Send + Sync + 'static) -> Self {
+        Self { ledger, pool, _owned: Box::new(owned) }
     }
 
     pub fn share(&self) -> Arc<dyn Ledger> {
         Arc::clone(&self.ledger)
     }
 
-    /// Makes a batch and answers its jobs.
+    /// Creates a batch and returns its jobs.
     pub async fn jobs_of(&self, batch: ABatch) -> Result<Vec<JobId>, LedgerError> {
         let new = batch.build();
         let jobs = new.plan.jobs();
@@ -224,47 +224,47 @@ impl Subject {
         Ok((0..jobs).map(|seq| JobId { batch, seq, generation: 0 }).collect())
     }
 
-    /// Asks for a batch in the database itself, as hosts on other drivers do. Nobody has planned it
-    /// then.
-    pub async fn asked(&self, batch: ABatch) -> TestResult<BatchId> {
-        let ABatch { id: wanted, quantity, options, .. } = batch;
-        let wanted = wanted.map(BatchId::get);
+    /// Requests a batch in the database itself, as hosts with other drivers do. It is not planned
+    /// yet.
+    pub async fn requested(&self, batch: ABatch) -> TestResult<BatchId> {
+        let ABatch { id: chosen, quantity, options, .. } = batch;
+        let chosen = chosen.map(BatchId::get);
         let [quantity, batch_size] = [quantity, options.batch_size].map(|number| number as i64);
         let max_jobs = options.max_jobs_per_batch.map(|max| max as i64);
         let prefix = options.qr_code_prefix;
-        let made = match self.pool.get().await? {
+        let new_id = match self.pool.get().await? {
             #[cfg(feature = "sqlite")]
             BatchConnection::Sqlite(host) => {
-                let row = (quantity, wanted, batch_size, prefix, max_jobs);
+                let row = (quantity, chosen, batch_size, prefix, max_jobs);
                 host.interact_mut(move |conn| {
                     conn.execute("INSERT INTO batch_requests VALUES (?1, ?2, ?3, ?4, ?5)", row)?;
                     let last = "SELECT value FROM batch_settings WHERE name = 'last_id'";
-                    wanted.map_or_else(|| conn.query_row(last, [], |row| row.get(0)), Ok)
+                    chosen.map_or_else(|| conn.query_row(last, [], |row| row.get(0)), Ok)
                 })
                 .await?
             }
             #[cfg(feature = "postgres")]
             BatchConnection::Postgres(host) => {
                 let delivery = "SELECT create_product_items($1, $2, $3, $4, $5)";
-                host.query_one(delivery, &[&quantity, &wanted, &batch_size, &prefix, &max_jobs])
+                host.query_one(delivery, &[&quantity, &chosen, &batch_size, &prefix, &max_jobs])
                     .await
                     .map_err(|error| error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string))?
                     .get(0)
             }
-            _ => return Err("the ledger is in neither".into()),
+            _ => return Err("unknown kind of database".into()),
         };
-        Ok(id(made))
+        Ok(id(new_id))
     }
 
-    /// The jobs that ought to be in the queue, when there is room for all.
+    /// All jobs to put into the queue.
     pub async fn every_open_job(&self) -> Result<OpenJobs, LedgerError> {
-        let mut found = self.open_jobs(first_jobs(1_000, ROOM)).await?;
-        let due = std::mem::take(&mut found.due);
-        found.jobs.extend(due);
-        Ok(found)
+        let mut open = self.open_jobs(first_jobs(1_000, UNBOUNDED)).await?;
+        let due = std::mem::take(&mut open.due);
+        open.jobs.extend(due);
+        Ok(open)
     }
 
-    /// The task that closes the batch, when none of its jobs is open any more.
+    /// The task that closes the batch, if none of its jobs is open.
     pub async fn at_end_of(&self, batch: BatchId) -> Result<Vec<StatusTask>, LedgerError> {
         self.at_end(&[batch]).await
     }
@@ -275,7 +275,7 @@ impl Subject {
         Ok(listed.into_iter().find(|listed| listed.batch_id == batch).ok_or("it is not listed")?)
     }
 
-    /// Counts a batch for a process, as soon as no other process has just counted it.
+    /// Counts a batch for a process, once no other process has just counted it.
     pub async fn summarized(&self, process: u64, batch: BatchId) -> TestResult {
         while !self.summarize(process, vec![recent(batch)]).await?.is_empty() {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -288,22 +288,22 @@ impl Subject {
         Ok(self.open_tasks(EVERY_TASK).await?.unplanned)
     }
 
-    /// Makes a batch of one job.
+    /// Creates a batch of one job.
     pub async fn one_job(&self) -> Result<JobId, LedgerError> {
         Ok(self.jobs_of(a_batch().of(100)).await?[0])
     }
 
-    /// Begins a job that the queue hands out for the first time, or as a call says.
+    /// Claims a job, which is delivered for the first time or as `delivery` says.
     pub async fn claim(&self, delivery: impl Into<Delivery>) -> Result<Claimed, LedgerError> {
         self.ledger.claim(delivery.into()).await
     }
 
-    /// Begins a job that can be begun.
+    /// Claims a job that can be claimed.
     pub async fn work(&self, delivery: impl Into<Delivery>) -> TestResult<Work> {
         let delivery = delivery.into();
         match self.claim(delivery).await? {
             Claimed::Work(work) => Ok(work),
-            other => Err(format!("{delivery} was not begun: {other:?}").into()),
+            other => Err(format!("{delivery} was not claimed: {other:?}").into()),
         }
     }
 
@@ -311,13 +311,13 @@ impl Subject {
         Ok(self.work(job).await?.claim)
     }
 
-    /// Begins a job and ends it so.
-    pub async fn end(&self, job: JobId, how: AttemptResult) -> TestResult<Finished> {
+    /// Claims a job and finishes the attempt.
+    pub async fn end(&self, job: JobId, result: AttemptResult) -> TestResult<Finished> {
         let claim = self.claim_job(job).await?;
-        Ok(self.finish_attempt(&claim, how, WORKED).await?)
+        Ok(self.finish_attempt(&claim, result, WORKED).await?)
     }
 
-    /// Begins a job, writes all that is missing and completes it.
+    /// Claims a job, inserts the missing items and completes it.
     pub async fn complete(&self, job: JobId) -> TestResult<Finished> {
         let work = self.work(job).await?;
         for range in work.missing {
@@ -330,7 +330,7 @@ impl Subject {
         self.end(job, AttemptResult::Failed(because("no ink"))).await
     }
 
-    /// Begins a job and loses its worker.
+    /// Claims a job and loses its worker.
     pub async fn lose(&self, job: JobId) -> TestResult {
         let _lost = self.claim_job(job).await?;
         Ok(())
@@ -352,11 +352,28 @@ impl Subject {
         Ok(job)
     }
 
+    /// A batch with this status.
+    pub async fn batch_with_status(&self, status: BatchStatus) -> TestResult<BatchId> {
+        let job = match status {
+            BatchStatus::Completed => self.completed_batch().await?,
+            BatchStatus::Failed => self.failed_batch().await?,
+            _ => self.one_job().await?,
+        };
+        match status {
+            BatchStatus::Running => self.lose(job).await?,
+            BatchStatus::Paused => drop(self.control(job.batch, BatchCommand::Pause).await?),
+            BatchStatus::Cancelled => drop(self.control(job.batch, BatchCommand::Cancel).await?),
+            BatchStatus::Pending | BatchStatus::Completed | BatchStatus::Failed => {}
+        }
+        assert_eq!(self.batch(job.batch).await?.status, status);
+        Ok(job.batch)
+    }
+
     /// Closes a batch that can be closed.
     pub async fn closed(&self, batch: BatchId, round: u32) -> TestResult<BatchRecord> {
         match self.close(batch, round).await? {
             Closed::Now(batch) => Ok(batch),
-            Closed::Over => Err(format!("batch {batch} could not be closed").into()),
+            Closed::NothingToDo => Err(format!("batch {batch} could not be closed").into()),
         }
     }
 
@@ -364,10 +381,9 @@ impl Subject {
         Ok(self.items(batch, ALL).await?.into_iter().map(|item| item.ordinal).collect())
     }
 
-    /// The rows of [`Ledger::failed_jobs`], which have room in a page unless a test makes them
-    /// long.
-    pub async fn failed_jobs(&self, batch: BatchId, slice: PageRequest) -> Result<Vec<FailedJob>, LedgerError> {
-        Ok(self.ledger.failed_jobs(batch, slice).await?.rows)
+    /// The rows of [`Ledger::failed_jobs`], which fit into a page unless a test makes them long.
+    pub async fn failed_jobs(&self, batch: BatchId, page: PageRequest) -> Result<Vec<FailedJob>, LedgerError> {
+        Ok(self.ledger.failed_jobs(batch, page).await?.rows)
     }
 
     /// The open job, as the feeder sees it.
@@ -386,7 +402,7 @@ impl Subject {
         Ok(tasks.find(|task| matches!(task, StatusTask::End { batch: of, .. } if *of == batch)))
     }
 
-    /// The hooks of a batch that are still to be called, the oldest first.
+    /// The open hooks of a batch, the oldest first.
     pub async fn hooks_of(&self, batch: BatchId) -> Result<Vec<HookId>, LedgerError> {
         let tasks = self.open_tasks(EVERY_TASK).await?.status.into_iter();
         Ok(tasks.filter_map(|(task, _)| hook_about(task, batch)).collect())
@@ -400,18 +416,17 @@ impl Subject {
         Ok(events)
     }
 
-    /// A batch with a job in every state that nobody touches: it must not move, whatever becomes of
-    /// others.
+    /// A batch with a job in every state, which must not change whatever happens to others.
     pub async fn bystander(&self) -> TestResult<Bystander> {
         let jobs = self.jobs_of(a_batch().of(500)).await?;
         self.complete(jobs[0]).await?;
         self.fail(jobs[1]).await?;
         self.end(jobs[2], delayed(because("later"), Duration::from_secs(3_600))).await?;
         self.lose(jobs[3]).await?;
-        let held = self.claim_job(jobs[3]).await?;
-        self.insert_chunk(&held, chunk(300..310)).await?;
+        let claim = self.claim_job(jobs[3]).await?;
+        self.insert_chunk(&claim, chunk(300..310)).await?;
         let seen = self.seen(jobs[0].batch).await?;
-        Ok(Bystander { held, seen })
+        Ok(Bystander { claim, seen })
     }
 
     async fn seen(&self, batch: BatchId) -> Result<Seen, LedgerError> {
@@ -435,7 +450,7 @@ fn hook_about(task: StatusTask, batch: BatchId) -> Option<HookId> {
 
 /// See [`Subject::bystander`].
 pub struct Bystander {
-    held: Claim,
+    claim: Claim,
     seen: Seen,
 }
 
@@ -449,15 +464,15 @@ struct Seen {
 }
 
 impl Bystander {
-    /// Looks the same as ever, and its worker still works.
-    pub async fn stands_still(self, ledger: &Subject) -> TestResult {
-        assert_eq!(ledger.seen(self.held.job.batch).await?, self.seen);
-        assert_eq!(ledger.insert_chunk(&self.held, chunk(310..320)).await?, ChunkInserted::New(10));
+    /// Checks that the batch is unchanged and its worker can still insert.
+    pub async fn is_unchanged(self, ledger: &Subject) -> TestResult {
+        assert_eq!(ledger.seen(self.claim.job.batch).await?, self.seen);
+        assert_eq!(ledger.insert_chunk(&self.claim, chunk(310..320)).await?, ChunkInserted::New(10));
         Ok(())
     }
 }
 
-/// Whether a time lies between then and now.
+/// Whether a time is less than a minute from now.
 pub fn is_recent(time: Option<DateTime<Utc>>) -> bool {
     time.is_some_and(|time| (Utc::now() - time).abs() < chrono::TimeDelta::minutes(1))
 }

@@ -163,7 +163,7 @@ impl Home {
     /// Starts a host that stops at a named point.
     pub async fn start_at(&self, point: Option<&str>) -> Result<Host> {
         match point {
-            Some(point) => self.start_with(&[("ROCKET_BATCH_TEST_POINT", point)]).await,
+            Some(point) => self.start_with(&[("ROCKET_BATCH_FAILPOINT", point)]).await,
             None => self.start_with(&[]).await,
         }
     }
@@ -235,7 +235,8 @@ impl Home {
     /// Returns when the jobs of a batch started, in milliseconds, in ascending order.
     pub fn starts(&self, batch: i64) -> Result<Vec<i64>> {
         let connection = rusqlite::Connection::open(self.database())?;
-        let mut statement = connection.prepare("SELECT begun_at FROM batch_jobs WHERE batch = ?1 ORDER BY begun_at")?;
+        let mut statement =
+            connection.prepare("SELECT claimed_at FROM batch_jobs WHERE batch = ?1 ORDER BY claimed_at")?;
         Ok(statement.query_map([batch], |row| row.get(0))?.collect::<std::result::Result<_, _>>()?)
     }
 

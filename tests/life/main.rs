@@ -90,7 +90,7 @@ async fn complete_despite_twenty_kills(home: &Home) -> TestResult {
         }
         batches.push((host.post(&json!({ "quantity": 300 })).await?, 300));
         match point {
-            Some(point) => host.until_it_says(&format!("test point {point} reached")).await?,
+            Some(point) => host.until_it_says(&format!("failpoint {point} reached")).await?,
             None => tokio::time::sleep(Duration::from_millis(rng.u64(20..600))).await,
         }
         host.kill().await?;
@@ -116,9 +116,9 @@ async fn completes_without_an_item_writer_despite_kills_between_statements(store
 
     for kill in 0..12 {
         let point = POINTS[kill % POINTS.len()];
-        let mut host = home.start_example("minimal", &[("ROCKET_BATCH_TEST_POINT", point)]).await?;
+        let mut host = home.start_example("minimal", &[("ROCKET_BATCH_FAILPOINT", point)]).await?;
         batches.push(host.post(&json!({ "quantity": JOBS * 100 })).await?);
-        host.until_it_says(&format!("test point {point} reached")).await?;
+        host.until_it_says(&format!("failpoint {point} reached")).await?;
         host.kill().await?;
     }
 
@@ -204,7 +204,7 @@ async fn counts_no_crash_after_all_items_are_inserted(store: Store) -> TestResul
     let home = Home::on(store)?;
     let mut first = home.start_at(Some("before-finish")).await?;
     let batch = first.post(&json!({ "quantity": 100 })).await?;
-    first.until_it_says("test point before-finish reached").await?;
+    first.until_it_says("failpoint before-finish reached").await?;
     first.kill().await?;
 
     let second = home.start().await?;
@@ -261,7 +261,7 @@ async fn fails_an_attempt_with_the_message_of_its_panic() -> TestResult {
     assert_eq!(progress["status"], "failed", "{progress}");
     let failed = host.get(&format!("/batches/{batch}/failed-jobs")).await?;
     let job = &failed["items"][0];
-    assert_eq!((&job["attempts"], &job["error"]), (&json!(3), &json!("panicked: test point before-insert")));
+    assert_eq!((&job["attempts"], &job["error"]), (&json!(3), &json!("panicked: failpoint before-insert")));
     host.until_the_shop_was_told(batch).await?;
     host.terminate().await?;
     Ok(())

@@ -1,8 +1,8 @@
 //! PostgreSQL servers for tests, started by `tests/postgres-server`.
 //!
-//! Most tests share one: that of `tests/run`, which says where it is by
-//! `ROCKET_BATCH_TEST_POSTGRES`, or one of this process. Each ledger has a schema of its own there.
-//! A test that breaks things starts a [`Server`] for itself.
+//! Most tests share one: that of `tests/run`, whose URL is in `ROCKET_BATCH_TEST_POSTGRES`, or one
+//! of this process. Each ledger has a separate schema. A test that breaks things starts its own
+//! [`Server`].
 
 #![allow(dead_code, reason = "each test target uses a part of it")]
 
@@ -15,7 +15,7 @@ use std::{
 
 use tokio_postgres::{Client, NoTls};
 
-/// A server that ends with this value, or with the process.
+/// A server that ends when this is dropped, or with the process.
 pub struct Server {
     child: Child,
     orders: Option<ChildStdin>,
@@ -39,7 +39,7 @@ impl Server {
         &self.url
     }
 
-    /// Does what a line of `tests/postgres-server` says; answers when it is done.
+    /// Sends a command to `tests/postgres-server`, and returns when it is done.
     pub fn order(&mut self, order: &str) {
         let orders = self.orders.as_mut().expect("it runs");
         writeln!(orders, "{order}").and_then(|()| orders.flush()).expect("it reads orders");
@@ -70,12 +70,12 @@ pub fn shared() -> &'static str {
     })
 }
 
-/// A schema that nobody else has.
+/// The name of an unused schema.
 pub fn a_schema() -> String {
     format!("t{:016x}", fastrand::u64(..))
 }
 
-/// A way to the server beside ours.
+/// A separate client of the server.
 pub async fn client(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("the server is there");
     tokio::spawn(connection);

@@ -1,5 +1,5 @@
-//! Batches in transactions of the host's: the whole plugin, and a host whose connections and tables
-//! are its own.
+//! Batches in transactions of the host: the whole plugin, and a host with its own connections and
+//! tables.
 
 #[path = "../servers/postgres.rs"]
 mod servers;
@@ -20,16 +20,16 @@ use rocket_batch::{
 type TestResult<T = ()> = Result<T, Box<dyn Error>>;
 
 /// Long enough for a slow machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A plugin that looks for work when it is woken, and a host with tables in a schema of its own.
+/// A plugin that looks for work only when it is woken, and a host with tables in a separate schema.
 struct Shop {
     plugin: Client,
     /// The ledger's schema.
     ledger: String,
-    /// Of the host, on a connection that knows nothing of the ledger.
+    /// A connection of the host, without the ledger's settings.
     host: tokio_postgres::Client,
-    /// What the host was told.
+    /// The hooks that were called.
     ends: Arc<Mutex<Vec<BatchFinished>>>,
 }
 
@@ -38,7 +38,7 @@ impl Shop {
         Self::with("batch.feed_interval", "1h").await
     }
 
-    /// With a setting.
+    /// A shop with this setting.
     async fn with(key: &str, value: impl serde::Serialize) -> TestResult<Self> {
         let (ledger, own) = (servers::a_schema(), servers::a_schema());
         let figment = rocket::Config::figment()
@@ -67,12 +67,12 @@ impl Shop {
         BatchService::fetch(self.plugin.rocket()).expect("the fairing is attached")
     }
 
-    /// The function for hosts on any driver, with these arguments.
+    /// Calls the function `create_product_items` with these arguments.
     fn call(&self, arguments: &str) -> String {
         format!("SELECT {}.create_product_items({arguments})", self.ledger)
     }
 
-    /// How many rows the ledger and the host have: batches, jobs, orders.
+    /// The numbers of rows: batches, jobs, orders.
     async fn rows(&self) -> TestResult<[i64; 3]> {
         let ledger = &self.ledger;
         let sql = format!(
@@ -84,10 +84,10 @@ impl Shop {
     }
 
     async fn until_over(&self, batch: i64) -> TestResult<Progress> {
-        Ok(self.service().until_over(batch, PATIENCE).await?)
+        Ok(self.service().until_over(batch, TIMEOUT).await?)
     }
 
-    /// Waits until the hook of a batch was called; answers all calls for it.
+    /// Waits until the hook of a batch was called, and returns all its calls.
     async fn end_of(&self, batch: i64) -> TestResult<Vec<BatchFinished>> {
         let called = async {
             loop {
@@ -99,7 +99,7 @@ impl Shop {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        Ok(tokio::time::timeout(PATIENCE, called).await?)
+        Ok(tokio::time::timeout(TIMEOUT, called).await?)
     }
 }
 
@@ -107,14 +107,14 @@ fn jobs_of(batch_size: u64) -> ItemOptions {
     ItemOptions { batch_size, ..ItemOptions::default() }
 }
 
-/// What the server said no with, and its words.
+/// The error code of the server, and its message.
 fn refusal(error: &tokio_postgres::Error) -> (SqlState, String) {
     let said = error.as_db_error().expect("the server said no");
     (said.code().clone(), said.message().to_owned())
 }
 
 #[rocket::async_test]
-async fn a_batch_is_there_when_the_hosts_transaction_is_committed() -> TestResult {
+async fn a_batch_exists_once_the_hosts_transaction_is_committed() -> TestResult {
     let mut shop = Shop::open().await?;
     let batches = shop.service().clone();
     let path = "SELECT current_setting('search_path')";
@@ -142,7 +142,7 @@ async fn a_batch_is_there_when_the_hosts_transaction_is_committed() -> TestResul
 }
 
 #[rocket::async_test]
-async fn nothing_is_there_when_the_hosts_transaction_is_rolled_back() -> TestResult {
+async fn a_rollback_of_the_hosts_transaction_leaves_no_batch() -> TestResult {
     let mut shop = Shop::open().await?;
     let batches = shop.service().clone();
 
@@ -158,7 +158,7 @@ async fn nothing_is_there_when_the_hosts_transaction_is_rolled_back() -> TestRes
     batches.wake_feeder();
 
     assert_eq!(shop.rows().await?, [0, 0, 0]);
-    // The numbers that were taken from the sequence are gone.
+    // Ids taken from the sequence are not returned to it.
     let next = batches.create_product_items_async(None, 10, jobs_of(10)).await?;
     assert_eq!(next.batch_id.get(), 4);
     assert_eq!(shop.until_over(4).await?.status, BatchStatus::Completed);
@@ -167,7 +167,7 @@ async fn nothing_is_there_when_the_hosts_transaction_is_rolled_back() -> TestRes
 }
 
 #[rocket::async_test]
-async fn a_refusal_leaves_the_hosts_transaction_as_it_was() -> TestResult {
+async fn a_rejected_batch_does_not_break_the_hosts_transaction() -> TestResult {
     let mut shop = Shop::open().await?;
     let batches = shop.service().clone();
     batches.create_product_items_async(7, 10, jobs_of(10)).await?;
@@ -178,7 +178,7 @@ async fn a_refusal_leaves_the_hosts_transaction_as_it_was() -> TestResult {
     let nothing = batches.create_product_items_in(&transaction, 8, 0, jobs_of(10)).await;
     let no_id = batches.create_product_items_in(&transaction, 0, 10, jobs_of(10)).await;
     let too_large = batches.create_product_items_in(&transaction, 8, 10, jobs_of(10_001)).await;
-    // Steps over the one in use, and over 8, which this very transaction takes.
+    // Skips the id in use, and 8, which this transaction uses.
     batches.create_product_items_in(&transaction, 1, 10, jobs_of(10)).await?;
     let second = batches.create_product_items_in(&transaction, None, 10, jobs_of(10)).await?;
     transaction.commit().await?;
@@ -203,7 +203,7 @@ async fn a_refusal_leaves_the_hosts_transaction_as_it_was() -> TestResult {
 
 #[cfg(feature = "sqlite")]
 #[rocket::async_test]
-async fn a_ledger_in_sqlite_says_that_it_is_elsewhere() -> TestResult {
+async fn a_ledger_in_sqlite_rejects_postgres_transactions() -> TestResult {
     let figment = rocket::Config::figment()
         .merge(("log_level", "off"))
         .merge(Serialized::global("databases.batch.url", "sqlite://:memory:"));
@@ -223,7 +223,7 @@ async fn a_ledger_in_sqlite_says_that_it_is_elsewhere() -> TestResult {
 }
 
 #[rocket::async_test]
-async fn a_batch_that_was_asked_for_by_the_function_is_planned_and_made() -> TestResult {
+async fn a_batch_requested_with_the_function_is_planned_and_completed() -> TestResult {
     let mut shop = Shop::with("batch.feed_interval", "200ms").await?;
     let call = shop.call("quantity => 250, batch_id => $1, batch_size => 50, qr_code_prefix => 'QR'");
     let batches = shop.service().clone();
@@ -231,14 +231,14 @@ async fn a_batch_that_was_asked_for_by_the_function_is_planned_and_made() -> Tes
     let transaction = shop.host.transaction().await?;
     transaction.execute("INSERT INTO orders VALUES (7)", &[]).await?;
     let made: i64 = transaction.query_one(&call, &[&7_i64]).await?.get(0);
-    // A plugin that looks meanwhile finds nothing.
+    // The plugin does not see it yet.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let early = batches.batch(7).await;
     transaction.commit().await?;
 
     assert_eq!(made, 7);
     assert!(matches!(early, Err(BatchError::NoSuchBatch(7))), "{early:?}");
-    let ended = tokio::time::timeout(PATIENCE, async {
+    let ended = tokio::time::timeout(TIMEOUT, async {
         while !batches.get_batch_job_progress(7).await?.status.is_over() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -262,7 +262,7 @@ async fn a_batch_that_was_asked_for_by_the_function_is_planned_and_made() -> Tes
 }
 
 #[rocket::async_test]
-async fn what_is_not_said_is_as_the_settings_say() -> TestResult {
+async fn omitted_arguments_use_the_settings() -> TestResult {
     let shop = Shop::with("batch.batch_size", 40).await?;
 
     let made: i64 = shop.host.query_one(&shop.call("100"), &[]).await?.get(0);
@@ -276,7 +276,7 @@ async fn what_is_not_said_is_as_the_settings_say() -> TestResult {
 }
 
 #[rocket::async_test]
-async fn what_the_settings_do_not_allow_becomes_a_failed_batch_with_the_reason() -> TestResult {
+async fn a_request_beyond_the_settings_becomes_a_failed_batch() -> TestResult {
     let shop = Shop::open().await?;
     shop.host.query_one(&shop.call("20000000, 7"), &[]).await?;
     shop.host.query_one(&shop.call("10, 8"), &[]).await?;
@@ -297,7 +297,7 @@ async fn what_the_settings_do_not_allow_becomes_a_failed_batch_with_the_reason()
 }
 
 #[rocket::async_test]
-async fn more_jobs_than_the_setting_allows_become_a_failed_batch_with_the_reason() -> TestResult {
+async fn a_request_with_too_many_jobs_becomes_a_failed_batch() -> TestResult {
     let shop = Shop::with("batch.max_jobs_per_batch", 10).await?;
     shop.host.query_one(&shop.call("250, 7, max_jobs_per_batch => 11"), &[]).await?;
     shop.host.query_one(&shop.call("250, 8, max_jobs_per_batch => 10"), &[]).await?;
@@ -315,7 +315,7 @@ async fn more_jobs_than_the_setting_allows_become_a_failed_batch_with_the_reason
 }
 
 #[rocket::async_test]
-async fn what_can_never_be_right_is_an_error_of_the_function() -> TestResult {
+async fn the_function_rejects_invalid_arguments() -> TestResult {
     let mut shop = Shop::open().await?;
     let call = |arguments: &str| shop.call(arguments);
     let invalid = SqlState::INVALID_PARAMETER_VALUE;
@@ -327,14 +327,14 @@ async fn what_can_never_be_right_is_an_error_of_the_function() -> TestResult {
         (call("10, batch_size => -1"), &invalid, "`batch_size` must be 1 to 9007199254740991, but is -1"),
         (call("10, max_jobs_per_batch => 100001"), &invalid, "`max_jobs_per_batch` must be 1 to 100000, but is 100001"),
         (call("10, qr_code_prefix => ''"), &invalid, "`qr_code_prefix` must be 1 to 16 of A-Z a-z 0-9 _ -"),
-        (call("10, 7"), &SqlState::UNIQUE_VIOLATION, "batch 7 exists already"),
+        (call("10, 7"), &SqlState::UNIQUE_VIOLATION, "batch 7 already exists"),
     ];
     shop.host.query_one(&call("10, 7"), &[]).await?;
 
     let mut transaction = shop.host.transaction().await?;
     transaction.execute("INSERT INTO orders VALUES (1)", &[]).await?;
     for (call, code, words) in table {
-        // An error ends a transaction; whoever wants to go on sets a savepoint.
+        // An error ends a transaction, unless it is rolled back to a savepoint.
         let savepoint = transaction.transaction().await?;
         let Err(error) = savepoint.query_one(&call, &[]).await else { panic!("{call}") };
         assert_eq!(refusal(&error), (code.clone(), words.to_owned()), "{call}");
@@ -350,7 +350,7 @@ async fn what_can_never_be_right_is_an_error_of_the_function() -> TestResult {
 
 /// The grants that the guide lists, and no more.
 #[rocket::async_test]
-async fn a_role_of_its_own_needs_what_the_guide_says() -> TestResult {
+async fn a_separate_role_needs_the_grants_of_the_guide() -> TestResult {
     let mut shop = Shop::open().await?;
     let batches = shop.service().clone();
     let (role, ledger) = (servers::a_schema(), shop.ledger.clone());
@@ -371,7 +371,7 @@ async fn a_role_of_its_own_needs_what_the_guide_says() -> TestResult {
     shop.host.batch_execute(&as_role).await?;
     shop.host.batch_execute(&call).await?;
     shop.host.batch_execute("RESET ROLE").await?;
-    // Not even the key of the codes can be seen by it.
+    // It can't even read the code key.
     denied(&shop.host, &format!("SELECT * FROM {ledger}.settings")).await?;
     denied(&shop.host, &format!("DELETE FROM {ledger}.batches")).await?;
 
@@ -394,10 +394,10 @@ async fn a_role_of_its_own_needs_what_the_guide_says() -> TestResult {
     Ok(())
 }
 
-/// Objects of the caller's that shadow the ledger's change nothing for a function that runs with
-/// the owner's rights.
+/// Objects of the caller that shadow the ledger's do not affect a function that runs with the
+/// owner's rights.
 #[rocket::async_test]
-async fn whatever_the_callers_search_path_is_the_function_finds_its_tables() -> TestResult {
+async fn the_function_works_with_any_search_path() -> TestResult {
     let shop = Shop::open().await?;
     let traps = "CREATE TEMP TABLE batches (trap int); CREATE TEMP TABLE settings (name text, value text);
                  CREATE TEMP SEQUENCE batch_ids START 1000";

@@ -271,7 +271,7 @@ async fn fails_only_the_attempt_when_an_item_writer_panics() -> TestResult {
     let failed = plugin.service().failed_jobs(1, PageQuery::default()).await?.items;
     let [job] = &failed[..] else { return Err("expected one failed job".into()) };
     assert_eq!(job.attempts, 3);
-    assert_eq!(job.error, "could not write items: panicked: printer jammed at item 57");
+    assert_eq!(job.error, "could not insert items: panicked: printer jammed at item 57");
     assert_eq!((bystander.status, bystander.items_created), (BatchStatus::Completed, 50));
     assert_eq!(copied(&plugin)?, 300);
     plugin.stop().await

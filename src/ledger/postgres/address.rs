@@ -1,48 +1,49 @@
-//! Where the server is, how a connection to it is made, and what is asked of it.
+//! The address of the server, and the settings of connections to it.
 
 use std::{fmt, time::Duration};
 
-use tokio_postgres::{Config, config::Host};
+use tokio_postgres::{Client, Config, Error, config::Host};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::tls::Trust;
+use super::{error::message_of, tls::Trust};
 
-/// What the host says of the server. It has a password, so it is never shown.
+/// The address of the server. It contains a password, so it has no `Debug`.
 #[derive(Clone)]
 pub(super) struct Address {
-    /// For the driver.
+    /// The driver's configuration.
     pub config: Config,
-    /// Of the server's certificate.
+    /// How the server's certificate is verified.
     pub trust: Trust,
 }
 
-/// How long things may take.
+/// The timeouts of a pool.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timeouts {
-    /// A statement, at the server.
+    /// For a statement, enforced by the server.
     pub statement: Duration,
-    /// Making a connection, and waiting for a free one.
+    /// For opening a connection, and for waiting for a free one.
     pub connect: Duration,
 }
 
 impl Timeouts {
-    /// A lock: the chunks and begins that hold one are short.
+    /// For a lock. Chunks and claims hold locks briefly.
     fn lock(&self) -> Duration {
         self.statement / 2
     }
 
-    /// No answer at all, not even that the statement took too long: the server or the way to it is
-    /// gone.
-    pub(super) fn silence(&self) -> Duration {
+    /// For any response, even a timeout of the statement. After this, the server or the connection
+    /// is considered dead.
+    pub(super) fn response(&self) -> Duration {
         self.statement + Duration::from_secs(2)
     }
 }
 
 impl Address {
-    /// Reads a URL: `postgres://user:password@host:5432/database`, with parameters. The error says
-    /// what to write instead, and never repeats any of it: a password that was not escaped may
-    /// stand anywhere.
+    /// Parses a URL: `postgres://user:password@host:5432/database`, with parameters. The error
+    /// message suggests a correct one. It never repeats any part of the URL, because an unescaped
+    /// password may be anywhere in it.
     pub(super) fn parse(url: &str) -> Result<Self, String> {
-        let (url, trust) = without_trust(url)?;
+        let (url, trust) = split_trust(url)?;
         let config: Config = url.parse().map_err(|_| UNREADABLE.to_owned())?;
         let odd = |host: &Host| matches!(host, Host::Tcp(name) if name.is_empty() || name.contains(['@', ':', '/']));
         if config.get_hosts().is_empty() || config.get_hosts().iter().any(odd) {
@@ -51,13 +52,11 @@ impl Address {
         Ok(Self { config, trust })
     }
 
-    /// The same with the session's settings: the schema, the timeouts, and a watch on the way to
-    /// the server.
+    /// Adds the settings of a session: the schema, the timeouts, and keepalives.
     pub(super) fn in_session(mut self, schema: &str, timeouts: Timeouts) -> Self {
         let own = self.config.get_options().unwrap_or_default();
         let millis = |limit: Duration| limit.as_millis();
-        // The statements rely on seeing what was committed before each of them, whatever the
-        // database's default is.
+        // The statements rely on `read committed`, whatever the database's default is.
         let options = format!(
             "{own} -c search_path={schema},public -c default_transaction_isolation=read\\ committed -c statement_timeout={} \
              -c lock_timeout={} -c idle_in_transaction_session_timeout={}",
@@ -78,14 +77,25 @@ impl Address {
         }
         self
     }
+
+    /// Opens a connection, and drives it in a task of its own.
+    pub(super) async fn connect(&self, tls: &MakeRustlsConnect) -> Result<Client, Error> {
+        let (client, connection) = self.config.connect(tls.clone()).await?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(error = message_of(&error), "a database connection failed");
+            }
+        });
+        Ok(client)
+    }
 }
 
-const UNREADABLE: &str = "can't be read; write \"postgres://user:password@host:5432/database\", and escape what is special in the password \
-                          (`@` as %40, `/` as %2F)";
+const UNREADABLE: &str = "is not a PostgreSQL URL; try \"postgres://user:password@host:5432/database\", and escape special characters in \
+                          the password (`@` as %40, `/` as %2F)";
 
-/// The driver knows neither `verify-full` nor `sslrootcert`.
-fn without_trust(url: &str) -> Result<(String, Trust), String> {
-    let Some((place, parameters)) = url.split_once('?') else { return Ok((url.into(), Trust::Anybody)) };
+/// Removes the parameters that the driver does not support, `verify-full` and `sslrootcert`.
+fn split_trust(url: &str) -> Result<(String, Trust), String> {
+    let Some((address, parameters)) = url.split_once('?') else { return Ok((url.into(), Trust::AnyCertificate)) };
     let (mut kept, mut verified, mut root) = (Vec::new(), false, None);
     for parameter in parameters.split('&') {
         match parameter.split_once('=') {
@@ -94,17 +104,17 @@ fn without_trust(url: &str) -> Result<(String, Trust), String> {
                 kept.push("sslmode=require");
             }
             Some(("sslmode", mode)) if mode != "disable" && mode != "prefer" => {
-                return Err("has an `sslmode` that is none; write disable, prefer, require or verify-full".into());
+                return Err("has an unknown `sslmode`; try disable, prefer, require or verify-full".into());
             }
             Some(("sslrootcert", file)) => root = Some(file.replace("%2F", "/")),
             _ => kept.push(parameter),
         }
     }
-    let trust = if verified { Trust::Verified(root) } else { Trust::Anybody };
-    Ok((format!("{place}?{}", kept.join("&")), trust))
+    let trust = if verified { Trust::Verified(root) } else { Trust::AnyCertificate };
+    Ok((format!("{address}?{}", kept.join("&")), trust))
 }
 
-/// The servers, without user and password.
+/// Shows the servers, without user and password.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ports = self.config.get_ports();
@@ -125,11 +135,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_names_servers_and_what_is_asked_of_them() {
+    fn a_url_names_servers_and_how_to_verify_them() {
         let table = [
-            ("postgres://me:secret@here/shop", "here:5432", Trust::Anybody),
-            ("postgresql://me:se%40cret@here:5433/shop?sslmode=prefer", "here:5433", Trust::Anybody),
-            ("postgres://me@here,there:5433/shop?sslmode=disable", "here:5432, there:5433", Trust::Anybody),
+            ("postgres://me:secret@here/shop", "here:5432", Trust::AnyCertificate),
+            ("postgresql://me:se%40cret@here:5433/shop?sslmode=prefer", "here:5433", Trust::AnyCertificate),
+            ("postgres://me@here,there:5433/shop?sslmode=disable", "here:5432, there:5433", Trust::AnyCertificate),
             ("postgres://me@here/shop?sslmode=verify-full&application_name=x", "here:5432", Trust::Verified(None)),
             (
                 "postgres://me@here/shop?sslmode=require&sslrootcert=/ca.pem",
@@ -145,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_shows_in_no_refusal() {
+    fn no_error_shows_a_password() {
         for url in [
             "postgres://me:sec@ret@here/shop",
             "postgres://me:secret@/shop?x=secret",
@@ -155,7 +165,7 @@ mod tests {
             "mysql://me:secret@here/shop",
         ] {
             let why = Address::parse(url).err().unwrap();
-            assert!(!why.contains("secret") && !why.contains("ret@") && why.contains("write"), "{url}: {why}");
+            assert!(!why.contains("secret") && !why.contains("ret@") && why.contains("try"), "{url}: {why}");
         }
     }
 

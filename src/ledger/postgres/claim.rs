@@ -1,7 +1,7 @@
-//! begin: one attempt at a job, or why there is none.
+//! claim: starts an attempt at a job, or tells why there is none.
 //!
-//! Mostly one statement does it, with the first chunk or without. Otherwise it reads, decides, and
-//! then changes what was read only if it still is so; if not, it reads again.
+//! Usually one statement does it, with or without the first chunk. Otherwise this reads the job,
+//! decides, and changes it only if it is still as it was read. If not, it reads it again.
 
 use std::ops::Range;
 
@@ -14,24 +14,26 @@ use super::{
     control::lock,
     error::Result,
     hooks,
-    insert_chunk::raced,
+    insert_chunk::race_or_error,
     pool::Verb,
     read::is_history_removed,
     redacted::Redacted,
-    summarize::count_anew,
+    summarize::count_batch,
 };
-use crate::domain::{BatchStatus, Change, Delivery, JobId, JobState};
-use crate::ledger::{
-    Claim, Claimed, FirstChunk, Rules, Work,
-    decide::{Entry, Found, missing, poisoned},
+use crate::{
+    domain::{BatchId, BatchStatus, Change, Delivery, JobId, JobState},
+    ledger::{
+        decide::{ClaimDecision, JobSnapshot, missing, poisoned},
+        types::{Claim, Claimed, FirstChunk, Rules, Work},
+    },
 };
 
 const CLAIM_NEXT: &str = include_str!("sql/claim_next.sql");
 const CLAIM_AND_INSERT: &str = include_str!("sql/claim_and_insert.sql");
-const JOB: &str = include_str!("sql/mark_claimed.sql");
-const BEGIN: &str = include_str!("sql/claim.sql");
+const READ_JOB: &str = include_str!("sql/read_job.sql");
+const CLAIM: &str = include_str!("sql/claim.sql");
 const CLAIM_FIRST: &str = include_str!("sql/claim_first.sql");
-const POISON: &str = include_str!("sql/fail_poisoned.sql");
+const FAIL_POISONED: &str = include_str!("sql/fail_poisoned.sql");
 const REVIVE: &str = include_str!("sql/revive.sql");
 const REOPEN: &str = include_str!("sql/retry_batch.sql");
 const ORDINALS: &str = "SELECT ordinal FROM items WHERE batch = $1 AND ordinal >= $2 AND ordinal < $3 ORDER BY ordinal";
@@ -40,8 +42,7 @@ const ORDINALS: &str = "SELECT ordinal FROM items WHERE batch = $1 AND ordinal >
 pub(super) struct ClaimJob {
     pub rules: Rules,
     pub delivery: Delivery,
-    /// Of this call alone: by it a repetition knows that the job is begun already, and counts no
-    /// crash.
+    /// Names this call. A repetition recognises its own claim by it and counts no crash.
     pub token: i64,
     pub first_chunk: Option<FirstChunk>,
 }
@@ -49,7 +50,7 @@ pub(super) struct ClaimJob {
 #[async_trait]
 impl Verb for ClaimJob {
     type Output = Claimed;
-    const OPERATION: &'static str = "begin a job";
+    const OPERATION: &'static str = "claim a job";
 
     async fn run(&self, conn: &mut Client) -> Result<Claimed> {
         let claimed = match &self.first_chunk {
@@ -68,42 +69,32 @@ impl Verb for ClaimJob {
 }
 
 impl ClaimJob {
-    /// As it mostly goes: the job waits in a batch that runs, and nothing of it was ever written.
+    /// The usual case: the job is waiting, its batch is pending or running, and it has no items.
     async fn claim_next(&self, conn: &impl GenericClient) -> Result<Option<Work>> {
         let Delivery::Enqueued { task: job, acknowledged } = self.delivery else { return Ok(None) };
         let statement = conn.prepare_cached(CLAIM_NEXT).await?;
-        let ((batch, seq), generation) = (self.place(), small(job.generation));
+        let ((batch, seq), generation) = (self.job_key(), small(job.generation));
         let (acknowledged, too_many) = (i64::from(acknowledged), self.too_many_crashes());
         let parameters: [&(dyn ToSql + Sync); 6] = [&batch, &seq, &generation, &acknowledged, &self.token, &too_many];
         let claimed = conn.query_opt(&statement, &parameters).await?;
         claimed.map(|row| read_work(&row, job, 0)).transpose()
     }
 
-    /// The same, with the first chunk.
+    /// The same case, with the first chunk.
     async fn claim_and_insert(&self, conn: &impl GenericClient, chunk: &FirstChunk) -> Result<Option<Work>> {
         let Delivery::Enqueued { task: job, acknowledged } = self.delivery else { return Ok(None) };
         let statement = conn.prepare_cached(CLAIM_AND_INSERT).await?;
-        let ((batch, seq), generation) = (self.place(), small(job.generation));
+        let ((batch, seq), generation) = (self.job_key(), small(job.generation));
         let (acknowledged, too_many) = (i64::from(acknowledged), self.too_many_crashes());
         let (first, quantity) = (key(chunk.range.start), key(chunk.range.end - chunk.range.start));
         let ordinals: Vec<i64> = chunk.items.iter().map(|item| key(item.ordinal)).collect();
         let codes: Redacted<Vec<&str>> = Redacted(chunk.items.iter().map(|item| item.code.as_str()).collect());
-        let (prefix, key_fingerprint) = (&chunk.prefix, &chunk.key_fingerprint);
-        let parameters: [&(dyn ToSql + Sync); 12] = [
-            &batch,
-            &seq,
-            &generation,
-            &acknowledged,
-            &self.token,
-            &too_many,
-            &first,
-            &quantity,
-            &ordinals,
-            &codes,
-            prefix,
-            key_fingerprint,
-        ];
-        let claimed = conn.query_opt(&statement, &parameters).await.map_err(raced)?;
+        let (prefix, fingerprint) = (&chunk.prefix, &chunk.key_fingerprint);
+        let job_parameters: [&(dyn ToSql + Sync); 6] =
+            [&batch, &seq, &generation, &acknowledged, &self.token, &too_many];
+        let chunk_parameters: [&(dyn ToSql + Sync); 6] = [&first, &quantity, &ordinals, &codes, prefix, fingerprint];
+        let parameters = [job_parameters, chunk_parameters];
+        let claimed = conn.query_opt(&statement, parameters.as_flattened()).await.map_err(race_or_error)?;
         claimed.map(|row| read_work(&row, job, chunk.items.len() as u64)).transpose()
     }
 
@@ -111,36 +102,40 @@ impl ClaimJob {
         small(self.rules.max_crashes.saturating_add(1))
     }
 
-    /// `None` when somebody changed the job or its batch meanwhile.
+    /// `None` if the job or its batch changed meanwhile.
     async fn try_once(&self, conn: &mut Client) -> Result<Option<Claimed>> {
         let Some(row) = self.read(&*conn).await? else {
-            let pruned = is_history_removed(conn, self.delivery.batch_and_seq().0).await?;
+            let pruned = is_history_removed(conn, self.batch()).await?;
             return Ok(Some(if pruned { Claimed::NothingToDo } else { Claimed::Unknown }));
         };
-        let found = read_found(&row)?;
-        if self.began(&row, &found)? {
-            return Ok(Some(Claimed::Work(self.work(conn, found, 0).await?)));
+        let job = read_job(&row)?;
+        if self.is_own_claim(&row, &job)? {
+            return Ok(Some(Claimed::Work(self.work(conn, job, 0).await?)));
         }
-        match found.entry(self.delivery, self.rules.max_crashes) {
-            Entry::Unknown => Ok(Some(Claimed::Unknown)),
-            Entry::Over => Ok(Some(Claimed::NothingToDo)),
-            Entry::Failed => Ok(Some(Claimed::Failed(found.reason()))),
-            Entry::Busy => Ok(Some(Claimed::Busy)),
-            Entry::Paused => Ok(Some(Claimed::Paused)),
-            Entry::Revived(_) => self.revive(conn).await.map(|()| None),
-            Entry::Poisoned { crashes } => self.poison(conn, &found, crashes).await,
-            Entry::Free { crashes } => self.start(conn, found, crashes).await,
+        match job.decide(self.delivery, self.rules.max_crashes) {
+            ClaimDecision::Unknown => Ok(Some(Claimed::Unknown)),
+            ClaimDecision::NothingToDo => Ok(Some(Claimed::NothingToDo)),
+            ClaimDecision::Failed => Ok(Some(Claimed::Failed(job.reason()))),
+            ClaimDecision::Busy => Ok(Some(Claimed::Busy)),
+            ClaimDecision::Paused => Ok(Some(Claimed::Paused)),
+            ClaimDecision::Revive(_) => self.revive(conn).await.map(|()| None),
+            ClaimDecision::Poison { crashes } => self.poison(conn, &job, crashes).await,
+            ClaimDecision::Start { crashes } => self.start(conn, job, crashes).await,
         }
     }
 
     async fn read(&self, conn: &impl GenericClient) -> Result<Option<Row>> {
-        let (batch, seq) = self.place();
-        let query = conn.prepare_cached(JOB).await?;
+        let (batch, seq) = self.job_key();
+        let query = conn.prepare_cached(READ_JOB).await?;
         Ok(conn.query_opt(&query, &[&batch, &seq]).await?)
     }
 
-    /// The key of the job's row.
-    fn place(&self) -> (i64, i64) {
+    fn batch(&self) -> BatchId {
+        self.delivery.batch_and_seq().0
+    }
+
+    /// The primary key of the job.
+    fn job_key(&self) -> (i64, i64) {
         let (batch, seq) = self.delivery.batch_and_seq();
         (batch.get(), key(seq))
     }
@@ -149,93 +144,90 @@ impl ClaimJob {
         self.delivery.acknowledged().map(i64::from)
     }
 
-    fn began(&self, row: &Row, found: &Found) -> Result<bool> {
+    fn is_own_claim(&self, row: &Row, job: &JobSnapshot) -> Result<bool> {
         let token: Option<i64> = row.try_get("token")?;
-        Ok(token == Some(self.token) && found.state == JobState::Active)
+        Ok(token == Some(self.token) && job.state == JobState::Active)
     }
 
-    async fn start(&self, conn: &Client, found: Found, crashes: u32) -> Result<Option<Claimed>> {
-        let running = found.status.after(Change::Claim)?;
-        let first = found.status != BatchStatus::Running;
-        let statement = conn.prepare_cached(if first { CLAIM_FIRST } else { BEGIN }).await?;
-        let ((batch, seq), acknowledged) = (self.place(), self.acknowledged());
-        let (generation, epoch) = (small(found.generation), small(found.epoch));
-        let (read, now) = (small(found.crashes), small(crashes));
-        let (status, state, running) = (found.status.as_str(), found.state.as_str(), running.as_str());
+    async fn start(&self, conn: &Client, job: JobSnapshot, crashes: u32) -> Result<Option<Claimed>> {
+        let running = job.status.after(Change::Claim)?;
+        let first = job.status != BatchStatus::Running;
+        let statement = conn.prepare_cached(if first { CLAIM_FIRST } else { CLAIM }).await?;
+        let ((batch, seq), acknowledged) = (self.job_key(), self.acknowledged());
+        let (generation, epoch) = (small(job.generation), small(job.epoch));
+        let (read, now) = (small(job.crashes), small(crashes));
+        let (status, state, running) = (job.status.as_str(), job.state.as_str(), running.as_str());
         let mut parameters: Vec<&(dyn ToSql + Sync)> =
             vec![&batch, &seq, &generation, &epoch, &status, &state, &read, &self.token, &now, &acknowledged];
         parameters.extend(first.then_some(&running as &(dyn ToSql + Sync)));
         if conn.query_opt(&statement, &parameters).await?.is_none() {
             return Ok(None);
         }
-        self.work(conn, found, 1).await.map(|work| Some(Claimed::Work(work)))
+        self.work(conn, job, 1).await.map(|work| Some(Claimed::Work(work)))
     }
 
-    /// The attempt, `claimed` epochs after what was found.
-    async fn work(&self, conn: &Client, found: Found, claimed: u32) -> Result<Work> {
+    /// The attempt, `claimed` epochs after the snapshot.
+    async fn work(&self, conn: &Client, job: JobSnapshot, claimed: u32) -> Result<Work> {
         Ok(Work {
-            claim: Claim { job: found.job(self.delivery), epoch: found.epoch + claimed },
-            missing: self.missing_items(conn, &found.range).await?,
-            written: 0,
-            range: found.range,
-            attempts_made: found.attempts,
-            prefix: found.prefix,
-            key_fingerprint: found.key_fingerprint,
+            claim: Claim { job: job.job(self.delivery), epoch: job.epoch + claimed },
+            missing: self.missing_items(conn, &job.range).await?,
+            inserted: 0,
+            range: job.range,
+            attempts_made: job.attempts,
+            prefix: job.prefix,
+            key_fingerprint: job.key_fingerprint,
         })
     }
 
-    /// Looks at the rows themselves, after the epoch was raised: nobody writes any of them any
-    /// more.
+    /// Looks at the rows themselves, so no count can be wrong.
     async fn missing_items(&self, conn: &Client, range: &Range<u64>) -> Result<Vec<Range<u64>>> {
         let query = conn.prepare_cached(ORDINALS).await?;
-        let there = conn.query(&query, &[&self.place().0, &key(range.start), &key(range.end)]).await?;
-        missing(range, there.iter().map(|row| number(row, "ordinal")))
+        let existing = conn.query(&query, &[&self.job_key().0, &key(range.start), &key(range.end)]).await?;
+        missing(range, existing.iter().map(|row| number(row, "ordinal")))
     }
 
-    /// From here on it is a waiting job of a batch that runs, or is paused. Whoever came first did
-    /// it already.
+    /// Sets the job waiting and its batch running or paused, unless another session did so before.
     async fn revive(&self, conn: &mut Client) -> Result<()> {
         let transaction = conn.transaction().await?;
-        lock(&transaction, self.delivery.batch_and_seq().0).await?;
+        lock(&transaction, self.batch()).await?;
         let Some(row) = self.read(&transaction).await? else { return Ok(()) };
-        let Entry::Revived(status) = read_found(&row)?.entry(self.delivery, self.rules.max_crashes) else {
-            return Ok(());
-        };
-        let (batch, seq) = self.place();
+        let decision = read_job(&row)?.decide(self.delivery, self.rules.max_crashes);
+        let ClaimDecision::Revive(status) = decision else { return Ok(()) };
+        let (batch, seq) = self.job_key();
         transaction.execute(&transaction.prepare_cached(REVIVE).await?, &[&batch, &seq]).await?;
         transaction.execute(&transaction.prepare_cached(REOPEN).await?, &[&batch, &status.as_str()]).await?;
-        count_anew(&transaction, self.delivery.batch_and_seq().0).await?;
+        count_batch(&transaction, self.batch()).await?;
         transaction.commit().await?;
         Ok(())
     }
 
-    async fn poison(&self, conn: &mut Client, found: &Found, crashes: u32) -> Result<Option<Claimed>> {
+    async fn poison(&self, conn: &mut Client, job: &JobSnapshot, crashes: u32) -> Result<Option<Claimed>> {
         let failure = poisoned(crashes);
         let transaction = conn.transaction().await?;
-        let statement = transaction.prepare_cached(POISON).await?;
-        let ((batch, seq), acknowledged) = (self.place(), self.acknowledged());
-        let (generation, epoch) = (small(found.generation), small(found.epoch));
-        let (state, read, now) = (found.state.as_str(), small(found.crashes), small(crashes));
+        let statement = transaction.prepare_cached(FAIL_POISONED).await?;
+        let ((batch, seq), acknowledged) = (self.job_key(), self.acknowledged());
+        let (generation, epoch) = (small(job.generation), small(job.epoch));
+        let (state, read, now) = (job.state.as_str(), small(job.crashes), small(crashes));
         let parameters: [&(dyn ToSql + Sync); 9] =
             [&batch, &seq, &generation, &epoch, &state, &read, &now, &failure.reason, &acknowledged];
         if transaction.query_opt(&statement, &parameters).await?.is_none() {
             return Ok(None);
         }
-        hooks::job_over(&transaction, self.rules, found.job(self.delivery)).await?;
+        hooks::record_job_end(&transaction, self.rules, job.job(self.delivery)).await?;
         transaction.commit().await?;
         Ok(Some(Claimed::Poisoned(failure)))
     }
 }
 
-/// An attempt that one statement began, `written` of whose items that statement wrote.
-fn read_work(row: &Row, job: JobId, written: u64) -> Result<Work> {
+/// Reads the attempt that a single statement started, with `inserted` items.
+fn read_work(row: &Row, job: JobId, inserted: u64) -> Result<Work> {
     let (first, quantity) = (number(row, "first")?, number(row, "quantity")?);
     let range = first..first + quantity;
-    let missing = first + written..range.end;
+    let missing = first + inserted..range.end;
     Ok(Work {
         claim: Claim { job, epoch: small_number(row, "epoch")? },
         missing: if missing.is_empty() { Vec::new() } else { vec![missing] },
-        written,
+        inserted,
         range,
         attempts_made: small_number(row, "attempts")?,
         prefix: row.try_get("prefix")?,
@@ -243,10 +235,10 @@ fn read_work(row: &Row, job: JobId, written: u64) -> Result<Work> {
     })
 }
 
-fn read_found(row: &Row) -> Result<Found> {
+fn read_job(row: &Row) -> Result<JobSnapshot> {
     let (first, quantity) = (number(row, "first")?, number(row, "quantity")?);
     let acknowledged: Option<i64> = row.try_get("acknowledged")?;
-    Ok(Found {
+    Ok(JobSnapshot {
         generation: small_number(row, "generation")?,
         state: state(row, "state")?,
         epoch: small_number(row, "epoch")?,

@@ -1,25 +1,28 @@
-//! `at_end`, close: the end of a batch whose jobs all ended.
+//! `at_end`, close: the end of a batch whose jobs are all finished.
 
 use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::types::ToSql;
 
 use super::{
-    columns::{batch_id, key, small, small_number, status},
+    columns::{batch_id, key, millis, small, small_number, status},
     error::Result,
-    finish_attempt::millis,
     hooks,
     pool::Verb,
     read::batch,
 };
-use crate::domain::{BatchId, BatchRecord, BatchStatus, Change, JobCounts, Measured, StatusTask};
-use crate::ledger::{Closed, Rules};
+use crate::{
+    domain::{BatchId, BatchRecord, BatchStatus, JobCounts, Measured, StatusTask},
+    ledger::{
+        decide::{closed_status, closing_error},
+        types::{Closed, Rules},
+    },
+};
 
-pub(super) const AT_END: &str = include_str!("sql/at_end.sql");
-// As `lock` in steer.rs, but without the gate: no job is left that could be claimed, so no claims
-// come that could overtake it.
+const AT_END: &str = include_str!("sql/at_end.sql");
+// As `lock` in control.rs, but without the gate: without open jobs, no claims can overtake it.
 const LOCK: &str = "SELECT status FROM batches WHERE id = $1 AND round = $2 AND jobs > 0 FOR NO KEY UPDATE";
-const FIRST_ERROR: &str = "SELECT error FROM jobs 
+const FIRST_ERROR: &str = "SELECT error FROM jobs
     WHERE batch = $1 AND state = 'failed' AND error IS NOT NULL AND finished_at IS NOT NULL ORDER BY seq LIMIT 1";
 const CLOSE: &str = include_str!("sql/close.sql");
 
@@ -65,41 +68,38 @@ impl Verb for Close {
 impl Close {
     async fn close(&self, conn: &impl GenericClient) -> Result<Closed> {
         let (id, lock) = (self.batch, conn.prepare_cached(LOCK).await?);
-        let Some(row) = conn.query_opt(&lock, &[&id.get(), &small(self.round)]).await? else { return Ok(Closed::Over) };
-        // A statement of its own: the one that waited for the lock does not see what a retry
-        // reopened meanwhile.
+        let locked = conn.query_opt(&lock, &[&id.get(), &small(self.round)]).await?;
+        let Some(row) = locked else { return Ok(Closed::NothingToDo) };
+        // A second statement: the snapshot of the first does not show jobs that a retry reopened
+        // while it waited for the lock.
         let record = batch(conn, id).await?;
-        if record.jobs.open() > 0 {
-            return Ok(Closed::Over);
-        }
-        let Ok(closed) = status(&row, "status")?.after(Change::Close { failed: record.jobs.failed > 0 }) else {
-            return Ok(Closed::Over);
+        let Some(closed) = closed_status(status(&row, "status")?, &record.jobs) else {
+            return Ok(Closed::NothingToDo);
         };
-        let error = why_failed(conn, id, &record.jobs).await?;
-        End { error, ..End::of(&record, closed) }.record(conn, self.rules, id).await?;
+        let error = error_of(conn, id, &record.jobs).await?;
+        BatchEnd { error, ..BatchEnd::of(&record, closed) }.record(conn, self.rules, id).await?;
         Ok(Closed::Now(batch(conn, id).await?))
     }
 }
 
-async fn why_failed(conn: &impl GenericClient, id: BatchId, counts: &JobCounts) -> Result<Option<String>> {
-    if counts.failed == 0 {
+async fn error_of(conn: &impl GenericClient, id: BatchId, jobs: &JobCounts) -> Result<Option<String>> {
+    if jobs.failed == 0 {
         return Ok(None);
     }
     let row = conn.query_one(&conn.prepare_cached(FIRST_ERROR).await?, &[&id.get()]).await?;
-    let first: &str = row.try_get("error")?;
-    Ok(Some(format!("{} of {} jobs failed: {first}", counts.failed, counts.total())))
+    Ok(Some(closing_error(jobs, row.try_get("error")?)))
 }
 
-/// How a batch ends none of whose jobs is open.
-pub(super) struct End {
+/// The end of a batch without open jobs.
+pub(super) struct BatchEnd {
     pub status: BatchStatus,
     pub error: Option<String>,
     pub counts: JobCounts,
     pub measured: Measured,
 }
 
-impl End {
-    /// With the counts of `record`, and without an error.
+impl BatchEnd {
+    /// The end with the counts of `record`, without an error.
     pub(super) const fn of(record: &BatchRecord, status: BatchStatus) -> Self {
         Self { status, error: None, counts: record.jobs, measured: record.measured }
     }
@@ -111,6 +111,6 @@ impl End {
         let parameters: [&(dyn ToSql + Sync); 8] =
             [&batch, &status, &self.error, &completed, &failed, &cancelled, &items, &worked];
         conn.execute(&conn.prepare_cached(CLOSE).await?, &parameters).await?;
-        hooks::batch_over(conn, rules, id).await
+        hooks::record_batch_end(conn, rules, id).await
     }
 }

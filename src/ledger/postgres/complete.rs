@@ -1,4 +1,4 @@
-//! `insert_and_complete`: the last chunk of a job and its end.
+//! `insert_and_complete`: inserts the last chunk of a job and completes the job.
 
 use std::{sync::Arc, time::Duration};
 
@@ -7,14 +7,20 @@ use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::types::ToSql;
 
 use super::{
+    columns::millis,
     error::Result,
-    finish_attempt::{millis, stands_as},
+    finish_attempt::is_in_state,
     hooks,
-    insert_chunk::{Given, raced},
+    insert_chunk::{ChunkParameters, race_or_error},
     pool::Verb,
 };
-use crate::domain::JobState;
-use crate::ledger::{Claim, LastChunk, NewItem, Rules};
+use crate::{
+    domain::JobState,
+    ledger::{
+        decide::wants_job_hook,
+        types::{Claim, LastChunk, NewItem, Rules},
+    },
+};
 
 const INSERT_AND_COMPLETE: &str = include_str!("sql/insert_and_complete.sql");
 
@@ -29,35 +35,35 @@ pub(super) struct InsertAndComplete {
 #[async_trait]
 impl Verb for InsertAndComplete {
     type Output = LastChunk;
-    const OPERATION: &'static str = "write the last items of a job";
+    const OPERATION: &'static str = "insert the last items of a job";
 
     async fn run(&self, conn: &mut Client) -> Result<LastChunk> {
-        if !hooks::wants_job(self.rules, JobState::Completed) {
+        if !wants_job_hook(self.rules.hooks, JobState::Completed) {
             return self.complete(&*conn).await;
         }
         let transaction = conn.transaction().await?;
-        let done = self.complete(&transaction).await?;
+        let result = self.complete(&transaction).await?;
         transaction.commit().await?;
-        Ok(done)
+        Ok(result)
     }
 }
 
 impl InsertAndComplete {
     async fn complete(&self, conn: &impl GenericClient) -> Result<LastChunk> {
         if self.insert(conn).await? {
-            hooks::job_over(conn, self.rules, self.claim.job).await?;
+            hooks::record_job_end(conn, self.rules, self.claim.job).await?;
             return Ok(LastChunk::Completed);
         }
-        // Whoever completed it under this hold was this call, whose answer was lost.
-        let before = stands_as(conn, &self.claim, JobState::Completed).await?;
-        Ok(if before { LastChunk::Completed } else { LastChunk::Unchanged })
+        // Completed with this claim: by an earlier try of this call, whose response was lost.
+        let completed = is_in_state(conn, &self.claim, JobState::Completed).await?;
+        Ok(if completed { LastChunk::Completed } else { LastChunk::Unchanged })
     }
 
     async fn insert(&self, conn: &impl GenericClient) -> Result<bool> {
-        let (given, worked) = (Given::of(&self.claim, &self.items), millis(self.worked));
+        let (parameters, worked) = (ChunkParameters::of(&self.claim, &self.items), millis(self.worked));
         let worked: &(dyn ToSql + Sync) = &worked;
-        let parameters: Vec<_> = given.parameters().into_iter().chain([worked]).collect();
+        let parameters: Vec<_> = parameters.all().into_iter().chain([worked]).collect();
         let statement = conn.prepare_cached(INSERT_AND_COMPLETE).await?;
-        Ok(conn.execute(&statement, &parameters).await.map_err(raced)? > 0)
+        Ok(conn.execute(&statement, &parameters).await.map_err(race_or_error)? > 0)
     }
 }

@@ -1,29 +1,35 @@
-//! steer: cancels, pauses or resumes a batch.
+//! control: cancels, pauses or resumes a batch.
 
 use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 
 use super::{
-    close::End,
+    close::BatchEnd,
     error::Result,
     pool::{Lane, Verb},
     read::batch,
-    summarize::count_anew,
+    summarize::count_batch,
 };
-use crate::domain::{BatchId, BatchRecord, BatchStatus, Change};
-use crate::ledger::{BatchCommand, LedgerError, Rules};
+use crate::{
+    domain::{BatchId, BatchRecord, BatchStatus},
+    ledger::{
+        decide::requested_change,
+        error::LedgerError,
+        types::{BatchCommand, Rules},
+    },
+};
 
-// A statement of its own, so that the next one sees what was committed while this one waited.
-// Claims share this lock (sql/begin.sql says why). The key is a hash of the schema and the batch.
-// The leader's lock is another text with the seed 0, which no batch has.
+// A separate statement, so that the next one sees what was committed while this one waited. Claims
+// share this lock, see sql/claim.sql. The key is a hash of the schema and the batch. The leader's
+// lock hashes another text with the seed 0, which is no batch id.
 const GATE: &str =
     "SELECT pg_advisory_xact_lock(hashtextextended('rocket_batch batch of ' || current_schema()::text, $1))";
-// Not less: a begin holds the batch `FOR SHARE`, so whoever takes it out of `running` has to lock
-// it so first. Not more: a foreign key to the batch locks it `FOR KEY SHARE`, in a transaction that
-// has locked a job before, and would wait for whoever waits for that job.
+// Not weaker: a claim locks the batch `FOR SHARE`, and this must wait for it. Not stronger: a
+// foreign key to the batch locks it `FOR KEY SHARE`, in a transaction that has locked a job. A
+// stronger lock would wait for that transaction while it waits for the job, a deadlock.
 const LOCK: &str = "SELECT FROM batches WHERE id = $1 FOR NO KEY UPDATE";
-// By number, as everybody does who locks several. Waits for the chunks that are under way; those
-// that come later find the jobs locked.
+// By number, as every statement that locks several jobs. Waits for chunks in progress; later chunks
+// wait for this lock.
 const LOCK_ACTIVE: &str = "SELECT FROM jobs
     WHERE batch = $1 AND finished_at IS NULL AND not_before IS NULL AND state = 'active' ORDER BY seq FOR NO KEY UPDATE";
 const CANCEL_JOBS: &str = include_str!("sql/cancel_jobs.sql");
@@ -35,15 +41,15 @@ const SET_STATUS: &str = "UPDATE batches SET status = $2, version = version + 1 
 pub(super) struct Control {
     pub rules: Rules,
     pub batch: BatchId,
-    pub wish: BatchCommand,
+    pub command: BatchCommand,
 }
 
 #[async_trait]
 impl Verb for Control {
     type Output = BatchRecord;
-    const OPERATION: &'static str = "steer a batch";
+    const OPERATION: &'static str = "control a batch";
     const LANE: Lane = Lane::Requests;
-    // The second time its status would forbid it.
+    // A repetition would find a status that does not allow the command.
     const REPEATABLE: bool = false;
 
     async fn run(&self, conn: &mut Client) -> Result<BatchRecord> {
@@ -54,27 +60,23 @@ impl Verb for Control {
     }
 }
 
-/// Locks a batch, so that none of its jobs is begun: first the gate, and then the row.
+/// Locks a batch, so that none of its jobs can be claimed: first the gate, then the row.
 pub(super) async fn lock(conn: &impl GenericClient, id: BatchId) -> Result<()> {
     conn.query_one(&conn.prepare_cached(GATE).await?, &[&id.get()]).await?;
-    let found = conn.query_opt(&conn.prepare_cached(LOCK).await?, &[&id.get()]).await?;
-    found.map(drop).ok_or_else(|| LedgerError::NoSuchBatch(id).into())
+    let row = conn.query_opt(&conn.prepare_cached(LOCK).await?, &[&id.get()]).await?;
+    row.map(drop).ok_or_else(|| LedgerError::NoSuchBatch(id).into())
 }
 
 impl Control {
     async fn control(&self, conn: &impl GenericClient) -> Result<BatchRecord> {
         lock(conn, self.batch).await?;
         let before = batch(conn, self.batch).await?;
-        let change = match self.wish {
-            BatchCommand::Cancel => Change::Cancel,
-            BatchCommand::Pause => Change::Pause,
-            BatchCommand::Resume => Change::Resume { claimed: before.started_at.is_some() },
-        };
+        let change = requested_change(self.command, before.started_at.is_some());
         let status = before.status.after(change)?;
-        match self.wish {
+        match self.command {
             BatchCommand::Cancel => self.cancel(conn, status).await?,
-            BatchCommand::Pause => self.claim(conn, status, true).await?,
-            BatchCommand::Resume => self.claim(conn, status, false).await?,
+            BatchCommand::Pause => self.set_paused(conn, status, true).await?,
+            BatchCommand::Resume => self.set_paused(conn, status, false).await?,
         }
         batch(conn, self.batch).await
     }
@@ -84,15 +86,15 @@ impl Control {
         conn.execute(&conn.prepare_cached(LOCK_ACTIVE).await?, &[&id]).await?;
         conn.execute(&conn.prepare_cached(CANCEL_JOBS).await?, &[&id]).await?;
         let record = batch(conn, self.batch).await?;
-        End::of(&record, cancelled).record(conn, self.rules, self.batch).await
+        BatchEnd::of(&record, cancelled).record(conn, self.rules, self.batch).await
     }
 
-    /// Chunks that are under way end first; those that come later find their job paused.
-    async fn claim(&self, conn: &impl GenericClient, status: BatchStatus, paused: bool) -> Result<()> {
+    /// Waits for chunks in progress; later chunks find their job paused.
+    async fn set_paused(&self, conn: &impl GenericClient, status: BatchStatus, paused: bool) -> Result<()> {
         let id = self.batch.get();
         conn.execute(&conn.prepare_cached(LOCK_ACTIVE).await?, &[&id]).await?;
         conn.execute(&conn.prepare_cached(PAUSE_JOBS).await?, &[&id, &paused]).await?;
         conn.execute(&conn.prepare_cached(SET_STATUS).await?, &[&id, &status.as_str()]).await?;
-        count_anew(conn, self.batch).await
+        count_batch(conn, self.batch).await
     }
 }

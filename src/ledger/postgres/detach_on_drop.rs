@@ -1,7 +1,7 @@
-//! A future that comes to its end also when nobody waits for it any more.
+//! A future that runs to completion even if it is dropped.
 //!
-//! As long as somebody does, it is polled where it stands: a task of its own would mean two hops
-//! between threads for each chunk.
+//! It becomes a task only when it is dropped: a task from the start would cost two switches between
+//! threads per chunk.
 
 use std::{
     pin::Pin,
@@ -10,14 +10,14 @@ use std::{
 
 use tokio::runtime::Handle;
 
-/// Goes on as a task of its own when it is dropped before its end.
+/// Continues as a task when it is dropped before completion.
 pub(super) struct DetachOnDrop<F: Future<Output: Send> + Send + 'static> {
     rest: Option<Pin<Box<F>>>,
     runtime: Handle,
 }
 
 impl<F: Future<Output: Send> + Send + 'static> DetachOnDrop<F> {
-    /// Within a runtime, on which the rest is run if need be.
+    /// Must be called within a runtime, which runs the rest if this is dropped.
     pub(super) fn of(future: F) -> Self {
         Self { rest: Some(Box::pin(future)), runtime: Handle::current() }
     }
@@ -27,12 +27,13 @@ impl<F: Future<Output: Send> + Send + 'static> Future for DetachOnDrop<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let rest = self.rest.as_mut().expect("nobody polls what has ended");
-        let answer = rest.as_mut().poll(cx);
-        if answer.is_ready() {
+        // A completed future must not be polled again; this one then stays pending.
+        let Some(rest) = self.rest.as_mut() else { return Poll::Pending };
+        let output = rest.as_mut().poll(cx);
+        if output.is_ready() {
             self.rest = None;
         }
-        answer
+        output
     }
 }
 

@@ -1,52 +1,52 @@
-//! What Postgres says, by what the caller can do about it.
+//! Errors of PostgreSQL, by what the caller can do about them.
 //!
 //! ```text
-//!   the server took it back            40001 40P01 55P03          repeated here, at once
-//!   the connection broke in between    08… 57P01 57P02 57P03      repeated here, where a verb knows its own work again
-//!   the server is out of something     53… 25006 57014 58…        Unavailable
-//!   the rows are wrong                 22… 23… P0…                Refused
-//!   anything else                                                 Broken
+//!   rolled back by the server     40001 40P01 55P03         repeated here
+//!   the connection was lost       08… 57P01 57P02 57P03     repeated here, if the verb is REPEATABLE
+//!   the server is unable          53… 25006 57014 58…       Unavailable
+//!   the rows were refused         22… 23… P0…               Refused
+//!   anything else                                           Failed
 //! ```
 //!
-//! A verb stops with a [`VerbError`], which keeps the error whole; [`VerbError::while_trying_to`]
-//! sorts it once, at the border.
+//! A verb fails with a [`VerbError`], which keeps the original error.
+//! [`VerbError::into_ledger_error`] classifies it.
 
 use std::{error::Error as _, io};
 
 use tokio_postgres::{Error, error::SqlState};
 
 use crate::domain::ChangeRefused;
-use crate::ledger::{BoxError, LedgerError};
+use crate::ledger::error::{BoxError, LedgerError};
 
-/// What a verb's function answers.
+/// The result of a verb's function.
 pub(super) type Result<T, E = VerbError> = std::result::Result<T, E>;
 
-/// Why a verb did not come to its end.
+/// An error of a verb.
 #[derive(Debug)]
 pub(super) enum VerbError {
-    /// The database said no, or the connection to it broke.
+    /// An error of the database or of the connection to it.
     Database(Error),
-    /// The verb said no. Nothing that it wrote stays.
+    /// An error of the verb itself. Nothing that it wrote is kept.
     Verb(LedgerError),
-    /// No connection came free in time, or none could be made.
-    Unreached(BoxError),
-    /// Another transaction was committed at the wrong moment; nothing was written.
-    Raced,
-    /// No answer came in time, not even that the time was over.
-    Silent,
+    /// No connection became free in time, or none could be opened.
+    NoConnection(BoxError),
+    /// A concurrent transaction inserted the same item. Nothing was written; repeat the statement.
+    Race,
+    /// The server did not respond, not even with a timeout.
+    NoResponse,
 }
 
-/// What an error of the database leaves to do.
+/// The kinds of errors of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// The transaction was taken back for the sake of another one.
-    TakenBack,
-    /// The connection is gone, and with it the answer.
-    Lost,
-    /// The server can't, now.
-    Unable,
-    /// The rows are wrong.
-    Wrong,
+    /// The server rolled the transaction back because of another one.
+    RolledBack,
+    /// The connection broke, and with it the response was lost.
+    ConnectionLost,
+    /// The server is unable to do it now.
+    ServerUnable,
+    /// The rows were refused.
+    RowsRefused,
     /// A defect.
     Defect,
 }
@@ -70,102 +70,103 @@ impl From<ChangeRefused> for VerbError {
 }
 
 impl VerbError {
-    /// The error for the caller of a verb; `operation` says what it was, as a verb phrase.
-    pub(super) fn while_trying_to(self, operation: &'static str) -> LedgerError {
+    /// Returns the error for the caller; `operation` is a verb phrase.
+    pub(super) fn into_ledger_error(self, operation: &'static str) -> LedgerError {
         match self {
             Self::Verb(error) => error,
-            Self::Unreached(why) => unavailable(operation, why),
-            Self::Raced => unavailable(operation, "others were faster, again and again"),
-            Self::Silent => unavailable(operation, "the server stays silent"),
+            Self::NoConnection(why) => unavailable(operation, why),
+            Self::Race => unavailable(operation, "other sessions kept inserting the same items"),
+            Self::NoResponse => unavailable(operation, "the server does not respond"),
             Self::Database(error) => match kind(&error) {
-                Kind::TakenBack | Kind::Lost | Kind::Unable => unavailable(operation, in_words(&error)),
-                Kind::Wrong => LedgerError::Refused { why: in_words(&error) },
-                Kind::Defect => broken(operation, in_words(&error)),
+                Kind::RolledBack | Kind::ConnectionLost | Kind::ServerUnable => {
+                    unavailable(operation, message_of(&error))
+                }
+                Kind::RowsRefused => LedgerError::Refused { why: message_of(&error) },
+                Kind::Defect => failed(operation, message_of(&error)),
             },
         }
     }
 
-    /// Whether nothing happened for sure, so that anything may be tried again.
-    pub(super) fn left_nothing(&self) -> bool {
+    /// Whether nothing was changed for certain, so that the verb may be repeated.
+    pub(super) fn is_rolled_back(&self) -> bool {
         match self {
-            Self::Raced => true,
-            Self::Database(error) => kind(error) == Kind::TakenBack,
-            Self::Verb(_) | Self::Unreached(_) | Self::Silent => false,
+            Self::Race => true,
+            Self::Database(error) => kind(error) == Kind::RolledBack,
+            Self::Verb(_) | Self::NoConnection(_) | Self::NoResponse => false,
         }
     }
 
-    /// Whether the connection broke, so that it is not known what happened.
-    pub(super) fn left_doubt(&self) -> bool {
-        matches!(self, Self::Database(error) if kind(error) == Kind::Lost)
+    /// Whether the connection broke, so that the result is unknown.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        matches!(self, Self::Database(error) if kind(error) == Kind::ConnectionLost)
     }
 
     /// Whether the connection must not be used again.
     pub(super) fn spoils_connection(&self) -> bool {
         match self {
-            Self::Silent => true,
-            Self::Database(error) => matches!(kind(error), Kind::Lost | Kind::Unable | Kind::Defect),
-            Self::Verb(_) | Self::Unreached(_) | Self::Raced => false,
+            Self::NoResponse => true,
+            Self::Database(error) => matches!(kind(error), Kind::ConnectionLost | Kind::ServerUnable | Kind::Defect),
+            Self::Verb(_) | Self::NoConnection(_) | Self::Race => false,
         }
     }
 }
 
-/// The database could not be asked, or what it did is not known.
+/// The database did not respond, or its response was lost.
 pub(super) fn unavailable(operation: &'static str, why: impl Into<BoxError>) -> LedgerError {
     LedgerError::Unavailable { operation, source: why.into() }
 }
 
-/// Something that ought not to happen did.
-pub(super) fn broken(operation: &'static str, why: impl Into<BoxError>) -> LedgerError {
-    LedgerError::Broken { operation, source: why.into() }
+/// A defect.
+pub(super) fn failed(operation: &'static str, why: impl Into<BoxError>) -> LedgerError {
+    LedgerError::Failed { operation, source: why.into() }
 }
 
-/// A value of the database that this version does not know.
+/// A stored value that this version can't read.
 pub(super) fn unreadable(why: impl Into<BoxError>) -> VerbError {
-    VerbError::Verb(broken("read what is stored", why))
+    VerbError::Verb(failed("read a stored value", why))
 }
 
-/// The driver's own words say little ("db error"); what the server said is its cause.
-pub(super) fn in_words(error: &Error) -> String {
+/// Returns the message of the server, which is the cause of the driver's error ("db error").
+pub(super) fn message_of(error: &Error) -> String {
     match (error.as_db_error(), error.source()) {
-        (Some(said), _) => format!("{} ({})", said.message(), said.code().code()),
+        (Some(error), _) => format!("{} ({})", error.message(), error.code().code()),
         (None, Some(cause)) => format!("{error}: {cause}"),
         (None, None) => error.to_string(),
     }
 }
 
-/// Whether the host's own statement failed because the server can't at all, which is no fault of
-/// the rows.
+/// Whether the host's own statement failed for a reason other than its rows.
 pub(super) fn is_unavailable(error: &Error) -> bool {
-    matches!(kind(error), Kind::TakenBack | Kind::Lost | Kind::Unable)
+    matches!(kind(error), Kind::RolledBack | Kind::ConnectionLost | Kind::ServerUnable)
 }
 
 fn kind(error: &Error) -> Kind {
     match error.code() {
         Some(code) => kind_of(code),
-        None if error.is_closed() || is_of_the_way(error) => Kind::Lost,
+        None if error.is_closed() || is_connection_error(error) => Kind::ConnectionLost,
         None => Kind::Defect,
     }
 }
 
-/// Whether the way to the server failed: the network, its encryption, or the time.
-fn is_of_the_way(error: &Error) -> bool {
-    let words = error.to_string();
+/// Whether the connection failed: the network, the encryption, or a timeout.
+fn is_connection_error(error: &Error) -> bool {
+    let message = error.to_string();
     error.source().is_some_and(<dyn std::error::Error + 'static>::is::<io::Error>)
-        || words.starts_with("timeout")
-        || words.starts_with("error performing TLS")
-        || words.starts_with("unexpected message")
+        || message.starts_with("timeout")
+        || message.starts_with("error performing TLS")
+        || message.starts_with("unexpected message")
 }
 
 fn kind_of(code: &SqlState) -> Kind {
     match code.code() {
-        "40001" | "40P01" | "55P03" => Kind::TakenBack,
-        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Kind::Lost,
-        // A standby that was the primary: the next connection finds the new one.
-        "25006" | "57014" | "55000" => Kind::Unable,
-        code => match &code[..2] {
-            "08" => Kind::Lost,
-            "28" | "53" | "58" | "3D" => Kind::Unable,
-            "22" | "23" | "P0" => Kind::Wrong,
+        "40001" | "40P01" | "55P03" => Kind::RolledBack,
+        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Kind::ConnectionLost,
+        // A former primary that is now a standby: the next connection finds the new primary.
+        "25006" | "57014" | "55000" => Kind::ServerUnable,
+        code => match code.get(..2).unwrap_or_default() {
+            "08" => Kind::ConnectionLost,
+            "28" | "53" | "58" | "3D" => Kind::ServerUnable,
+            "22" | "23" | "P0" => Kind::RowsRefused,
             _ => Kind::Defect,
         },
     }
@@ -176,12 +177,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_sorted_by_what_can_be_done_about_it() {
+    fn errors_are_classified_by_what_the_caller_can_do() {
         let table = [
-            (Kind::TakenBack, &["40001", "40P01", "55P03"][..]),
-            (Kind::Lost, &["08006", "08003", "57P01", "57P02", "57P03"]),
-            (Kind::Unable, &["53100", "53200", "53300", "25006", "57014", "58030", "28P01"]),
-            (Kind::Wrong, &["22001", "22021", "23505", "23514", "P0001"]),
+            (Kind::RolledBack, &["40001", "40P01", "55P03"][..]),
+            (Kind::ConnectionLost, &["08006", "08003", "57P01", "57P02", "57P03"]),
+            (Kind::ServerUnable, &["53100", "53200", "53300", "25006", "57014", "58030", "28P01"]),
+            (Kind::RowsRefused, &["22001", "22021", "23505", "23514", "P0001"]),
             (Kind::Defect, &["42601", "42P01", "25P02", "XX000", "0A000"]),
         ];
 

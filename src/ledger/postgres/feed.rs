@@ -1,4 +1,4 @@
-//! `open_jobs`, `open_tasks`: what ought to be in the queues.
+//! `open_jobs`, `open_tasks`: the jobs and tasks to put into the queues.
 
 use std::time::Duration;
 
@@ -9,17 +9,20 @@ use tokio_postgres::Row;
 
 use super::{
     close::at_end,
-    columns::{batch_id, key, number, small_number},
+    columns::{batch_id, key, millis, number, small_number},
     error::Result,
-    finish_attempt::millis,
     pool::Verb,
     read::read_options,
     summarize::left_behind,
 };
 use crate::domain::{BatchId, HookId, JobId, StatusTask};
 use crate::ledger::{
-    JobQuery, OpenJob, OpenJobs, OpenTasks, TaskQuery, Unplanned,
-    decide::{self, Candidate, DUE_JOBS, ENDS_PAGE, HOOKS, Next, UNPLANNED_BATCHES, Window},
+    decide::{
+        Candidate, DUE_JOBS, ENDS_PAGE, HOOKS, Limited, UNPLANNED_BATCHES, Window, WindowSearch, batches_to_feed,
+        limits,
+    },
+    query::{JobQuery, OpenJob, OpenJobs, OpenTasks, TaskQuery},
+    types::Unplanned,
 };
 
 const CAP_DELAYS: &str = include_str!("sql/cap_delays.sql");
@@ -29,7 +32,7 @@ const QUEUED: &str = include_str!("sql/queued_jobs.sql");
 const NEXT_JOBS: &str = include_str!("sql/next_jobs.sql");
 const DUE: &str = include_str!("sql/due_jobs.sql");
 const NEXT_DUE: &str = include_str!("sql/next_due.sql");
-const BEGUN: &str = "SELECT id FROM batches
+const STARTED: &str = "SELECT id FROM batches
     WHERE jobs > 0 AND status IN ('running', 'paused') AND id > $1 ORDER BY id LIMIT $2";
 const UNPLANNED: &str =
     "SELECT id, quantity, batch_size, prefix, max_jobs FROM batches WHERE jobs IS NULL ORDER BY id LIMIT $1";
@@ -46,7 +49,7 @@ impl Verb for Jobs {
     async fn run(&self, conn: &mut Client) -> Result<OpenJobs> {
         conn.execute(&conn.prepare_cached(CAP_DELAYS).await?, &[&millis(self.0.max_backoff)]).await?;
         let Window { batches, leaves_out } = self.window(conn).await?;
-        let (jobs, more) = self.next(conn, &batches).await?;
+        let (jobs, more) = self.next_jobs(conn, &batches).await?;
         let due = conn.query(&conn.prepare_cached(DUE).await?, &[&key(DUE_JOBS)]).await?;
         let due = due.iter().map(read_job).collect::<Result<Vec<_>>>()?;
         let next_due: Option<i64> = conn.query_one(&conn.prepare_cached(NEXT_DUE).await?, &[]).await?.try_get(0)?;
@@ -58,35 +61,34 @@ impl Verb for Jobs {
 
 impl Jobs {
     async fn window(&self, conn: &Client) -> Result<Window> {
-        let size = self.0.window;
-        let ready = decide::ready_limit(size);
-        for max in decide::widths(size) {
-            let (oldest, smallest) =
-                (candidates(conn, OLDEST, max + 1, ready).await?, candidates(conn, SMALLEST, max + 1, ready).await?);
-            if let Some(window) = decide::window(&oldest, &smallest, size, max) {
+        let mut search = WindowSearch::of(self.0.window);
+        loop {
+            let oldest = candidates(conn, OLDEST, &search).await?;
+            let smallest = candidates(conn, SMALLEST, &search).await?;
+            if let Some(window) = search.select(&oldest, &smallest) {
                 return Ok(window);
             }
         }
-        unreachable!("the widest window is taken as it is")
     }
 
-    /// The next jobs of the batches in the window, and whether they have more.
-    async fn next(&self, conn: &Client, window: &[BatchId]) -> Result<(Vec<OpenJob>, bool)> {
+    /// The next jobs of the batches in the window, and whether these have more.
+    async fn next_jobs(&self, conn: &Client, window: &[BatchId]) -> Result<(Vec<OpenJob>, bool)> {
         let share = self.0.capacity.share(window.len() as u64);
-        let fed = decide::fed(&self.0, window);
-        let (ids, offered): (Vec<i64>, Vec<i64>) = fed.iter().map(|(id, from)| (id.get(), key(*from))).unzip();
+        let batches = batches_to_feed(&self.0, window);
+        let (ids, offered): (Vec<i64>, Vec<i64>) = batches.iter().map(|(id, from)| (id.get(), key(*from))).unzip();
         let queued = conn.query(&conn.prepare_cached(QUEUED).await?, &[&ids, &offered, &key(share)]).await?;
         let queued = queued.iter().map(|row| number(row, "jobs")).collect::<Result<Vec<_>>>()?;
-        let max = decide::limits(&queued, share, self.0.free);
-        let limits: Vec<i64> = max.iter().map(|limit| key(*limit + 1)).collect();
-        let rows = conn.query(&conn.prepare_cached(NEXT_JOBS).await?, &[&ids, &offered, &limits]).await?;
+        let limits = limits(&queued, share, self.0.free);
+        let lookups: Vec<i64> = limits.iter().map(|limit| key(*limit + 1)).collect();
+        let rows = conn.query(&conn.prepare_cached(NEXT_JOBS).await?, &[&ids, &offered, &lookups]).await?;
         let jobs = rows.iter().map(read_job).collect::<Result<Vec<_>>>()?;
-        Ok(Next { batches: &fed, limits: &max }.cut(jobs))
+        Ok(Limited { batches: &batches, limits: &limits }.apply(jobs))
     }
 }
 
-async fn candidates(conn: &Client, sql: &str, max: u64, ready: u64) -> Result<Vec<Candidate>> {
-    let rows = conn.query(&conn.prepare_cached(sql).await?, &[&key(max), &key(ready)]).await?;
+async fn candidates(conn: &Client, sql: &str, search: &WindowSearch) -> Result<Vec<Candidate>> {
+    let (max, ready) = (key(search.candidates()), key(search.ready_limit()));
+    let rows = conn.query(&conn.prepare_cached(sql).await?, &[&max, &ready]).await?;
     rows.iter().map(|row| Ok(Candidate { batch: batch_id(row, "id")?, ready: number(row, "ready")? })).collect()
 }
 
@@ -116,10 +118,10 @@ impl Verb for Tasks {
             return Ok(OpenTasks { status: hooks, left_out, ..OpenTasks::default() });
         };
         let after = ends_after.map_or(0, BatchId::get);
-        let rows = conn.query(&conn.prepare_cached(BEGUN).await?, &[&after, &key(ENDS_PAGE)]).await?;
-        let claimed = rows.iter().map(|row| row.try_get("id")).collect::<Result<Vec<i64>, _>>()?;
-        let ends = at_end(conn, &claimed).await?.into_iter().map(|end| (end, Duration::ZERO));
-        let full = claimed.len() as u64 == ENDS_PAGE;
+        let rows = conn.query(&conn.prepare_cached(STARTED).await?, &[&after, &key(ENDS_PAGE)]).await?;
+        let started = rows.iter().map(|row| row.try_get("id")).collect::<Result<Vec<i64>, _>>()?;
+        let ends = at_end(conn, &started).await?.into_iter().map(|end| (end, Duration::ZERO));
+        let full = started.len() as u64 == ENDS_PAGE;
         let next = rows.last().filter(|_| full).map(|row| batch_id(row, "id")).transpose()?;
         let (unplanned, left_behind) = (unplanned(conn).await?, left_behind(conn).await?);
         Ok(OpenTasks { status: ends.chain(hooks).collect(), unplanned, left_behind, next, left_out })

@@ -1,7 +1,7 @@
-//! hook, `settle_hook`, and the rows that they are about: what the host must be told.
+//! hook, `record_hook_outcome`, and the rows behind them: events to report to the host.
 //!
-//! A row is written in the transaction of the end that it tells of. It goes when it is delivered,
-//! and stays, with its error, when it is given up.
+//! A row is inserted in the transaction of the event. It is deleted when it is delivered, and kept
+//! with its error when it is given up.
 
 use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
@@ -13,48 +13,42 @@ use super::{
     pool::Verb,
     read::batch,
 };
-use crate::domain::{BatchFinished, BatchId, HookEvent, HookId, JobEnded, JobId, JobState};
-use crate::ledger::{HookOutcome, Rules};
+use crate::{
+    domain::{BatchFinished, BatchId, HookEvent, HookId, JobEnded, JobId},
+    ledger::{
+        decide::{job_event, wants_job_hook},
+        types::{HookOutcome, Rules},
+    },
+};
 
 const INSERT: &str = "INSERT INTO hooks (batch, kind, event) VALUES ($1, $2, $3::text::json)";
 const JOB: &str = "SELECT state, generation, first, quantity, created, attempts, error FROM jobs
     WHERE batch = $1 AND seq = $2";
 const HOOK: &str = "SELECT event::text AS event, attempts FROM hooks WHERE id = $1 AND state = 'open'";
 const DELIVERED: &str = "DELETE FROM hooks WHERE id = $1 AND state = 'open'";
-const AGAIN: &str = "UPDATE hooks SET attempts = attempts + 1, error = $3, not_before = $4
+const RETRY_LATER: &str = "UPDATE hooks SET attempts = attempts + 1, error = $3, not_before = $4
     WHERE id = $1 AND attempts = $2 AND state = 'open'";
-/// As `forget` locks it: either that transaction comes first, and the next statement sees that the
-/// history is gone, or it passes the batch over and comes back.
+/// The same lock as in `prune_history`. Either that transaction commits first, and the next
+/// statement sees its mark, or it skips the batch and returns to it later.
 const LOCK: &str = "SELECT FROM batches WHERE id = (SELECT batch FROM hooks WHERE id = $1) FOR NO KEY UPDATE";
-/// The batch may have been forgotten while the hook was still open: then it has something left to
-/// remove.
+/// A batch may have been pruned while its hook was open. The hook row is now left to remove.
 const GIVEN_UP: &str = "WITH hook AS (
         UPDATE hooks SET attempts = attempts + 1, error = $3, not_before = NULL, state = 'given_up'
         WHERE id = $1 AND attempts = $2 AND state = 'open'
         RETURNING batch
     )
-    UPDATE batches SET history = 'leaving' FROM hook WHERE batches.id = hook.batch AND history = 'gone'";
+    UPDATE batches SET history = 'pruning' FROM hook WHERE batches.id = hook.batch AND history = 'pruned'";
 
-/// Whether the host wants to know of a job that ends so.
-pub(super) const fn wants_job(rules: Rules, state: JobState) -> bool {
-    match state {
-        JobState::Failed => rules.hooks.job_failed,
-        JobState::Completed => rules.hooks.job_completed,
-        JobState::Waiting | JobState::Active | JobState::Delayed | JobState::Cancelled => false,
-    }
-}
-
-/// Writes down that a job ended, if it did and the host wants to know.
-pub(super) async fn job_over(conn: &impl GenericClient, rules: Rules, job: JobId) -> Result<()> {
+/// Inserts a hook row if the job ended and the host has a hook for that.
+pub(super) async fn record_job_end(conn: &impl GenericClient, rules: Rules, job: JobId) -> Result<()> {
     let row = conn.query_one(&conn.prepare_cached(JOB).await?, &[&job.batch.get(), &key(job.seq)]).await?;
     let state = state(&row, "state")?;
-    if !wants_job(rules, state) {
+    if !wants_job_hook(rules.hooks, state) {
         return Ok(());
     }
-    let ended = read_job(&row, job.batch, job.seq)?;
-    match state {
-        JobState::Failed => insert(conn, job.batch, "job_failed", &HookEvent::JobFailed(ended)).await,
-        _ => insert(conn, job.batch, "job_completed", &HookEvent::JobCompleted(ended)).await,
+    match job_event(state, read_job(&row, job.batch, job.seq)?) {
+        Some((kind, event)) => insert(conn, job.batch, kind, &event).await,
+        None => Ok(()),
     }
 }
 
@@ -72,8 +66,8 @@ fn read_job(row: &Row, batch_id: BatchId, seq: u64) -> Result<JobEnded> {
     })
 }
 
-/// Writes down that a batch is over, if the host wants to know.
-pub(super) async fn batch_over(conn: &impl GenericClient, rules: Rules, id: BatchId) -> Result<()> {
+/// Inserts a hook row for a finished batch, if the host has a hook for that.
+pub(super) async fn record_batch_end(conn: &impl GenericClient, rules: Rules, id: BatchId) -> Result<()> {
     if !rules.hooks.batch_finished {
         return Ok(());
     }
@@ -92,37 +86,37 @@ pub(super) struct Hook(pub HookId);
 
 #[async_trait]
 impl Verb for Hook {
-    type Output = Option<crate::ledger::Hook>;
+    type Output = Option<crate::ledger::types::Hook>;
     const OPERATION: &'static str = "read a hook";
 
     async fn run(&self, conn: &mut Client) -> Result<Self::Output> {
-        let found = conn.query_opt(&conn.prepare_cached(HOOK).await?, &[&self.0.0]).await?;
-        let Some(row) = found else { return Ok(None) };
-        Ok(Some(crate::ledger::Hook { event: json(&row, "event")?, attempts: small_number(&row, "attempts")? }))
+        let row = conn.query_opt(&conn.prepare_cached(HOOK).await?, &[&self.0.0]).await?;
+        let Some(row) = row else { return Ok(None) };
+        Ok(Some(crate::ledger::types::Hook { event: json(&row, "event")?, attempts: small_number(&row, "attempts")? }))
     }
 }
 
 /// See [`Ledger::record_hook_outcome`](crate::ledger::Ledger::record_hook_outcome).
-pub(super) struct SettleHook {
+pub(super) struct RecordHookOutcome {
     pub hook: HookId,
-    /// Failed tries as read with the hook: a repetition finds one more, and changes nothing.
+    /// Failed calls, as read with the hook. A repetition finds one more and changes nothing.
     pub attempts: u32,
-    pub how: HookOutcome,
+    pub outcome: HookOutcome,
 }
 
 #[async_trait]
-impl Verb for SettleHook {
+impl Verb for RecordHookOutcome {
     type Output = ();
-    const OPERATION: &'static str = "settle a hook";
+    const OPERATION: &'static str = "record the outcome of a hook";
 
     async fn run(&self, conn: &mut Client) -> Result<()> {
         let (hook, attempts) = (self.hook.0, small(self.attempts));
-        match &self.how {
+        match &self.outcome {
             HookOutcome::Delivered => {
                 conn.execute(&conn.prepare_cached(DELIVERED).await?, &[&hook]).await?;
             }
-            HookOutcome::Again { error, not_before } => {
-                let statement = conn.prepare_cached(AGAIN).await?;
+            HookOutcome::RetryLater { error, not_before } => {
+                let statement = conn.prepare_cached(RETRY_LATER).await?;
                 conn.execute(&statement, &[&hook, &attempts, &&*text(error), not_before]).await?;
             }
             HookOutcome::GivenUp { error } => self.give_up(conn, error).await?,
@@ -131,7 +125,7 @@ impl Verb for SettleHook {
     }
 }
 
-impl SettleHook {
+impl RecordHookOutcome {
     async fn give_up(&self, conn: &mut Client, error: &str) -> Result<()> {
         let (hook, attempts) = (self.hook.0, small(self.attempts));
         let transaction = conn.transaction().await?;

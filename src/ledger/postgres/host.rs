@@ -1,4 +1,4 @@
-//! A batch in a transaction of the host's, on whatever connection to the same database it has.
+//! Creates batches in transactions of the host, on its own connections to the same database.
 
 use std::sync::Arc;
 
@@ -9,34 +9,36 @@ use super::{
     create::{Create, Session, Statements},
     error,
     pool::PostgresPool,
-    token,
+    token::token,
 };
-use crate::ledger::{Created, NewBatch, Result};
+use crate::ledger::{
+    error::Result,
+    types::{Created, NewBatch},
+};
 
-/// Makes batches in transactions that the host commits or rolls back.
+/// Creates batches in transactions that the host commits or rolls back.
 #[derive(Clone)]
 pub struct HostTransactions(Arc<Statements>);
 
 impl HostTransactions {
-    /// For the ledger in the database of `pool`.
+    /// Creates batches in the ledger of `pool`.
     #[must_use]
     pub fn new(pool: &PostgresPool) -> Self {
         Self(Arc::new(Statements::of(pool.schema())))
     }
 
-    /// Inserts a batch and its jobs into `transaction`. What it is said to be holds once that is
-    /// committed.
+    /// Inserts a batch and its jobs in `transaction`. The batch exists once that is committed.
     ///
-    /// Leaves the session as it was: every statement names the ledger's schema.
+    /// Does not change the session: every statement names the ledger's schema.
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Taken`](crate::ledger::LedgerError::Taken) when the id is in use; the
-    /// transaction goes on then. After every other error it can only be rolled back.
+    /// [`LedgerError::IdInUse`](crate::ledger::LedgerError::IdInUse) if the id is in use;
+    /// the transaction can continue. After any other error it can only be rolled back.
     pub async fn create(&self, transaction: &Transaction<'_>, batch: NewBatch) -> Result<Created> {
         let create = Create::new(Arc::clone(&self.0), batch, token());
-        let created = create.within(&Host(transaction)).await;
-        created.map_err(|stop| stop.while_trying_to("create a batch in a transaction of the host's"))
+        let created = create.create_in(&Host(transaction)).await;
+        created.map_err(|error| error.into_ledger_error("create a batch in a transaction of the host"))
     }
 }
 

@@ -1,10 +1,14 @@
-//! write: a chunk of items, if the hold is good, and the host's rows with them.
+//! `insert_chunk`: inserts a chunk of items, and the host's rows with them.
 
 use std::{collections::HashSet, sync::Arc};
 
 use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
-use tokio_postgres::{Error, Row, error::SqlState, types::ToSql};
+use tokio_postgres::{
+    Error, Row,
+    error::{DbError, SqlState},
+    types::ToSql,
+};
 
 use super::{
     columns::{key, number, small, state},
@@ -13,11 +17,16 @@ use super::{
     pool::Verb,
     redacted::Redacted,
 };
-use crate::domain::JobState;
-use crate::ledger::{ChunkInserted, Claim, LedgerError, NewItem, NewItemRow};
+use crate::{
+    domain::JobState,
+    ledger::{
+        decide::ChunkGate,
+        types::{ChunkInserted, Claim, NewItem, NewItemRow},
+    },
+};
 
 const INSERT_NEXT_CHUNK: &str = include_str!("sql/insert_next_chunk.sql");
-const WRITE: &str = include_str!("sql/insert_chunk.sql");
+const INSERT_CHUNK: &str = include_str!("sql/insert_chunk.sql");
 
 /// See [`Ledger::insert_chunk`](crate::ledger::Ledger::insert_chunk).
 pub(super) struct InsertChunk {
@@ -29,11 +38,11 @@ pub(super) struct InsertChunk {
 #[async_trait]
 impl Verb for InsertChunk {
     type Output = ChunkInserted;
-    const OPERATION: &'static str = "write items";
+    const OPERATION: &'static str = "insert items";
 
     async fn run(&self, conn: &mut Client) -> Result<ChunkInserted> {
         match &self.item_writer {
-            None => self.insert(&*conn).await.map(|(written, _)| written),
+            None => self.insert(&*conn).await.map(|(inserted, _)| inserted),
             Some(writer) => self.insert_with(conn, &**writer).await,
         }
     }
@@ -42,82 +51,70 @@ impl Verb for InsertChunk {
 impl InsertChunk {
     async fn insert_with(&self, conn: &mut Client, writer: &dyn ItemWriter) -> Result<ChunkInserted> {
         let transaction = conn.transaction().await?;
-        let (written, new) = self.insert(&transaction).await?;
-        // Last, so that our books are whole whatever it does.
+        let (inserted, new) = self.insert(&transaction).await?;
+        // Last, so that the ledger's rows are complete whatever the writer does.
         if !new.is_empty() {
             call(writer, &transaction, &new).await?;
         }
         transaction.commit().await?;
-        Ok(written)
+        Ok(inserted)
     }
 
-    /// Inserts those that are not there, and answers which those were.
+    /// Inserts the items that do not exist, and returns them.
     async fn insert(&self, conn: &impl GenericClient) -> Result<(ChunkInserted, Vec<NewItemRow<'_>>)> {
-        let given = Given::of(&self.claim, &self.items);
-        if insert_next_chunk(conn, &given).await? {
+        let parameters = ChunkParameters::of(&self.claim, &self.items);
+        if insert_next_chunk(conn, &parameters).await? {
             return Ok((ChunkInserted::New(self.items.len() as u64), self.new_rows(None)));
         }
-        let Some(row) = self.write(conn, &given).await? else { return Ok((ChunkInserted::Fenced, Vec::new())) };
-        let chunk_context = ChunkContext::read(&row)?;
-        let written = match chunk_context {
-            ChunkContext { state: JobState::Cancelled, .. } => ChunkInserted::Cancelled,
-            ChunkContext { held: false, .. } => ChunkInserted::Fenced,
-            ChunkContext { paused: true, .. } => ChunkInserted::Paused,
-            ChunkContext { .. } => {
-                self.within(&row)?;
-                ChunkInserted::New(number(&row, "written")?)
-            }
+        let Some(row) = self.insert_missing(conn, &parameters).await? else {
+            return Ok((ChunkInserted::Fenced, Vec::new()));
         };
-        let new =
-            if let ChunkInserted::New(1..) = written { self.new_rows(row.try_get("ordinals")?) } else { Vec::new() };
-        Ok((written, new))
-    }
-
-    /// Inserts what is missing of them, and finds out why nothing may be written when nothing may.
-    async fn write(&self, conn: &impl GenericClient, given: &Given<'_>) -> Result<Option<Row>> {
-        let which: &(dyn ToSql + Sync) = &self.item_writer.is_some();
-        let parameters: Vec<_> = given.parameters().into_iter().chain([which]).collect();
-        conn.query_opt(&conn.prepare_cached(WRITE).await?, &parameters).await.map_err(raced)
-    }
-    /// An item of another job would be counted for this one; the statement wrote nothing then.
-    fn within(&self, row: &Row) -> Result<()> {
-        let (first, quantity) = (number(row, "first")?, number(row, "quantity")?);
-        let range = first..first + quantity;
-        match self.items.iter().find(|item| !range.contains(&item.ordinal)) {
-            None => Ok(()),
-            Some(stray) => Err(LedgerError::Refused {
-                why: format!(
-                    "item {} is outside the job, which has {} to {}",
-                    stray.ordinal,
-                    range.start,
-                    range.end - 1
-                ),
-            }
-            .into()),
+        let gate = read_gate(&row)?;
+        if let Some(refusal) = gate.refusal() {
+            return Ok((refusal, Vec::new()));
         }
+        // The statement inserted nothing if an item is out of range.
+        gate.check_range(&self.items)?;
+        let inserted = number(&row, "inserted")?;
+        let new = if inserted > 0 { self.new_rows(row.try_get("ordinals")?) } else { Vec::new() };
+        Ok((ChunkInserted::New(inserted), new))
     }
 
-    /// The items with these ordinals, in order; all of them without any.
+    /// Inserts the missing items, if any may be inserted, and returns what decides that.
+    async fn insert_missing(&self, conn: &impl GenericClient, parameters: &ChunkParameters<'_>) -> Result<Option<Row>> {
+        let with_ordinals: &(dyn ToSql + Sync) = &self.item_writer.is_some();
+        let parameters: Vec<_> = parameters.all().into_iter().chain([with_ordinals]).collect();
+        conn.query_opt(&conn.prepare_cached(INSERT_CHUNK).await?, &parameters).await.map_err(race_or_error)
+    }
+
+    /// The items with these ordinals, in order; all items if there are none.
     fn new_rows(&self, ordinals: Option<Vec<i64>>) -> Vec<NewItemRow<'_>> {
-        let written: Option<HashSet<i64>> = ordinals.map(HashSet::from_iter);
-        let new = |item: &&NewItem| written.as_ref().is_none_or(|written| written.contains(&key(item.ordinal)));
+        let inserted: Option<HashSet<i64>> = ordinals.map(HashSet::from_iter);
+        let is_new = |item: &&NewItem| inserted.as_ref().is_none_or(|new| new.contains(&key(item.ordinal)));
         let batch_id = self.claim.job.batch;
-        self.items
-            .iter()
-            .filter(new)
-            .map(|item| NewItemRow { batch_id, ordinal: item.ordinal, code: &item.code })
-            .collect()
+        let new = self.items.iter().filter(is_new);
+        new.map(|item| NewItemRow { batch_id, ordinal: item.ordinal, code: &item.code }).collect()
     }
 }
 
-/// Inserts all of them, which it mostly can; answers whether it did.
-async fn insert_next_chunk(conn: &impl GenericClient, given: &Given<'_>) -> Result<bool> {
-    let written = conn.execute(&conn.prepare_cached(INSERT_NEXT_CHUNK).await?, &given.parameters()).await;
-    Ok(written.map_err(raced)? > 0)
+/// Inserts all items, if none of them can exist. Returns whether it did.
+async fn insert_next_chunk(conn: &impl GenericClient, parameters: &ChunkParameters<'_>) -> Result<bool> {
+    let inserted = conn.execute(&conn.prepare_cached(INSERT_NEXT_CHUNK).await?, &parameters.all()).await;
+    Ok(inserted.map_err(race_or_error)? > 0)
 }
 
-/// What the statements are given that insert a chunk.
-pub(super) struct Given<'a> {
+fn read_gate(row: &Row) -> Result<ChunkGate> {
+    let (first, quantity) = (number(row, "first")?, number(row, "quantity")?);
+    Ok(ChunkGate {
+        is_cancelled: state(row, "state")? == JobState::Cancelled,
+        is_current: row.try_get("is_current")?,
+        is_paused: row.try_get("paused")?,
+        range: first..first + quantity,
+    })
+}
+
+/// The common parameters of the statements that insert a chunk.
+pub(super) struct ChunkParameters<'a> {
     batch: i64,
     seq: i64,
     generation: i32,
@@ -125,10 +122,10 @@ pub(super) struct Given<'a> {
     ordinals: Vec<i64>,
     codes: Redacted<Vec<&'a str>>,
     min: Option<i64>,
-    largest: Option<i64>,
+    max: Option<i64>,
 }
 
-impl<'a> Given<'a> {
+impl<'a> ChunkParameters<'a> {
     pub(super) fn of(Claim { job, epoch }: &Claim, items: &'a [NewItem]) -> Self {
         let ordinals: Vec<i64> = items.iter().map(|item| key(item.ordinal)).collect();
         Self {
@@ -137,40 +134,32 @@ impl<'a> Given<'a> {
             generation: small(job.generation),
             epoch: small(*epoch),
             min: ordinals.iter().min().copied(),
-            largest: ordinals.iter().max().copied(),
+            max: ordinals.iter().max().copied(),
             ordinals,
             codes: Redacted(items.iter().map(|item| item.code.as_str()).collect()),
         }
     }
 
-    pub(super) fn parameters(&self) -> [&(dyn ToSql + Sync); 8] {
-        let Self { batch, seq, generation, epoch, ordinals, codes, min, largest } = self;
-        [batch, seq, generation, epoch, ordinals, codes, min, largest]
+    pub(super) fn all(&self) -> [&(dyn ToSql + Sync); 8] {
+        let Self { batch, seq, generation, epoch, ordinals, codes, min, max } = self;
+        [batch, seq, generation, epoch, ordinals, codes, min, max]
     }
 }
 
-/// A row that was there, though the statement did not see it, is no error: the statement is
-/// repeated.
-pub(super) fn raced(error: Error) -> VerbError {
-    if is_race(&error) { VerbError::Raced } else { error.into() }
+/// Turns the rejection of an existing item into [`VerbError::Race`], which repeats the statement.
+pub(super) fn race_or_error(error: Error) -> VerbError {
+    if error.as_db_error().is_some_and(is_race) { VerbError::Race } else { error.into() }
 }
 
-/// Whether one of our own rows was there, though the statement did not see it. A trigger of the
-/// host's would say where it was.
-fn is_race(error: &Error) -> bool {
-    error.as_db_error().is_some_and(|said| {
-        said.code() == &SqlState::UNIQUE_VIOLATION && said.constraint() == Some("items_pkey") && said.where_().is_none()
-    })
-}
-
-struct ChunkContext {
-    state: JobState,
-    held: bool,
-    paused: bool,
-}
-
-impl ChunkContext {
-    fn read(row: &Row) -> Result<Self> {
-        Ok(Self { state: state(row, "state")?, held: row.try_get("held")?, paused: row.try_get("paused")? })
-    }
+/// Whether another session inserted an item that the statement's snapshot does not show.
+///
+/// These statements insert into `items` only, unless a trigger of the host does more, which adds a
+/// context to the error. If the host has partitioned `items`, the error names the partition and its
+/// constraint. So the columns of the key decide, which every partition shares. A unique index of the
+/// host has other columns, and refuses the chunk.
+fn is_race(error: &DbError) -> bool {
+    let is_primary_key = error
+        .detail()
+        .map_or_else(|| error.constraint() == Some("items_pkey"), |detail| detail.contains("(batch, ordinal)="));
+    error.code() == &SqlState::UNIQUE_VIOLATION && is_primary_key && error.where_().is_none()
 }

@@ -1,36 +1,38 @@
-//! A host's own rows, in the transaction that inserts ours.
+//! The host's own rows, in the transaction that inserts the items.
 
 use rocket::futures::future::BoxFuture;
 use tokio_postgres::Transaction;
 
-use super::error::{in_words, is_unavailable, unavailable};
+use super::error::{is_unavailable, message_of, unavailable};
 use crate::domain::error_chain;
-use crate::ledger::{BoxError, LedgerError, NewItemRow, Result};
+use crate::ledger::{
+    error::{BoxError, LedgerError, Result},
+    types::NewItemRow,
+};
 
-/// Writes the rows of new items into a table of the host's as well.
+/// Writes the rows of new items into a table of the host.
 ///
-/// Called after a chunk was inserted and before it is committed, with exactly the items that were
-/// not there before, in order, and never without any. So each item comes once in a transaction that
-/// counts, however often its job is tried, and a crash leaves both rows or neither.
+/// Called after a chunk was inserted and before it is committed, with exactly the new items, in
+/// order, and at least one. So each item is passed once in a committed transaction, however often
+/// its job is tried. A crash keeps both rows or neither.
 ///
-/// - **An error** refuses the chunk: nothing of it is kept, in neither table. The chunk is tried
-///   again and then set aside with the words of the error, as if the database had refused it. (A
-///   deadlock, a lost connection or a full disk is no refusal: the work waits and repeats it.)
-/// - **A panic** fails the attempt, with its message; nothing of the chunk is kept.
-/// - **Keep it short**: the job is locked meanwhile, and the transaction is bounded by
-///   `statement_timeout`.
-/// - **Leave the transaction alone**: it is committed when the writer answers. A savepoint is fine,
-///   by the SQL of that name. The search path is the ledger's schema and `public`. The ledger's
-///   tables are to be read only.
+/// - **An error** refuses the chunk, and neither table keeps any of it. The chunk is tried again.
+///   If it keeps failing, it is recorded as failed with the message of the error. (A deadlock, a
+///   lost connection or a full disk is not a refusal: the worker waits and repeats the chunk.)
+/// - **A panic** fails the attempt with its message. Nothing of the chunk is kept.
+/// - **Keep it short**: the job is locked meanwhile, and `statement_timeout` limits each statement.
+/// - **Do not end the transaction**: it is committed after the writer returns. Savepoints are fine,
+///   with the SQL command `SAVEPOINT`. The search path is the ledger's schema and `public`. The
+///   ledger's tables are read-only for you.
 ///
-/// A function of the same signature is an item writer;
-/// [`postgres_item_writer`](crate::BatchFairing::postgres_item_writer) shows one.
+/// A function of the same signature is an item writer; see
+/// [`postgres_item_writer`](crate::BatchFairing::postgres_item_writer).
 pub trait ItemWriter: Send + Sync + 'static {
-    /// Writes what the host wants to keep of `items`.
+    /// Writes the host's rows for `items`.
     ///
     /// # Errors
     ///
-    /// Whatever keeps these rows from being written; people read it in the list of failed jobs.
+    /// Any error that prevents this. Its message appears in the list of failed jobs.
     fn write<'a>(
         &'a self,
         transaction: &'a Transaction<'_>,
@@ -54,15 +56,15 @@ where
     }
 }
 
-/// Calls `writer`, and sorts its error.
+/// Calls `writer`, and classifies its error.
 pub(super) async fn call(
     writer: &dyn ItemWriter,
     transaction: &Transaction<'_>,
     items: &[NewItemRow<'_>],
 ) -> Result<()> {
     writer.write(transaction, items).await.map_err(|error| match error.downcast_ref::<tokio_postgres::Error>() {
-        Some(said) if is_unavailable(said) => unavailable("write items", error),
-        Some(said) => LedgerError::Refused { why: in_words(said) },
+        Some(cause) if is_unavailable(cause) => unavailable("insert items", error),
+        Some(cause) => LedgerError::Refused { why: message_of(cause) },
         None => LedgerError::Refused { why: error_chain(&*error) },
     })
 }

@@ -1,10 +1,11 @@
-//! Who works this schema with a queue of its own: the session that holds its advisory lock.
+//! The leadership: the session that holds the schema's advisory lock works the ledger with an
+//! in-process queue.
 //!
-//! The lock belongs to a connection of its own, and the server frees it when that ends, however it
-//! ends. If it breaks while this process lives, the lead is lost: another process may begin the
-//! same jobs, and the epochs fence whoever began them before, so nothing is made twice, but both
-//! lose time. So the connection is watched, and the lock is taken again as soon as the server is
-//! back.
+//! The lock belongs to its own connection, and the server releases it when that ends for any
+//! reason. If the connection breaks while this process lives, the leadership is lost: another
+//! process may claim the same jobs. Their epochs then fence the earlier claims, so no item is made
+//! twice, but both processes lose time. So this process watches the connection, and acquires the
+//! lock again as soon as the server is back.
 
 use std::time::Duration;
 
@@ -16,35 +17,36 @@ use super::{
     error::{VerbError, unavailable},
     pool::PostgresPool,
 };
-use crate::ledger::{Leadership, Result};
+use crate::ledger::{error::Result, leadership::Leadership};
 
-const OPERATION: &str = "take the lead";
+const OPERATION: &str = "acquire the leadership";
 
-/// The server hears of a connection that ended a moment later; longer than that nobody waits.
-const WAIT: &str = "SET lock_timeout = '250ms'";
-const LOCK: &str = "SELECT pg_advisory_lock(hashtextextended('rocket_batch lead of ' || $1, 0))";
+/// The server notices a moment later that a connection ended. Waiting longer is not worth it.
+const LOCK_TIMEOUT: &str = "SET lock_timeout = '250ms'";
+const LOCK: &str = "SELECT pg_advisory_lock(hashtextextended('rocket_batch leader of ' || $1, 0))";
 
-/// How often the connection is tried, and how long to wait for the server to come back.
-const LOOK: Duration = Duration::from_secs(1);
-const AGAIN: Duration = Duration::from_millis(100);
+/// How often the connection is checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How long to wait between attempts to acquire the lock again.
+const REACQUIRE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Takes the lead if nobody has it.
+/// Acquires the leadership if it is free.
 pub(super) async fn try_acquire(pool: &PostgresPool) -> Result<Option<Leadership>> {
     if pool.is_closed() {
-        return Err(unavailable(OPERATION, "the ledger was shut"));
+        return Err(unavailable(OPERATION, "the ledger was closed"));
     }
     let pool = pool.clone();
-    let taking = tokio::spawn(async move {
-        let held = locked(&pool).await.map_err(|error| VerbError::Database(error).while_trying_to(OPERATION))?;
-        Ok(held.map(|client| Leadership::new(watch(pool, client))))
+    let acquiring = tokio::spawn(async move {
+        let client = lock(&pool).await.map_err(|error| VerbError::Database(error).into_ledger_error(OPERATION))?;
+        Ok(client.map(|client| Leadership::new(watch(pool, client))))
     });
-    taking.await.unwrap_or_else(|ended| Err(unavailable(OPERATION, ended)))
+    acquiring.await.unwrap_or_else(|ended| Err(unavailable(OPERATION, ended)))
 }
 
-/// A connection that has the lock.
-async fn locked(pool: &PostgresPool) -> std::result::Result<Option<Client>, tokio_postgres::Error> {
+/// Opens a connection and acquires the lock; `None` if another session holds it.
+async fn lock(pool: &PostgresPool) -> std::result::Result<Option<Client>, tokio_postgres::Error> {
     let client = pool.own_client().await?;
-    client.batch_execute(WAIT).await?;
+    client.batch_execute(LOCK_TIMEOUT).await?;
     match client.query_one(LOCK, &[&pool.schema()]).await {
         Ok(_) => Ok(Some(client)),
         Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(None),
@@ -52,28 +54,28 @@ async fn locked(pool: &PostgresPool) -> std::result::Result<Option<Client>, toki
     }
 }
 
-/// Holds the lock until the guard is dropped.
+/// Keeps the lock until the returned guard is dropped.
 fn watch(pool: PostgresPool, client: Client) -> DropGuard {
-    let given_up = CancellationToken::new();
-    let held = given_up.clone();
+    let released = CancellationToken::new();
+    let until = released.clone();
     tokio::spawn(async move {
-        held.run_until_cancelled(keep(&pool, client)).await;
+        until.run_until_cancelled(keep(&pool, client)).await;
     });
-    given_up.drop_guard()
+    released.drop_guard()
 }
 
 async fn keep(pool: &PostgresPool, mut client: Client) {
     loop {
         while client.simple_query("").await.is_ok() {
-            sleep(LOOK).await;
+            sleep(CHECK_INTERVAL).await;
         }
-        tracing::warn!("the connection that held the lead broke; the lead is taken again when the server is back");
+        tracing::warn!("leadership lost with its connection; acquiring it again");
         client = loop {
-            if let Ok(Some(client)) = locked(pool).await {
+            if let Ok(Some(client)) = lock(pool).await {
                 break client;
             }
-            sleep(AGAIN).await;
+            sleep(REACQUIRE_INTERVAL).await;
         };
-        tracing::info!("the lead is taken again");
+        tracing::info!("leadership acquired again");
     }
 }

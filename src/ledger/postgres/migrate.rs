@@ -1,14 +1,14 @@
-//! Brings the tables to the version that this crate knows.
+//! Migrates the tables to the version of this crate.
 
 use tokio_postgres::Client;
 
 use super::columns::key;
-use crate::ledger::database::SchemaOptions;
+use crate::ledger::open::SchemaOptions;
 
-/// In order; the first is version 1. A published one is never changed, another one is added.
+/// In order, starting with version 1. A published migration is never changed.
 const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_tables.sql")];
 
-/// Not in a migration, since it says which of them were applied.
+/// Not part of a migration, because it stores which ones were applied.
 const SETTINGS: &str = "CREATE TABLE IF NOT EXISTS settings (name text PRIMARY KEY, value text NOT NULL)";
 
 const HAS_SCHEMA: &str = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)";
@@ -18,41 +18,36 @@ const VERSION: &str = "SELECT value::bigint FROM settings WHERE name = 'schema_v
 const SET_VERSION: &str = "INSERT INTO settings (name, value) VALUES ('schema_version', $1::bigint::text)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
-/// For hosts whose own statements look items up by their code. It makes writing items half as fast.
-const INDEX_CODES: &str = "SET LOCAL statement_timeout = 0; CREATE INDEX IF NOT EXISTS items_by_code ON items (code)";
-
-const NO_INDEX: &str = "DROP INDEX IF EXISTS items_by_code";
-
-/// What `create_product_items` takes when its caller says nothing.
-const KEEP_BATCH_SIZE: &str = "INSERT INTO settings (name, value) VALUES ('batch_size', $1::bigint::text)
+/// The default batch size of `create_product_items`.
+const STORE_BATCH_SIZE: &str = "INSERT INTO settings (name, value) VALUES ('batch_size', $1::bigint::text)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
-/// One lock for all schemas of a database: who makes one does it alone.
+/// One lock for all schemas of a database, so that only one process creates a schema.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('rocket_batch migrations', 0))";
 
-/// Another process may have a long migration to do, and each of its statements may take its time.
-const PATIENCE: &str =
+/// Another process may be running a long migration.
+const TIMEOUTS: &str =
     "SET LOCAL lock_timeout = '10min'; SET LOCAL statement_timeout = '10min'; SET LOCAL client_min_messages = warning";
 
-/// Why the tables can't be used.
+/// The tables can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MigrateError {
-    /// The database said no.
-    #[error("{}", super::error::in_words(.0))]
+    /// An error of the database.
+    #[error("{}", super::error::message_of(.0))]
     Database(#[from] tokio_postgres::Error),
-    /// The tables were made by a later version of this crate.
-    #[error("its tables have version {0}, and this version of rocket_batch knows {known} at most", known = MIGRATIONS.len())]
+    /// The tables were created by a later version of this crate.
+    #[error("its tables have version {0}, but this version of rocket_batch supports up to {known}", known = MIGRATIONS.len())]
     TooNew(i64),
 }
 
-/// Applies what was not applied yet, all or nothing. Several processes may do it at once: one does
+/// Applies the missing migrations in one transaction. If several processes do so at once, one does
 /// it, and the others wait and find nothing to do.
-pub(super) async fn migrate(client: &mut Client, schema: &str, wishes: SchemaOptions) -> Result<(), MigrateError> {
+pub(super) async fn migrate(client: &mut Client, schema: &str, options: SchemaOptions) -> Result<(), MigrateError> {
     let transaction = client.transaction().await?;
-    transaction.batch_execute(PATIENCE).await?;
+    transaction.batch_execute(TIMEOUTS).await?;
     transaction.execute(LOCK, &[]).await?;
-    // Asked first, since `IF NOT EXISTS` wants the right to make schemas also where there is
-    // nothing to make.
+    // Checked first, since `IF NOT EXISTS` needs the right to create schemas even if there is
+    // nothing to create.
     if !transaction.query_one(HAS_SCHEMA, &[&schema]).await?.try_get::<_, bool>(0)? {
         transaction.batch_execute(&format!("CREATE SCHEMA \"{schema}\"")).await?;
     }
@@ -63,7 +58,6 @@ pub(super) async fn migrate(client: &mut Client, schema: &str, wishes: SchemaOpt
         transaction.batch_execute(migration).await?;
     }
     transaction.execute(SET_VERSION, &[&(MIGRATIONS.len() as i64)]).await?;
-    transaction.execute(KEEP_BATCH_SIZE, &[&key(wishes.batch_size)]).await?;
-    transaction.batch_execute(if wishes.index_codes { INDEX_CODES } else { NO_INDEX }).await?;
+    transaction.execute(STORE_BATCH_SIZE, &[&key(options.batch_size)]).await?;
     Ok(transaction.commit().await?)
 }

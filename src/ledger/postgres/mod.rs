@@ -1,29 +1,30 @@
 //! The ledger in a PostgreSQL server.
 //!
 //! ```text
-//!   PostgresLedger   one method a verb, each with a file of its own
+//!   PostgresLedger   one method per verb
 //!       │
-//!   PostgresPool ──▶ a verb at a time, on each of a few connections
+//!   PostgresPool ──▶ connections for verbs, one verb at a time on each
 //!            └─────▶ as many for the host
 //! ```
 //!
-//! A verb is a struct of its arguments with a `run` over a connection. Its SQL stands in `sql/`, or
-//! in its own file when it is short. A verb that touches several rows takes the batch first, then
-//! its jobs by number, then the hooks. What workers do all the time takes one job alone, and leaves
-//! the batch's row as it is: a begin locks it for sharing, so that it waits for a pause or a
-//! cancel; a chunk and an end don't look at it. So jobs of one batch don't wait for each other.
-//! Whoever reads a batch counts its jobs; lists read what was counted last.
+//! A verb is a struct of its arguments with a `run` over a connection. Its SQL is in `sql/`, or in
+//! its own file if it is short. A verb that changes several rows locks the batch first, then its
+//! jobs by number, then the hooks. The frequent verbs of workers lock one job and leave the batch's
+//! row unchanged: a claim locks it for sharing, so that it waits for a pause or a cancel; a chunk
+//! and the end of an attempt do not read it. So jobs of one batch do not wait for each other.
+//! Reading a batch counts its jobs; lists read the latest counts.
 //!
-//! Before the row, a begin, a pause, a cancel and a retry take the batch's gate, an advisory lock
-//! that begins share. It makes them wait in the order in which they came; with the row's lock
-//! alone, begins that overlap would overtake a pause for ever.
+//! Before the row, a claim, a pause, a cancel and a retry lock the batch's gate, an advisory lock
+//! that claims share. It is granted in order of arrival. With the row's lock alone, overlapping
+//! claims could delay a pause for ever.
 //!
-//! `host.rs` makes batches on connections of the host's, in its transactions. Statements that run
-//! there name the schema; all others rely on the search path of our own connections.
+//! `host.rs` creates batches in transactions of the host. Its statements name the schema; all
+//! others rely on the search path of the ledger's own connections.
 
 mod address;
 mod claim;
 mod close;
+mod code_index;
 mod code_key;
 mod columns;
 mod complete;
@@ -47,21 +48,29 @@ mod redacted;
 mod retry;
 mod summarize;
 mod tls;
+mod token;
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use rocket_db_pools::Pool as _;
 
+use self::token::token;
 pub use self::{
     host::HostTransactions,
     item_writer::ItemWriter,
     pool::{PostgresConnection, PostgresPool},
 };
 use super::{
-    AttemptResult, Backlog, BatchCommand, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook,
-    HookOutcome, JobQuery, LastChunk, Leadership, Ledger, NewBatch, NewItem, OpenJobs, OpenTasks, PageRequest,
-    PlanInput, Planned, Portion, Pruned, RecentWork, Records, Result, Rules, TaskQuery, decide::portions,
+    decide::portions,
+    error::Result,
+    leadership::Leadership,
+    query::{Backlog, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery},
+    types::{
+        AttemptResult, BatchCommand, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook,
+        HookOutcome, LastChunk, NewBatch, NewItem, PlanInput, Planned, Pruned, Rules,
+    },
+    verbs::{Ledger, Records},
 };
 use crate::domain::{
     BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
@@ -69,8 +78,8 @@ use crate::domain::{
 
 /// The ledger in a PostgreSQL database.
 ///
-/// A verb waits for a connection, and not longer than the pool's `connect_timeout`; with one, each
-/// of its statements is bounded by `statement_timeout` at the server.
+/// A verb waits for a connection for at most the pool's `connect_timeout`. The server ends each of
+/// its statements after `statement_timeout`.
 pub struct PostgresLedger {
     pool: PostgresPool,
     rules: Rules,
@@ -79,24 +88,19 @@ pub struct PostgresLedger {
 }
 
 impl PostgresLedger {
-    /// The ledger in the database of `pool`, whose tables are up to date already.
+    /// A ledger in the database of `pool`, which has migrated the tables.
     #[must_use]
     pub fn new(pool: PostgresPool, rules: Rules) -> Self {
         let statements = Arc::new(create::Statements::of(pool.schema()));
         Self { pool, rules, statements, item_writer: None }
     }
 
-    /// Has the rows of new items written by `item_writer` as well. A chunk is a transaction of
-    /// several statements then.
+    /// Passes the rows of new items to `item_writer` as well. A chunk is then a transaction of
+    /// several statements.
     #[must_use]
     pub fn with_item_writer(self, item_writer: Arc<dyn ItemWriter>) -> Self {
         Self { item_writer: Some(item_writer), ..self }
     }
-}
-
-/// Names one call of a verb.
-fn token() -> i64 {
-    fastrand::i64(..)
 }
 
 #[async_trait]
@@ -105,31 +109,31 @@ impl Records for PostgresLedger {
         self.pool.run(read::Batch(batch)).await
     }
 
-    async fn batches(&self, status: Option<BatchStatus>, slice: PageRequest) -> Result<Vec<BatchRecord>> {
-        self.pool.run(read::Batches { status, slice }).await
+    async fn batches(&self, status: Option<BatchStatus>, page: PageRequest) -> Result<Vec<BatchRecord>> {
+        self.pool.run(read::Batches { status, page }).await
     }
 
-    async fn items(&self, batch: BatchId, slice: PageRequest) -> Result<Vec<Item>> {
-        self.pool.run(read::Items { batch, slice }).await
+    async fn items(&self, batch: BatchId, page: PageRequest) -> Result<Vec<Item>> {
+        self.pool.run(read::Items { batch, page }).await
     }
 
-    async fn failed_jobs(&self, batch: BatchId, slice: PageRequest) -> Result<Portion<FailedJob>> {
-        self.pool.run(read::FailedJobs { batch, slice }).await
+    async fn failed_jobs(&self, batch: BatchId, page: PageRequest) -> Result<Portion<FailedJob>> {
+        self.pool.run(read::FailedJobs { batch, page }).await
     }
 
     async fn backlog(&self, limit: u64) -> Result<Backlog> {
         self.pool.run(summarize::Backlog { limit }).await
     }
 
-    /// Each portion is a verb of its own, so that none takes longer than a statement may.
+    /// Each portion is a separate verb, so that none exceeds the timeout of a statement.
     async fn summarize(&self, process: u64, work: Vec<RecentWork>) -> Result<Vec<BatchId>> {
         let (process, work) = (process.cast_signed(), work.into());
         let open = self.pool.run(summarize::ToCount { process, work }).await?;
         let (portions, mut left) = portions(open);
         for work in portions {
             let mut batches: Vec<_> = work.iter().map(|work| work.batch).collect();
-            let kept = self.pool.run(summarize::Summarize { process, work }).await?;
-            batches.retain(|batch| !kept.contains(batch));
+            let stored = self.pool.run(summarize::Summarize { process, work }).await?;
+            batches.retain(|batch| !stored.contains(batch));
             left.append(&mut batches);
         }
         Ok(left)
@@ -142,8 +146,8 @@ impl Ledger for PostgresLedger {
         self.pool.run(create::Create::new(self.statements.clone(), batch, token())).await
     }
 
-    async fn plan(&self, batch: BatchId, cut: std::result::Result<PlanInput, Invalid>) -> Result<Planned> {
-        self.pool.run(plan::Planning { rules: self.rules, batch, cut }).await
+    async fn plan(&self, batch: BatchId, input: std::result::Result<PlanInput, Invalid>) -> Result<Planned> {
+        self.pool.run(plan::Planning { rules: self.rules, batch, input }).await
     }
 
     async fn claim(&self, delivery: Delivery) -> Result<Claimed> {
@@ -151,7 +155,7 @@ impl Ledger for PostgresLedger {
     }
 
     async fn claim_and_insert(&self, delivery: Delivery, chunk: FirstChunk) -> Result<Claimed> {
-        let first_chunk = (self.item_writer.is_none() && chunk.begins_its_job()).then_some(chunk);
+        let first_chunk = (self.item_writer.is_none() && chunk.is_prefix_of_job()).then_some(chunk);
         self.pool.run(claim::ClaimJob { rules: self.rules, delivery, token: token(), first_chunk }).await
     }
 
@@ -160,8 +164,8 @@ impl Ledger for PostgresLedger {
         self.pool.run(insert_chunk::InsertChunk { claim, items, item_writer }).await
     }
 
-    async fn finish_attempt(&self, claim: &Claim, how: AttemptResult, worked: Duration) -> Result<Finished> {
-        self.pool.run(finish_attempt::FinishAttempt { rules: self.rules, claim: claim.clone(), how, worked }).await
+    async fn finish_attempt(&self, claim: &Claim, result: AttemptResult, worked: Duration) -> Result<Finished> {
+        self.pool.run(finish_attempt::FinishAttempt { rules: self.rules, claim: claim.clone(), result, worked }).await
     }
 
     async fn insert_and_complete(&self, claim: &Claim, items: Arc<[NewItem]>, worked: Duration) -> Result<LastChunk> {
@@ -179,8 +183,8 @@ impl Ledger for PostgresLedger {
         self.pool.run(close::Close { rules: self.rules, batch, round }).await
     }
 
-    async fn control(&self, batch: BatchId, wish: BatchCommand) -> Result<BatchRecord> {
-        self.pool.run(control::Control { rules: self.rules, batch, wish }).await
+    async fn control(&self, batch: BatchId, command: BatchCommand) -> Result<BatchRecord> {
+        self.pool.run(control::Control { rules: self.rules, batch, command }).await
     }
 
     async fn retry(&self, batch: BatchId) -> Result<RetryReport> {
@@ -199,12 +203,12 @@ impl Ledger for PostgresLedger {
         self.pool.run(hooks::Hook(hook)).await
     }
 
-    async fn record_hook_outcome(&self, hook: HookId, attempts: u32, how: HookOutcome) -> Result<()> {
-        self.pool.run(hooks::SettleHook { hook, attempts, how }).await
+    async fn record_hook_outcome(&self, hook: HookId, attempts: u32, outcome: HookOutcome) -> Result<()> {
+        self.pool.run(hooks::RecordHookOutcome { hook, attempts, outcome }).await
     }
 
-    async fn prune_history(&self, kept: Duration, max: u64) -> Result<Pruned> {
-        self.pool.run(prune_history::PruneHistory { kept, max }).await
+    async fn prune_history(&self, age: Duration, max: u64) -> Result<Pruned> {
+        self.pool.run(prune_history::PruneHistory { age, max }).await
     }
 
     async fn code_key(&self, candidate: CodeKey) -> Result<CodeKey> {

@@ -1,16 +1,15 @@
-//! The connections to the server: those of the verbs, by who waits for the answer, and those that a
-//! host gets.
+//! The connections to the server, for verbs by their purpose, and for the host.
 //!
 //! ```text
-//!   verb ──▶ connection ──▶ run ──┬─▶ answer
-//!                                 ├─▶ taken back, or in doubt and repeatable: once more, on another connection
-//!                                 ├─▶ silent: the connection is thrown away, and all idle ones with it
-//!                                 └─▶ the caller is gone: goes on as a task of its own
+//!   verb ──▶ connection ──▶ run ──┬─▶ result
+//!                                 ├─▶ rolled back, or in doubt and repeatable: repeat it
+//!                                 ├─▶ no response: drop the connection, and all idle ones
+//!                                 └─▶ the caller has gone: continue as a task
 //! ```
 //!
-//! A statement is bounded at the server and awaited here, so a connection never comes back in the
-//! middle of something. Only when no answer comes at all, not even that the time is over, the wait
-//! ends; then the connection ends with it.
+//! The server enforces the timeout of a statement, and the pool awaits its response. So a
+//! connection never returns to the pool in the middle of a statement. If there is no response at
+//! all, not even a timeout, the pool drops the connection.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -20,7 +19,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use deadpool_postgres::{Client, Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime};
+use deadpool_postgres::{BuildError, Client, Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime};
 use rocket::{figment::Figment, futures::FutureExt};
 use rocket_db_pools::{Error, Pool};
 use serde::Deserialize;
@@ -30,13 +29,17 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     address::{Address, Timeouts},
+    code_index::CodeIndex,
     detach_on_drop::DetachOnDrop,
-    error::{self, VerbError, broken, in_words},
+    error::{self, VerbError, failed, message_of},
     migrate::migrate,
     tls,
 };
 use crate::domain::Backoff;
-use crate::ledger::{LedgerError, OpenError, Result, database::SchemaOptions};
+use crate::ledger::{
+    error::{LedgerError, Result, panic_message},
+    open::{OpenError, SchemaOptions},
+};
 
 /// The connections to one PostgreSQL database. A clone is the same pool.
 ///
@@ -45,40 +48,39 @@ use crate::ledger::{LedgerError, OpenError, Result, database::SchemaOptions};
 /// ```toml
 /// [default.databases.batch]
 /// url = "postgres://shop:secret@db.example.com/shop?sslmode=verify-full"
-/// schema = "rocket_batch"   # of the ledger's tables; made when there is none
-/// max_connections = 10      # of workers and the feeder; handlers of the host have as many of their own
-/// request_connections = 8   # of those who call the service or its routes
-/// connect_timeout = 5       # seconds to make a connection, or to wait for a free one
-/// statement_timeout = 10    # seconds that a statement may take at the server
+/// schema = "rocket_batch"   # of the ledger's tables; created if there is none
+/// max_connections = 10      # for workers and the feeder, and as many more for the host's handlers
+/// request_connections = 8   # for callers of the service and its routes
+/// connect_timeout = 5       # seconds to open a connection, or to wait for a free one
+/// statement_timeout = 10    # seconds after which the server ends a statement
 /// ```
 ///
-/// `sslmode` is `disable`, `prefer` (the default: encrypted if the server can, its certificate is
-/// not looked at), or `require` and `verify-full`, which both want a certificate that is for the
-/// host's name and signed by an authority that the system knows, or the file that `sslrootcert`
-/// names. Connect directly, or through a pooler in session mode: the ledger uses session settings
-/// and advisory locks.
+/// `sslmode` is `disable`, `prefer`, `require` or `verify-full`. The default, `prefer`, encrypts if
+/// the server supports it, and does not verify its certificate. `require` and `verify-full` both
+/// need a certificate for the host's name, signed by an authority of the system or of the file
+/// `sslrootcert`. Connect directly or through a pooler in session mode: the ledger uses session
+/// settings and advisory locks.
 #[derive(Clone)]
 pub struct PostgresPool(Arc<Inner>);
 
 struct Inner {
-    /// Of workers and the feeder.
+    /// For workers and the feeder.
     work: deadpool_postgres::Pool,
-    /// Of those who call the service.
+    /// For callers of the service.
     requests: deadpool_postgres::Pool,
-    /// Of probes: a database is not away because everybody else is busy with it.
+    /// For probes, which must not fail because all other connections are busy.
     probe: deadpool_postgres::Pool,
-    /// Of the host, so that neither waits for the other.
+    /// For the host, so that neither waits for the other.
     host: deadpool_postgres::Pool,
     address: Address,
     tls: MakeRustlsConnect,
     schema: String,
     timeouts: Timeouts,
-    /// Verbs that run.
+    /// The running verbs.
     running: TaskTracker,
 }
 
-/// Who waits for the answer of a verb. Each has connections of its own, so that none of them waits
-/// for the others.
+/// The purpose of a verb. Each has its own connections, so that none waits for the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
     Work,
@@ -86,17 +88,17 @@ pub(super) enum Lane {
     Probe,
 }
 
-/// A call of the ledger, which a task runs to its end.
+/// A call of the ledger, which runs to completion.
 #[async_trait]
 pub(super) trait Verb: Send + Sync + 'static {
-    /// What it answers.
+    /// The type of its result.
     type Output: Send + 'static;
 
-    /// What it does, as a verb phrase.
+    /// The operation, as a verb phrase.
     const OPERATION: &'static str;
 
-    /// Whether it knows its own work again. Then it is repeated when the connection broke before
-    /// the answer came.
+    /// Whether it recognises its own effect. If so, it is repeated when the connection breaks
+    /// before the response arrives.
     const REPEATABLE: bool = true;
 
     const LANE: Lane = Lane::Work;
@@ -104,12 +106,11 @@ pub(super) trait Verb: Send + Sync + 'static {
     async fn run(&self, conn: &mut Client) -> error::Result<Self::Output>;
 }
 
-/// A host's way to the database of the ledger: a client of [`tokio_postgres`] whose search path is
-/// the ledger's schema and `public`.
+/// The host's access to the database of the ledger: a [`tokio_postgres`] client whose search path
+/// is the ledger's schema and `public`.
 ///
-/// The tables of the ledger's schema are to be read as you like, and to be changed through the
-/// crate alone. What was left of a transaction or of session settings is taken back when the
-/// connection is used again.
+/// You may read the ledger's tables; change them through this crate only. An open transaction and
+/// changed session settings are reset before the connection is used again.
 pub struct PostgresConnection(Box<Client>);
 
 impl Deref for PostgresConnection {
@@ -126,7 +127,7 @@ impl DerefMut for PostgresConnection {
     }
 }
 
-/// What stands in `[default.databases.batch]`; what concerns other databases is passed over.
+/// The settings in `[default.databases.batch]`. Those of other databases are ignored.
 #[derive(Deserialize)]
 #[serde(default)]
 struct Settings {
@@ -156,18 +157,19 @@ impl Pool for PostgresPool {
     type Connection = PostgresConnection;
     type Error = Error<OpenError, LedgerError>;
 
-    /// Reaches the server, makes the schema if there is none, and brings its tables up to date.
+    /// Connects to the server, creates the schema if there is none, and migrates its tables.
     async fn init(figment: &Figment) -> std::result::Result<Self, Self::Error> {
         Self::open(&figment.extract()?, figment.extract()?).await.map_err(Error::Init)
     }
 
     async fn get(&self) -> std::result::Result<PostgresConnection, Self::Error> {
-        let got = connection(&self.0.host).await;
-        got.map(|client| PostgresConnection(Box::new(client)))
-            .map_err(|stop| Error::Get(stop.while_trying_to("connect for the host")))
+        let connection = connection(&self.0.host).await;
+        connection
+            .map(|client| PostgresConnection(Box::new(client)))
+            .map_err(|error| Error::Get(error.into_ledger_error("connect for the host")))
     }
 
-    /// Ends what was begun and closes the connections. What comes later is
+    /// Completes running verbs and closes the connections. Every later verb returns
     /// [`LedgerError::Unavailable`].
     async fn close(&self) {
         self.0.running.close();
@@ -177,21 +179,21 @@ impl Pool for PostgresPool {
 }
 
 impl PostgresPool {
-    /// How often a verb is run in one call.
+    /// The maximum number of tries per call.
     const TRIES: u32 = 5;
     const BACKOFF: Backoff = Backoff { first: Duration::from_millis(20), max: Duration::from_millis(200) };
 
-    async fn open(settings: &Settings, wishes: SchemaOptions) -> std::result::Result<Self, OpenError> {
+    async fn open(settings: &Settings, options: SchemaOptions) -> std::result::Result<Self, OpenError> {
         let timeouts = Timeouts {
             statement: Duration::from_secs(settings.statement_timeout.max(1)),
             connect: Duration::from_secs(settings.connect_timeout.max(1)),
         };
-        let schema = checked(&settings.schema)?;
+        let schema = checked_schema(&settings.schema)?;
         let address = Address::parse(&settings.url).map_err(OpenError::url)?.in_session(&schema, timeouts);
         let tls = tls::connector(&address.trust).map_err(|why| OpenError::at(&address, why))?;
         let sizes = [settings.max_connections.max(1), settings.request_connections.max(1)];
         let pool = Self::of(address, tls, schema, timeouts, sizes).map_err(|why| OpenError::url(why.to_string()))?;
-        pool.prepare(wishes).await.map_err(|why| OpenError::at(&pool.0.address, why))?;
+        pool.prepare(options).await.map_err(|why| OpenError::at(&pool.0.address, why))?;
         Ok(pool)
     }
 
@@ -201,25 +203,13 @@ impl PostgresPool {
         schema: String,
         timeouts: Timeouts,
         [work, requests]: [usize; 2],
-    ) -> std::result::Result<Self, deadpool_postgres::BuildError> {
-        let pool = |max, recycling_method| {
-            let config = ManagerConfig { recycling_method };
-            let manager = Manager::from_config(address.config.clone(), tls.clone(), config);
-            deadpool_postgres::Pool::builder(manager)
-                .max_size(max)
-                .runtime(Runtime::Tokio1)
-                .timeouts(deadpool_postgres::Timeouts {
-                    wait: Some(timeouts.connect),
-                    create: Some(timeouts.connect),
-                    recycle: Some(timeouts.connect),
-                })
-                .build()
-        };
+    ) -> std::result::Result<Self, BuildError> {
+        let pool = |max, recycling| connections(&address.config, &tls, timeouts.connect, max, recycling);
         Ok(Self(Arc::new(Inner {
             work: pool(work, RecyclingMethod::Fast)?,
             requests: pool(requests, RecyclingMethod::Fast)?,
             probe: pool(1, RecyclingMethod::Fast)?,
-            host: pool(work, RecyclingMethod::Custom(TIDY.into()))?,
+            host: pool(work, RecyclingMethod::Custom(RESET_SESSION.into()))?,
             address,
             tls,
             schema,
@@ -228,20 +218,17 @@ impl PostgresPool {
         })))
     }
 
-    async fn prepare(&self, wishes: SchemaOptions) -> std::result::Result<(), String> {
-        let mut client = self.own_client().await.map_err(|error| in_words(&error))?;
-        migrate(&mut client, &self.0.schema, wishes).await.map_err(|why| why.to_string())
+    async fn prepare(&self, options: SchemaOptions) -> std::result::Result<(), String> {
+        let mut client = self.own_client().await.map_err(|error| message_of(&error))?;
+        migrate(&mut client, &self.0.schema, options).await.map_err(|error| error.to_string())?;
+        let Inner { schema, address, tls, .. } = &*self.0;
+        let index = CodeIndex { client, schema, address, tls };
+        index.apply(options.index_codes).await.map_err(|error| message_of(&error))
     }
 
-    /// A connection beside the pool, for whoever keeps it.
+    /// Opens a connection outside the pool.
     pub(super) async fn own_client(&self) -> std::result::Result<tokio_postgres::Client, tokio_postgres::Error> {
-        let (client, connection) = self.0.address.config.connect(self.0.tls.clone()).await?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(error = in_words(&error), "a connection to the database ended");
-            }
-        });
-        Ok(client)
+        self.0.address.connect(&self.0.tls).await
     }
 
     /// The ledger's schema.
@@ -253,24 +240,24 @@ impl PostgresPool {
         self.0.work.is_closed()
     }
 
-    /// Runs `verb` to its end, also when this future is dropped.
+    /// Runs `verb` to completion, even if this future is dropped.
     pub(super) async fn run<V: Verb>(&self, verb: V) -> Result<V::Output> {
         let pool = self.clone();
-        let running = async move { AssertUnwindSafe(pool.run_patiently(&verb)).catch_unwind().await };
+        let running = async move { AssertUnwindSafe(pool.run_with_retries(&verb)).catch_unwind().await };
         let ended = DetachOnDrop::of(self.0.running.track_future(running)).await;
-        ended.unwrap_or_else(|panic| Err(broken(V::OPERATION, format!("panicked: {}", message(&*panic)))))
+        ended.unwrap_or_else(|panic| Err(failed(V::OPERATION, format!("panicked: {}", panic_message(&*panic)))))
     }
 
-    async fn run_patiently<V: Verb>(&self, verb: &V) -> Result<V::Output> {
+    async fn run_with_retries<V: Verb>(&self, verb: &V) -> Result<V::Output> {
         let mut tries = 1;
         loop {
-            let stop = match self.run_once(verb).await {
-                Ok(answer) => return Ok(answer),
-                Err(stop) => stop,
+            let error = match self.run_once(verb).await {
+                Ok(output) => return Ok(output),
+                Err(error) => error,
             };
-            let again = stop.left_nothing() || (V::REPEATABLE && stop.left_doubt());
-            if !again || tries >= Self::TRIES {
-                return Err(stop.while_trying_to(V::OPERATION));
+            let repeat = error.is_rolled_back() || (V::REPEATABLE && error.is_in_doubt());
+            if !repeat || tries >= Self::TRIES {
+                return Err(error.into_ledger_error(V::OPERATION));
             }
             sleep(Self::BACKOFF.jittered(tries, fastrand::f64())).await;
             tries += 1;
@@ -279,17 +266,17 @@ impl PostgresPool {
 
     async fn run_once<V: Verb>(&self, verb: &V) -> error::Result<V::Output> {
         let mut conn = connection(self.0.lane(V::LANE)).await?;
-        let answer = timeout(self.0.timeouts.silence(), verb.run(&mut conn)).await.unwrap_or(Err(VerbError::Silent));
-        if let Err(stop) = &answer
-            && stop.spoils_connection()
+        let result =
+            timeout(self.0.timeouts.response(), verb.run(&mut conn)).await.unwrap_or(Err(VerbError::NoResponse));
+        if let Err(error) = &result
+            && error.spoils_connection()
         {
             drop(Client::take(conn));
-            // The others went the same way.
-            if stop.left_doubt() || matches!(stop, VerbError::Silent) {
-                self.0.pools()[..3].iter().for_each(|pool| drop(pool.retain(|_, _| false)));
+            if error.is_in_doubt() || matches!(error, VerbError::NoResponse) {
+                self.0.drop_idle_connections();
             }
         }
-        answer
+        result
     }
 }
 
@@ -302,45 +289,60 @@ impl Inner {
         }
     }
 
-    /// All of them, the host's last.
+    /// Drops idle connections of verbs, which probably broke together with a failed one.
+    fn drop_idle_connections(&self) {
+        for pool in [&self.work, &self.requests, &self.probe] {
+            drop(pool.retain(|_, _| false));
+        }
+    }
+
+    /// All pools, the host's last.
     const fn pools(&self) -> [&deadpool_postgres::Pool; 4] {
         [&self.work, &self.requests, &self.probe, &self.host]
     }
 }
 
-/// Leaves nothing of a host's session to the next one, but for statements that are prepared.
-/// Quietly, since mostly there is nothing to roll back; in a transaction that failed it fails at
-/// its first word, and the connection is replaced.
-const TIDY: &str = "SET client_min_messages = error; ROLLBACK; CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
+/// Resets a session of the host, except for prepared statements. Suppresses the warning that there
+/// is no transaction. In a failed transaction its first statement fails, and the pool replaces the
+/// connection.
+const RESET_SESSION: &str = "SET client_min_messages = error; ROLLBACK; CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
                     SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
+
+fn connections(
+    config: &tokio_postgres::Config,
+    tls: &MakeRustlsConnect,
+    connect_timeout: Duration,
+    max: usize,
+    recycling_method: RecyclingMethod,
+) -> std::result::Result<deadpool_postgres::Pool, BuildError> {
+    let manager = Manager::from_config(config.clone(), tls.clone(), ManagerConfig { recycling_method });
+    let limit = Some(connect_timeout);
+    deadpool_postgres::Pool::builder(manager)
+        .max_size(max)
+        .runtime(Runtime::Tokio1)
+        .timeouts(deadpool_postgres::Timeouts { wait: limit, create: limit, recycle: limit })
+        .build()
+}
 
 async fn connection(pool: &deadpool_postgres::Pool) -> error::Result<Client> {
     pool.get().await.map_err(|why| match why {
         PoolError::Backend(error) => VerbError::Database(error),
-        PoolError::Closed => VerbError::Unreached("the ledger was shut".into()),
-        why => VerbError::Unreached(why.into()),
+        PoolError::Closed => VerbError::NoConnection("the ledger was closed".into()),
+        why => VerbError::NoConnection(why.into()),
     })
 }
 
-/// A name that needs no quotes, since it stands in statements as it is.
-fn checked(schema: &str) -> std::result::Result<String, OpenError> {
+/// Checks that the name needs no quotes, because statements contain it unquoted.
+fn checked_schema(schema: &str) -> std::result::Result<String, OpenError> {
     let plain = schema.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    let begins = schema.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
-    if plain && begins && schema.len() <= 63 && !schema.starts_with("pg_") {
+    let starts_well = schema.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    if plain && starts_well && schema.len() <= 63 && !schema.starts_with("pg_") {
         return Ok(schema.to_owned());
     }
-    Err(OpenError::of(
-        "schema",
-        format!("must be up to 63 of a-z 0-9 _, but is {schema:?}; write \"rocket_batch\", say"),
-    ))
+    Err(OpenError::of("schema", format!("must be up to 63 of a-z 0-9 _, but is {schema:?}; try \"rocket_batch\"")))
 }
 
-fn message(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
-}
-
-/// A round trip.
+/// Makes a round trip.
 pub(super) struct Ping;
 
 #[async_trait]

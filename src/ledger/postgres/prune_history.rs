@@ -1,4 +1,4 @@
-//! forget: removes the history of batches that have been over for long.
+//! `prune_history`: removes the job rows of batches that finished long ago.
 
 use std::time::Duration;
 
@@ -6,12 +6,11 @@ use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 
 use super::{
-    columns::{batch_id, key},
+    columns::{key, millis},
     error::Result,
     pool::Verb,
 };
-use crate::domain::BatchId;
-use crate::ledger::Pruned;
+use crate::ledger::{decide::Sweep, types::Pruned};
 
 const NEXT: &str = include_str!("sql/prune_batch.sql");
 const JOBS: &str = "DELETE FROM jobs
@@ -22,7 +21,7 @@ const MARK: &str = "UPDATE batches SET history = $2, version = version + 1 WHERE
 
 /// See [`Ledger::prune_history`](crate::ledger::Ledger::prune_history).
 pub(super) struct PruneHistory {
-    pub kept: Duration,
+    pub age: Duration,
     pub max: u64,
 }
 
@@ -33,38 +32,24 @@ impl Verb for PruneHistory {
 
     async fn run(&self, conn: &mut Client) -> Result<Pruned> {
         let transaction = conn.transaction().await?;
-        let pruned = self.forget(&transaction).await?;
+        let pruned = self.prune(&transaction).await?;
         transaction.commit().await?;
         Ok(pruned)
     }
 }
 
 impl PruneHistory {
-    async fn forget(&self, conn: &impl GenericClient) -> Result<Pruned> {
-        let kept = u64::try_from(self.kept.as_millis()).map_or(i64::MAX, key);
+    async fn prune(&self, conn: &impl GenericClient) -> Result<Pruned> {
         let next = conn.prepare_cached(NEXT).await?;
-        let (mut pruned, mut left) = (Pruned::default(), self.max);
-        for _ in 0..self.max {
-            let Some(row) = conn.query_opt(&next, &[&kept]).await? else { return Ok(pruned) };
-            left -= prune_batch(conn, batch_id(&row, "id")?, left, &mut pruned).await?;
-            if left == 0 {
-                break;
-            }
+        let mut sweep = Sweep::of(self.max);
+        while sweep.has_capacity() {
+            let Some(row) = conn.query_opt(&next, &[&millis(self.age)]).await? else { return Ok(sweep.complete()) };
+            let (batch, max): (i64, _) = (row.try_get("id")?, sweep.rows_left());
+            let jobs = conn.execute(&conn.prepare_cached(JOBS).await?, &[&batch, &key(max)]).await?;
+            let hooks = conn.execute(&conn.prepare_cached(HOOKS).await?, &[&batch, &key(max - jobs)]).await?;
+            let history = sweep.add(jobs, hooks);
+            conn.execute(&conn.prepare_cached(MARK).await?, &[&batch, &history]).await?;
         }
-        Ok(Pruned { left_out: true, ..pruned })
+        Ok(sweep.interrupted())
     }
-}
-
-/// Removes at most `max` rows of one batch; answers how many. What is less than that was all there
-/// was.
-async fn prune_batch(conn: &impl GenericClient, batch: BatchId, max: u64, pruned: &mut Pruned) -> Result<u64> {
-    let id = batch.get();
-    let jobs = conn.execute(&conn.prepare_cached(JOBS).await?, &[&id, &key(max)]).await?;
-    let hooks = conn.execute(&conn.prepare_cached(HOOKS).await?, &[&id, &key(max - jobs)]).await?;
-    let gone = jobs + hooks < max;
-    conn.execute(&conn.prepare_cached(MARK).await?, &[&id, &if gone { "gone" } else { "leaving" }]).await?;
-    pruned.batches += u64::from(gone);
-    pruned.jobs += jobs;
-    pruned.hooks += hooks;
-    Ok(jobs + hooks)
 }

@@ -1,5 +1,5 @@
-//! batch, batches, items, `failed_jobs`: what may be seen. What an answer consists of is one
-//! statement, and so runs on one snapshot.
+//! batch, batches, items, `failed_jobs`: reads. Each result comes from one statement,
+//! and so from one snapshot.
 
 use std::time::Duration;
 
@@ -15,9 +15,13 @@ use super::{
 use crate::domain::{
     BatchId, BatchRecord, BatchStatus, FailedChunks, FailedJob, Item, ItemOptions, JobCounts, JobId, Measured,
 };
-use crate::ledger::{LedgerError, PageRequest, Portion, decide::Filling};
+use crate::ledger::{
+    decide::PageBuilder,
+    error::LedgerError,
+    query::{PageRequest, Portion},
+};
 
-const HISTORY_REMOVED: &str = "SELECT history <> 'whole' FROM batches WHERE id = $1";
+const HISTORY_REMOVED: &str = "SELECT history <> 'complete' FROM batches WHERE id = $1";
 const EXISTS: &str = "SELECT EXISTS (SELECT FROM batches WHERE id = $1)";
 const BATCH: &str = include_str!("sql/batch.sql");
 const BATCHES: &str = concat!(include_str!("sql/batches.sql"), "WHERE b.id < $1 ORDER BY b.id DESC LIMIT $2");
@@ -42,14 +46,14 @@ impl Verb for Batch {
 }
 
 pub(super) async fn batch(conn: &impl GenericClient, id: BatchId) -> Result<BatchRecord> {
-    let found = conn.query_opt(&conn.prepare_cached(BATCH).await?, &[&id.get()]).await?;
-    read_batch(&found.ok_or(LedgerError::NoSuchBatch(id))?)
+    let row = conn.query_opt(&conn.prepare_cached(BATCH).await?, &[&id.get()]).await?;
+    read_batch(&row.ok_or(LedgerError::NoSuchBatch(id))?)
 }
 
 /// See [`Ledger::batches`](crate::ledger::Ledger::batches).
 pub(super) struct Batches {
     pub status: Option<BatchStatus>,
-    pub slice: PageRequest,
+    pub page: PageRequest,
 }
 
 #[async_trait]
@@ -59,15 +63,15 @@ impl Verb for Batches {
     const LANE: Lane = Lane::Requests;
 
     async fn run(&self, conn: &mut Client) -> Result<Vec<BatchRecord>> {
-        let (before, limit) = (self.slice.after.map_or(i64::MAX, key), key(self.slice.limit));
-        let found = match self.status {
+        let (before, limit) = (self.page.after.map_or(i64::MAX, key), key(self.page.limit));
+        let rows = match self.status {
             None => conn.query(&conn.prepare_cached(BATCHES).await?, &[&before, &limit]).await?,
             Some(status) => {
                 let statement = conn.prepare_cached(BATCHES_BY_STATUS).await?;
                 conn.query(&statement, &[&before, &limit, &status.as_str()]).await?
             }
         };
-        found.iter().map(read_batch).collect()
+        rows.iter().map(read_batch).collect()
     }
 }
 
@@ -89,7 +93,7 @@ fn read_batch(row: &Row) -> Result<BatchRecord> {
     })
 }
 
-/// How the items of a batch are made.
+/// Reads the options of a batch's items.
 pub(super) fn read_options(row: &Row) -> Result<ItemOptions> {
     let max_jobs: Option<i64> = row.try_get("max_jobs")?;
     Ok(ItemOptions {
@@ -110,7 +114,7 @@ fn read_counts(row: &Row) -> Result<JobCounts> {
     })
 }
 
-/// What the workers did in a batch.
+/// Reads the work done in a batch.
 pub(super) fn read_measured(row: &Row) -> Result<Measured> {
     Ok(Measured { items: number(row, "items_created")?, worked: Duration::from_millis(number(row, "worked_ms")?) })
 }
@@ -118,7 +122,7 @@ pub(super) fn read_measured(row: &Row) -> Result<Measured> {
 /// See [`Ledger::items`](crate::ledger::Ledger::items).
 pub(super) struct Items {
     pub batch: BatchId,
-    pub slice: PageRequest,
+    pub page: PageRequest,
 }
 
 #[async_trait]
@@ -128,30 +132,30 @@ impl Verb for Items {
     const LANE: Lane = Lane::Requests;
 
     async fn run(&self, conn: &mut Client) -> Result<Vec<Item>> {
-        let found = page(conn, ITEMS, self.batch, self.slice).await?;
-        found.iter().map(read_item).collect()
+        let rows = read_page(conn, ITEMS, self.batch, self.page).await?;
+        rows.iter().map(read_item).collect()
     }
 }
 
-/// The rows of a page, or the word that there is no such batch.
-async fn page(conn: &Client, sql: &str, batch: BatchId, slice: PageRequest) -> Result<Vec<Row>> {
+/// Reads the rows of a page, and fails if the batch does not exist.
+async fn read_page(conn: &Client, sql: &str, batch: BatchId, page: PageRequest) -> Result<Vec<Row>> {
     let statement = conn.prepare_cached(sql).await?;
-    let found = conn.query(&statement, &[&batch.get(), &slice.after.map_or(-1, key), &key(slice.limit)]).await?;
-    if found.is_empty() {
-        expect(conn, batch).await?;
+    let rows = conn.query(&statement, &[&batch.get(), &page.after.map_or(-1, key), &key(page.limit)]).await?;
+    if rows.is_empty() {
+        check_exists(conn, batch).await?;
     }
-    Ok(found)
+    Ok(rows)
 }
 
-async fn expect(conn: &Client, batch: BatchId) -> Result<()> {
+async fn check_exists(conn: &Client, batch: BatchId) -> Result<()> {
     let row = conn.query_one(&conn.prepare_cached(EXISTS).await?, &[&batch.get()]).await?;
     if row.try_get(0)? { Ok(()) } else { Err(LedgerError::NoSuchBatch(batch).into()) }
 }
 
-/// Whether the rows of a batch's jobs are removed, or some of them.
+/// Whether any job rows of the batch were pruned.
 pub(super) async fn is_history_removed(conn: &impl GenericClient, id: BatchId) -> Result<bool> {
-    let found = conn.query_opt(&conn.prepare_cached(HISTORY_REMOVED).await?, &[&id.get()]).await?;
-    Ok(found.map(|row| row.try_get(0)).transpose()?.unwrap_or(false))
+    let row = conn.query_opt(&conn.prepare_cached(HISTORY_REMOVED).await?, &[&id.get()]).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or(false))
 }
 
 fn read_item(row: &Row) -> Result<Item> {
@@ -166,7 +170,7 @@ fn read_item(row: &Row) -> Result<Item> {
 /// See [`Ledger::failed_jobs`](crate::ledger::Ledger::failed_jobs).
 pub(super) struct FailedJobs {
     pub batch: BatchId,
-    pub slice: PageRequest,
+    pub page: PageRequest,
 }
 
 #[async_trait]
@@ -176,38 +180,38 @@ impl Verb for FailedJobs {
     const LANE: Lane = Lane::Requests;
 
     async fn run(&self, conn: &mut Client) -> Result<Portion<FailedJob>> {
-        let found = self.read(&conn.transaction().await?).await?;
-        if found.rows.is_empty() {
-            expect(conn, self.batch).await?;
+        let portion = self.read(&conn.transaction().await?).await?;
+        if portion.rows.is_empty() {
+            check_exists(conn, self.batch).await?;
         }
-        // Looked at last: the mark is as old as the first row that is missing.
+        // Checked last: the batch is marked together with the first removal of a row.
         if is_history_removed(conn, self.batch).await? {
             return Err(LedgerError::HistoryRemoved(self.batch).into());
         }
-        Ok(found)
+        Ok(portion)
     }
 }
 
 impl FailedJobs {
-    /// How many rows come at a time: about as many as fill a page when all are as long as can be.
+    /// The number of rows per fetch: about as many as fill a page if all are as long as possible.
     const ROWS: i32 = 50;
 
-    /// Reads no further than the page goes. A portal is one statement, and so one snapshot, however
-    /// often it is asked.
+    /// Reads no more rows than fit into the page. A portal is one statement, and so one snapshot,
+    /// however often it is fetched from.
     async fn read(&self, transaction: &Transaction<'_>) -> Result<Portion<FailedJob>> {
-        let (statement, slice) = (transaction.prepare_cached(FAILED_JOBS).await?, self.slice);
-        let (batch, after, limit) = (self.batch.get(), slice.after.map_or(-1, key), key(slice.limit));
+        let (statement, request) = (transaction.prepare_cached(FAILED_JOBS).await?, self.page);
+        let (batch, after, limit) = (self.batch.get(), request.after.map_or(-1, key), key(request.limit));
         let portal = transaction.bind(&statement, &[&batch, &after, &limit]).await?;
-        let mut filling = Filling::new();
+        let mut page = PageBuilder::new();
         loop {
             let rows = transaction.query_portal(&portal, Self::ROWS).await?;
             for row in &rows {
                 let job = read_failed_job(row, self.batch)?;
                 let json = as_json(&job)?;
-                filling.take(job, &json);
+                page.push(job, &json);
             }
-            if filling.is_full() || rows.len() < Self::ROWS as usize {
-                return Ok(filling.portion());
+            if page.is_full() || rows.len() < Self::ROWS as usize {
+                return Ok(page.build());
             }
         }
     }
@@ -215,7 +219,7 @@ impl FailedJobs {
 
 fn read_failed_job(row: &Row, batch: BatchId) -> Result<FailedJob> {
     let (seq, first, quantity) = (number(row, "seq")?, number(row, "first")?, number(row, "quantity")?);
-    let FailedChunks { ranges, more, more_items } = json(row, "chunks")?;
+    let FailedChunks { ranges, more, more_items } = json(row, "failed_chunks")?;
     Ok(FailedJob {
         job_id: JobId { batch, seq, generation: small_number(row, "generation")? }.to_string(),
         seq,
@@ -228,7 +232,7 @@ fn read_failed_job(row: &Row, batch: BatchId) -> Result<FailedJob> {
         failed_chunks: ranges,
         more_failed_chunks: more,
         more_items,
-        started_at: row.try_get("begun_at")?,
+        started_at: row.try_get("claimed_at")?,
         finished_at: row.try_get("finished_at")?,
     })
 }

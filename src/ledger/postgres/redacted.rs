@@ -1,4 +1,4 @@
-//! A parameter that shows in no log: the driver logs each statement with the `Debug` of its
+//! A parameter that no log shows: the driver logs each statement with the `Debug` of its
 //! parameters.
 
 use std::{error::Error, fmt};
@@ -6,7 +6,7 @@ use std::{error::Error, fmt};
 use bytes::BytesMut;
 use tokio_postgres::types::{Format, IsNull, ToSql, Type, to_sql_checked};
 
-/// A parameter whose `Debug` says nothing: the code key, codes and idempotency keys.
+/// A parameter with an empty `Debug`: the code key, codes and idempotency keys.
 pub(super) struct Redacted<T>(pub T);
 
 impl<T> fmt::Debug for Redacted<T> {

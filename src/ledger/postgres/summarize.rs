@@ -1,4 +1,4 @@
-//! summarize, backlog: what lists and estimates read instead of jobs.
+//! summarize, backlog: the counts that lists and estimates read instead of jobs.
 
 use std::sync::Arc;
 
@@ -8,16 +8,15 @@ use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::{Row, types::ToSql};
 
 use super::{
-    columns::{batch_id, key, number},
+    columns::{batch_id, key, millis, number},
     error::{Result, unreadable},
-    finish_attempt::millis,
     pool::{Lane, Verb},
     read::read_measured,
 };
 use crate::domain::{BatchId, Measured};
 use crate::ledger::{
-    COUNT_INTERVAL, RecentWork,
     decide::{LEFT_BEHIND_AFTER, LEFT_BEHIND_BATCHES, OLD_AFTER, OLD_ROWS, OpenBatch},
+    query::{COUNT_INTERVAL, RecentWork},
 };
 
 const TO_COUNT: &str = include_str!("sql/summaries_to_count.sql");
@@ -32,10 +31,10 @@ const BACKLOG: &str = include_str!("sql/backlog.sql");
 const MEASURED: &str = "SELECT items_created, worked_ms FROM batches
     WHERE finished_at IS NOT NULL AND worked_ms > 0 ORDER BY finished_at DESC LIMIT 1";
 
-/// Who counts when it is no process that works: a verb that changes a batch as a whole.
+/// The process id of counts made by verbs that change a whole batch.
 const NO_PROCESS: i64 = 0;
 
-/// Which of the batches are to be counted. See
+/// Finds out which of the batches to count. See
 /// [`Records::summarize`](crate::ledger::Records::summarize).
 pub(super) struct ToCount {
     pub process: i64,
@@ -60,14 +59,14 @@ impl ToCount {
         let batch = batch_id(row, "id")?;
         let work = self.work.iter().find(|work| work.batch == batch).copied();
         Ok(OpenBatch {
-            work: work.ok_or_else(|| unreadable(format!("nobody asked for batch {batch}")))?,
+            work: work.ok_or_else(|| unreadable(format!("batch {batch} was not requested")))?,
             jobs: number(row, "jobs")?,
             counted: row.try_get("counted")?,
         })
     }
 }
 
-/// Counts some batches and answers those whose counts are kept.
+/// Counts some batches and returns those whose counts were stored.
 pub(super) struct Summarize {
     pub process: i64,
     pub work: Vec<RecentWork>,
@@ -79,16 +78,16 @@ impl Verb for Summarize {
     const OPERATION: &'static str = "count the jobs of batches";
 
     async fn run(&self, conn: &mut Client) -> Result<Vec<BatchId>> {
-        let kept = summarize(&*conn, self.process, &self.work).await?;
-        let batches: Vec<i64> = kept.iter().map(|batch| batch.get()).collect();
+        let stored = summarize(&*conn, self.process, &self.work).await?;
+        let batches: Vec<i64> = stored.iter().map(|batch| batch.get()).collect();
         let parameters: [&(dyn ToSql + Sync); 4] = [&batches, &self.process, &millis(OLD_AFTER), &key(OLD_ROWS)];
         conn.execute(&conn.prepare_cached(OLD).await?, &parameters).await?;
-        Ok(kept)
+        Ok(stored)
     }
 }
 
-/// Counts the jobs of one batch, for a verb that changes it as a whole and has locked it.
-pub(super) async fn count_anew(conn: &impl GenericClient, batch: BatchId) -> Result<()> {
+/// Counts the jobs of one batch, for a verb that changes the whole batch and has locked it.
+pub(super) async fn count_batch(conn: &impl GenericClient, batch: BatchId) -> Result<()> {
     summarize(conn, NO_PROCESS, &[RecentWork { batch, items: 0, last_item_at: None }]).await.map(drop)
 }
 
@@ -103,11 +102,11 @@ async fn summarize(conn: &impl GenericClient, process: i64, work: &[RecentWork])
     rows.iter().map(|row| batch_id(row, "batch")).collect()
 }
 
-/// What was counted, column by column.
+/// Counts of batches, as columns.
 #[derive(Default)]
 struct Counted {
     numbers: [Vec<i64>; 8],
-    counted_at: Vec<DateTime<Utc>>,
+    count_times: Vec<DateTime<Utc>>,
     items: Vec<i64>,
     last_item_at: Vec<Option<DateTime<Utc>>>,
 }
@@ -122,7 +121,7 @@ impl Counted {
         }
         let batch = batch_id(row, "batch")?;
         let work = work.iter().find(|work| work.batch == batch);
-        self.counted_at.push(row.try_get("counted_at")?);
+        self.count_times.push(row.try_get("counted_at")?);
         self.items.push(work.map_or(0, |work| key(work.items)));
         self.last_item_at.push(work.and_then(|work| work.last_item_at));
         Ok(())
@@ -131,12 +130,12 @@ impl Counted {
     fn parameters<'a>(&'a self, process: &'a i64) -> Vec<&'a (dyn ToSql + Sync)> {
         let mut parameters: Vec<&(dyn ToSql + Sync)> = vec![process];
         parameters.extend(self.numbers.iter().map(|column| column as &(dyn ToSql + Sync)));
-        parameters.extend([&self.counted_at as &(dyn ToSql + Sync), &self.items, &self.last_item_at]);
+        parameters.extend([&self.count_times as &(dyn ToSql + Sync), &self.items, &self.last_item_at]);
         parameters
     }
 }
 
-/// Batches that whoever worked them does not count any more.
+/// Batches that the process which worked on them no longer counts.
 pub(super) async fn left_behind(conn: &impl GenericClient) -> Result<Vec<BatchId>> {
     let statement = conn.prepare_cached(LEFT_BEHIND).await?;
     let rows = conn.query(&statement, &[&millis(LEFT_BEHIND_AFTER), &key(LEFT_BEHIND_BATCHES)]).await?;
@@ -150,7 +149,7 @@ pub(super) struct Backlog {
 
 #[async_trait]
 impl Verb for Backlog {
-    type Output = crate::ledger::Backlog;
+    type Output = crate::ledger::query::Backlog;
     const OPERATION: &'static str = "read the backlog";
     const LANE: Lane = Lane::Requests;
 
@@ -159,6 +158,6 @@ impl Verb for Backlog {
         let open = rows.iter().map(|row| number(row, "open")).collect::<Result<_>>()?;
         let last = conn.query_opt(&conn.prepare_cached(MEASURED).await?, &[]).await?;
         let measured = last.as_ref().map_or(Ok(Measured::default()), read_measured)?;
-        Ok(crate::ledger::Backlog { open, measured })
+        Ok(crate::ledger::query::Backlog { open, measured })
     }
 }

@@ -1,12 +1,12 @@
-//! Encryption of the way to the server, by rustls with ring.
+//! Encryption of connections to the server, with rustls and ring.
 //!
 //! | `sslmode` | encrypted | the server's certificate |
 //! |---|---|---|
 //! | `disable` | no | |
-//! | `prefer`, the default | if the server can | not looked at: whoever can change the traffic can read it |
-//! | `require`, `verify-full` | always | must be for the host's name, and signed by an authority that the system, or `sslrootcert`, knows |
+//! | `prefer`, the default | if the server can | not verified: an active attacker can read the traffic |
+//! | `require`, `verify-full` | always | verified: must be for the host's name, and signed by an authority of the system or of `sslrootcert` |
 //!
-//! `require` is stricter than libpq's, which looks at no certificate unless a root is given.
+//! `require` is stricter than libpq's, which verifies no certificate unless a root is given.
 
 use std::{io, path::Path, sync::Arc};
 
@@ -18,25 +18,26 @@ use rustls::{
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// What is asked of the server's certificate.
+/// How the server's certificate is verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// Nothing.
-    Anybody,
-    /// That an authority stands for it: one of the system's, or of this file.
+    /// Not at all.
+    AnyCertificate,
+    /// By the authorities of the system, or of this file.
     Verified(Option<String>),
 }
 
-/// Makes connections encrypted, when the server and the address want that.
+/// Returns a connector that encrypts connections if the server and the address ask for it.
 pub(super) fn connector(trust: &Trust) -> io::Result<MakeRustlsConnect> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?;
     let config = match trust {
-        Trust::Anybody => {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))).with_no_client_auth()
-        }
+        Trust::AnyCertificate => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+            .with_no_client_auth(),
         Trust::Verified(file) => builder.with_root_certificates(roots(file.as_deref())?).with_no_client_auth(),
     };
     Ok(MakeRustlsConnect::new(config))
@@ -44,32 +45,30 @@ pub(super) fn connector(trust: &Trust) -> io::Result<MakeRustlsConnect> {
 
 fn roots(file: Option<&str>) -> io::Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    let found = match file {
+    let certificates = match file {
         None => rustls_native_certs::load_native_certs().certs,
-        Some(file) => of_file(file.as_ref())?,
+        Some(file) => read_certificates(file.as_ref())?,
     };
-    roots.add_parsable_certificates(found);
+    roots.add_parsable_certificates(certificates);
     if roots.is_empty() {
         return Err(io::Error::other(match file {
-            None => {
-                "the system has no certificates of authorities; install ca-certificates, or name a file by `sslrootcert`"
-            }
+            None => "the system has no root certificates; install ca-certificates, or set `sslrootcert` to a file",
             Some(_) => "the file of `sslrootcert` has no certificate",
         }));
     }
     Ok(roots)
 }
 
-fn of_file(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
-    let wrong = |why| io::Error::other(format!("the file of `sslrootcert` can't be read: {why}"));
-    CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(wrong)
+fn read_certificates(path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
+    let error = |why| io::Error::other(format!("the file of `sslrootcert` can't be read: {why}"));
+    CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(error)
 }
 
-/// Takes any certificate, and still checks that the server has its key.
+/// Accepts any certificate, but still checks that the server has its key.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct AnyCertificate(Arc<CryptoProvider>);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

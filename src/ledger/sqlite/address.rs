@@ -1,4 +1,4 @@
-//! Where a database is, and how a connection to it is made.
+//! The address of a database, and connections to it.
 
 use std::{
     fmt,
@@ -10,44 +10,43 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-/// More than there are, so that each is prepared once a connection.
+/// Size of the statement cache: more than there are statements, so each is prepared once per
+/// connection.
 const STATEMENTS: usize = 64;
 
-/// A file, or the memory of this process.
+/// A database file, or a database in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Address {
     /// The path of the file.
     File(PathBuf),
-    /// Gone with its one connection.
+    /// A database in memory, which ends with its only connection.
     Memory,
 }
 
 impl Address {
-    /// Reads a URL: `sqlite://batch.db`, `sqlite:///var/lib/batch.db`, `sqlite::memory:`. The error
-    /// says what to write instead.
+    /// Parses a URL: `sqlite://batch.db`, `sqlite:///var/lib/batch.db`, `sqlite::memory:`. The
+    /// error message suggests a correct one.
     pub(super) fn parse(url: &str) -> Result<Self, String> {
         let rest = url.strip_prefix("sqlite:").map(|rest| rest.strip_prefix("//").unwrap_or(rest));
         match rest {
             Some(":memory:") => Ok(Self::Memory),
-            Some("") => Err("names no file; write \"sqlite://batch.db\", say".into()),
-            Some(path) if path.contains('?') => Err("takes no parameters; leave out all from the `?` on".into()),
+            Some("") => Err("names no file; try \"sqlite://batch.db\"".into()),
+            Some(path) if path.contains('?') => Err("takes no parameters; remove everything from the `?` on".into()),
             Some(path) => Ok(Self::File(path.into())),
-            // Not shown, since the URL of another database may carry a password.
-            None => {
-                Err("is no URL of SQLite; write \"sqlite://batch.db\" or \"sqlite:///var/lib/batch.db\", say".into())
-            }
+            // The URL is not shown, since it may contain a password.
+            None => Err("is not a SQLite URL; try \"sqlite://batch.db\" or \"sqlite:///var/lib/batch.db\"".into()),
         }
     }
 
-    /// The connection that changes the database, which is made when there is none.
-    pub(super) fn writer(&self, patience: Duration) -> rusqlite::Result<Connection> {
+    /// Opens the writing connection, and creates the database if there is none.
+    pub(super) fn writer(&self, wait_timeout: Duration) -> rusqlite::Result<Connection> {
         let conn = match self {
             Self::Memory => Connection::open_in_memory()?,
             Self::File(path) => {
                 make_private(path);
                 let conn = open(path, OpenFlags::SQLITE_OPEN_CREATE)?;
-                conn.busy_timeout(patience)?;
-                use_log(&conn, Instant::now() + patience)?;
+                conn.busy_timeout(wait_timeout)?;
+                use_log(&conn, Instant::now() + wait_timeout)?;
                 conn
             }
         };
@@ -57,8 +56,7 @@ impl Address {
         Ok(conn)
     }
 
-    /// The same without links and relative parts, so that whoever means this file says so by the
-    /// same path.
+    /// The absolute address without symbolic links, which is the same for every process.
     pub(super) fn resolved(self) -> Self {
         match self {
             Self::File(path) => Self::File(path.canonicalize().unwrap_or(path)),
@@ -76,32 +74,31 @@ impl fmt::Display for Address {
     }
 }
 
-/// A connection that only reads, to a file that is there.
-pub(super) fn reader(path: &Path, patience: Duration) -> rusqlite::Result<Connection> {
+/// Opens a connection that only reads, to an existing file.
+pub(super) fn reader(path: &Path, wait_timeout: Duration) -> rusqlite::Result<Connection> {
     let conn = open(path, OpenFlags::empty())?;
-    conn.busy_timeout(patience)?;
+    conn.busy_timeout(wait_timeout)?;
     conn.pragma_update(None, "query_only", true)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(conn)
 }
 
-fn open(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
-    Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more)
+fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | flags)
 }
 
-/// Makes the file where there is none, for its owner alone: it keeps the code key. SQLite gives its
-/// mode to the files beside it, and takes an empty one for a new database. Where this fails, SQLite
-/// says why.
+/// Creates the file if there is none, readable by its owner only, because it contains the code key.
+/// SQLite uses the same mode for its other files, and accepts an empty file as a new database. If
+/// this fails, SQLite reports the error.
 ///
-/// A file that is there is not opened: closing it would let go of the locks that this process has
-/// on it.
+/// An existing file is not opened: closing it would release this process's locks on it.
 fn make_private(path: &Path) {
-    // A link may lead to a file that is not there yet.
+    // A link may point to a file that does not exist yet.
     let target = fs::read_link(path).ok().and_then(|target| Some(path.parent()?.join(target)));
     let _ = private().create_new(true).open(target.as_deref().unwrap_or(path));
 }
 
-/// How a file is made that its owner alone may read and write.
+/// Options that create a file which only its owner may read and write.
 pub(super) fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true);
@@ -110,8 +107,7 @@ pub(super) fn private() -> OpenOptions {
     options
 }
 
-/// Sets the write-ahead log. Two who do it at once get "locked" at once, whatever the busy timeout
-/// says.
+/// Switches to the write-ahead log. SQLite does not apply the busy timeout to this statement.
 fn use_log(conn: &Connection, until: Instant) -> rusqlite::Result<()> {
     loop {
         match conn.pragma_update(None, "journal_mode", "WAL") {
@@ -128,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_is_a_file_or_the_memory() {
+    fn a_url_names_a_file_or_memory() {
         let table = [
             ("sqlite://batch.db", Ok(Address::File("batch.db".into()))),
             ("sqlite:batch.db", Ok(Address::File("batch.db".into()))),
@@ -138,7 +134,7 @@ mod tests {
             ("sqlite::memory:", Ok(Address::Memory)),
             ("sqlite://", Err("names no file")),
             ("sqlite://a.db?mode=ro", Err("takes no parameters")),
-            ("postgres://me:secret@host/db", Err("is no URL of SQLite")),
+            ("postgres://me:secret@host/db", Err("is not a SQLite URL")),
         ];
 
         for (url, expected) in table {

@@ -1,4 +1,4 @@
-//! begin: one attempt at a job, or why there is none.
+//! claim: starts an attempt at a job, or tells why there is none.
 
 use std::ops::Range;
 
@@ -10,17 +10,19 @@ use super::{
     hooks,
     insert_chunk::{count, insert},
     read::is_history_removed,
-    summarize::count_anew,
+    summarize::count_batch,
 };
-use crate::domain::{BatchStatus, Change, Delivery, JobId};
-use crate::ledger::{
-    Claim, Claimed, FirstChunk, Rules, Work,
-    decide::{Entry, Found, missing, poisoned},
+use crate::{
+    domain::{BatchStatus, Change, Delivery, JobId},
+    ledger::{
+        decide::{ClaimDecision, JobSnapshot, missing, poisoned},
+        types::{Claim, Claimed, FirstChunk, Rules, Work},
+    },
 };
 
-const JOB: &str = include_str!("sql/mark_claimed.sql");
-const BEGIN: &str = include_str!("sql/claim.sql");
-const POISON: &str = include_str!("sql/fail_poisoned.sql");
+const READ_JOB: &str = include_str!("sql/read_job.sql");
+const CLAIM: &str = include_str!("sql/claim.sql");
+const FAIL_POISONED: &str = include_str!("sql/fail_poisoned.sql");
 const REVIVE: &str = include_str!("sql/revive.sql");
 const REOPEN: &str = include_str!("sql/retry_batch.sql");
 const RUN: &str = "UPDATE batch_batches
@@ -30,26 +32,26 @@ const ORDINALS: &str =
 
 pub(super) fn claim(conn: &Connection, rules: Rules, delivery: Delivery) -> Result<Claimed> {
     let (batch, seq) = delivery.batch_and_seq();
-    let found = conn.prepare_cached(JOB)?.query_row((batch.get(), key(seq)), read_found).optional()?;
-    let Some(found) = found else {
+    let job = conn.prepare_cached(READ_JOB)?.query_row((batch.get(), key(seq)), read_job).optional()?;
+    let Some(job) = job else {
         return Ok(if is_history_removed(conn, batch)? { Claimed::NothingToDo } else { Claimed::Unknown });
     };
-    match found.entry(delivery, rules.max_crashes) {
-        Entry::Unknown => Ok(Claimed::Unknown),
-        Entry::Over => Ok(Claimed::NothingToDo),
-        Entry::Failed => Ok(Claimed::Failed(found.reason())),
-        Entry::Busy => Ok(Claimed::Busy),
-        Entry::Paused => Ok(Claimed::Paused),
-        Entry::Revived(status) => {
+    match job.decide(delivery, rules.max_crashes) {
+        ClaimDecision::Unknown => Ok(Claimed::Unknown),
+        ClaimDecision::NothingToDo => Ok(Claimed::NothingToDo),
+        ClaimDecision::Failed => Ok(Claimed::Failed(job.reason())),
+        ClaimDecision::Busy => Ok(Claimed::Busy),
+        ClaimDecision::Paused => Ok(Claimed::Paused),
+        ClaimDecision::Revive(status) => {
             revive(conn, delivery, status)?;
             claim(conn, rules, delivery)
         }
-        Entry::Poisoned { crashes } => poison(conn, rules, found.job(delivery), delivery.acknowledged(), crashes),
-        Entry::Free { crashes } => start(conn, delivery, found, crashes).map(Claimed::Work),
+        ClaimDecision::Poison { crashes } => poison(conn, rules, job.job(delivery), delivery.acknowledged(), crashes),
+        ClaimDecision::Start { crashes } => start(conn, delivery, job, crashes).map(Claimed::Work),
     }
 }
 
-/// The same, with the first items of the job, when nothing of it was ever written.
+/// Claims the job, and inserts its first chunk if the job has no items.
 pub(super) fn claim_and_insert(
     conn: &Connection,
     rules: Rules,
@@ -59,21 +61,21 @@ pub(super) fn claim_and_insert(
     let claimed = claim(conn, rules, delivery)?;
     let Claimed::Work(work) = claimed else { return Ok(claimed) };
     let FirstChunk { range, prefix, key_fingerprint, items } = chunk;
-    let whole = work.range == *range && work.missing == [range.clone()];
+    let is_empty = work.range == *range && work.missing == [range.clone()];
     let same_codes = work.prefix == *prefix && work.key_fingerprint == *key_fingerprint;
-    if !chunk.begins_its_job() || !whole || !same_codes {
+    if !chunk.is_prefix_of_job() || !is_empty || !same_codes {
         return Ok(Claimed::Work(work));
     }
     let new = insert(conn, &work.claim, items)?.len() as u64;
     count(conn, &work.claim, new)?;
     let missing = range.start + new..range.end;
     let missing = if missing.is_empty() { Vec::new() } else { vec![missing] };
-    Ok(Claimed::Work(Work { missing, written: new, ..work }))
+    Ok(Claimed::Work(Work { missing, inserted: new, ..work }))
 }
 
-fn read_found(row: &Row<'_>) -> rusqlite::Result<Found> {
+fn read_job(row: &Row<'_>) -> rusqlite::Result<JobSnapshot> {
     let (first, quantity): (u64, u64) = (row.get("first")?, row.get("quantity")?);
-    Ok(Found {
+    Ok(JobSnapshot {
         generation: row.get("generation")?,
         state: state(row, "state")?,
         epoch: row.get("epoch")?,
@@ -89,43 +91,43 @@ fn read_found(row: &Row<'_>) -> rusqlite::Result<Found> {
     })
 }
 
-/// From here on it is a waiting job of a batch that runs, or is paused.
+/// Sets the job waiting and its batch to `status`, which is running or paused.
 fn revive(conn: &Connection, delivery: Delivery, status: BatchStatus) -> Result<()> {
     let (batch, seq) = delivery.batch_and_seq();
     conn.prepare_cached(REVIVE)?.execute((batch.get(), key(seq)))?;
     conn.prepare_cached(REOPEN)?.execute((batch.get(), status.as_str()))?;
-    count_anew(conn, batch)
+    count_batch(conn, batch)
 }
 
-fn start(conn: &Connection, delivery: Delivery, found: Found, crashes: u32) -> Result<Work> {
-    let job = found.job(delivery);
+fn start(conn: &Connection, delivery: Delivery, snapshot: JobSnapshot, crashes: u32) -> Result<Work> {
+    let job = snapshot.job(delivery);
     let (batch, now) = (job.batch.get(), now());
-    let running = found.status.after(Change::Claim)?;
-    conn.prepare_cached(BEGIN)?.execute((batch, key(job.seq), crashes, now, delivery.acknowledged()))?;
+    let running = snapshot.status.after(Change::Claim)?;
+    conn.prepare_cached(CLAIM)?.execute((batch, key(job.seq), crashes, now, delivery.acknowledged()))?;
     conn.prepare_cached(RUN)?.execute((batch, running.as_str(), now))?;
     Ok(Work {
-        claim: Claim { job, epoch: found.epoch + 1 },
-        missing: missing_items(conn, batch, &found.range)?,
-        written: 0,
-        range: found.range,
-        attempts_made: found.attempts,
-        prefix: found.prefix,
-        key_fingerprint: found.key_fingerprint,
+        claim: Claim { job, epoch: snapshot.epoch + 1 },
+        missing: missing_items(conn, batch, &snapshot.range)?,
+        inserted: 0,
+        range: snapshot.range,
+        attempts_made: snapshot.attempts,
+        prefix: snapshot.prefix,
+        key_fingerprint: snapshot.key_fingerprint,
     })
 }
 
-/// Always looks at the rows themselves. For a job that has none this is one step down the tree, and
-/// no count can be wrong about it.
+/// Looks at the rows themselves, so no count can be wrong. For a job without items this is one
+/// lookup in the index.
 fn missing_items(conn: &Connection, batch: i64, range: &Range<u64>) -> Result<Vec<Range<u64>>> {
     let mut query = conn.prepare_cached(ORDINALS)?;
-    let there = query.query_map((batch, key(range.start), key(range.end)), |row| row.get(0))?;
-    Ok(missing(range, there)?)
+    let existing = query.query_map((batch, key(range.start), key(range.end)), |row| row.get(0))?;
+    Ok(missing(range, existing)?)
 }
 
 fn poison(conn: &Connection, rules: Rules, job: JobId, acknowledged: Option<u32>, crashes: u32) -> Result<Claimed> {
     let failure = poisoned(crashes);
     let parameters = params![job.batch.get(), key(job.seq), crashes, failure.reason, now(), acknowledged];
-    conn.prepare_cached(POISON)?.execute(parameters)?;
-    hooks::job_over(conn, rules, job)?;
+    conn.prepare_cached(FAIL_POISONED)?.execute(parameters)?;
+    hooks::record_job_end(conn, rules, job)?;
     Ok(Claimed::Poisoned(failure))
 }

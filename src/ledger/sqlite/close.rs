@@ -1,4 +1,4 @@
-//! `at_end`, close: the end of a batch whose jobs all ended.
+//! `at_end`, close: the end of a batch whose jobs are all finished.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -8,15 +8,20 @@ use super::{
     hooks,
     read::batch,
 };
-use crate::domain::{BatchId, BatchRecord, BatchStatus, Change, JobCounts, Measured, StatusTask};
-use crate::ledger::{Closed, Rules};
+use crate::{
+    domain::{BatchId, BatchRecord, BatchStatus, JobCounts, Measured, StatusTask},
+    ledger::{
+        decide::{closed_status, closing_error},
+        types::{Closed, Rules},
+    },
+};
 
 const AT_END: &str = include_str!("sql/at_end.sql");
 const STATUS: &str = "SELECT status FROM batch_batches WHERE id = ?1 AND round = ?2 AND jobs > 0";
 const FIRST_ERROR: &str = "SELECT error FROM batch_jobs INDEXED BY batch_jobs_failed
     WHERE batch = ?1 AND state = 'failed' AND error IS NOT NULL AND finished_at IS NOT NULL ORDER BY seq LIMIT 1";
 const CLOSE: &str = include_str!("sql/close.sql");
-const FORGET_SUMMARIES: &str = "DELETE FROM batch_summaries WHERE batch = ?1";
+const DELETE_SUMMARIES: &str = "DELETE FROM batch_summaries WHERE batch = ?1";
 
 pub(super) fn at_end(conn: &Connection, batches: &[BatchId]) -> Result<Vec<StatusTask>> {
     let mut query = conn.prepare_cached(AT_END)?;
@@ -30,36 +35,33 @@ pub(super) fn at_end(conn: &Connection, batches: &[BatchId]) -> Result<Vec<Statu
 
 pub(super) fn close(conn: &Connection, rules: Rules, id: BatchId, round: u32) -> Result<Closed> {
     let mut query = conn.prepare_cached(STATUS)?;
-    let found = query.query_row((id.get(), round), |row| status(row, "status")).optional()?;
-    let Some(status) = found else { return Ok(Closed::Over) };
+    let status = query.query_row((id.get(), round), |row| status(row, "status")).optional()?;
+    let Some(status) = status else { return Ok(Closed::NothingToDo) };
     let record = batch(conn, id)?;
-    let Ok(closed) = status.after(Change::Close { failed: record.jobs.failed > 0 }) else { return Ok(Closed::Over) };
-    if record.jobs.open() > 0 {
-        return Ok(Closed::Over);
-    }
-    let error = why_failed(conn, id, &record.jobs)?;
-    End { error: error.as_deref(), ..End::of(&record, closed) }.record(conn, rules, id)?;
+    let Some(closed) = closed_status(status, &record.jobs) else { return Ok(Closed::NothingToDo) };
+    let error = error_of(conn, id, &record.jobs)?;
+    BatchEnd { error: error.as_deref(), ..BatchEnd::of(&record, closed) }.record(conn, rules, id)?;
     Ok(Closed::Now(batch(conn, id)?))
 }
 
-fn why_failed(conn: &Connection, id: BatchId, counts: &JobCounts) -> Result<Option<String>> {
-    if counts.failed == 0 {
+fn error_of(conn: &Connection, id: BatchId, jobs: &JobCounts) -> Result<Option<String>> {
+    if jobs.failed == 0 {
         return Ok(None);
     }
     let first: String = conn.prepare_cached(FIRST_ERROR)?.query_row([id.get()], |row| row.get(0))?;
-    Ok(Some(format!("{} of {} jobs failed: {first}", counts.failed, counts.total())))
+    Ok(Some(closing_error(jobs, &first)))
 }
 
-/// How a batch ends none of whose jobs is open.
-pub(super) struct End<'a> {
+/// The end of a batch without open jobs.
+pub(super) struct BatchEnd<'a> {
     pub status: BatchStatus,
     pub error: Option<&'a str>,
     pub counts: JobCounts,
     pub measured: Measured,
 }
 
-impl End<'_> {
-    /// With the counts of `record`, and without an error.
+impl BatchEnd<'_> {
+    /// The end with the counts of `record`, without an error.
     pub(super) const fn of(record: &BatchRecord, status: BatchStatus) -> Self {
         Self { status, error: None, counts: record.jobs, measured: record.measured }
     }
@@ -76,7 +78,7 @@ impl End<'_> {
             key(self.measured.items),
             millis(self.measured.worked),
         ])?;
-        conn.prepare_cached(FORGET_SUMMARIES)?.execute([id.get()])?;
-        hooks::batch_over(conn, rules, id)
+        conn.prepare_cached(DELETE_SUMMARIES)?.execute([id.get()])?;
+        hooks::record_batch_end(conn, rules, id)
     }
 }

@@ -1,5 +1,4 @@
-//! create: a batch and its jobs, all or nothing; or, for a request that came before, the answer of
-//! then.
+//! create: inserts a batch and its jobs, or returns the result of an earlier request.
 
 use std::time::Duration;
 
@@ -7,14 +6,20 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
     columns::{batch_id, key, millis, now},
-    error::{Result, VerbError},
+    error::{Result, VerbError, failed},
     read::exists,
 };
-use crate::domain::{BatchId, CreateRequest, Plan};
-use crate::ledger::{Created, LedgerError, NewBatch};
+use crate::{
+    domain::{BatchId, CreateRequest, Invalid, Plan},
+    ledger::{
+        decide::{EarlierRequest, Recall},
+        error::LedgerError,
+        types::{Created, NewBatch},
+    },
+};
 
-const EARLIER: &str = include_str!("sql/earlier.sql");
-const FORGET: &str = "UPDATE batch_batches SET idempotency_key = NULL, request_fingerprint = NULL WHERE id = ?1";
+const FIND_REQUEST: &str = include_str!("sql/find_request.sql");
+const RELEASE_KEY: &str = "UPDATE batch_batches SET idempotency_key = NULL, request_fingerprint = NULL WHERE id = ?1";
 const INSERT_BATCH: &str = include_str!("sql/create_batch.sql");
 const INSERT_JOB: &str = "INSERT INTO batch_jobs (batch, seq, first, quantity) VALUES (?1, ?2, ?3, ?4)";
 const LAST_ID: &str = "SELECT value FROM batch_settings WHERE name = 'last_id'";
@@ -22,56 +27,42 @@ const SET_LAST_ID: &str = "INSERT INTO batch_settings (name, value) VALUES ('las
     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
 pub(super) fn create(conn: &Connection, new: &NewBatch) -> Result<Created> {
-    let earlier = new.request.as_ref().map(|request| earlier(conn, request)).transpose()?.flatten();
+    let earlier = new.request.as_ref().map(|request| recall(conn, request)).transpose()?.flatten();
     earlier.map_or_else(|| insert(conn, new), Ok)
 }
 
-/// What the same request was answered before. A key that has outlived its request is free again.
-fn earlier(conn: &Connection, request: &CreateRequest) -> Result<Option<Created>> {
-    let whose = (&request.caller, request.key.as_str());
-    let Some(earlier) = conn.prepare_cached(EARLIER)?.query_row(whose, Earlier::read).optional()? else {
-        return Ok(None);
-    };
-    let batch = earlier.answer.batch;
-    if earlier.age >= request.remembered {
-        conn.prepare_cached(FORGET)?.execute([batch.get()])?;
-        return Ok(None);
-    }
-    if earlier.fingerprint == request.fingerprint {
-        Ok(Some(earlier.answer))
-    } else {
-        Err(LedgerError::KeyReused(batch).into())
+/// Returns the result of the same request, if it came before. Releases its key if that has expired.
+fn recall(conn: &Connection, request: &CreateRequest) -> Result<Option<Created>> {
+    let key = (&request.caller, request.key.as_str());
+    let earlier = conn.prepare_cached(FIND_REQUEST)?.query_row(key, read_request).optional()?;
+    match earlier.map(|earlier| earlier.recall(request)).transpose()? {
+        None => Ok(None),
+        Some(Recall::Repeated(created)) => Ok(Some(created)),
+        Some(Recall::Expired(batch)) => {
+            conn.prepare_cached(RELEASE_KEY)?.execute([batch.get()])?;
+            Ok(None)
+        }
     }
 }
 
-/// A request that made a batch.
-struct Earlier {
-    answer: Created,
-    fingerprint: String,
-    age: Duration,
-}
-
-impl Earlier {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let age = now() - row.get::<_, i64>("created_at")?;
-        Ok(Self {
-            answer: Created {
-                batch: batch_id(row, "id")?,
-                quantity: row.get("quantity")?,
-                jobs: row.get("jobs")?,
-                estimated: Duration::from_millis(row.get("estimated_ms")?),
-                repeated: true,
-            },
-            fingerprint: row.get("request_fingerprint")?,
-            // A clock that was set back makes it as if it were new.
-            age: Duration::from_millis(u64::try_from(age).unwrap_or_default()),
-        })
-    }
+fn read_request(row: &Row<'_>) -> rusqlite::Result<EarlierRequest> {
+    let age = now() - row.get::<_, i64>("created_at")?;
+    Ok(EarlierRequest {
+        created: Created {
+            batch: batch_id(row, "id")?,
+            quantity: row.get("quantity")?,
+            jobs: row.get("jobs")?,
+            estimated: Duration::from_millis(row.get("estimated_ms")?),
+            repeated: true,
+        },
+        fingerprint: row.get("request_fingerprint")?,
+        age: Duration::from_millis(u64::try_from(age).unwrap_or_default()),
+    })
 }
 
 fn insert(conn: &Connection, new: &NewBatch) -> Result<Created> {
     let batch = match new.id {
-        Some(id) if exists(conn, id)? => return Err(LedgerError::Taken(id).into()),
+        Some(id) if exists(conn, id)? => return Err(LedgerError::IdInUse(id).into()),
         Some(id) => id,
         None => next_id(conn)?,
     };
@@ -82,13 +73,13 @@ fn insert(conn: &Connection, new: &NewBatch) -> Result<Created> {
     Ok(created)
 }
 
-/// The sequence goes on from where it was, not from the largest id: a host that takes a huge one
-/// would use it up.
+/// Takes the next free id of the sequence. It does not start from the largest id, which a host may
+/// have chosen close to the maximum.
 fn next_id(conn: &Connection) -> Result<BatchId> {
     let last: Option<i64> = conn.prepare_cached(LAST_ID)?.query_row([], |row| row.get(0)).optional()?;
     let mut next = last.unwrap_or(0) + 1;
     let id = loop {
-        let id = BatchId::new(next).map_err(used_up)?;
+        let id = BatchId::new(next).map_err(no_free_id)?;
         if !exists(conn, id)? {
             break id;
         }
@@ -98,8 +89,8 @@ fn next_id(conn: &Connection) -> Result<BatchId> {
     Ok(id)
 }
 
-fn used_up(invalid: crate::domain::Invalid) -> VerbError {
-    LedgerError::Broken { operation: "find a free id", source: invalid.into() }.into()
+fn no_free_id(invalid: Invalid) -> VerbError {
+    failed("find a free id", invalid).into()
 }
 
 fn insert_batch(conn: &Connection, created: &Created, new: &NewBatch) -> Result<()> {

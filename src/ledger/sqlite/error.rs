@@ -1,22 +1,22 @@
-//! What SQLite says, by what the caller can do about it.
+//! Errors of SQLite, by what the caller can do about them.
 //!
-//! A verb stops with a [`VerbError`], which keeps the error whole; [`VerbError::while_trying_to`]
-//! sorts it once, at the border.
+//! A verb fails with a [`VerbError`], which keeps the original error.
+//! [`VerbError::into_ledger_error`] classifies it.
 
 use rusqlite::{Error, ErrorCode};
 
 use crate::domain::ChangeRefused;
-use crate::ledger::{BoxError, LedgerError};
+use crate::ledger::error::{BoxError, LedgerError};
 
-/// What a verb's function answers.
+/// The result of a verb's function.
 pub(super) type Result<T, E = VerbError> = std::result::Result<T, E>;
 
-/// Why a verb did not come to its end. Nothing that it wrote stays.
+/// An error of a verb. Nothing that it wrote is kept.
 #[derive(Debug)]
 pub(super) enum VerbError {
-    /// The database said no.
+    /// An error of the database.
     Database(Error),
-    /// The verb said no.
+    /// An error of the verb itself.
     Verb(LedgerError),
 }
 
@@ -39,31 +39,31 @@ impl From<ChangeRefused> for VerbError {
 }
 
 impl VerbError {
-    /// The error for the caller of a verb; `operation` says what it was, as a verb phrase.
-    pub(super) fn while_trying_to(self, operation: &'static str) -> LedgerError {
+    /// Returns the error for the caller; `operation` is a verb phrase.
+    pub(super) fn into_ledger_error(self, operation: &'static str) -> LedgerError {
         match self {
             Self::Verb(error) => error,
-            Self::Database(error) => sorted(error, operation),
+            Self::Database(error) => classified(error, operation),
         }
     }
 }
 
-/// The database could not be asked, or what it did is not known.
+/// The database did not respond, or its response was lost.
 pub(super) fn unavailable(operation: &'static str, why: impl Into<BoxError>) -> LedgerError {
     LedgerError::Unavailable { operation, source: why.into() }
 }
 
-/// Something that ought not to happen did.
-pub(super) fn broken(operation: &'static str, why: impl Into<BoxError>) -> LedgerError {
-    LedgerError::Broken { operation, source: why.into() }
+/// A defect.
+pub(super) fn failed(operation: &'static str, why: impl Into<BoxError>) -> LedgerError {
+    LedgerError::Failed { operation, source: why.into() }
 }
 
-/// What a verb answers after the pool was closed.
-pub(super) fn shut(operation: &'static str) -> LedgerError {
-    unavailable(operation, "the ledger was shut")
+/// The error of every verb after the pool was closed.
+pub(super) fn closed(operation: &'static str) -> LedgerError {
+    unavailable(operation, "the ledger was closed")
 }
 
-fn sorted(error: Error, operation: &'static str) -> LedgerError {
+fn classified(error: Error, operation: &'static str) -> LedgerError {
     use ErrorCode as Code;
     match error.sqlite_error_code() {
         Some(
@@ -82,7 +82,7 @@ fn sorted(error: Error, operation: &'static str) -> LedgerError {
         Some(Code::ConstraintViolation | Code::TooBig | Code::TypeMismatch) => {
             LedgerError::Refused { why: error.to_string() }
         }
-        _ => broken(operation, error),
+        _ => failed(operation, error),
     }
 }
 
@@ -92,12 +92,12 @@ mod tests {
 
     use super::*;
 
-    fn sorted_code(code: i32) -> LedgerError {
-        VerbError::from(Error::SqliteFailure(ffi::Error::new(code), None)).while_trying_to("test")
+    fn classified_code(code: i32) -> LedgerError {
+        VerbError::from(Error::SqliteFailure(ffi::Error::new(code), None)).into_ledger_error("test")
     }
 
     #[test]
-    fn an_error_is_sorted_by_what_can_be_done_about_it() {
+    fn errors_are_classified_by_what_the_caller_can_do() {
         for code in [
             ffi::SQLITE_BUSY,
             ffi::SQLITE_BUSY_SNAPSHOT,
@@ -108,15 +108,15 @@ mod tests {
             ffi::SQLITE_CANTOPEN,
             ffi::SQLITE_READONLY,
         ] {
-            assert!(matches!(sorted_code(code), LedgerError::Unavailable { operation: "test", .. }), "{code}");
+            assert!(matches!(classified_code(code), LedgerError::Unavailable { operation: "test", .. }), "{code}");
         }
         for code in [ffi::SQLITE_CONSTRAINT, ffi::SQLITE_CONSTRAINT_TRIGGER, ffi::SQLITE_TOOBIG, ffi::SQLITE_MISMATCH] {
-            assert!(matches!(sorted_code(code), LedgerError::Refused { .. }), "{code}");
+            assert!(matches!(classified_code(code), LedgerError::Refused { .. }), "{code}");
         }
         for code in [ffi::SQLITE_ERROR, ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB, ffi::SQLITE_MISUSE] {
-            assert!(matches!(sorted_code(code), LedgerError::Broken { .. }), "{code}");
+            assert!(matches!(classified_code(code), LedgerError::Failed { .. }), "{code}");
         }
-        let shape = VerbError::from(Error::QueryReturnedNoRows).while_trying_to("test");
-        assert!(matches!(shape, LedgerError::Broken { .. }));
+        let shape = VerbError::from(Error::QueryReturnedNoRows).into_ledger_error("test");
+        assert!(matches!(shape, LedgerError::Failed { .. }));
     }
 }

@@ -1,4 +1,4 @@
-//! `open_jobs`, `open_tasks`: what ought to be in the queues.
+//! `open_jobs`, `open_tasks`: the jobs and tasks to put into the queues.
 
 use std::time::Duration;
 
@@ -13,8 +13,12 @@ use super::{
 };
 use crate::domain::{BatchId, HookId, JobId, StatusTask};
 use crate::ledger::{
-    JobQuery, OpenJob, OpenJobs, OpenTasks, TaskQuery, Unplanned,
-    decide::{self, Candidate, DUE_JOBS, ENDS_PAGE, HOOKS, Next, UNPLANNED_BATCHES, Window},
+    decide::{
+        Candidate, DUE_JOBS, ENDS_PAGE, HOOKS, Limited, UNPLANNED_BATCHES, Window, WindowSearch, batches_to_feed,
+        limits,
+    },
+    query::{JobQuery, OpenJob, OpenJobs, OpenTasks, TaskQuery},
+    types::Unplanned,
 };
 
 const OLDEST: &str = include_str!("sql/oldest_batches.sql");
@@ -26,16 +30,16 @@ const NEXT_DUE: &str = "SELECT min((
     SELECT min(not_before) FROM batch_jobs INDEXED BY batch_jobs_delayed
     WHERE batch = b.id AND not_before IS NOT NULL AND not_before > ?1
 )) FROM batch_batches b INDEXED BY batch_batches_by_status WHERE b.status = 'running'";
-const ANY_LATE: &str = "SELECT EXISTS (
+const HAS_EXCESSIVE_DELAY: &str = "SELECT EXISTS (
     SELECT 1 FROM batch_batches b INDEXED BY batch_batches_by_status
     CROSS JOIN batch_jobs j INDEXED BY batch_jobs_delayed ON j.batch = b.id
     WHERE b.status = 'running' AND j.not_before IS NOT NULL AND j.not_before > ?1
 )";
-// Those of a paused batch wait until it runs.
+// Jobs of a paused batch are left alone until it runs.
 const CAP_DELAYS: &str = "UPDATE batch_jobs INDEXED BY batch_jobs_delayed SET not_before = ?1
     WHERE batch IN (SELECT id FROM batch_batches INDEXED BY batch_batches_by_status WHERE status = 'running')
       AND not_before IS NOT NULL AND not_before > ?1";
-const BEGUN: &str = "SELECT id FROM batch_batches INDEXED BY batch_batches_begun
+const STARTED: &str = "SELECT id FROM batch_batches INDEXED BY batch_batches_started
     WHERE jobs > 0 AND status IN ('running', 'paused') AND id > ?1 ORDER BY id LIMIT ?2";
 const UNPLANNED: &str =
     "SELECT id, quantity, batch_size, prefix, max_jobs FROM batch_batches INDEXED BY batch_batches_unplanned
@@ -43,14 +47,14 @@ const UNPLANNED: &str =
 const OPEN_HOOKS: &str = "SELECT id, batch, not_before FROM batch_hooks INDEXED BY batch_hooks_open
     WHERE state = 'open' ORDER BY id LIMIT ?1";
 
-/// Whether a job waits longer for its next attempt than any backoff is, which is so when the clock
-/// was wrong for a moment.
-pub(super) fn any_late(conn: &Connection, max_backoff: Duration) -> Result<bool> {
+/// Whether a job has a delay longer than the longest backoff, which happens if the clock was wrong
+/// for a while.
+pub(super) fn has_excessive_delay(conn: &Connection, max_backoff: Duration) -> Result<bool> {
     let latest = now().saturating_add(millis(max_backoff));
-    Ok(conn.prepare_cached(ANY_LATE)?.query_row([latest], |row| row.get(0))?)
+    Ok(conn.prepare_cached(HAS_EXCESSIVE_DELAY)?.query_row([latest], |row| row.get(0))?)
 }
 
-/// Lets no job wait so long.
+/// Shortens delays longer than the longest backoff.
 pub(super) fn cap_delays(conn: &Connection, max_backoff: Duration) -> Result<()> {
     conn.prepare_cached(CAP_DELAYS)?.execute([now().saturating_add(millis(max_backoff))])?;
     Ok(())
@@ -59,7 +63,7 @@ pub(super) fn cap_delays(conn: &Connection, max_backoff: Duration) -> Result<()>
 pub(super) fn open_jobs(conn: &Connection, query: &JobQuery) -> Result<OpenJobs> {
     let now = now();
     let Window { batches, leaves_out } = window(conn, query.window)?;
-    let (jobs, more) = next(conn, query, &batches)?;
+    let (jobs, more) = next_jobs(conn, query, &batches)?;
     let mut due = conn.prepare_cached(DUE)?;
     let due = due.query_map((now, key(DUE_JOBS)), |row| read_job(row, 0))?;
     let due = due.collect::<Result<Vec<_>, _>>()?;
@@ -70,50 +74,48 @@ pub(super) fn open_jobs(conn: &Connection, query: &JobQuery) -> Result<OpenJobs>
 }
 
 fn window(conn: &Connection, size: u64) -> Result<Window> {
-    let ready = decide::ready_limit(size);
-    for max in decide::widths(size) {
-        let (oldest, smallest) =
-            (candidates(conn, OLDEST, max + 1, ready)?, candidates(conn, SMALLEST, max + 1, ready)?);
-        if let Some(window) = decide::window(&oldest, &smallest, size, max) {
+    let mut search = WindowSearch::of(size);
+    loop {
+        let (oldest, smallest) = (candidates(conn, OLDEST, &search)?, candidates(conn, SMALLEST, &search)?);
+        if let Some(window) = search.select(&oldest, &smallest) {
             return Ok(window);
         }
     }
-    unreachable!("the widest window is taken as it is")
 }
 
-fn candidates(conn: &Connection, sql: &str, max: u64, ready: u64) -> Result<Vec<Candidate>> {
+fn candidates(conn: &Connection, sql: &str, search: &WindowSearch) -> Result<Vec<Candidate>> {
     let mut query = conn.prepare_cached(sql)?;
-    let found = query.query_map([key(max), key(ready)], |row| {
+    let candidates = query.query_map([key(search.candidates()), key(search.ready_limit())], |row| {
         Ok(Candidate { batch: batch_id(row, "id")?, ready: row.get("ready")? })
     })?;
-    Ok(found.collect::<Result<_, _>>()?)
+    Ok(candidates.collect::<Result<_, _>>()?)
 }
 
-/// The next jobs of the batches in the window, and whether they have more.
-fn next(conn: &Connection, query: &JobQuery, window: &[BatchId]) -> Result<(Vec<OpenJob>, bool)> {
+/// The next jobs of the batches in the window, and whether these have more.
+fn next_jobs(conn: &Connection, query: &JobQuery, window: &[BatchId]) -> Result<(Vec<OpenJob>, bool)> {
     let share = query.capacity.share(window.len() as u64);
-    let fed = decide::fed(query, window);
+    let batches = batches_to_feed(query, window);
     let mut count = conn.prepare_cached(QUEUED)?;
     let queued =
         |(batch, from): &(BatchId, u64)| count.query_row((batch.get(), key(*from), key(share)), |row| row.get(0));
-    let queued = fed.iter().map(queued).collect::<Result<Vec<u64>, _>>()?;
-    let limits = decide::limits(&queued, share, query.free);
+    let queued = batches.iter().map(queued).collect::<Result<Vec<u64>, _>>()?;
+    let limits = limits(&queued, share, query.free);
     let mut jobs = Vec::new();
-    for ((batch, from), limit) in fed.iter().zip(&limits) {
-        jobs.extend(next_of(conn, *batch, *from, *limit + 1)?);
+    for ((batch, from), limit) in batches.iter().zip(&limits) {
+        jobs.extend(next_jobs_of(conn, *batch, *from, *limit + 1)?);
     }
-    Ok(Next { batches: &fed, limits: &limits }.cut(jobs))
+    Ok(Limited { batches: &batches, limits: &limits }.apply(jobs))
 }
 
-/// Jobs from `from` on that wait or are active. Ranks count from the first of them.
-fn next_of(conn: &Connection, batch: BatchId, from: u64, limit: u64) -> Result<Vec<OpenJob>> {
+/// Waiting and active jobs from number `from`. Ranks count from the first such job of the batch.
+fn next_jobs_of(conn: &Connection, batch: BatchId, from: u64, limit: u64) -> Result<Vec<OpenJob>> {
     let mut query = conn.prepare_cached(NEXT_JOBS)?;
-    let mut find = |from: u64, limit: u64| {
+    let mut select = |from: u64, limit: u64| {
         let rows = query.query_map((batch.get(), key(from), key(limit)), |row| read_job(row, 0))?;
         rows.collect::<Result<Vec<_>, _>>()
     };
-    let head = find(0, 1)?.first().map_or(0, |open| open.job.seq);
-    let jobs = find(from, limit)?;
+    let head = select(0, 1)?.first().map_or(0, |open| open.job.seq);
+    let jobs = select(from, limit)?;
     Ok(jobs.into_iter().map(|open| OpenJob { rank: open.job.seq.saturating_sub(head), ..open }).collect())
 }
 
@@ -134,11 +136,11 @@ pub(super) fn open_tasks(conn: &Connection, query: TaskQuery) -> Result<OpenTask
     let TaskQuery::All { ends_after } = query else {
         return Ok(OpenTasks { status: hooks, left_out, ..OpenTasks::default() });
     };
-    let mut query = conn.prepare_cached(BEGUN)?;
-    let claimed = query.query_map((ends_after.map_or(0, BatchId::get), key(ENDS_PAGE)), |row| batch_id(row, "id"))?;
-    let claimed = claimed.collect::<Result<Vec<_>, _>>()?;
-    let ends = at_end(conn, &claimed)?.into_iter().map(|end| (end, Duration::ZERO));
-    let next = claimed.last().copied().filter(|_| claimed.len() as u64 == ENDS_PAGE);
+    let mut query = conn.prepare_cached(STARTED)?;
+    let started = query.query_map((ends_after.map_or(0, BatchId::get), key(ENDS_PAGE)), |row| batch_id(row, "id"))?;
+    let started = started.collect::<Result<Vec<_>, _>>()?;
+    let ends = at_end(conn, &started)?.into_iter().map(|end| (end, Duration::ZERO));
+    let next = started.last().copied().filter(|_| started.len() as u64 == ENDS_PAGE);
     let (unplanned, left_behind) = (unplanned(conn)?, left_behind(conn)?);
     Ok(OpenTasks { status: ends.chain(hooks).collect(), unplanned, left_behind, next, left_out })
 }

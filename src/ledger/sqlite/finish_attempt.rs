@@ -1,4 +1,4 @@
-//! settle: how an attempt ended.
+//! `finish_attempt`: records how an attempt ended.
 
 use std::time::Duration;
 
@@ -9,50 +9,55 @@ use super::{
     error::Result,
     hooks,
 };
-use crate::domain::JobState;
-use crate::ledger::{AttemptResult, Claim, Finished, Rules, decide::After};
+use crate::{
+    domain::JobState,
+    ledger::{
+        decide::JobChange,
+        types::{AttemptResult, Claim, Finished, Rules},
+    },
+};
 
-const SETTLE: &str = include_str!("sql/finish_attempt.sql");
+const FINISH_ATTEMPT: &str = include_str!("sql/finish_attempt.sql");
 const STATE: &str = "SELECT state FROM batch_jobs WHERE batch = ?1 AND seq = ?2 AND generation = ?3 AND epoch = ?4";
 
 pub(super) fn finish_attempt(
     conn: &Connection,
     rules: Rules,
     claim: &Claim,
-    how: &AttemptResult,
+    result: &AttemptResult,
     worked: Duration,
 ) -> Result<Finished> {
-    let after = After::of(how);
-    if record(conn, claim, &after, worked)? {
-        hooks::job_over(conn, rules, claim.job)?;
-    } else if state_under(conn, claim)? != Some(after.state) {
-        return Ok(Finished::Lost);
+    let change = JobChange::of(result);
+    if record(conn, claim, &change, worked)? {
+        hooks::record_job_end(conn, rules, claim.job)?;
+    } else if state_of_claim(conn, claim)? != Some(change.state) {
+        return Ok(Finished::Fenced);
     }
-    Ok(Finished::Done)
+    Ok(Finished::Recorded)
 }
 
-/// Whether the hold was good.
-fn record(conn: &Connection, claim: &Claim, after: &After<'_>, worked: Duration) -> Result<bool> {
+/// Returns whether the claim was current.
+fn record(conn: &Connection, claim: &Claim, change: &JobChange<'_>, worked: Duration) -> Result<bool> {
     let job = claim.job;
-    let changed = conn.prepare_cached(SETTLE)?.execute(params![
+    let changed = conn.prepare_cached(FINISH_ATTEMPT)?.execute(params![
         job.batch.get(),
         key(job.seq),
         job.generation,
         claim.epoch,
-        after.state.as_str(),
-        after.attempts_more,
-        after.delay.map(|delay| now().saturating_add(millis(delay))),
-        after.failure.map(|failure| &failure.reason),
-        after.failure.map(|failure| as_json(&failure.chunks)).transpose()?,
-        (!after.state.is_open()).then(now),
+        change.state.as_str(),
+        change.attempts_more,
+        change.delay.map(|delay| now().saturating_add(millis(delay))),
+        change.failure.map(|failure| &failure.reason),
+        change.failure.map(|failure| as_json(&failure.chunks)).transpose()?,
+        (!change.state.is_open()).then(now),
         millis(worked),
     ])?;
     Ok(changed == 1)
 }
 
-/// Where the job stands, if nobody began or recreated it since: the same call took effect before
-/// when it stands where that would leave it.
-pub(super) fn state_under(conn: &Connection, claim: &Claim) -> Result<Option<JobState>> {
+/// Returns the state of the job, if it was not claimed or recreated after `claim`. If it is the
+/// state that a call would set, the same call took effect before.
+pub(super) fn state_of_claim(conn: &Connection, claim: &Claim) -> Result<Option<JobState>> {
     let job = claim.job;
     let mut query = conn.prepare_cached(STATE)?;
     let key = (job.batch.get(), key(job.seq), job.generation, claim.epoch);

@@ -1,7 +1,7 @@
-//! hook, `settle_hook`, and the rows that they are about: what the host must be told.
+//! hook, `record_hook_outcome`, and the rows behind them: events to report to the host.
 //!
-//! A row is written in the transaction of the end that it tells of. It goes when it is delivered,
-//! and stays, with its error, when it is given up.
+//! A row is inserted in the transaction of the event. It is deleted when it is delivered, and kept
+//! with its error when it is given up.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -10,38 +10,38 @@ use super::{
     error::Result,
     read::batch,
 };
-use crate::domain::{BatchFinished, BatchId, HookEvent, HookId, JobEnded, JobId, JobState};
-use crate::ledger::{Hook, HookKinds, HookOutcome, Rules};
+use crate::{
+    domain::{BatchFinished, BatchId, HookEvent, HookId, JobEnded, JobId, JobState},
+    ledger::{
+        decide::{job_event, wants_job_hook},
+        types::{Hook, HookOutcome, Rules},
+    },
+};
 
 const INSERT: &str = "INSERT INTO batch_hooks (batch, kind, event) VALUES (?1, ?2, ?3)";
 const JOB: &str = "SELECT state, generation, first, quantity, created, attempts, error FROM batch_jobs
     WHERE batch = ?1 AND seq = ?2";
 const HOOK: &str = "SELECT event, attempts FROM batch_hooks WHERE id = ?1 AND state = 'open'";
 const DELIVERED: &str = "DELETE FROM batch_hooks WHERE id = ?1 AND state = 'open'";
-const AGAIN: &str = "UPDATE batch_hooks SET attempts = attempts + 1, error = ?3, not_before = ?4
+const RETRY_LATER: &str = "UPDATE batch_hooks SET attempts = attempts + 1, error = ?3, not_before = ?4
     WHERE id = ?1 AND attempts = ?2 AND state = 'open'";
 const GIVEN_UP: &str =
     "UPDATE batch_hooks SET attempts = attempts + 1, error = ?3, not_before = NULL, state = 'given_up'
     WHERE id = ?1 AND attempts = ?2 AND state = 'open'";
-/// The batch may have been forgotten while the hook was still open: then it has something left to
-/// remove.
-const NOT_YET_GONE: &str = "UPDATE batch_batches SET history = 'leaving'
-    WHERE id = (SELECT batch FROM batch_hooks WHERE id = ?1) AND history = 'gone'";
+/// A batch may have been pruned while its hook was open. The hook row is now left to remove.
+const REOPEN_HISTORY: &str = "UPDATE batch_batches SET history = 'pruning'
+    WHERE id = (SELECT batch FROM batch_hooks WHERE id = ?1) AND history = 'pruned'";
 
-/// Writes down that a job ended, if it did and the host wants to know.
-pub(super) fn job_over(conn: &Connection, rules: Rules, job: JobId) -> Result<()> {
-    let HookKinds { job_failed, job_completed, .. } = rules.hooks;
-    if !job_failed && !job_completed {
+/// Inserts a hook row if the job ended and the host has a hook for that.
+pub(super) fn record_job_end(conn: &Connection, rules: Rules, job: JobId) -> Result<()> {
+    if !rules.hooks.job_failed && !rules.hooks.job_completed {
         return Ok(());
     }
     let (state, ended) = conn
         .prepare_cached(JOB)?
         .query_row((job.batch.get(), key(job.seq)), |row| read_job(row, job.batch, job.seq))?;
-    match state {
-        JobState::Failed if job_failed => insert(conn, job.batch, "job_failed", &HookEvent::JobFailed(ended)),
-        JobState::Completed if job_completed => {
-            insert(conn, job.batch, "job_completed", &HookEvent::JobCompleted(ended))
-        }
+    match job_event(state, ended) {
+        Some((kind, event)) if wants_job_hook(rules.hooks, state) => insert(conn, job.batch, kind, &event),
         _ => Ok(()),
     }
 }
@@ -61,8 +61,8 @@ fn read_job(row: &Row<'_>, batch_id: BatchId, seq: u64) -> rusqlite::Result<(Job
     Ok((state(row, "state")?, ended))
 }
 
-/// Writes down that a batch is over, if the host wants to know.
-pub(super) fn batch_over(conn: &Connection, rules: Rules, id: BatchId) -> Result<()> {
+/// Inserts a hook row for a finished batch, if the host has a hook for that.
+pub(super) fn record_batch_end(conn: &Connection, rules: Rules, id: BatchId) -> Result<()> {
     if !rules.hooks.batch_finished {
         return Ok(());
     }
@@ -77,20 +77,19 @@ fn insert(conn: &Connection, batch: BatchId, kind: &str, event: &HookEvent) -> R
 
 pub(super) fn hook(conn: &Connection, hook: HookId) -> Result<Option<Hook>> {
     let mut query = conn.prepare_cached(HOOK)?;
-    let found =
-        query.query_row([hook.0], |row| Ok(Hook { event: json(row, "event")?, attempts: row.get("attempts")? }));
-    Ok(found.optional()?)
+    let hook = query.query_row([hook.0], |row| Ok(Hook { event: json(row, "event")?, attempts: row.get("attempts")? }));
+    Ok(hook.optional()?)
 }
 
-pub(super) fn record_hook_outcome(conn: &Connection, hook: HookId, attempts: u32, how: &HookOutcome) -> Result<()> {
-    match how {
+pub(super) fn record_hook_outcome(conn: &Connection, hook: HookId, attempts: u32, outcome: &HookOutcome) -> Result<()> {
+    match outcome {
         HookOutcome::Delivered => conn.prepare_cached(DELIVERED)?.execute([hook.0])?,
-        HookOutcome::Again { error, not_before } => {
-            conn.prepare_cached(AGAIN)?.execute((hook.0, attempts, error, not_before.timestamp_millis()))?
+        HookOutcome::RetryLater { error, not_before } => {
+            conn.prepare_cached(RETRY_LATER)?.execute((hook.0, attempts, error, not_before.timestamp_millis()))?
         }
         HookOutcome::GivenUp { error } => {
             conn.prepare_cached(GIVEN_UP)?.execute((hook.0, attempts, error))?;
-            conn.prepare_cached(NOT_YET_GONE)?.execute([hook.0])?
+            conn.prepare_cached(REOPEN_HISTORY)?.execute([hook.0])?
         }
     };
     Ok(())

@@ -1,37 +1,39 @@
-//! A host's own rows, in the transaction that inserts ours.
+//! The host's own rows, in the transaction that inserts the items.
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::error::{broken, unavailable};
+use super::error::{failed, unavailable};
 use crate::domain::error_chain;
-use crate::ledger::{BoxError, LedgerError, NewItemRow, Result};
+use crate::ledger::{
+    error::{BoxError, LedgerError, Result},
+    types::NewItemRow,
+};
 
-/// Writes the rows of new items into a table of the host's as well.
+/// Writes the rows of new items into a table of the host.
 ///
-/// Called by the thread that writes the ledger, after a chunk was inserted and before it is
-/// committed, with exactly the items that were not there before, in order, and never without any.
-/// So each item comes once in a transaction that counts, however often its job is tried, and a
-/// crash leaves both rows or neither.
+/// Called on the ledger's writer thread, after a chunk was inserted and before it is committed. It
+/// receives exactly the new items, in order, and at least one. So each item is passed once in a
+/// committed transaction, however often its job is tried. A crash keeps both rows or neither.
 ///
-/// - **An error** refuses the chunk: nothing of it is kept, in neither table. The chunk is tried
-///   again and then set aside with the words of the error, as if the database had refused it. (A
-///   full or failing disk is no refusal: the work waits for it.)
-/// - **A panic** fails the attempt, with its message; nothing of the chunk is kept. The thread goes
-///   on.
-/// - **Keep it short**: everybody who writes waits for it. No other connection to the same file may
-///   write meanwhile, so open none in it.
-/// - **Leave the transaction alone**: several callers share it. Don't commit it, don't roll it
-///   back, and don't rely on constraints that are deferred to the commit, since they fail whoever
-///   shares it. A savepoint is fine. The tables named `batch_…` are to be read only.
+/// - **An error** refuses the chunk, and neither table keeps any of it. The chunk is tried again.
+///   If it keeps failing, it is recorded as failed with the message of the error. (A full or
+///   failing disk is not a refusal: the worker waits for it.)
+/// - **A panic** fails the attempt with its message. Nothing of the chunk is kept, and the thread
+///   continues.
+/// - **Keep it short**: every other write waits for it. No other connection to the file can write
+///   meanwhile, so do not open one.
+/// - **Do not end the transaction**: several calls share it. Do not commit it, roll it back, or
+///   rely on deferred constraints, which would fail all of these calls. Savepoints are fine. The
+///   tables named `batch_…` are read-only for you.
 ///
-/// A function or closure of the same signature is an item writer;
-/// [`sqlite_item_writer`](crate::BatchFairing::sqlite_item_writer) shows one.
+/// A function or closure of the same signature is an item writer; see
+/// [`sqlite_item_writer`](crate::BatchFairing::sqlite_item_writer).
 pub trait ItemWriter: Send + Sync + 'static {
-    /// Writes what the host wants to keep of `items`.
+    /// Writes the host's rows for `items`.
     ///
     /// # Errors
     ///
-    /// Whatever keeps these rows from being written; people read it in the list of failed jobs.
+    /// Any error that prevents this. Its message appears in the list of failed jobs.
     fn write(&self, transaction: &Connection, items: &[NewItemRow<'_>]) -> std::result::Result<(), BoxError>;
 }
 
@@ -44,23 +46,24 @@ where
     }
 }
 
-/// Calls `writer`, and makes sure that the transaction is still there.
+/// Calls `writer`, and checks that the transaction was not ended.
 pub(super) fn call(writer: &dyn ItemWriter, conn: &Connection, items: &[NewItemRow<'_>]) -> Result<()> {
-    writer.write(conn, items).map_err(sorted)?;
+    writer.write(conn, items).map_err(classified)?;
     if conn.is_autocommit() {
-        return Err(broken(WRITING, "the item writer ended the transaction, which several share"));
+        return Err(failed(OPERATION, "the item writer ended the shared transaction"));
     }
     Ok(())
 }
 
-const WRITING: &str = "write items";
+const OPERATION: &str = "insert items";
 
-/// A disk that fails in the host's table fails in ours as well; everything else is about the rows.
-fn sorted(error: BoxError) -> LedgerError {
+/// Classifies an error of the host. A disk error would affect the ledger too; any other error
+/// refuses the rows.
+fn classified(error: BoxError) -> LedgerError {
     use ErrorCode as Code;
     let code = error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
     match code {
-        Some(Code::DiskFull | Code::SystemIoFailure | Code::OutOfMemory) => unavailable(WRITING, error),
+        Some(Code::DiskFull | Code::SystemIoFailure | Code::OutOfMemory) => unavailable(OPERATION, error),
         _ => LedgerError::Refused { why: error_chain(&*error) },
     }
 }

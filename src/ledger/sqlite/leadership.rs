@@ -1,5 +1,5 @@
-//! Who works this database with a queue of its own: the process that holds the lock of the file
-//! beside it.
+//! The leadership: the process that locks the file beside the database works the ledger with an
+//! in-process queue.
 
 use std::{
     fs::{File, TryLockError},
@@ -14,16 +14,16 @@ use super::{
     error::unavailable,
     pool::SqlitePool,
 };
-use crate::ledger::{Leadership, Result};
+use crate::ledger::{error::Result, leadership::Leadership};
 
-const OPERATION: &str = "take the lead";
+const OPERATION: &str = "acquire the leadership";
 
-/// Takes the lead if nobody has it. The system frees the lock when the process dies, however it
+/// Acquires the leadership if it is free. The operating system releases the lock when the process
 /// dies.
 pub(super) async fn try_acquire(pool: &SqlitePool) -> Result<Option<Leadership>> {
     let token = pool.token(OPERATION)?;
     let Address::File(path) = pool.address() else {
-        // Nobody else sees this database, so the pool alone is to be shared.
+        // Only this pool can reach the database.
         return Ok(token.try_acquire_owned().ok().map(Leadership::new));
     };
     let mut lock = path.clone().into_os_string();
@@ -36,7 +36,7 @@ pub(super) async fn try_acquire(pool: &SqlitePool) -> Result<Option<Leadership>>
 }
 
 fn locked(path: &Path) -> io::Result<Option<File>> {
-    // Never removed: another process could then lock a file of the same name, and both would lead.
+    // Never deleted: another process could lock a new file of the same name, and both would lead.
     let file = private().create(true).truncate(false).open(path)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),

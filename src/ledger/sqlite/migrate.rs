@@ -1,15 +1,15 @@
-//! Brings the tables to the version that this crate knows.
+//! Migrates the tables to the version of this crate.
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::columns::key;
-use crate::ledger::database::SchemaOptions;
+use crate::ledger::open::SchemaOptions;
 
-/// In order; the first is version 1. A published one is never changed, another one is added.
+/// In order, starting with version 1. A published migration is never changed.
 const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_tables.sql")];
 
-/// Not in a migration, since it says which of them were applied. Not `PRAGMA user_version`, which
-/// is the host's if the file is.
+/// Not part of a migration, because it stores which ones were applied. `PRAGMA user_version` is not
+/// used, because the file may belong to the host.
 const SETTINGS: &str = "CREATE TABLE IF NOT EXISTS batch_settings (
     name  TEXT PRIMARY KEY,
     value ANY NOT NULL
@@ -20,29 +20,29 @@ const VERSION: &str = "SELECT value FROM batch_settings WHERE name = 'schema_ver
 const SET_VERSION: &str = "INSERT INTO batch_settings (name, value) VALUES ('schema_version', ?1)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
-/// For hosts whose own statements look items up by their code. It makes writing items far slower.
+/// For hosts that look up items by code in their own SQL. It makes inserts far slower.
 const INDEX_CODES: &str = "CREATE INDEX IF NOT EXISTS batch_items_by_code ON batch_items (code)";
 
-const NO_INDEX: &str = "DROP INDEX IF EXISTS batch_items_by_code";
+const DROP_INDEX: &str = "DROP INDEX IF EXISTS batch_items_by_code";
 
-/// What `batch_requests` takes when a row says nothing.
-const KEEP_BATCH_SIZE: &str = "INSERT INTO batch_settings (name, value) VALUES ('batch_size', ?1)
+/// The default batch size of `batch_requests`.
+const STORE_BATCH_SIZE: &str = "INSERT INTO batch_settings (name, value) VALUES ('batch_size', ?1)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
-/// Why the tables can't be used.
+/// The tables can't be used.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MigrateError {
-    /// The database said no.
+    /// An error of the database.
     #[error(transparent)]
     Database(#[from] rusqlite::Error),
-    /// The tables were made by a later version of this crate.
-    #[error("its tables have version {0}, and this version of rocket_batch knows {known} at most", known = MIGRATIONS.len())]
+    /// The tables were created by a later version of this crate.
+    #[error("its tables have version {0}, but this version of rocket_batch supports up to {known}", known = MIGRATIONS.len())]
     TooNew(usize),
 }
 
-/// Applies what was not applied yet, all or nothing. Several processes may do it at once: the lock
-/// that the transaction begins with makes the second find nothing to do.
-pub(super) fn migrate(conn: &mut Connection, wishes: SchemaOptions) -> Result<(), MigrateError> {
+/// Applies the missing migrations in one transaction. If several processes do so at once, the lock
+/// of the transaction makes the later ones find nothing to do.
+pub(super) fn migrate(conn: &mut Connection, options: SchemaOptions) -> Result<(), MigrateError> {
     let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(SETTINGS)?;
     let version: usize = transaction.query_row(VERSION, [], |row| row.get(0)).optional()?.unwrap_or(0);
@@ -53,7 +53,7 @@ pub(super) fn migrate(conn: &mut Connection, wishes: SchemaOptions) -> Result<()
     if !pending.is_empty() {
         transaction.execute(SET_VERSION, [MIGRATIONS.len()])?;
     }
-    transaction.execute(KEEP_BATCH_SIZE, [key(wishes.batch_size)])?;
-    transaction.execute_batch(if wishes.index_codes { INDEX_CODES } else { NO_INDEX })?;
+    transaction.execute(STORE_BATCH_SIZE, [key(options.batch_size)])?;
+    transaction.execute_batch(if options.index_codes { INDEX_CODES } else { DROP_INDEX })?;
     Ok(transaction.commit()?)
 }

@@ -1,15 +1,15 @@
 //! The ledger in a SQLite file.
 //!
 //! ```text
-//!   SqliteLedger   one method a verb, each with a file of its own
+//!   SqliteLedger   one method per verb
 //!       │
-//!   SqlitePool ──▶ Writer    one thread; commits for many callers at once
-//!            └───▶ Readers   a few connections that see the last commit and can't write
+//!   SqlitePool ──▶ Writer    one thread; commits many calls at once
+//!            └───▶ Readers   a few connections that see committed data and can't write
 //! ```
 //!
 //! The file is in write-ahead mode and every commit is flushed. A verb is a plain function over a
-//! connection that is in a transaction already; it knows neither threads nor futures. Its SQL
-//! stands in `sql/`, or in its own file when it is short.
+//! connection that is already in a transaction. Its SQL is in `sql/`, or in its own file if it is
+//! short.
 
 mod address;
 mod claim;
@@ -45,9 +45,15 @@ pub use self::{
     pool::{SqliteConnection, SqlitePool},
 };
 use super::{
-    AttemptResult, Backlog, BatchCommand, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook,
-    HookOutcome, JobQuery, LastChunk, Leadership, Ledger, NewBatch, NewItem, OpenJobs, OpenTasks, PageRequest,
-    PlanInput, Planned, Portion, Pruned, RecentWork, Records, Result, Rules, TaskQuery, decide::portions,
+    decide::portions,
+    error::Result,
+    leadership::Leadership,
+    query::{Backlog, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery},
+    types::{
+        AttemptResult, BatchCommand, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook,
+        HookOutcome, LastChunk, NewBatch, NewItem, PlanInput, Planned, Pruned, Rules,
+    },
+    verbs::{Ledger, Records},
 };
 use crate::domain::{
     BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
@@ -55,9 +61,8 @@ use crate::domain::{
 
 /// The ledger in a SQLite database.
 ///
-/// A verb waits for a place in the queue of the writer, and not longer than the pool's
-/// `connect_timeout`; if it is dropped there, it does not run at all. With a place, it runs to its
-/// end.
+/// A verb waits for a place in the queue of the writer, for at most the pool's `connect_timeout`.
+/// If it is dropped before, it does not run at all. Once queued, it runs to completion.
 pub struct SqliteLedger {
     pool: SqlitePool,
     rules: Rules,
@@ -65,13 +70,13 @@ pub struct SqliteLedger {
 }
 
 impl SqliteLedger {
-    /// The ledger in the database of `pool`, whose tables are up to date already.
+    /// A ledger in the database of `pool`, which has migrated the tables.
     #[must_use]
     pub const fn new(pool: SqlitePool, rules: Rules) -> Self {
         Self { pool, rules, item_writer: None }
     }
 
-    /// Has the rows of new items written by `item_writer` as well.
+    /// Passes the rows of new items to `item_writer` as well.
     #[must_use]
     pub fn with_item_writer(self, item_writer: Arc<dyn ItemWriter>) -> Self {
         Self { item_writer: Some(item_writer), ..self }
@@ -84,23 +89,23 @@ impl Records for SqliteLedger {
         self.pool.read("read a batch", move |conn| read::batch(conn, batch)).await
     }
 
-    async fn batches(&self, status: Option<BatchStatus>, slice: PageRequest) -> Result<Vec<BatchRecord>> {
-        self.pool.read("list batches", move |conn| read::batches(conn, status, slice)).await
+    async fn batches(&self, status: Option<BatchStatus>, page: PageRequest) -> Result<Vec<BatchRecord>> {
+        self.pool.read("list batches", move |conn| read::batches(conn, status, page)).await
     }
 
-    async fn items(&self, batch: BatchId, slice: PageRequest) -> Result<Vec<Item>> {
-        self.pool.read("list items", move |conn| read::items(conn, batch, slice)).await
+    async fn items(&self, batch: BatchId, page: PageRequest) -> Result<Vec<Item>> {
+        self.pool.read("list items", move |conn| read::items(conn, batch, page)).await
     }
 
-    async fn failed_jobs(&self, batch: BatchId, slice: PageRequest) -> Result<Portion<FailedJob>> {
-        self.pool.read("list failed jobs", move |conn| read::failed_jobs(conn, batch, slice)).await
+    async fn failed_jobs(&self, batch: BatchId, page: PageRequest) -> Result<Portion<FailedJob>> {
+        self.pool.read("list failed jobs", move |conn| read::failed_jobs(conn, batch, page)).await
     }
 
     async fn backlog(&self, limit: u64) -> Result<Backlog> {
         self.pool.read("read the backlog", move |conn| summarize::backlog(conn, limit)).await
     }
 
-    /// Counts on a reader, where it keeps nobody waiting, and has the writer keep the counts.
+    /// Counts on a reader, where it blocks no other verb, and stores the counts on the writer.
     async fn summarize(&self, process: u64, work: Vec<RecentWork>) -> Result<Vec<BatchId>> {
         const OPERATION: &str = "count the jobs of batches";
         let process = process.cast_signed();
@@ -108,7 +113,7 @@ impl Records for SqliteLedger {
         let (portions, left) = portions(open);
         for work in portions {
             let counted = self.pool.read_for_work(OPERATION, move |conn| summarize::count(conn, &work)).await?;
-            self.pool.write(OPERATION, move |conn| summarize::keep(conn, process, &counted)).await?;
+            self.pool.write(OPERATION, move |conn| summarize::store(conn, process, &counted)).await?;
         }
         Ok(left)
     }
@@ -120,14 +125,14 @@ impl Ledger for SqliteLedger {
         self.pool.write("create a batch", move |conn| create::create(conn, &batch)).await
     }
 
-    async fn plan(&self, batch: BatchId, cut: std::result::Result<PlanInput, Invalid>) -> Result<Planned> {
+    async fn plan(&self, batch: BatchId, input: std::result::Result<PlanInput, Invalid>) -> Result<Planned> {
         let rules = self.rules;
-        self.pool.write("plan a batch", move |conn| plan::plan(conn, rules, batch, &cut)).await
+        self.pool.write("plan a batch", move |conn| plan::plan(conn, rules, batch, &input)).await
     }
 
     async fn claim(&self, delivery: Delivery) -> Result<Claimed> {
         let rules = self.rules;
-        self.pool.write("begin a job", move |conn| claim::claim(conn, rules, delivery)).await
+        self.pool.write("claim a job", move |conn| claim::claim(conn, rules, delivery)).await
     }
 
     async fn claim_and_insert(&self, delivery: Delivery, chunk: FirstChunk) -> Result<Claimed> {
@@ -136,20 +141,22 @@ impl Ledger for SqliteLedger {
         }
         let rules = self.rules;
         let work = move |conn: &mut _| claim::claim_and_insert(conn, rules, delivery, &chunk);
-        self.pool.write("begin a job", work).await
+        self.pool.write("claim a job", work).await
     }
 
     async fn insert_chunk(&self, claim: &Claim, items: Arc<[NewItem]>) -> Result<ChunkInserted> {
         let (claim, item_writer) = (claim.clone(), self.item_writer.clone());
         self.pool
-            .write("write items", move |conn| insert_chunk::insert_chunk(conn, &claim, &items, item_writer.as_deref()))
+            .write("insert items", move |conn| insert_chunk::insert_chunk(conn, &claim, &items, item_writer.as_deref()))
             .await
     }
 
-    async fn finish_attempt(&self, claim: &Claim, how: AttemptResult, worked: Duration) -> Result<Finished> {
+    async fn finish_attempt(&self, claim: &Claim, result: AttemptResult, worked: Duration) -> Result<Finished> {
         let (rules, claim) = (self.rules, claim.clone());
         self.pool
-            .write("settle a job", move |conn| finish_attempt::finish_attempt(conn, rules, &claim, &how, worked))
+            .write("finish an attempt", move |conn| {
+                finish_attempt::finish_attempt(conn, rules, &claim, &result, worked)
+            })
             .await
     }
 
@@ -159,7 +166,7 @@ impl Ledger for SqliteLedger {
         }
         let (rules, claim) = (self.rules, claim.clone());
         let work = move |conn: &mut _| insert_chunk::insert_and_complete(conn, rules, &claim, &items, worked);
-        self.pool.write("write the last items of a job", work).await
+        self.pool.write("insert the last items of a job", work).await
     }
 
     async fn at_end(&self, batches: &[BatchId]) -> Result<Vec<StatusTask>> {
@@ -172,9 +179,9 @@ impl Ledger for SqliteLedger {
         self.pool.write("close a batch", move |conn| close::close(conn, rules, batch, round)).await
     }
 
-    async fn control(&self, batch: BatchId, wish: BatchCommand) -> Result<BatchRecord> {
+    async fn control(&self, batch: BatchId, command: BatchCommand) -> Result<BatchRecord> {
         let rules = self.rules;
-        self.pool.write("steer a batch", move |conn| control::control(conn, rules, batch, wish)).await
+        self.pool.write("control a batch", move |conn| control::control(conn, rules, batch, command)).await
     }
 
     async fn retry(&self, batch: BatchId) -> Result<RetryReport> {
@@ -184,8 +191,12 @@ impl Ledger for SqliteLedger {
 
     async fn open_jobs(&self, query: JobQuery) -> Result<OpenJobs> {
         let max_backoff = query.max_backoff;
-        if self.pool.read_for_work("look for delayed jobs", move |conn| feed::any_late(conn, max_backoff)).await? {
-            self.pool.write("bring delayed jobs forward", move |conn| feed::cap_delays(conn, max_backoff)).await?;
+        if self
+            .pool
+            .read_for_work("look for delayed jobs", move |conn| feed::has_excessive_delay(conn, max_backoff))
+            .await?
+        {
+            self.pool.write("shorten delays", move |conn| feed::cap_delays(conn, max_backoff)).await?;
         }
         self.pool.read_for_work("look for open jobs", move |conn| feed::open_jobs(conn, &query)).await
     }
@@ -198,25 +209,27 @@ impl Ledger for SqliteLedger {
         self.pool.read_for_work("read a hook", move |conn| hooks::hook(conn, hook)).await
     }
 
-    async fn record_hook_outcome(&self, hook: HookId, attempts: u32, how: HookOutcome) -> Result<()> {
-        self.pool.write("settle a hook", move |conn| hooks::record_hook_outcome(conn, hook, attempts, &how)).await
-    }
-
-    async fn prune_history(&self, kept: Duration, max: u64) -> Result<Pruned> {
+    async fn record_hook_outcome(&self, hook: HookId, attempts: u32, outcome: HookOutcome) -> Result<()> {
         self.pool
-            .write("remove the history of batches", move |conn| prune_history::prune_history(conn, kept, max))
+            .write("record the outcome of a hook", move |conn| {
+                hooks::record_hook_outcome(conn, hook, attempts, &outcome)
+            })
             .await
     }
 
+    async fn prune_history(&self, age: Duration, max: u64) -> Result<Pruned> {
+        self.pool.write("remove the history of batches", move |conn| prune_history::prune_history(conn, age, max)).await
+    }
+
     async fn code_key(&self, candidate: CodeKey) -> Result<CodeKey> {
-        self.pool.write("keep the code key", move |conn| code_key::code_key(conn, &candidate)).await
+        self.pool.write("store the code key", move |conn| code_key::code_key(conn, &candidate)).await
     }
 
     async fn try_acquire_leadership(&self) -> Result<Option<Leadership>> {
         leadership::try_acquire(&self.pool).await
     }
 
-    /// Takes its turn with the writer, so that it finds a lock that another process holds.
+    /// Queues with the writer, so it also fails while another process holds the lock.
     async fn ping(&self) -> Result<()> {
         self.pool.write("ping", |conn| Ok(conn.query_row("SELECT 1", [], |_| Ok(()))?)).await
     }

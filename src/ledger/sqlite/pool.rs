@@ -1,4 +1,4 @@
-//! The connections to the database: one that writes, several that read, and what a host may do with
+//! The connections to the database: one that writes, several that read, and the host's access to
 //! them.
 
 use std::{sync::Arc, time::Duration};
@@ -12,64 +12,67 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use super::{
     address::Address,
-    error::{self, VerbError, shut},
+    error::{self, VerbError, closed},
     migrate::{MigrateError, migrate},
     readers::Readers,
     writer::Writer,
 };
-use crate::ledger::{LedgerError, OpenError, Result, database::SchemaOptions};
+use crate::ledger::{
+    error::{LedgerError, Result},
+    open::{OpenError, SchemaOptions},
+};
 
 /// The connections to one SQLite database. A clone is the same pool.
 ///
 /// Configured in `[default.databases.batch]`:
 ///
 /// ```toml
-/// [default.databases.batch]
-/// url = "sqlite://batch.db"   # or "sqlite:///var/lib/shop/batch.db", or "sqlite://:memory:" for a test
-/// max_connections = 4         # that read for requests; one that writes and two that read for workers come on top
-/// connect_timeout = 5         # seconds to wait for a connection, or for another process that holds the lock
+/// [default.databases.batch] url = "sqlite://batch.db"   # or "sqlite:///var/lib/shop/batch.db", or
+/// "sqlite://:memory:" for a test max_connections = 4         # readers for requests; one writer
+/// and two readers for workers are added connect_timeout = 5         # seconds to wait for a
+/// connection or for a lock of another process
 /// ```
 #[derive(Clone)]
 pub struct SqlitePool(Arc<Inner>);
 
-/// Connections that read, by who waits for the answer, so that neither waits for the other.
+/// Connections that read, separate for workers and for requests, so that neither waits for the
+/// other.
 struct Lanes {
-    /// Workers and the feeder.
+    /// For workers and the feeder.
     work: Readers,
-    /// Those who call the service, and the host.
+    /// For callers of the service, and for the host.
     requests: Readers,
 }
 
-/// Readers of the feeder and of workers, which read little beside what they write.
+/// The number of readers for workers and the feeder, which mostly write.
 const WORK_READERS: u32 = 2;
 
 struct Inner {
     address: Address,
     writer: Writer,
-    /// None for a database in memory: it has one connection, and reading takes its turn with
-    /// writing.
+    /// `None` for a database in memory: reads use its only connection.
     readers: Option<Lanes>,
-    /// What leads when there is no file to lock.
-    lead: Arc<Semaphore>,
+    /// The leadership of a database in memory.
+    leader: Arc<Semaphore>,
 }
 
-/// A host's way to the database of the ledger.
+/// The host's access to the database of the ledger.
 ///
-/// The tables whose names begin with `batch_` belong to the ledger: read them as you like, change
-/// them through the crate alone.
+/// The tables named `batch_…` belong to the ledger. You may read them; change them through this
+/// crate only.
 #[derive(Clone)]
 pub struct SqliteConnection(SqlitePool);
 
 impl SqliteConnection {
-    /// Runs `work` on one snapshot of the database. It can't change anything.
+    /// Runs `work` on one snapshot of the database, read-only.
     ///
-    /// It runs on a thread for blocking work, to its end also when this future is dropped. It is in
-    /// a transaction already; where it needs one of its own, a savepoint will do.
+    /// Runs on a thread for blocking work, to completion even if this future is dropped. `work` is
+    /// already in a transaction; use a savepoint where you need one.
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Unavailable`] if no connection came free in time, or if `work` tried to
-    /// write; otherwise what `work` answers.
+    /// [`LedgerError::Unavailable`] if no connection became free in time, or if `work` tried to
+    /// write; otherwise the error of `work`.
     pub async fn interact<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -78,17 +81,17 @@ impl SqliteConnection {
         self.0.read("read for the host", |conn| work(conn).map_err(VerbError::from)).await
     }
 
-    /// Runs `work` in a transaction of the only connection that writes: keep it short, everybody
-    /// waits for it.
+    /// Runs `work` in a transaction of the only writing connection. Keep it short: every other
+    /// write waits for it.
     ///
-    /// The transaction is committed when `work` answers `Ok`, and rolled back when it answers an
-    /// error or panics. It runs to its end also when this future is dropped. Don't end the
-    /// transaction in it; use a savepoint where one is needed.
+    /// The transaction is committed if `work` returns `Ok`, and rolled back if it returns an error
+    /// or panics. It runs to completion even if this future is dropped. Do not end the transaction
+    /// in `work`; use a savepoint where you need one.
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Unavailable`] if the database did not answer, [`LedgerError::Refused`] if it
-    /// refused the rows, [`LedgerError::Broken`] for everything else, a panic included.
+    /// [`LedgerError::Unavailable`] if the database did not respond, [`LedgerError::Refused`] if it
+    /// refused the rows, [`LedgerError::Failed`] for everything else, including a panic.
     pub async fn interact_mut<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -98,7 +101,7 @@ impl SqliteConnection {
     }
 }
 
-/// What stands in `[default.databases.batch]`; what concerns other databases is passed over.
+/// The settings in `[default.databases.batch]`. Those of other databases are ignored.
 #[derive(Deserialize)]
 struct Settings {
     url: String,
@@ -123,10 +126,10 @@ impl Pool for SqlitePool {
     type Connection = SqliteConnection;
     type Error = Error<OpenError, LedgerError>;
 
-    /// Opens the database, makes it if there is none, and brings its tables up to date.
+    /// Opens or creates the database and migrates its tables.
     async fn init(figment: &Figment) -> std::result::Result<Self, Self::Error> {
-        let (settings, wishes): (Settings, SchemaOptions) = (figment.extract()?, figment.extract()?);
-        let opening = spawn_blocking(move || Self::open(&settings, wishes)).await;
+        let (settings, options): (Settings, SchemaOptions) = (figment.extract()?, figment.extract()?);
+        let opening = spawn_blocking(move || Self::open(&settings, options)).await;
         opening
             .unwrap_or_else(|ended| Err(OpenError::url(format!("could not be opened: {ended}"))))
             .map_err(Error::Init)
@@ -136,33 +139,33 @@ impl Pool for SqlitePool {
         Ok(SqliteConnection(self.clone()))
     }
 
-    /// Ends what was begun, writes the log into the file and closes it. What comes later is
-    /// [`LedgerError::Unavailable`].
+    /// Completes running verbs, writes the log into the file and closes it. Every later verb
+    /// returns [`LedgerError::Unavailable`].
     async fn close(&self) {
         if let Some(readers) = &self.0.readers {
             readers.requests.close().await;
             readers.work.close().await;
         }
-        self.0.lead.close();
+        self.0.leader.close();
         self.0.writer.close().await;
     }
 }
 
 impl SqlitePool {
-    fn open(settings: &Settings, wishes: SchemaOptions) -> std::result::Result<Self, OpenError> {
+    fn open(settings: &Settings, options: SchemaOptions) -> std::result::Result<Self, OpenError> {
         let address = Address::parse(&settings.url).map_err(OpenError::url)?;
-        let patience = Duration::from_secs(settings.connect_timeout);
-        let conn = prepared(&address, patience, wishes).map_err(|why| OpenError::at(&address, why))?;
+        let wait_timeout = Duration::from_secs(settings.connect_timeout);
+        let conn = open_and_migrate(&address, wait_timeout, options).map_err(|why| OpenError::at(&address, why))?;
         let address = address.resolved();
-        let writer = Writer::start(conn, patience).map_err(|why| OpenError::at(&address, why))?;
+        let writer = Writer::start(conn, wait_timeout).map_err(|why| OpenError::at(&address, why))?;
         let readers = match &address {
             Address::File(path) => Some(Lanes {
-                work: Readers::new(path.clone(), WORK_READERS, patience),
-                requests: Readers::new(path.clone(), settings.max_connections.max(1), patience),
+                work: Readers::new(path.clone(), WORK_READERS, wait_timeout),
+                requests: Readers::new(path.clone(), settings.max_connections.max(1), wait_timeout),
             }),
             Address::Memory => None,
         };
-        Ok(Self(Arc::new(Inner { address, writer, readers, lead: Arc::new(Semaphore::new(1)) })))
+        Ok(Self(Arc::new(Inner { address, writer, readers, leader: Arc::new(Semaphore::new(1)) })))
     }
 
     /// Runs `work` in a transaction on the writer.
@@ -174,7 +177,7 @@ impl SqlitePool {
         self.0.writer.call(operation, work).await
     }
 
-    /// Runs `work` on a snapshot, where nothing can be changed, for whoever calls the service.
+    /// Runs `work` on a snapshot, read-only, for callers of the service.
     pub(super) async fn read<T, F>(&self, operation: &'static str, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -183,7 +186,7 @@ impl SqlitePool {
         self.read_by(|lanes| &lanes.requests, operation, work).await
     }
 
-    /// The same for workers and the feeder.
+    /// Runs `work` on a snapshot, read-only, for workers and the feeder.
     pub(super) async fn read_for_work<T, F>(&self, operation: &'static str, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -207,27 +210,27 @@ impl SqlitePool {
         &self.0.address
     }
 
-    /// What leads a database in memory.
+    /// The leadership of a database in memory.
     ///
     /// # Errors
     ///
     /// [`LedgerError::Unavailable`] after the pool was closed.
     pub(super) fn token(&self, operation: &'static str) -> Result<Arc<Semaphore>> {
-        if self.0.lead.is_closed() { Err(shut(operation)) } else { Ok(Arc::clone(&self.0.lead)) }
+        if self.0.leader.is_closed() { Err(closed(operation)) } else { Ok(Arc::clone(&self.0.leader)) }
     }
 }
 
-fn prepared(
+fn open_and_migrate(
     address: &Address,
-    patience: Duration,
-    wishes: SchemaOptions,
+    wait_timeout: Duration,
+    options: SchemaOptions,
 ) -> std::result::Result<Connection, MigrateError> {
-    let mut conn = address.writer(patience)?;
-    migrate(&mut conn, wishes)?;
+    let mut conn = address.writer(wait_timeout)?;
+    migrate(&mut conn, options)?;
     Ok(conn)
 }
 
-/// The writing connection while it may only read, also if the work panics.
+/// The writing connection, read-only until this is dropped.
 struct ReadOnly<'conn>(&'conn mut Connection);
 
 impl<'conn> ReadOnly<'conn> {
@@ -240,7 +243,7 @@ impl<'conn> ReadOnly<'conn> {
 impl Drop for ReadOnly<'_> {
     fn drop(&mut self) {
         if let Err(error) = self.0.pragma_update(None, "query_only", false) {
-            tracing::error!(%error, "the ledger in memory can't be written any more");
+            tracing::error!(%error, "the database in memory stays read-only");
         }
     }
 }

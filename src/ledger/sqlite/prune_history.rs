@@ -1,14 +1,14 @@
-//! forget: removes the history of batches that have been over for long.
+//! `prune_history`: removes the job rows of batches that finished long ago.
 
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension};
 
 use super::{
-    columns::{key, now},
+    columns::{key, millis, now},
     error::Result,
 };
-use crate::ledger::Pruned;
+use crate::ledger::{decide::Sweep, types::Pruned};
 
 const NEXT: &str = include_str!("sql/prune_batch.sql");
 const JOBS: &str = "DELETE FROM batch_jobs
@@ -17,30 +17,16 @@ const HOOKS: &str = "DELETE FROM batch_hooks WHERE id IN (
     SELECT id FROM batch_hooks INDEXED BY batch_hooks_given_up WHERE batch = ?1 AND state = 'given_up' LIMIT ?2)";
 const MARK: &str = "UPDATE batch_batches SET history = ?2, version = version + 1 WHERE id = ?1";
 
-pub(super) fn prune_history(conn: &Connection, kept: Duration, max: u64) -> Result<Pruned> {
-    let kept = u64::try_from(kept.as_millis()).map_or(i64::MAX, key);
-    let before = now().saturating_sub(kept);
-    let (mut pruned, mut left) = (Pruned::default(), max);
-    for _ in 0..max {
+pub(super) fn prune_history(conn: &Connection, age: Duration, max: u64) -> Result<Pruned> {
+    let before = now().saturating_sub(millis(age));
+    let mut sweep = Sweep::of(max);
+    while sweep.has_capacity() {
         let next: Option<i64> = conn.prepare_cached(NEXT)?.query_row([before], |row| row.get(0)).optional()?;
-        let Some(batch) = next else { return Ok(pruned) };
-        left -= prune_batch(conn, batch, left, &mut pruned)?;
-        if left == 0 {
-            break;
-        }
+        let Some(batch) = next else { return Ok(sweep.complete()) };
+        let max = sweep.rows_left();
+        let jobs = conn.prepare_cached(JOBS)?.execute((batch, key(max)))? as u64;
+        let hooks = conn.prepare_cached(HOOKS)?.execute((batch, key(max - jobs)))? as u64;
+        conn.prepare_cached(MARK)?.execute((batch, sweep.add(jobs, hooks)))?;
     }
-    Ok(Pruned { left_out: true, ..pruned })
-}
-
-/// Removes at most `max` rows of one batch; answers how many. What is less than that was all there
-/// was.
-fn prune_batch(conn: &Connection, batch: i64, max: u64, pruned: &mut Pruned) -> Result<u64> {
-    let jobs = conn.prepare_cached(JOBS)?.execute((batch, key(max)))? as u64;
-    let hooks = conn.prepare_cached(HOOKS)?.execute((batch, key(max - jobs)))? as u64;
-    let gone = jobs + hooks < max;
-    conn.prepare_cached(MARK)?.execute((batch, if gone { "gone" } else { "leaving" }))?;
-    pruned.batches += u64::from(gone);
-    pruned.jobs += jobs;
-    pruned.hooks += hooks;
-    Ok(jobs + hooks)
+    Ok(sweep.interrupted())
 }

@@ -1,4 +1,4 @@
-//! batch, batches, items, `failed_jobs`: what may be seen. Each runs on one snapshot.
+//! batch, batches, items, `failed_jobs`: reads. Each runs on one snapshot.
 
 use std::time::Duration;
 
@@ -11,10 +11,14 @@ use super::{
 use crate::domain::{
     BatchId, BatchRecord, BatchStatus, FailedChunks, FailedJob, Item, ItemOptions, JobCounts, JobId, Measured,
 };
-use crate::ledger::{LedgerError, PageRequest, Portion, decide::Filling};
+use crate::ledger::{
+    decide::PageBuilder,
+    error::LedgerError,
+    query::{PageRequest, Portion},
+};
 
 const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM batch_batches WHERE id = ?1)";
-const HISTORY_REMOVED: &str = "SELECT history <> 'whole' FROM batch_batches WHERE id = ?1";
+const HISTORY_REMOVED: &str = "SELECT history <> 'complete' FROM batch_batches WHERE id = ?1";
 const BATCH: &str = concat!(include_str!("sql/batch.sql"), "WHERE b.id = ?1");
 const BATCHES: &str = concat!(include_str!("sql/batch.sql"), "WHERE b.id < ?1 ORDER BY b.id DESC LIMIT ?2");
 const BATCHES_BY_STATUS: &str =
@@ -24,22 +28,22 @@ const ITEMS: &str = "SELECT batch, ordinal, code, created_at FROM batch_items
     WHERE batch = ?1 AND ordinal > ?2 ORDER BY ordinal LIMIT ?3";
 const FAILED_JOBS: &str = include_str!("sql/failed_jobs.sql");
 
-/// Whether there is such a batch.
+/// Whether the batch exists.
 pub(super) fn exists(conn: &Connection, id: BatchId) -> Result<bool> {
     Ok(conn.prepare_cached(EXISTS)?.query_row([id.get()], |row| row.get(0))?)
 }
 
-fn expect(conn: &Connection, id: BatchId) -> Result<()> {
+fn check_exists(conn: &Connection, id: BatchId) -> Result<()> {
     if exists(conn, id)? { Ok(()) } else { Err(LedgerError::NoSuchBatch(id).into()) }
 }
 
-/// Whether the rows of a batch's jobs are removed, or some of them.
+/// Whether any job rows of the batch were pruned.
 pub(super) fn is_history_removed(conn: &Connection, id: BatchId) -> Result<bool> {
     let removed = conn.prepare_cached(HISTORY_REMOVED)?.query_row([id.get()], |row| row.get(0)).optional()?;
     Ok(removed.unwrap_or(false))
 }
 
-/// The jobs of a batch by state, and what the workers did in it, counted.
+/// Counts the jobs of a batch by state, and the work done in it.
 pub(super) fn counts(conn: &Connection, id: BatchId) -> Result<(JobCounts, Measured)> {
     let mut query = conn.prepare_cached(COUNTS)?;
     let mut rows = query.query([id.get()])?;
@@ -53,11 +57,10 @@ pub(super) fn counts(conn: &Connection, id: BatchId) -> Result<(JobCounts, Measu
     Ok((counts, measured))
 }
 
-/// The counts of a batch that is over were kept; those of an open one change all the time and are
-/// counted.
+/// Reads one batch. A finished batch has stored counts; the jobs of an open one are counted.
 pub(super) fn batch(conn: &Connection, id: BatchId) -> Result<BatchRecord> {
-    let found = conn.prepare_cached(BATCH)?.query_row([id.get()], read_batch).optional()?;
-    let batch = found.ok_or(LedgerError::NoSuchBatch(id))?;
+    let batch = conn.prepare_cached(BATCH)?.query_row([id.get()], read_batch).optional()?;
+    let batch = batch.ok_or(LedgerError::NoSuchBatch(id))?;
     if batch.status.is_over() {
         return Ok(batch);
     }
@@ -65,8 +68,8 @@ pub(super) fn batch(conn: &Connection, id: BatchId) -> Result<BatchRecord> {
     Ok(BatchRecord { jobs, items_created: measured.items, measured, ..batch })
 }
 
-pub(super) fn batches(conn: &Connection, status: Option<BatchStatus>, slice: PageRequest) -> Result<Vec<BatchRecord>> {
-    let (before, limit) = (slice.after.map_or(i64::MAX, key), key(slice.limit));
+pub(super) fn batches(conn: &Connection, status: Option<BatchStatus>, page: PageRequest) -> Result<Vec<BatchRecord>> {
+    let (before, limit) = (page.after.map_or(i64::MAX, key), key(page.limit));
     Ok(match status {
         None => conn.prepare_cached(BATCHES)?.query_map((before, limit), read_batch)?.collect::<Result<_, _>>()?,
         Some(status) => conn
@@ -101,7 +104,7 @@ fn read_batch(row: &Row<'_>) -> rusqlite::Result<BatchRecord> {
     })
 }
 
-/// How the items of a batch are made.
+/// Reads the options of a batch's items.
 pub(super) fn read_options(row: &Row<'_>) -> rusqlite::Result<ItemOptions> {
     Ok(ItemOptions {
         batch_size: row.get("batch_size")?,
@@ -110,15 +113,15 @@ pub(super) fn read_options(row: &Row<'_>) -> rusqlite::Result<ItemOptions> {
     })
 }
 
-/// What the workers did in a batch.
+/// Reads the work done in a batch.
 pub(super) fn read_measured(row: &Row<'_>) -> rusqlite::Result<Measured> {
     Ok(Measured { items: row.get("items_created")?, worked: Duration::from_millis(row.get("worked_ms")?) })
 }
 
-pub(super) fn items(conn: &Connection, id: BatchId, slice: PageRequest) -> Result<Vec<Item>> {
-    expect(conn, id)?;
+pub(super) fn items(conn: &Connection, id: BatchId, page: PageRequest) -> Result<Vec<Item>> {
+    check_exists(conn, id)?;
     let mut query = conn.prepare_cached(ITEMS)?;
-    let items = query.query_map((id.get(), slice.after.map_or(-1, key), key(slice.limit)), read_item)?;
+    let items = query.query_map((id.get(), page.after.map_or(-1, key), key(page.limit)), read_item)?;
     Ok(items.collect::<Result<_, _>>()?)
 }
 
@@ -131,28 +134,28 @@ fn read_item(row: &Row<'_>) -> rusqlite::Result<Item> {
     })
 }
 
-pub(super) fn failed_jobs(conn: &Connection, id: BatchId, slice: PageRequest) -> Result<Portion<FailedJob>> {
-    expect(conn, id)?;
+pub(super) fn failed_jobs(conn: &Connection, id: BatchId, page: PageRequest) -> Result<Portion<FailedJob>> {
+    check_exists(conn, id)?;
     if is_history_removed(conn, id)? {
         return Err(LedgerError::HistoryRemoved(id).into());
     }
     let mut query = conn.prepare_cached(FAILED_JOBS)?;
-    let page = (id.get(), slice.after.map_or(-1, key), key(slice.limit));
-    let mut failed = query.query_map(page, |row| read_failed_job(row, id))?;
-    let mut filling = Filling::new();
-    while !filling.is_full()
+    let parameters = (id.get(), page.after.map_or(-1, key), key(page.limit));
+    let mut failed = query.query_map(parameters, |row| read_failed_job(row, id))?;
+    let mut page = PageBuilder::new();
+    while !page.is_full()
         && let Some(job) = failed.next()
     {
         let job = job?;
         let json = as_json(&job)?;
-        filling.take(job, &json);
+        page.push(job, &json);
     }
-    Ok(filling.portion())
+    Ok(page.build())
 }
 
 fn read_failed_job(row: &Row<'_>, batch: BatchId) -> rusqlite::Result<FailedJob> {
     let (seq, first, quantity): (u64, u64, u64) = (row.get("seq")?, row.get("first")?, row.get("quantity")?);
-    let FailedChunks { ranges, more, more_items } = json(row, "chunks")?;
+    let FailedChunks { ranges, more, more_items } = json(row, "failed_chunks")?;
     Ok(FailedJob {
         job_id: JobId { batch, seq, generation: row.get("generation")? }.to_string(),
         seq,
@@ -165,7 +168,7 @@ fn read_failed_job(row: &Row<'_>, batch: BatchId) -> rusqlite::Result<FailedJob>
         failed_chunks: ranges,
         more_failed_chunks: more,
         more_items,
-        started_at: time(row, "begun_at")?,
+        started_at: time(row, "claimed_at")?,
         finished_at: time(row, "finished_at")?,
     })
 }

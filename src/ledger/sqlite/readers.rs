@@ -1,4 +1,4 @@
-//! Connections that only read, beside the writer and never in its way.
+//! Connections that only read. They never block the writer.
 
 use std::{
     path::PathBuf,
@@ -15,30 +15,29 @@ use tokio::{
 
 use super::{
     address::reader,
-    error::{self, broken, shut, unavailable},
+    error::{self, closed, failed, unavailable},
 };
-use crate::ledger::Result;
+use crate::ledger::error::Result;
 
-/// At most so many connections, opened when they are first needed and kept.
+/// A pool of reading connections, each opened when it is first needed.
 pub(super) struct Readers {
     idle: Arc<Idle>,
     free: Arc<Semaphore>,
     max: u32,
-    patience: Duration,
+    wait_timeout: Duration,
 }
 
 struct Idle {
     path: PathBuf,
-    patience: Duration,
+    wait_timeout: Duration,
     connections: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
-    /// Up to `max` readers of the database at `path`. A call waits at most `patience` for one of
-    /// them.
-    pub(super) fn new(path: PathBuf, max: u32, patience: Duration) -> Self {
-        let idle = Arc::new(Idle { path, patience, connections: Mutex::default() });
-        Self { idle, free: Arc::new(Semaphore::new(max as usize)), max, patience }
+    /// Up to `max` readers of the database at `path`. A call waits at most `wait_timeout` for one.
+    pub(super) fn new(path: PathBuf, max: u32, wait_timeout: Duration) -> Self {
+        let idle = Arc::new(Idle { path, wait_timeout, connections: Mutex::default() });
+        Self { idle, free: Arc::new(Semaphore::new(max as usize)), max, wait_timeout }
     }
 
     /// Runs `work` on one snapshot of the database.
@@ -47,30 +46,30 @@ impl Readers {
         T: Send + 'static,
         F: FnOnce(&mut Connection) -> error::Result<T> + Send + 'static,
     {
-        let place = self.place(operation).await?;
+        let permit = self.permit(operation).await?;
         let idle = Arc::clone(&self.idle);
         let reading = spawn_blocking(move || {
-            let _place = place;
-            idle.read(work).map_err(|stop| stop.while_trying_to(operation))
+            let _permit = permit;
+            idle.read(work).map_err(|stop| stop.into_ledger_error(operation))
         });
         reading.await.unwrap_or_else(|ended| {
-            Err(if ended.is_panic() { broken(operation, ended) } else { unavailable(operation, ended) })
+            Err(if ended.is_panic() { failed(operation, ended) } else { unavailable(operation, ended) })
         })
     }
 
-    async fn place(&self, operation: &'static str) -> Result<OwnedSemaphorePermit> {
-        match timeout(self.patience, Arc::clone(&self.free).acquire_owned()).await {
-            Ok(Ok(place)) => Ok(place),
-            Ok(Err(_closed)) => Err(shut(operation)),
-            Err(_elapsed) => Err(unavailable(operation, "all readers stayed busy")),
+    async fn permit(&self, operation: &'static str) -> Result<OwnedSemaphorePermit> {
+        match timeout(self.wait_timeout, Arc::clone(&self.free).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_closed)) => Err(closed(operation)),
+            Err(_elapsed) => Err(unavailable(operation, "all readers are busy")),
         }
     }
 
-    /// Takes no more calls and closes the connections, as soon as nobody reads.
+    /// Accepts no more calls, and closes the connections when running calls have ended.
     pub(super) async fn close(&self) {
-        // Calls that come now wait behind this one, and are then told. A work of the host that does
-        // not end is left behind.
-        let _all = timeout(self.patience, self.free.acquire_many(self.max)).await;
+        // Later calls wait behind this one and then fail. Work of the host that does not end in
+        // time is abandoned.
+        let _all = timeout(self.wait_timeout, self.free.acquire_many(self.max)).await;
         self.free.close();
         self.idle.connections().clear();
     }
@@ -78,11 +77,11 @@ impl Readers {
 
 impl Idle {
     fn read<T>(&self, work: impl FnOnce(&mut Connection) -> error::Result<T>) -> error::Result<T> {
-        let kept = self.connections().pop();
-        let mut conn = kept.map_or_else(|| reader(&self.path, self.patience), Ok)?;
+        let idle = self.connections().pop();
+        let mut conn = idle.map_or_else(|| reader(&self.path, self.wait_timeout), Ok)?;
         conn.execute_batch("BEGIN")?;
         let answer = work(&mut conn);
-        // One that can't be brought back to rest is dropped, and so is one whose work panicked.
+        // A connection that can't be rolled back is dropped, and so is one whose work panicked.
         if conn.is_autocommit() || conn.execute_batch("ROLLBACK").is_ok() {
             self.connections().push(conn);
         }

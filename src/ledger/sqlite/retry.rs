@@ -1,68 +1,54 @@
-//! retry: failed jobs of a batch once more.
+//! retry: recreates the failed jobs of a batch.
 
 use rusqlite::Connection;
 
-use super::{columns::key, error::Result, hooks, read::batch, summarize::count_anew};
-use crate::domain::{BatchId, BatchRecord, Change, JobId, RetryReport, SkippedJob};
-use crate::ledger::{LedgerError, Rules};
+use super::{columns::key, error::Result, hooks, read::batch, summarize::count_batch};
+use crate::{
+    domain::{BatchId, JobId, RetryReport},
+    ledger::{
+        decide::{FailedJobRow, reopened_status, retry_report},
+        types::Rules,
+    },
+};
 
-const FAILED: &str = "SELECT seq, generation, created = quantity AS whole FROM batch_jobs INDEXED BY batch_jobs_failed
+const FAILED: &str =
+    "SELECT seq, generation, created = quantity AS has_all_items FROM batch_jobs INDEXED BY batch_jobs_failed
     WHERE batch = ?1 AND state = 'failed' AND error IS NOT NULL AND finished_at IS NOT NULL ORDER BY seq";
 const RECREATE: &str = include_str!("sql/retry_job.sql");
 const COMPLETE: &str =
-    "UPDATE batch_jobs SET state = 'completed', error = NULL, chunks = NULL WHERE batch = ?1 AND seq = ?2";
+    "UPDATE batch_jobs SET state = 'completed', error = NULL, failed_chunks = NULL WHERE batch = ?1 AND seq = ?2";
 const REOPEN: &str = include_str!("sql/retry_batch.sql");
 
 pub(super) fn retry(conn: &Connection, rules: Rules, id: BatchId) -> Result<RetryReport> {
-    let BatchRecord { status: before, history_removed, .. } = batch(conn, id)?;
-    let after = before.after(Change::Retry)?;
-    if history_removed {
-        return Err(LedgerError::HistoryRemoved(id).into());
-    }
+    let before = batch(conn, id)?;
+    let status = reopened_status(&before)?;
     let failed = failed_jobs(conn, id)?;
     if failed.is_empty() {
-        return Ok(RetryReport::of_none(id, before));
+        return Ok(RetryReport::of_none(id, before.status));
     }
-    let mut report = RetryReport { found: failed.len() as u64, ..RetryReport::of_none(id, after) };
-    for job in failed {
-        job.once_more(conn, rules, &mut report)?;
+    for job in &failed {
+        retry_job(conn, rules, job)?;
     }
-    report.recreated = report.job_ids.len() as u64;
-    conn.prepare_cached(REOPEN)?.execute((id.get(), after.as_str()))?;
-    count_anew(conn, id)?;
-    Ok(report)
+    conn.prepare_cached(REOPEN)?.execute((id.get(), status.as_str()))?;
+    count_batch(conn, id)?;
+    Ok(retry_report(RetryReport::of_none(id, status), &failed))
 }
 
-struct Failed {
-    job: JobId,
-    /// Whether all its items exist: its last attempt did not come to say so.
-    whole: bool,
-}
-
-impl Failed {
-    fn once_more(self, conn: &Connection, rules: Rules, report: &mut RetryReport) -> Result<()> {
-        let Self { job, whole } = self;
-        let row = (job.batch.get(), key(job.seq));
-        if whole {
-            conn.prepare_cached(COMPLETE)?.execute(row)?;
-            hooks::job_over(conn, rules, job)?;
-            report.skipped.push(SkippedJob {
-                job_id: job.to_string(),
-                reason: "all its items exist; it is completed now".into(),
-            });
-        } else {
-            conn.prepare_cached(RECREATE)?.execute(row)?;
-            report.job_ids.push(JobId { generation: job.generation + 1, ..job }.to_string());
-        }
-        Ok(())
+fn retry_job(conn: &Connection, rules: Rules, FailedJobRow { job, has_all_items }: &FailedJobRow) -> Result<()> {
+    let row = (job.batch.get(), key(job.seq));
+    if !has_all_items {
+        conn.prepare_cached(RECREATE)?.execute(row)?;
+        return Ok(());
     }
+    conn.prepare_cached(COMPLETE)?.execute(row)?;
+    hooks::record_job_end(conn, rules, *job)
 }
 
-fn failed_jobs(conn: &Connection, batch: BatchId) -> Result<Vec<Failed>> {
+fn failed_jobs(conn: &Connection, batch: BatchId) -> Result<Vec<FailedJobRow>> {
     let mut query = conn.prepare_cached(FAILED)?;
     let failed = query.query_map([batch.get()], |row| {
         let job = JobId { batch, seq: row.get("seq")?, generation: row.get("generation")? };
-        Ok(Failed { job, whole: row.get("whole")? })
+        Ok(FailedJobRow { job, has_all_items: row.get("has_all_items")? })
     })?;
     Ok(failed.collect::<Result<_, _>>()?)
 }

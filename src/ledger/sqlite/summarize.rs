@@ -1,4 +1,4 @@
-//! summarize, backlog: what lists and estimates read instead of jobs.
+//! summarize, backlog: the counts that lists and estimates read instead of jobs.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use super::{
 };
 use crate::domain::{BatchId, JobCounts, Measured};
 use crate::ledger::{
-    Backlog, COUNT_INTERVAL, RecentWork,
     decide::{LEFT_BEHIND_AFTER, LEFT_BEHIND_BATCHES, OLD_AFTER, OLD_ROWS, OpenBatch},
+    query::{Backlog, COUNT_INTERVAL, RecentWork},
 };
 
 const TO_COUNT: &str = include_str!("sql/summaries_to_count.sql");
@@ -27,31 +27,31 @@ const BACKLOG: &str = include_str!("sql/backlog.sql");
 const MEASURED: &str = "SELECT items_created, worked_ms FROM batch_batches
     WHERE finished_at IS NOT NULL AND worked_ms > 0 ORDER BY finished_at DESC LIMIT 1";
 
-/// Who counts when it is no process that works: a verb that changes a batch as a whole.
+/// The process id of counts made by verbs that change a whole batch.
 const NO_PROCESS: i64 = 0;
 
-/// Which of the batches are open, and whether another process just counted them.
+/// Returns the open ones of the batches, and whether another process has just counted them.
 pub(super) fn to_count(conn: &Connection, process: i64, work: &[RecentWork]) -> Result<Vec<OpenBatch>> {
     let mut query = conn.prepare_cached(TO_COUNT)?;
     let now = now_micros();
     let mut open = Vec::new();
     for work in work {
-        let found = query
+        let batch = query
             .query_row((work.batch.get(), process, now.saturating_sub(micros(COUNT_INTERVAL)), now), |row| {
                 Ok(OpenBatch { work: *work, jobs: row.get("jobs")?, counted: row.get("counted")? })
             });
-        open.extend(found.optional()?);
+        open.extend(batch.optional()?);
     }
     Ok(open)
 }
 
-/// The jobs of a batch, counted.
+/// The counts of a batch.
 pub(super) struct Counted {
     work: RecentWork,
     jobs: JobCounts,
     measured: Measured,
-    /// Before the snapshot: it has every change that was committed by then, and of two counts the
-    /// later one has seen more.
+    /// A time before the snapshot: the count includes every change committed by then, and of two
+    /// counts the later one has seen more.
     at: i64,
 }
 
@@ -65,22 +65,22 @@ pub(super) fn count(conn: &Connection, work: &[RecentWork]) -> Result<Vec<Counte
     work.iter().map(count).collect()
 }
 
-/// Keeps what was counted of batches that are still open, and removes what other processes left
-/// behind.
-pub(super) fn keep(conn: &Connection, process: i64, counted: &[Counted]) -> Result<()> {
+/// Stores the counts of batches that are still open, and deletes outdated summaries of other
+/// processes.
+pub(super) fn store(conn: &Connection, process: i64, counted: &[Counted]) -> Result<()> {
     counted.iter().try_for_each(|counted| {
-        let old = remove_old(conn, process, counted)?;
-        keep_one(conn, process, counted, old)
+        let versions = delete_outdated(conn, process, counted)?;
+        store_one(conn, process, counted, versions)
     })
 }
 
-/// Counts the jobs of one batch, for a verb that changes it as a whole.
-pub(super) fn count_anew(conn: &Connection, batch: BatchId) -> Result<()> {
-    keep(conn, NO_PROCESS, &count(conn, &[RecentWork { batch, items: 0, last_item_at: None }])?)
+/// Counts the jobs of one batch, for a verb that changes the whole batch.
+pub(super) fn count_batch(conn: &Connection, batch: BatchId) -> Result<()> {
+    store(conn, NO_PROCESS, &count(conn, &[RecentWork { batch, items: 0, last_item_at: None }])?)
 }
 
-/// Answers the versions of the rows, added up.
-fn remove_old(conn: &Connection, process: i64, counted: &Counted) -> Result<i64> {
+/// Deletes outdated summaries and returns the sum of their versions.
+fn delete_outdated(conn: &Connection, process: i64, counted: &Counted) -> Result<i64> {
     let mut query = conn.prepare_cached(OLD)?;
     let (from, to) = (counted.at.saturating_sub(micros(OLD_AFTER)), counted.at.saturating_add(micros(OLD_AFTER)));
     let versions =
@@ -88,7 +88,7 @@ fn remove_old(conn: &Connection, process: i64, counted: &Counted) -> Result<i64>
     Ok(versions.sum::<Result<i64, _>>()?)
 }
 
-fn keep_one(conn: &Connection, process: i64, counted: &Counted, old: i64) -> Result<()> {
+fn store_one(conn: &Connection, process: i64, counted: &Counted, versions: i64) -> Result<()> {
     let Counted { work, jobs, measured, at } = counted;
     conn.prepare_cached(SUMMARIZE)?.execute(params![
         work.batch.get(),
@@ -103,23 +103,22 @@ fn keep_one(conn: &Connection, process: i64, counted: &Counted, old: i64) -> Res
         at,
         key(work.items),
         work.last_item_at.map(|time| time.timestamp_millis()),
-        old,
+        versions,
     ])?;
     Ok(())
 }
 
-/// Now, in microseconds since 1970: two counts of a batch in one millisecond are no rarity, and the
-/// later one is to be told.
+/// Now, in microseconds since 1970. Two counts of a batch often fall into one millisecond.
 fn now_micros() -> i64 {
     Utc::now().timestamp_micros()
 }
 
-/// A span in microseconds.
+/// A duration in microseconds.
 fn micros(span: Duration) -> i64 {
     u64::try_from(span.as_micros()).map_or(i64::MAX, key)
 }
 
-/// Batches that whoever worked them does not count any more.
+/// Batches that the process which worked on them no longer counts.
 pub(super) fn left_behind(conn: &Connection) -> Result<Vec<BatchId>> {
     let mut query = conn.prepare_cached(LEFT_BEHIND)?;
     let before = now_micros().saturating_sub(micros(LEFT_BEHIND_AFTER));

@@ -1,16 +1,16 @@
-//! The one thread that changes the database, and commits for many callers at once.
+//! The thread that changes the database, and commits many calls at once.
 //!
 //! ```text
 //!   call ─▶ queue ─▶ BEGIN IMMEDIATE
-//!   call ─▶          SAVEPOINT ─ work ─ RELEASE        (or ROLLBACK TO, when the work answers an error)
+//!   call ─▶          SAVEPOINT ─ work ─ RELEASE        (or ROLLBACK TO, if the work fails)
 //!   call ─▶          SAVEPOINT ─ work ─ RELEASE
-//!                    COMMIT ─▶ now every caller gets its answer
+//!                    COMMIT ─▶ every call returns
 //! ```
 //!
-//! SQLite takes one writer at a time, and a commit costs a flush of the disk. So whoever waits
-//! anyway shares one, without sharing its fate: each work has a savepoint of its own. An answer is
-//! given after the commit, never before it. What was queued runs to its end, whether or not its
-//! caller still waits.
+//! SQLite allows one writer at a time, and a commit costs a flush of the disk. So calls that wait
+//! at the same time share a commit. Each has its own savepoint, so the failure of one does not
+//! affect the others. A call returns after the commit. A queued call runs to completion even if its
+//! caller has gone.
 
 use std::{
     collections::VecDeque,
@@ -27,31 +27,30 @@ use tokio::sync::{
     oneshot,
 };
 
-use super::error::{self, broken, shut, unavailable};
-use crate::ledger::Result;
+use super::error::{self, closed, failed, unavailable};
+use crate::ledger::error::{Result, panic_message};
 
-/// Works that wait for the thread; whoever finds no place waits outside, and not for ever.
+/// The capacity of the queue. Further calls wait for a place, with a timeout.
 const QUEUED: usize = 256;
-/// Works that share a commit. More would make the first of them wait too long.
+/// The maximum number of calls per commit. More would delay the first of them too long.
 const GROUP: usize = 64;
 
-/// The way to the thread.
+/// A handle to the thread.
 pub(super) struct Writer {
-    queue: Mutex<Option<mpsc::Sender<Box<dyn Turn>>>>,
+    queue: Mutex<Option<mpsc::Sender<Box<dyn QueuedCall>>>>,
     thread: tokio::sync::Mutex<Option<JoinHandle<()>>>,
-    patience: Duration,
+    wait_timeout: Duration,
 }
 
 impl Writer {
-    /// Gives `conn` to a thread of its own. A call waits at most `patience` for a place in the
-    /// queue.
-    pub(super) fn start(conn: Connection, patience: Duration) -> io::Result<Self> {
+    /// Moves `conn` to a new thread. A call waits at most `wait_timeout` for a place in the queue.
+    pub(super) fn start(conn: Connection, wait_timeout: Duration) -> io::Result<Self> {
         let (queue, turns) = mpsc::channel(QUEUED);
         let thread = thread::Builder::new().name("batch-sqlite".into()).spawn(|| Thread { conn, turns }.run())?;
-        Ok(Self { queue: Mutex::new(Some(queue)), thread: tokio::sync::Mutex::new(Some(thread)), patience })
+        Ok(Self { queue: Mutex::new(Some(queue)), thread: tokio::sync::Mutex::new(Some(thread)), wait_timeout })
     }
 
-    /// Runs `work` in a transaction and answers when it is committed.
+    /// Runs `work` in a transaction and returns once it is committed.
     pub(super) async fn call<T, F>(&self, operation: &'static str, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -62,40 +61,39 @@ impl Writer {
         answer.await.unwrap_or_else(|gone| Err(unavailable(operation, gone)))
     }
 
-    async fn enqueue(&self, operation: &'static str, turn: Box<dyn Turn>) -> Result<()> {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(|| shut(operation))?;
-        queue.send_timeout(turn, self.patience).await.map_err(|refused| match refused {
-            SendTimeoutError::Timeout(_) => unavailable(operation, "the queue of the writer stayed full"),
-            SendTimeoutError::Closed(_) => shut(operation),
+    async fn enqueue(&self, operation: &'static str, turn: Box<dyn QueuedCall>) -> Result<()> {
+        let queue =
+            self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(|| closed(operation))?;
+        queue.send_timeout(turn, self.wait_timeout).await.map_err(|refused| match refused {
+            SendTimeoutError::Timeout(_) => unavailable(operation, "the queue of the writer is full"),
+            SendTimeoutError::Closed(_) => closed(operation),
         })
     }
 
-    /// Takes no more calls, and waits until those that were queued are answered and the thread has
-    /// ended.
+    /// Accepts no more calls, and waits until queued calls have returned and the thread has ended.
     pub(super) async fn close(&self) {
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
-        // Held meanwhile, so that a second close waits as well.
+        // Locked meanwhile, so that a second close waits as well.
         let mut thread = self.thread.lock().await;
         if let Some(running) = thread.take() {
             let joined = tokio::task::spawn_blocking(|| running.join()).await;
             if !matches!(joined, Ok(Ok(()))) {
-                tracing::error!("the writer thread of the ledger ended by a panic");
+                tracing::error!("the ledger's writer thread panicked");
             }
         }
     }
 }
 
-/// What became of the transaction that a turn was part of: nothing, or why its effects are gone or
-/// not known.
-type Fate = std::result::Result<(), String>;
+/// The outcome of a shared transaction: committed, or why its effects are lost or unknown.
+type Outcome = std::result::Result<(), String>;
 
-/// What one caller does with the connection when it is its turn.
-trait Turn: Send {
-    /// Does it and keeps the answer; whether its effects are to stay.
+/// One queued call.
+trait QueuedCall: Send {
+    /// Runs the work and keeps its result. Returns whether to keep its effects.
     fn run(&mut self, conn: &mut Connection) -> bool;
 
-    /// Answers the caller, if it still waits.
-    fn tell(self: Box<Self>, fate: &Fate);
+    /// Sends the result to the caller.
+    fn reply(self: Box<Self>, outcome: &Outcome);
 }
 
 struct Request<T, F> {
@@ -105,7 +103,7 @@ struct Request<T, F> {
     reply: oneshot::Sender<Result<T>>,
 }
 
-impl<T, F> Turn for Request<T, F>
+impl<T, F> QueuedCall for Request<T, F>
 where
     T: Send,
     F: FnOnce(&mut Connection) -> error::Result<T> + Send,
@@ -113,36 +111,31 @@ where
     fn run(&mut self, conn: &mut Connection) -> bool {
         let Some(work) = self.work.take() else { return false };
         let operation = self.operation;
-        // The connection is sound after a panic: statements are reset when they are dropped, and
-        // the savepoint is rolled back.
+        // The connection stays usable after a panic: dropped statements are reset, and the
+        // savepoint is rolled back.
         let result = match catch_unwind(AssertUnwindSafe(|| work(conn))) {
-            Ok(answer) => answer.map_err(|stop| stop.while_trying_to(operation)),
-            Err(panic) => Err(broken(operation, format!("panicked: {}", message(&*panic)))),
+            Ok(answer) => answer.map_err(|error| error.into_ledger_error(operation)),
+            Err(panic) => Err(failed(operation, format!("panicked: {}", panic_message(&*panic)))),
         };
         self.result.insert(result).is_ok()
     }
 
-    fn tell(self: Box<Self>, fate: &Fate) {
+    fn reply(self: Box<Self>, outcome: &Outcome) {
         let Self { operation, result, reply, .. } = *self;
-        let answer = match (result, fate) {
+        let answer = match (result, outcome) {
             (Some(Err(error)), _) => Err(error),
             (Some(Ok(answer)), Ok(())) => Ok(answer),
             (Some(Ok(_)) | None, Err(why)) => Err(unavailable(operation, why.clone())),
-            (None, Ok(())) => Err(broken(operation, "it was not run")),
+            (None, Ok(())) => Err(failed(operation, "the call did not run")),
         };
-        // Nobody waits any more; the work is done all the same.
+        // An error means that the caller has gone; the work is done anyway.
         let _ = reply.send(answer);
     }
 }
 
-fn message(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
-}
-
 struct Thread {
     conn: Connection,
-    turns: mpsc::Receiver<Box<dyn Turn>>,
+    turns: mpsc::Receiver<Box<dyn QueuedCall>>,
 }
 
 impl Thread {
@@ -159,43 +152,43 @@ impl Thread {
         self.checkpoint();
     }
 
-    /// Takes every turn of `group`. Mostly that is one transaction; a turn that brings the whole of
-    /// it down leaves the rest to another.
-    fn serve(&mut self, mut group: VecDeque<Box<dyn Turn>>) {
+    /// Runs every call of `group`, usually in one transaction. If a call ends the whole
+    /// transaction, the remaining calls run in another one.
+    fn serve(&mut self, mut group: VecDeque<Box<dyn QueuedCall>>) {
         while !group.is_empty() {
             let mut ran = Vec::with_capacity(group.len());
-            let fate = match self.execute("BEGIN IMMEDIATE") {
+            let outcome = match self.execute("BEGIN IMMEDIATE") {
                 Ok(()) => self.run_all(&mut group, &mut ran).and_then(|()| self.execute("COMMIT")),
                 Err(why) => {
                     ran.extend(group.drain(..));
                     Err(why)
                 }
             };
-            if fate.is_err() && !self.conn.is_autocommit() {
-                // All callers are told that it failed, so nothing of it may be committed with the
-                // next group.
+            if outcome.is_err() && !self.conn.is_autocommit() {
+                // All its callers get an error, so nothing of it may be committed with the next
+                // group.
                 let _ = self.execute("ROLLBACK");
             }
-            ran.into_iter().for_each(|turn| turn.tell(&fate));
+            ran.into_iter().for_each(|turn| turn.reply(&outcome));
         }
     }
 
-    fn run_all(&mut self, group: &mut VecDeque<Box<dyn Turn>>, ran: &mut Vec<Box<dyn Turn>>) -> Fate {
+    fn run_all(&mut self, group: &mut VecDeque<Box<dyn QueuedCall>>, ran: &mut Vec<Box<dyn QueuedCall>>) -> Outcome {
         while let Some(mut turn) = group.pop_front() {
-            let fate = self.run_one(&mut *turn);
+            let outcome = self.run_one(&mut *turn);
             ran.push(turn);
-            fate?;
+            outcome?;
         }
         Ok(())
     }
 
-    fn run_one(&mut self, turn: &mut dyn Turn) -> Fate {
+    fn run_one(&mut self, turn: &mut dyn QueuedCall) -> Outcome {
         self.execute("SAVEPOINT turn")?;
         let keep = turn.run(&mut self.conn);
-        // A full disk, a failing one and `RAISE(ROLLBACK)` end the whole transaction, and so may
-        // the work of a host.
+        // A full or failing disk and `RAISE(ROLLBACK)` end the whole transaction, and so may the
+        // host's work.
         if self.conn.is_autocommit() {
-            return Err("the transaction, which several share, was ended before its time".into());
+            return Err("the shared transaction was ended early".into());
         }
         if !keep {
             self.execute("ROLLBACK TO turn")?;
@@ -203,16 +196,16 @@ impl Thread {
         self.execute("RELEASE turn")
     }
 
-    fn execute(&self, sql: &'static str) -> Fate {
+    fn execute(&self, sql: &'static str) -> Outcome {
         let done = self.conn.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
         done.map(drop).map_err(|error| error.to_string())
     }
 
-    /// Leaves one file and no log beside it, as far as other processes let us.
+    /// Writes the log into the file and deletes it, unless other processes use it.
     fn checkpoint(self) {
         let checked = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         if let Err(error) = checked.and_then(|()| self.conn.close().map_err(|(_, error)| error)) {
-            tracing::warn!(%error, "the ledger was shut without a checkpoint; the next start makes up for it");
+            tracing::warn!(%error, "ledger closed without a checkpoint; the next start repeats it");
         }
     }
 }

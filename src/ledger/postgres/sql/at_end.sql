@@ -1,10 +1,13 @@
--- at_end: which of some batches were begun and have no open job any more.
+-- at_end: finds the started batches, of those given, that have no open job.
 --
 --   $1 batches, bigint[]
 --
--- Returns the task that closes each (id, round). Whoever asks after it ended a job sees that end,
--- so of two who end the last jobs at once at least one finds the batch. Batch by batch and in the
--- order of an index, and not with EXISTS: that may become a join, which reads all jobs.
+-- Returns (id, round), one row for each batch to close. A caller that asks after it finished a job
+-- sees that job as finished. So when two callers finish the last two jobs at once, at least one of
+-- them finds the batch.
+--
+-- Looks at the batches one by one, in the order of an index. EXISTS could become a join that reads
+-- all jobs.
 
 SELECT b.id, b.round
 FROM batches b

@@ -1,12 +1,11 @@
--- batch: all that may be seen of one batch.
+-- batch: one batch with its counts.
 --
 --   $1 batch
 --
--- The jobs of an open batch are counted, all on one snapshot. Of one that is over the counts were
--- kept.
+-- Counts the jobs of an open batch on one snapshot. A finished batch has stored counts.
 
 SELECT b.id, b.status, b.quantity, b.batch_size, b.prefix, b.max_jobs, b.round, b.error,
-       b.created_at, b.started_at, b.finished_at, b.history <> 'whole' AS history_removed,
+       b.created_at, b.started_at, b.finished_at, b.history <> 'complete' AS history_removed,
        coalesce(j.waiting, 0) AS waiting, coalesce(j.active, 0) AS active, coalesce(j.delayed, 0) AS delayed,
        coalesce(b.completed, j.completed, 0) AS completed,
        coalesce(b.failed, j.failed, 0) AS failed,

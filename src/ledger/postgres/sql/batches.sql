@@ -1,10 +1,10 @@
--- batches: what a list says of batches; which ones is said where it is used.
+-- batches: the columns of a list of batches. The WHERE clause is appended where it is used.
 --
--- Looks at no job: of an open batch the summary says what was counted last. One without a summary
--- was never worked, so all its jobs wait.
+-- Reads no job: an open batch shows the counts of its latest summary. A batch without a summary has
+-- no finished job yet, so all its jobs are waiting.
 
 SELECT b.id, b.status, b.quantity, b.batch_size, b.prefix, b.max_jobs, b.round, b.error,
-       b.created_at, b.started_at, b.finished_at, b.history <> 'whole' AS history_removed,
+       b.created_at, b.started_at, b.finished_at, b.history <> 'complete' AS history_removed,
        CASE WHEN b.finished_at IS NULL THEN coalesce(s.waiting, b.jobs, 0) ELSE 0 END AS waiting,
        coalesce(s.active, 0) AS active, coalesce(s.delayed, 0) AS delayed,
        coalesce(b.completed, s.completed, 0) AS completed,

@@ -1,4 +1,4 @@
--- steer: cancels the open jobs of a batch. Their workers find their holds void.
+-- control: cancels the open jobs of a batch. This fences their workers.
 --
 --   $1 batch
 

@@ -1,10 +1,9 @@
--- open_jobs: lets no job wait longer for its next attempt than any backoff is, whatever the clock
--- said when it was delayed.
+-- open_jobs: shortens delays that exceed the longest backoff.
 --
---   $1 the longest backoff, milliseconds
+--   $1 longest backoff, milliseconds
 --
--- There are none, but after the clock of the server was wrong. Jobs that another session has locked
--- are left for the next time, and those of a paused batch until it runs.
+-- Such delays exist only if the server's clock was wrong for a while. Jobs locked by another
+-- session are skipped until the next call. Jobs of a paused batch are left alone until it runs.
 
 UPDATE jobs
 SET not_before = now() + $1::bigint * interval '1 millisecond'
@@ -21,5 +20,5 @@ FROM (
     ) j
     WHERE b.status = 'running'
     LIMIT 1000
-) AS late
-WHERE jobs.batch = late.batch AND jobs.seq = late.seq
+) AS too_late
+WHERE jobs.batch = too_late.batch AND jobs.seq = too_late.seq

@@ -1,22 +1,24 @@
--- begin: gives a job to a worker and fences every earlier one, if it still is as it was read.
+-- claim: claims a job and fences every earlier claim, unless the job changed since it was read.
 --
---   $1 batch            $3 generation    $5 batch's status    $7 crashes as read    $9 crashes, this one included
---   $2 job's number     $4 epoch         $6 job's state       $8 token              $10 ends that the queue was told
+--   $1 batch         $4 epoch             $7 crashes as read
+--   $2 job number    $5 batch status      $8 token
+--   $3 generation    $6 job state         $9 crashes from now on
+--                                         $10 finished attempts acknowledged by the queue
 --
--- Returns one row (begun), or none when the job or its batch changed meanwhile: read them again.
+-- Returns one row (claimed), or none if the job or its batch changed: read them again.
 --
--- The batch is locked for sharing: begins go side by side, but never beside a pause, a cancel or an
--- end, which take the lock of an update. Nothing stronger and nothing weaker: a foreign key to the
--- batch, of hooks or of a host's table, locks it for its key alone, and waits for neither of the
--- two.
+-- Locks the batch FOR SHARE, so claims run side by side but never beside a pause, a cancel or a
+-- close, which lock it FOR NO KEY UPDATE. A foreign key to the batch, from hooks or from a host's
+-- table, locks it FOR KEY SHARE and waits for neither.
 --
--- Before that it goes through the batch's gate, an advisory lock that is held to the end of the
--- transaction. Claims share it and pass it side by side. A pause, a cancel or a retry takes it
--- alone, in `lock` of steer.rs, and claims that come later wait behind it. A row has no such order:
--- whoever wants to share it overtakes those that wait for more, and claims that overlap would keep
--- a pause waiting for ever. The gate is a CTE of its own, joined with the row, so the row is locked
--- after the gate was passed; and whoever locks a row for sharing looks at its newest version,
--- whatever the statement saw when it began.
+-- Before the row, it takes the batch's gate, an advisory lock held until the transaction ends.
+-- Claims share the gate. A pause, a cancel and a retry take it exclusively (`lock` in control.rs),
+-- and later claims queue behind them. Row locks are not queued fairly: a session that shares the
+-- row overtakes those waiting for an exclusive lock, so overlapping claims could delay a pause for
+-- ever.
+--
+-- The gate is a CTE joined with the row, so the row is locked after the gate. FOR SHARE reads the
+-- newest version of the row, whatever the statement's snapshot is.
 
 WITH gate AS MATERIALIZED (
     SELECT pg_advisory_xact_lock_shared(hashtextextended('rocket_batch batch of ' || current_schema()::text, $1))
@@ -24,7 +26,7 @@ WITH gate AS MATERIALIZED (
     SELECT id FROM gate, batches WHERE id = $1 AND status = $5 FOR SHARE OF batches
 )
 UPDATE jobs
-SET state = 'active', epoch = epoch + 1, crashes = $9, token = $8, acknowledged = $10, not_before = NULL, begun_at = now()
+SET state = 'active', epoch = epoch + 1, crashes = $9, token = $8, acknowledged = $10, not_before = NULL, claimed_at = now()
 FROM batch
 WHERE jobs.batch = $1 AND seq = $2 AND generation = $3 AND epoch = $4 AND state = $6 AND crashes = $7
-RETURNING true AS begun
+RETURNING true AS claimed

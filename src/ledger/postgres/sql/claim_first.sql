@@ -1,11 +1,12 @@
--- begin: the same as begin.sql for the first job of a batch, which sets the batch running.
+-- claim: claims the first job of a batch, as claim.sql does, and sets the batch running.
 --
---   $1 batch            $3 generation    $5 batch's status    $7 crashes as read    $9 crashes, this one included
---   $2 job's number     $4 epoch         $6 job's state       $8 token              $10 ends that the queue was told
---   $11 batch's status from now on
+--   $1 batch         $4 epoch             $7 crashes as read
+--   $2 job number    $5 batch status      $8 token
+--   $3 generation    $6 job state         $9 crashes from now on
+--   $11 batch status from now on          $10 finished attempts acknowledged by the queue
 --
--- Of several at once one finds the batch pending; the others find it changed, and come back by
--- begin.sql.
+-- Of several concurrent claims, one finds the batch pending. The others find it changed, read it
+-- again and use claim.sql.
 
 WITH gate AS MATERIALIZED (
     SELECT pg_advisory_xact_lock_shared(hashtextextended('rocket_batch batch of ' || current_schema()::text, $1))
@@ -17,7 +18,7 @@ WITH gate AS MATERIALIZED (
     RETURNING id
 )
 UPDATE jobs
-SET state = 'active', epoch = epoch + 1, crashes = $9, token = $8, acknowledged = $10, not_before = NULL, begun_at = now()
+SET state = 'active', epoch = epoch + 1, crashes = $9, token = $8, acknowledged = $10, not_before = NULL, claimed_at = now()
 FROM batch
 WHERE jobs.batch = $1 AND seq = $2 AND generation = $3 AND epoch = $4 AND state = $6 AND crashes = $7
-RETURNING true AS begun
+RETURNING true AS claimed

@@ -1,15 +1,13 @@
--- begin: gives a job to a worker that waits, in a batch that runs or is to run, and of which
--- nothing was ever written.
+-- claim: claims a waiting job without items, in a pending or running batch.
 --
---   $1 batch            $3 generation                     $5 token
---   $2 job's number     $4 ends that the queue was told   $6 crashes that are too many
+--   $1 batch         $3 generation                                     $5 token
+--   $2 job number    $4 finished attempts acknowledged by the queue    $6 crashes that fail the job
 --
--- Returns one row of the job as it is now, or none when it is not like that: `begin_job.sql` says
--- what it is.
+-- Returns the claimed job, or no row if any of this does not hold: read_job.sql tells why.
 --
--- This is nearly every begin, and one round trip: from written_to on no row was ever written, so
--- nothing needs to be looked up. The gate and the batch are locked as in begin.sql. The first job
--- sets its batch running; of several at once one does, and the others come back by begin.sql.
+-- Nearly every claim is this one round trip. No item is looked up, because no row at or beyond
+-- written_to was ever inserted. The gate and the batch are locked as in claim.sql. The first claim
+-- sets the batch running. Of several concurrent ones, one does so; the others use claim.sql.
 
 WITH gate AS MATERIALIZED (
     SELECT pg_advisory_xact_lock_shared(hashtextextended('rocket_batch batch of ' || current_schema()::text, $1))
@@ -29,7 +27,7 @@ WITH gate AS MATERIALIZED (
     SELECT * FROM running UNION ALL SELECT * FROM started
 )
 UPDATE jobs
-SET state = 'active', epoch = epoch + 1, token = $5, acknowledged = $4, not_before = NULL, begun_at = now()
+SET state = 'active', epoch = epoch + 1, token = $5, acknowledged = $4, not_before = NULL, claimed_at = now()
 FROM batch
 WHERE jobs.batch = $1 AND seq = $2 AND generation = $3 AND state = 'waiting' AND written_to <= first AND crashes < $6
 RETURNING epoch, first, quantity, attempts, prefix, key_fingerprint

@@ -1,10 +1,9 @@
--- close, steer, plan: ends a batch and keeps the counts of its jobs, also when it was never given
--- any.
+-- close, control, plan: finishes a batch and stores the counts of its jobs, even if it has none.
 --
---   $1 batch     $3 error        $5 failed       $7 items that exist
+--   $1 batch     $3 error        $5 failed       $7 items created
 --   $2 status    $4 completed    $6 cancelled    $8 time worked, milliseconds
 --
--- Lists read this row from now on, and no summary.
+-- From now on lists read this row and no summary.
 
 WITH summary AS (
     DELETE FROM summaries WHERE batch = $1 RETURNING version

@@ -2,11 +2,11 @@
 --
 --   $1 batches, bigint[]
 --
--- Locks nothing and keeps nobody waiting, however long it takes. `counted_at` is before the
--- snapshot, so that a count has every change that was committed by then, and of two counts the
--- later one has seen more.
+-- Locks nothing, so it blocks no session however long it takes. `counted_at` is earlier than the
+-- snapshot: a count includes every change committed by then, and of two counts the one with the
+-- later `counted_at` has seen more.
 --
--- One batch after the other: whatever the planner thinks of the array, each is read by its key.
+-- The lateral join reads each batch by its key, whatever the planner estimates for the array.
 
 SELECT b.id AS batch, j.*, statement_timestamp() AS counted_at
 FROM unnest($1::bigint[]) AS b (id)

@@ -1,10 +1,10 @@
--- open_jobs: delayed jobs that are due, of running batches. A pending batch has no delayed jobs,
--- and a paused one keeps its own.
+-- open_jobs: delayed jobs that are due, in running batches. A pending batch has none, and those of
+-- a paused batch stay where they are.
 --
---   $1 at most so many
+--   $1 maximum number of jobs
 --
--- They come next: their turn was long ago. Looked for batch by batch, since a paused one may have
--- any number of them.
+-- Their rank is 0: they go first. Looks at the batches one by one, since a paused batch may have
+-- any number of delayed jobs.
 
 SELECT b.id AS batch, j.seq, j.generation, j.first, j.quantity, j.attempts, 0::bigint AS rank
 FROM batches b

@@ -1,48 +1,46 @@
--- write: inserts what is missing of one chunk of a job, if the hold is good; comes after
--- `write_next.sql`, when that wrote nothing.
+-- insert_chunk: inserts the missing items of one chunk, if the claim is current. Runs after
+-- insert_next_chunk.sql inserted nothing.
 --
---   $1 batch            $3 generation    $5 ordinals, bigint[]                  $7 the least ordinal
---   $2 job's number     $4 epoch         $6 codes, text[], as many as ordinals  $8 the largest ordinal
+--   $1 batch         $4 epoch                               $7 smallest ordinal
+--   $2 job number    $5 ordinals, bigint[]                  $8 largest ordinal
+--   $3 generation    $6 codes, text[], one per ordinal      $9 whether to return the new ordinals
 --
---   $9 whether to say which were new
+-- Returns one row (state, is_current, paused, first, quantity, inserted, ordinals), or none if
+-- there is no such job. Items were inserted only if the claim is current, the job is not paused,
+-- and all ordinals belong to it. `inserted` counts the new items. `ordinals` lists them if $9 is
+-- true and some existed before.
 --
--- Returns one row (state, held, paused, first, quantity, written, ordinals), or none when there is
--- no such job. Items were written only when it is held, not paused, and all ordinals are the job's;
--- written counts those that were not there before, and ordinals says which they were, when it is
--- asked and not all of them were.
+-- One statement, so that the check, the rows and the count commit together. It locks the job and no
+-- other row, so chunks of one batch do not wait for each other's commit. A cancel or a pause marks
+-- the active jobs, and so waits for chunks that are in progress.
 --
--- One statement, so that the check, the rows and the count commit together or not at all. It locks
--- the job and nothing else: chunks of one batch don't wait for each other's commit. Whoever cancels
--- or pauses a batch puts it down in its active jobs, and so waits for the chunks that are under
--- way.
---
--- A plain insert of what is not there, and no upsert, which costs a third more: whoever has the job
--- locked is the only one to write its items. Ordinals from written_to on were never written, so
--- mostly nothing is looked up. If an earlier holder's chunk was committed while this statement
--- waited for the job, it may try a row that it could not see; the primary key says so, and the
--- caller repeats it.
+-- A plain insert of the missing rows is a third faster than an upsert. It is enough, because only
+-- the session that locks the job inserts its items. No row at or beyond written_to was ever
+-- inserted, so usually nothing is looked up. If an earlier claim's chunk is committed while this
+-- statement waits for the job, the insert may meet a row that its snapshot does not show. The
+-- primary key then rejects it, and the caller repeats the statement.
 
 WITH job AS MATERIALIZED (
-    SELECT state, generation = $3 AND epoch = $4 AND state = 'active' AS held, paused, first, quantity, written_to
+    SELECT state, generation = $3 AND epoch = $4 AND state = 'active' AS is_current, paused, first, quantity, written_to
     FROM jobs
     WHERE batch = $1 AND seq = $2
     FOR NO KEY UPDATE
-), written AS (
+), inserted AS (
     INSERT INTO items (batch, ordinal, code)
     SELECT $1, item.ordinal, item.code
     FROM job, unnest($5::bigint[], $6::text[]) AS item (ordinal, code)
-    WHERE job.held AND NOT job.paused AND $7 >= job.first AND $8 < job.first + job.quantity
+    WHERE job.is_current AND NOT job.paused AND $7 >= job.first AND $8 < job.first + job.quantity
       AND (item.ordinal >= job.written_to
            OR NOT EXISTS (SELECT FROM items there WHERE there.batch = $1 AND there.ordinal = item.ordinal))
     RETURNING ordinal
 ), new AS MATERIALIZED (
-    SELECT count(*) AS written, array_agg(ordinal) FILTER (WHERE $9) AS ordinals FROM written
+    SELECT count(*) AS inserted, array_agg(ordinal) FILTER (WHERE $9) AS ordinals FROM inserted
 ), counted AS (
     UPDATE jobs
-    SET created = created + new.written, written_to = greatest(written_to, $8 + 1), crashes = 0
+    SET created = created + new.inserted, written_to = greatest(written_to, $8 + 1), crashes = 0
     FROM new
-    WHERE batch = $1 AND seq = $2 AND new.written > 0
+    WHERE batch = $1 AND seq = $2 AND new.inserted > 0
 )
-SELECT job.state, job.held, job.paused, job.first, job.quantity, new.written,
-       CASE WHEN new.written < cardinality($5::bigint[]) THEN new.ordinals END AS ordinals
+SELECT job.state, job.is_current, job.paused, job.first, job.quantity, new.inserted,
+       CASE WHEN new.inserted < cardinality($5::bigint[]) THEN new.ordinals END AS ordinals
 FROM job, new

@@ -1,15 +1,16 @@
--- write: inserts one chunk of a job past all that was written of it, if the hold is good.
+-- insert_chunk: inserts one chunk beyond all existing items of a job, if the claim is current.
 --
---   $1 batch            $3 generation    $5 ordinals, bigint[]                  $7 the least ordinal
---   $2 job's number     $4 epoch         $6 codes, text[], as many as ordinals  $8 the largest ordinal
+--   $1 batch         $4 epoch                               $7 smallest ordinal
+--   $2 job number    $5 ordinals, bigint[]                  $8 largest ordinal
+--   $3 generation    $6 codes, text[], one per ordinal
 --
--- Returns nothing; as many rows were written as it affects: all of them, or none. None, when the
--- hold is not good, the job is paused, an ordinal is not the job's, or one of them may have been
--- written before: `write.sql` says which it is.
+-- Affects as many rows as it inserts: all of them, or none. None if the claim is not current, the
+-- job is paused, an ordinal does not belong to it, or one of them may exist already.
+-- insert_chunk.sql finds out which.
 --
--- This is nearly every chunk, and less work than the other statement: the job is locked by its
--- update, which other holders wait for and then see, and no row needs to be looked up, since from
--- written_to on none was ever written.
+-- Nearly every chunk takes this path, which does less work. The UPDATE locks the job; other claims
+-- wait for it and then see it. No item is looked up, because no row at or beyond written_to was
+-- ever inserted.
 
 WITH job AS (
     UPDATE jobs

@@ -1,5 +1,4 @@
--- open_jobs: the time until the next delayed job of a batch that runs is due, in milliseconds; NULL
--- when there is none.
+-- open_jobs: milliseconds until the next delayed job of a running batch is due, or NULL.
 
 SELECT ceil(extract(epoch FROM min(j.not_before) - now()) * 1000)::bigint AS millis
 FROM batches b

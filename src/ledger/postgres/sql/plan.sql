@@ -1,9 +1,10 @@
--- plan: gives a batch its jobs, if it has none yet.
+-- plan: inserts the jobs of a batch, if it has none yet.
 --
---   $1 batch              $3 estimate, ms                $5 their first ordinals, bigint[]
---   $2 key fingerprint    $4 jobs' numbers, bigint[]     $6 their quantities, bigint[]
+--   $1 batch              $3 estimate, ms             $5 first ordinals, bigint[]
+--   $2 key fingerprint    $4 job numbers, bigint[]    $6 quantities, bigint[]
 --
--- Returns (planned): of two at once the second waits here for the first, and finds that it has.
+-- Returns (planned). Of two concurrent calls, the second waits here for the first and plans
+-- nothing.
 
 WITH batch AS (
     UPDATE batches
@@ -11,7 +12,7 @@ WITH batch AS (
         version = version + 1
     WHERE id = $1 AND jobs IS NULL
     RETURNING id
-), made AS (
+), job_rows AS (
     INSERT INTO jobs (batch, seq, first, quantity)
     SELECT batch.id, job.seq, job.first, job.quantity
     FROM batch, unnest($4::bigint[], $5::bigint[], $6::bigint[]) AS job (seq, first, quantity)

@@ -1,14 +1,16 @@
--- open_jobs: how many jobs of some batches may be in the queue: those that wait or are active and
--- were offered.
+-- open_jobs: how many jobs of some batches may be in the queue: offered ones that wait or are
+-- active.
 --
---   $1 batches, bigint[]    $2 from which number on their jobs were not offered yet, bigint[]    $3 counts no further than this
+--   $1 batches, bigint[]
+--   $2 first job number not yet offered, per batch, bigint[]
+--   $3 count no further than this
 
 SELECT b.id, queued.jobs
-FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS b (id, offered_to, place)
+FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS b (id, offered_to, position)
 CROSS JOIN LATERAL (
     SELECT count(*) AS jobs
     FROM (
         SELECT FROM jobs WHERE batch = b.id AND finished_at IS NULL AND not_before IS NULL AND seq < b.offered_to LIMIT $3
     ) job
 ) queued
-ORDER BY b.place
+ORDER BY b.position

@@ -1,4 +1,4 @@
--- retry: lets a batch run again, or run on, with jobs that were recreated.
+-- retry, claim: reopens a batch after some of its jobs were recreated or revived.
 --
 --   $1 batch    $2 status
 

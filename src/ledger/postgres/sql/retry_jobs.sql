@@ -1,10 +1,10 @@
--- retry: recreates failed jobs, with fresh attempts and as a new generation.
+-- retry: recreates failed jobs as a new generation with fresh attempts.
 --
---   $1 batch    $2 jobs' numbers, bigint[]
+--   $1 batch    $2 job numbers, bigint[]
 --
--- The epoch goes on: a hold of the old generation stays void.
+-- Keeps the epoch, so that claims of the old generation stay fenced.
 
 UPDATE jobs
 SET state = 'waiting', generation = generation + 1, attempts = 0, crashes = 0,
-    not_before = NULL, error = NULL, chunks = NULL, begun_at = NULL, finished_at = NULL
+    not_before = NULL, error = NULL, failed_chunks = NULL, claimed_at = NULL, finished_at = NULL
 WHERE batch = $1 AND seq = ANY ($2::bigint[])

@@ -1,8 +1,7 @@
--- begin: lets a failed job wait again that was put back by hand, in its generation and with the
--- attempts that it made.
+-- claim: sets a manually retried job waiting again. Keeps its generation and its attempts.
 --
---   $1 batch    $2 job's number
+--   $1 batch    $2 job number
 
 UPDATE jobs
-SET state = 'waiting', crashes = 0, error = NULL, chunks = NULL, finished_at = NULL
+SET state = 'waiting', crashes = 0, error = NULL, failed_chunks = NULL, finished_at = NULL
 WHERE batch = $1 AND seq = $2

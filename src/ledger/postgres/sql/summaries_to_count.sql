@@ -1,9 +1,8 @@
--- summarize: which of these batches are open, and so are to be counted.
+-- summarize: which of these batches are open, and whether another process has just counted them.
 --
---   $1 batches, bigint[]    $2 process    $3 so long a count is good for everybody, milliseconds
+--   $1 batches, bigint[]    $2 process    $3 how long a count stays fresh, milliseconds
 --
--- Returns their numbers of jobs, and whether another process counted them within that time. One
--- that the clock puts in the future does not count: the clock was set back since.
+-- Returns (id, jobs, counted). A count from the future is not fresh: the clock was set back since.
 
 SELECT id, jobs, EXISTS (
     SELECT FROM summaries

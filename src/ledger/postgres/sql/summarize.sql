@@ -1,19 +1,21 @@
--- summarize: keeps the counts of open batches, for those who list them.
+-- summarize: stores the counts of open batches, for lists.
 --
---   $1 process               $5 delayed      $8 items that exist        $11 items that this process wrote lately
---   $2 batches, bigint[]     $6 completed    $9 time worked, ms         $12 when it wrote the last of them, timestamptz[]
---   $3 waiting  $4 active    $7 failed       $10 when it was counted
+--   $1 process               $5 delayed      $8 items created     $11 items this process inserted
+--   $2 batches, bigint[]     $6 completed    $9 time worked, ms       in the last ten seconds
+--   $3 waiting  $4 active    $7 failed       $10 counted at       $12 its latest insert
 --
--- Returns the batches whose counts are kept. All but the process are arrays with an element for
--- each batch.
+-- All parameters but the process are arrays with one element per batch. Returns the batches whose
+-- counts were stored.
 --
--- A batch that is over keeps no row, and nothing would ever remove one that came after its end. So
--- the batch is locked for as long as the row is written, against `close` and whoever else changes
--- it as a whole: each of them locks it first, and either ends before, and is seen, or finds the
--- row. Counting is another statement, before this one, since a lock that is held while many jobs
--- are counted would keep a pause waiting. And this one waits for no lock: where somebody holds the
--- batch its counts are dropped, and it is counted again. Claims lock the batch alike, and neither
--- waits for the other.
+-- A finished batch must have no summary, because no later statement would delete it. So this
+-- statement locks the batch while it writes. `close`, and every verb that changes a whole batch,
+-- locks the batch first: either it commits earlier and this statement sees that, or it finds this
+-- row.
+--
+-- Counting is a separate statement, run before this one, since a lock held while many jobs are
+-- counted would delay a pause. This statement waits for no lock: the counts of a locked batch are
+-- dropped, and the batch is counted again later. Claims lock the batch in the same mode, so neither
+-- blocks the other.
 
 WITH open AS MATERIALIZED (
     SELECT id FROM batches WHERE id = ANY ($2) AND jobs > 0 AND finished_at IS NULL ORDER BY id FOR SHARE SKIP LOCKED

@@ -1,8 +1,8 @@
 -- 0001: the tables of batches, jobs, items and hooks.
 --
--- Times are milliseconds since 1970, UTC. States and statuses are the words that JSON uses. What
--- must never be wrong stands here as a CHECK, so that a defect above is refused and not stored.
--- (`batch_settings` exists already: the version of these tables is kept there.)
+-- Times are milliseconds since 1970, UTC. States and statuses are stored as in JSON. CHECK
+-- constraints reject values that a defect of the crate might write. The table `batch_settings`
+-- exists already; it stores the version of these tables.
 
 CREATE TABLE batch_batches (
     id                  INTEGER PRIMARY KEY CHECK (id BETWEEN 1 AND 9007199254740991),
@@ -15,43 +15,42 @@ CREATE TABLE batch_batches (
     status              TEXT    NOT NULL DEFAULT 'pending'
                         CHECK (status IN ('pending', 'running', 'paused', 'completed', 'failed', 'cancelled')),
     round               INTEGER NOT NULL DEFAULT 0 CHECK (round >= 0),
-    -- Not known until it is planned, which is when it is made, but for one that came by
+    -- NULL until the batch is planned, which is at its creation, unless it was inserted into
     -- `batch_requests` below.
     jobs                INTEGER CHECK (jobs >= 0),
     version             INTEGER NOT NULL DEFAULT 1,
     error               TEXT,
-    -- How long it was to take, when it was planned.
+    -- The estimated duration when it was planned.
     estimated_ms        INTEGER CHECK (estimated_ms >= 0),
 
     created_at          INTEGER NOT NULL,
     started_at          INTEGER,
     finished_at         INTEGER,
 
-    -- The counts at the end. While the batch is open its jobs are counted, and this row stays as it
-    -- is.
+    -- The counts of a finished batch. While the batch is open, its jobs are counted.
     completed           INTEGER,
     failed              INTEGER,
     cancelled           INTEGER,
     items_created       INTEGER CHECK (items_created BETWEEN 0 AND quantity),
     worked_ms           INTEGER CHECK (worked_ms >= 0),
 
-    -- Whether the rows of its jobs are all there, are being removed, or are gone. It has to be over
-    -- for that, and stays so.
-    history             TEXT    NOT NULL DEFAULT 'whole' CHECK (history IN ('whole', 'leaving', 'gone')),
+    -- Whether all job rows exist, some were removed, or all were. Only a finished batch is pruned,
+    -- and it can't be reopened then.
+    history             TEXT    NOT NULL DEFAULT 'complete' CHECK (history IN ('complete', 'pruning', 'pruned')),
 
-    -- Of the request that made it, as long as the key stands for it.
+    -- The request that created it, until its idempotency key expires.
     caller              TEXT    NOT NULL DEFAULT '',
     idempotency_key     TEXT,
     request_fingerprint TEXT,
 
     CHECK ((finished_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))),
     CHECK (jobs IS NOT NULL OR status IN ('pending', 'paused')),
-    -- None at all has only a batch that ended unplanned.
+    -- Only a batch that finished unplanned has no jobs.
     CHECK (jobs > 0 OR status IN ('failed', 'cancelled')),
     CHECK (jobs = 0 OR (key_fingerprint IS NOT NULL AND estimated_ms IS NOT NULL)),
     CHECK ((finished_at IS NOT NULL) = (items_created IS NOT NULL)),
     CHECK ((finished_at IS NOT NULL) = (worked_ms IS NOT NULL)),
-    CHECK (finished_at IS NOT NULL OR history = 'whole'),
+    CHECK (finished_at IS NOT NULL OR history = 'complete'),
     CHECK (finished_at IS NULL OR completed + failed + cancelled IS jobs),
     CHECK (status <> 'completed' OR items_created = quantity),
     CHECK ((request_fingerprint IS NOT NULL) = (idempotency_key IS NOT NULL))
@@ -59,11 +58,11 @@ CREATE TABLE batch_batches (
 
 CREATE INDEX batch_batches_by_status ON batch_batches (status, id);
 CREATE INDEX batch_batches_open ON batch_batches (created_at, id) WHERE jobs > 0 AND status IN ('pending', 'running');
-CREATE INDEX batch_batches_begun ON batch_batches (id) WHERE jobs > 0 AND status IN ('running', 'paused');
+CREATE INDEX batch_batches_started ON batch_batches (id) WHERE jobs > 0 AND status IN ('running', 'paused');
 CREATE INDEX batch_batches_pending ON batch_batches (jobs, id) WHERE jobs > 0 AND status = 'pending';
 CREATE INDEX batch_batches_unplanned ON batch_batches (id) WHERE jobs IS NULL;
 CREATE INDEX batch_batches_measured ON batch_batches (finished_at) WHERE finished_at IS NOT NULL AND worked_ms > 0;
-CREATE INDEX batch_batches_with_history ON batch_batches (finished_at) WHERE finished_at IS NOT NULL AND history <> 'gone';
+CREATE INDEX batch_batches_with_history ON batch_batches (finished_at) WHERE finished_at IS NOT NULL AND history <> 'pruned';
 CREATE UNIQUE INDEX batch_batches_by_request ON batch_batches (caller, idempotency_key) WHERE idempotency_key IS NOT NULL;
 
 CREATE TABLE batch_jobs (
@@ -79,18 +78,18 @@ CREATE TABLE batch_jobs (
     created             INTEGER NOT NULL DEFAULT 0 CHECK (created BETWEEN 0 AND quantity),
     attempts            INTEGER NOT NULL DEFAULT 0,
     crashes             INTEGER NOT NULL DEFAULT 0,
-    -- The time that its attempts took.
+    -- The total time of its attempts.
     worked_ms           INTEGER NOT NULL DEFAULT 0 CHECK (worked_ms >= 0),
-    -- Ends of attempts that the queue had been told when the job was begun last; NULL when it was
-    -- begun for an order.
+    -- Finished attempts that the queue had acknowledged at the last claim. NULL if the claim came
+    -- from an external delivery.
     acknowledged        INTEGER,
     not_before          INTEGER,
     error               TEXT,
-    -- Those set aside by the last attempt that failed: {ranges: [{from, to, tries, error}], more,
+    -- The failed chunks of the last failed attempt: {ranges: [{from, to, tries, error}], more,
     -- more_items}.
-    chunks              TEXT    CHECK (chunks IS NULL OR json_valid(chunks)),
+    failed_chunks       TEXT    CHECK (failed_chunks IS NULL OR json_valid(failed_chunks)),
 
-    begun_at            INTEGER,
+    claimed_at          INTEGER,
     finished_at         INTEGER,
 
     PRIMARY KEY (batch, seq),
@@ -100,19 +99,18 @@ CREATE TABLE batch_jobs (
     CHECK ((state IN ('completed', 'failed', 'cancelled')) = (finished_at IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 
--- No index has the state, which changes all the time: a claim and a chunk change nothing that is
--- indexed.
+-- No index contains the state, which changes often. Claims and chunks change no indexed column.
 CREATE INDEX batch_jobs_to_work ON batch_jobs (batch, seq) WHERE finished_at IS NULL AND not_before IS NULL;
--- By batch, so that those of a paused batch are not looked through.
+-- By batch, so that jobs of a paused batch are not scanned.
 CREATE INDEX batch_jobs_delayed ON batch_jobs (batch, not_before) WHERE not_before IS NOT NULL;
 CREATE INDEX batch_jobs_failed ON batch_jobs (batch, seq) WHERE error IS NOT NULL AND finished_at IS NOT NULL;
 
--- Open batches as lists show them, so that a list never counts jobs. The counts are those of the
--- whole batch at that time. A batch that no process has worked yet has no row: all its jobs wait.
--- One that is over has none: its own row says it all.
+-- The counts of open batches for lists, which never count jobs. Each row has the counts of the
+-- whole batch. A batch that no process has worked on has none: all its jobs are waiting. A finished
+-- batch has none: its counts are in its own row.
 CREATE TABLE batch_summaries (
     batch               INTEGER NOT NULL,
-    -- Drawn at each start of a process; 0 is for verbs that change a batch as a whole.
+    -- Random for each start of a process; 0 for verbs that change a whole batch.
     process             INTEGER NOT NULL,
     waiting             INTEGER NOT NULL,
     active              INTEGER NOT NULL,
@@ -121,15 +119,15 @@ CREATE TABLE batch_summaries (
     failed              INTEGER NOT NULL,
     items_created       INTEGER NOT NULL,
     worked_ms           INTEGER NOT NULL,
-    -- Before its snapshot, in microseconds: the latest of a batch has seen the most.
+    -- A time before its snapshot, in microseconds: the latest row of a batch has seen the most.
     counted_at          INTEGER NOT NULL,
-    -- What this process alone wrote: the time of its last item, and how many it wrote in the ten
-    -- seconds before it counted. For now nobody reads them. A process does not write its row while
-    -- another one counts the batch, and leaves it when it dies, so `recent_items` says nothing in a
-    -- row that was counted more than ten seconds ago: whoever reads it takes that for 0.
+    -- The work of this process alone: the time of its last insert, and the items inserted in the
+    -- ten seconds before it counted. Not read yet. A process does not write its row while another
+    -- one counts the batch, and its row remains when it dies. So treat `recent_items` as 0 in a row
+    -- that is older than ten seconds.
     last_item_at        INTEGER,
     recent_items        INTEGER NOT NULL DEFAULT 0,
-    -- Grows with each count, so that a watcher sees that something changed.
+    -- Increases with each count, so that a watcher notices changes.
     version             INTEGER NOT NULL DEFAULT 1,
 
     PRIMARY KEY (batch, process)
@@ -137,14 +135,14 @@ CREATE TABLE batch_summaries (
 
 CREATE INDEX batch_summaries_active ON batch_summaries (counted_at) WHERE active > 0;
 
--- What a watcher compares: it grows with every change of a batch as a whole, and a moment after
--- every change of its jobs.
+-- The version that watchers compare. It increases with every change of a whole batch, and a moment
+-- after every change of its jobs.
 CREATE VIEW batch_versions AS
 SELECT b.id, b.version + coalesce((SELECT sum(version) FROM batch_summaries WHERE batch = b.id), 0) AS version
 FROM batch_batches b;
 
--- The rows that all this is for, and by far the most. No foreign key, since `write` reads the job
--- in the transaction that inserts; no index on the code, since a code decodes to this primary key.
+-- The items, by far the largest table. No foreign key, since `insert_chunk` reads the job in the
+-- same transaction. No index on the code, since a code decodes to this primary key.
 CREATE TABLE batch_items (
     batch               INTEGER NOT NULL,
     ordinal             INTEGER NOT NULL CHECK (ordinal >= 0),
@@ -154,8 +152,7 @@ CREATE TABLE batch_items (
     PRIMARY KEY (batch, ordinal)
 ) STRICT, WITHOUT ROWID;
 
--- AUTOINCREMENT, so that no id comes twice: queues know a hook by its id, and may remember one that
--- is gone.
+-- AUTOINCREMENT, so that ids are never reused: a queue may still contain the id of a deleted hook.
 CREATE TABLE batch_hooks (
     id                  INTEGER PRIMARY KEY AUTOINCREMENT,
     batch               INTEGER NOT NULL REFERENCES batch_batches (id),
@@ -170,13 +167,13 @@ CREATE TABLE batch_hooks (
 CREATE INDEX batch_hooks_open ON batch_hooks (id) WHERE state = 'open';
 CREATE INDEX batch_hooks_given_up ON batch_hooks (batch) WHERE state = 'given_up';
 
--- For hosts on any driver: a batch in a transaction of theirs is a row inserted here. It has no
--- jobs; the feeder plans it once it is committed. Without a `batch_id` it gets the next one, which
--- is the setting `last_id` then.
+-- Insert a row here to create a batch in a transaction of the host, with any driver. It has no
+-- jobs; the feeder plans it after the commit. Without a `batch_id` it gets the next id, which is
+-- then the setting `last_id`.
 --
--- The trigger checks what can never be right; the limits of the settings are checked when it is
--- planned. It must run in any SQLite that opens the file, so it uses nothing newer than these
--- tables do.
+-- The trigger checks limits that no setting can change; those of the settings are checked when it
+-- is planned. It must run in any SQLite that opens the file, so it uses no newer features than
+-- these tables.
 CREATE VIEW batch_requests AS
 SELECT quantity, id AS batch_id, batch_size, prefix AS qr_code_prefix, max_jobs AS max_jobs_per_batch
 FROM batch_batches
@@ -198,14 +195,14 @@ BEGIN
     WHERE EXISTS (SELECT 1 FROM batch_batches WHERE id = new.batch_id);
 
     INSERT OR IGNORE INTO batch_settings (name, value) VALUES ('last_id', 0);
-    -- The next one, or where that is taken, the first free one behind it.
+    -- The next id or, if that is in use, the first free one after it.
     UPDATE batch_settings
     SET value = CASE
         WHEN NOT EXISTS (SELECT 1 FROM batch_batches WHERE id = batch_settings.value + 1) THEN value + 1
         ELSE (
             SELECT id + 1
-            FROM batch_batches AS taken
-            WHERE id > batch_settings.value AND NOT EXISTS (SELECT 1 FROM batch_batches WHERE id = taken.id + 1)
+            FROM batch_batches AS used
+            WHERE id > batch_settings.value AND NOT EXISTS (SELECT 1 FROM batch_batches WHERE id = used.id + 1)
             ORDER BY id
             LIMIT 1
         )

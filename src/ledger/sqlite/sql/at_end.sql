@@ -1,4 +1,4 @@
--- at_end: the round of a batch that was begun and has no open job any more.
+-- at_end: the round of a started batch that has no open job.
 --
 --   ?1 batch
 

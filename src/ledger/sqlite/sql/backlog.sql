@@ -1,9 +1,8 @@
--- backlog: the open jobs of each batch that is to be worked, as they were counted last, of the
--- first batches.
+-- backlog: the number of open jobs of each unfinished batch, as last counted, oldest batches first.
 --
---   ?1 at most so many batches
+--   ?1 maximum number of batches
 --
--- A batch that no process has worked yet was never counted, and all its jobs are open.
+-- A batch without a summary has no finished job yet, so all its jobs are open.
 
 SELECT coalesce(
     (SELECT waiting + active + delayed FROM batch_summaries WHERE batch = b.id ORDER BY counted_at DESC LIMIT 1),

@@ -1,7 +1,8 @@
--- begin: puts a job into a worker's hands and fences every earlier one.
+-- claim: claims a job and fences every earlier claim.
 --
---   ?1 batch    ?2 job's number    ?3 crashes, this one included    ?4 now    ?5 ends that the queue was told
+--   ?1 batch         ?3 crashes from now on    ?5 finished attempts acknowledged by the queue
+--   ?2 job number    ?4 now
 
 UPDATE batch_jobs
-SET state = 'active', epoch = epoch + 1, crashes = ?3, not_before = NULL, begun_at = ?4, acknowledged = ?5
+SET state = 'active', epoch = epoch + 1, crashes = ?3, not_before = NULL, claimed_at = ?4, acknowledged = ?5
 WHERE batch = ?1 AND seq = ?2

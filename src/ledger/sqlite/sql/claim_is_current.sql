@@ -1,11 +1,11 @@
--- write: reads whether a hold is good, and which ordinals it is for.
+-- insert_chunk: reads whether a claim is current, and the range of its job.
 --
---   ?1 batch             ?3 generation
---   ?2 job's number      ?4 epoch
+--   ?1 batch         ?3 generation
+--   ?2 job number    ?4 epoch
 --
--- Returns (held, status, first, quantity, created), or no row when there is no such job.
+-- Returns (is_current, status, first, quantity, created), or no row if there is no such job.
 
-SELECT j.state = 'active' AND j.generation = ?3 AND j.epoch = ?4 AS held, b.status, j.first, j.quantity, j.created
+SELECT j.state = 'active' AND j.generation = ?3 AND j.epoch = ?4 AS is_current, b.status, j.first, j.quantity, j.created
 FROM batch_jobs j
 JOIN batch_batches b ON b.id = j.batch
 WHERE j.batch = ?1 AND j.seq = ?2

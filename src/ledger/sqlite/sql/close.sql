@@ -1,11 +1,10 @@
--- close, steer, plan: ends a batch and keeps the counts of its jobs, also when it was never given
--- any.
+-- close, control, plan: finishes a batch and stores the counts of its jobs, even if it has none.
 --
---   ?1 batch     ?3 error    ?5 completed    ?7 cancelled           ?9 time worked, milliseconds
---   ?2 status    ?4 now      ?6 failed       ?8 items that exist
+--   ?1 batch     ?3 error    ?5 completed    ?7 cancelled        ?9 time worked, milliseconds
+--   ?2 status    ?4 now      ?6 failed       ?8 items created
 --
--- Lists read this row from now on; the version counts on from where the summaries, which go, had
--- brought it.
+-- From now on lists read this row. The summaries are deleted afterwards, so their versions are
+-- added to the batch's.
 
 UPDATE batch_batches
 SET status = ?2, error = ?3, finished_at = ?4, completed = ?5, failed = ?6, cancelled = ?7, items_created = ?8, worked_ms = ?9,

@@ -1,4 +1,4 @@
--- batch, close, summarize: the jobs of a batch by state, counted.
+-- batch, close, summarize: counts the jobs of a batch by state.
 --
 --   ?1 batch
 

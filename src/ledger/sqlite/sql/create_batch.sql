@@ -1,8 +1,8 @@
--- create: inserts the batch.
+-- create: inserts a batch.
 --
---   ?1 id            ?4 prefix            ?7 jobs            ?10 caller
---   ?2 quantity      ?5 most jobs         ?8 estimate, ms    ?11 idempotency key
---   ?3 batch size    ?6 key fingerprint   ?9 now             ?12 request fingerprint
+--   ?1 id            ?4 prefix             ?7 jobs            ?10 caller
+--   ?2 quantity      ?5 maximum jobs       ?8 estimate, ms    ?11 idempotency key
+--   ?3 batch size    ?6 key fingerprint    ?9 now             ?12 request fingerprint
 
 INSERT INTO batch_batches
     (id, quantity, batch_size, prefix, max_jobs, key_fingerprint, jobs, estimated_ms, created_at,

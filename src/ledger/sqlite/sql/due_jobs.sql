@@ -1,10 +1,10 @@
--- open_jobs: delayed jobs that are due, of running batches. A pending batch has no delayed jobs,
--- and a paused one keeps its own.
+-- open_jobs: delayed jobs that are due, in running batches. A pending batch has none, and those of
+-- a paused batch stay where they are.
 --
---   ?1 now    ?2 at most so many
+--   ?1 now    ?2 maximum number of jobs
 --
--- They come next: their turn was long ago. Looked for batch by batch, since a paused one may have
--- any number of them.
+-- They go first. Looks at the batches one by one, since a paused batch may have any number of
+-- delayed jobs.
 
 SELECT j.batch, j.seq, j.generation, j.first, j.quantity, j.attempts
 FROM batch_batches b INDEXED BY batch_batches_by_status

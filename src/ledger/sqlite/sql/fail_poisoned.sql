@@ -1,12 +1,11 @@
--- begin: gives a job up that lost its worker too often.
+-- claim: fails a job that lost its worker too often.
 --
---   ?1 batch    ?2 job's number    ?3 crashes, this one included    ?4 why    ?5 now
---   ?6 ends that the queue was told
+--   ?1 batch         ?3 crashes from now on    ?5 now
+--   ?2 job number    ?4 error                  ?6 finished attempts acknowledged by the queue
 --
--- Raises the epoch as a begin does: the worker that was lost may come back, and its hold must not
--- be good.
+-- Raises the epoch as a claim does, so that the lost worker is fenced if it comes back.
 
 UPDATE batch_jobs
-SET state = 'failed', epoch = epoch + 1, crashes = ?3, error = ?4, chunks = NULL, not_before = NULL, finished_at = ?5,
+SET state = 'failed', epoch = epoch + 1, crashes = ?3, error = ?4, failed_chunks = NULL, not_before = NULL, finished_at = ?5,
     acknowledged = ?6
 WHERE batch = ?1 AND seq = ?2

@@ -1,10 +1,10 @@
--- failed_jobs: the failed jobs of a batch, page by page. Whoever reads them stops where the page is
+-- failed_jobs: one page of the failed jobs of a batch. The caller fetches rows until the page is
 -- full.
 --
---   ?1 batch    ?2 the last number of the page before    ?3 at most so many
+--   ?1 batch    ?2 last job number of the previous page    ?3 maximum number of jobs
 
-SELECT seq, generation, first, quantity, created, attempts, crashes, error, coalesce(chunks, '{}') AS chunks,
-       begun_at, finished_at
+SELECT seq, generation, first, quantity, created, attempts, crashes, error, coalesce(failed_chunks, '{}') AS failed_chunks,
+       claimed_at, finished_at
 FROM batch_jobs INDEXED BY batch_jobs_failed
 WHERE batch = ?1 AND state = 'failed' AND error IS NOT NULL AND finished_at IS NOT NULL AND seq > ?2
 ORDER BY seq

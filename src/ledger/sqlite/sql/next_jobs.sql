@@ -1,9 +1,8 @@
--- open_jobs: the next jobs of a batch that wait or are active, since the queue may have lost those
--- too.
+-- open_jobs: the next waiting or active jobs of a batch. The queue may have lost active jobs too.
 --
---   ?1 batch    ?2 from this number on    ?3 at most so many
+--   ?1 batch    ?2 first job number    ?3 maximum number of jobs
 --
--- The index is named, so that this never becomes a walk over all the jobs that ended.
+-- The index is named, so that this never scans all finished jobs.
 
 SELECT batch, seq, generation, first, quantity, attempts
 FROM batch_jobs INDEXED BY batch_jobs_to_work

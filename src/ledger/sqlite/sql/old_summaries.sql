@@ -1,10 +1,12 @@
--- summarize: removes rows of a batch that processes left behind, and answers their versions, so
--- that the version of the batch grows on.
+-- summarize: deletes outdated summaries of a batch and returns their versions, so that the caller
+-- can add them to its own row and the batch's version never decreases.
 --
---   ?1 batch    ?2 process that counts it now    ?3 older than this is left behind    ?4 newer than this is wrong    ?5 at most so many rows
+--   ?1 batch                         ?3 rows older than this are outdated
+--   ?2 process that counts it now    ?4 rows newer than this are wrong
+--                                    ?5 maximum number of rows
 --
--- A row that the clock puts in the future goes too: readers would take it for the newest until
--- then.
+-- A row from the future, written while the clock was wrong, is deleted too, because readers would
+-- take it for the latest.
 
 DELETE FROM batch_summaries
 WHERE batch = ?1 AND process IN (

@@ -1,9 +1,9 @@
--- open_jobs: the batches that came first, of those that have a job to work.
+-- open_jobs: the oldest batches that have a waiting or active job.
 --
---   ?1 at most so many    ?2 counts the jobs of each no further than this
+--   ?1 maximum number of batches    ?2 count the jobs of each no further than this
 --
--- Of one that was never begun all jobs are open. Of the others the jobs are counted themselves:
--- summaries lag behind by many jobs where jobs are short.
+-- All jobs of a pending batch are open. For other batches the jobs are counted, because summaries
+-- lag many jobs behind when jobs are short.
 
 SELECT b.id, CASE WHEN b.status = 'pending' THEN min(b.jobs, ?2) ELSE (
     SELECT count(*) FROM (

@@ -1,4 +1,4 @@
--- plan: says how many jobs a batch gets, if it has none yet.
+-- plan: stores the number of jobs of a batch, if it has none yet.
 --
 --   ?1 batch    ?2 key fingerprint    ?3 jobs    ?4 estimate, ms
 

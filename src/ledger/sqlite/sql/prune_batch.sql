@@ -1,12 +1,11 @@
--- forget: finds the batch that has been over for the longest and still has a history.
+-- prune_history: finds the batch that finished first and still has job rows.
 --
---   ?1 the latest end that counts
+--   ?1 latest end to consider
 --
--- The index is named: it holds no batch whose history is gone, so however many there are, none is
--- passed over.
+-- The named index excludes pruned batches, so none is scanned, however many there are.
 
 SELECT id
 FROM batch_batches INDEXED BY batch_batches_with_history
-WHERE finished_at <= ?1 AND finished_at IS NOT NULL AND history <> 'gone'
+WHERE finished_at <= ?1 AND finished_at IS NOT NULL AND history <> 'pruned'
 ORDER BY finished_at
 LIMIT 1

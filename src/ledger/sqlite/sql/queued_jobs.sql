@@ -1,7 +1,6 @@
--- open_jobs: how many jobs of a batch may be in the queue: those that wait or are active and were
--- offered.
+-- open_jobs: how many jobs of a batch may be in the queue: offered ones that wait or are active.
 --
---   ?1 batch    ?2 from which number on its jobs were not offered yet    ?3 counts no further than this
+--   ?1 batch    ?2 first job number not yet offered    ?3 count no further than this
 
 SELECT count(*)
 FROM (

@@ -1,10 +1,10 @@
--- open_jobs: the batches with the fewest open jobs, of those that have a job to work.
+-- open_jobs: the batches with the fewest open jobs that have a waiting or active job.
 --
---   ?1 at most so many    ?2 counts the jobs of each no further than this
+--   ?1 maximum number of batches    ?2 count the jobs of each no further than this
 --
--- Of one that was never begun all jobs are open, and an index has them in order. Those that run are
--- counted in their summaries, and the first thousand of them are looked at: so many run only when
--- most of them were paused and resumed.
+-- All jobs of a pending batch are open, and an index orders pending batches by that number. For
+-- running batches the summaries are read, of the first thousand only. More than that run at once
+-- only if most of them were paused and resumed.
 
 SELECT id, CASE WHEN pending THEN min(open, ?2) ELSE (
     SELECT count(*) FROM (

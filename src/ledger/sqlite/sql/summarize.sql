@@ -1,12 +1,12 @@
--- summarize: keeps the counts of an open batch, for those who list it. A batch that is over keeps
--- no row.
+-- summarize: stores the counts of an open batch, for lists.
 --
---   ?1 batch      ?4 active     ?7 failed           ?10 when it was counted, microseconds
---   ?2 process    ?5 delayed    ?8 items that exist ?11 items that this process wrote lately
---   ?3 waiting    ?6 completed  ?9 time worked, ms  ?12 when it wrote the last of them
---   ?13 versions of rows that were removed
+--   ?1 batch      ?5 delayed         ?9 time worked, ms           ?12 its latest insert
+--   ?2 process    ?6 completed       ?10 counted at, microseconds ?13 versions of deleted rows
+--   ?3 waiting    ?7 failed          ?11 items inserted by this process in the last ten seconds
+--   ?4 active     ?8 items created
 --
--- It was counted on a snapshot before this transaction, so the batch may be over by now.
+-- The counts come from an earlier snapshot, so the batch may be finished by now. A finished batch
+-- gets no row.
 
 INSERT INTO batch_summaries
     (batch, process, waiting, active, delayed, completed, failed, items_created, worked_ms, counted_at, recent_items, last_item_at, version)

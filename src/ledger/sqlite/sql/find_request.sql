@@ -1,8 +1,8 @@
--- create: finds the batch that an earlier request with the same key made.
+-- create: finds the batch that an earlier request with the same idempotency key created.
 --
 --   ?1 caller    ?2 idempotency key
 --
--- At most one row, since the index is unique.
+-- Returns at most one row, because the index is unique.
 
 SELECT id, quantity, jobs, estimated_ms, request_fingerprint, created_at
 FROM batch_batches INDEXED BY batch_batches_by_request

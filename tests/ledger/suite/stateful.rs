@@ -1,5 +1,5 @@
-//! Verbs in any order, from workers that are late, twice or lost, and what must be true after each
-//! of them.
+//! Verbs in any order, from workers that are late, duplicated or lost, and the invariants after
+//! each verb.
 
 use std::time::Duration;
 
@@ -19,18 +19,18 @@ const BATCHES: usize = 3;
 const JOBS: usize = 3;
 const ITEMS: u64 = 10;
 
-/// What is done next. The numbers choose among what there is, so that any number is one.
+/// The next step. The numbers select among existing jobs, claims and batches; any number is valid.
 #[derive(Debug, Clone)]
 enum Step {
     Plan {
         refuse: bool,
     },
-    /// Without a number of ends that the queue was told, it is an order.
-    Begin {
+    /// Without acknowledged attempts, it is an external delivery.
+    Claim {
         job: usize,
-        told: Option<u32>,
+        acknowledged: Option<u32>,
     },
-    Write {
+    Insert {
         claim: usize,
         from: u64,
         count: u64,
@@ -44,16 +44,16 @@ enum Step {
     Delay {
         claim: usize,
     },
-    GiveBack {
+    Release {
         claim: usize,
     },
     Close {
         batch: usize,
         round: u32,
     },
-    Steer {
+    Control {
         batch: usize,
-        wish: BatchCommand,
+        command: BatchCommand,
     },
     Retry {
         batch: usize,
@@ -66,49 +66,49 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let (job, batch, claim) = (0..BATCHES * JOBS, 0..BATCHES, any::<prop::sample::Index>());
     let claim = claim.prop_map(|index| index.index(1 << 16));
-    let wish =
+    let command =
         prop_oneof![1 => Just(BatchCommand::Cancel), 3 => Just(BatchCommand::Pause), 6 => Just(BatchCommand::Resume)];
     prop_oneof![
         2 => (0..6).prop_map(|stateful| Step::Plan { refuse: stateful == 0 }),
-        8 => (job, prop::option::weighted(0.8, 0_u32..4)).prop_map(|(job, told)| Step::Begin { job, told }),
-        6 => (claim.clone(), 0..ITEMS, 1..=ITEMS).prop_map(|(claim, from, count)| Step::Write { claim, from, count }),
+        8 => (job, prop::option::weighted(0.8, 0_u32..4)).prop_map(|(job, acknowledged)| Step::Claim { job, acknowledged }),
+        6 => (claim.clone(), 0..ITEMS, 1..=ITEMS).prop_map(|(claim, from, count)| Step::Insert { claim, from, count }),
         5 => claim.clone().prop_map(|claim| Step::Finish { claim }),
         3 => claim.clone().prop_map(|claim| Step::Fail { claim }),
         2 => claim.clone().prop_map(|claim| Step::Delay { claim }),
-        2 => claim.prop_map(|claim| Step::GiveBack { claim }),
+        2 => claim.prop_map(|claim| Step::Release { claim }),
         4 => (batch.clone(), 0_u32..3).prop_map(|(batch, round)| Step::Close { batch, round }),
-        1 => (batch.clone(), wish).prop_map(|(batch, wish)| Step::Steer { batch, wish }),
+        1 => (batch.clone(), command).prop_map(|(batch, command)| Step::Control { batch, command }),
         2 => batch.prop_map(|batch| Step::Retry { batch }),
         1 => (1_u64..5).prop_map(|max| Step::Forget { max }),
     ]
 }
 
-pub async fn verbs_in_any_order_keep_the_books(support: impl Harness) -> TestResult {
+pub async fn verbs_in_any_order_keep_the_counts_consistent(harness: impl Harness) -> TestResult {
     let mut runner =
         TestRunner::new(Config { cases: 24, max_shrink_iters: 100, failure_persistence: None, ..Config::default() });
     let steps = prop::collection::vec(step(), 1..80);
     let run = runner.run(&steps, |steps| {
-        let played = block_in_place(|| Handle::current().block_on(play(&support, steps)));
+        let played = block_in_place(|| Handle::current().block_on(play(&harness, steps)));
         played.map_err(|error| TestCaseError::fail(error.to_string()))
     });
     Ok(run?)
 }
 
-async fn play(support: &impl Harness, steps: Vec<Step>) -> TestResult {
-    let ledger = support.ledger().await;
+async fn play(harness: &impl Harness, steps: Vec<Step>) -> TestResult {
+    let ledger = harness.ledger().await;
     let mut world = World { ledger: &ledger, batches: Vec::new(), jobs: Vec::new(), holds: Vec::new() };
     for _ in 1..BATCHES {
         world.batches.push(ledger.jobs_of(whole()).await?[0].batch);
     }
-    // One has its jobs only when it is planned.
-    world.batches.push(ledger.asked(whole()).await?);
+    // One batch has no jobs until it is planned.
+    world.batches.push(ledger.requested(whole()).await?);
     for batch in world.batches.clone() {
         world.jobs.extend((0..JOBS as u64).map(|seq| JobId { batch, seq, generation: 0 }));
     }
     for step in steps {
         world.take(step).await?;
         for batch in &world.batches {
-            check_books(&ledger, *batch).await?;
+            check_counts(&ledger, *batch).await?;
         }
     }
     Ok(())
@@ -121,9 +121,9 @@ fn whole() -> ABatch {
 struct World<'a> {
     ledger: &'a Subject,
     batches: Vec<BatchId>,
-    /// In their latest generation.
+    /// The jobs in their latest generation.
     jobs: Vec<JobId>,
-    /// Every hold that was ever given out: most are void.
+    /// All claims ever granted; most are fenced.
     holds: Vec<Claim>,
 }
 
@@ -132,23 +132,23 @@ impl World<'_> {
         match step {
             Step::Plan { refuse } => {
                 let asked = self.batches[BATCHES - 1];
-                self.ledger.plan(asked, if refuse { too_many() } else { cut(whole()) }).await?;
+                self.ledger.plan(asked, if refuse { too_many() } else { plan_input(whole()) }).await?;
             }
-            Step::Begin { job, told } => {
-                if let Claimed::Work(work) = self.ledger.claim(delivery(self.jobs[job], told)).await? {
+            Step::Claim { job, acknowledged } => {
+                if let Claimed::Work(work) = self.ledger.claim(delivery(self.jobs[job], acknowledged)).await? {
                     self.holds.push(work.claim);
                 }
             }
-            Step::Write { claim, from, count } => self.insert_chunk(claim, from, count).await?,
+            Step::Insert { claim, from, count } => self.insert_chunk(claim, from, count).await?,
             Step::Finish { claim } => {
                 self.insert_chunk(claim, 0, ITEMS).await?;
                 self.finish(claim).await?;
             }
             Step::Fail { claim } => self.finish_attempt(claim, AttemptResult::Failed(because("chance"))).await?,
             Step::Delay { claim } => self.finish_attempt(claim, delayed(because("chance"), Duration::ZERO)).await?,
-            Step::GiveBack { claim } => self.finish_attempt(claim, AttemptResult::GivenBack).await?,
+            Step::Release { claim } => self.finish_attempt(claim, AttemptResult::Released).await?,
             Step::Close { batch, round } => drop(self.ledger.close(self.batches[batch], round).await?),
-            Step::Steer { batch, wish } => drop(allowed(self.ledger.control(self.batches[batch], wish).await)?),
+            Step::Control { batch, command } => drop(allowed(self.ledger.control(self.batches[batch], command).await)?),
             Step::Retry { batch } => self.retry(self.batches[batch]).await?,
             Step::Forget { max } => drop(self.ledger.prune_history(Duration::ZERO, max).await?),
         }
@@ -156,7 +156,7 @@ impl World<'_> {
     }
 
     fn claim_job(&self, number: usize) -> Option<&Claim> {
-        // The latest ones are the likeliest to be good.
+        // The latest claims are the most likely to be current.
         let back = number % self.holds.len().clamp(1, 4);
         self.holds.iter().rev().nth(back)
     }
@@ -168,7 +168,7 @@ impl World<'_> {
         Ok(())
     }
 
-    /// As a worker does: only when all items exist.
+    /// As a worker does, only if all items exist.
     async fn finish(&self, claim: usize) -> TestResult {
         let Some(JobId { batch, seq, .. }) = self.claim_job(claim).map(|claim| claim.job) else { return Ok(()) };
         let after = (seq * ITEMS).checked_sub(1);
@@ -193,8 +193,8 @@ impl World<'_> {
     }
 }
 
-fn delivery(job: JobId, told: Option<u32>) -> Delivery {
-    match told {
+fn delivery(job: JobId, acknowledged: Option<u32>) -> Delivery {
+    match acknowledged {
         Some(acknowledged) => Delivery::Enqueued { task: job, acknowledged },
         None => Delivery::External { batch: job.batch, seq: job.seq },
     }
@@ -208,42 +208,39 @@ fn allowed<T>(answer: Result<T, LedgerError>) -> Result<Option<T>, LedgerError> 
     }
 }
 
-async fn check_books(ledger: &Subject, id: BatchId) -> TestResult {
+async fn check_counts(ledger: &Subject, id: BatchId) -> TestResult {
     let batch = ledger.batch(id).await?;
     let failed = allowed(ledger.failed_jobs(id, ALL).await)?.map(|jobs| jobs.len() as u64);
     let (jobs, items) = (ledger.every_open_job().await?.jobs, ledger.items_of(id).await?);
     let work = ledger.open_tasks(EVERY_TASK).await?;
     let open = jobs.iter().filter(|open| open.job.batch == id).count() as u64;
     let to_end = work.status.iter().any(|(task, _)| matches!(task, StatusTask::End { batch, .. } if *batch == id));
-    let unplanned = work.unplanned.iter().any(|asked| asked.batch == id);
+    let unplanned = work.unplanned.iter().any(|batch| batch.batch == id);
     let works = matches!(batch.status, BatchStatus::Pending | BatchStatus::Running);
     let ends =
         !unplanned && matches!(batch.status, BatchStatus::Running | BatchStatus::Paused) && batch.jobs.open() == 0;
     let never_planned = unplanned || (batch.status.is_over() && batch.jobs.total() == 0);
-    let books = [
+    let rules = [
         ("jobs by state sum to the jobs", batch.jobs.total() == if never_planned { 0 } else { JOBS as u64 }),
-        ("who has no jobs never ran", !never_planned || (batch.started_at.is_none() && items.is_empty())),
-        ("an unplanned batch is not over", !unplanned || !batch.status.is_over()),
+        ("a batch without jobs never ran", !never_planned || (batch.started_at.is_none() && items.is_empty())),
+        ("an unplanned batch is not finished", !unplanned || !batch.status.is_over()),
         ("the feeder sees every open job", open == if works { batch.jobs.open() } else { 0 }),
-        ("the end is to come when no job is open", to_end == ends),
-        ("the count of items is that of the rows", items.len() as u64 == batch.items_created),
-        ("a batch that is over has no open job", !batch.status.is_over() || batch.jobs.open() == 0),
-        ("and a time of its end", batch.finished_at.is_some() == batch.status.is_over()),
+        ("the batch is to be closed if no job is open", to_end == ends),
+        ("the count of items is the number of rows", items.len() as u64 == batch.items_created),
+        ("a finished batch has no open job", !batch.status.is_over() || batch.jobs.open() == 0),
+        ("a finished batch has an end time", batch.finished_at.is_some() == batch.status.is_over()),
         (
-            "a completed one has all its items",
+            "a completed batch has all its items",
             batch.status != BatchStatus::Completed || items.len() as u64 == batch.quantity,
         ),
+        ("failed jobs are listed while the history exists", failed.unwrap_or(batch.jobs.failed) == batch.jobs.failed),
         (
-            "failed jobs are listed as long as there is a history",
-            failed.unwrap_or(batch.jobs.failed) == batch.jobs.failed,
-        ),
-        (
-            "which only a batch that is over can lose",
+            "only a finished batch can lose its history",
             failed.is_none() == batch.history_removed && (failed.is_some() || batch.status.is_over()),
         ),
     ];
-    match books.iter().find(|(_, holds)| !holds) {
+    match rules.iter().find(|(_, holds)| !holds) {
         None => Ok(()),
-        Some((rule, _)) => Err(format!("not so: {rule}: {batch:?}").into()),
+        Some((rule, _)) => Err(format!("violated: {rule}: {batch:?}").into()),
     }
 }

@@ -1,0 +1,67 @@
+//! Why a ledger failed.
+
+use crate::domain::{BatchId, ChangeRefused};
+
+/// The result of a verb of the ledger.
+pub type Result<T> = std::result::Result<T, LedgerError>;
+
+/// Any error, kept as the source of another one.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// An error of the ledger, by what the caller can do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// The database did not respond. Try again; no attempt is counted.
+    #[error("the database did not respond while trying to {operation}")]
+    Unavailable {
+        /// The operation, as a verb phrase.
+        operation: &'static str,
+        /// The error of the database or of the connection to it.
+        #[source]
+        source: BoxError,
+    },
+
+    /// The database or the host's item writer refused the rows. It may refuse them again.
+    #[error("the rows were refused: {why}")]
+    Refused {
+        /// The message of the database or of the item writer.
+        why: String,
+    },
+
+    /// The batch does not exist.
+    #[error("batch {0} does not exist")]
+    NoSuchBatch(BatchId),
+
+    /// The id is in use.
+    #[error("batch {0} already exists")]
+    IdInUse(BatchId),
+
+    /// The idempotency key was used for another request.
+    #[error("this `Idempotency-Key` was used for another request, which created batch {0}")]
+    KeyReused(BatchId),
+
+    /// The status of the batch does not allow the change.
+    #[error(transparent)]
+    NotAllowed(#[from] ChangeRefused),
+
+    /// The job rows of the batch were pruned after it finished. They can't be restored.
+    #[error("the history of batch {0} was removed: its failed jobs can't be listed or retried any more")]
+    HistoryRemoved(BatchId),
+
+    /// The statement itself failed. This is a defect of this crate or of the tables.
+    #[error("could not {operation}")]
+    Failed {
+        /// The operation, as a verb phrase.
+        operation: &'static str,
+        /// The error of the database.
+        #[source]
+        source: BoxError,
+    },
+}
+
+/// Returns the message of a panic.
+pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

@@ -1,0 +1,48 @@
+//! What both databases need to be opened: the options of the tables, and the error.
+
+use serde::Deserialize;
+
+use crate::domain::ItemOptions;
+
+/// The crate's own settings that affect the tables. A pool reads them beside the settings of its
+/// database.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default)]
+pub(super) struct SchemaOptions {
+    /// Whether to keep an index on the codes.
+    pub index_codes: bool,
+    /// Items per job, for a batch requested in the database itself without a batch size.
+    pub batch_size: u64,
+}
+
+impl Default for SchemaOptions {
+    fn default() -> Self {
+        Self { index_codes: false, batch_size: ItemOptions::default().batch_size }
+    }
+}
+
+/// A database could not be opened. The message says which key is wrong and how to fix it.
+#[derive(Debug, thiserror::Error)]
+#[error("`databases.batch.{key}` {why}")]
+pub struct OpenError {
+    key: &'static str,
+    why: String,
+}
+
+impl OpenError {
+    /// An error of the setting `key`.
+    pub(super) fn of(key: &'static str, why: impl Into<String>) -> Self {
+        Self { key, why: why.into() }
+    }
+
+    /// An error of the setting `url`.
+    pub(super) fn url(why: impl Into<String>) -> Self {
+        Self::of("url", why)
+    }
+
+    /// An error of the database at `address`. The cause is part of the message, because Rocket
+    /// prints the message only.
+    pub(super) fn at(address: &impl std::fmt::Display, why: impl std::fmt::Display) -> Self {
+        Self::url(format!("names {address}, which can't be used: {why}"))
+    }
+}

@@ -1,0 +1,140 @@
+//! The values that the verbs which read a ledger take and return.
+
+use std::{collections::HashMap, time::Duration};
+
+use chrono::{DateTime, Utc};
+
+use super::types::Unplanned;
+use crate::domain::{BatchId, JobId, Measured, QueueCapacity, StatusTask};
+
+/// The jobs to look for, for [`Ledger::open_jobs`](super::Ledger::open_jobs).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobQuery {
+    /// The number of batches to feed at a time. Half of them are the oldest, half those with the
+    /// fewest open jobs. If they have few jobs, more batches are included.
+    pub window: u64,
+    /// The number of jobs that may be in the queue.
+    pub capacity: QueueCapacity,
+    /// How many more jobs fit into the queue now.
+    pub free: u64,
+    /// The first job number not yet offered, per batch. No job of a batch missing here was offered:
+    /// all its first jobs are returned, including active ones.
+    pub offered_to: HashMap<BatchId, u64>,
+    /// Whether to return more jobs of the batches in `offered_to`, as far as the capacity allows.
+    /// Otherwise only other batches are returned.
+    pub refill: bool,
+    /// The longest delay before a next attempt. Longer delays, caused by a wrong clock, are
+    /// shortened.
+    pub max_backoff: Duration,
+}
+
+/// The result of [`Ledger::open_jobs`](super::Ledger::open_jobs): jobs to put into the queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenJobs {
+    /// The batches of the window.
+    pub window: Vec<BatchId>,
+    /// Their first open jobs, batch by batch.
+    pub jobs: Vec<OpenJob>,
+    /// Delayed jobs of any batch that are due, up to a limit.
+    pub due: Vec<OpenJob>,
+    /// Whether there are more open jobs, inside or outside the window.
+    pub left_out: bool,
+    /// The time until the next delayed job is due. Zero if more are due than were returned.
+    pub next_due: Option<Duration>,
+}
+
+/// A job that is not finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenJob {
+    /// The job.
+    pub job: JobId,
+    /// Its first ordinal.
+    pub first: u64,
+    /// Its number of items.
+    pub quantity: u64,
+    /// Its distance from the first waiting or active job of its batch.
+    pub rank: u64,
+    /// The number of failed attempts.
+    pub attempts_made: u32,
+}
+
+/// The tasks to look for, for [`Ledger::open_tasks`](super::Ledger::open_tasks).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskQuery {
+    /// Hooks only.
+    Hooks,
+    /// All tasks.
+    All {
+        /// Batches to close are looked for in the page after this batch, or in the first page.
+        ends_after: Option<BatchId>,
+    },
+}
+
+/// The result of [`Ledger::open_tasks`](super::Ledger::open_tasks).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenTasks {
+    /// Batches to close and hooks to call, with the time until they are due.
+    pub status: Vec<(StatusTask, Duration)>,
+    /// Batches to plan, the oldest first, up to a limit.
+    pub unplanned: Vec<Unplanned>,
+    /// Batches to [count](super::Records::summarize). Their last count found active jobs and is so
+    /// old that the process which worked on them must have died.
+    pub left_behind: Vec<BatchId>,
+    /// Where the next search for batches to close continues. `None` if it starts again.
+    pub next: Option<BatchId>,
+    /// Whether there are more hooks than were returned.
+    pub left_out: bool,
+}
+
+/// The remaining work and the measured speed, see [`Records::backlog`](super::Records::backlog).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Backlog {
+    /// The open jobs of each unfinished batch, as last counted.
+    pub open: Vec<u64>,
+    /// The measured work of the batch that finished last.
+    pub measured: Measured,
+}
+
+/// How long a count of a batch stays fresh, whichever process made it.
+pub const COUNT_INTERVAL: Duration = Duration::from_millis(250);
+
+/// What this process recently did in a batch, for
+/// [`Records::summarize`](super::Records::summarize).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecentWork {
+    /// The batch.
+    pub batch: BatchId,
+    /// Items inserted in the last ten seconds.
+    pub items: u64,
+    /// The time of the last insert.
+    pub last_item_at: Option<DateTime<Utc>>,
+}
+
+/// One page of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageRequest {
+    /// The last key of the previous page. `None` for the first page.
+    pub after: Option<u64>,
+    /// The maximum number of rows.
+    pub limit: u64,
+}
+
+impl PageRequest {
+    /// The maximum size of a [`Portion`] as JSON, in bytes. A single row may exceed it.
+    pub const MAX_BYTES: usize = 1_000_000;
+}
+
+/// The first rows of a page, up to [`PageRequest::MAX_BYTES`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Portion<T> {
+    /// The rows. Not empty, unless the page is.
+    pub rows: Vec<T>,
+    /// Whether rows of the page were left out because of their size.
+    pub left_out: bool,
+}
+
+impl<T> From<Vec<T>> for Portion<T> {
+    fn from(rows: Vec<T>) -> Self {
+        Self { rows, left_out: false }
+    }
+}

@@ -1,0 +1,81 @@
+//! `code_key`, `try_acquire_leadership`, ping, shutdown.
+
+use std::{collections::HashSet, time::Duration};
+
+use rocket_batch::{
+    domain::CodeKey,
+    ledger::{AttemptResult, LedgerError},
+};
+
+use crate::support::*;
+
+pub async fn the_first_code_key_is_stored(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+    let [first, second] = [1, 2].map(|byte| CodeKey::from_bytes([byte; 16]));
+
+    assert_eq!(ledger.code_key(first.clone()).await?, first);
+    assert_eq!(ledger.code_key(second).await?, first);
+    Ok(())
+}
+
+pub async fn one_process_has_the_leadership(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+
+    let lead = ledger.try_acquire_leadership().await?;
+    assert!(lead.is_some());
+    assert!(ledger.try_acquire_leadership().await?.is_none());
+    drop(lead);
+    assert!(ledger.try_acquire_leadership().await?.is_some());
+    Ok(())
+}
+
+pub async fn a_closed_ledger_is_unavailable(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+    let job = ledger.one_job().await?;
+    let claim = ledger.claim_job(job).await?;
+    ledger.ping().await?;
+
+    tokio::join!(ledger.shutdown(), ledger.shutdown());
+    ledger.shutdown().await;
+
+    let answers = [
+        ledger.ping().await.err(),
+        ledger.create(a_batch().build()).await.err(),
+        ledger.plan(job.batch, too_many()).await.err(),
+        ledger.claim(job).await.err(),
+        ledger.insert_chunk(&claim, chunk(0..1)).await.err(),
+        ledger.finish_attempt(&claim, AttemptResult::Released, WORKED).await.err(),
+        ledger.batch(job.batch).await.err(),
+        ledger.items(job.batch, ALL).await.err(),
+        ledger.every_open_job().await.err(),
+        ledger.open_tasks(EVERY_TASK).await.err(),
+        ledger.try_acquire_leadership().await.err(),
+    ];
+    for (number, answer) in answers.into_iter().enumerate() {
+        assert!(matches!(answer, Some(LedgerError::Unavailable { .. })), "{number}: {answer:?}");
+    }
+    Ok(())
+}
+
+pub async fn a_dropped_verb_runs_to_completion(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+    let job = ledger.one_job().await?;
+    let claim = ledger.claim_job(job).await?;
+
+    for ordinal in 0..100 {
+        let write = ledger.insert_chunk(&claim, chunk(ordinal..ordinal + 1));
+        // Polled once and dropped.
+        let _ = tokio::time::timeout(Duration::ZERO, write).await;
+    }
+
+    // Some may still be running, on other connections.
+    ledger.insert_chunk(&claim, chunk(0..1)).await?;
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    while ledger.items_of(job.batch).await?.len() < 100 && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let items: HashSet<_> = ledger.items_of(job.batch).await?.into_iter().collect();
+    assert_eq!(items.len(), 100);
+    assert_eq!(ledger.batch(job.batch).await?.items_created, 100);
+    Ok(())
+}

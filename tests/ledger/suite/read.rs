@@ -1,0 +1,163 @@
+//! batch, batches, items, `failed_jobs`: reads.
+
+use rocket_batch::{
+    domain::{BatchStatus, JobId},
+    ledger::{AttemptResult, BatchCommand, LedgerError, PageRequest},
+};
+
+use crate::support::*;
+
+pub async fn counts_sum_to_the_jobs_in_every_state(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+
+    for status in BatchStatus::ALL {
+        let batch = ledger.batch_with_status(status).await?;
+        assert_eq!(ledger.batch(batch).await?.jobs.total(), 1, "{status}");
+    }
+    let listed = ledger.batches(None, ALL).await?;
+    assert_eq!(listed.len(), 6);
+    assert!(listed.iter().all(|batch| batch.jobs.total() == 1));
+    Ok(())
+}
+
+pub async fn batches_are_listed_newest_first_in_pages_and_by_status(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+    for number in 1..=5 {
+        ledger.create(a_batch().with_id(number).build()).await?;
+    }
+    for number in [2, 4, 5] {
+        ledger.control(id(number), BatchCommand::Cancel).await?;
+    }
+    let listed = async |status, slice| -> TestResult<Vec<i64>> {
+        Ok(ledger.batches(status, slice).await?.iter().map(|batch| batch.batch_id.get()).collect())
+    };
+
+    assert_eq!(listed(None, page(None, 3)).await?, [5, 4, 3]);
+    assert_eq!(listed(None, page(Some(3), 3)).await?, [2, 1]);
+    assert_eq!(listed(Some(BatchStatus::Cancelled), page(None, 2)).await?, [5, 4]);
+    assert_eq!(listed(Some(BatchStatus::Cancelled), page(Some(4), 2)).await?, [2]);
+    assert_eq!(listed(Some(BatchStatus::Pending), ALL).await?, [3, 1]);
+    assert!(listed(Some(BatchStatus::Failed), ALL).await?.is_empty());
+    assert_eq!(ledger.batches(None, page(None, 1)).await?[0], ledger.batch(id(5)).await?);
+    Ok(())
+}
+
+pub async fn items_are_listed_in_pages(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+    let _bystander = ledger.bystander().await?;
+    let job = ledger.one_job().await?;
+    ledger.complete(job).await?;
+
+    let mut seen = Vec::new();
+    let mut after = None;
+    loop {
+        let found = ledger.items(job.batch, page(after, 30)).await?;
+        let Some(last) = found.last() else { break };
+        after = Some(last.ordinal);
+        seen.extend(found.into_iter().map(|item| item.ordinal));
+    }
+
+    assert_eq!(seen, (0..100).collect::<Vec<_>>());
+    assert_eq!(ledger.items(job.batch, page(Some(u64::MAX), 30)).await?, []);
+    Ok(())
+}
+
+pub async fn an_item_is_found_by_the_ordinal_before_it(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+    let job = ledger.completed_batch().await?;
+    let after = async |place| {
+        let found = ledger.items(job.batch, page(place, 1)).await?;
+        Ok::<_, LedgerError>(found.into_iter().map(|item| item.code).collect::<Vec<_>>())
+    };
+
+    assert_eq!(after(None).await?, ["code-0"]);
+    assert_eq!(after(Some(98)).await?, ["code-99"]);
+    assert!(after(Some(99)).await?.is_empty());
+    assert!(after(Some(u64::MAX)).await?.is_empty());
+    Ok(())
+}
+
+pub async fn failed_jobs_are_listed_in_pages_with_their_failed_chunks(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+    let _bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch().of(450)).await?;
+    ledger.complete(jobs[1]).await?;
+    let failure = failed_chunk(420..430, "a bad code");
+    for job in [jobs[0], jobs[2], jobs[4]] {
+        let first = job.seq * 100;
+        let claim = ledger.claim_job(job).await?;
+        ledger.insert_chunk(&claim, chunk(first..first + 20)).await?;
+        ledger.finish_attempt(&claim, AttemptResult::Failed(failure.clone()), WORKED).await?;
+    }
+
+    let seqs = async |slice| -> TestResult<Vec<u64>> {
+        Ok(ledger.failed_jobs(jobs[0].batch, slice).await?.iter().map(|job| job.seq).collect())
+    };
+    let last = ledger.failed_jobs(jobs[0].batch, page(Some(3), 10)).await?.remove(0);
+
+    assert_eq!(seqs(page(None, 2)).await?, [0, 2]);
+    assert_eq!(seqs(page(Some(2), 2)).await?, [4]);
+    assert_eq!((last.job_id.as_str(), last.first, last.last), (jobs[4].to_string().as_str(), 400, 449));
+    assert_eq!((last.items_created, last.attempts, last.crashes), (20, 1, 0));
+    assert_eq!((last.error, last.failed_chunks), (failure.reason, failure.chunks.ranges));
+    assert_eq!((last.more_failed_chunks, last.more_items), (0, 0));
+    assert!(is_recent(last.started_at) && is_recent(last.finished_at));
+    Ok(())
+}
+
+/// The longest row: every chunk failed for a different long reason.
+async fn job_that_says_much(ledger: &Subject, job: JobId) -> TestResult {
+    let first = job.seq * 100;
+    let reason = |at| format!("{at} {}", "is too long. ".repeat(100));
+    let chunks = (first..first + 100).map(|at| (at..at + 1, reason(at)));
+    ledger.end(job, AttemptResult::Failed(failed_chunks(chunks))).await.map(drop)
+}
+
+pub async fn of_many_failed_chunks_the_first_are_listed_and_the_others_counted(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let job = ledger.one_job().await?;
+
+    job_that_says_much(&ledger, job).await?;
+
+    let failed = ledger.failed_jobs(job.batch, ALL).await?.remove(0);
+    assert_eq!(failed.failed_chunks.iter().map(|chunk| chunk.from).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
+    assert!(failed.failed_chunks.iter().all(|chunk| chunk.error.len() == 1024));
+    assert_eq!((failed.more_failed_chunks, failed.more_items), (80, 80));
+    assert!(failed.error.starts_with("100 items could not be written: 0 is too long"), "{}", failed.error);
+    bystander.is_unchanged(&ledger).await
+}
+
+/// 300 of them made a response of 64 MB.
+pub async fn failed_jobs_are_listed_up_to_the_size_of_a_page(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch().of(12_000)).await?;
+    for job in &jobs {
+        job_that_says_much(&ledger, *job).await?;
+    }
+
+    let (mut seen, mut sizes) = (Vec::new(), Vec::new());
+    let mut more = true;
+    while more {
+        let portion = ledger.share().failed_jobs(jobs[0].batch, page(seen.last().copied(), 1_000)).await?;
+        sizes.push(serde_json::to_vec(&portion.rows)?.len());
+        seen.extend(portion.rows.iter().map(|job| job.seq));
+        more = portion.left_out;
+    }
+
+    assert_eq!(seen, (0..120).collect::<Vec<_>>());
+    assert!(sizes.iter().all(|size| *size <= PageRequest::MAX_BYTES), "{sizes:?}");
+    assert!(sizes[..sizes.len() - 1].iter().all(|size| *size > PageRequest::MAX_BYTES * 9 / 10), "{sizes:?}");
+    let few = ledger.share().failed_jobs(jobs[0].batch, page(None, 10)).await?;
+    assert_eq!((few.rows.len(), few.left_out), (10, false));
+    bystander.is_unchanged(&ledger).await
+}
+
+pub async fn lists_of_an_unknown_batch_are_rejected(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+
+    assert!(matches!(ledger.items(id(9), ALL).await, Err(LedgerError::NoSuchBatch(_))));
+    assert!(matches!(ledger.failed_jobs(id(9), ALL).await, Err(LedgerError::NoSuchBatch(_))));
+    Ok(())
+}

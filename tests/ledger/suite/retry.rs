@@ -1,0 +1,134 @@
+//! retry: failed jobs run again.
+
+#![expect(clippy::single_range_in_vec_init, reason = "missing items are a list of ranges, often of one")]
+
+use rocket_batch::{
+    domain::{BatchStatus, JobCounts, JobId, StatusTask},
+    ledger::{AttemptResult, BatchCommand, ChunkInserted, Claimed, LedgerError},
+};
+
+use crate::support::*;
+
+pub async fn a_retry_recreates_the_failed_jobs_and_no_other(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch().of(400)).await?;
+    ledger.complete(jobs[0]).await?;
+    let half = ledger.claim_job(jobs[1]).await?;
+    ledger.insert_chunk(&half, chunk(100..150)).await?;
+    ledger.finish_attempt(&half, AttemptResult::Failed(failed_chunk(150..200, "bad")), WORKED).await?;
+    ledger.fail(jobs[3]).await?;
+
+    let report = ledger.retry(jobs[0].batch).await?;
+
+    let batch = jobs[0].batch;
+    let again = [1, 3].map(|seq| JobId { batch, seq, generation: 1 });
+    assert_eq!((report.found, report.recreated, report.status), (2, 2, BatchStatus::Running));
+    assert_eq!(report.job_ids, again.map(|job| job.to_string()));
+    assert_eq!(report.skipped, []);
+    assert_eq!(ledger.failed_jobs(batch, ALL).await?, []);
+    assert_eq!(ledger.batch(batch).await?.jobs, JobCounts { waiting: 3, completed: 1, ..JobCounts::default() });
+    let work = ledger.work(again[0]).await?;
+    assert_eq!((work.attempts_made, work.missing), (0, vec![150..200]));
+    assert_eq!(ledger.insert_chunk(&half, chunk(150..200)).await?, ChunkInserted::Fenced);
+    bystander.is_unchanged(&ledger).await
+}
+
+pub async fn a_retried_batch_runs_and_finishes_again(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let job = ledger.failed_batch().await?;
+
+    ledger.retry(job.batch).await?;
+    let running = ledger.batch(job.batch).await?;
+    let finished = ledger.complete(JobId { generation: 1, ..job }).await?;
+    let at_end = ledger.at_end_of(job.batch).await?;
+    let closed = ledger.closed(job.batch, 1).await?;
+
+    assert_eq!((running.status, running.round, running.error), (BatchStatus::Running, 1, None));
+    assert_eq!((running.finished_at, running.jobs.total()), (None, 1));
+    assert_eq!((finished, at_end), (RECORDED, end_of(job.batch, 1)));
+    assert_eq!((closed.status, closed.round, closed.items_created), (BatchStatus::Completed, 2, 100));
+    bystander.is_unchanged(&ledger).await
+}
+
+/// Its worker was lost too often between the last item and its result.
+pub async fn a_failed_job_whose_items_all_exist_is_completed_by_a_retry(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let other = ledger.failed_batch().await?;
+    let job = ledger.one_job().await?;
+    let claim = ledger.claim_job(job).await?;
+    ledger.insert_chunk(&claim, chunk(0..100)).await?;
+    ledger.finish_attempt(&claim, AttemptResult::Failed(because("died at the door")), WORKED).await?;
+    ledger.closed(job.batch, 0).await?;
+
+    let report = ledger.retry(job.batch).await?;
+
+    assert_eq!((report.found, report.recreated, report.job_ids), (1, 0, vec![]));
+    assert_eq!((report.skipped.len(), report.skipped[0].job_id.as_str()), (1, job.to_string().as_str()));
+    assert!(report.skipped[0].reason.contains("all its items exist"));
+    assert_eq!(ledger.end_task(job.batch).await?, Some(StatusTask::End { batch: job.batch, round: 1 }));
+    assert_eq!(ledger.closed(job.batch, 1).await?.status, BatchStatus::Completed);
+    assert_eq!(ledger.failed_jobs(other.batch, ALL).await?.len(), 1);
+    bystander.is_unchanged(&ledger).await
+}
+
+pub async fn of_two_concurrent_retries_one_finds_nothing(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+
+    for _ in 0..20 {
+        let job = ledger.failed_batch().await?;
+        let retries =
+            [ledger.share(), ledger.share()].map(|ledger| tokio::spawn(async move { ledger.retry(job.batch).await }));
+        let mut found = Vec::new();
+        for retry in retries {
+            found.push(retry.await??.found);
+        }
+        found.sort_unstable();
+        assert_eq!(found, [0, 1]);
+        assert_eq!(ledger.batch(job.batch).await?.jobs, JobCounts { waiting: 1, ..JobCounts::default() });
+    }
+    Ok(())
+}
+
+pub async fn a_retry_leaves_a_paused_batch_paused(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch()).await?;
+    ledger.fail(jobs[0]).await?;
+    ledger.control(jobs[0].batch, BatchCommand::Pause).await?;
+
+    let report = ledger.retry(jobs[0].batch).await?;
+
+    assert_eq!((report.recreated, report.status), (1, BatchStatus::Paused));
+    let again = JobId { generation: 1, ..jobs[0] };
+    assert_eq!(ledger.claim(again).await?, Claimed::Paused);
+    assert_eq!(ledger.control(again.batch, BatchCommand::Resume).await?.status, BatchStatus::Running);
+    assert_eq!(ledger.open_jobs_of(again.batch).await?.len(), 2);
+    bystander.is_unchanged(&ledger).await
+}
+
+pub async fn a_retry_is_rejected_where_the_status_forbids_it(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+
+    for status in [BatchStatus::Pending, BatchStatus::Completed, BatchStatus::Cancelled] {
+        let batch = ledger.batch_with_status(status).await?;
+        let refused = ledger.retry(batch).await;
+        assert!(matches!(refused, Err(LedgerError::NotAllowed(refused)) if refused.status == status));
+    }
+    Ok(())
+}
+
+pub async fn a_retry_without_failed_jobs_changes_nothing(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+
+    for status in [BatchStatus::Running, BatchStatus::Paused] {
+        let batch = ledger.batch_with_status(status).await?;
+        let before = ledger.batch(batch).await?;
+        let report = ledger.retry(batch).await?;
+        assert_eq!((report.found, report.recreated, report.status), (0, 0, status));
+        assert_eq!(ledger.batch(batch).await?, before);
+    }
+    Ok(())
+}
