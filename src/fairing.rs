@@ -499,7 +499,7 @@ fn database(host: &Figment, config: &Config) -> Figment {
 /// Codes are made with the key of the settings, or with one that is made once and kept in the
 /// ledger.
 async fn code_scheme(config: &Config, ledger: &dyn Ledger) -> Result<CodeScheme, BoxError> {
-    if let Some(key) = config.key()? {
+    if let Some(key) = config.code_key()? {
         return Ok(CodeScheme::new(&key));
     }
     let mut candidate = [0; 16];

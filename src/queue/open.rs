@@ -52,7 +52,7 @@ impl Queues {
     ///
     /// What to tell the operator, if Redis can't be reached or refuses.
     pub async fn open(config: &Config) -> Result<Self, String> {
-        let Some(place) = config.redis.place() else { return Ok(Self::local(config)) };
+        let Some(place) = config.redis.address_for_messages() else { return Ok(Self::local(config)) };
         Self::in_redis(config).await.map_err(|error| {
             let why = crate::domain::error_chain(&error);
             format!("{place} can't be used (see `batch.redis`, REDIS_HOST, REDIS_PASSWORD): {why}")
