@@ -67,7 +67,7 @@ impl Batch {
     /// ```
     #[must_use]
     pub fn openapi() -> serde_json::Value {
-        http::openapi::document(&Config::default(), &http::Security::default())
+        http::document(&Config::default(), &http::Security::default())
     }
 }
 
