@@ -2,10 +2,10 @@
 //! exactly once. Not a general job queue.
 //!
 //! Attach one fairing. It mounts documented routes, starts workers, and on shutdown finishes or
-//! returns running work. A batch is accepted in milliseconds and split into jobs; workers insert its
-//! items in small transactions. By default no server is needed: the ledger is a SQLite file, and the
-//! queue is in the process. Scaling out needs configuration only: a PostgreSQL URL for the ledger,
-//! and `REDIS_HOST` for queues that any number of processes share.
+//! returns running work. A batch is accepted in milliseconds and split into jobs; workers insert
+//! its items in small transactions. By default no server is needed: the ledger is a SQLite file,
+//! and the queue is in the process. Scaling out needs configuration only: a PostgreSQL URL for the
+//! ledger, and `REDIS_HOST` for queues that any number of processes share.
 //!
 //! # Usage
 //!
@@ -71,8 +71,8 @@
 //! # Terms
 //!
 //! A **batch** is a request for items. It is split into **jobs**, which a queue hands to workers. A
-//! worker inserts the items of a job **chunk** by chunk, one transaction each. The **ledger**, a set
-//! of database tables, is the only source of truth: a queue may lose everything, because the
+//! worker inserts the items of a job **chunk** by chunk, one transaction each. The **ledger**, a
+//! set of database tables, is the only source of truth: a queue may lose everything, because the
 //! **feeder** adds the ledger's unfinished jobs to it again. A worker that claims a job raises its
 //! **epoch**, which invalidates every earlier claim.
 //!

@@ -1,7 +1,7 @@
 //! The origin of a web page, `scheme://host[:port]`, as browsers and settings write it.
 //!
-//! Different spellings of an origin compare equal: letters are made lower case, and the default port
-//! of `http` and `https` is removed. A path, a user or a wildcard is not part of an origin.
+//! Different spellings of an origin compare equal: letters are made lower case, and the default
+//! port of `http` and `https` is removed. A path, a user or a wildcard is not part of an origin.
 
 use std::fmt;
 

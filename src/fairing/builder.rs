@@ -40,8 +40,8 @@ impl Batch {
         }
     }
 
-    /// Returns the OpenAPI 3.1 document of the routes with the default settings, for hosts that merge
-    /// it into their own. A running process serves the document with its actual settings and
+    /// Returns the OpenAPI 3.1 document of the routes with the default settings, for hosts that
+    /// merge it into their own. A running process serves the document with its actual settings and
     /// security at `openapi.json` below its base.
     ///
     /// ```
@@ -134,9 +134,9 @@ impl BatchFairing {
         self
     }
 
-    /// Sets the name and the definition of the security scheme in the OpenAPI document. It documents
-    /// how callers authenticate and does not affect the guards. Default: `bearer`, a bearer token in
-    /// the header `Authorization`.
+    /// Sets the name and the definition of the security scheme in the OpenAPI document. It
+    /// documents how callers authenticate and does not affect the guards. Default: `bearer`, a
+    /// bearer token in the header `Authorization`.
     ///
     /// ```
     /// use rocket_batch::Batch;
@@ -152,8 +152,8 @@ impl BatchFairing {
 
     /// Identifies the caller of a request, for example by the id of a user, a tenant or an access
     /// key. Each caller has separate `Idempotency-Key`s. Without this, and when `name` returns
-    /// `None`, all callers share theirs. `name` is called after the right to write was granted. Only
-    /// a hash of its result is stored.
+    /// `None`, all callers share theirs. `name` is called after the right to write was granted.
+    /// Only a hash of its result is stored.
     ///
     /// ```
     /// use rocket::Request;
@@ -168,8 +168,8 @@ impl BatchFairing {
         self
     }
 
-    /// Calls `writer` in the transaction that inserts new items, so that it can write rows of your own.
-    /// Either both are written or neither, exactly once.
+    /// Calls `writer` in the transaction that inserts new items, so that it can write rows of your
+    /// own. Either both are written or neither, exactly once.
     ///
     /// For a ledger in SQLite. [`sqlite::ItemWriter`](crate::sqlite::ItemWriter) describes what a
     /// writer may do, and the effect of its errors and panics.
@@ -196,12 +196,12 @@ impl BatchFairing {
         self
     }
 
-    /// Calls `writer` in the transaction that inserts new items, so that it can write rows of your own.
-    /// Either both are written or neither, exactly once.
+    /// Calls `writer` in the transaction that inserts new items, so that it can write rows of your
+    /// own. Either both are written or neither, exactly once.
     ///
     /// For a ledger in PostgreSQL. [`postgres::ItemWriter`](crate::postgres::ItemWriter) describes
-    /// what a writer may do, and the effect of its errors and panics. With a writer, each chunk takes
-    /// a few round trips to the database instead of one.
+    /// what a writer may do, and the effect of its errors and panics. With a writer, each chunk
+    /// takes a few round trips to the database instead of one.
     ///
     /// ```
     /// use rocket::futures::{FutureExt, future::BoxFuture};
@@ -231,9 +231,9 @@ impl BatchFairing {
         self
     }
 
-    /// Called at least once for each finished batch, including cancelled ones. A call that returns an
-    /// error, panics or takes longer than `hook_timeout` is repeated, up to `status.attempts` calls in
-    /// total.
+    /// Called at least once for each finished batch, including cancelled ones. A call that returns
+    /// an error, panics or takes longer than `hook_timeout` is repeated, up to `status.attempts`
+    /// calls in total.
     pub fn on_batch_finished<F, Fut, E>(mut self, hook: F) -> Self
     where
         F: Fn(BatchFinished) -> Fut + Send + Sync + 'static,
@@ -257,8 +257,8 @@ impl BatchFairing {
     }
 
     /// Called at least once for each completed job. Calls are repeated as those of
-    /// [`on_batch_finished`](Self::on_batch_finished). This costs one more row in the ledger and one
-    /// more job in the queue `update-batch-status` per job.
+    /// [`on_batch_finished`](Self::on_batch_finished). This costs one more row in the ledger and
+    /// one more job in the queue `update-batch-status` per job.
     pub fn on_job_completed<F, Fut, E>(mut self, hook: F) -> Self
     where
         F: Fn(JobEnded) -> Fut + Send + Sync + 'static,

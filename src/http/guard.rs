@@ -1,5 +1,5 @@
-//! [`BatchService`] as a request guard of the host's handlers. The launch fails if a handler uses it
-//! and the fairing is not attached.
+//! [`BatchService`] as a request guard of the host's handlers. The launch fails if a handler uses
+//! it and the fairing is not attached.
 
 use rocket::{
     Ignite, Phase, Request, Rocket, Sentinel,
@@ -13,8 +13,8 @@ use crate::service::{BatchError, BatchService};
 const NOT_ATTACHED: &str = "a handler uses `BatchService`, but the fairing is not attached; add `.attach(Batch::fairing().guard::<YourGuard>())`";
 
 impl BatchService {
-    /// The service of `rocket`, for fairings and tests. Returns `None` if the fairing is not attached
-    /// or has not ignited yet.
+    /// The service of `rocket`, for fairings and tests. Returns `None` if the fairing is not
+    /// attached or has not ignited yet.
     ///
     /// ```
     /// use rocket::{Orbit, Rocket, fairing::AdHoc};

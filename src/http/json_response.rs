@@ -1,5 +1,5 @@
-//! Successful responses. Each type has a fixed status, which its description in the OpenAPI document
-//! shares.
+//! Successful responses. Each type has a fixed status, which its description in the OpenAPI
+//! document shares.
 
 use rocket::{
     Request, Response,
@@ -37,8 +37,8 @@ impl<T: JsonSchema> Output for JsonResponse<T> {
     }
 }
 
-/// 202 with a JSON body and a `Location`, and with `Idempotent-Replayed: true` if this is the stored
-/// response to an earlier request with the same `Idempotency-Key`.
+/// 202 with a JSON body and a `Location`, and with `Idempotent-Replayed: true` if this is the
+/// stored response to an earlier request with the same `Idempotency-Key`.
 pub(super) struct Accepted<T> {
     /// The path of the new resource below the base.
     pub path: String,

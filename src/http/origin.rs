@@ -1,4 +1,5 @@
-//! Refuses write requests that a browser sends from a page of another origin. Runs before the guards.
+//! Refuses write requests that a browser sends from a page of another origin. Runs before the
+//! guards.
 //!
 //! A browser adds the user's cookies to such a request, so a guard that trusts cookies would accept
 //! it. The headers that browsers send decide, in this order:

@@ -1,5 +1,5 @@
-//! Every kind of bad request: its status, an error that names what is wrong and what is allowed, and
-//! no effect.
+//! Every kind of bad request: its status, an error that names what is wrong and what is allowed,
+//! and no effect.
 
 use std::time::Duration;
 
@@ -146,8 +146,8 @@ async fn the_error_for_a_body_that_is_too_long_names_the_limit() {
     small.post("/batches", padded(100)).await.expect(202);
 }
 
-/// Needs a real socket, because a body of the local client never stops. Rocket waits for the first 14
-/// bytes without a timeout before it routes, so this body stops after them.
+/// Needs a real socket, because a body of the local client never stops. Rocket waits for the first
+/// 14 bytes without a timeout before it routes, so this body stops after them.
 #[rocket::async_test]
 async fn a_body_that_stops_half_way_times_out() {
     let half = b"POST /batches HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nContent-Length: 40\r\n\r\n{\"quantity\": 100";

@@ -7,9 +7,9 @@
 //!       -> Result<JsonResponse<BatchRecord>>             Output       ──┘
 //! ```
 //!
-//! A handler is written within [`endpoint!`], which implements [`Documented`] for its route. Only an
-//! [`Endpoint`] can be mounted, and only a `Documented` route converts into one. So a route that is
-//! missing from the document, or has no doc comment, does not compile. The types in a handler's
+//! A handler is written within [`endpoint!`], which implements [`Documented`] for its route. Only
+//! an [`Endpoint`] can be mounted, and only a `Documented` route converts into one. So a route that
+//! is missing from the document, or has no doc comment, does not compile. The types in a handler's
 //! signature describe its statuses: each type that reads a part of a request also describes how
 //! that part can be refused.
 
