@@ -63,7 +63,8 @@ fn log_rate_limit(config: &Config) {
     if config.role.works() && config.generate.rate_limit.0.is_some() {
         tracing::info!(
             rate_limit = %config.generate.rate_limit,
-            "starts of jobs are rate limited; to change this, set `batch.generate.rate_limit` to another limit or to \"off\"",
+            "starts of jobs are rate limited; to change this, set `batch.generate.rate_limit` to another limit \
+             or to \"off\"",
         );
     }
 }

@@ -10,7 +10,8 @@ use rocket::{
 use super::problem::Problem;
 use crate::service::{BatchError, BatchService};
 
-const NOT_ATTACHED: &str = "a handler uses `BatchService`, but the fairing is not attached; add `.attach(Batch::fairing().guard::<YourGuard>())`";
+const NOT_ATTACHED: &str = "a handler uses `BatchService`, but the fairing is not attached; \
+    add `.attach(Batch::fairing().guard::<YourGuard>())`";
 
 impl BatchService {
     /// The service of `rocket`, for fairings and tests. Returns `None` if the fairing is not

@@ -110,9 +110,10 @@ fn info() -> Value {
         "title": "rocket_batch",
         "version": env!("CARGO_PKG_VERSION"),
         "summary": "Generates millions of unique product codes in the background.",
-        "description": "A batch is accepted at once. Its items are created in the background, each exactly once, job by job.\n\n\
-            Errors are problem documents (RFC 9457). Lists are paged: pass `nextCursor` as `cursor` to get the next page; \
-            it is null on the last one.",
+        "description": "A batch is accepted at once. Its items are created in the background, each exactly once, \
+            job by job.\n\n\
+            Errors are problem documents (RFC 9457). Lists are paged: pass `nextCursor` as `cursor` to get the next \
+            page; it is null on the last one.",
         "license": { "name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0" },
     })
 }
