@@ -1,6 +1,5 @@
-// Of two definitions of a link the first counts. So the links of a page lead to files on a code
-// host, and to modules here. The lines that a failing block is reported at count from the first
-// line of `links.md`.
+// The first definition of a link applies. `links.md` comes first, so links lead to modules here and
+// to files on a code host. Line numbers of failing blocks count from the first line of `links.md`.
 #![doc = include_str!("guide/links.md")]
 #![doc = include_str!("../docs/guide/README.md")]
 

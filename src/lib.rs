@@ -1,15 +1,17 @@
-//! Asynchronous generation of serialised product items for Rocket: attach one fairing, post a
-//! batch, get its items exactly once.
+//! Generates millions of unique product codes in the background of your Rocket app, each stored
+//! exactly once. Not a general job queue.
 //!
-//! A batch is accepted in milliseconds, cut into jobs, and its items are written in the background,
-//! in small transactions. Nothing needs to be installed: the ledger is a SQLite file, the queue is
-//! in the process.
+//! Attach one fairing. It mounts documented routes, starts workers, and on shutdown finishes or
+//! returns running work. A batch is accepted in milliseconds and split into jobs; workers insert
+//! its items in small transactions. By default no server is needed: the ledger is a SQLite file,
+//! and the queue is in the process. Scaling out needs configuration only: a PostgreSQL URL for the
+//! ledger, and `REDIS_HOST` for queues that any number of processes share.
 //!
 //! # Usage
 //!
-//! 1. Add `rocket_batch` beside `rocket` to your `Cargo.toml`. SQLite is compiled from source, so a
-//!    C compiler is needed.
-//! 2. Optionally configure it, in `Rocket.toml`:
+//! 1. Add `rocket_batch` beside `rocket` to your `Cargo.toml`. The default features compile SQLite
+//!    from source, which needs a C compiler.
+//! 2. Optionally configure it, in `Rocket.toml`. By default at most 5 jobs start per 10 seconds:
 //!
 //!    ```toml
 //!    [default.databases.batch]
@@ -19,7 +21,8 @@
 //!    rate_limit = "off"
 //!    ```
 //!
-//! 3. Attach [`Batch::fairing`], and say who may call. Here, anybody:
+//! 3. Attach [`Batch::fairing`] and choose who may call its routes. Every route is denied until you
+//!    choose a guard; this example allows every request:
 //!
 //!    ```rust
 //!    use rocket_batch::Batch;
@@ -29,14 +32,14 @@
 //!    # }
 //!    ```
 //!
-//! 4. Post a batch, `{"quantity": 5000}`, to `/batches`, and look at `/batches/1/progress`. Or do
-//!    it in a handler of yours:
+//! 4. Post a batch, `{"quantity": 5000}`, to `/batches`, and get its progress from
+//!    `/batches/1/progress`. Or create it in a handler of your own:
 //!
 //!    ```rust
 //!    use rocket::{post, serde::json::Json};
 //!    use rocket_batch::{BatchAccepted, BatchError, BatchService, ItemOptions};
 //!
-//!    /// The shop keeps its own product batches; their items are made in the background.
+//!    /// Creates the items of a product batch in the background.
 //!    #[post("/product-batches/<id>/items")]
 //!    async fn fill(id: i64, batches: BatchService) -> Result<Json<BatchAccepted>, BatchError> {
 //!        let options = ItemOptions { batch_size: 100, qr_code_prefix: Some("QR".into()), ..Default::default() };
@@ -48,55 +51,64 @@
 //! # Guide
 //!
 //! [Start](guide::start), [configuration](guide::configuration), [settings](guide::settings),
-//! [rights](guide::rights), [hooks](guide::hooks), [transactions](guide::transactions),
-//! [Redis](guide::redis), [operating](guide::operating), [testing](guide::testing),
-//! [guarantees](guide::guarantees).
+//! [rights](guide::rights), [hooks](guide::hooks), [item writers](guide::item_writers),
+//! [transactions](guide::transactions), [Redis](guide::redis),
+//! [coming from Node](guide::coming_from_node), [operating](guide::operating),
+//! [testing](guide::testing), [guarantees](guide::guarantees).
 //!
-//! # What there is
+//! # What it offers
 //!
-//! - Routes to create, list, watch, retry, cancel, pause and resume batches, and to list items and
-//!   failed jobs, behind your own guards.
-//! - [`BatchService`], the same for your handlers, without HTTP.
-//! - Retries of chunks and of jobs with backoff; what stays bad is listed with its reasons.
-//! - Batches in transactions of your own, beside your own rows.
-//! - Hooks for the end of batches and jobs, called at least once.
-//! - Codes that nobody guesses, unique by construction, that lead back to their item.
-//! - A drain at shutdown that gives running jobs back at no cost.
+//! - Routes to create, list, follow, retry, cancel, pause and resume batches, and to list items and
+//!   failed jobs, behind your own guards, with an OpenAPI document.
+//! - [`BatchService`], the same operations for your handlers, without HTTP.
+//! - Retries of chunks and of jobs with backoff. Chunks that still fail are listed with their errors.
+//! - Batches in your own transactions, together with your own rows.
+//! - Item writers: your own rows in the transaction that inserts the items.
+//! - Hooks, called at least once for each finished batch or job.
+//! - Codes that are unguessable, unique by construction, and lead back to their item.
+//! - A drain at shutdown that gives running jobs back without spending an attempt.
 //!
-//! # The words
+//! # Terms
 //!
-//! A **batch** is a request for items. It is cut into **jobs**, which a queue hands to workers; a
-//! worker makes the items of a job **chunk** by chunk, one transaction each. The **ledger**, tables
-//! in a database, is the only truth: a queue may lose everything, and the **feeder** puts the
-//! ledger's unfinished jobs back. Whoever begins a job raises its **epoch**, which fences everybody
-//! who began it before.
+//! A **batch** is a request for items. It is split into **jobs**, which a queue hands to workers. A
+//! worker inserts the items of a job **chunk** by chunk, one transaction each. The **ledger**, a
+//! set of database tables, is the only source of truth: a queue may lose everything, because the
+//! **feeder** adds the ledger's unfinished jobs to it again. A worker that claims a job raises its
+//! **epoch**, which invalidates every earlier claim.
 //!
 //! ```text
-//!                  POST /batches                        one transaction a chunk:
-//!                       │ 202, at once                  held? + items + counts
+//!                  POST /batches                        one transaction per chunk:
+//!                       │ 202, at once                  check claim, insert items, add to counts
 //!                       ▼                                      ▲
-//!   host ──▶ BatchService ──▶ LEDGER ──feeder──▶ queue ──▶ worker ──settle──▶ LEDGER
-//!                              batch + jobs      5 / 10 s                     the last one: close, tell the host
+//!   host ──▶ BatchService ──▶ LEDGER ──feeder──▶ queue ──▶ worker ──finish attempt──▶ LEDGER
+//!                              batch + jobs      5 / 10 s                 last job: close batch, call hooks
 //! ```
 //!
-//! # What is promised
+//! # Guarantees
 //!
-//! Items of a batch are written exactly once, also when workers or the database crash, pause or
-//! restart, as long as the database keeps its committed data. Jobs run at least once; so do hooks.
-//! [Guarantees](guide::guarantees) says why, and what is not promised.
+//! The items of a batch are written exactly once, even if workers, the queue or the database crash,
+//! pause or restart, as long as the database keeps its committed data. Jobs and hooks run at least
+//! once. [The guide](guide::guarantees) describes why, and what is not guaranteed.
 //!
 //! # Features
 //!
-//! - `sqlite` (default): the embedded ledger. There is no other one yet, so the crate does not
-//!   build without it.
+//! All are enabled by default. At least one of `sqlite` and `postgres` is required.
+//!
+//! - `sqlite`: the embedded ledger in a SQLite file. Disable it if another crate in your build needs
+//!   an incompatible version of `libsqlite3-sys`.
+//! - `postgres`: the ledger in a PostgreSQL server, shared by several processes.
+//! - `redis`: BullMQ's queues in Redis, shared by several processes. Without it, the launch fails if
+//!   `REDIS_HOST` is set.
+//! - `swagger-ui`: a page at `<base>/docs` that shows the OpenAPI document with Swagger UI. It adds
+//!   1.8 MB to the binary.
 
 #![deny(missing_docs)]
 #![forbid(unsafe_code)]
-// A panic in a worker or a request is a defect. Tests may panic, see clippy.toml.
+// Workers and requests must not panic. Tests may, see clippy.toml.
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 #[cfg(not(any(feature = "sqlite", feature = "postgres")))]
-compile_error!("rocket_batch needs a database for its ledger: turn on the feature `sqlite` or `postgres`");
+compile_error!("rocket_batch needs a database for its ledger: enable the feature `sqlite` or `postgres`");
 
 pub mod config;
 #[doc(hidden)]
@@ -117,18 +129,24 @@ pub mod sqlite;
 mod worker;
 
 pub use config::Config;
+/// The crate that pools the connections of [`BatchRedis`], for its error types.
+#[cfg(feature = "redis")]
+pub use deadpool_redis;
 pub use domain::{
-    BatchFinished, BatchId, BatchRecord, BatchStatus, FailedChunk, FailedJob, Invalid, Item, ItemOptions, JobCounts,
-    JobEnded, Progress, RetryReport, SkippedJob, WaitingFor,
+    BatchFinished, BatchId, BatchRecord, BatchStatus, Change, ChangeRefused, FailedChunk, FailedJob, Invalid, Item,
+    ItemOptions, JobCounts, JobEnded, Progress, RetryReport, SkippedJob, WaitingFor,
 };
 pub use fairing::{Batch, BatchFairing};
 pub use http::Right;
-pub use ledger::{BatchConnection, BatchDb, BatchPool, BoxError, NewItemRow, OtherDatabase};
+pub use ledger::{BatchConnection, BatchDb, BatchPool, BoxError, LedgerError, NewItemRow, OpenError, OtherDatabase};
 #[cfg(feature = "redis")]
-pub use queue::bullmq::{BatchRedis, RedisConnection};
+pub use queue::{
+    QueueError,
+    bullmq::{BatchRedis, RedisConnection},
+};
 pub use service::{BatchAccepted, BatchError, BatchService, Page, PageQuery, Readiness, Result};
 
-/// The Rust of the README, compiled as documentation.
+/// The Rust blocks of the README, compiled as doc tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct Readme;

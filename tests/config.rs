@@ -1,4 +1,4 @@
-//! Where settings come from, which one wins, and what is said when one is wrong.
+//! The sources of settings, their precedence, and the errors for wrong values.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn refusal(toml: &str, environment: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn nothing_said_is_the_specification() {
+fn the_defaults_are_those_of_the_specification() {
     let config = read("", &[]).unwrap();
 
     assert_eq!(config, Config::default());
@@ -54,7 +54,7 @@ fn later_sources_win() {
 }
 
 #[test]
-fn the_environment_says_a_list_as_a_file_does() {
+fn a_list_is_written_alike_in_the_environment_and_in_a_file() {
     let toml = "[default.batch]\nallowed_origins = [\"https://admin.example\", \"http://localhost:3000\"]";
     let environment = [("ROCKET_BATCH__ALLOWED_ORIGINS", "[\"https://shop.example:8443\"]")];
 
@@ -63,7 +63,7 @@ fn the_environment_says_a_list_as_a_file_does() {
 }
 
 #[test]
-fn history_is_kept_for_a_time_or_for_ever() {
+fn keep_history_is_a_duration_or_forever() {
     let day = 24 * 60 * 60;
     let table =
         [("1s", Some(1)), ("90days", Some(90 * day)), ("10years", Some(3_652 * day + day / 2)), ("forever", None)];
@@ -72,26 +72,26 @@ fn history_is_kept_for_a_time_or_for_ever() {
         let kept = KeepSetting(seconds.map(Duration::from_secs));
         assert_eq!(read(&format!("[default.batch]\nkeep_history = \"{text}\""), &[]).unwrap().keep_history, kept);
         assert_eq!(read("", &[("ROCKET_BATCH__KEEP_HISTORY", text)]).unwrap().keep_history, kept);
-        assert_eq!(kept.to_string().parse(), Ok(kept), "what is shown can be read again");
+        assert_eq!(kept.to_string().parse(), Ok(kept), "what is displayed can be parsed again");
     }
 }
 
 #[test]
-fn a_part_of_a_table_leaves_its_other_defaults() {
+fn setting_one_key_of_a_table_keeps_the_other_defaults() {
     let config = read("[default.batch.status]\nattempts = 7", &[]).unwrap();
 
     assert_eq!((config.status.attempts, config.status.concurrency, config.status.keep_failed), (7, 5, 3));
 }
 
 #[test]
-fn the_profile_counts() {
+fn the_settings_of_the_selected_profile_apply() {
     let toml = "[default.batch]\nchunk_size = 70\n[debug.batch]\nchunk_size = 71\n[release.batch]\nchunk_size = 72";
 
     assert_eq!(read(toml, &[("ROCKET_PROFILE", "release")]).unwrap().chunk_size, 72);
 }
 
 #[test]
-fn an_unknown_key_is_answered_with_the_right_ones() {
+fn the_error_for_an_unknown_key_lists_the_known_ones() {
     let message = refusal("[default.batch]\nchunksize = 70", &[]);
 
     assert!(message.contains("chunksize") && message.contains("chunk_size"), "{message}");
@@ -100,16 +100,16 @@ fn an_unknown_key_is_answered_with_the_right_ones() {
 }
 
 #[test]
-fn a_wrong_value_is_named_with_its_key_and_the_cure() {
+fn the_error_for_a_wrong_value_names_its_key_and_a_correct_value() {
     let table = [
-        ("feed_interval = \"soon\"", "`batch.feed_interval`", "`soon` is no duration; write \"10s\""),
-        ("keep_history = \"long\"", "`batch.keep_history`", "`long` is no duration; write \"90days\" or \"forever\""),
+        ("feed_interval = \"soon\"", "`batch.feed_interval`", "`soon` is not a duration; try \"10s\""),
+        ("keep_history = \"long\"", "`batch.keep_history`", "`long` is not a duration; try \"90days\" or \"forever\""),
         ("keep_history = \"999ms\"", "`batch.keep_history`", "must be 1s to 10 years, or \"forever\", but is 999ms"),
         ("keep_history = \"0s\"", "`batch.keep_history`", "or \"forever\", but is 0s"),
         ("keep_history = \"11years\"", "`batch.keep_history`", "but is 11years"),
         ("chunk_size = 0", "`batch.chunk_size`", "must be 1 to 10000, but is 0"),
         ("batch_size = 10001", "`batch.batch_size`", "must be 1 to 10000, but is 10001"),
-        ("base = \"batches\"", "`batch.base`", "write \"/batches\""),
+        ("base = \"batches\"", "`batch.base`", "try \"/batches\""),
         ("base = \"/<x>\"", "`batch.base`", "without parameters"),
         ("base = \"/\"", "`batch.base`", "below `/`"),
         (
@@ -122,10 +122,14 @@ fn a_wrong_value_is_named_with_its_key_and_the_cure() {
             "`batch.allowed_origins`",
             "without a path or a slash at the end",
         ),
-        ("allowed_origins = [\"*\"]", "`batch.allowed_origins`", "`scheme://host[:port]` each"),
+        ("allowed_origins = [\"*\"]", "`batch.allowed_origins`", "must each be `scheme://host[:port]`"),
         ("allowed_origins = [\"null\"]", "`batch.allowed_origins`", "try [\"https://shop.example\"]"),
         ("allowed_origins = \"https://a.example\"", "`batch.allowed_origins`", "sequence"),
-        ("generate = { rate_limit = \"often\" }", "`batch.generate.rate_limit`", "write \"5 per 10s\" or \"off\""),
+        (
+            "generate = { rate_limit = \"often\" }",
+            "`batch.generate.rate_limit`",
+            "`often` is not a rate limit; try \"5 per 10s\" or \"off\"",
+        ),
         ("generate = { rate_limit = \"0 per 10s\" }", "`batch.generate.rate_limit`", "at least 1 job"),
         ("generate = { concurrency = 0 }", "`batch.generate.concurrency`", "must be 1 to 1000, but is 0"),
         ("role = \"king\"", "`batch.role`", "`all`, `web`"),
@@ -139,25 +143,25 @@ fn a_wrong_value_is_named_with_its_key_and_the_cure() {
         ("redis = { nodes = [\"a\"] }", "`batch.redis.nodes`", "host:port"),
         ("redis = { nodes = [\"a:1\"], host = \"b\" }", "`batch.redis.nodes`", "REDIS_HOST"),
         ("redis = { nodes = [\"a:1\"], sentinels = [\"b:2\"] }", "`batch.redis.nodes`", "`batch.redis.sentinels`"),
-        ("redis = { nodes = [\"a:1\"], prefix = \"shop\" }", "`batch.redis.prefix`", "write \"{shop}\""),
-        ("redis = { nodes = [\"a:1\"], prefix = \"{bull}\", db = 1 }", "`batch.redis.db`", "must be 0 where"),
+        ("redis = { nodes = [\"a:1\"], prefix = \"shop\" }", "`batch.redis.prefix`", "try \"{shop}\""),
+        ("redis = { nodes = [\"a:1\"], prefix = \"{bull}\", db = 1 }", "`batch.redis.db`", "must be 0 if"),
         ("redis = { cert = \"a.pem\" }", "`batch.redis.cert`", "`redis.tls` is false"),
         ("redis = { tls = true, cert = \"a.pem\" }", "`batch.redis.cert`", "`batch.redis.key` is not; set both"),
         ("redis = { tls = true, key = \"a.pem\" }", "`batch.redis.key`", "`batch.redis.cert` is not; set both"),
-        ("redis = { prefix = \"a:b\" }", "`batch.redis.prefix`", "write \"bull\""),
+        ("redis = { prefix = \"a:b\" }", "`batch.redis.prefix`", "try \"bull\""),
         ("redis = { prefix = \"{}\" }", "`batch.redis.prefix`", "one hash tag"),
         ("redis = { prefix = \"{a}{b}\" }", "`batch.redis.prefix`", "one hash tag"),
         ("redis = { prefix = \"a}b\" }", "`batch.redis.prefix`", "one hash tag"),
     ];
 
-    for (line, key, cure) in table {
+    for (line, key, hint) in table {
         let message = refusal(&format!("[default.batch]\n{line}"), &[]);
-        assert!(message.contains(key) && message.contains(cure), "{line}: {message}");
+        assert!(message.contains(key) && message.contains(hint), "{line}: {message}");
     }
 }
 
 #[test]
-fn the_environment_of_redis_is_read_as_it_stands() {
+fn redis_variables_are_read_without_conversion() {
     let config = read("", &[("REDIS_PORT", "6380"), ("REDIS_PASSWORD", "007"), ("REDIS_DB", "3")]).unwrap();
 
     assert_eq!((config.redis.port, config.redis.db), (6380, 3));
@@ -166,11 +170,10 @@ fn the_environment_of_redis_is_read_as_it_stands() {
     assert_eq!((config.redis.prefix.as_str(), config.redis.host()), ("{bull}", None));
 }
 
-/// Without the queue a batch would be worked in each process for itself, which nobody who sets this
-/// wants.
+/// Without the feature, each process would have a queue of its own instead of the shared one.
 #[cfg(not(feature = "redis"))]
 #[test]
-fn a_host_of_redis_needs_the_feature() {
+fn a_redis_host_requires_the_feature() {
     let message = refusal("", &[("REDIS_HOST", "127.0.0.1"), ("REDIS_PASSWORD", "007")]);
 
     assert!(message.contains("`batch.redis.host`") && message.contains("unset REDIS_HOST"), "{message}");
@@ -178,7 +181,7 @@ fn a_host_of_redis_needs_the_feature() {
 }
 
 #[test]
-fn secrets_show_in_no_message() {
+fn no_message_contains_a_secret() {
     let key = "00112233445566778899001122334455";
     let config = read("", &[("ROCKET_BATCH__CODE_KEY", key), ("REDIS_PASSWORD", "opensesame")]).unwrap();
     let shown = format!("{config:?}");

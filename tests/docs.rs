@@ -1,7 +1,6 @@
-//! What README and guide say, held against the crate: settings and their defaults, routes, links,
-//! commands.
+//! Checks README and guide against the crate: settings and their defaults, routes, links, commands.
 //!
-//! Their Rust blocks are compiled and run as the documentation of `rocket_batch::guide`.
+//! The Rust blocks of README and guide are compiled and run as doc tests of `rocket_batch::guide`.
 
 use std::{
     collections::BTreeMap,
@@ -17,41 +16,62 @@ use rocket::local::blocking::Client;
 use rocket_batch::{Batch, Config, config};
 use serde_json::Value;
 
-/// One setting, as the config itself describes it.
+/// One setting, from the schema and the default of `Config`.
 struct Setting {
     kind: String,
     default: String,
     meaning: String,
-    /// The default as the doc comment says it.
-    said: Option<String>,
+    /// The default that the doc comment states.
+    documented_default: Option<String>,
 }
 
-/// `docs/guide/settings.md` is made from here; `UPDATE=1 cargo test --test docs` writes it.
+/// `docs/guide/settings.md` is generated here; `UPDATE=1 cargo test --test docs` writes it.
 #[test]
-fn the_page_of_settings_is_what_the_config_says() {
+fn the_settings_page_is_generated_from_the_config() {
     let file = root().join("docs/guide/settings.md");
     let page = settings_page();
     if std::env::var_os("UPDATE").is_some() {
         fs::write(&file, &page).unwrap();
     }
 
-    assert!(fs::read_to_string(file).unwrap() == page, "settings.md is old: UPDATE=1 cargo test --test docs");
+    assert!(fs::read_to_string(file).unwrap() == page, "settings.md is out of date: UPDATE=1 cargo test --test docs");
 }
 
 #[test]
-fn a_doc_comment_says_the_default_that_counts() {
-    // The two queues share a type; what `status` has of its own stands at its key.
+fn doc_comments_state_the_default_of_their_setting() {
+    // The two queues share a type; the defaults of `status` are documented at its own key.
     for (key, setting) in settings().iter().filter(|(key, _)| !key.starts_with("status.")) {
-        let said = setting.said.as_deref().unwrap_or_else(|| panic!("`{key}` does not say its default"));
-        assert_eq!(plain(said), plain(&setting.default), "{key}");
+        let documented = setting.documented_default.as_deref();
+        let documented = documented.unwrap_or_else(|| panic!("`{key}` does not state its default"));
+        assert_eq!(plain(documented), plain(&setting.default), "{key}");
+    }
+}
+
+/// `global_concurrency`, a number without a default, was once listed as a text.
+#[test]
+fn every_setting_takes_a_value_of_the_type_in_the_table() {
+    for (key, setting) in settings() {
+        let value: Value = match setting.kind.as_str() {
+            "whole number" => 7.into(),
+            "duration" | "duration, or `\"forever\"`" => "7s".into(),
+            "rate" => "7 per 7s".into(),
+            "`true` or `false`" => true.into(),
+            "list of texts" => vec!["7"].into(),
+            "text" => "seven".into(),
+            kind => kind.split('"').nth(1).unwrap_or_else(|| panic!("{key}: {kind}")).into(),
+        };
+
+        let host = Figment::from(rocket::Config::default()).merge((format!("batch.{key}"), &value));
+
+        assert!(Config::from(&host).is_ok(), "`{key}` is a {}, but does not take {value}", setting.kind);
     }
 }
 
 #[test]
-fn the_readme_names_settings_with_their_defaults() {
+fn the_readme_lists_settings_with_their_defaults() {
     let settings = settings();
     let rows: Vec<_> = table_rows(&read("README.md"), "| setting |").collect();
-    assert!(rows.len() > 10, "the table of settings is not where it was");
+    assert!(rows.len() > 10, "README has no table of settings");
 
     for row in rows {
         let key = row[0].trim_matches('`');
@@ -60,10 +80,10 @@ fn the_readme_names_settings_with_their_defaults() {
     }
 }
 
-/// What an option of BullMQ became: settings in the middle cell, their defaults in the same order
-/// in the last, equal ones once.
+/// Each row maps an option of BullMQ to settings. The middle cell names the settings, the last cell
+/// their defaults in the same order, equal ones once.
 #[test]
-fn the_page_for_those_who_come_from_node_names_settings_with_their_defaults() {
+fn the_page_on_coming_from_node_lists_settings_with_their_defaults() {
     let settings = settings();
     let mut named = 0;
 
@@ -72,14 +92,14 @@ fn the_page_for_those_who_come_from_node_names_settings_with_their_defaults() {
         let mut defaults: Vec<_> = keys.map(|key| plain(&settings[key].default)).collect();
         named += defaults.len();
         defaults.dedup();
-        let said: Vec<_> = row[2].replace(" and ", ", ").split(", ").map(plain).collect();
-        assert!(defaults.is_empty() || said == defaults, "{}: {defaults:?}, but it says {said:?}", row[1]);
+        let listed: Vec<_> = row[2].replace(" and ", ", ").split(", ").map(plain).collect();
+        assert!(defaults.is_empty() || listed == defaults, "{}: {defaults:?}, but the page has {listed:?}", row[1]);
     }
-    assert!(named > 15, "the table is not where it was");
+    assert!(named > 15, "the page has no table of settings");
 }
 
 #[test]
-fn every_setting_in_a_file_or_a_block_exists() {
+fn every_toml_block_is_a_valid_configuration() {
     let example = ("examples/Rocket.toml".to_owned(), read("examples/Rocket.toml"));
     let blocks =
         pages().into_iter().flat_map(|page| blocks_of(&page, "toml").into_iter().map(move |b| (page.clone(), b)));
@@ -94,7 +114,7 @@ fn every_setting_in_a_file_or_a_block_exists() {
 }
 
 #[test]
-fn every_variable_names_a_setting() {
+fn every_environment_variable_belongs_to_a_setting() {
     let settings = settings();
 
     for (page, text) in texts() {
@@ -102,13 +122,13 @@ fn every_variable_names_a_setting() {
             let name = text[at + prefix.len()..].split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next();
             let key = name.unwrap().to_lowercase().replace("__", ".");
             let known = key.is_empty() || settings.contains_key(&key);
-            assert!(known, "{page}: `ROCKET_BATCH__` has no `{key}`");
+            assert!(known, "{page}: no setting `{key}` for this `ROCKET_BATCH__` variable");
         }
     }
 }
 
 #[test]
-fn every_route_that_is_named_is_mounted_and_the_readme_names_all() {
+fn every_documented_route_is_mounted_and_the_readme_has_all_routes() {
     let mounted = mounted();
     let named: BTreeMap<_, _> = texts().into_iter().map(|(page, text)| (page, routes_in(&text))).collect();
 
@@ -128,31 +148,31 @@ fn every_route_that_is_named_is_mounted_and_the_readme_names_all() {
     }
 }
 
-/// What a message names, a number or an id, is a place in the source: `Batch 123 completed` is
+/// A number in a message stands for a variable in the source: `Batch 123 completed` is
 /// `Batch {id} completed`.
 #[test]
-fn every_log_line_of_the_guide_is_written() {
+fn every_log_message_of_the_guide_is_in_the_source() {
     let sources = sources_below(&root().join("src"));
     let messages: Vec<_> =
         table_rows(&read("docs/guide/operating.md"), "| level |").map(|row| row[1].clone()).collect();
-    assert!(messages.len() > 10, "the table of the log is not where it was");
+    assert!(messages.len() > 10, "operating.md has no table of log messages");
 
     for message in messages {
         let words = message.trim_matches('`').split(' ').filter(|word| !word.contains(|c: char| c.is_ascii_digit()));
         let words: Vec<_> = words.collect();
-        let said = sources.lines().filter(|line| !line.trim_start().starts_with("//")).any(|line| {
+        let found = sources.lines().filter(|line| !line.trim_start().starts_with("//")).any(|line| {
             let mut rest = line;
             words.iter().all(|word| rest.split_once(word).map(|(_, after)| rest = after).is_some())
         });
-        assert!(said, "nothing says {message}");
+        assert!(found, "no source has {message}");
     }
 }
 
 #[test]
-fn every_kind_of_problem_is_in_the_guide() {
+fn the_guide_lists_every_problem_type() {
     let (source, page) = (read("src/http/problem.rs"), read("docs/guide/rights.md"));
     let kinds: Vec<_> = source.split('"').filter(|text| text.starts_with("urn:rocket-batch:")).collect();
-    assert!(kinds.len() > 5, "the kinds are not where they were");
+    assert!(kinds.len() > 5, "problem.rs has no problem types");
 
     for kind in kinds {
         assert!(page.contains(&format!("`{kind}`")), "rights.md lacks {kind}");
@@ -160,7 +180,7 @@ fn every_kind_of_problem_is_in_the_guide() {
 }
 
 #[test]
-fn every_link_leads_to_a_file() {
+fn every_link_target_exists() {
     let decisions = files_in("docs/decisions");
 
     for page in pages().into_iter().chain(decisions).chain(["CHANGELOG.md".to_owned()]) {
@@ -171,10 +191,10 @@ fn every_link_leads_to_a_file() {
     }
 }
 
-/// A page that is not in `src/guide.rs` is not compiled, and a link that is not in
-/// `src/guide/links.md` leads nowhere on docs.rs.
+/// Only pages in `src/guide.rs` are compiled, and only links in `src/guide/links.md` work on
+/// docs.rs.
 #[test]
-fn every_page_is_part_of_the_documentation() {
+fn every_guide_page_is_part_of_the_rust_documentation() {
     let [module, links, index] = ["src/guide.rs", "src/guide/links.md", "docs/guide/README.md"].map(read);
 
     for page in files_in("docs/guide") {
@@ -190,7 +210,7 @@ fn every_page_is_part_of_the_documentation() {
 }
 
 #[test]
-fn every_command_of_the_readme_names_what_is_there() {
+fn every_command_of_the_readme_names_an_existing_file() {
     let commands = blocks_of("README.md", "sh").join("\n");
     assert!(commands.contains("--example") && commands.contains("tests/"), "{commands}");
 
@@ -218,12 +238,12 @@ fn in_order() -> Vec<(String, Setting)> {
     settings
 }
 
-/// The keys of a table and of those in it, in the order of the struct, which the source alone
-/// knows.
+/// Collects the keys of a table and of its sub-tables, in the order of the struct's fields. The
+/// schema has no order, so it comes from the source.
 fn walk(schema: &Value, table: &Value, defaults: &Value, path: &str, settings: &mut Vec<(String, Setting)>) {
     let properties = table["properties"].as_object().unwrap();
     let mut keys: Vec<_> = properties.keys().collect();
-    let source = read("src/config.rs");
+    let source = ["mod", "queue", "redis"].map(|file| read(&format!("src/config/{file}.rs"))).concat();
     keys.sort_by_key(|key| source.find(&format!("    pub {key}: ")).unwrap());
     keys.sort_by_key(|key| resolved(schema, &properties[*key]).get("properties").is_some());
     for key in keys {
@@ -246,13 +266,13 @@ fn resolved<'a>(schema: &'a Value, property: &'a Value) -> &'a Value {
 
 fn setting(property: &Value, shape: &Value, default: &Value) -> Setting {
     let description = property["description"].as_str().unwrap_or_default().replace('\n', " ");
-    let (meaning, said) = match description.split_once(" Default: ") {
-        Some((meaning, said)) => (meaning.to_owned(), Some(said.trim_end_matches('.').to_owned())),
+    let (meaning, documented_default) = match description.split_once(" Default: ") {
+        Some((meaning, default)) => (meaning.to_owned(), Some(default.trim_end_matches('.').to_owned())),
         None => (description, None),
     };
     let is_port = shape["format"] == "uint16";
     let shown = if is_port { default.to_string() } else { shown(default) };
-    Setting { kind: kind(shape, default), default: shown, meaning, said }
+    Setting { kind: kind(shape, default), default: shown, meaning, documented_default }
 }
 
 fn kind(shape: &Value, default: &Value) -> String {
@@ -260,15 +280,18 @@ fn kind(shape: &Value, default: &Value) -> String {
         let words = variants.iter().map(|variant| format!("`{}`", variant["const"]));
         return format!("one of {}", words.collect::<Vec<_>>().join(", "));
     }
-    let text = default.as_str().unwrap_or_default();
-    match text {
+    let is = |kind: &str| match &shape["type"] {
+        Value::Array(kinds) => kinds.iter().any(|other| other == kind),
+        other => other == kind,
+    };
+    match default.as_str().unwrap_or_default() {
         "off" => "rate".into(),
         "forever" => "duration, or `\"forever\"`".into(),
         text if text.contains(" per ") => "rate".into(),
         text if humantime::parse_duration(text).is_ok() => "duration".into(),
-        _ if shape["type"] == "integer" => "whole number".into(),
-        _ if shape["type"] == "boolean" => "`true` or `false`".into(),
-        _ if shape["type"] == "array" => "list of texts".into(),
+        _ if is("integer") => "whole number".into(),
+        _ if is("boolean") => "`true` or `false`".into(),
+        _ if is("array") => "list of texts".into(),
         _ => "text".into(),
     }
 }
@@ -288,7 +311,7 @@ fn with_commas(digits: &str) -> String {
     groups.join(",").chars().rev().collect()
 }
 
-/// A default without what a reader needs and a comparison does not.
+/// A default without quotes, backticks, commas and dots, for comparisons.
 fn plain(default: &str) -> String {
     default.chars().filter(|c| !"`\",".contains(*c)).collect()
 }
@@ -304,22 +327,22 @@ fn settings_page() -> String {
 const SETTINGS_HEAD: &str = "\
 # Settings
 
-Every setting under `[default.batch]`. This page is made from the source of `rocket_batch::Config`; the tests hold it to it. Where
-settings are written, and which source wins, is in [Configuration][configuration].
+Every setting under `[default.batch]`. This page is generated from `rocket_batch::Config`, and a test keeps it up to date. The sources of
+settings and their precedence are in [Configuration][configuration].
 
-- A **whole number** is written without quotes. Its unit stands in the meaning.
-- A **duration** is a text with its unit: `\"500ms\"`, `\"10s\"`, `\"1h 30m\"`. At most 30 days, unless its line says otherwise.
+- A **whole number** is written without quotes. The description gives its unit.
+- A **duration** is a text with its unit: `\"500ms\"`, `\"10s\"`, `\"1h 30m\"`. It is at most 30 days, unless the description has another limit.
 - A **rate** is `\"<jobs> per <duration>\"`, such as `\"5 per 10s\"`, or `\"off\"`.
 
-A dot is a table: `generate.concurrency` is `concurrency` under `[default.batch.generate]`, and `ROCKET_BATCH__GENERATE__CONCURRENCY` in
+A dot separates a table from its key: `generate.concurrency` is `concurrency` under `[default.batch.generate]`, and `ROCKET_BATCH__GENERATE__CONCURRENCY` in
 the environment.
 
-| setting | type | default | meaning |
+| setting | type | default | description |
 |---|---|---|---|
 ";
 
 const SETTINGS_FOOT: &str = "
-The database has settings of its own, under `[default.databases.batch]`: see [Configuration][configuration].
+The settings of the database are under `[default.databases.batch]`: see [Configuration][configuration].
 
 [configuration]: configuration.md
 ";
@@ -333,20 +356,19 @@ struct Route {
 }
 
 impl Route {
-    /// Whether it is `other`, or that with a value in the place of a parameter. A path in a URL has
-    /// no verb.
+    /// Whether this is `other`, possibly with values instead of parameters. A path from a URL has no
+    /// verb and matches any.
     fn is(&self, other: &Self) -> bool {
         let segments = |route: &Self| route.path.split('/').map(str::to_owned).collect::<Vec<_>>();
         let (ours, theirs) = (segments(self), segments(other));
-        let same =
-            |(said, there): (&String, &String)| said == there || !said.starts_with('<') && there.starts_with('<');
+        let same = |(our, their): (&String, &String)| our == their || !our.starts_with('<') && their.starts_with('<');
         let verb = self.verb == other.verb || self.verb.is_empty();
         verb && ours.len() == theirs.len() && ours.iter().zip(&theirs).all(same)
     }
 }
 
-/// What is mounted, by its path below the base. The files that the page of the API loads are
-/// nobody's route.
+/// The mounted routes, with their path below the base. The files that the documentation page loads
+/// are left out.
 fn mounted() -> Vec<Route> {
     let settings = rocket::Config::figment().merge(("log_level", "off")).merge(config::testing());
     let client = Client::untracked(rocket::custom(settings).attach(Batch::fairing().public())).unwrap();
@@ -389,7 +411,7 @@ fn read(page: &str) -> String {
 /// README and the guide.
 fn pages() -> Vec<String> {
     let mut pages = files_in("docs/guide");
-    assert!(pages.len() > 5, "the guide is not where it was");
+    assert!(pages.len() > 5, "docs/guide has too few pages");
     pages.push("README.md".into());
     pages
 }
@@ -417,7 +439,7 @@ fn blocks_of(page: &str, language: &str) -> Vec<String> {
     blocks.filter_map(|block| block.strip_prefix(&format!("{language}\n")).map(str::to_owned)).collect()
 }
 
-/// The cells of a table whose head begins so.
+/// The cells of the table whose header starts with `head`.
 fn table_rows<'a>(text: &'a str, head: &str) -> impl Iterator<Item = Vec<String>> + use<'a> {
     let head = head.to_owned();
     let table = text.lines().skip_while(move |line| !line.starts_with(&head)).skip(2);

@@ -1,11 +1,18 @@
-//! A host's own tests, as its developer would write them: no server, no file, no sleep.
+//! Tests as a host's developer would write them: without servers, files or sleeps.
 
-use std::time::Duration;
+use std::{
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use rocket::{Build, Rocket, http::Status, local::asynchronous::Client, post, routes, serde::json::Json};
+use rocket::{
+    Build, Rocket, figment::Figment, http::Status, local::asynchronous::Client, post, routes, serde::json::Json,
+};
 use rocket_batch::{Batch, BatchAccepted, BatchError, BatchService, BatchStatus, ItemOptions, config};
+use tracing::instrument::WithSubscriber;
 
-/// The host's one way to build itself.
+/// Builds the host, in its tests and in its `main`.
 fn shop() -> Rocket<Build> {
     rocket::build().attach(Batch::fairing().public()).mount("/", routes![fill])
 }
@@ -22,13 +29,13 @@ async fn under_test(shop: Rocket<Build>) -> Client {
 }
 
 #[rocket::async_test]
-async fn a_shop_is_filled() {
+async fn a_handler_of_the_host_creates_items() {
     let client = under_test(shop()).await;
     let batches = BatchService::fetch(client.rocket()).unwrap();
 
-    let answer = client.post("/product-batches/7/items").dispatch().await;
-    assert_eq!(answer.status(), Status::Ok);
-    drop(answer);
+    let response = client.post("/product-batches/7/items").dispatch().await;
+    assert_eq!(response.status(), Status::Ok);
+    drop(response);
 
     let progress = batches.until_over(7, Duration::from_secs(30)).await.unwrap();
     assert_eq!((progress.status, progress.items_created), (BatchStatus::Completed, 5_000));
@@ -46,21 +53,21 @@ async fn two_shops_do_not_share_a_ledger_in_memory() {
 }
 
 #[rocket::async_test]
-async fn waiting_has_an_end_of_its_own() {
+async fn waiting_for_a_batch_times_out() {
     let client = under_test(shop()).await;
     let batches = BatchService::fetch(client.rocket()).unwrap();
     batches.create_product_items_async(1, 100_000, ItemOptions::default()).await.unwrap();
     batches.pause(1).await.unwrap();
 
-    let late = batches.until_over(1, Duration::from_millis(20)).await;
+    let waited = batches.until_over(1, Duration::from_millis(20)).await;
 
-    let Err(BatchError::NotOver(progress)) = late else { panic!("{late:?}") };
+    let Err(BatchError::NotOver(progress)) = waited else { panic!("{waited:?}") };
     assert_eq!(progress.status, BatchStatus::Paused);
     assert!(matches!(batches.until_over(2, Duration::ZERO).await, Err(BatchError::NoSuchBatch(2))));
 }
 
 #[rocket::async_test]
-async fn whoever_waits_hears_of_a_cancel() {
+async fn waiting_for_a_batch_ends_when_it_is_cancelled() {
     let client = under_test(shop()).await;
     let batches = BatchService::fetch(client.rocket()).unwrap();
     batches.create_product_items_async(1, 100_000, ItemOptions::default()).await.unwrap();
@@ -70,4 +77,45 @@ async fn whoever_waits_hears_of_a_cancel() {
 
     assert_eq!(progress.unwrap().status, BatchStatus::Cancelled);
     assert_eq!(cancelled.unwrap().status, BatchStatus::Cancelled);
+}
+
+/// A new user meets the default rate limit first, so the log says how to change it.
+#[rocket::async_test]
+async fn the_launch_logs_the_rate_limit_and_how_to_change_it() {
+    let without_limit = rocket::Config::figment().merge(config::testing());
+    let with_limit = without_limit.clone().merge(("batch.generate.rate_limit", "5 per 10s"));
+
+    let lines = rate_limit_lines(with_limit.clone()).await;
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    for part in ["INFO", "5 per 10s", "`batch.generate.rate_limit`"] {
+        assert!(lines[0].contains(part), "{lines:?}");
+    }
+    assert!(rate_limit_lines(without_limit).await.is_empty());
+    let of_web = rate_limit_lines(with_limit.merge(("batch.role", "web"))).await;
+    assert!(of_web.is_empty(), "a process without workers starts no jobs: {of_web:?}");
+}
+
+async fn rate_limit_lines(settings: Figment) -> Vec<String> {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    let client =
+        Client::tracked(shop().configure(settings)).with_subscriber(subscriber).await.expect("the shop ignites");
+    client.terminate().await;
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    text.lines().filter(|line| line.contains("rate limited")).map(str::to_owned).collect()
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -1,8 +1,8 @@
-//! Secrets show in no log at the finest level, wherever the ledger and the queues are.
+//! No log line contains a secret, even at the level TRACE, with any ledger and any queue.
 //!
-//! The drivers log as well: that of PostgreSQL prints each statement with its parameters. So
-//! everything that any crate logs is kept, and searched for what nobody may read there: the code
-//! key, codes, idempotency keys and passwords.
+//! The drivers log as well: that of PostgreSQL logs each statement with its parameters. So the test
+//! records what all crates log, and searches it for the code key, codes, idempotency keys and
+//! passwords.
 
 #[path = "queue/server.rs"]
 #[allow(dead_code, reason = "only a part of it is used here")]
@@ -39,39 +39,39 @@ const WRONG_PASSWORD: &str = "one-that-was-mistyped";
 const CODE_KEY: &str = "00c0ffee5eed5eed5eed5eed00c0ffee";
 
 #[tokio::test]
-async fn with_sqlite_and_the_queue_in_the_process() -> TestResult {
+async fn no_secret_is_logged_with_sqlite_and_the_local_queue() -> TestResult {
     let home = TempDir::new()?;
 
-    nothing_shows(&on_sqlite(&home)).await
+    assert_no_secret_is_logged(&on_sqlite(&home)).await
 }
 
 #[tokio::test]
-async fn with_sqlite_and_redis() -> TestResult {
+async fn no_secret_is_logged_with_sqlite_and_redis() -> TestResult {
     let (home, redis) = (TempDir::new()?, locked_redis().await);
 
-    nothing_shows(&on_redis(on_sqlite(&home), &redis)).await
+    assert_no_secret_is_logged(&on_redis(on_sqlite(&home), &redis)).await
 }
 
 #[tokio::test]
-async fn with_postgres_and_the_queue_in_the_process() -> TestResult {
+async fn no_secret_is_logged_with_postgres_and_the_local_queue() -> TestResult {
     let server = Server::start();
 
-    nothing_shows(&on_postgres(&server).await?).await?;
+    assert_no_secret_is_logged(&on_postgres(&server).await?).await?;
 
-    // The driver did log what it could.
+    // The log of the driver was recorded.
     assert!(log().text().contains("executing statement"));
     Ok(())
 }
 
 #[tokio::test]
-async fn with_postgres_and_redis() -> TestResult {
+async fn no_secret_is_logged_with_postgres_and_redis() -> TestResult {
     let (server, redis) = (Server::start(), locked_redis().await);
 
-    nothing_shows(&on_redis(on_postgres(&server).await?, &redis)).await
+    assert_no_secret_is_logged(&on_redis(on_postgres(&server).await?, &redis)).await
 }
 
 #[tokio::test]
-async fn when_a_password_is_wrong() -> TestResult {
+async fn no_secret_is_logged_when_a_password_is_wrong() -> TestResult {
     let log = log();
     let (home, server, redis) = (TempDir::new()?, Server::start(), locked_redis().await);
     let url = on_postgres(&server).await?.extract_inner::<String>("databases.batch.url")?;
@@ -82,15 +82,15 @@ async fn when_a_password_is_wrong() -> TestResult {
 
     for figment in wrong {
         let refused = Client::untracked(rocket::custom(figment).attach(Batch::fairing().public())).await;
-        let refused = refused.err().ok_or("it must not open")?;
+        let refused = refused.err().ok_or("the launch must fail")?;
         let shown = format!("{refused} {refused:?} {}", log.text());
         assert!(!shown.contains(WRONG_PASSWORD) && !shown.contains(REDIS_PASSWORD), "{shown}");
     }
     Ok(())
 }
 
-/// A host from its launch to its end, with a request that comes twice.
-async fn nothing_shows(figment: &Figment) -> TestResult {
+/// Runs a host from launch to shutdown, with a repeated request, and searches its log for secrets.
+async fn assert_no_secret_is_logged(figment: &Figment) -> TestResult {
     let log = log();
     let plugin = Client::untracked(rocket::custom(figment).attach(Batch::fairing().public())).await?;
     let service = BatchService::fetch(plugin.rocket()).ok_or("the fairing is attached")?;
@@ -114,25 +114,25 @@ async fn nothing_shows(figment: &Figment) -> TestResult {
         codes.chain([IDEMPOTENCY_KEY, REDIS_PASSWORD, POSTGRES_PASSWORD]).chain(key.iter().map(String::as_str))
     {
         let line = text.lines().find(|line| line.to_lowercase().contains(&secret.to_lowercase()));
-        assert_eq!(line, None, "it shows `{secret}`");
+        assert_eq!(line, None, "the log contains `{secret}`");
     }
     assert_eq!(items.len(), 120);
     Ok(())
 }
 
-/// The key as it was set, or as it was made at the first launch; in the spellings that it might be
-/// shown in.
+/// The key from the settings, or the one generated at the first launch, in the formats that a log
+/// could contain.
 async fn code_key(plugin: &Client, figment: &Figment) -> TestResult<[String; 2]> {
     let hex = match figment.extract_inner::<String>("batch.code_key") {
-        Ok(set) => set,
-        Err(_) => kept_key(plugin).await?,
+        Ok(configured) => configured,
+        Err(_) => stored_key(plugin).await?,
     };
     let bytes = data_encoding::HEXLOWER.decode(hex.as_bytes())?;
     let listed = format!("{bytes:?}");
     Ok([hex, listed.trim_matches(['[', ']']).to_owned()])
 }
 
-async fn kept_key(plugin: &Client) -> TestResult<String> {
+async fn stored_key(plugin: &Client) -> TestResult<String> {
     let database = BatchDb::fetch(plugin.rocket()).ok_or("the fairing is attached")?;
     Ok(match database.get().await? {
         BatchConnection::Sqlite(db) => {
@@ -142,7 +142,7 @@ async fn kept_key(plugin: &Client) -> TestResult<String> {
         BatchConnection::Postgres(db) => {
             db.query_one("SELECT value FROM settings WHERE name = 'code_key'", &[]).await?.get(0)
         }
-        _ => return Err("the ledger is in neither".into()),
+        _ => return Err("unknown database".into()),
     })
 }
 
@@ -156,7 +156,7 @@ fn on_sqlite(home: &TempDir) -> Figment {
     host().merge(("databases.batch.url", format!("sqlite://{}", home.path().join("batch.db").display())))
 }
 
-/// With a role that is asked for its password.
+/// Creates a role that needs a password.
 async fn on_postgres(server: &Server) -> TestResult<Figment> {
     let roles = async {
         let outsider = servers::client(server.url()).await;
@@ -168,7 +168,7 @@ async fn on_postgres(server: &Server) -> TestResult<Figment> {
         );
         outsider.batch_execute(&statements).await
     };
-    // The test says the password itself here.
+    // These statements contain the password, so they are not recorded.
     roles.with_subscriber(NoSubscriber::default()).await?;
     let url = server.url().replace("postgres@", &format!("shop:{POSTGRES_PASSWORD}@"));
     Ok(host().merge(("databases.batch.url", url)))
@@ -188,7 +188,7 @@ fn on_redis(figment: Figment, redis: &Redis) -> Figment {
         .merge(("batch.code_key", CODE_KEY))
 }
 
-/// Everything that was logged in this process.
+/// The log of this process.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 

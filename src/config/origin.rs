@@ -1,16 +1,16 @@
 //! The origin of a web page, `scheme://host[:port]`, as browsers and settings write it.
 //!
-//! Spellings of the same origin are equal: letters are lower case, and the default port of `http`
-//! and `https` is left out. A path, a user or a wildcard is not part of an origin.
+//! Different spellings of an origin compare equal: letters are made lower case, and the default
+//! port of `http` and `https` is removed. A path, a user or a wildcard is not part of an origin.
 
 use std::fmt;
 
-/// The origin of a web page, in its one spelling.
+/// The origin of a web page, in its normal form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Origin(String);
 
 impl Origin {
-    /// Reads `scheme://host[:port]`. Returns `None` for anything else, including the `null` that a
+    /// Parses `scheme://host[:port]`. Returns `None` for anything else, including the `null` that a
     /// browser sends for a page without an origin.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.to_ascii_lowercase();
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_origin_has_one_spelling() {
+    fn spellings_of_an_origin_have_one_normal_form() {
         let table = [
             ("https://shop.example", "https://shop.example"),
             ("HTTPS://Shop.Example", "https://shop.example"),
@@ -82,13 +82,13 @@ mod tests {
             ("chrome-extension://abcdef", "chrome-extension://abcdef"),
         ];
 
-        for (text, spelling) in table {
-            assert_eq!(Origin::parse(text).map(|origin| origin.to_string()).as_deref(), Some(spelling), "{text}");
+        for (text, normal) in table {
+            assert_eq!(Origin::parse(text).map(|origin| origin.to_string()).as_deref(), Some(normal), "{text}");
         }
     }
 
     #[test]
-    fn what_has_more_or_less_than_an_origin_is_none() {
+    fn refuses_what_is_not_exactly_an_origin() {
         let texts = [
             "",
             "null",

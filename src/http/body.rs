@@ -1,4 +1,4 @@
-//! Reads a JSON body, and says of a bad one what is wrong with it and what would be right.
+//! Reads JSON bodies. The error for a bad body names the part that is wrong and what is allowed.
 
 use std::time::Duration;
 
@@ -17,13 +17,13 @@ use super::{
     problem::Problem,
 };
 
-/// The JSON body of a request, at most as long as the host's limit named `batch`, or 64 KiB.
+/// The JSON body of a request. Its maximum size is the host's limit named `batch`, or 64 KiB.
 pub(super) struct JsonBody<T>(pub T);
 
-/// How long a body may take to arrive, so that a caller who stops half-way does not hold a
-/// connection for ever. It counts from when Rocket hands the body over: the first 14 bytes, in
-/// which it looks for a form's `_method`, it awaits itself and without a deadline.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a body may take to arrive, so that a caller that stops half-way does not keep a
+/// connection open for ever. It starts after Rocket has read the first 14 bytes, in which Rocket
+/// looks for a form's `_method`; Rocket itself waits for those without a limit.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[rocket::async_trait]
 impl<'r, T: DeserializeOwned> FromData<'r> for JsonBody<T> {
@@ -32,7 +32,7 @@ impl<'r, T: DeserializeOwned> FromData<'r> for JsonBody<T> {
     async fn from_data(request: &'r Request<'_>, data: Data<'r>) -> rocket::data::Outcome<'r, Self> {
         match read(request, data).await.and_then(|bytes| parse(&bytes)) {
             Ok(body) => Outcome::Success(Self(body)),
-            Err(problem) => Outcome::Error((problem.leave(request), ())),
+            Err(problem) => Outcome::Error((problem.cache_for_catcher(request), ())),
         }
     }
 }
@@ -40,28 +40,29 @@ impl<'r, T: DeserializeOwned> FromData<'r> for JsonBody<T> {
 impl<T: JsonSchema> Input for JsonBody<T> {
     fn describe(_: &str, operation: &mut Operation<'_>) {
         operation.body::<T>();
-        operation.problem("The body is no JSON, or broke off.", &broken_off());
-        operation.problem("The body did not arrive in time.", &late());
-        operation.problem("The body is longer than the host allows.", &too_long(USUAL_LIMIT));
-        operation.problem("The body is not sent as JSON.", &wrong_type());
-        let wrong = Problem::invalid("`quantity` must be 1 to 10000000, but is 0".into()).with("field", "quantity");
-        operation.problem("The body is JSON of another shape, or a value in it is out of its limits.", &wrong);
+        operation.problem("The body is not JSON, or is incomplete.", &incomplete());
+        operation.problem("The body did not arrive in time.", &timed_out());
+        operation.problem("The body is longer than allowed.", &too_long(DEFAULT_LIMIT));
+        operation.problem("The `Content-Type` of the body is not JSON.", &wrong_type());
+        let invalid = Problem::invalid("`quantity` must be 1 to 10000000, but is 0".into()).with("field", "quantity");
+        operation.problem("The body has a missing, unknown or invalid field.", &invalid);
     }
 }
 
-/// The most of a body, unless the host says otherwise.
-const USUAL_LIMIT: ByteUnit = ByteUnit::Kibibyte(64);
+/// The maximum size of a body, if the host does not set one.
+const DEFAULT_LIMIT: ByteUnit = ByteUnit::Kibibyte(64);
 
 async fn read(request: &Request<'_>, data: Data<'_>) -> Result<Vec<u8>, Problem> {
     if !request.content_type().is_some_and(|content| content.is_json()) {
         return Err(wrong_type());
     }
-    let limit = request.limits().get("batch").unwrap_or(USUAL_LIMIT);
-    let body = tokio::time::timeout(DEADLINE, data.open(limit).into_bytes()).await;
-    within(limit, body.map_err(|_| late())?.map_err(|_| broken_off())?)
+    let limit = request.limits().get("batch").unwrap_or(DEFAULT_LIMIT);
+    let body = tokio::time::timeout(READ_TIMEOUT, data.open(limit).into_bytes()).await;
+    complete(limit, body.map_err(|_| timed_out())?.map_err(|_| incomplete())?)
 }
 
-fn within(limit: ByteUnit, body: Capped<Vec<u8>>) -> Result<Vec<u8>, Problem> {
+/// The whole body, if it is not longer than `limit`.
+fn complete(limit: ByteUnit, body: Capped<Vec<u8>>) -> Result<Vec<u8>, Problem> {
     if body.is_complete() {
         return Ok(body.into_inner());
     }
@@ -69,7 +70,7 @@ fn within(limit: ByteUnit, body: Capped<Vec<u8>>) -> Result<Vec<u8>, Problem> {
 }
 
 fn too_long(limit: ByteUnit) -> Problem {
-    Problem::plain(Status::PayloadTooLarge).detail(format!("a body may have at most {limit}"))
+    Problem::plain(Status::PayloadTooLarge).detail(format!("the body is longer than {limit}"))
 }
 
 fn wrong_type() -> Problem {
@@ -77,36 +78,36 @@ fn wrong_type() -> Problem {
         .detail("the body must be JSON, sent with `Content-Type: application/json`")
 }
 
-fn late() -> Problem {
-    let seconds = DEADLINE.as_secs();
+fn timed_out() -> Problem {
+    let seconds = READ_TIMEOUT.as_secs();
     Problem::plain(Status::RequestTimeout).detail(format!("the body did not arrive within {seconds} seconds"))
 }
 
-fn broken_off() -> Problem {
-    Problem::plain(Status::BadRequest).detail("the body broke off")
+fn incomplete() -> Problem {
+    Problem::plain(Status::BadRequest).detail("the body is incomplete")
 }
 
-/// Reads `T`, or tells a text that is no JSON (400) from JSON of another shape (422).
+/// Parses `T`. A text that is not JSON is refused with 400, and JSON that is not a `T` with 422.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let path = error.path().to_string();
-        unreadable(Some(path).filter(|path| path != "."), &error.into_inner())
+        parse_problem(Some(path).filter(|path| path != "."), &error.into_inner())
     })?;
-    json.end().map_err(|error| unreadable(None, &error))?;
+    json.end().map_err(|error| parse_problem(None, &error))?;
     Ok(value)
 }
 
-fn unreadable(path: Option<String>, error: &serde_json::Error) -> Problem {
+fn parse_problem(path: Option<String>, error: &serde_json::Error) -> Problem {
     match error.classify() {
         Category::Io | Category::Syntax | Category::Eof => {
             Problem::plain(Status::BadRequest).detail(format!("the body is not JSON: {error}"))
         }
-        Category::Data => wrong_shape(path, error),
+        Category::Data => data_problem(path, error),
     }
 }
 
-fn wrong_shape(path: Option<String>, error: &serde_json::Error) -> Problem {
+fn data_problem(path: Option<String>, error: &serde_json::Error) -> Problem {
     match path {
         Some(path) => Problem::invalid(format!("`{path}`: {error}")).with("field", path),
         None => Problem::invalid(error.to_string()),
@@ -126,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_body_is_told_by_where_it_is_bad() {
+    fn the_problem_names_the_wrong_field() {
         let table = [
             ("", 400, "EOF", None),
             ("{\"pieces\":1", 400, "EOF", None),

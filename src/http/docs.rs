@@ -1,13 +1,12 @@
-//! The OpenAPI document as a file, and a page that shows it.
+//! Serves the OpenAPI document as a file, and a page that shows it.
 //!
 //! ```text
 //!   <base>/openapi.json
 //!   <base>/docs           page.html ──▶ docs/page.js ──▶ Swagger UI ──▶ openapi.json
 //! ```
 //!
-//! Nothing here holds data, so nobody is asked for credentials; what the page then calls asks for
-//! them. The page needs no network beyond its own host, and is told so: its policy lets it load,
-//! run and call nothing else.
+//! These files contain no data, so they need no credentials; the routes that the page calls do. The
+//! content security policy of the page restricts it to its own host.
 
 use std::{borrow::Cow, io::Cursor};
 
@@ -18,13 +17,13 @@ use rocket::{
     route::{self, Handler},
 };
 
-use super::{openapi, rights::Security};
+use super::{document::document, rights::Security};
 use crate::config::Config;
 
-/// All of it, as routes below the base.
+/// The routes of all files, below the base.
 pub(super) fn files(config: &Config, security: &Security) -> Vec<Route> {
-    let document = openapi::document(config, security).to_string();
-    let mut files = vec![File::changing(ContentType::JSON, document).at("/openapi.json")];
+    let document = document(config, security).to_string();
+    let mut files = vec![File::generated(ContentType::JSON, document).at("/openapi.json")];
     files.extend(page(&config.base));
     files
 }
@@ -35,18 +34,18 @@ fn page(base: &str) -> Vec<Route> {
 
     let html = include_str!("docs/page.html").replace("{base}", base);
     let mut files = vec![
-        File::changing(ContentType::HTML, html).at("/docs"),
-        File::lasting(ContentType::JavaScript, include_bytes!("docs/page.js")).at("/docs/page.js"),
+        File::generated(ContentType::HTML, html).at("/docs"),
+        File::constant(ContentType::JavaScript, include_bytes!("docs/page.js")).at("/docs/page.js"),
     ];
     for (part, bytes) in SwaggerUi::static_files() {
         let kind = match part {
             Part::Css => ContentType::CSS,
             Part::Js => ContentType::JavaScript,
             Part::Favicon32 => ContentType::PNG,
-            // What the page does not load.
+            // The page does not load the other files.
             _ => continue,
         };
-        files.push(File::lasting(kind, bytes).at(&format!("/docs/{}", part.file_name())));
+        files.push(File::constant(kind, bytes).at(&format!("/docs/{}", part.file_name())));
     }
     files
 }
@@ -56,30 +55,30 @@ fn page(_: &str) -> Vec<Route> {
     Vec::new()
 }
 
-/// What the page may do: run and show what comes from its own host, and call that. Pictures are in
-/// the style sheet.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+/// The content security policy of the page: scripts, styles and requests of its own host only. The
+/// style sheet contains images as `data:` URLs.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// A file that is part of the program.
+/// A file that is compiled into the program.
 #[derive(Clone)]
 struct File {
     kind: ContentType,
     bytes: Cow<'static, [u8]>,
-    /// How long a browser may keep it.
-    keep: &'static str,
+    /// The value of `Cache-Control`.
+    cache_control: &'static str,
 }
 
 impl File {
-    /// A file that says something else after a change of the settings.
-    fn changing(kind: ContentType, text: String) -> Self {
-        Self { kind, bytes: text.into_bytes().into(), keep: "no-cache" }
+    /// A file whose content depends on the settings.
+    fn generated(kind: ContentType, text: String) -> Self {
+        Self { kind, bytes: text.into_bytes().into(), cache_control: "no-cache" }
     }
 
-    /// A file that says the same until the program is another one.
+    /// A file whose content only changes with the program.
     #[cfg(feature = "swagger-ui")]
-    fn lasting(kind: ContentType, bytes: &'static [u8]) -> Self {
-        Self { kind, bytes: bytes.into(), keep: "public, max-age=3600" }
+    fn constant(kind: ContentType, bytes: &'static [u8]) -> Self {
+        Self { kind, bytes: bytes.into(), cache_control: "public, max-age=3600" }
     }
 
     fn at(self, path: &str) -> Route {
@@ -89,14 +88,13 @@ impl File {
 
 #[rocket::async_trait]
 impl Handler for File {
-    /// `X-Content-Type-Options` comes from Rocket's Shield, which warns in the log when it is there
-    /// already.
+    /// Rocket's Shield sets `X-Content-Type-Options`, and logs a warning if it is already set.
     async fn handle<'r>(&self, _: &'r Request<'_>, _: Data<'r>) -> route::Outcome<'r> {
         let mut response = Response::build();
         response
             .header(self.kind.clone())
-            .raw_header("Cache-Control", self.keep)
-            .raw_header("Content-Security-Policy", POLICY)
+            .raw_header("Cache-Control", self.cache_control)
+            .raw_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
             .raw_header("Referrer-Policy", "no-referrer")
             .sized_body(self.bytes.len(), Cursor::new(self.bytes.clone()));
         Outcome::Success(response.finalize())

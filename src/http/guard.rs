@@ -1,5 +1,5 @@
-//! [`BatchService`] in the host's own handlers, and the launch that fails when nobody attached the
-//! fairing.
+//! [`BatchService`] as a request guard of the host's handlers. The launch fails if a handler uses
+//! it and the fairing is not attached.
 
 use rocket::{
     Ignite, Phase, Request, Rocket, Sentinel,
@@ -10,12 +10,12 @@ use rocket::{
 use super::problem::Problem;
 use crate::service::{BatchError, BatchService};
 
-const MISSING: &str =
-    "`BatchService` is used, but its fairing is not attached; add `.attach(Batch::fairing().guard::<YourGuard>())`";
+const NOT_ATTACHED: &str = "a handler uses `BatchService`, but the fairing is not attached; \
+    add `.attach(Batch::fairing().guard::<YourGuard>())`";
 
 impl BatchService {
-    /// The service of a rocket, for fairings and tests; `None` when the fairing is not attached, or
-    /// did not ignite yet.
+    /// The service of `rocket`, for fairings and tests. Returns `None` if the fairing is not
+    /// attached or has not ignited yet.
     ///
     /// ```
     /// use rocket::{Orbit, Rocket, fairing::AdHoc};
@@ -24,7 +24,7 @@ impl BatchService {
     /// let announce = AdHoc::on_liftoff("Announce", |rocket: &Rocket<Orbit>| {
     ///     Box::pin(async move {
     ///         let ready = BatchService::fetch(rocket).is_some_and(BatchService::is_ready);
-    ///         println!("batches are {}", if ready { "taken" } else { "refused" });
+    ///         println!("batches are {}", if ready { "accepted" } else { "refused" });
     ///     })
     /// });
     /// ```
@@ -42,9 +42,9 @@ impl<'r> FromRequest<'r> for BatchService {
         if let Some(service) = Self::fetch(request.rocket()) {
             Outcome::Success(service.clone())
         } else {
-            tracing::error!("{MISSING}");
-            let status = Problem::from(BatchError::Internal(MISSING.into())).leave(request);
-            Outcome::Error((status, BatchError::Internal(MISSING.into())))
+            tracing::error!("{NOT_ATTACHED}");
+            let status = Problem::from(BatchError::Internal(NOT_ATTACHED.into())).cache_for_catcher(request);
+            Outcome::Error((status, BatchError::Internal(NOT_ATTACHED.into())))
         }
     }
 }
@@ -53,7 +53,7 @@ impl Sentinel for BatchService {
     fn abort(rocket: &Rocket<Ignite>) -> bool {
         let missing = Self::fetch(rocket).is_none();
         if missing {
-            tracing::error!("{MISSING}");
+            tracing::error!("{NOT_ATTACHED}");
         }
         missing
     }

@@ -1,5 +1,5 @@
-//! What the routes answer when all went well. The status is part of the type, so that a description
-//! made from a handler's signature can't say another one.
+//! Successful responses. Each type has a fixed status, which its description in the OpenAPI
+//! document shares.
 
 use rocket::{
     Request, Response,
@@ -11,11 +11,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
-use super::openapi::{Operation, Output};
+use super::{
+    headers::NO_STORE,
+    openapi::{Operation, Output},
+};
 use crate::service::Answered;
-
-/// Everything here changes by itself; nobody may answer from a copy.
-pub(super) const NO_STORE: (&str, &str) = ("Cache-Control", "no-store");
 
 fn json<T: Serialize>(status: Status, body: T, request: &Request<'_>) -> response::Result<'static> {
     let body = Json(body).respond_to(request)?;
@@ -33,15 +33,15 @@ impl<'r, T: Serialize> Responder<'r, 'static> for JsonResponse<T> {
 
 impl<T: JsonSchema> Output for JsonResponse<T> {
     fn describe(operation: &mut Operation<'_>) {
-        operation.json_response::<T>(Status::Ok, "As it stands now.");
+        operation.json_response::<T>(Status::Ok, "The current state.");
     }
 }
 
-/// 202 with a JSON body and a `Location`; `Idempotent-Replayed: true` when the same request was
-/// answered before.
+/// 202 with a JSON body and a `Location`, and with `Idempotent-Replayed: true` if this is the
+/// stored response to an earlier request with the same `Idempotency-Key`.
 pub(super) struct Accepted<T> {
-    /// Where to look from now on, below the base.
-    pub at: String,
+    /// The path of the new resource below the base.
+    pub path: String,
     pub body: T,
     pub answered: Answered,
 }
@@ -49,7 +49,7 @@ pub(super) struct Accepted<T> {
 impl<'r, T: Serialize> Responder<'r, 'static> for Accepted<T> {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         let base = request.route().map(|route| route.uri.base().to_string()).unwrap_or_default();
-        let location = format!("{}/{}", base.trim_end_matches('/'), self.at);
+        let location = format!("{}/{}", base.trim_end_matches('/'), self.path);
         let mut response = Response::build_from(json(Status::Accepted, self.body, request)?);
         response.raw_header("Location", location);
         match self.answered {
@@ -61,30 +61,31 @@ impl<'r, T: Serialize> Responder<'r, 'static> for Accepted<T> {
 
 impl<T: JsonSchema> Output for Accepted<T> {
     fn describe(operation: &mut Operation<'_>) {
-        operation.json_response::<T>(Status::Accepted, "Accepted; the work is done in the background.");
+        operation.json_response::<T>(Status::Accepted, "Accepted; the items are created in the background.");
         let path = json!({ "type": "string", "format": "uri-reference" });
-        operation.response_header(Status::Accepted, "Location", "Where to look from now on.", path);
-        let again = json!({ "const": "true" });
-        let what = "The same request was answered before, and this is that answer.";
-        operation.response_header_at_times(Status::Accepted, "Idempotent-Replayed", what, again);
+        operation.response_header(Status::Accepted, "Location", "The path of the batch.", path);
+        let replayed = json!({ "const": "true" });
+        let description =
+            "Present if this is the stored response to an earlier request with the same `Idempotency-Key`.";
+        operation.optional_response_header(Status::Accepted, "Idempotent-Replayed", description, replayed);
     }
 }
 
 /// 200 or 503 with the same JSON body.
 pub(super) struct Probe<T> {
-    pub good: bool,
+    pub is_ready: bool,
     pub body: T,
 }
 
 impl<'r, T: Serialize> Responder<'r, 'static> for Probe<T> {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
-        json(if self.good { Status::Ok } else { Status::ServiceUnavailable }, self.body, request)
+        json(if self.is_ready { Status::Ok } else { Status::ServiceUnavailable }, self.body, request)
     }
 }
 
 impl<T: JsonSchema> Output for Probe<T> {
     fn describe(operation: &mut Operation<'_>) {
-        operation.json_response::<T>(Status::Ok, "It can.");
-        operation.json_response::<T>(Status::ServiceUnavailable, "It can't.");
+        operation.json_response::<T>(Status::Ok, "The process can handle requests.");
+        operation.json_response::<T>(Status::ServiceUnavailable, "The process can't handle requests now.");
     }
 }

@@ -1,7 +1,7 @@
-//! The service under HTTP: routes, who may call them, and how they say no.
+//! The HTTP routes of the service, their access rights and their error responses.
 //!
 //! ```text
-//!   request ──▶ origin.rs ──▶ rights.rs ──▶ routes.rs ──▶ BatchService
+//!   request ──▶ origin.rs ──▶ rights.rs ──▶ routes ──▶ BatchService
 //!                  │              │              │
 //!                  └── refused    └── refused    └── BatchError, a bad body (body.rs)
 //!                         └───────────────┬──────────────┘
@@ -9,17 +9,19 @@
 //!                         problem.rs: application/problem+json
 //! ```
 //!
-//! What the routes take and answer is told by their signatures, and written into a document by
-//! openapi.rs; docs.rs serves it.
+//! The routes describe themselves with the types in openapi. `document` builds the OpenAPI document
+//! from them, and docs.rs serves it.
 //!
-//! Which request needs which right follows from its method, so a new route can't forget to ask.
-//! What a request means is decided by the service; here it is only read, and the answer written.
+//! The method of a route determines the right that it needs, so every new route is guarded. These
+//! modules parse requests and write responses; all decisions are in the service.
 
 mod body;
 mod docs;
+mod document;
 mod guard;
+mod headers;
 mod json_response;
-pub(crate) mod openapi;
+mod openapi;
 mod origin;
 mod problem;
 mod refusal;
@@ -28,16 +30,17 @@ mod routes;
 
 use rocket::{Build, Rocket, Route, catchers};
 
-pub use rights::Right;
-pub(crate) use rights::{Actor, Check, Rights, Security, SecurityScheme, by_closure, by_guard};
+pub(crate) use self::document::document;
+pub use self::rights::Right;
+pub(crate) use self::rights::{Actor, Check, Rights, Security, SecurityScheme, by_closure, by_guard};
 
 use self::{openapi::Endpoint, origin::AllowedOrigins};
 use crate::config::Config;
 
-/// Mounts all routes at the base, each behind the right it needs, and answers every error under the
-/// base with a problem.
+/// Mounts all routes at the base, each behind the right it needs, and registers a catcher that
+/// returns problems for all errors under the base.
 ///
-/// A process that only works has the health probes and nothing else. The caller manages the
+/// A process with the role `worker` has the health probes only. The caller manages the
 /// [`BatchService`](crate::BatchService).
 pub(crate) fn mount(rocket: Rocket<Build>, rights: Rights, config: &Config) -> Rocket<Build> {
     let mut routes: Vec<_> = routes::open().into_iter().map(Endpoint::open).collect();
@@ -47,14 +50,15 @@ pub(crate) fn mount(rocket: Rocket<Build>, rights: Rights, config: &Config) -> R
     if config.role.serves() && config.docs {
         routes.extend(docs::files(config, &rights.security()));
     }
-    let allowed_origins = AllowedOrigins::of(config);
-    let routes: Vec<_> = routes.into_iter().map(|route| allowed_origins.protect(route)).map(before_the_hosts).collect();
+    let allowed_origins = AllowedOrigins::new(config);
+    let routes: Vec<_> =
+        routes.into_iter().map(|route| allowed_origins.protect(route)).map(rank_before_host_routes).collect();
     rocket.manage(rights).mount(&config.base, routes).register(&config.base, catchers![problem::catch])
 }
 
-/// Ranks `route` before all that a host may have. Rocket ranks by the path below the base, so that
-/// `/<id>` would collide with a host's `/<path..>`, and the launch fail.
-fn before_the_hosts(mut route: Route) -> Route {
+/// Ranks `route` before all routes of the host. Rocket's default rank depends on the path below the
+/// base only, so `/<id>` would collide with a host's `/<path..>`, and the launch would fail.
+fn rank_before_host_routes(mut route: Route) -> Route {
     route.rank -= 20;
     route
 }

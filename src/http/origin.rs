@@ -1,20 +1,20 @@
-//! Refuses writing requests that a page of another origin made a browser send, before a guard is
-//! asked.
+//! Refuses write requests that a browser sends from a page of another origin. Runs before the
+//! guards.
 //!
-//! A browser adds a user's cookies to such a request by itself, so a guard that trusts cookies
-//! would let it through. What browsers say about the page decides, most important first:
+//! A browser adds the user's cookies to such a request, so a guard that trusts cookies would accept
+//! it. The headers that browsers send decide, in this order:
 //!
 //! ```text
-//!   Origin is one of `allowed_origins` ──────────────────▶ passes
-//!   Sec-Fetch-Site is same-origin or none ───────────────▶ passes
+//!   Origin is one of `allowed_origins` ──────────────────▶ accepted
+//!   Sec-Fetch-Site is same-origin or none ───────────────▶ accepted
 //!   Sec-Fetch-Site is anything else ─────────────────────▶ refused
-//!   without it: Origin is where the request went to ─────▶ passes
-//!   without it: any other Origin, including null ────────▶ refused
-//!   neither header, so no browser sent it ───────────────▶ passes
+//!   no Sec-Fetch-Site, Origin is the request's own host ─▶ accepted
+//!   no Sec-Fetch-Site, any other Origin, also null ──────▶ refused
+//!   neither header, so no browser sent it ───────────────▶ accepted
 //! ```
 //!
-//! Routes that only read are left alone: they change nothing, and without CORS headers a page of
-//! another origin can't see their answers.
+//! Routes that only read are not checked: they change nothing, and without CORS headers a page of
+//! another origin can't see their responses.
 
 use std::sync::Arc;
 
@@ -31,31 +31,31 @@ use crate::config::{Config, Origin};
 const SEC_FETCH_SITE: &str = "Sec-Fetch-Site";
 const ORIGIN: &str = "Origin";
 
-/// The origins, besides the host's own, whose pages may send writing requests.
+/// The origins, besides the host's own, whose pages may send write requests.
 #[derive(Clone)]
 pub(super) struct AllowedOrigins(Arc<[Origin]>);
 
 impl AllowedOrigins {
-    pub(super) fn of(config: &Config) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
         Self(config.allowed_origins().collect())
     }
 
-    /// Puts the check before `route`, if that needs the right to write.
+    /// Adds the check to `route`, if it needs the right to write.
     pub(super) fn protect(&self, mut route: Route) -> Route {
-        if is_protected(route.method) {
+        if needs_check(route.method) {
             route.handler = Box::new(Protected { allowed: self.clone(), inner: route.handler });
         }
         route
     }
 }
 
-fn is_protected(method: Method) -> bool {
+fn needs_check(method: Method) -> bool {
     Right::of(method) == Right::Write
 }
 
-/// Adds the refusal to the description of a route of this method, if it is protected.
+/// Describes the refusal in the operation of a route with this method, if it is checked.
 pub(super) fn describe(method: Method, operation: &mut Operation<'_>) {
-    if is_protected(method) {
+    if needs_check(method) {
         let sender = Sender { site: Some("cross-site"), origin: Some("https://shop.example"), own: None };
         operation.problem("A page of another origin sent the request.", &sender.refusal(SEC_FETCH_SITE));
     }
@@ -71,18 +71,18 @@ struct Protected {
 impl Handler for Protected {
     async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> route::Outcome<'r> {
         let sender = Sender::of(request);
-        match sender.foreign_by(&self.allowed.0) {
+        match sender.refused_by(&self.allowed.0) {
             None => self.inner.handle(request, data).await,
-            Some(header) => Outcome::Error(sender.refusal(header).leave(request)),
+            Some(header) => Outcome::Error(sender.refusal(header).cache_for_catcher(request)),
         }
     }
 }
 
-/// What a request says about the page that sent it.
+/// The headers that identify the page that sent a request.
 struct Sender<'r> {
     site: Option<&'r str>,
     origin: Option<&'r str>,
-    /// Where the request went to, as its `Host` says.
+    /// The origin that the request was sent to, from its `Host`.
     own: Option<Origin>,
 }
 
@@ -97,28 +97,28 @@ impl<'r> Sender<'r> {
         }
     }
 
-    /// The header that gives the request away as one of a page of another origin; `None` if it may
-    /// pass.
-    fn foreign_by(&self, allowed: &[Origin]) -> Option<&'static str> {
+    /// The header that shows that a page of another origin sent the request; `None` if the request
+    /// is accepted.
+    fn refused_by(&self, allowed: &[Origin]) -> Option<&'static str> {
         let origin = self.origin.and_then(Origin::parse);
         if origin.as_ref().is_some_and(|origin| allowed.contains(origin)) {
             return None;
         }
         match (self.site, self.origin) {
             (Some("same-origin" | "none"), _) | (None, None) => None,
-            // Also a value that no browser sends today: whatever it means, it is not `same-origin`.
+            // Includes values that no browser sends today: they are not `same-origin`.
             (Some(_), _) => Some(SEC_FETCH_SITE),
             (None, Some(_)) => (origin.is_none() || origin != self.own).then_some(ORIGIN),
         }
     }
 
-    /// The answer, which says what to set if the page is one of the host's.
+    /// The response. It names the setting that allows the page.
     fn refusal(&self, header: &'static str) -> Problem {
         let advice = match self.origin.and_then(Origin::parse) {
             Some(origin) => format!("if the page is yours, add \"{origin}\" to the setting `batch.allowed_origins`"),
-            None => "it names no origin that the setting `batch.allowed_origins` could allow".to_owned(),
+            None => "its `Origin` can't be added to the setting `batch.allowed_origins`".to_owned(),
         };
-        let detail = format!("a page of another origin sent this request, as the header `{header}` says; {advice}");
+        let detail = format!("the header `{header}` shows that a page of another origin sent this request; {advice}");
         Problem::cross_site(detail).with("header", header)
     }
 }
@@ -131,13 +131,13 @@ mod tests {
     const BY_ORIGIN: Option<&str> = Some(ORIGIN);
 
     #[test]
-    fn only_pages_of_this_origin_and_of_the_allowed_ones_may_write() {
+    fn only_pages_of_this_and_of_allowed_origins_may_write() {
         let own = "http://shop.example:8000";
         let listed = "https://admin.example";
         let table = [
-            // No browser.
+            // Not sent by a browser.
             (None, None, None),
-            // Where the browser says it, that counts, whatever the origin is.
+            // Sec-Fetch-Site takes precedence over any origin that is not listed.
             (Some("same-origin"), None, None),
             (Some("same-origin"), Some(own), None),
             (Some("same-origin"), Some("https://shop.example"), None),
@@ -153,7 +153,7 @@ mod tests {
             (Some("something-new"), Some(own), SITE),
             (Some("Same-Origin"), Some(own), SITE),
             (Some(""), Some(own), SITE),
-            // Where it does not, scheme, host and port have to be the same.
+            // Without Sec-Fetch-Site, scheme, host and port must match.
             (None, Some(own), None),
             (None, Some("HTTP://Shop.Example:8000"), None),
             (None, Some("https://shop.example:8000"), BY_ORIGIN),
@@ -164,7 +164,7 @@ mod tests {
             (None, Some("null"), BY_ORIGIN),
             (None, Some(""), BY_ORIGIN),
             (None, Some("http://shop.example:8000/"), BY_ORIGIN),
-            // What is listed passes in any case, and nothing that only looks like it.
+            // Exactly the listed origins are always accepted.
             (Some("cross-site"), Some(listed), None),
             (Some("same-site"), Some(listed), None),
             (None, Some(listed), None),
@@ -176,16 +176,16 @@ mod tests {
 
         for (site, origin, header) in table {
             let sender = Sender { site, origin, own: Origin::parse(own) };
-            assert_eq!(sender.foreign_by(&allowed), header, "{site:?} {origin:?}");
+            assert_eq!(sender.refused_by(&allowed), header, "{site:?} {origin:?}");
         }
     }
 
     #[test]
-    fn a_request_that_does_not_say_where_it_went_to_is_from_no_page_of_ours() {
-        let from = |origin| Sender { site: None, origin, own: None }.foreign_by(&[]);
+    fn without_a_host_header_every_origin_is_refused() {
+        let from = |origin| Sender { site: None, origin, own: None }.refused_by(&[]);
 
         assert_eq!(from(Some("http://shop.example")), BY_ORIGIN);
-        assert_eq!(from(Some("null")), BY_ORIGIN, "no origin is not the same as no host");
+        assert_eq!(from(Some("null")), BY_ORIGIN, "an origin `null` does not match a missing host");
         assert_eq!(from(None), None);
     }
 }

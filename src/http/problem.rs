@@ -1,8 +1,8 @@
-//! How we say no: RFC 9457 problem documents, for our routes, for hosts that answer with a
-//! [`BatchError`], and for everything that Rocket refuses under the base.
+//! Error responses as RFC 9457 problem documents: for the routes, for handlers of the host that
+//! return a [`BatchError`], and for everything that Rocket refuses under the base.
 //!
-//! A guard can only answer with a status, so it leaves the document in the request's local cache
-//! and the catcher finds it there.
+//! A guard can only return a status. It stores the document in the request's local cache, and the
+//! catcher takes it from there.
 
 use rocket::{
     Request, Response, catch,
@@ -15,64 +15,65 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    json_response::NO_STORE,
-    openapi::{Operation, Output},
+    headers::NO_STORE,
+    openapi::{Operation, Output, ProblemExample, ProblemHeader},
 };
 use crate::{
     domain::{BatchStatus, IdempotencyKey, Invalid, RetryReport},
     service::BatchError,
 };
 
-/// The `type` of a problem that its status says all about.
-const NO_KIND: &str = "about:blank";
+/// The `type` of a problem that the status alone describes.
+const ABOUT_BLANK: &str = "about:blank";
 const INVALID: &str = "urn:rocket-batch:invalid";
 const NO_SUCH_BATCH: &str = "urn:rocket-batch:no-such-batch";
 const BAD_KEY: &str = "urn:rocket-batch:bad-idempotency-key";
 const KEY_REUSED: &str = "urn:rocket-batch:idempotency-key-reused";
 const CROSS_SITE: &str = "urn:rocket-batch:cross-site";
 
-/// An error as a document. `type` names the situation for programs and never changes; `detail` is
-/// for people.
+/// An error as a document. `type` identifies the situation for programs and never changes; `detail`
+/// describes it for people.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Problem {
     #[serde(rename = "type")]
     kind: &'static str,
     title: &'static str,
-    #[serde(serialize_with = "code")]
+    #[serde(serialize_with = "serialize_code")]
     status: Status,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
     #[serde(flatten)]
-    more: Map<String, Value>,
+    members: Map<String, Value>,
 }
 
-fn code<S: serde::Serializer>(status: &Status, serializer: S) -> Result<S::Ok, S::Error> {
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde requires")]
+fn serialize_code<S: serde::Serializer>(status: &Status, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u16(status.code)
 }
 
 impl Problem {
-    /// Seconds until a caller may ask again when the database is away.
+    /// How many seconds a caller should wait before it repeats a request that got a 503.
     const RETRY_AFTER: &'static str = "5";
 
-    /// A problem that says no more than its status does.
+    /// A problem that the status alone describes.
     pub(crate) fn plain(status: Status) -> Self {
         let title = status.reason().unwrap_or("Error");
-        Self { kind: NO_KIND, title, status, detail: None, more: Map::new() }
+        Self { kind: ABOUT_BLANK, title, status, detail: None, members: Map::new() }
     }
 
     fn new(status: Status, kind: &'static str, title: &'static str, detail: String) -> Self {
-        Self { kind, title, status, detail: Some(detail), more: Map::new() }
+        Self { kind, title, status, detail: Some(detail), members: Map::new() }
     }
 
     pub(super) fn unauthorized() -> Self {
-        Self::plain(Status::Unauthorized).detail("this needs credentials that are valid")
+        Self::plain(Status::Unauthorized).detail("this request needs valid credentials")
     }
 
     pub(super) fn forbidden() -> Self {
         Self::plain(Status::Forbidden).detail("these credentials do not allow this")
     }
 
-    /// A request that a page of another origin sent.
+    /// A request from a page of another origin.
     pub(super) fn cross_site(detail: String) -> Self {
         Self::new(Status::Forbidden, CROSS_SITE, "Cross-site request", detail)
     }
@@ -82,84 +83,81 @@ impl Problem {
         Self::new(Status::UnprocessableEntity, INVALID, "Invalid request", detail)
     }
 
-    /// A path that names no batch, since no batch can have such an id.
+    /// A path whose `id` is not a possible batch id.
     pub(crate) fn no_such_batch(id: &str) -> Self {
         let detail = format!("there is no batch `{id}`");
         Self::new(Status::NotFound, NO_SUCH_BATCH, "No such batch", detail).with("batchId", id)
     }
 
-    /// An `Idempotency-Key` that is none.
+    /// An `Idempotency-Key` that is not valid.
     pub(crate) fn bad_key(detail: String) -> Self {
         Self::new(Status::BadRequest, BAD_KEY, "Bad Idempotency-Key", detail).with("header", IdempotencyKey::HEADER)
     }
 
-    /// Says more about it.
+    /// Sets the detail.
     pub(crate) fn detail(self, detail: impl Into<String>) -> Self {
         Self { detail: Some(detail.into()), ..self }
     }
 
-    /// Adds a member of our own.
+    /// Adds an extension member.
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.more.insert(name.to_owned(), value.into());
+        self.members.insert(name.to_owned(), value.into());
         self
     }
 
-    pub(super) const fn status(&self) -> Status {
-        self.status
-    }
-
-    pub(super) const fn title(&self) -> &'static str {
-        self.title
-    }
-
-    /// The header that comes with every problem of this status.
-    pub(super) const fn header(status: Status) -> Option<ProblemHeader> {
+    /// The header of every problem with this status.
+    const fn header_of(status: Status) -> Option<ProblemHeader> {
         match status.code {
             401 => Some(ProblemHeader {
                 name: "WWW-Authenticate",
                 value: "Bearer",
-                what: "How to show who you are.",
-                kind: "string",
+                description: "The authentication scheme.",
+                json_type: "string",
             }),
             503 => Some(ProblemHeader {
                 name: "Retry-After",
                 value: Self::RETRY_AFTER,
-                what: "Seconds until it is worth trying again.",
-                kind: "integer",
+                description: "How many seconds to wait before the next try.",
+                json_type: "integer",
             }),
             _ => None,
         }
     }
 
-    /// Leaves the problem for the catcher, and gives back the status that a guard answers with.
-    pub(crate) fn leave(self, request: &Request<'_>) -> Status {
+    /// Stores the problem for the catcher. Returns the status that the guard fails with.
+    pub(crate) fn cache_for_catcher(self, request: &Request<'_>) -> Status {
         let status = self.status;
-        request.local_cache(|| Left(Some(self)));
+        request.local_cache(|| CachedProblem(Some(self)));
         status
     }
 }
 
-/// A header that comes with a problem, and what readers of the document are told about it.
-pub(super) struct ProblemHeader {
-    pub name: &'static str,
-    value: &'static str,
-    pub what: &'static str,
-    /// The type of its value in JSON's words.
-    pub kind: &'static str,
+impl ProblemExample for Problem {
+    fn status(&self) -> Status {
+        self.status
+    }
+
+    fn title(&self) -> &'static str {
+        self.title
+    }
+
+    fn header(&self) -> Option<ProblemHeader> {
+        Self::header_of(self.status)
+    }
 }
 
-/// What a guard left for the catcher.
-struct Left(Option<Problem>);
+/// The problem that a guard stored for the catcher.
+struct CachedProblem(Option<Problem>);
 
-/// Answers whatever Rocket or a guard refused under the base.
+/// Returns a problem for everything that Rocket or a guard refuses under the base.
 #[catch(default)]
 pub(crate) fn catch(status: Status, request: &Request<'_>) -> Problem {
-    let Left(left) = request.local_cache(|| Left(None));
-    let left = left.as_ref().filter(|problem| problem.status == status);
-    left.cloned().unwrap_or_else(|| of_status(status, request))
+    let CachedProblem(cached) = request.local_cache(|| CachedProblem(None));
+    let cached = cached.as_ref().filter(|problem| problem.status == status);
+    cached.cloned().unwrap_or_else(|| from_status(status, request))
 }
 
-fn of_status(status: Status, request: &Request<'_>) -> Problem {
+fn from_status(status: Status, request: &Request<'_>) -> Problem {
     match status.code {
         401 => Problem::unauthorized(),
         403 => Problem::forbidden(),
@@ -176,19 +174,18 @@ impl From<Invalid> for Problem {
 
 impl From<BatchError> for Problem {
     fn from(error: BatchError) -> Self {
-        let (status, kind, title) = name(&error);
+        let (status, kind, title) = classify(&error);
         let problem = Self::new(status, kind, title, error.to_string());
         match error {
             BatchError::Invalid(invalid) => problem.with("field", invalid.field),
             BatchError::NoSuchBatch(id) => problem.with("batchId", id),
-            BatchError::Taken(id) => problem.with("batchId", id.get()),
             BatchError::KeyReused(id) => problem.with("header", IdempotencyKey::HEADER).with("batchId", id.get()),
             BatchError::NotAllowed(refused) => problem.with("batchStatus", refused.status.as_str()),
-            BatchError::HistoryRemoved(id) => problem.with("batchId", id.get()),
+            BatchError::Taken(id) | BatchError::HistoryRemoved(id) => problem.with("batchId", id.get()),
             BatchError::NothingToRetry(report) => problem.with("report", json!(report)),
             BatchError::NotOver(progress) => problem.with("progress", json!(progress)),
             BatchError::BadCursor => problem.with("field", "cursor"),
-            // What is inside of the last two is for the log only, where the service wrote it.
+            // The service has logged the sources of these errors. Responses do not contain them.
             BatchError::NoSuchItem
             | BatchError::OtherDatabase(_)
             | BatchError::Busy
@@ -199,7 +196,7 @@ impl From<BatchError> for Problem {
 }
 
 /// The status, the `type` and the title of an error.
-const fn name(error: &BatchError) -> (Status, &'static str, &'static str) {
+const fn classify(error: &BatchError) -> (Status, &'static str, &'static str) {
     match error {
         BatchError::Invalid(_) => (Status::UnprocessableEntity, INVALID, "Invalid request"),
         BatchError::NoSuchBatch(_) => (Status::NotFound, NO_SUCH_BATCH, "No such batch"),
@@ -211,14 +208,16 @@ const fn name(error: &BatchError) -> (Status, &'static str, &'static str) {
         BatchError::HistoryRemoved(_) => (Status::Conflict, "urn:rocket-batch:history-removed", "History removed"),
         BatchError::NotOver(_) => (Status::ServiceUnavailable, "urn:rocket-batch:not-over", "Not over yet"),
         BatchError::BadCursor => (Status::BadRequest, "urn:rocket-batch:bad-cursor", "Bad cursor"),
-        BatchError::OtherDatabase(_) => (Status::InternalServerError, NO_KIND, "Internal Server Error"),
-        BatchError::Busy | BatchError::Unavailable(_) => (Status::ServiceUnavailable, NO_KIND, "Service Unavailable"),
-        BatchError::Internal(_) => (Status::InternalServerError, NO_KIND, "Internal Server Error"),
+        BatchError::Busy | BatchError::Unavailable(_) => {
+            (Status::ServiceUnavailable, ABOUT_BLANK, "Service Unavailable")
+        }
+        BatchError::OtherDatabase(_) | BatchError::Internal(_) => {
+            (Status::InternalServerError, ABOUT_BLANK, "Internal Server Error")
+        }
     }
 }
 
-/// `X-Content-Type-Options` comes from Rocket's Shield, which warns in the log when it is there
-/// already.
+/// Rocket's Shield sets `X-Content-Type-Options`, and logs a warning if it is already set.
 impl<'r> Responder<'r, 'static> for Problem {
     fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
         let status = self.status;
@@ -227,52 +226,55 @@ impl<'r> Responder<'r, 'static> for Problem {
             .status(status)
             .header(ContentType::new("application", "problem+json"))
             .raw_header(NO_STORE.0, NO_STORE.1);
-        if let Some(ProblemHeader { name, value, .. }) = Self::header(status) {
+        if let Some(ProblemHeader { name, value, .. }) = Self::header_of(status) {
             response.header(Header::new(name, value));
         }
         response.ok()
     }
 }
 
-/// Whatever answers a problem asked the ledger, and the ledger may be away.
+/// Every route with problems reads the ledger, so its database may be unavailable.
 impl Output for Problem {
     fn describe(operation: &mut Operation<'_>) {
-        let away = BatchError::Unavailable("".into());
-        operation
-            .problem("The database does not answer. Whether a change took effect, asking again tells.", &away.into());
+        let unavailable = Self::from(BatchError::Unavailable("".into()));
+        operation.problem("The database does not answer. A change may or may not have taken effect.", &unavailable);
     }
 }
 
-/// The shape of a [`Problem`], whose own type keeps its members apart in another way.
+/// The schema of a [`Problem`], whose own fields do not list the extension members.
 #[derive(JsonSchema)]
-#[schemars(rename = "Problem", rename_all = "camelCase", description = "Why a request was refused (RFC 9457).")]
+#[schemars(
+    rename = "Problem",
+    rename_all = "camelCase",
+    description = "The reason why a request was refused (RFC 9457)."
+)]
 #[expect(dead_code, reason = "only described")]
-struct Shape {
-    /// Names the situation for programs, and never changes: `about:blank` when the status says it
-    /// all.
+struct ProblemSchema {
+    /// Identifies the situation for programs and never changes; `about:blank` if the status alone
+    /// describes it.
     #[schemars(regex(pattern = "^(about:blank|urn:rocket-batch:[a-z-]+)$"))]
     r#type: String,
     /// The situation in a few words.
     title: String,
-    /// The status of the answer.
+    /// The HTTP status of the response.
     #[schemars(range(min = 400, max = 599))]
     status: u16,
-    /// What is wrong, and what would be right, for people.
+    /// What is wrong and what is allowed, for people.
     #[schemars(with = "String", skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
     /// The field of the body or of the query that is wrong.
     #[schemars(with = "String", skip_serializing_if = "Option::is_none")]
     field: Option<String>,
-    /// The header that is wrong, or that decided.
+    /// The header that is wrong, or that caused the refusal.
     #[schemars(with = "String", skip_serializing_if = "Option::is_none")]
     header: Option<String>,
-    /// The batch that it is about; a text when the path named no number.
+    /// The id of the batch; a string if the path did not contain a number.
     #[schemars(with = "IdOrText", skip_serializing_if = "Option::is_none")]
     batch_id: Option<IdOrText>,
-    /// The status that forbids it.
+    /// The status of the batch, which does not allow the change.
     #[schemars(with = "BatchStatus", skip_serializing_if = "Option::is_none")]
     batch_status: Option<BatchStatus>,
-    /// What the retry found.
+    /// The report of the retry.
     #[schemars(with = "RetryReport", skip_serializing_if = "Option::is_none")]
     report: Option<RetryReport>,
 }
@@ -288,11 +290,11 @@ enum IdOrText {
 
 impl JsonSchema for Problem {
     fn schema_name() -> std::borrow::Cow<'static, str> {
-        Shape::schema_name()
+        ProblemSchema::schema_name()
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        Shape::json_schema(generator)
+        ProblemSchema::json_schema(generator)
     }
 }
 
@@ -338,7 +340,7 @@ mod tests {
     }
 
     #[rocket::async_test]
-    async fn every_error_is_answered_with_its_status_and_nothing_of_its_inside() {
+    async fn every_error_has_its_status_and_hides_its_source() {
         let client = Client::untracked(rocket::build()).await.unwrap();
         let request = client.get("/");
 

@@ -1,5 +1,5 @@
-//! Refusals by the state of things, as part of a handler's signature: which of them a route may
-//! answer is told by a type.
+//! Refusals that depend on the state of a batch. A handler lists its own in the error type of its
+//! signature, as `Refusal<(WrongStatus, NoFailedJobs)>`.
 
 use std::marker::PhantomData;
 
@@ -17,8 +17,7 @@ use crate::{
     service::BatchError,
 };
 
-/// A problem, which may also be one of those that `R` tells: what the state of a batch forbids is
-/// part of a handler's signature.
+/// A problem, with the possible reasons `R` in its type for the OpenAPI document.
 pub(super) struct Refusal<R> {
     problem: Problem,
     reasons: PhantomData<R>,
@@ -43,46 +42,53 @@ impl<R: Output> Output for Refusal<R> {
     }
 }
 
-/// The id of a new batch is in use.
+/// The id of the new batch is already in use.
 pub(super) struct IdTaken;
 
 impl Output for IdTaken {
     fn describe(operation: &mut Operation<'_>) {
-        operation
-            .problem("The id is in use; the batch that has it is untouched.", &BatchError::Taken(sample_id()).into());
+        operation.problem(
+            "The id is already in use. The existing batch is unchanged.",
+            &Problem::from(BatchError::Taken(example_id())),
+        );
     }
 }
 
-/// The status of a batch forbids it.
+/// The status of the batch does not allow the change.
 pub(super) struct WrongStatus;
 
 impl Output for WrongStatus {
     fn describe(operation: &mut Operation<'_>) {
         let refused = ChangeRefused { status: BatchStatus::Completed, change: Change::Cancel };
-        operation
-            .problem("The status of the batch forbids it. Nothing was done.", &BatchError::NotAllowed(refused).into());
+        operation.problem(
+            "The status of the batch does not allow this. Nothing was changed.",
+            &Problem::from(BatchError::NotAllowed(refused)),
+        );
     }
 }
 
-/// A batch has no failed jobs.
+/// The batch has no failed jobs.
 pub(super) struct NoFailedJobs;
 
 impl Output for NoFailedJobs {
     fn describe(operation: &mut Operation<'_>) {
-        let report = RetryReport::of_none(sample_id(), BatchStatus::Running);
-        let nothing = BatchError::NothingToRetry(Box::new(report));
-        operation.problem("The batch has no failed jobs, also for the later of two at once.", &nothing.into());
+        let report = RetryReport::of_none(example_id(), BatchStatus::Running);
+        let error = BatchError::NothingToRetry(Box::new(report));
+        operation.problem(
+            "The batch has no failed jobs. Of two retries at the same time, the second one gets this.",
+            &Problem::from(error),
+        );
     }
 }
 
-/// The jobs of a batch are forgotten.
+/// The rows of the batch's jobs were deleted.
 pub(super) struct HistoryRemoved;
 
 impl Output for HistoryRemoved {
     fn describe(operation: &mut Operation<'_>) {
         operation.problem(
-            "The batch has been over for longer than `keep_history`, and the rows of its jobs were removed.",
-            &BatchError::HistoryRemoved(sample_id()).into(),
+            "The batch finished longer ago than `keep_history`, and the rows of its jobs were deleted.",
+            &Problem::from(BatchError::HistoryRemoved(example_id())),
         );
     }
 }
@@ -94,6 +100,8 @@ impl<A: Output, B: Output> Output for (A, B) {
     }
 }
 
-fn sample_id() -> BatchId {
-    BatchId::new(42).expect("in range")
+/// The id of a batch in examples.
+#[expect(clippy::expect_used, reason = "42 is in range")]
+pub(super) fn example_id() -> BatchId {
+    BatchId::new(42).expect("42 is in range")
 }

@@ -1,7 +1,7 @@
-//! Who may call a route: the host's own guards, asked before anything of a request is read.
+//! Who may call a route: the host's own guards, called before the request is read.
 //!
-//! The types of the host end here: a guard becomes a [`Check`], and a route is wrapped by replacing
-//! its handler, so that its name, rank and sentinels stay what Rocket made them.
+//! The guard types of the host are erased here: a guard becomes a [`Check`]. Guarding a route
+//! replaces its handler, so the route keeps the name, rank and sentinels that Rocket gave it.
 
 use std::sync::Arc;
 
@@ -15,18 +15,18 @@ use rocket::{
 };
 use serde_json::{Value, json};
 
-/// What a request wants to do, for [`BatchFairing::authorize`](crate::BatchFairing::authorize).
+/// What a request is about to do, for [`BatchFairing::authorize`](crate::BatchFairing::authorize).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Right {
-    /// Look at batches, items and progress.
+    /// Read batches, items and progress.
     Read,
     /// Create, retry, cancel, pause or resume a batch.
     Write,
 }
 
 impl Right {
-    /// The right that a route of this method needs. What is not known to be harmless needs the
-    /// right to write.
+    /// The right that a route with this method needs. Every method that may change something needs
+    /// the right to write.
     pub(super) const fn of(method: Method) -> Self {
         match method {
             Method::Get | Method::Head | Method::Options => Self::Read,
@@ -35,41 +35,41 @@ impl Right {
     }
 }
 
-/// Whether a request is let through.
+/// The check that a request must pass.
 #[derive(Clone)]
 pub(crate) enum Check {
-    /// Every request is.
+    /// Every request passes.
     Open,
-    /// The host is asked.
-    Asks(Ask),
+    /// The host's guard or closure decides.
+    Host(HostCheck),
 }
 
-/// Lets a request through, or says with which status it is refused.
-type Ask = Arc<dyn for<'a> Fn(&'a Request<'_>) -> BoxFuture<'a, Result<(), Status>> + Send + Sync>;
+/// Accepts a request, or returns the status that it is refused with.
+type HostCheck = Arc<dyn for<'a> Fn(&'a Request<'_>) -> BoxFuture<'a, Result<(), Status>> + Send + Sync>;
 
 impl Check {
-    async fn ask(&self, request: &Request<'_>) -> Result<(), Status> {
+    async fn run(&self, request: &Request<'_>) -> Result<(), Status> {
         match self {
             Self::Open => Ok(()),
-            Self::Asks(ask) => ask(request).await,
+            Self::Host(check) => check(request).await,
         }
     }
 
-    const fn asks(&self) -> bool {
-        matches!(self, Self::Asks(_))
+    const fn is_guarded(&self) -> bool {
+        matches!(self, Self::Host(_))
     }
 }
 
-/// Lets through whom the guard `G` lets through. A guard that forwards refuses with the status it
-/// forwards.
+/// Accepts the requests for which the guard `G` succeeds. If the guard forwards, the request is
+/// refused with the status of the forward.
 pub(crate) fn by_guard<G>() -> Check
 where
     G: for<'r> FromRequest<'r> + Send + 'static,
 {
     erase(|request| {
         Box::pin(async move {
-            // Neither `G` nor `G::Error` lives across an await: they need not be `Sync`, the error
-            // not even `Send`.
+            // Neither `G` nor `G::Error` is kept across an await, so they need not be `Sync`, and the
+            // error need not be `Send`.
             match request.guard::<G>().await {
                 Outcome::Success(_) => Ok(()),
                 Outcome::Error((status, _)) | Outcome::Forward(status) => Err(status),
@@ -78,7 +78,7 @@ where
     })
 }
 
-/// Lets through whom the host's `closure` lets through when it is asked for `right`.
+/// Accepts the requests for which the host's `closure` grants `right`.
 pub(crate) fn by_closure<F>(closure: Arc<F>, right: Right) -> Check
 where
     F: for<'a> Fn(&'a Request<'_>, Right) -> BoxFuture<'a, Result<(), Status>> + Send + Sync + 'static,
@@ -86,31 +86,31 @@ where
     erase(move |request| closure(request, right))
 }
 
-/// Tells the compiler that `check` is good for every lifetime, which it does not see of a bare
-/// closure.
+/// Makes the compiler infer that `check` accepts every lifetime, which it does not do for a closure
+/// alone.
 fn erase<F>(check: F) -> Check
 where
     F: for<'a> Fn(&'a Request<'_>) -> BoxFuture<'a, Result<(), Status>> + Send + Sync + 'static,
 {
-    Check::Asks(Arc::new(check))
+    Check::Host(Arc::new(check))
 }
 
-/// Names who calls, for what is kept per caller.
+/// Returns the caller of a request, for data that is kept per caller.
 pub(crate) type Actor = Arc<dyn Fn(&Request<'_>) -> Option<String> + Send + Sync>;
 
-/// What the host said about who may call, and who that is.
+/// The host's checks, and how it identifies callers.
 #[derive(Clone)]
 pub(crate) struct Rights {
     pub read: Check,
     pub write: Check,
-    /// How callers show who they are.
+    /// How callers authenticate, for the OpenAPI document.
     pub scheme: SecurityScheme,
-    /// Without it, callers are not told apart.
+    /// Without it, all callers count as one.
     pub actor: Option<Actor>,
 }
 
 impl Rights {
-    /// Puts the right that its method needs before `route`.
+    /// Adds the check for the right that the method of `route` needs.
     pub(crate) fn guard(&self, mut route: Route) -> Route {
         let check = match Right::of(route.method) {
             Right::Read => self.read.clone(),
@@ -120,24 +120,24 @@ impl Rights {
         route
     }
 
-    /// Who calls, in the host's words.
+    /// The caller of `request`, if the host identifies callers.
     pub(crate) fn actor(&self, request: &Request<'_>) -> Option<String> {
         self.actor.as_ref().and_then(|name| name(request))
     }
 
-    /// Whether the caller may read, for what is open to all but tells some more.
+    /// Whether the caller has the right to read, for open routes that show more to such callers.
     pub(crate) async fn may_read(&self, request: &Request<'_>) -> bool {
-        self.read.ask(request).await.is_ok()
+        self.read.run(request).await.is_ok()
     }
 
-    /// The same for readers of the OpenAPI document.
+    /// The security section of the OpenAPI document.
     pub(crate) fn security(&self) -> Security {
-        Security { read: self.read.asks(), write: self.write.asks(), scheme: self.scheme.clone() }
+        Security { read: self.read.is_guarded(), write: self.write.is_guarded(), scheme: self.scheme.clone() }
     }
 }
 
-/// How callers show who they are: a security scheme of OpenAPI under its name. The guards do what
-/// they do, whatever it says.
+/// An OpenAPI security scheme and its name. It documents how callers authenticate and does not
+/// affect the guards.
 #[derive(Debug, Clone)]
 pub(crate) struct SecurityScheme {
     pub name: String,
@@ -150,7 +150,7 @@ impl Default for SecurityScheme {
     }
 }
 
-/// Which rights are guarded, and how callers show that they have them.
+/// Which rights are guarded, and how callers authenticate.
 #[derive(Debug, Clone)]
 pub(crate) struct Security {
     read: bool,
@@ -165,8 +165,8 @@ impl Default for Security {
 }
 
 impl Security {
-    /// The name of the scheme that a route of this method asks for, when it asks.
-    pub(super) fn of(&self, method: Method) -> Option<&str> {
+    /// The name of the scheme that a route with this method requires, if it is guarded.
+    pub(super) fn scheme_for(&self, method: Method) -> Option<&str> {
         let guarded = match Right::of(method) {
             Right::Read => self.read,
             Right::Write => self.write,
@@ -174,7 +174,7 @@ impl Security {
         guarded.then_some(&self.scheme.name)
     }
 
-    /// The schemes that the document has to explain.
+    /// The schemes that the document defines.
     pub(super) fn schemes(&self) -> Option<Value> {
         (self.read || self.write).then(|| json!({ &self.scheme.name: self.scheme.scheme }))
     }
@@ -189,15 +189,15 @@ struct Guarded {
 #[rocket::async_trait]
 impl Handler for Guarded {
     async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> route::Outcome<'r> {
-        match self.check.ask(request).await {
+        match self.check.run(request).await {
             Ok(()) => self.inner.handle(request, data).await,
             Err(status) => Outcome::Error(refusal(status)),
         }
     }
 }
 
-/// A refusal is an error and never forwarded: else a catch-all route of the host would answer in
-/// our place.
+/// The status of a refusal. A refusal is always an error and never a forward, because a catch-all
+/// route of the host could handle a forwarded request.
 const fn refusal(status: Status) -> Status {
     if status.code >= 400 { status } else { Status::Forbidden }
 }
@@ -207,11 +207,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_always_looks_like_one() {
+    fn a_refusal_is_always_an_error_status() {
         let table = [(401, 401), (404, 404), (503, 503), (200, 403), (303, 403)];
 
-        for (said, answered) in table {
-            assert_eq!(refusal(Status::new(said)).code, answered);
+        for (returned, sent) in table {
+            assert_eq!(refusal(Status::new(returned)).code, sent);
         }
     }
 }

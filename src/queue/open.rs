@@ -53,7 +53,7 @@ impl Queues {
     ///
     /// A message for the operator, if Redis can't be reached or refuses access.
     pub async fn open(config: &Config) -> Result<Self, String> {
-        let Some(server) = config.redis.place() else { return Ok(Self::local(config)) };
+        let Some(server) = config.redis.address_for_messages() else { return Ok(Self::local(config)) };
         Self::in_redis(config).await.map_err(|error| {
             let causes = crate::domain::error_chain(&error);
             format!("{server} can't be used (see `batch.redis`, REDIS_HOST, REDIS_PASSWORD): {causes}")

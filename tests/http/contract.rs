@@ -1,7 +1,7 @@
-//! The OpenAPI document of a shop as a judge of its answers.
+//! Checks the responses of a shop against its OpenAPI document.
 //!
-//! Every test that asks a shop asks the judge too: an answer whose status, body or header the
-//! document does not tell of fails the test, and so does a member that no schema knows.
+//! Every response in every test is checked. The test fails if the document lacks the status, the
+//! body or a header of a response, or one of its members.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -25,7 +25,7 @@ impl Contract {
         Self { document: closed(document), validators: Mutex::default(), seen: Mutex::default() }
     }
 
-    /// The document that the shop serves itself, if it serves one.
+    /// The document that the shop serves, if it serves one.
     pub async fn of(client: &Client) -> Option<Self> {
         let base = client.rocket().figment().extract_inner("batch.base").unwrap_or_else(|_| "/batches".to_owned());
         let document = client.get(format!("{base}/openapi.json")).dispatch().await.into_json::<Value>().await?;
@@ -44,8 +44,7 @@ impl Contract {
         })
     }
 
-    /// The operation that a request is for; where two fit, the one with fewer parameters, as Rocket
-    /// does it.
+    /// The operation of a request. If two match, the one with fewer parameters, as in Rocket.
     fn operation(&self, method: &str, path: &str) -> Option<&Value> {
         let path = path.trim_end_matches('/');
         if ["/docs", "/openapi.json"].iter().any(|file| path.ends_with(file)) {
@@ -56,25 +55,28 @@ impl Contract {
         fitting.min_by_key(|(_, template, _)| template.starts_with("/batches/{")).map(|(_, _, operation)| operation)
     }
 
-    /// Panics unless the document tells of this answer. What is no operation of it is none of its
-    /// business.
+    /// Panics if the response does not match the document. Ignores paths that are no operation.
     pub fn judge(&self, method: &str, path: &str, reply: &Reply) {
         let Some(operation) = self.operation(method, path) else { return };
         let id = operation["operationId"].as_str().unwrap();
         self.seen.lock().unwrap().insert((id.to_owned(), reply.status));
         let response = &operation["responses"][reply.status.to_string()];
-        assert!(response.is_object(), "{id} is not said to answer {}: {reply:?}", reply.status);
+        assert!(response.is_object(), "{id} has no documented status {}: {reply:?}", reply.status);
         let kind = reply.content_type.as_deref().unwrap_or_default();
         let schema = &response["content"][kind]["schema"];
-        assert!(schema.is_object(), "{id} is not said to answer {} with {kind}: {reply:?}", reply.status);
+        assert!(schema.is_object(), "{id} has no documented {} with {kind}: {reply:?}", reply.status);
         self.fits(schema, &reply.json()).unwrap_or_else(|why| panic!("{id} {}: {why}: {}", reply.status, reply.body));
-        for (header, says) in response["headers"].as_object().into_iter().flatten() {
+        for (header, documented) in response["headers"].as_object().into_iter().flatten() {
             let there = reply.header(header).is_some();
-            assert!(there || says["required"] != true, "{id} {} is said to come with {header}", reply.status);
+            assert!(
+                there || documented["required"] != true,
+                "{id} {} lacks the documented header {header}",
+                reply.status
+            );
         }
     }
 
-    /// Whether a value is of a schema of the document.
+    /// Checks a value against a schema of the document.
     pub fn fits(&self, schema: &Value, value: &Value) -> Result<(), String> {
         let validator = self
             .validators
@@ -90,7 +92,7 @@ impl Contract {
         validator.validate(value).map_err(|error| format!("{} at {}", error, error.instance_path()))
     }
 
-    /// Which operations have answered with which status so far.
+    /// The statuses that each operation has returned so far.
     pub fn seen(&self) -> BTreeSet<(String, u16)> {
         self.seen.lock().unwrap().clone()
     }
@@ -102,9 +104,9 @@ fn fits(template: &str, path: &str) -> bool {
     template.len() == path.len() && template.iter().zip(&path).all(fit)
 }
 
-/// The document with shapes that know all their members. For callers they are open, since a later
-/// version may say more; but what this version says, its document tells. A problem may say more
-/// anywhere.
+/// The document with schemas that allow no other members. Its own schemas are open, because a later
+/// version may add members, but this version must document all that it has. Problems may have
+/// extension members.
 fn closed(mut document: Value) -> Value {
     for (name, schema) in document["components"]["schemas"].as_object_mut().unwrap() {
         if schema.get("properties").is_some() && name != "Problem" {

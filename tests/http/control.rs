@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::shop::{Shop, a_shop};
 
-/// The batch that is steered, and one beside it that must not move.
+/// The batch that is controlled, and a bystander that must not change.
 const BATCH: i64 = 1;
 const BYSTANDER: i64 = 2;
 
@@ -40,7 +40,7 @@ async fn a_batch_that_is(status: &str) -> Shop {
     shop
 }
 
-/// Lets the database itself refuse new items of which `condition` holds, until [`take_items`].
+/// Makes the database refuse new items for which `condition` is true, until [`take_items`].
 pub fn refuse_items(shop: &Shop, condition: &str) {
     let refuse = format!(
         "CREATE TRIGGER no_items BEFORE INSERT ON batch_items WHEN {condition}
@@ -54,7 +54,7 @@ pub fn take_items(shop: &Shop) {
 }
 
 #[rocket::async_test]
-async fn only_what_the_status_allows_is_done() {
+async fn a_command_is_refused_in_a_status_that_does_not_allow_it() {
     let table = [
         ("pending", "pause", Some("paused")),
         ("pending", "resume", None),
@@ -95,7 +95,7 @@ async fn only_what_the_status_allows_is_done() {
 }
 
 #[rocket::async_test]
-async fn a_refusal_says_the_status_and_what_was_wished() {
+async fn a_refusal_names_the_status_and_the_command() {
     let shop = a_batch_that_is("completed").await;
 
     let problem = shop.tell("/batches/1/pause").await.problem(409, &["completed", "paused"]);
@@ -104,7 +104,7 @@ async fn a_refusal_says_the_status_and_what_was_wished() {
 }
 
 #[rocket::async_test]
-async fn a_batch_without_failed_jobs_is_answered_with_the_report_of_its_retry() {
+async fn retrying_a_batch_without_failed_jobs_returns_the_report() {
     let shop = a_batch_that_is("running").await;
 
     let problem = shop.tell("/batches/1/retry").await.problem(409, &["batch 1", "no failed jobs"]);
@@ -114,7 +114,7 @@ async fn a_batch_without_failed_jobs_is_answered_with_the_report_of_its_retry() 
 }
 
 #[rocket::async_test]
-async fn a_failed_batch_tells_why_and_completes_after_a_retry() {
+async fn a_failed_batch_shows_its_error_and_completes_after_a_retry() {
     let shop = a_batch_that_is("failed").await;
     let (jobs, sizes) = shop.pages("/batches/1/failed-jobs", 2).await;
     assert_eq!(sizes, [2, 1]);
@@ -159,7 +159,7 @@ async fn the_report_of_a_retry_lists_at_most_a_thousand_jobs_and_counts_all() {
 }
 
 #[rocket::async_test]
-async fn a_batch_whose_history_was_removed_says_so_and_keeps_its_items() {
+async fn a_batch_without_history_shows_that_and_keeps_its_items() {
     let shop = a_shop().with("batch.generate.attempts", 1).with("batch.keep_history", "1s").open().await;
     refuse_items(&shop, "NEW.batch = 1 AND NEW.ordinal >= 10");
     shop.batch(1, 30).await;
@@ -187,7 +187,7 @@ async fn a_batch_whose_history_was_removed_says_so_and_keeps_its_items() {
 }
 
 #[rocket::async_test]
-async fn a_paused_batch_goes_on_after_a_resume() {
+async fn a_paused_batch_continues_after_a_resume() {
     let shop = a_batch_that_is("running").await;
     shop.tell("/batches/1/pause").await.expect(200);
 
@@ -198,7 +198,7 @@ async fn a_paused_batch_goes_on_after_a_resume() {
 }
 
 #[rocket::async_test]
-async fn of_two_retries_at_once_one_is_refused() {
+async fn the_second_of_two_retries_at_the_same_time_is_refused() {
     let shop = a_batch_that_is("failed").await;
     take_items(&shop);
 

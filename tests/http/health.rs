@@ -1,4 +1,4 @@
-//! What probes see.
+//! The health probes.
 
 use rocket_batch::Batch;
 use serde_json::json;
@@ -18,7 +18,7 @@ async fn a_probe_needs_no_credentials() {
 }
 
 #[rocket::async_test]
-async fn only_who_may_read_is_told_what_is_wrong() {
+async fn readiness_problems_are_shown_only_to_callers_who_may_read() {
     let shop = a_guarded_shop().await;
     let as_admin = || shop.client.get("/batches/health/ready").header(from("admin"));
     let as_guest = || shop.client.get("/batches/health/ready").header(from("guest"));
@@ -35,7 +35,7 @@ async fn only_who_may_read_is_told_what_is_wrong() {
 }
 
 #[rocket::async_test]
-async fn a_process_that_only_works_answers_probes_and_nothing_else() {
+async fn a_process_with_the_role_worker_serves_only_the_probes() {
     let shop = guarded_by(Batch::fairing().public()).with("batch.role", "worker").open().await;
 
     let mut paths: Vec<_> = shop.client.rocket().routes().map(|route| route.uri.path().to_owned()).collect();

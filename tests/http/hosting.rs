@@ -1,4 +1,4 @@
-//! The service and its errors in a host's own handlers.
+//! The service and its errors in handlers of the host.
 
 use rocket::{error::ErrorKind, get, local::asynchronous::Client, post, routes, serde::json::Json};
 use rocket_batch::{BatchAccepted, BatchError, BatchService, ItemOptions, Progress};
@@ -17,7 +17,7 @@ async fn look(id: i64, batches: BatchService) -> Result<Json<Progress>, BatchErr
 }
 
 #[rocket::async_test]
-async fn a_handler_of_the_host_fills_a_batch_and_answers_with_our_problems() {
+async fn a_handler_of_the_host_creates_a_batch_and_returns_problems() {
     let shop = a_shop().open_with(|rocket| rocket.mount("/", routes![fill, look])).await;
 
     let accepted = shop.tell("/product-batches/5/items?quantity=30").await;
@@ -48,10 +48,10 @@ fn about() -> &'static str {
     "about the host"
 }
 
-/// Rocket ranks `/<id>` as low as a catch-all, whatever the base; the launch failed by their
-/// collision.
+/// Rocket gives `/<id>` the rank of a catch-all, whatever the base. Their collision once made the
+/// launch fail.
 #[rocket::async_test]
-async fn pages_of_the_host_collide_with_no_route_of_ours() {
+async fn routes_of_the_host_do_not_collide_with_those_of_the_crate() {
     let shop = a_shop().open_with(|rocket| rocket.mount("/", routes![any_page, late_page, about])).await;
     shop.batch(1, 10).await;
 
@@ -62,7 +62,7 @@ async fn pages_of_the_host_collide_with_no_route_of_ours() {
 }
 
 #[rocket::async_test]
-async fn the_service_is_found_on_the_rocket() {
+async fn fetch_returns_the_service_of_a_rocket() {
     let shop = a_shop().without_workers().open().await;
 
     let service = BatchService::fetch(shop.client.rocket()).expect("the fairing manages it");
@@ -73,7 +73,7 @@ async fn the_service_is_found_on_the_rocket() {
 }
 
 #[rocket::async_test]
-async fn a_host_that_forgets_the_fairing_does_not_launch() {
+async fn the_launch_fails_without_the_fairing() {
     let rocket = rocket::custom(rocket::Config::figment().merge(("log_level", "off"))).mount("/", routes![fill]);
 
     let error = Client::untracked(rocket).await.expect_err("the launch must fail");
@@ -82,7 +82,7 @@ async fn a_host_that_forgets_the_fairing_does_not_launch() {
 }
 
 #[rocket::async_test]
-async fn a_host_that_attaches_the_fairing_twice_does_not_launch() {
+async fn the_launch_fails_with_the_fairing_attached_twice() {
     let (rocket, _folder) = a_shop().rocket();
 
     let error = Client::untracked(rocket.attach(rocket_batch::Batch::fairing().public())).await.expect_err("must fail");

@@ -1,4 +1,4 @@
-//! The header `Idempotency-Key`: what comes twice under one key counts once.
+//! The header `Idempotency-Key`: a repeated request takes effect once.
 
 use rocket::{
     futures::future::join_all,
@@ -16,8 +16,7 @@ async fn post_once(shop: &Shop, key: &str, body: impl ToString) -> Reply {
     shop.ask(shop.client.post("/batches").header(ContentType::JSON).header(key).body(body.to_string())).await
 }
 
-/// The body and the `Location` of an answer, after making sure that it says whether it was given
-/// before.
+/// The body and the `Location` of a response. Asserts whether it is marked as replayed.
 fn accepted(reply: &Reply, replayed: bool) -> (Value, String) {
     let body = reply.expect(202);
     assert_eq!(reply.header("Idempotent-Replayed"), replayed.then_some("true"), "{reply:?}");
@@ -29,13 +28,13 @@ async fn number_of_batches(shop: &Shop) -> usize {
 }
 
 #[rocket::async_test]
-async fn the_same_request_under_the_same_key_gets_the_same_answer() {
+async fn the_same_request_with_the_same_key_gets_the_same_response() {
     let shop = a_shop().open().await;
     let first = accepted(&post_once(&shop, "k", json!({ "quantity": 30, "batchSize": 10 })).await, false);
     let id = first.0["batchId"].as_i64().unwrap();
     shop.until_it_is(id, "completed").await;
 
-    // The same in another spelling.
+    // The same value, formatted differently.
     let again = post_once(&shop, "k", r#"{ "batchSize": 10, "qrCodePrefix": null,  "quantity": 30 }"#).await;
 
     assert_eq!(accepted(&again, true), first);
@@ -44,7 +43,7 @@ async fn the_same_request_under_the_same_key_gets_the_same_answer() {
 }
 
 #[rocket::async_test]
-async fn an_id_of_the_callers_choice_is_not_taken_for_the_repeat() {
+async fn repeating_a_request_with_a_batch_id_is_not_a_conflict() {
     let shop = a_shop().without_workers().open().await;
     let body = json!({ "quantity": 30, "batchId": 7 });
 
@@ -56,7 +55,7 @@ async fn an_id_of_the_callers_choice_is_not_taken_for_the_repeat() {
 }
 
 #[rocket::async_test]
-async fn another_request_under_the_same_key_is_refused() {
+async fn another_request_with_the_same_key_is_refused() {
     let shop = a_shop().without_workers().open().await;
     let first = accepted(&post_once(&shop, "k", json!({ "quantity": 30 })).await, false);
     let others = [
@@ -77,7 +76,7 @@ async fn another_request_under_the_same_key_is_refused() {
 }
 
 #[rocket::async_test]
-async fn of_fifty_twins_at_once_all_get_the_answer_and_one_batch_exists() {
+async fn fifty_equal_requests_at_the_same_time_create_one_batch() {
     let shop = a_shop().open().await;
     let body = json!({ "quantity": 30 });
 
@@ -93,7 +92,7 @@ async fn of_fifty_twins_at_once_all_get_the_answer_and_one_batch_exists() {
 }
 
 #[rocket::async_test]
-async fn without_a_key_every_request_counts() {
+async fn without_a_key_every_request_creates_a_batch() {
     let shop = a_shop().without_workers().open().await;
 
     for _ in 0..2 {
@@ -104,7 +103,7 @@ async fn without_a_key_every_request_counts() {
 }
 
 #[rocket::async_test]
-async fn where_the_host_names_callers_each_has_keys_of_its_own() {
+async fn callers_have_separate_keys_if_the_host_identifies_them() {
     let fairing = Batch::fairing().public().actor(|request| request.headers().get_one("x-who").map(str::to_owned));
     let shop = guarded_by(fairing).without_workers().open().await;
     let post_as = async |who: Option<&'static str>, quantity: u64| {
@@ -124,7 +123,7 @@ async fn where_the_host_names_callers_each_has_keys_of_its_own() {
 }
 
 #[rocket::async_test]
-async fn a_key_that_is_none_is_answered_with_the_limit() {
+async fn the_error_for_an_invalid_key_names_the_limit() {
     let shop = a_shop().without_workers().open().await;
     let body = json!({ "quantity": 30 });
     let (longest, too_long) = ("k".repeat(255), "k".repeat(256));
@@ -144,7 +143,7 @@ async fn a_key_that_is_none_is_answered_with_the_limit() {
 }
 
 #[rocket::async_test]
-async fn a_request_that_was_refused_may_be_mended_under_its_key() {
+async fn a_refused_request_can_be_corrected_with_the_same_key() {
     let shop = a_shop().without_workers().open().await;
     shop.batch(7, 10).await;
 

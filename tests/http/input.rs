@@ -1,5 +1,5 @@
-//! Every kind of bad request: its status, that the answer says what is wrong and what would be
-//! right, and that nothing came of it.
+//! Every kind of bad request: its status, an error that names what is wrong and what is allowed,
+//! and no effect.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ async fn there_is_no_batch(shop: &Shop) {
 }
 
 #[rocket::async_test]
-async fn a_number_out_of_range_is_answered_with_its_field_its_limit_and_its_value() {
+async fn the_error_for_a_number_out_of_range_names_field_limits_and_value() {
     let shop = a_shop().without_workers().open().await;
     let table = [
         ("quantity", json!({ "quantity": 0 }), "1 to 10000000", "is 0"),
@@ -48,7 +48,7 @@ async fn a_number_out_of_range_is_answered_with_its_field_its_limit_and_its_valu
     there_is_no_batch(&shop).await;
 }
 
-/// Where the setting was 10, a request for 100,000 jobs got them all.
+/// With the setting at 10, a request for 100,000 jobs once got them all.
 #[rocket::async_test]
 async fn a_request_for_more_jobs_than_the_setting_allows_is_refused() {
     let shop = a_shop().without_workers().with("batch.max_jobs_per_batch", 10).open().await;
@@ -66,7 +66,7 @@ async fn a_request_for_more_jobs_than_the_setting_allows_is_refused() {
 }
 
 #[rocket::async_test]
-async fn json_of_another_shape_is_answered_with_its_field() {
+async fn the_error_for_json_of_the_wrong_type_names_the_field() {
     let shop = a_shop().without_workers().open().await;
     let table = [
         ("{}", "quantity"),
@@ -94,7 +94,7 @@ async fn json_of_another_shape_is_answered_with_its_field() {
 }
 
 #[rocket::async_test]
-async fn an_unknown_field_is_answered_with_the_right_ones() {
+async fn the_error_for_an_unknown_field_lists_the_known_ones() {
     let shop = a_shop().without_workers().open().await;
 
     let reply = shop.post("/batches", r#"{"quantity":1,"batchsize":7}"#).await;
@@ -104,7 +104,7 @@ async fn an_unknown_field_is_answered_with_the_right_ones() {
 }
 
 #[rocket::async_test]
-async fn a_body_that_is_no_json_is_a_bad_request() {
+async fn a_body_that_is_not_json_is_a_bad_request() {
     let shop = a_shop().without_workers().open().await;
 
     for body in ["", "{", r#"{"quantity":1"#, "quantity=1", r#"{"quantity":1} x"#, r#"{"quantity":01}"#, "\u{feff}{}"] {
@@ -116,7 +116,7 @@ async fn a_body_that_is_no_json_is_a_bad_request() {
 }
 
 #[rocket::async_test]
-async fn a_body_of_another_type_is_answered_with_the_right_one() {
+async fn the_error_for_a_wrong_content_type_names_the_right_one() {
     let shop = a_shop().without_workers().open().await;
     let body = || json!({ "quantity": 1 }).to_string();
 
@@ -132,7 +132,7 @@ async fn a_body_of_another_type_is_answered_with_the_right_one() {
 }
 
 #[rocket::async_test]
-async fn a_body_above_the_limit_is_answered_with_the_limit() {
+async fn the_error_for_a_body_that_is_too_long_names_the_limit() {
     let usual = a_shop().without_workers().open().await;
     let small = a_shop().without_workers().with("limits.batch", "100B").open().await;
     let padded = |length: usize| format!("{{\"quantity\":1{}}}", " ".repeat(length - 14));
@@ -146,10 +146,10 @@ async fn a_body_above_the_limit_is_answered_with_the_limit() {
     small.post("/batches", padded(100)).await.expect(202);
 }
 
-/// A real socket, since only there a body can come to a standstill. Of every body Rocket itself
-/// awaits 14 bytes, without a deadline, before it looks for a route; so this one stops behind them.
+/// Needs a real socket, because a body of the local client never stops. Rocket waits for the first
+/// 14 bytes without a timeout before it routes, so this body stops after them.
 #[rocket::async_test]
-async fn a_body_that_stops_half_way_is_not_waited_for() {
+async fn a_body_that_stops_half_way_times_out() {
     let half = b"POST /batches HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nContent-Length: 40\r\n\r\n{\"quantity\": 100";
 
     let [answer] = over_a_socket([half]).await;
@@ -157,10 +157,9 @@ async fn a_body_that_stops_half_way_is_not_waited_for() {
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
 }
 
-/// As the guide says. It is Rocket's doing, and a caller has to know that nothing remembers such a
-/// request.
+/// Rocket drops such a header, so the request is not idempotent. The guide documents this.
 #[rocket::async_test]
-async fn a_key_that_is_not_utf_8_is_no_key() {
+async fn a_key_that_is_not_utf_8_is_ignored() {
     let post = b"POST /batches HTTP/1.1\r\nHost: shop\r\nContent-Type: application/json\r\nIdempotency-Key: k\xff\r\nContent-Length: 15\r\n\r\n{\"quantity\": 1}";
 
     let [first, second] = over_a_socket([post, post]).await;
@@ -169,7 +168,7 @@ async fn a_key_that_is_not_utf_8_is_no_key() {
     assert!(second.starts_with("HTTP/1.1 202") && second.contains("location: /batches/2\r\n"), "{second}");
 }
 
-/// What a shop that listens answers to these bytes, on a connection for each.
+/// Sends each of these byte strings on a connection of its own and returns the responses.
 async fn over_a_socket<const N: usize>(requests: [&[u8]; N]) -> [String; N] {
     let shop = a_shop().without_workers().listen().await;
     let mut answers = [(); N].map(|()| String::new());
@@ -185,7 +184,7 @@ async fn over_a_socket<const N: usize>(requests: [&[u8]; N]) -> [String; N] {
 }
 
 #[rocket::async_test]
-async fn a_path_that_names_no_batch_is_not_found_whatever_stands_there() {
+async fn a_path_with_an_impossible_batch_id_is_not_found() {
     let shop = a_shop().without_workers().open().await;
     shop.batch(7, 10).await;
     let ids = [
@@ -218,7 +217,7 @@ async fn a_path_that_names_no_batch_is_not_found_whatever_stands_there() {
 }
 
 #[rocket::async_test]
-async fn a_bad_query_is_answered_with_what_is_allowed() {
+async fn the_error_for_a_bad_query_names_what_is_allowed() {
     let shop = a_shop().without_workers().open().await;
     shop.batch(7, 10).await;
     let lists = ["/batches", "/batches/7/items", "/batches/7/failed-jobs"];
@@ -229,7 +228,7 @@ async fn a_bad_query_is_answered_with_what_is_allowed() {
             assert_eq!(reply.problem(422, &["`limit`", "1 to 1000"])["field"], "limit", "{list} {limit}");
         }
         shop.get(&format!("{list}?limit=1000&colour=red")).await.expect(200);
-        // Of two, Rocket took none, and the list came as if nothing had been asked.
+        // With two values, Rocket once ignored both and listed everything.
         for twice in ["limit=5&limit=6", "limit=5&limit[]=6", "cursor=a&cursor=b"] {
             shop.get(&format!("{list}?{twice}")).await.problem(422, &["once", "2 times"]);
         }
@@ -242,7 +241,7 @@ async fn a_bad_query_is_answered_with_what_is_allowed() {
 }
 
 #[rocket::async_test]
-async fn a_cursor_is_good_for_its_own_list_only() {
+async fn a_cursor_is_valid_for_its_own_list_only() {
     let shop = a_shop().open().await;
     for id in [1, 2] {
         shop.batch(id, 30).await;

@@ -1,4 +1,4 @@
-//! A batch from its request to its last item, as a caller sees it.
+//! A batch from its request to its last item, through the routes.
 
 use std::collections::BTreeSet;
 
@@ -32,9 +32,9 @@ async fn a_batch_is_accepted_at_once_and_all_its_items_can_be_read() {
     assert_eq!((&batch["status"], &batch["itemsCreated"]), (&json!("completed"), &json!(250)));
 }
 
-/// 100,000 jobs made an answer of 1.5 MB.
+/// 100,000 jobs once made a response of 1.5 MB.
 #[rocket::async_test]
-async fn an_answer_lists_at_most_a_thousand_jobs_and_says_so() {
+async fn a_response_lists_at_most_a_thousand_jobs_and_marks_the_list_as_truncated() {
     let shop = a_shop().without_workers().with("batch.max_jobs_per_batch", 2_000).open().await;
 
     for (quantity, listed) in [(1_000_u64, 1_000), (1_001, 1_000)] {
@@ -70,7 +70,7 @@ async fn paging_shows_every_item_exactly_once() {
 }
 
 #[rocket::async_test]
-async fn an_item_is_found_by_its_code_and_a_forged_one_is_not() {
+async fn an_item_is_found_by_its_code_and_a_forged_code_is_not() {
     let shop = a_shop().open().await;
     let elsewhere = a_shop().open().await;
     for shop in [&shop, &elsewhere] {
@@ -93,9 +93,10 @@ async fn an_item_is_found_by_its_code_and_a_forged_one_is_not() {
     shop.get(&format!("/batches/items/{foreign}")).await.problem(404, &["no item"]);
 }
 
-/// Two shops with one key: what only the other one made has a good code, and is not here.
+/// Two shops share a key. An item that only the other one created has a valid code, but is missing
+/// here.
 #[rocket::async_test]
-async fn a_good_code_of_an_item_that_is_not_there_finds_nothing_else() {
+async fn a_valid_code_of_a_missing_item_finds_no_other_item() {
     let key = "00112233445566778899aabbccddeeff";
     let (shop, larger) =
         (a_shop().with("batch.code_key", key).open().await, a_shop().with("batch.code_key", key).open().await);
@@ -120,7 +121,7 @@ async fn a_good_code_of_an_item_that_is_not_there_finds_nothing_else() {
 }
 
 #[rocket::async_test]
-async fn without_an_id_and_without_options_the_defaults_hold() {
+async fn a_batch_without_id_and_options_gets_the_defaults() {
     let shop = a_shop().without_workers().with("batch.batch_size", 25).open().await;
     let nulls =
         json!({ "quantity": 50, "batchId": null, "batchSize": null, "qrCodePrefix": null, "maxJobsPerBatch": null });
@@ -170,7 +171,7 @@ async fn the_base_is_a_setting_and_the_location_follows_it() {
 }
 
 #[rocket::async_test]
-async fn a_slash_behind_the_base_changes_nothing() {
+async fn a_slash_after_the_base_changes_nothing() {
     let shop = a_shop().without_workers().open().await;
 
     let reply = shop.post("/batches/", json!({ "quantity": 1, "batchId": 3 })).await;
@@ -181,7 +182,7 @@ async fn a_slash_behind_the_base_changes_nothing() {
 }
 
 #[rocket::async_test]
-async fn a_taken_id_is_named_and_its_batch_stays_as_it_was() {
+async fn the_error_for_an_id_in_use_names_it_and_the_batch_is_unchanged() {
     let shop = a_shop().without_workers().open().await;
     shop.batch(9, 10).await;
     let before = shop.get("/batches/9").await.expect(200);

@@ -1,5 +1,4 @@
-//! What callers of the routes see: a real plugin on a database of its own, asked by Rocket's local
-//! client.
+//! The routes, called through Rocket's local client. Each test has a plugin with its own database.
 
 mod contract;
 mod control;

@@ -1,4 +1,4 @@
-//! The OpenAPI document tells all that the routes do, and nothing else.
+//! The OpenAPI document matches the routes.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -16,7 +16,7 @@ fn document() -> Value {
     Batch::openapi()
 }
 
-/// Every object and list of the document, with its place.
+/// Visits every value of the document, with its path.
 fn walk(value: &Value, place: &str, look: &mut impl FnMut(&str, &Value)) {
     look(place, value);
     match value {
@@ -31,7 +31,7 @@ fn walk(value: &Value, place: &str, look: &mut impl FnMut(&str, &Value)) {
 }
 
 #[test]
-fn the_document_in_the_repository_is_the_one_of_the_code() {
+fn the_document_in_the_repository_is_up_to_date() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json");
     if std::env::var_os("UPDATE").is_some() {
         fs::write(&file, serde_json::to_string_pretty(&document()).unwrap() + "\n").unwrap();
@@ -41,7 +41,7 @@ fn the_document_in_the_repository_is_the_one_of_the_code() {
 
     assert!(
         kept == document(),
-        "docs/openapi.json is not what the routes say now; look at the difference after\n\n  \
+        "docs/openapi.json is out of date; check the difference after\n\n  \
          UPDATE=1 cargo test --test http openapi\n"
     );
 }
@@ -61,14 +61,14 @@ async fn the_operations_are_the_mounted_routes() {
         .collect();
 
     let contract = Contract::new(document());
-    let told: BTreeSet<_> =
+    let documented: BTreeSet<_> =
         contract.operations().map(|(method, path, _)| (method.to_owned(), path.to_owned())).collect();
 
-    assert_eq!(told, mounted);
+    assert_eq!(documented, mounted);
 }
 
 #[test]
-fn every_operation_says_all_that_is_asked_of_one() {
+fn every_operation_is_described_completely() {
     let contract = Contract::new(document());
     let mut names = BTreeSet::new();
 
@@ -94,9 +94,9 @@ fn contract_tags() -> Vec<Value> {
     document()["tags"].as_array().unwrap().iter().map(|tag| tag["name"].clone()).collect()
 }
 
-/// OpenAPI's own rules, as far as they touch what is used here.
+/// Checks the rules of OpenAPI for the features that the document uses.
 #[test]
-fn the_document_is_a_document_of_openapi() {
+fn the_document_is_valid_openapi() {
     let document = document();
     assert_eq!(document["openapi"], "3.1.0");
     assert!(document["info"]["title"].is_string() && document["info"]["version"].is_string());
@@ -135,7 +135,7 @@ fn the_document_is_a_document_of_openapi() {
 }
 
 #[test]
-fn every_reference_leads_to_a_schema_and_every_schema_is_led_to() {
+fn every_reference_has_a_schema_and_every_schema_is_referenced() {
     let document = document();
     let mut led_to = BTreeSet::new();
 
@@ -152,7 +152,7 @@ fn every_reference_leads_to_a_schema_and_every_schema_is_led_to() {
 }
 
 #[test]
-fn every_example_is_one() {
+fn every_example_matches_its_schema() {
     let document = document();
     let contract = Contract::new(document.clone());
     let mut examples = 0;
@@ -174,9 +174,9 @@ fn every_example_is_one() {
     assert!(examples > 40, "{examples}");
 }
 
-/// Descriptions are the comments of the types, which are written for Rust first.
+/// Descriptions are the doc comments of the types, which could contain Rust.
 #[test]
-fn the_prose_is_for_callers_and_not_for_rust() {
+fn descriptions_do_not_contain_rust() {
     walk(&document(), "", &mut |place, value| {
         if let Some(text) = value.get("description").and_then(Value::as_str) {
             for word in ["```", "::", "[`", "rust", "_size", "_per_"] {
@@ -209,7 +209,7 @@ async fn secured(shop: &Shop) -> (BTreeSet<String>, Value) {
 }
 
 #[rocket::async_test]
-async fn only_what_is_guarded_asks_for_credentials_in_the_way_of_the_host() {
+async fn guarded_operations_require_the_security_scheme_of_the_host() {
     let by_key = json!({ "type": "apiKey", "in": "header", "name": "X-Who" });
     let shop = guarded_by(Batch::fairing().guard::<Admin>().security_scheme("key", by_key.clone())).open().await;
     let writes = ["cancelBatch", "createBatch", "pauseBatch", "resumeBatch", "retryBatch"];
@@ -228,7 +228,7 @@ async fn only_what_is_guarded_asks_for_credentials_in_the_way_of_the_host() {
 }
 
 #[rocket::async_test]
-async fn the_document_and_its_page_ask_nobody_and_can_be_switched_off() {
+async fn the_document_and_its_page_need_no_credentials_and_can_be_disabled() {
     let open = guarded_by(Batch::fairing().read_guard::<Reader>().write_guard::<Writer>()).open().await;
     let off = a_shop().with("batch.docs", false).open().await;
     let files = |shop: &Shop| {
@@ -249,10 +249,10 @@ async fn the_document_and_its_page_ask_nobody_and_can_be_switched_off() {
     off.get("/batches/openapi.json").await.problem(404, &[]);
 }
 
-/// The page loads what is mounted, and names nothing beyond its own host.
+/// The page refers to no other host.
 #[cfg(feature = "swagger-ui")]
 #[rocket::async_test]
-async fn the_page_is_all_there() {
+async fn the_documentation_page_loads_only_mounted_files() {
     let shop = a_shop().with("batch.base", "/shop/lots").open().await;
 
     let page = shop.get("/shop/lots/docs").await;
@@ -266,7 +266,7 @@ async fn the_page_is_all_there() {
     assert_eq!(page.content_type.as_deref(), Some("text/html; charset=utf-8"));
 }
 
-/// What a caller may say, and whether it is taken: the schema of a new batch and the code agree.
+/// Checks that the schema of a new batch and the route accept the same bodies.
 #[rocket::async_test]
 async fn the_schema_of_a_new_batch_refuses_what_the_route_refuses() {
     let shop = a_shop().without_workers().open().await;
@@ -320,7 +320,7 @@ impl Asked<'_> {
         self.0.ask(request).await
     }
 
-    /// Asks as one who may do everything. The shop itself holds the answer against its document.
+    /// Sends requests with all rights. The shop checks each response against its document.
     async fn all(&self, table: &[(Method, &str, Option<&str>, u16)]) {
         for (method, path, body, status) in table {
             let reply = self.by(Some("admin"), *method, path, *body).await;
@@ -329,10 +329,9 @@ impl Asked<'_> {
     }
 }
 
-/// Each status that the document tells of is answered here for real, but for those that need a
-/// broken database or a slow caller.
+/// Requests every documented status, except those that need a broken database or a slow caller.
 #[rocket::async_test]
-async fn every_status_that_is_told_of_can_be_had() {
+async fn every_documented_status_occurs() {
     use Method::{Get, Post};
     let guarded = || guarded_by(Batch::fairing().guard::<Admin>());
     let working = guarded().with("batch.generate.attempts", 1).open().await;

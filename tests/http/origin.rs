@@ -1,5 +1,5 @@
-//! Which pages may have a browser write. A form of any page could cancel a batch of whoever was
-//! logged in by a cookie.
+//! Write requests from web pages. Without the check, a form on any page could cancel a batch of a
+//! user who is logged in by a cookie.
 
 use rocket::http::{ContentType, Header, Method};
 use rocket_batch::Batch;
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::shop::{Admin, Plan, Reply, Shop, a_shop, from, guarded_by};
 
-/// What a browser says about the page that sends.
+/// The headers by which a browser identifies the page.
 type Says = &'static [(&'static str, &'static str)];
 
 const FOREIGN: [Says; 5] = [
@@ -42,7 +42,7 @@ async fn ask(shop: &Shop, method: Method, path: &str, says: Says, who: Option<&'
     shop.ask(request).await
 }
 
-/// Read off the rocket, so that no new route is forgotten.
+/// Taken from the rocket, so that new routes are included.
 fn writing_routes(shop: &Shop) -> Vec<(Method, String)> {
     let ours = shop.client.rocket().routes().filter(|route| route.uri.base() == "/batches");
     let writing = ours.filter(|route| ![Method::Get, Method::Head, Method::Options].contains(&route.method));
@@ -73,7 +73,7 @@ async fn a_page_of_another_origin_writes_nothing() {
 }
 
 #[rocket::async_test]
-async fn our_own_pages_and_what_is_no_browser_write() {
+async fn pages_of_the_own_origin_and_other_clients_may_write() {
     let shop = opened(a_shop()).await;
 
     for says in OWN {
@@ -83,7 +83,7 @@ async fn our_own_pages_and_what_is_no_browser_write() {
 }
 
 #[rocket::async_test]
-async fn every_page_reads_as_ever() {
+async fn pages_of_every_origin_may_read() {
     let shop = opened(a_shop()).await;
 
     for says in FOREIGN {
@@ -94,9 +94,9 @@ async fn every_page_reads_as_ever() {
     }
 }
 
-/// The guard would be asked with the cookies of whoever sits at the browser.
+/// The guard would see the cookies of the browser's user.
 #[rocket::async_test]
-async fn no_guard_is_asked_about_a_page_of_another_origin() {
+async fn no_guard_is_called_for_a_page_of_another_origin() {
     let shop = opened(guarded_by(Batch::fairing().guard::<Admin>())).await;
 
     for (method, path) in writing_routes(&shop) {
@@ -109,7 +109,7 @@ async fn no_guard_is_asked_about_a_page_of_another_origin() {
 }
 
 #[rocket::async_test]
-async fn a_listed_origin_writes_whatever_the_browser_says_of_its_site() {
+async fn a_listed_origin_may_write_with_any_sec_fetch_site() {
     let plan = guarded_by(Batch::fairing().guard::<Admin>());
     let shop = opened(plan.with("batch.allowed_origins", vec!["https://other.example"])).await;
     let listed: [Says; 3] = [
@@ -129,9 +129,9 @@ async fn a_listed_origin_writes_whatever_the_browser_says_of_its_site() {
     }
 }
 
-/// Where the request went to is what the server itself reads off the wire.
+/// The server takes the host from the request that it receives.
 #[rocket::async_test]
-async fn over_a_real_connection_the_page_has_to_be_of_the_host_that_was_asked() {
+async fn over_a_real_connection_the_origin_must_match_the_host_header() {
     let shop = a_shop().without_workers().listen().await;
     let port = shop.port;
     let client = reqwest::Client::new();
@@ -152,7 +152,7 @@ async fn over_a_real_connection_the_page_has_to_be_of_the_host_that_was_asked() 
     }
     assert_eq!(post("/1/pause", &[("Origin", &own)]).await.1["status"], "paused");
     assert_eq!(post("/1/cancel", &[("Origin", &other_port), ("Sec-Fetch-Site", "same-origin")]).await.0, 200);
-    // A proxy that changes `Host` hides which page is the host's own.
+    // Behind a proxy that changes `Host`, the host's own origin is unknown.
     assert_eq!(post("/1/cancel", &[("Origin", &own), ("Host", "10.0.0.1")]).await.0, 403);
     shop.close().await;
 }

@@ -1,11 +1,11 @@
-//! Errors under the base are problem documents, and everybody else's errors stay theirs.
+//! Errors under the base are problem documents; other errors stay with the host.
 
 use rocket::{Request, catch, catchers, get, routes};
 
 use crate::shop::a_shop;
 
 #[rocket::async_test]
-async fn a_path_that_is_not_there_is_a_problem_under_the_base_only() {
+async fn an_unknown_path_is_a_problem_under_the_base_only() {
     let shop = a_shop().open().await;
 
     for path in ["/batches/1/colour", "/batches/health/late", "/batches/1/progress/of"] {
@@ -21,21 +21,21 @@ async fn a_path_that_is_not_there_is_a_problem_under_the_base_only() {
 }
 
 #[catch(default)]
-fn own_words(_: &Request<'_>) -> &'static str {
-    "the host's own words"
+fn host_catcher(_: &Request<'_>) -> &'static str {
+    "from the host's catcher"
 }
 
 #[catch(404)]
-fn own_words_for_404(_: &Request<'_>) -> &'static str {
-    "the host's own words"
+fn host_catcher_for_404(_: &Request<'_>) -> &'static str {
+    "from the host's catcher"
 }
 
 #[rocket::async_test]
-async fn the_catchers_of_a_host_keep_what_is_theirs() {
-    let catchers = || catchers![own_words, own_words_for_404];
+async fn catchers_of_the_host_apply_outside_the_base() {
+    let catchers = || catchers![host_catcher, host_catcher_for_404];
     let shop = a_shop().open_with(|rocket| rocket.register("/", catchers())).await;
 
-    assert_eq!(shop.get("/shelf").await.body, "the host's own words");
+    assert_eq!(shop.get("/shelf").await.body, "from the host's catcher");
     shop.get("/batches/8").await.problem(404, &["batch 8"]);
     shop.get("/batches/1/colour").await.problem(404, &[]);
 }
@@ -46,7 +46,7 @@ fn broken() -> &'static str {
 }
 
 #[rocket::async_test]
-async fn a_panic_under_the_base_tells_nothing_of_its_inside() {
+async fn a_panic_under_the_base_hides_its_message() {
     let shop = a_shop().open_with(|rocket| rocket.mount("/", routes![broken])).await;
 
     let reply = shop.get("/batches/broken/down").await;

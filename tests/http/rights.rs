@@ -12,14 +12,14 @@ use rocket_batch::{Batch, Right};
 
 use crate::shop::{Admin, Reader, Reply, Shop, Writer, a_shop, from, guarded_by};
 
-/// A route as it was mounted, and a path that meets it.
+/// A mounted route, and a path that matches it.
 struct Mounted {
     method: Method,
     path: String,
 }
 
 impl Mounted {
-    /// The rights that a route ought to need follow from its method.
+    /// The right that the route should need, by its method.
     fn right(&self) -> Right {
         if self.method == Method::Get { Right::Read } else { Right::Write }
     }
@@ -31,10 +31,10 @@ impl Mounted {
     }
 }
 
-/// What is open to all: the probes, and files without data.
+/// The open routes: the probes, and files without data.
 const OPEN: [&str; 3] = ["/batches/health/", "/batches/docs", "/batches/openapi.json"];
 
-/// All else that is mounted under the base. Read off the rocket, so that no new route is forgotten.
+/// All other routes under the base. Taken from the rocket, so that new routes are included.
 fn guarded_routes(shop: &Shop) -> Vec<Mounted> {
     let ours = shop.client.rocket().routes().filter(|route| route.uri.base() == "/batches");
     let mounted = ours.map(|route| Mounted {
@@ -51,7 +51,7 @@ fn refused(reply: &Reply) -> bool {
 }
 
 #[rocket::async_test]
-async fn every_route_but_the_probes_asks_the_guard() {
+async fn every_route_except_the_probes_calls_the_guard() {
     let shop = guarded_by(Batch::fairing().guard::<Admin>()).open().await;
 
     for route in guarded_routes(&shop) {
@@ -81,7 +81,7 @@ async fn reading_and_writing_are_two_rights() {
 }
 
 #[rocket::async_test]
-async fn the_last_word_on_a_right_counts() {
+async fn the_last_guard_of_a_right_applies() {
     let shop = guarded_by(Batch::fairing().public().write_guard::<Writer>()).open().await;
 
     for route in guarded_routes(&shop) {
@@ -106,7 +106,7 @@ impl<'r> FromRequest<'r> for User<'r> {
 }
 
 #[rocket::async_test]
-async fn a_closure_decides_by_the_right_and_with_a_guard_that_borrows() {
+async fn a_closure_decides_by_right_and_may_use_a_borrowing_guard() {
     let fairing = Batch::fairing().authorize(|request, right| {
         Box::pin(async move {
             match (request.guard::<User<'_>>().await, right) {
@@ -136,7 +136,7 @@ async fn public_is_open_to_all() {
     }
 }
 
-/// A guard that forwards, as some do to let another route answer.
+/// A guard that forwards, as some do to try another route.
 struct Elsewhere;
 
 #[rocket::async_trait]
@@ -155,7 +155,7 @@ fn everything() -> &'static str {
 }
 
 #[rocket::async_test]
-async fn a_guard_that_forwards_refuses_and_no_route_of_the_host_answers() {
+async fn a_forwarding_guard_refuses_and_no_route_of_the_host_responds() {
     let plan = guarded_by(Batch::fairing().guard::<Elsewhere>()).with_statuses_of_its_own();
     let shop = plan.open_with(|rocket| rocket.mount("/", rocket::routes![everything])).await;
 
@@ -168,14 +168,14 @@ async fn a_guard_that_forwards_refuses_and_no_route_of_the_host_answers() {
 }
 
 #[rocket::async_test]
-async fn the_body_of_a_stranger_is_not_looked_at() {
+async fn the_body_of_an_unauthorized_request_is_not_read() {
     let shop = guarded_by(Batch::fairing().guard::<Admin>()).open().await;
 
     shop.post("/batches", "no JSON").await.problem(401, &[]);
 }
 
 #[rocket::async_test]
-async fn a_launch_fails_until_both_rights_are_given() {
+async fn the_launch_fails_if_a_right_has_no_guard() {
     let unsaid = [Batch::fairing(), Batch::fairing().read_guard::<Reader>(), Batch::fairing().write_guard::<Writer>()];
 
     for fairing in unsaid {

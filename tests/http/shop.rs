@@ -1,4 +1,4 @@
-//! A host with the plugin, and how a test talks to it.
+//! A host with the plugin, and a client for tests.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -18,18 +18,18 @@ use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::contract::Contract;
 
-/// Long enough for a slow machine; nothing here takes a tenth of it.
+/// Enough for a slow machine; no wait takes a tenth of it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A host on a database of its own.
+/// A host with its own database.
 pub struct Shop {
     pub client: Client,
     pub folder: TempDir,
-    /// What the shop says about itself; every answer is held against it.
+    /// The document of the shop, which every response is checked against.
     pub contract: Option<Contract>,
 }
 
-/// What a caller got.
+/// A response.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
@@ -48,8 +48,7 @@ impl Reply {
         found.next().map(|(_, value)| value.as_str())
     }
 
-    /// The document, after making sure that it is a problem of this status whose detail has these
-    /// words.
+    /// The JSON. Asserts that it is a problem with this status, whose detail contains `words`.
     pub fn problem(&self, status: u16, words: &[&str]) -> Value {
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(self.content_type.as_deref(), Some("application/problem+json"), "{self:?}");
@@ -63,7 +62,7 @@ impl Reply {
         problem
     }
 
-    /// The JSON, after making sure of the status.
+    /// The JSON. Asserts the status.
     pub fn expect(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(self.content_type.as_deref(), Some("application/json"), "{self:?}");
@@ -72,7 +71,7 @@ impl Reply {
     }
 }
 
-/// What a shop is made of, unless a test says otherwise.
+/// The fairing and the settings of a shop.
 pub struct Plan {
     fairing: BatchFairing,
     figment: Figment,
@@ -80,7 +79,7 @@ pub struct Plan {
     judged: bool,
 }
 
-/// A shop where everybody may do everything, and where jobs start at once.
+/// A shop without guards and without a rate limit.
 pub fn a_shop() -> Plan {
     guarded_by(Batch::fairing().public())
 }
@@ -97,18 +96,18 @@ pub fn guarded_by(fairing: BatchFairing) -> Plan {
 }
 
 impl Plan {
-    /// With a setting of the host's, by its whole name.
+    /// Sets a setting, by its full key.
     pub fn with(mut self, key: &str, value: impl Into<rocket::figment::value::Value>) -> Self {
         self.figment = self.figment.merge((key, value.into()));
         self
     }
 
-    /// Without workers, so that batches stay as they are.
+    /// Runs no workers, so that batches do not change.
     pub fn without_workers(self) -> Self {
         self.with("batch.role", "web")
     }
 
-    /// With a guard that answers with statuses which no document can know.
+    /// For guards that return undocumented statuses.
     pub fn with_statuses_of_its_own(self) -> Self {
         Self { judged: false, ..self }
     }
@@ -121,7 +120,7 @@ impl Plan {
         self.open_with(|rocket| rocket).await
     }
 
-    /// Opens on a port of its own, for what the local client can't show.
+    /// Listens on a port, for tests that the local client can't do.
     pub async fn listen(self) -> Listening {
         let (tell, port) = oneshot::channel();
         let (rocket, folder) = self.with("port", 0).with("shutdown.ctrlc", false).rocket();
@@ -135,7 +134,7 @@ impl Plan {
         Listening { port: port.await.unwrap(), shutdown, server, _folder: folder }
     }
 
-    /// Opens with what the host adds itself.
+    /// Opens with additions by the host.
     pub async fn open_with(self, add: impl FnOnce(Rocket<Build>) -> Rocket<Build>) -> Shop {
         let judged = self.judged;
         let (rocket, folder) = self.rocket();
@@ -183,7 +182,7 @@ impl Shop {
         self.ask(self.client.get(path.to_owned())).await
     }
 
-    /// Posts without a body, as the verbs are called.
+    /// Posts without a body.
     pub async fn tell(&self, path: &str) -> Reply {
         self.ask(self.client.post(path.to_owned())).await
     }
@@ -203,8 +202,8 @@ impl Shop {
         self.get(&format!("/batches/{id}")).await.expect(200)["status"].as_str().unwrap().to_owned()
     }
 
-    /// Waits until the progress of a batch is as wanted, and checks on the way that its jobs always
-    /// sum to their total.
+    /// Waits until `wanted` is true for the progress of a batch. Asserts that its job counts always
+    /// sum to the total.
     pub async fn until(&self, id: i64, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let path = format!("/batches/{id}/progress");
         let reached = async {
@@ -229,7 +228,7 @@ impl Shop {
         self.until(id, status, |progress| progress["status"] == status).await
     }
 
-    /// Waits until a batch says that its history is removed, and answers it.
+    /// Waits until the history of a batch is removed, and returns the batch.
     pub async fn until_its_history_is_removed(&self, id: i64) -> Value {
         let removed = async {
             loop {
@@ -243,7 +242,7 @@ impl Shop {
         tokio::time::timeout(PATIENCE, removed).await.unwrap_or_else(|_| panic!("batch {id} keeps its history"))
     }
 
-    /// Waits until a path answers with this status.
+    /// Waits until a path returns this status.
     pub async fn until_answered(&self, path: &str, status: u16) -> Reply {
         let answered = async {
             loop {
@@ -279,19 +278,19 @@ fn sum_of_jobs(progress: &Value) -> u64 {
     states.iter().map(|state| progress[state].as_u64().unwrap()).sum()
 }
 
-/// Says who calls, in the test's own way.
+/// The header that identifies the caller to the guards below.
 pub fn from(who: &'static str) -> Header<'static> {
     Header::new("x-who", who)
 }
 
-/// Guards of the host: without a name 401, with another name 403.
+/// Guards of the host: 401 without a name, 403 with another name.
 macro_rules! guard_for {
     ($guard:ident, $($who:literal)|+) => {
         pub struct $guard;
 
         #[rocket::async_trait]
         impl<'r> FromRequest<'r> for $guard {
-            // As bad an error as there may be: neither `Send` nor `Sync`.
+            // Neither `Send` nor `Sync`, which guards must not require.
             type Error = std::rc::Rc<()>;
 
             async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {

@@ -1,17 +1,16 @@
-//! Batches that were asked for in the database itself, as callers see them before and after they
-//! are planned.
+//! Batches that were requested in the database itself, before and after they are planned.
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::shop::{Shop, a_shop};
 
-/// Asks for items under this id, as a process beside the shop does in a transaction of its own.
+/// Requests items with this batch id, as another process would in its own transaction.
 fn ask(shop: &Shop, id: i64, quantity: i64) {
     ask_in_jobs(shop, id, quantity, None);
 }
 
-/// The same in at most so many jobs.
+/// Requests items in at most `max_jobs` jobs.
 fn ask_in_jobs(shop: &Shop, id: i64, quantity: i64, max_jobs: Option<u32>) {
     let mut outsider = Connection::open(shop.database()).unwrap();
     outsider.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
@@ -55,7 +54,7 @@ async fn an_unplanned_batch_is_pending_without_jobs() {
 }
 
 #[rocket::async_test]
-async fn an_unplanned_batch_can_be_steered() {
+async fn an_unplanned_batch_can_be_cancelled_paused_and_resumed() {
     let shop = a_shop().without_workers().open().await;
     ask(&shop, 7, 250);
 
@@ -69,7 +68,7 @@ async fn an_unplanned_batch_can_be_steered() {
 }
 
 #[rocket::async_test]
-async fn a_batch_that_can_not_be_planned_is_failed_and_says_why() {
+async fn a_batch_that_can_not_be_planned_fails_with_the_reason() {
     let shop = a_shop().with("batch.feed_interval", "100ms").open().await;
     ask(&shop, 7, 20_000_000);
     ask(&shop, 8, 250);
@@ -89,9 +88,9 @@ async fn a_batch_that_can_not_be_planned_is_failed_and_says_why() {
     assert_eq!((&other["total"], &other["itemsCreated"]), (&json!(3), &json!(250)));
 }
 
-/// What the database itself can't check, the setting, is checked before the batch is planned.
+/// The database can't check the setting, so it is checked before the batch is planned.
 #[rocket::async_test]
-async fn a_batch_of_more_jobs_than_the_setting_allows_is_failed_and_says_why() {
+async fn a_batch_with_more_jobs_than_the_setting_allows_fails_with_the_reason() {
     let shop = a_shop().with("batch.max_jobs_per_batch", 10).with("batch.feed_interval", "100ms").open().await;
     ask_in_jobs(&shop, 7, 250, Some(11));
     ask_in_jobs(&shop, 8, 250, Some(10));

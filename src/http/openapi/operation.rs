@@ -1,27 +1,27 @@
-//! One operation of the document, as its parts add to it.
+//! One operation of the document. The types of a handler's signature add their parts to it.
 
 use rocket::http::Status;
 use schemars::{JsonSchema, SchemaGenerator};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::http::problem::Problem;
-
-/// What a handler takes: the argument `name` says which part of the request it reads, and how it
-/// may be refused.
+/// An argument of a handler. It describes which part of the request it reads, and how that part can
+/// be refused.
 ///
 /// ```text
 /// impl Input for IfMatch {
 ///     fn describe(_: &str, operation: &mut Operation<'_>) {
-///         operation.header::<String>("If-Match", "Only if the batch is still at this version.");
-///         operation.problem("The batch is at another version.", &Problem::plain(Status::PreconditionFailed));
+///         operation.header::<String>("If-Match", "Change the batch only if it still has this version.");
+///         operation.problem("The batch has another version.", &Problem::plain(Status::PreconditionFailed));
 ///     }
 /// }
 /// ```
 pub(in crate::http) trait Input {
+    /// Describes the argument `name`.
     fn describe(name: &str, operation: &mut Operation<'_>);
 }
 
-/// What a handler answers: each of its statuses, with the body.
+/// The return type of a handler. It describes each status and its body.
 pub(in crate::http) trait Output {
     fn describe(operation: &mut Operation<'_>);
 }
@@ -33,7 +33,24 @@ impl<T: Output, E: Output> Output for Result<T, E> {
     }
 }
 
-/// An operation in the making.
+/// A problem document that serves as an example in the description of a status.
+pub(in crate::http) trait ProblemExample: JsonSchema + Serialize {
+    fn status(&self) -> Status;
+    fn title(&self) -> &'static str;
+    /// The header that every problem with this status has.
+    fn header(&self) -> Option<ProblemHeader>;
+}
+
+/// A header of a problem response, with its description for the document.
+pub(in crate::http) struct ProblemHeader {
+    pub name: &'static str,
+    pub value: &'static str,
+    pub description: &'static str,
+    /// The JSON Schema type of its value.
+    pub json_type: &'static str,
+}
+
+/// An operation that is being built.
 pub(in crate::http) struct Operation<'a> {
     input: &'a mut SchemaGenerator,
     output: &'a mut SchemaGenerator,
@@ -43,11 +60,11 @@ pub(in crate::http) struct Operation<'a> {
 }
 
 impl<'a> Operation<'a> {
-    pub(super) fn new(input: &'a mut SchemaGenerator, output: &'a mut SchemaGenerator) -> Self {
+    pub(in crate::http) fn new(input: &'a mut SchemaGenerator, output: &'a mut SchemaGenerator) -> Self {
         Self { input, output, members: Map::new(), parameters: Vec::new(), responses: Map::new() }
     }
 
-    pub(super) fn finish(mut self) -> Value {
+    pub(in crate::http) fn finish(mut self) -> Value {
         if !self.parameters.is_empty() {
             self.set("parameters", self.parameters.clone());
         }
@@ -59,8 +76,8 @@ impl<'a> Operation<'a> {
         self.members.insert(member.to_owned(), value.into());
     }
 
-    /// Takes the name of a handler and its `///`: the first paragraph is the summary, the rest the
-    /// description.
+    /// Sets the operation id from the name of the handler, and the texts from its `///` lines: the
+    /// first paragraph is the summary, the rest the description.
     pub(in crate::http) fn prose(&mut self, handler: &str, lines: &[&str]) {
         let text = lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join("\n");
         let (summary, description) = text.split_once("\n\n").unwrap_or((&text, ""));
@@ -71,109 +88,131 @@ impl<'a> Operation<'a> {
         }
     }
 
-    pub(super) fn belongs_to(&mut self, tag: &str) {
+    pub(in crate::http) fn tag(&mut self, tag: &str) {
         self.set("tags", vec![tag]);
     }
 
-    /// Only who shows what the security scheme of this name wants is served.
-    pub(super) fn asks_for(&mut self, scheme: &str) {
+    /// Requires the security scheme with this name.
+    pub(in crate::http) fn security(&mut self, scheme: &str) {
         self.set("security", json!([{ scheme: [] }]));
-        self.problem("The credentials are missing, or not valid.", &Problem::unauthorized());
-        self.problem("The credentials are valid, but do not allow this.", &Problem::forbidden());
     }
 
-    /// Reads the parameter `name` of the path.
-    pub(in crate::http) fn path<T: JsonSchema>(&mut self, name: &str, what: &str) {
+    /// Adds the required path parameter `name`.
+    pub(in crate::http) fn path<T: JsonSchema>(&mut self, name: &str, description: &str) {
         let schema = self.input.subschema_for::<T>().to_value();
         self.parameters.push(json!({
-            "name": name, "in": "path", "required": true, "description": what, "schema": schema,
+            "name": name, "in": "path", "required": true, "description": description, "schema": schema,
         }));
     }
 
-    /// Reads the fields of `T` from the query. None of them has to be there.
+    /// Adds the fields of `T` as optional query parameters.
     pub(in crate::http) fn query<T: JsonSchema>(&mut self) {
-        // The fields only: the form as a whole is no schema of the document.
+        // Uses the fields only: the form as a whole is not a schema of the document.
         let mut form = T::json_schema(self.input).to_value();
-        for (name, schema) in form["properties"].as_object_mut().into_iter().flatten() {
+        for (name, schema) in form.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
             let mut schema = never_null(schema.take());
-            let what = schema.as_object_mut().and_then(|schema| schema.remove("description"));
-            self.parameters.push(json!({ "name": name, "in": "query", "description": what, "schema": schema }));
+            let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
+            self.parameters.push(json!({ "name": name, "in": "query", "description": description, "schema": schema }));
         }
     }
 
-    /// Reads a header, which need not be there.
-    pub(in crate::http) fn header<T: JsonSchema>(&mut self, name: &str, what: &str) {
+    /// Adds an optional header.
+    pub(in crate::http) fn header<T: JsonSchema>(&mut self, name: &str, description: &str) {
         let schema = self.input.subschema_for::<T>().to_value();
-        self.parameters.push(json!({ "name": name, "in": "header", "description": what, "schema": schema }));
+        self.parameters.push(json!({ "name": name, "in": "header", "description": description, "schema": schema }));
     }
 
-    /// Reads a JSON body, which has to be there.
+    /// Sets the required JSON body.
     pub(in crate::http) fn body<T: JsonSchema>(&mut self) {
         let schema = self.input.subschema_for::<T>();
         self.set("requestBody", json!({ "required": true, "content": { "application/json": { "schema": schema } } }));
     }
 
-    /// Answers with this status and a JSON body.
-    pub(in crate::http) fn json_response<T: JsonSchema>(&mut self, status: Status, what: &str) {
-        let schema = self.output.subschema_for::<T>();
-        let response = self.response(status, what);
-        response["content"]["application/json"]["schema"] = schema.to_value();
+    /// Adds a response with a JSON body.
+    pub(in crate::http) fn json_response<T: JsonSchema>(&mut self, status: Status, description: &str) {
+        let schema = self.output.subschema_for::<T>().to_value();
+        let media = media_type(self.response(status, description), "application/json");
+        media.insert("schema".to_owned(), schema);
     }
 
-    /// Answers with a header whenever the status is this one.
-    pub(in crate::http) fn response_header(&mut self, status: Status, name: &str, what: &str, schema: Value) {
-        self.response_header_at_times(status, name, what, schema);
-        self.response(status, "")["headers"][name]["required"] = true.into();
+    /// Adds a header that every response with this status has.
+    pub(in crate::http) fn response_header(&mut self, status: Status, name: &str, description: &str, schema: Value) {
+        let header = json!({ "description": description, "schema": schema, "required": true });
+        object(self.response(status, ""), "headers").insert(name.to_owned(), header);
     }
 
-    /// Answers with a header in some of the cases of this status.
-    pub(in crate::http) fn response_header_at_times(&mut self, status: Status, name: &str, what: &str, schema: Value) {
-        self.response(status, "")["headers"][name] = json!({ "description": what, "schema": schema });
+    /// Adds a header that some responses with this status have.
+    pub(in crate::http) fn optional_response_header(
+        &mut self,
+        status: Status,
+        name: &str,
+        description: &str,
+        schema: Value,
+    ) {
+        let header = json!({ "description": description, "schema": schema });
+        object(self.response(status, ""), "headers").insert(name.to_owned(), header);
     }
 
-    /// Answers with a problem document like `sample`. A status may be answered for several reasons.
-    pub(in crate::http) fn problem(&mut self, what: &str, sample: &Problem) {
-        let schema = self.output.subschema_for::<Problem>();
-        let response = self.response(sample.status(), what);
-        let content = &mut response["content"]["application/problem+json"];
-        content["schema"] = schema.to_value();
-        let example = sample.title().to_lowercase().replace(' ', "-");
-        content["examples"][example] = json!({ "summary": what, "value": sample });
-        if let Some(header) = Problem::header(sample.status()) {
-            self.response_header(sample.status(), header.name, header.what, json!({ "type": header.kind }));
+    /// Adds a problem response with `example`. One status may have several reasons.
+    pub(in crate::http) fn problem<P: ProblemExample>(&mut self, reason: &str, example: &P) {
+        let schema = self.output.subschema_for::<P>().to_value();
+        let name = example.title().to_lowercase().replace(' ', "-");
+        let media = media_type(self.response(example.status(), reason), "application/problem+json");
+        object(media, "examples").insert(name, json!({ "summary": reason, "value": example }));
+        media.insert("schema".to_owned(), schema);
+        if let Some(header) = example.header() {
+            let schema = json!({ "type": header.json_type });
+            self.response_header(example.status(), header.name, header.description, schema);
         }
     }
 
-    /// The response of a status, with one more sentence about when it is given.
-    fn response(&mut self, status: Status, what: &str) -> &mut Value {
-        let response = self.responses.entry(status.code.to_string()).or_insert_with(|| json!({ "description": "" }));
-        let before = response["description"].as_str().unwrap_or_default();
-        if !before.contains(what) {
-            response["description"] = format!("{before} {what}").trim().into();
+    /// The response with this status, with `sentence` added to its description.
+    fn response(&mut self, status: Status, sentence: &str) -> &mut Map<String, Value> {
+        let response = object(&mut self.responses, &status.code.to_string());
+        let before = response.get("description").and_then(Value::as_str).unwrap_or_default();
+        if !before.contains(sentence) || before.is_empty() {
+            let description = format!("{before} {sentence}").trim().to_owned();
+            response.insert("description".to_owned(), description.into());
         }
         response
     }
+}
+
+/// The media type `name` in the content of `response`.
+fn media_type<'a>(response: &'a mut Map<String, Value>, name: &str) -> &'a mut Map<String, Value> {
+    object(object(response, "content"), name)
+}
+
+/// The object at `key`, created if there is none.
+#[expect(clippy::expect_used, reason = "the line before makes it an object")]
+fn object<'a>(parent: &'a mut Map<String, Value>, key: &str) -> &'a mut Map<String, Value> {
+    let value = parent.entry(key).or_insert_with(|| json!({}));
+    value.as_object_mut().expect("all values under such a key are objects")
 }
 
 /// `getBatch` for `get_batch`.
 fn camel_case(name: &str) -> String {
     let mut words = name.split('_');
     let first = words.next().unwrap_or_default().to_owned();
-    words.fold(first, |name, word| name + &word[..1].to_uppercase() + &word[1..])
+    words.fold(first, |name, word| {
+        let (initial, rest) = word.split_at_checked(1).unwrap_or_default();
+        name + &initial.to_uppercase() + rest
+    })
 }
 
-/// The schema of what may be left out, but can't be null, since nothing in a query is.
-fn never_null(mut schema: Value) -> Value {
-    if let Some(kinds) = schema["type"].as_array() {
-        schema["type"] = kinds.iter().find(|kind| *kind != "null").cloned().unwrap_or_default();
+/// The schema of an optional query parameter. It may be left out, but a query can't contain null.
+fn never_null(schema: Value) -> Value {
+    let Value::Object(mut schema) = schema else { return schema };
+    if let Some(Value::Array(types)) = schema.get("type") {
+        let only = types.iter().find(|name| *name != "null").cloned().unwrap_or_default();
+        schema.insert("type".to_owned(), only);
     }
-    if let Some(choices) = schema["anyOf"].as_array() {
-        let choice = choices.iter().find(|choice| choice["type"] != "null").cloned().unwrap_or_default();
-        let members = schema.as_object_mut().expect("a schema with a choice is an object");
-        members.remove("anyOf");
-        members.extend(choice.as_object().cloned().unwrap_or_default());
+    if let Some(Value::Array(choices)) = schema.remove("anyOf") {
+        let is_null = |choice: &Value| choice.get("type").is_some_and(|name| name == "null");
+        let only = choices.into_iter().find(|choice| !is_null(choice));
+        schema.extend(only.as_ref().and_then(Value::as_object).cloned().unwrap_or_default());
     }
-    schema
+    schema.into()
 }
 
 #[cfg(test)]
@@ -191,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn prose_is_a_summary_and_a_description() {
+    fn a_doc_comment_becomes_a_summary_and_a_description() {
         let table: [(&[&str], _, Value); 3] = [
             (&[" One."], "One.", json!(null)),
             (&[" One,", " still one."], "One, still one.", json!(null)),
@@ -206,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_query_may_leave_out_is_never_null() {
+    fn an_optional_query_parameter_is_never_null() {
         #[derive(JsonSchema)]
         #[expect(dead_code, reason = "only described")]
         struct Form {
@@ -224,19 +263,36 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_a_parameter_that_need_not_be_there() {
+    fn a_header_is_an_optional_parameter() {
         let operation = described(|operation| operation.header::<String>("If-Match", "Which version."));
 
-        let wanted = json!({ "name": "If-Match", "in": "header", "description": "Which version.", "schema": { "type": "string" } });
-        assert_eq!(operation["parameters"], json!([wanted]));
+        let expected = json!({ "name": "If-Match", "in": "header", "description": "Which version.", "schema": { "type": "string" } });
+        assert_eq!(operation["parameters"], json!([expected]));
     }
 
     #[test]
     fn a_status_may_have_several_reasons() {
+        #[derive(JsonSchema, Serialize)]
+        struct Example(&'static str);
+
+        impl ProblemExample for Example {
+            fn status(&self) -> Status {
+                Status::UnprocessableEntity
+            }
+
+            fn title(&self) -> &'static str {
+                self.0
+            }
+
+            fn header(&self) -> Option<ProblemHeader> {
+                None
+            }
+        }
+
         let operation = described(|operation| {
-            operation.problem("The one.", &Problem::invalid("one".into()));
-            operation.problem("The other.", &Problem::plain(Status::UnprocessableEntity));
-            operation.problem("The other.", &Problem::plain(Status::UnprocessableEntity));
+            operation.problem("The one.", &Example("Invalid request"));
+            operation.problem("The other.", &Example("Unprocessable Entity"));
+            operation.problem("The other.", &Example("Unprocessable Entity"));
         });
 
         let response = &operation["responses"]["422"];

@@ -1,4 +1,4 @@
-//! The header `Idempotency-Key`: a request that comes twice counts once.
+//! The header `Idempotency-Key`: a repeated request takes effect once.
 
 use rocket::{
     Request,
@@ -9,31 +9,33 @@ use rocket::{
 use serde::Serialize;
 
 use crate::{
-    domain::{BatchId, CreateRequest, IdempotencyKey},
+    domain::{CreateRequest, IdempotencyKey},
     http::{
         openapi::{Input, Operation},
         problem::Problem,
+        refusal::example_id,
         rights::Rights,
     },
     service::BatchError,
 };
 
-/// The key of a request, if it has one, and who sent it.
-pub(super) struct Idempotency(Option<Sent>);
+/// The key of a request and its caller, if the request has a key.
+pub(super) struct Idempotency(Option<CallerKey>);
 
-struct Sent {
+struct CallerKey {
     key: IdempotencyKey,
-    /// As the host names the caller.
+    /// The caller, from the host's `.actor(..)`.
     actor: Option<String>,
 }
 
 impl Idempotency {
-    /// The request for `body`, as it is remembered. Bodies are the same when they say the same:
-    /// neither their spelling nor a setting that fills in what they leave out makes a difference.
+    /// The request for `body`, as the ledger stores it. Bodies are equal if their values are:
+    /// neither their formatting nor the defaults in the settings make a difference.
+    #[expect(clippy::expect_used, reason = "a body that was read from JSON can be written as JSON")]
     pub(super) fn request_for(self, body: &impl Serialize) -> Option<CreateRequest> {
-        let Sent { key, actor } = self.0?;
-        let said = serde_json::to_vec(body).expect("what was read from JSON can be written as JSON");
-        Some(CreateRequest::new(actor.as_deref(), key, &said))
+        let CallerKey { key, actor } = self.0?;
+        let body = serde_json::to_vec(body).expect("a body that was read from JSON can be written as JSON");
+        Some(CreateRequest::new(actor.as_deref(), key, &body))
     }
 }
 
@@ -43,33 +45,34 @@ impl<'r> FromRequest<'r> for Idempotency {
 
     async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
         match key(request.headers()) {
-            Ok(key) => Outcome::Success(Self(key.map(|key| Sent { key, actor: actor(request) }))),
-            Err(problem) => Outcome::Error((problem.leave(request), ())),
+            Ok(key) => Outcome::Success(Self(key.map(|key| CallerKey { key, actor: actor(request) }))),
+            Err(problem) => Outcome::Error((problem.cache_for_catcher(request), ())),
         }
     }
 }
 
 impl Input for Idempotency {
     fn describe(_: &str, operation: &mut Operation<'_>) {
-        let what =
-            "A word of the caller's own for this request. For 24 hours, what comes again under it is answered again.";
-        operation.header::<IdempotencyKey>(IdempotencyKey::HEADER, what);
-        let none = IdempotencyKey::new("").expect_err("too short");
-        operation.problem("The key is none, or not the only one.", &Problem::bad_key(none.to_string()));
-        let batch = BatchId::new(42).expect("in range");
-        operation.problem("Under this key came another request.", &BatchError::KeyReused(batch).into());
+        let description = "A key that the caller chooses for this request. For 24 hours, the same request with the same \
+            key gets the stored response.";
+        operation.header::<IdempotencyKey>(IdempotencyKey::HEADER, description);
+        if let Err(invalid) = IdempotencyKey::new("") {
+            operation.problem("The key is not valid, or there are several.", &Problem::bad_key(invalid.to_string()));
+        }
+        let reused = Problem::from(BatchError::KeyReused(example_id()));
+        operation.problem("Another request with this key was accepted before.", &reused);
     }
 }
 
 fn key(headers: &HeaderMap<'_>) -> Result<Option<IdempotencyKey>, Problem> {
-    let mut sent = headers.get(IdempotencyKey::HEADER);
-    match (sent.next(), sent.next()) {
+    let mut keys = headers.get(IdempotencyKey::HEADER);
+    match (keys.next(), keys.next()) {
         (None, _) => Ok(None),
         (Some(text), None) => {
             IdempotencyKey::new(text).map(Some).map_err(|invalid| Problem::bad_key(invalid.to_string()))
         }
         (Some(_), Some(_)) => {
-            Err(Problem::bad_key(format!("a request may have one `{}`, not several", IdempotencyKey::HEADER)))
+            Err(Problem::bad_key(format!("a request may have only one `{}`", IdempotencyKey::HEADER)))
         }
     }
 }

@@ -1,7 +1,7 @@
-//! What requests say, as they say it, and what it means.
+//! Paths, queries and bodies of requests: their syntax, their schemas and their checks.
 //!
-//! A text that Rocket could not read as a number would silently be no number, or another route's;
-//! so texts are read as texts and checked here, where it can be said what is allowed.
+//! If Rocket can't parse a text as a number, it treats the parameter as missing or tries another
+//! route. So parameters are read as text and checked here, with an error that names what is allowed.
 
 use std::fmt;
 
@@ -24,16 +24,16 @@ use crate::{
     service::{BatchError, BatchService, PageQuery},
 };
 
-/// What the service needs from a request is nothing.
+/// Reads nothing from the request.
 impl Input for BatchService {
     fn describe(_: &str, _: &mut Operation<'_>) {}
 }
 
-/// The id in a path. Whatever stands there, at worst there is no such batch.
+/// The batch id in a path. A text that is not an id is an id of no batch.
 pub(super) struct PathId(Result<i64, Problem>);
 
 impl PathId {
-    pub(super) fn number(self) -> Result<i64, Problem> {
+    pub(super) fn id(self) -> Result<i64, Problem> {
         self.0
     }
 }
@@ -42,15 +42,16 @@ impl<'r> FromParam<'r> for PathId {
     type Error = std::convert::Infallible;
 
     fn from_param(text: &'r str) -> Result<Self, Self::Error> {
-        let number = text.parse::<i64>().ok().filter(|number| number.to_string() == text);
-        Ok(Self(number.ok_or_else(|| Problem::no_such_batch(text))))
+        let id = text.parse::<i64>().ok().filter(|id| id.to_string() == text);
+        Ok(Self(id.ok_or_else(|| Problem::no_such_batch(text))))
     }
 }
 
 impl Input for PathId {
     fn describe(name: &str, operation: &mut Operation<'_>) {
         operation.path::<BatchId>(name, "The id of a batch.");
-        operation.problem("There is no such batch, also for what can't be an id.", &BatchError::NoSuchBatch(42).into());
+        let not_found = Problem::from(BatchError::NoSuchBatch(42));
+        operation.problem("There is no batch with this id, or the text is not an id.", &not_found);
     }
 }
 
@@ -68,61 +69,64 @@ impl<'r> FromParam<'r> for PathCode<'r> {
 impl Input for PathCode<'_> {
     fn describe(name: &str, operation: &mut Operation<'_>) {
         operation.path::<String>(name, "The code of an item.");
-        operation.problem("No item has this code.", &BatchError::NoSuchItem.into());
+        operation.problem("No item has this code.", &Problem::from(BatchError::NoSuchItem));
     }
 }
 
-/// The body of a new batch. Written again, it says the same in one spelling, and leaves out what
-/// was left out: a later version with more fields writes an old body as this one does.
+/// The body of a request for a new batch.
+///
+/// Serialized, equal bodies are equal texts, which idempotency relies on. Absent fields stay absent,
+/// so a later version with more fields serializes an old body to the same text.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
-#[schemars(description = "What is wanted of a new batch.")]
+#[schemars(description = "A batch to create.")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct CreateBatch {
-    /// How many items to make.
+    /// The number of items to create.
     #[schemars(with = "u64", range(min = 1))]
     quantity: Whole,
 
-    /// The id that the batch shall have. Default: the next free one.
+    /// The id of the batch. Default: the next free one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<BatchId>")]
     batch_id: Option<Whole>,
 
-    /// Items a job; a large batch may get larger jobs.
+    /// The number of items per job. A large batch may get larger jobs.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<u64>", range(min = 1))]
     batch_size: Option<Whole>,
 
-    /// Put before the code of every item, with a `-` between. Default: none.
+    /// A prefix for the code of every item, followed by a `-`. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = ItemOptions::PREFIX_PATTERN))]
     qr_code_prefix: Option<String>,
 
-    /// Most jobs the batch may be cut into; when there would be more, jobs grow.
+    /// The maximum number of jobs of the batch. If it would need more, its jobs get larger.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<u64>", range(min = 1))]
     max_jobs_per_batch: Option<Whole>,
 }
 
-/// A new batch whose numbers are in range; how they go together, the service knows.
-pub(super) struct CheckedBatch {
+/// A batch to create whose numbers are each in range. The service checks how they fit together.
+pub(super) struct ValidBatch {
     pub batch_id: Option<i64>,
     pub quantity: u64,
     pub options: ItemOptions,
 }
 
 impl CreateBatch {
-    pub(super) fn checked(self, usual: ItemOptions, limits: &Limits) -> Result<CheckedBatch, Invalid> {
-        let batch_size = self.batch_size.map(|size| size.within("batchSize", limits.max_items_per_job)).transpose()?;
+    pub(super) fn validate(self, defaults: ItemOptions, limits: &Limits) -> Result<ValidBatch, Invalid> {
+        let batch_size =
+            self.batch_size.map(|size| size.in_range("batchSize", limits.max_items_per_job)).transpose()?;
         let max_jobs = self
             .max_jobs_per_batch
-            .map(|jobs| jobs.within("maxJobsPerBatch", limits.max_jobs_per_batch))
+            .map(|jobs| jobs.in_range("maxJobsPerBatch", limits.max_jobs_per_batch))
             .transpose()?;
-        let batch_id = self.batch_id.map(|id| id.within("batchId", BatchId::MAX)).transpose()?;
-        Ok(CheckedBatch {
+        let batch_id = self.batch_id.map(|id| id.in_range("batchId", BatchId::MAX)).transpose()?;
+        Ok(ValidBatch {
             batch_id,
-            quantity: self.quantity.within("quantity", limits.max_quantity)?,
+            quantity: self.quantity.in_range("quantity", limits.max_quantity)?,
             options: ItemOptions {
-                batch_size: batch_size.unwrap_or(usual.batch_size),
+                batch_size: batch_size.unwrap_or(defaults.batch_size),
                 qr_code_prefix: self.qr_code_prefix,
                 max_jobs_per_batch: max_jobs,
             },
@@ -130,8 +134,9 @@ impl CreateBatch {
     }
 }
 
-/// What the settings of the host say about the fields of a request: schema, field, keyword, value.
-pub(in crate::http) const fn settings_in_schemas(
+/// The limits and defaults that the settings define for fields of a request: schema, field, keyword,
+/// value.
+pub(in crate::http) const fn limits_in_schemas(
     config: &Config,
 ) -> [(&'static str, &'static str, &'static str, u64); 5] {
     [
@@ -143,19 +148,19 @@ pub(in crate::http) const fn settings_in_schemas(
     ]
 }
 
-/// A whole number of any sign and size that JSON can say, so that the answer to a bad one can name
-/// the limit.
+/// A whole number of any sign and size. The error for one that is out of range can then name the
+/// limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Whole(i128);
 
 impl Whole {
     /// The number, if it is 1 to `max`.
-    fn within<N>(self, field: &'static str, max: N) -> Result<N, Invalid>
+    fn in_range<N>(self, field: &'static str, max: N) -> Result<N, Invalid>
     where
         N: Copy + Into<i128> + TryFrom<i128>,
     {
         Invalid::unless_within(field, self.0, 1, max.into())?;
-        // It is in range, so it fits.
+        // The conversion can't fail, because the number is in range.
         Ok(N::try_from(self.0).unwrap_or(max))
     }
 }
@@ -189,7 +194,7 @@ impl de::Visitor<'_> for WholeVisitor {
         Ok(Whole(number.into()))
     }
 
-    /// In JSON, 5.0 is a whole number too, as long as a float counts by ones.
+    /// In JSON, 5.0 is a whole number too, up to the size at which floats skip whole numbers.
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<Whole, E> {
         if number.fract() == 0.0 && number.abs() <= BatchId::MAX as f64 {
             return Ok(Whole(number as i128));
@@ -198,23 +203,24 @@ impl de::Visitor<'_> for WholeVisitor {
     }
 }
 
-/// What may stand in a query once: Rocket would take of several none, as if nothing was said.
+/// A query parameter that may occur at most once. With an `Option`, Rocket would silently ignore a
+/// parameter that occurs several times.
 type AtMostOne = Vec<String>;
 
-fn the_one(field: &'static str, mut said: AtMostOne) -> Result<Option<String>, Invalid> {
-    match said.len() {
-        0 | 1 => Ok(said.pop()),
-        times => Err(Invalid::new(field, format!("must be given once, but is given {times} times"))),
+fn at_most_one(field: &'static str, mut values: AtMostOne) -> Result<Option<String>, Invalid> {
+    match values.len() {
+        0 | 1 => Ok(values.pop()),
+        count => Err(Invalid::new(field, format!("must occur once, but occurs {count} times"))),
     }
 }
 
-/// Which page of a list.
+/// The page of a list.
 #[derive(Debug, FromForm, JsonSchema)]
 pub(super) struct PageParams {
-    /// The `nextCursor` of the page before; none for the first page.
+    /// The `nextCursor` of the previous page; absent for the first page.
     #[schemars(with = "Option<String>", regex(pattern = PageQuery::CURSOR_PATTERN))]
     cursor: AtMostOne,
-    /// Entries a page.
+    /// The maximum number of entries on the page.
     #[schemars(with = "Option<u64>", range(min = 1, max = PageQuery::MAX), extend("default" = PageQuery::DEFAULT))]
     limit: AtMostOne,
 }
@@ -222,31 +228,31 @@ pub(super) struct PageParams {
 impl Input for PageParams {
     fn describe(_: &str, operation: &mut Operation<'_>) {
         operation.query::<Self>();
-        a_page_may_be_wrong(operation);
+        describe_page_problems(operation);
     }
 }
 
-fn a_page_may_be_wrong(operation: &mut Operation<'_>) {
-    operation.problem("The cursor is not one that this list gave.", &BatchError::BadCursor.into());
-    operation.problem("A parameter is not one of its values.", &wrong_limit("0").into());
+fn describe_page_problems(operation: &mut Operation<'_>) {
+    operation.problem("The cursor is not a `nextCursor` of this list.", &Problem::from(BatchError::BadCursor));
+    operation.problem("A parameter is not valid.", &Problem::from(wrong_limit("0")));
 }
 
 impl PageParams {
-    pub(super) fn checked(self) -> Result<PageQuery, Invalid> {
+    pub(super) fn validate(self) -> Result<PageQuery, Invalid> {
         page(self.cursor, self.limit)
     }
 }
 
-/// Which batches to list, and which page of them.
+/// The status of the batches to list, and the page of the list.
 #[derive(Debug, FromForm, JsonSchema)]
 pub(super) struct BatchesQuery {
-    /// Only batches of this status.
+    /// List only batches with this status.
     #[schemars(with = "Option<BatchStatus>")]
     status: AtMostOne,
-    /// The `nextCursor` of the page before; none for the first page.
+    /// The `nextCursor` of the previous page; absent for the first page.
     #[schemars(with = "Option<String>", regex(pattern = PageQuery::CURSOR_PATTERN))]
     cursor: AtMostOne,
-    /// Entries a page.
+    /// The maximum number of entries on the page.
     #[schemars(with = "Option<u64>", range(min = 1, max = PageQuery::MAX), extend("default" = PageQuery::DEFAULT))]
     limit: AtMostOne,
 }
@@ -254,21 +260,21 @@ pub(super) struct BatchesQuery {
 impl Input for BatchesQuery {
     fn describe(_: &str, operation: &mut Operation<'_>) {
         operation.query::<Self>();
-        a_page_may_be_wrong(operation);
+        describe_page_problems(operation);
     }
 }
 
 impl BatchesQuery {
-    pub(super) fn checked(self) -> Result<(Option<BatchStatus>, PageQuery), Invalid> {
-        let status = the_one("status", self.status)?.as_deref().map(status).transpose()?;
+    pub(super) fn validate(self) -> Result<(Option<BatchStatus>, PageQuery), Invalid> {
+        let status = at_most_one("status", self.status)?.as_deref().map(status).transpose()?;
         Ok((status, page(self.cursor, self.limit)?))
     }
 }
 
 fn page(cursor: AtMostOne, limit: AtMostOne) -> Result<PageQuery, Invalid> {
-    let limit = the_one("limit", limit)?;
+    let limit = at_most_one("limit", limit)?;
     let limit = limit.map(|text| text.parse().map_err(|_| wrong_limit(&text))).transpose()?;
-    Ok(PageQuery { cursor: the_one("cursor", cursor)?, limit })
+    Ok(PageQuery { cursor: at_most_one("cursor", cursor)?, limit })
 }
 
 fn wrong_limit(text: &str) -> Invalid {
@@ -281,7 +287,7 @@ fn status(word: &str) -> Result<BatchStatus, Invalid> {
     BatchStatus::parse(word).ok_or_else(wrong)
 }
 
-/// Whether the caller passes the check for reading. Never refuses.
+/// Whether the caller has the right to read. As a guard it never fails.
 pub(super) struct MayRead(pub bool);
 
 #[rocket::async_trait]
@@ -289,15 +295,15 @@ impl<'r> FromRequest<'r> for MayRead {
     type Error = std::convert::Infallible;
 
     async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
-        let may = match request.rocket().state::<Rights>() {
+        let may_read = match request.rocket().state::<Rights>() {
             Some(rights) => rights.may_read(request).await,
             None => false,
         };
-        Outcome::Success(Self(may))
+        Outcome::Success(Self(may_read))
     }
 }
 
-/// Who asks changes what is told, not whether.
+/// Describes nothing: the right changes the content of the response, not its status.
 impl Input for MayRead {
     fn describe(_: &str, _: &mut Operation<'_>) {}
 }

@@ -1,8 +1,7 @@
-//! The routes: each reads its request, asks the service once, and answers.
+//! The routes. Each handler reads its request, calls the service once and returns the result.
 //!
-//! Handlers say all they take and answer in their signatures, from which the OpenAPI document is
-//! made; what a path, a query or a body may hold is a type in [`input`], what a header may hold in
-//! [`once`].
+//! The OpenAPI document is built from the signatures of the handlers. The types of paths, queries
+//! and bodies are in [`input`], those of the header `Idempotency-Key` in [`idempotency`].
 
 mod idempotency;
 mod input;
@@ -11,7 +10,7 @@ use rocket::{get, post};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-pub(super) use self::input::settings_in_schemas;
+pub(super) use self::input::limits_in_schemas;
 use self::{
     idempotency::Idempotency,
     input::{BatchesQuery, CreateBatch, MayRead, PageParams, PathCode, PathId},
@@ -35,34 +34,34 @@ pub(super) fn guarded() -> Vec<Endpoint> {
     let mut all = endpoints![Tag::Batches =>
         create_batch, list_batches, get_batch, get_progress, list_failed_jobs, retry_batch, cancel_batch, pause_batch, resume_batch];
     all.extend(endpoints![Tag::Items => list_items]);
-    // `/items/<code>` meets `/<id>/items` and comes first. Rocket's attribute takes no rank below
-    // 0.
+    // `/items/<code>` collides with `/<id>/items` and must be tried first. Rocket's attribute does
+    // not accept a negative rank.
     all.extend(endpoints![Tag::Items => find_item].into_iter().map(|endpoint| endpoint.ranked(-20)));
     all
 }
 
-/// The routes that probes may ask without credentials.
+/// The routes that are open without credentials, for health probes.
 pub(super) fn open() -> Vec<Endpoint> {
     endpoints![Tag::Health => probe_live, probe_ready]
 }
 
 endpoint! {
-    /// Accepts a batch; its items are made in the background.
+    /// Creates a batch. Its items are created in the background.
     ///
-    /// It is cut into jobs, which workers take in turns with those of other batches. The answer
-    /// comes as soon as it is in the database; how far it is, its progress tells. Without `batchId`
-    /// it gets the next free id. Sent again with the same `Idempotency-Key`, it is answered again
-    /// and makes no second batch.
+    /// The batch is split into jobs, which workers run in turns with those of other batches. The
+    /// response is sent as soon as the batch is in the database; request its progress to follow the
+    /// work. Without `batchId`, the batch gets the next free id. The same request with the same
+    /// `Idempotency-Key` gets the same response and creates no second batch.
     #[post("/", data = "<body>")]
     async fn create_batch(
         batches: BatchService,
-        once: Idempotency,
+        idempotency: Idempotency,
         body: JsonBody<CreateBatch>,
     ) -> Result<Accepted<BatchAccepted>, Refusal<IdTaken>> {
-        let request = once.request_for(&body.0);
-        let wish = body.0.checked(batches.default_options(), &batches.limits())?;
-        let (accepted, answered) = batches.create(wish.batch_id, wish.quantity, wish.options, request).await?;
-        Ok(Accepted { at: accepted.batch_id.to_string(), body: accepted, answered })
+        let request = idempotency.request_for(&body.0);
+        let batch = body.0.validate(batches.default_options(), &batches.limits())?;
+        let (accepted, answered) = batches.create(batch.batch_id, batch.quantity, batch.options, request).await?;
+        Ok(Accepted { path: accepted.batch_id.to_string(), body: accepted, answered })
     }
 }
 
@@ -70,7 +69,7 @@ endpoint! {
     /// Lists batches, the highest id first.
     #[get("/?<query..>")]
     async fn list_batches(batches: BatchService, query: BatchesQuery) -> Result<JsonResponse<Page<BatchRecord>>> {
-        let (status, page) = query.checked()?;
+        let (status, page) = query.validate()?;
         Ok(JsonResponse(batches.batches(status, page).await?))
     }
 }
@@ -79,71 +78,72 @@ endpoint! {
     /// Shows a batch.
     #[get("/<id>")]
     async fn get_batch(batches: BatchService, id: PathId) -> Result<JsonResponse<BatchRecord>> {
-        Ok(JsonResponse(batches.batch(id.number()?).await?))
+        Ok(JsonResponse(batches.batch(id.id()?).await?))
     }
 }
 
 endpoint! {
-    /// Shows how far a batch is.
+    /// Shows the progress of a batch.
     #[get("/<id>/progress")]
     async fn get_progress(batches: BatchService, id: PathId) -> Result<JsonResponse<Progress>> {
-        Ok(JsonResponse(batches.get_batch_job_progress(id.number()?).await?))
+        Ok(JsonResponse(batches.get_batch_job_progress(id.id()?).await?))
     }
 }
 
 endpoint! {
-    /// Lists the failed jobs of a batch, with the reasons.
+    /// Lists the failed jobs of a batch, with their errors.
     ///
-    /// A page ends after 1 MB, and then has fewer entries than its limit: follow `nextCursor`.
+    /// A page is at most about 1 MB. It may have fewer entries than its limit although more follow:
+    /// continue until `nextCursor` is null.
     #[get("/<id>/failed-jobs?<query..>")]
     async fn list_failed_jobs(
         batches: BatchService,
         id: PathId,
         query: PageParams,
     ) -> Result<JsonResponse<Page<FailedJob>>, Refusal<HistoryRemoved>> {
-        Ok(JsonResponse(batches.failed_jobs(id.number()?, query.checked()?).await?))
+        Ok(JsonResponse(batches.failed_jobs(id.id()?, query.validate()?).await?))
     }
 }
 
 endpoint! {
-    /// Recreates the failed jobs of a batch.
+    /// Retries the failed jobs of a batch.
     ///
-    /// They get fresh attempts, and only the items that are missing are made. A batch that had
-    /// failed runs again; a paused one stays paused.
+    /// Each failed job is recreated with a full number of attempts, and only its missing items are
+    /// created. A failed batch runs again; a paused one stays paused.
     #[post("/<id>/retry")]
     async fn retry_batch(
         batches: BatchService,
         id: PathId,
     ) -> Result<JsonResponse<RetryReport>, Refusal<(WrongStatus, (NoFailedJobs, HistoryRemoved))>> {
-        Ok(JsonResponse(batches.retry_failed_jobs(id.number()?).await?))
+        Ok(JsonResponse(batches.retry_failed_jobs(id.id()?).await?))
     }
 }
 
 endpoint! {
-    /// Ends a batch now. What is written stays.
+    /// Cancels a batch. Its existing items stay.
     ///
-    /// Up to one chunk a running worker may still be written before the answer, none after it.
+    /// Each running worker may insert one more chunk before the response is sent, and none after it.
     #[post("/<id>/cancel")]
     async fn cancel_batch(batches: BatchService, id: PathId) -> Result<JsonResponse<BatchRecord>, Refusal<WrongStatus>> {
-        Ok(JsonResponse(batches.cancel(id.number()?).await?))
+        Ok(JsonResponse(batches.cancel(id.id()?).await?))
     }
 }
 
 endpoint! {
-    /// Holds a batch until it is resumed.
+    /// Pauses a batch until it is resumed.
     ///
-    /// Running jobs stop after their chunk, and no other begins.
+    /// Running jobs stop after their current chunk, and no further jobs start.
     #[post("/<id>/pause")]
     async fn pause_batch(batches: BatchService, id: PathId) -> Result<JsonResponse<BatchRecord>, Refusal<WrongStatus>> {
-        Ok(JsonResponse(batches.pause(id.number()?).await?))
+        Ok(JsonResponse(batches.pause(id.id()?).await?))
     }
 }
 
 endpoint! {
-    /// Lets a paused batch go on.
+    /// Resumes a paused batch.
     #[post("/<id>/resume")]
     async fn resume_batch(batches: BatchService, id: PathId) -> Result<JsonResponse<BatchRecord>, Refusal<WrongStatus>> {
-        Ok(JsonResponse(batches.resume(id.number()?).await?))
+        Ok(JsonResponse(batches.resume(id.id()?).await?))
     }
 }
 
@@ -151,7 +151,7 @@ endpoint! {
     /// Lists the items of a batch, by ordinal.
     #[get("/<id>/items?<query..>")]
     async fn list_items(batches: BatchService, id: PathId, query: PageParams) -> Result<JsonResponse<Page<Item>>> {
-        Ok(JsonResponse(batches.items(id.number()?, query.checked()?).await?))
+        Ok(JsonResponse(batches.items(id.id()?, query.validate()?).await?))
     }
 }
 
@@ -163,7 +163,7 @@ endpoint! {
     }
 }
 
-/// That the process answers at all.
+/// Shows that the process responds.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Live {
     /// Always `ok`.
@@ -171,30 +171,30 @@ struct Live {
 }
 
 endpoint! {
-    /// Tells a probe that the process answers.
+    /// Checks that the process responds.
     #[get("/health/live")]
-    async fn probe_live() -> JsonResponse<Live> {
+    fn probe_live() -> JsonResponse<Live> {
         JsonResponse(Live { status: "ok" })
     }
 }
 
-/// Whether the process can take requests.
+/// Whether the process can handle requests.
 #[derive(Debug, Serialize, JsonSchema)]
 struct Ready {
-    /// Whether it can.
+    /// Whether the process can handle requests.
     ready: bool,
-    /// What is wrong, one sentence each; only for callers who may read.
+    /// What is wrong, one entry each; only for callers with the right to read.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Vec<String>")]
     problems: Option<Vec<String>>,
 }
 
 endpoint! {
-    /// Tells a probe whether the process can take requests.
+    /// Checks whether the process can handle requests.
     #[get("/health/ready")]
     async fn probe_ready(batches: BatchService, may_read: MayRead) -> Probe<Ready> {
         let readiness = batches.readiness().await;
         let problems = may_read.0.then_some(readiness.problems);
-        Probe { good: readiness.ready, body: Ready { ready: readiness.ready, problems } }
+        Probe { is_ready: readiness.ready, body: Ready { ready: readiness.ready, problems } }
     }
 }

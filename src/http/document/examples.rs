@@ -1,15 +1,15 @@
-//! What the shapes look like in practice: one story, of batch 42 and its 250 items, of which some
-//! failed at first.
+//! Examples for the schemas, all about one batch: number 42 with 250 items, some of which failed at
+//! first.
 //!
-//! A test holds each example against its schema, so that none can go stale.
+//! A test checks each example against its schema.
 
 use serde_json::{Map, Value, json};
 
-/// Gives each schema that has an example its example.
-pub(super) fn put_into(schemas: &mut Map<String, Value>) {
+/// Adds its example to each schema that has one.
+pub(super) fn insert_into(schemas: &mut Map<String, Value>) {
     for (name, example) in all() {
-        if let Some(schema) = schemas.get_mut(name) {
-            schema["examples"] = json!([example]);
+        if let Some(schema) = schemas.get_mut(name).and_then(Value::as_object_mut) {
+            schema.insert("examples".to_owned(), json!([example]));
         }
     }
 }
@@ -59,7 +59,7 @@ fn batch() -> Value {
         "createdAt": "2026-01-31T12:00:00Z",
         "startedAt": "2026-01-31T12:00:01Z",
         "finishedAt": "2026-01-31T12:00:09Z",
-        "error": "1 of 3 jobs failed",
+        "error": "1 of 3 jobs failed: 50 items could not be written: the shelf is full",
         "historyRemoved": false,
     })
 }
@@ -101,7 +101,7 @@ fn failed_job() -> Value {
         "itemsCreated": 0,
         "attempts": 3,
         "crashes": 0,
-        "error": "1 chunk was set aside",
+        "error": "50 items could not be written: the shelf is full",
         "failedChunks": [{ "from": 200, "to": 249, "tries": 3, "error": "the shelf is full" }],
         "moreFailedChunks": 0,
         "moreItems": 0,

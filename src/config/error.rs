@@ -1,0 +1,43 @@
+//! Why a configuration is refused, and the checks that several tables share.
+
+use std::time::Duration;
+
+/// A configuration that can't be used: the key, the reason, and how to correct it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`batch.{key}` {reason}")]
+pub struct ConfigError {
+    key: String,
+    reason: String,
+}
+
+impl ConfigError {
+    pub(super) fn new(key: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self { key: key.into(), reason: reason.into() }
+    }
+}
+
+impl From<figment::Error> for ConfigError {
+    fn from(error: figment::Error) -> Self {
+        let source = error.metadata.as_ref().map(|metadata| format!(" (in {})", metadata.name));
+        let key = error.path.join(".").to_lowercase();
+        Self::new(key, format!("{}{}", error.kind, source.unwrap_or_default()))
+    }
+}
+
+pub(super) fn check_range(key: &str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::new(key, format!("must be {min} to {max}, but is {value}")))
+}
+
+/// Checks that `value` is `min` to 30 days. A longer one is most likely a mistake, and the limit
+/// keeps sums of durations from overflowing.
+pub(super) fn check_duration(key: &str, value: Duration, min: Duration) -> Result<(), ConfigError> {
+    let max = Duration::from_secs(30 * 24 * 60 * 60);
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    let [min, max, value] = [min, max, value].map(humantime::format_duration);
+    Err(ConfigError::new(key, format!("must be {min} to {max}, but is {value}")))
+}

@@ -1,0 +1,393 @@
+//! Every setting, with its default and its unit.
+//!
+//! Later sources override earlier ones: the defaults here, `[default.batch]` of the host's figment
+//! (with its profiles, and `ROCKET_BATCH={..}`), `REDIS_*`, `ROCKET_BATCH__*`, and last the host's
+//! [`BatchFairing::configure`](crate::BatchFairing::configure). The error for an unknown key lists
+//! the known ones. Everything is checked once, at ignition.
+
+mod error;
+mod origin;
+mod queue;
+mod redis;
+mod values;
+
+use std::time::Duration;
+
+use figment::{
+    Figment,
+    providers::{Env, Serialized},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use self::origin::Origin;
+pub use self::{
+    error::ConfigError,
+    queue::QueueSettings,
+    redis::RedisSettings,
+    values::{KeepSetting, ParseSettingError, RateLimitSetting, Secret},
+};
+use self::{
+    error::{check_duration, check_range},
+    values::{duration, text},
+};
+pub use crate::domain::RateLimit;
+use crate::domain::{CodeKey, Limits, QueueCapacity};
+
+/// The settings of the plugin, under `[default.batch]`.
+///
+/// ```toml
+/// [default.batch]
+/// base = "/batches"
+/// chunk_size = 500
+///
+/// [default.batch.generate]
+/// concurrency = 4
+/// rate_limit = "off"
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Config {
+    /// The path at which the routes are mounted. Default: `"/batches"`.
+    pub base: String,
+
+    /// What this process does: `all`, `web` (routes, no workers) or `worker` (workers and health
+    /// probes). Default: `"all"`.
+    pub role: Role,
+
+    /// Whether to serve the OpenAPI document at `openapi.json` below the base, and a page that
+    /// shows it at `docs`. They contain no data and need no credentials. Default: true.
+    pub docs: bool,
+
+    /// Other origins whose web pages may send requests that write, each as `scheme://host[:port]`,
+    /// such as `https://admin.example`. Requests that a browser sends from a page of any other
+    /// origin than your own are refused. Behind a proxy that changes `Host` or terminates TLS, list
+    /// your own origin too. Default: `[]`.
+    pub allowed_origins: Vec<String>,
+
+    /// How many items a job has if the request does not specify it. Larger jobs are faster; smaller
+    /// jobs spread better over the workers, and less work is repeated when a worker dies. Default:
+    /// 100.
+    pub batch_size: u64,
+
+    /// How many items one transaction inserts. Larger chunks are faster; smaller chunks react
+    /// sooner to a pause or a cancel. Default: 50.
+    pub chunk_size: u64,
+
+    /// The maximum number of jobs of one batch, at most 100,000. If a batch would need more, its
+    /// jobs get larger. A request may ask for a lower maximum, not for a higher one. Default:
+    /// 1,000.
+    pub max_jobs_per_batch: u64,
+
+    /// The maximum number of items of one job. A request that would need larger jobs is refused.
+    /// Default: 10,000.
+    pub max_items_per_job: u64,
+
+    /// The maximum number of items of one batch. Default: 10,000,000.
+    pub max_quantity: u64,
+
+    /// How often a chunk is tried within one attempt before it counts as failed. Default: 3.
+    pub chunk_tries: u32,
+
+    /// The delay after a chunk's first failure. It doubles with each further one, up to 10 seconds.
+    /// Random jitter shortens it by up to a half. Default: `"100ms"`.
+    #[serde(with = "duration")]
+    #[schemars(with = "String")]
+    pub chunk_backoff: Duration,
+
+    /// How often a job may lose its worker, without one new item in between, before it fails.
+    /// Default: 5.
+    pub max_crashes: u32,
+
+    /// How often the feeder searches the ledger for jobs that are in no queue. Random jitter of up
+    /// to a tenth is added or subtracted. A longer interval means less load on the database; a
+    /// shorter one finds sooner what another process accepted. Default: `"10s"`.
+    #[serde(with = "duration")]
+    #[schemars(with = "String")]
+    pub feed_interval: Duration,
+
+    /// The pause between two pages of jobs that are added to the queue. Default: `"0s"`.
+    #[serde(with = "duration")]
+    #[schemars(with = "String")]
+    pub feed_pause: Duration,
+
+    /// How many requests read from the database at a time. Lists take at most half of these places,
+    /// and no more than half the number of processors. Other requests wait up to a second, and then
+    /// get 503 with `Retry-After`. In PostgreSQL, keep it well below `request_connections`, so that
+    /// writes always find a connection. Default: 4.
+    pub concurrent_reads: u32,
+
+    /// How many batches are fed into the queue at a time: half of them the oldest ones, half those
+    /// with the fewest open jobs. Very small batches may exceed it. With a smaller window, batches
+    /// finish one after the other; with a larger one, they advance together. Default: 64.
+    pub feed_window: u64,
+
+    /// The maximum number of jobs of one batch in the queue. Default: 1,000.
+    pub queued_per_batch: u64,
+
+    /// The maximum number of jobs in the queue. The next 100 jobs to run are always added, even if
+    /// the queue is full. Jobs that wait for their next attempt are not counted here; there may be
+    /// as many of those again. Default: 10,000.
+    pub queued: u64,
+
+    /// How long a shutdown may take to finish running chunks and to give jobs back. Keep it below
+    /// the stop timeout of the service manager. Default: `"25s"`.
+    #[serde(with = "duration")]
+    #[schemars(with = "String")]
+    pub drain: Duration,
+
+    /// How long one call of a hook may take. Default: `"30s"`.
+    #[serde(with = "duration")]
+    #[schemars(with = "String")]
+    pub hook_timeout: Duration,
+
+    /// How long the history of a finished batch is kept, at most 10 years: `"90days"`, or
+    /// `"forever"`. After that, the rows of its jobs and of hooks that failed finally are deleted
+    /// in small portions. The items, counts and times of the batch stay, but its failed jobs can
+    /// no longer be listed or retried. Default: `"forever"`.
+    #[serde(with = "text")]
+    #[schemars(with = "String")]
+    pub keep_history: KeepSetting,
+
+    /// The secret key from which codes are computed: 32 hex digits. Without one, a random key is
+    /// generated at the first launch and stored in the ledger. Default: none.
+    #[serde(skip_serializing)]
+    #[schemars(with = "Option<String>")]
+    pub code_key: Option<Secret>,
+
+    /// Whether the items table has an index on the code. Useful if your own SQL finds items by
+    /// their code; this crate does not need it, and inserting takes at least twice as long with
+    /// it. The index is created or dropped at the next launch. Default: `false`.
+    pub index_codes: bool,
+
+    /// The queue `generate-product-batch-items`, which runs the jobs.
+    pub generate: QueueSettings,
+
+    /// The queue `update-batch-status`, which closes batches and calls hooks. Default: 5 at a time,
+    /// no rate limit, 5 completed and 3 failed kept.
+    pub status: QueueSettings,
+
+    /// The Redis server of the queues. Without one, the queues are in the process.
+    pub redis: RedisSettings,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            base: "/batches".into(),
+            role: Role::All,
+            docs: true,
+            allowed_origins: Vec::new(),
+            batch_size: 100,
+            chunk_size: 50,
+            max_jobs_per_batch: 1_000,
+            max_items_per_job: 10_000,
+            max_quantity: 10_000_000,
+            chunk_tries: 3,
+            chunk_backoff: Duration::from_millis(100),
+            max_crashes: 5,
+            feed_interval: Duration::from_secs(10),
+            feed_pause: Duration::ZERO,
+            concurrent_reads: 4,
+            feed_window: 64,
+            queued_per_batch: 1_000,
+            queued: 10_000,
+            drain: Duration::from_secs(25),
+            hook_timeout: Duration::from_secs(30),
+            keep_history: KeepSetting(None),
+            code_key: None,
+            index_codes: false,
+            generate: QueueSettings::default(),
+            status: QueueSettings::status_defaults(),
+            redis: RedisSettings::default(),
+        }
+    }
+}
+
+/// The part that a process plays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Serves the routes and runs jobs.
+    All,
+    /// Serves the routes, and runs no jobs.
+    Web,
+    /// Runs jobs, and serves the health probes only.
+    Worker,
+}
+
+impl Role {
+    pub(crate) const fn works(self) -> bool {
+        matches!(self, Self::All | Self::Worker)
+    }
+
+    pub(crate) const fn serves(self) -> bool {
+        matches!(self, Self::All | Self::Web)
+    }
+}
+
+/// Settings for your own tests: a ledger in memory, no rate limit, short delays.
+///
+/// They need no server and leave no files behind. Merge them over your own settings:
+///
+/// ```
+/// # fn rocket() -> rocket::Rocket<rocket::Build> { rocket::build().attach(rocket_batch::Batch::fairing().public()) }
+/// let rocket = rocket().configure(rocket::Config::figment().merge(rocket_batch::config::testing()));
+/// # let _ = rocket;
+/// ```
+#[must_use]
+pub fn testing() -> Figment {
+    Figment::new()
+        .merge(Serialized::global("databases.batch.url", "sqlite://:memory:"))
+        .merge(Serialized::global("batch.generate.rate_limit", "off"))
+        .merge(Serialized::global("batch.generate.backoff", "10ms"))
+        .merge(Serialized::global("batch.status.backoff", "10ms"))
+        .merge(Serialized::global("batch.chunk_backoff", "1ms"))
+}
+
+/// The environment variables whose value is used as it is, each with its key. Figment would read
+/// `007` as the number 7, and show the value in its errors.
+const TEXT_VARIABLES: [(&str, &str); 13] = [
+    ("REDIS_HOST", "redis.host"),
+    ("REDIS_PASSWORD", "redis.password"),
+    ("ROCKET_BATCH__REDIS__HOST", "redis.host"),
+    ("ROCKET_BATCH__REDIS__USERNAME", "redis.username"),
+    ("ROCKET_BATCH__REDIS__PASSWORD", "redis.password"),
+    ("ROCKET_BATCH__REDIS__PREFIX", "redis.prefix"),
+    ("ROCKET_BATCH__REDIS__CA", "redis.ca"),
+    ("ROCKET_BATCH__REDIS__CERT", "redis.cert"),
+    ("ROCKET_BATCH__REDIS__KEY", "redis.key"),
+    ("ROCKET_BATCH__REDIS__MASTER", "redis.master"),
+    ("ROCKET_BATCH__REDIS__SENTINEL_USERNAME", "redis.sentinel_username"),
+    ("ROCKET_BATCH__REDIS__SENTINEL_PASSWORD", "redis.sentinel_password"),
+    ("ROCKET_BATCH__CODE_KEY", "code_key"),
+];
+
+/// The prefix of the environment variables of this crate.
+const VARIABLE_PREFIX: &str = "ROCKET_BATCH__";
+
+impl Config {
+    /// Reads the settings from `host`, the figment of a Rocket, and from the environment. Does not
+    /// check their values; see [`check`](Self::check).
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for an unknown key or a value of the wrong type. It names the key, the value
+    /// and their source.
+    pub fn from(host: &Figment) -> Result<Self, ConfigError> {
+        let mut figment = Figment::from(Serialized::defaults(Self::default()))
+            .merge(host.focus("batch"))
+            .merge(Env::prefixed("REDIS_").only(&["port", "db"]).map(|key| format!("redis.{key}").into()).global())
+            .merge(
+                Env::prefixed(VARIABLE_PREFIX)
+                    .filter(|key| !is_text_variable(&format!("{VARIABLE_PREFIX}{key}")))
+                    .split("__")
+                    .global(),
+            );
+        for (name, key) in TEXT_VARIABLES {
+            if let Ok(value) = std::env::var(name) {
+                figment = figment.merge(Serialized::global(key, value));
+            }
+        }
+        Ok(figment.select(host.profile().clone()).extract()?)
+    }
+
+    /// Checks the values of all settings.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for the first setting that is out of range.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.check_numbers()?;
+        self.check_durations()?;
+        self.check_keep_history()?;
+        self.check_base()?;
+        self.check_allowed_origins()?;
+        self.code_key()?;
+        self.generate.check("generate")?;
+        self.status.check("status")?;
+        self.redis.check()
+    }
+
+    fn check_numbers(&self) -> Result<(), ConfigError> {
+        check_range("max_quantity", self.max_quantity, 1, 1 << 40)?;
+        check_range("max_items_per_job", self.max_items_per_job, 1, 1_000_000)?;
+        check_range("max_jobs_per_batch", self.max_jobs_per_batch, 1, Limits::MOST_JOBS)?;
+        check_range("batch_size", self.batch_size, 1, self.max_items_per_job)?;
+        check_range("chunk_size", self.chunk_size, 1, 10_000)?;
+        check_range("chunk_tries", self.chunk_tries.into(), 1, 100)?;
+        check_range("concurrent_reads", self.concurrent_reads.into(), 1, 1_000)?;
+        check_range("feed_window", self.feed_window, 1, 10_000)?;
+        check_range("queued", self.queued, 1, 1_000_000)?;
+        check_range("queued_per_batch", self.queued_per_batch, 1, self.queued)
+    }
+
+    fn check_durations(&self) -> Result<(), ConfigError> {
+        check_duration("feed_interval", self.feed_interval, Duration::from_millis(100))?;
+        check_duration("feed_pause", self.feed_pause, Duration::ZERO)?;
+        check_duration("chunk_backoff", self.chunk_backoff, Duration::ZERO)?;
+        check_duration("drain", self.drain, Duration::ZERO)?;
+        check_duration("hook_timeout", self.hook_timeout, Duration::from_millis(1))
+    }
+
+    fn check_keep_history(&self) -> Result<(), ConfigError> {
+        let (min, max) = (Duration::from_secs(1), Duration::from_secs(10 * 366 * 24 * 60 * 60));
+        match self.keep_history.0 {
+            Some(kept) if !(min..=max).contains(&kept) => {
+                let reason = format!("must be 1s to 10 years, or \"forever\", but is {}", self.keep_history);
+                Err(ConfigError::new("keep_history", reason))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn check_base(&self) -> Result<(), ConfigError> {
+        let parsed = rocket::http::uri::Origin::parse(&self.base);
+        let is_plain = parsed.is_ok_and(|origin| origin.query().is_none() && origin.path() != "/");
+        if is_plain && !self.base.ends_with('/') {
+            return Ok(());
+        }
+        let rule = "must be a path below `/`, without parameters and without a slash at the end";
+        Err(ConfigError::new("base", format!("{rule}, but is {:?}; try \"/batches\"", self.base)))
+    }
+
+    fn check_allowed_origins(&self) -> Result<(), ConfigError> {
+        let Some(wrong) = self.allowed_origins.iter().find(|entry| Origin::parse(entry).is_none()) else {
+            return Ok(());
+        };
+        let reason = format!(
+            "must each be `scheme://host[:port]`, without a path or a slash at the end, but one is {wrong:?}; try \
+             [\"https://shop.example\"]"
+        );
+        Err(ConfigError::new("allowed_origins", reason))
+    }
+
+    /// The parsed `allowed_origins`.
+    pub(crate) fn allowed_origins(&self) -> impl Iterator<Item = Origin> {
+        self.allowed_origins.iter().filter_map(|entry| Origin::parse(entry))
+    }
+
+    /// The parsed `code_key`, if one is set.
+    pub(crate) fn code_key(&self) -> Result<Option<CodeKey>, ConfigError> {
+        let wrong = || ConfigError::new("code_key", "must be 32 hex digits");
+        self.code_key.as_ref().map(|key| CodeKey::parse(key.expose()).ok_or_else(wrong)).transpose()
+    }
+
+    pub(crate) const fn limits(&self) -> Limits {
+        Limits {
+            max_quantity: self.max_quantity,
+            max_jobs_per_batch: self.max_jobs_per_batch,
+            max_items_per_job: self.max_items_per_job,
+        }
+    }
+
+    pub(crate) const fn capacity(&self) -> QueueCapacity {
+        QueueCapacity { per_batch: self.queued_per_batch, total: self.queued }
+    }
+}
+
+/// Whether `name` is one of [`TEXT_VARIABLES`], in any case.
+fn is_text_variable(name: &str) -> bool {
+    TEXT_VARIABLES.iter().any(|(variable, _)| variable.eq_ignore_ascii_case(name))
+}

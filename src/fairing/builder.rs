@@ -1,0 +1,271 @@
+//! The builder that a host configures the plugin with.
+
+use std::sync::Arc;
+
+use rocket::{Request, futures::future::BoxFuture, http::Status, request::FromRequest};
+
+use super::item_writers::ItemWriters;
+use crate::{
+    config::Config,
+    domain::{BatchFinished, JobEnded},
+    http::{self, Right},
+    ledger::BoxError,
+    worker::{Hooks, callback},
+};
+
+/// The plugin. Attach [`Batch::fairing`] to your Rocket.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch;
+
+impl Batch {
+    /// Creates the fairing. Every route is denied until you choose a guard with
+    /// [`guard`](BatchFairing::guard), [`read_guard`](BatchFairing::read_guard) and
+    /// [`write_guard`](BatchFairing::write_guard), [`authorize`](BatchFairing::authorize) or
+    /// [`public`](BatchFairing::public). If a right has no guard, the launch fails.
+    ///
+    /// ```
+    /// use rocket_batch::Batch;
+    ///
+    /// let rocket = rocket::build().attach(Batch::fairing().public());
+    /// ```
+    pub fn fairing() -> BatchFairing {
+        BatchFairing {
+            read: None,
+            write: None,
+            scheme: http::SecurityScheme::default(),
+            actor: None,
+            configure: Vec::new(),
+            hooks: Hooks::default(),
+            item_writers: ItemWriters::default(),
+        }
+    }
+
+    /// Returns the OpenAPI 3.1 document of the routes with the default settings, for hosts that
+    /// merge it into their own. A running process serves the document with its actual settings and
+    /// security at `openapi.json` below its base.
+    ///
+    /// ```
+    /// use rocket_batch::Batch;
+    ///
+    /// let document = Batch::openapi();
+    /// assert_eq!(document["paths"]["/batches/{id}"]["get"]["operationId"], "getBatch");
+    /// ```
+    #[must_use]
+    pub fn openapi() -> serde_json::Value {
+        http::document(&Config::default(), &http::Security::default())
+    }
+}
+
+/// A change of the settings by the host.
+type Configure = Box<dyn Fn(&mut Config) + Send + Sync>;
+
+/// Mounts the routes, runs jobs in the background and drains them at shutdown. Created by
+/// [`Batch::fairing`].
+///
+/// If a right or a kind of hook is set several times, the last one applies.
+#[must_use = "a fairing does nothing until it is attached"]
+pub struct BatchFairing {
+    pub(super) read: Option<http::Check>,
+    pub(super) write: Option<http::Check>,
+    pub(super) scheme: http::SecurityScheme,
+    pub(super) actor: Option<http::Actor>,
+    pub(super) configure: Vec<Configure>,
+    pub(super) hooks: Hooks,
+    pub(super) item_writers: ItemWriters,
+}
+
+impl BatchFairing {
+    /// Requires the guard `G` for reading and writing. `G` is any of your request guards without a
+    /// lifetime. It protects the routes of this crate only; your handlers that use
+    /// [`BatchService`](crate::BatchService) need their own guards.
+    pub fn guard<G>(self) -> Self
+    where
+        G: for<'r> FromRequest<'r> + Send + 'static,
+    {
+        self.read_guard::<G>().write_guard::<G>()
+    }
+
+    /// Requires the guard `G` for reading.
+    pub fn read_guard<G>(mut self) -> Self
+    where
+        G: for<'r> FromRequest<'r> + Send + 'static,
+    {
+        self.read = Some(http::by_guard::<G>());
+        self
+    }
+
+    /// Requires the guard `G` for creating, retrying, cancelling, pausing and resuming.
+    pub fn write_guard<G>(mut self) -> Self
+    where
+        G: for<'r> FromRequest<'r> + Send + 'static,
+    {
+        self.write = Some(http::by_guard::<G>());
+        self
+    }
+
+    /// Requires that `check` accepts the request. Use it for guards that borrow from the request,
+    /// and for rules that are not guards.
+    ///
+    /// ```
+    /// use rocket::{Request, http::Status};
+    /// use rocket_batch::{Batch, Right};
+    ///
+    /// let fairing = Batch::fairing().authorize(|request: &Request<'_>, right| {
+    ///     let has_credentials = request.headers().get_one("Authorization").is_some();
+    ///     Box::pin(async move {
+    ///         if has_credentials || right == Right::Read { Ok(()) } else { Err(Status::Unauthorized) }
+    ///     })
+    /// });
+    /// ```
+    pub fn authorize<F>(mut self, check: F) -> Self
+    where
+        F: for<'a> Fn(&'a Request<'_>, Right) -> BoxFuture<'a, Result<(), Status>> + Send + Sync + 'static,
+    {
+        let check = Arc::new(check);
+        self.read = Some(http::by_closure(check.clone(), Right::Read));
+        self.write = Some(http::by_closure(check, Right::Write));
+        self
+    }
+
+    /// Allows every request to read and write. Only for hosts that no untrusted caller can reach.
+    pub fn public(mut self) -> Self {
+        self.read = Some(http::Check::Open);
+        self.write = Some(http::Check::Open);
+        self
+    }
+
+    /// Sets the name and the definition of the security scheme in the OpenAPI document. It
+    /// documents how callers authenticate and does not affect the guards. Default: `bearer`, a
+    /// bearer token in the header `Authorization`.
+    ///
+    /// ```
+    /// use rocket_batch::Batch;
+    /// use serde_json::json;
+    ///
+    /// let by_key = json!({ "type": "apiKey", "in": "header", "name": "X-Api-Key" });
+    /// let fairing = Batch::fairing().security_scheme("key", by_key);
+    /// ```
+    pub fn security_scheme(mut self, name: impl Into<String>, scheme: serde_json::Value) -> Self {
+        self.scheme = http::SecurityScheme { name: name.into(), scheme };
+        self
+    }
+
+    /// Identifies the caller of a request, for example by the id of a user, a tenant or an access
+    /// key. Each caller has separate `Idempotency-Key`s. Without this, and when `name` returns
+    /// `None`, all callers share theirs. `name` is called after the right to write was granted.
+    /// Only a hash of its result is stored.
+    ///
+    /// ```
+    /// use rocket::Request;
+    /// use rocket_batch::Batch;
+    ///
+    /// let fairing = Batch::fairing().public().actor(|request: &Request<'_>| -> Option<String> {
+    ///     request.headers().get_one("X-Tenant").map(str::to_owned)
+    /// });
+    /// ```
+    pub fn actor(mut self, name: impl Fn(&Request<'_>) -> Option<String> + Send + Sync + 'static) -> Self {
+        self.actor = Some(Arc::new(name));
+        self
+    }
+
+    /// Calls `writer` in the transaction that inserts new items, so that it can write rows of your
+    /// own. Either both are written or neither, exactly once.
+    ///
+    /// For a ledger in SQLite. [`sqlite::ItemWriter`](crate::sqlite::ItemWriter) describes what a
+    /// writer may do, and the effect of its errors and panics.
+    ///
+    /// ```
+    /// use rocket_batch::{
+    ///     Batch, BoxError, NewItemRow,
+    ///     sqlite::rusqlite::Connection,
+    /// };
+    ///
+    /// fn stock(transaction: &Connection, items: &[NewItemRow<'_>]) -> Result<(), BoxError> {
+    ///     let mut insert = transaction.prepare_cached("INSERT INTO products (batch, ordinal, code) VALUES (?1, ?2, ?3)")?;
+    ///     for item in items {
+    ///         insert.execute((item.batch_id.get(), item.ordinal, item.code))?;
+    ///     }
+    ///     Ok(())
+    /// }
+    ///
+    /// let fairing = Batch::fairing().public().sqlite_item_writer(stock);
+    /// ```
+    #[cfg(feature = "sqlite")]
+    pub fn sqlite_item_writer(mut self, writer: impl crate::sqlite::ItemWriter) -> Self {
+        self.item_writers.sqlite = Some(Arc::new(writer));
+        self
+    }
+
+    /// Calls `writer` in the transaction that inserts new items, so that it can write rows of your
+    /// own. Either both are written or neither, exactly once.
+    ///
+    /// For a ledger in PostgreSQL. [`postgres::ItemWriter`](crate::postgres::ItemWriter) describes
+    /// what a writer may do, and the effect of its errors and panics. With a writer, each chunk
+    /// takes a few round trips to the database instead of one.
+    ///
+    /// ```
+    /// use rocket::futures::{FutureExt, future::BoxFuture};
+    /// use rocket_batch::{Batch, BoxError, NewItemRow, postgres::tokio_postgres::Transaction};
+    ///
+    /// fn stock<'a>(transaction: &'a Transaction<'_>, items: &'a [NewItemRow<'a>]) -> BoxFuture<'a, Result<(), BoxError>> {
+    ///     async move {
+    ///         let codes: Vec<_> = items.iter().map(|item| item.code).collect();
+    ///         transaction.execute("INSERT INTO shop.products (code) SELECT unnest($1::text[])", &[&codes]).await?;
+    ///         Ok(())
+    ///     }
+    ///     .boxed()
+    /// }
+    ///
+    /// let fairing = Batch::fairing().public().postgres_item_writer(stock);
+    /// ```
+    #[cfg(feature = "postgres")]
+    pub fn postgres_item_writer(mut self, writer: impl crate::postgres::ItemWriter) -> Self {
+        self.item_writers.postgres = Some(Arc::new(writer));
+        self
+    }
+
+    /// Changes the settings after they are read from the file and the environment, and before they
+    /// are checked. Several closures run in the order of the calls.
+    pub fn configure(mut self, change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
+        self.configure.push(Box::new(change));
+        self
+    }
+
+    /// Called at least once for each finished batch, including cancelled ones. A call that returns
+    /// an error, panics or takes longer than `hook_timeout` is repeated, up to `status.attempts`
+    /// calls in total.
+    pub fn on_batch_finished<F, Fut, E>(mut self, hook: F) -> Self
+    where
+        F: Fn(BatchFinished) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        self.hooks.batch_finished = Some(callback(hook));
+        self
+    }
+
+    /// Called at least once for each job that failed finally. Calls are repeated as those of
+    /// [`on_batch_finished`](Self::on_batch_finished).
+    pub fn on_job_failed<F, Fut, E>(mut self, hook: F) -> Self
+    where
+        F: Fn(JobEnded) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        self.hooks.job_failed = Some(callback(hook));
+        self
+    }
+
+    /// Called at least once for each completed job. Calls are repeated as those of
+    /// [`on_batch_finished`](Self::on_batch_finished). This costs one more row in the ledger and
+    /// one more job in the queue `update-batch-status` per job.
+    pub fn on_job_completed<F, Fut, E>(mut self, hook: F) -> Self
+    where
+        F: Fn(JobEnded) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        self.hooks.job_completed = Some(callback(hook));
+        self
+    }
+}

@@ -1,0 +1,161 @@
+//! Ignition: opens the database and the queues, and creates the service and the workers. Everything
+//! that can fail in a launch fails here.
+
+use std::sync::{Arc, atomic::AtomicU64};
+
+use rocket::{
+    Build, Rocket,
+    figment::{Figment, providers::Serialized},
+};
+use rocket_db_pools::Pool;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::builder::BatchFairing;
+use crate::{
+    config::Config,
+    domain::{CodeKey, CodeScheme},
+    http::{Check, Rights},
+    ledger::{BatchDb, BatchPool, BoxError, Estimator, Ledger, Outage, Rules},
+    queue::Queues,
+    service::{BatchService, Parts, Reads},
+    worker::{Context, Ends, Recipes, Runtime, Summaries, Wakeup},
+};
+
+/// What a successful ignition creates.
+pub(super) struct Ignited {
+    pub plugin: Plugin,
+    pub service: BatchService,
+    pub db: BatchDb,
+    pub rights: Rights,
+}
+
+/// What liftoff and shutdown need.
+pub(super) struct Plugin {
+    pub runtime: Runtime,
+    pub ledger: Arc<dyn Ledger>,
+    pub queues: Queues,
+    pub config: Arc<Config>,
+    pub draining: CancellationToken,
+}
+
+/// The open database, and what it stores.
+struct Store {
+    pool: BatchPool,
+    ledger: Arc<dyn Ledger>,
+    codes: CodeScheme,
+}
+
+impl BatchFairing {
+    /// Runs the ignition. Checks the host's code first, then its settings, then its servers.
+    pub(super) async fn ignite(&self, rocket: &Rocket<Build>) -> Result<Ignited, BoxError> {
+        if BatchService::fetch(rocket).is_some() {
+            return Err("the fairing is attached twice; attach it once".into());
+        }
+        let rights = self.rights()?;
+        let config = Arc::new(self.settings(rocket.figment())?);
+        let store = self.open(rocket.figment(), &config).await?;
+        let queues = Queues::open(&config).await?;
+        let context = self.context(&config, &store, &queues);
+        let service = service(&context, &store.pool);
+        let draining = context.draining.clone();
+        let plugin = Plugin { runtime: Runtime::new(context), ledger: store.ledger, queues, config, draining };
+        Ok(Ignited { plugin, service, db: BatchDb::from(store.pool), rights })
+    }
+
+    fn rights(&self) -> Result<Rights, BoxError> {
+        Ok(Rights {
+            read: guarded("read", self.read.as_ref())?,
+            write: guarded("write", self.write.as_ref())?,
+            scheme: self.scheme.clone(),
+            actor: self.actor.clone(),
+        })
+    }
+
+    fn settings(&self, host: &Figment) -> Result<Config, BoxError> {
+        let mut config = Config::from(host)?;
+        self.configure.iter().for_each(|change| change(&mut config));
+        config.check()?;
+        Ok(config)
+    }
+
+    async fn open(&self, host: &Figment, config: &Config) -> Result<Store, BoxError> {
+        let pool = BatchPool::init(&database_settings(host, config)).await?;
+        let rules = Rules { max_crashes: config.max_crashes, hooks: self.hooks.kinds() };
+        let ledger = self.item_writers.ledger(&pool, rules)?;
+        let codes = code_scheme(config, &*ledger).await?;
+        Ok(Store { pool, ledger, codes })
+    }
+
+    /// What the workers share.
+    fn context(&self, config: &Arc<Config>, store: &Store, queues: &Queues) -> Context {
+        Context {
+            ledger: store.ledger.clone(),
+            generate: queues.generate.clone(),
+            status: queues.status.clone(),
+            codes: store.codes.clone(),
+            config: config.clone(),
+            hooks: self.hooks.clone(),
+            estimator: Arc::new(Estimator::new(store.ledger.clone())),
+            recipes: Recipes::default(),
+            ends: Ends::default(),
+            summaries: Summaries::default(),
+            delayed: AtomicU64::new(0),
+            wakeup: Arc::new(Wakeup::default()),
+            draining: CancellationToken::new(),
+            outage: Arc::new(Outage::default()),
+            ended: Arc::new(Notify::new()),
+        }
+    }
+}
+
+/// The check for the right to `verb`.
+fn guarded(verb: &str, check: Option<&Check>) -> Result<Check, BoxError> {
+    let missing = || {
+        format!(
+            "no {verb} guard is configured; add `.guard::<YourGuard>()`, `.{verb}_guard::<YourGuard>()`, \
+             `.authorize(..)` or `.public()`"
+        )
+    };
+    Ok(check.cloned().ok_or_else(missing)?)
+}
+
+/// The service, which shares its state with the workers.
+#[cfg_attr(not(feature = "postgres"), expect(unused_variables, reason = "only PostgreSQL has host transactions"))]
+fn service(workers: &Context, pool: &BatchPool) -> BatchService {
+    let wakeup = workers.wakeup.clone();
+    BatchService::new(Parts {
+        ledger: workers.ledger.clone(),
+        reads: Reads::new(workers.config.concurrent_reads),
+        #[cfg(feature = "postgres")]
+        host_transactions: pool.host_transactions(),
+        generate: workers.generate.clone(),
+        codes: workers.codes.clone(),
+        config: workers.config.clone(),
+        estimator: workers.estimator.clone(),
+        wake: Box::new(move |batch| batch.map_or_else(|| wakeup.wake(), |batch| wakeup.batch(batch))),
+        draining: workers.draining.clone(),
+        outage: workers.outage.clone(),
+        ended: workers.ended.clone(),
+    })
+}
+
+/// `[default.databases.batch]` with the default URL, and the settings that the pool needs.
+fn database_settings(host: &Figment, config: &Config) -> Figment {
+    host.focus("databases.batch")
+        .join(Serialized::default("url", "sqlite://batch.db"))
+        .merge(Serialized::default("index_codes", config.index_codes))
+        .merge(Serialized::default("batch_size", config.batch_size))
+}
+
+/// The code scheme with the key from the settings. Without one, a random key is generated at the
+/// first launch and stored in the ledger.
+async fn code_scheme(config: &Config, ledger: &dyn Ledger) -> Result<CodeScheme, BoxError> {
+    if let Some(key) = config.code_key()? {
+        return Ok(CodeScheme::new(&key));
+    }
+    let mut candidate = [0; 16];
+    getrandom::fill(&mut candidate)
+        .map_err(|error| format!("the operating system provides no random numbers: {error}"))?;
+    Ok(CodeScheme::new(&ledger.code_key(CodeKey::from_bytes(candidate)).await?))
+}

@@ -1,0 +1,84 @@
+//! The plugin in the life of a Rocket: ignition, liftoff, shutdown.
+
+use rocket::{
+    Build, Orbit, Rocket,
+    fairing::{self, Fairing, Info, Kind},
+};
+use tokio::time::Instant;
+
+use super::{
+    builder::BatchFairing,
+    ignition::{Ignited, Plugin},
+};
+use crate::{config::Config, domain::error_chain, http, queue::Queues};
+
+#[rocket::async_trait]
+impl Fairing for BatchFairing {
+    fn info(&self) -> Info {
+        Info { name: "Batch", kind: Kind::Ignite | Kind::Liftoff | Kind::Shutdown }
+    }
+
+    async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
+        match self.ignite(&rocket).await {
+            Ok(ignited) => Ok(mount(rocket, ignited)),
+            Err(error) => {
+                tracing::error!("Batch: {}", error_chain(&*error));
+                Err(rocket)
+            }
+        }
+    }
+
+    async fn on_liftoff(&self, rocket: &Rocket<Orbit>) {
+        let Some(plugin) = rocket.state::<Plugin>() else { return };
+        let (shutdown, draining) = (rocket.shutdown(), plugin.draining.clone());
+        rocket::tokio::spawn(async move {
+            shutdown.await;
+            draining.cancel();
+        });
+        log_rate_limit(&plugin.config);
+        plugin.runtime.start();
+    }
+
+    async fn on_shutdown(&self, rocket: &Rocket<Orbit>) {
+        let Some(plugin) = rocket.state::<Plugin>() else { return };
+        let deadline = Instant::now() + plugin.config.drain;
+        plugin.runtime.drain(deadline).await;
+        if tokio::time::timeout_at(deadline, plugin.ledger.shutdown()).await.is_err() {
+            tracing::warn!("the database did not close before the drain deadline");
+        }
+        plugin.queues.close().await;
+    }
+}
+
+/// Mounts the routes, and manages what they, liftoff and shutdown need.
+fn mount(rocket: Rocket<Build>, ignited: Ignited) -> Rocket<Build> {
+    let Ignited { plugin, service, db, rights } = ignited;
+    let config = plugin.config.clone();
+    let rocket = manage_redis(rocket, &plugin.queues);
+    http::mount(rocket.manage(plugin).manage(service).manage(db), rights, &config)
+}
+
+/// Logs the rate limit of the jobs, because the default one surprises new users.
+fn log_rate_limit(config: &Config) {
+    if config.role.works() && config.generate.rate_limit.0.is_some() {
+        tracing::info!(
+            rate_limit = %config.generate.rate_limit,
+            "starts of jobs are rate limited; to change this, set `batch.generate.rate_limit` to another limit \
+             or to \"off\"",
+        );
+    }
+}
+
+/// Manages the host's access to Redis, if the queues are in Redis.
+#[cfg(feature = "redis")]
+fn manage_redis(rocket: Rocket<Build>, queues: &Queues) -> Rocket<Build> {
+    match queues.redis() {
+        Some(redis) => rocket.manage(redis),
+        None => rocket,
+    }
+}
+
+#[cfg(not(feature = "redis"))]
+fn manage_redis(rocket: Rocket<Build>, _: &Queues) -> Rocket<Build> {
+    rocket
+}
