@@ -678,7 +678,7 @@ async fn an_item_writer_that_ends_the_transaction_fails_only_its_chunk() -> Test
 
         assert!(
             matches!(&ended, Err(LedgerError::Failed { source, .. })
-            if source.to_string().contains("item writer ended the transaction")),
+            if source.to_string().contains("item writer ended the shared transaction")),
             "{ended:?}"
         );
         assert_eq!(good, ChunkInserted::New(50));

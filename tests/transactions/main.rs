@@ -216,7 +216,7 @@ async fn a_ledger_in_sqlite_rejects_postgres_transactions() -> TestResult {
     transaction.query_one("SELECT 1", &[]).await?;
 
     let Err(error @ BatchError::OtherDatabase(_)) = elsewhere else { panic!("{elsewhere:?}") };
-    assert_eq!(error.to_string(), "the ledger is not in PostgreSQL; `databases.batch.url` says where it is");
+    assert_eq!(error.to_string(), "the ledger is not in PostgreSQL; see `databases.batch.url`");
     drop(transaction);
     plugin.terminate().await;
     Ok(())

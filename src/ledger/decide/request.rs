@@ -55,7 +55,7 @@ mod tests {
         let earlier = |fingerprint: &str, age| {
             EarlierRequest { created, fingerprint: fingerprint.into(), age }.recall(&request).map_err(drop)
         };
-        let (fresh, expired) = (request.remembered - Duration::from_millis(1), request.remembered);
+        let (fresh, expired) = (request.remembered / 2, request.remembered);
 
         assert_eq!(earlier(&request.fingerprint, fresh), Ok(Recall::Repeated(created)));
         assert_eq!(earlier("other", fresh), Err(()));

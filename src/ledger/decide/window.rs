@@ -255,7 +255,7 @@ mod tests {
             batches.iter().map(|at| Candidate { batch: id(*at as i64 + 1), ready: left[*at].min(ready) }).collect()
         };
         let Window { batches, .. } = window(&listed(&oldest), &listed(&smallest), size, max_width(size)).unwrap();
-        batches.iter().map(|batch| batch.get() as usize - 1).collect()
+        batches.iter().map(|batch| batch.get().unsigned_abs() as usize - 1).collect()
     }
 
     /// Simulates the feeder: workers take jobs by priority, and the queue is refilled as jobs end.
