@@ -1,9 +1,8 @@
-//! The speed of the queues in Redis, compared with the same work in Node: `cargo bench --bench bullmq`.
-//! Starts Redis and PostgreSQL servers, both configured as in production. Needs Node.
+//! The speed of the queues in Redis, compared with the same work in Node: `cargo bench --bench
+//! bullmq`. Starts Redis and PostgreSQL servers, both configured as in production. Needs Node.
 //!
-//! Each case alternates with its counterpart in the same run, because a single figure says more about
-//! the machine than about the crate. `UPDATE=1` writes the tables into
-//! `docs/benchmarks.md`.
+//! Each case alternates with its counterpart in the same run, because a single figure says more
+//! about the machine than about the crate. `UPDATE=1` writes the tables into `docs/benchmarks.md`.
 
 mod figures;
 #[expect(dead_code, reason = "the tests use all of it")]

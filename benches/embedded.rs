@@ -1,7 +1,7 @@
 //! The speed of the embedded default: `cargo bench --bench embedded`.
 //!
-//! Each case alternates with its counterpart in the same run, because a single figure says more about
-//! the machine than about the crate. Prints medians with minimum and maximum.
+//! Each case alternates with its counterpart in the same run, because a single figure says more
+//! about the machine than about the crate. Prints medians with minimum and maximum.
 
 mod figures;
 

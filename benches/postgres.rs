@@ -1,8 +1,8 @@
-//! The speed of the ledger in PostgreSQL: `cargo bench --bench postgres`. Starts a server that flushes as
-//! in production.
+//! The speed of the ledger in PostgreSQL: `cargo bench --bench postgres`. Starts a server that
+//! flushes as in production.
 //!
-//! Each case alternates with its counterpart in the same run, because a single figure says more about
-//! the machine than about the crate. Prints medians with minimum and maximum.
+//! Each case alternates with its counterpart in the same run, because a single figure says more
+//! about the machine than about the crate. Prints medians with minimum and maximum.
 
 mod figures;
 #[path = "../tests/servers/postgres.rs"]
@@ -59,8 +59,8 @@ fn service(client: &Client) -> &BatchService {
     BatchService::fetch(client.rocket()).expect("the fairing is attached")
 }
 
-/// Items per second from the call to the end of the batch, compared with a plain loop of array inserts
-/// of the same rows, on as many connections as there are workers.
+/// Items per second from the call to the end of the batch, compared with a plain loop of array
+/// inserts of the same rows, on as many connections as there are workers.
 async fn throughput(url: &str, chunk: u64, items: u64) -> Result<()> {
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
     for round in 0..=ROUNDS {
@@ -157,7 +157,8 @@ async fn posts(url: &str) -> Result<()> {
     Ok(())
 }
 
-/// The duration of reading the progress of a batch of 1,000 jobs, while it is open and when it is finished.
+/// The duration of reading the progress of a batch of 1,000 jobs, while it is open and when it is
+/// finished.
 async fn progress(url: &str) -> Result<()> {
     let client = plugin(url, &servers::a_schema(), 5_000).await?;
     println!("GET progress of 1,000 jobs, milliseconds, median of 200 (least to most):");

@@ -61,7 +61,8 @@
 //! - Routes to create, list, follow, retry, cancel, pause and resume batches, and to list items and
 //!   failed jobs, behind your own guards, with an OpenAPI document.
 //! - [`BatchService`], the same operations for your handlers, without HTTP.
-//! - Retries of chunks and of jobs with backoff. Chunks that still fail are listed with their errors.
+//! - Retries of chunks and of jobs with backoff. Chunks that still fail are listed with their
+//!   errors.
 //! - Batches in your own transactions, together with your own rows.
 //! - Item writers: your own rows in the transaction that inserts the items.
 //! - Hooks, called at least once for each finished batch or job.
@@ -94,11 +95,11 @@
 //!
 //! All are enabled by default. At least one of `sqlite` and `postgres` is required.
 //!
-//! - `sqlite`: the embedded ledger in a SQLite file. Disable it if another crate in your build needs
-//!   an incompatible version of `libsqlite3-sys`.
+//! - `sqlite`: the embedded ledger in a SQLite file. Disable it if another crate in your build
+//!   needs an incompatible version of `libsqlite3-sys`.
 //! - `postgres`: the ledger in a PostgreSQL server, shared by several processes.
-//! - `redis`: BullMQ's queues in Redis, shared by several processes. Without it, the launch fails if
-//!   `REDIS_HOST` is set.
+//! - `redis`: BullMQ's queues in Redis, shared by several processes. Without it, the launch fails
+//!   if `REDIS_HOST` is set.
 //! - `swagger-ui`: a page at `<base>/docs` that shows the OpenAPI document with Swagger UI. It adds
 //!   1.8 MB to the binary.
 

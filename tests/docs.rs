@@ -356,8 +356,8 @@ struct Route {
 }
 
 impl Route {
-    /// Whether this is `other`, possibly with values instead of parameters. A path from a URL has no
-    /// verb and matches any.
+    /// Whether this is `other`, possibly with values instead of parameters. A path from a URL has
+    /// no verb and matches any.
     fn is(&self, other: &Self) -> bool {
         let segments = |route: &Self| route.path.split('/').map(str::to_owned).collect::<Vec<_>>();
         let (ours, theirs) = (segments(self), segments(other));

@@ -127,8 +127,8 @@ impl Client {
         outcome
     }
 
-    /// Repeats a request until it is answered, up to the time limit. Returns the last outcome. Waits
-    /// between two requests as long as the response requires, or one second.
+    /// Repeats a request until it is answered, up to the time limit. Returns the last outcome.
+    /// Waits between two requests as long as the response requires, or one second.
     pub async fn insist(&mut self, route: Route, url: &str, body: Option<&Value>) -> Outcome {
         let end = Instant::now() + INSIST_TIMEOUT;
         loop {

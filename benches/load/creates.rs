@@ -2,7 +2,8 @@
 //!
 //! Batches are created at an even pace, under the default rate limit, so that workers have little
 //! to do. The processor time of the host and PostgreSQL without creates, in the same duration, is
-//! subtracted. Rows that were added before are vacuumed and flushed first, so that this is not measured.
+//! subtracted. Rows that were added before are vacuumed and flushed first, so that this is not
+//! measured.
 
 use std::time::Duration;
 

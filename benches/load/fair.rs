@@ -1,11 +1,11 @@
 //! `fair`: many batches that wait at once, and when each of them finishes.
 //!
-//! Of equal batches, those created first should finish first; a batch then takes half of the whole time
-//! on average. If all batches took turns, all would finish at the end. Small batches should not wait
-//! for a large one, and the large one has to finish.
+//! Of equal batches, those created first should finish first; a batch then takes half of the whole
+//! time on average. If all batches took turns, all would finish at the end. Small batches should
+//! not wait for a large one, and the large one has to finish.
 //!
-//! All batches are in the ledger before the host starts, so their creation is not measured. Times start
-//! with the first claim of a job, as parts of the time until everything is finished.
+//! All batches are in the ledger before the host starts, so their creation is not measured. Times
+//! start with the first claim of a job, as parts of the time until everything is finished.
 
 use std::time::Duration;
 
@@ -120,8 +120,8 @@ async fn work_off(site: &Site<'_>) -> Result<WorkedOff> {
     Ok(worked_off)
 }
 
-/// Whether any batch is open. Reads pending batches first, because they become running and not the other
-/// way around.
+/// Whether any batch is open. Reads pending batches first, because they become running and not the
+/// other way around.
 async fn is_working(http: &reqwest::Client, host: &Host) -> Result<bool> {
     for status in ["pending", "running"] {
         let page = page(http, host, &format!("?status={status}&limit=1")).await?;

@@ -57,7 +57,8 @@ async fn per_created_batch(host: &Host, monitor: &Monitor, created: u32) -> Resu
     Ok(())
 }
 
-/// The batches exist before the host starts, so each has its share of the queue, and the queue is full.
+/// The batches exist before the host starts, so each has its share of the queue, and the queue is
+/// full.
 async fn beside_open_batches(site: Site<'_>, monitor: &Monitor, scope: Scope) -> Result<()> {
     let open = scope.pick(11, 15);
     site.fill(LARGE, open, Filled::Waiting).await?;

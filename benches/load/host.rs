@@ -5,8 +5,8 @@
 //!   stop ───▶ its standard input closes ──▶ it drains ──▶ it exits
 //! ```
 //!
-//! A host exits when its standard input closes, so it never runs longer than the program that started
-//! it. All its settings come from its environment.
+//! A host exits when its standard input closes, so it never runs longer than the program that
+//! started it. All its settings come from its environment.
 
 #![allow(dead_code, reason = "each program uses a part of it")]
 

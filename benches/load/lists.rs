@@ -145,7 +145,8 @@ impl Observation {
     }
 }
 
-/// Creates a small batch and waits until it is finished. Returns the time in between, in milliseconds.
+/// Creates a small batch and waits until it is finished. Returns the time in between, in
+/// milliseconds.
 async fn time_small(client: &mut Client, host: &Host) -> Result<f64> {
     let began = Utc::now();
     let created = client.insist(Route::Create, &host.url(""), Some(&SMALL.body())).await.into_success()?;
@@ -160,8 +161,8 @@ async fn time_small(client: &mut Client, host: &Host) -> Result<f64> {
     }
 }
 
-/// Lists repeatedly until `ended`. Reads only the bytes of the first page, because the work of the client
-/// is not measured.
+/// Lists repeatedly until `ended`. Reads only the bytes of the first page, because the work of the
+/// client is not measured.
 fn list(url: String, mut ended: watch::Receiver<()>) -> JoinHandle<Result<Tally>> {
     tokio::spawn(async move {
         let mut client = Client::new()?;

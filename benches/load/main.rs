@@ -12,11 +12,12 @@
 //! | `mixed` | many clients that do everything at once |
 //! | `local` | the queue in the process, with more and more jobs at a time |
 //!
-//! The hosts are further processes of this program, started with an environment variable. They have no
-//! item writer and no hooks. Redis and PostgreSQL are started on free ports, in temporary folders. All
-//! processes end with this program.
+//! The hosts are further processes of this program, started with an environment variable. They have
+//! no item writer and no hooks. Redis and PostgreSQL are started on free ports, in temporary
+//! folders. All processes end with this program.
 //!
-//! `small` finishes within a minute. It only checks that a scenario runs; its figures are not meaningful.
+//! `small` finishes within a minute. It only checks that a scenario runs; its figures are not
+//! meaningful.
 
 mod client;
 mod cpu;

@@ -10,11 +10,11 @@
 //!   workers   everything else: BullMQ's scripts that deliver, renew and finish jobs
 //! ```
 //!
-//! The pool tests a connection whenever one is taken. These commands are counted for the sender of the
-//! next command, and not as round trips of their own.
+//! The pool tests a connection whenever one is taken. These commands are counted for the sender of
+//! the next command, and not as round trips of their own.
 //!
-//! The round trips of the feeder are counted too. Each read of jobs is one. Jobs are added, removed and
-//! counted in pipelines, so such commands without a gap between them are one.
+//! The round trips of the feeder are counted too. Each read of jobs is one. Jobs are added, removed
+//! and counted in pipelines, so such commands without a gap between them are one.
 
 use std::{
     collections::{BTreeMap, HashMap},

@@ -33,8 +33,8 @@ use crate::{
 /// The code key of all hosts, so that batches made without a host can be worked by one.
 const CODE_KEY: &str = "0123456789abcdef0123456789abcdef";
 
-/// Number of connections of a host in addition to its generate workers: for requests, the feeder, and the
-/// status queue.
+/// Number of connections of a host in addition to its generate workers: for requests, the feeder,
+/// and the status queue.
 const OTHER_CONNECTIONS: u32 = 10;
 
 /// The servers of a scenario, stopped when this is dropped.
@@ -74,8 +74,8 @@ impl Servers {
         Ok(client.batch_execute("SELECT pg_reload_conf()").await?)
     }
 
-    /// Returns the number of deadlocks. A session reports its deadlocks when it ends, so call this after
-    /// the hosts have exited.
+    /// Returns the number of deadlocks. A session reports its deadlocks when it ends, so call this
+    /// after the hosts have exited.
     pub async fn deadlocks(&self) -> Result<i64> {
         let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
         Ok(servers::client(self.postgres_url()?).await.query_one(deadlocks, &[]).await?.get(0))
@@ -234,8 +234,8 @@ impl Site<'_> {
         Ok(client)
     }
 
-    /// Removes the ledger and the queues, and runs a checkpoint, so that every case starts in the same
-    /// state.
+    /// Removes the ledger and the queues, and runs a checkpoint, so that every case starts in the
+    /// same state.
     pub async fn remove(self) -> Result<()> {
         if self.servers.postgres.is_some() {
             let client = servers::client(self.servers.postgres_url()?).await;

@@ -1,9 +1,10 @@
-//! Traffic: many clients that create, read, list, look up and control batches, while the hosts work on
-//! them.
+//! Traffic: many clients that create, read, list, look up and control batches, while the hosts work
+//! on them.
 //!
-//! Each client has batches of its own and sends one request after the other to any of the hosts, half of
-//! them reads. It pauses between requests, and waits when a request is refused. At the end, each client
-//! resumes its paused batches, and every batch that was not cancelled has to finish with all its items.
+//! Each client has batches of its own and sends one request after the other to any of the hosts,
+//! half of them reads. It pauses between requests, and waits when a request is refused. At the end,
+//! each client resumes its paused batches, and every batch that was not cancelled has to finish
+//! with all its items.
 
 #![allow(dead_code, reason = "each program uses a part of it")]
 
@@ -182,7 +183,8 @@ impl User {
         shares.nth(open).expect("it is below the sum of the shares")
     }
 
-    /// Sends one request, and remembers its effect. Returns how long to wait before the next request.
+    /// Sends one request, and remembers its effect. Returns how long to wait before the next
+    /// request.
     async fn call(&mut self, route: Route) -> Option<Duration> {
         let batch = self.chance.choice(&self.batches).copied();
         let (path, body) = match (route, batch) {

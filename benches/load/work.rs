@@ -37,7 +37,8 @@ impl BatchOf {
         self.jobs * self.items_per_job
     }
 
-    /// Returns the body of the create request. The setting `max_jobs_per_batch` must allow its jobs.
+    /// Returns the body of the create request. The setting `max_jobs_per_batch` must allow its
+    /// jobs.
     pub fn body(self) -> Value {
         json!({ "quantity": self.items(), "batchSize": self.items_per_job, "maxJobsPerBatch": self.jobs })
     }
@@ -74,8 +75,8 @@ impl BatchOf {
         filled.try_for_each(|_: BatchId| async { Ok(()) }).await
     }
 
-    /// Creates the batch and waits until all items exist. Returns the time in between, by the clock of the
-    /// database.
+    /// Creates the batch and waits until all items exist. Returns the time in between, by the clock
+    /// of the database.
     pub async fn time_on(self, host: &Host) -> Result<Duration> {
         let http = reqwest::Client::new();
         let response = http.post(host.url("")).json(&self.body()).send().await?.error_for_status()?;

@@ -181,7 +181,8 @@ impl BatchFairing {
     /// };
     ///
     /// fn stock(transaction: &Connection, items: &[NewItemRow<'_>]) -> Result<(), BoxError> {
-    ///     let mut insert = transaction.prepare_cached("INSERT INTO products (batch, ordinal, code) VALUES (?1, ?2, ?3)")?;
+    ///     let sql = "INSERT INTO products (batch, ordinal, code) VALUES (?1, ?2, ?3)";
+    ///     let mut insert = transaction.prepare_cached(sql)?;
     ///     for item in items {
     ///         insert.execute((item.batch_id.get(), item.ordinal, item.code))?;
     ///     }
@@ -207,7 +208,10 @@ impl BatchFairing {
     /// use rocket::futures::{FutureExt, future::BoxFuture};
     /// use rocket_batch::{Batch, BoxError, NewItemRow, postgres::tokio_postgres::Transaction};
     ///
-    /// fn stock<'a>(transaction: &'a Transaction<'_>, items: &'a [NewItemRow<'a>]) -> BoxFuture<'a, Result<(), BoxError>> {
+    /// fn stock<'a>(
+    ///     transaction: &'a Transaction<'_>,
+    ///     items: &'a [NewItemRow<'a>],
+    /// ) -> BoxFuture<'a, Result<(), BoxError>> {
     ///     async move {
     ///         let codes: Vec<_> = items.iter().map(|item| item.code).collect();
     ///         transaction.execute("INSERT INTO shop.products (code) SELECT unnest($1::text[])", &[&codes]).await?;

@@ -68,8 +68,8 @@ where
 {
     erase(|request| {
         Box::pin(async move {
-            // Neither `G` nor `G::Error` is kept across an await, so they need not be `Sync`, and the
-            // error need not be `Send`.
+            // Neither `G` nor `G::Error` is kept across an await, so they need not be `Sync`, and
+            // the error need not be `Send`.
             match request.guard::<G>().await {
                 Outcome::Success(_) => Ok(()),
                 Outcome::Error((status, _)) | Outcome::Forward(status) => Err(status),

@@ -18,6 +18,8 @@ mod attempt;
 mod chunk;
 mod cleaner;
 mod context;
+mod counter;
+mod end_checker;
 mod ends;
 mod failpoints;
 mod feeder;

@@ -14,11 +14,11 @@ use tokio_util::task::TaskTracker;
 use super::{
     cleaner::Cleaner,
     context::Context,
-    ends::check_ends,
+    counter::{count_finally, keep_summaries},
+    end_checker::check_ends,
     feeder::Feeder,
     generate::Generate,
     status::Status,
-    summaries::{count_finally, keep_summaries},
 };
 use crate::{
     ledger::Leadership,

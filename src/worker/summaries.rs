@@ -26,17 +26,13 @@ use std::{
 use chrono::{DateTime, Utc};
 use tokio::{sync::Notify, time::Instant};
 
-use super::context::Context;
 use crate::{
     domain::BatchId,
-    ledger::{COUNT_INTERVAL, LedgerError, RecentWork},
+    ledger::{LedgerError, RecentWork},
 };
 
 /// Number of batches in one call.
 const PORTION: usize = 20;
-/// The pause after a count, as a multiple of its duration: counts take at most a twentieth of the
-/// time.
-const PAUSE_PER_COUNT: u32 = 20;
 /// Number of seconds for which items count as recent.
 const RECENT: u64 = 10;
 
@@ -139,7 +135,10 @@ impl Summaries {
     /// Counts the marked batches with `summarize`, in portions. `summarize` returns the batches
     /// that it did not count; these stay marked. After an error, all batches that were not counted
     /// stay marked.
-    async fn count_with<F>(&self, summarize: impl Fn(u64, Vec<RecentWork>) -> F) -> Result<Remaining, LedgerError>
+    pub(super) async fn count_with<F>(
+        &self,
+        summarize: impl Fn(u64, Vec<RecentWork>) -> F,
+    ) -> Result<Remaining, LedgerError>
     where
         F: Future<Output = Result<Vec<BatchId>, LedgerError>>,
     {
@@ -167,6 +166,13 @@ impl Summaries {
         Ok(remaining)
     }
 
+    /// Waits until a batch is marked. Cancel safe.
+    pub(super) async fn marked(&self) {
+        while self.batches().is_empty() {
+            self.changed.notified().await;
+        }
+    }
+
     fn second(&self) -> u64 {
         self.start.elapsed().as_secs()
     }
@@ -176,44 +182,11 @@ impl Summaries {
     }
 }
 
-/// Counts marked batches until the drain starts.
-pub(super) async fn keep_summaries(cx: &Context) {
-    while !cx.draining.is_cancelled() {
-        if cx.summaries.batches().is_empty() {
-            cx.draining.run_until_cancelled(cx.summaries.changed.notified()).await;
-        }
-        let started = Instant::now();
-        count_once(cx).await;
-        cx.sleep_unless_draining(COUNT_INTERVAL.max(started.elapsed() * PAUSE_PER_COUNT)).await;
-    }
-}
-
-/// Counts marked batches for the last time.
-///
-/// A batch that another process has just counted is tried once more after the count interval. If
-/// another process counts it in between, that count already includes the last change of this
-/// process.
-pub(super) async fn count_finally(cx: &Context) {
-    if count_once(cx).await == Remaining::Some {
-        tokio::time::sleep(COUNT_INTERVAL).await;
-        count_once(cx).await;
-    }
-}
-
 /// Whether batches are still marked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Remaining {
+pub(super) enum Remaining {
     None,
     Some,
-}
-
-async fn count_once(cx: &Context) -> Remaining {
-    let ledger = &cx.ledger;
-    let counting = cx.summaries.count_with(|process, work| ledger.summarize(process, work)).await;
-    counting.unwrap_or_else(|error| {
-        tracing::debug!(error = &error as &dyn std::error::Error, "batches could not be counted");
-        Remaining::Some
-    })
 }
 
 #[cfg(test)]

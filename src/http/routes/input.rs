@@ -1,7 +1,8 @@
 //! Paths, queries and bodies of requests: their syntax, their schemas and their checks.
 //!
 //! If Rocket can't parse a text as a number, it treats the parameter as missing or tries another
-//! route. So parameters are read as text and checked here, with an error that names what is allowed.
+//! route. So parameters are read as text and checked here, with an error that names what is
+//! allowed.
 
 use std::fmt;
 
@@ -75,8 +76,8 @@ impl Input for PathCode<'_> {
 
 /// The body of a request for a new batch.
 ///
-/// Serialized, equal bodies are equal texts, which idempotency relies on. Absent fields stay absent,
-/// so a later version with more fields serializes an old body to the same text.
+/// Serialized, equal bodies are equal texts, which idempotency relies on. Absent fields stay
+/// absent, so a later version with more fields serializes an old body to the same text.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[schemars(description = "A batch to create.")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -134,8 +135,8 @@ impl CreateBatch {
     }
 }
 
-/// The limits and defaults that the settings define for fields of a request: schema, field, keyword,
-/// value.
+/// The limits and defaults that the settings define for fields of a request: schema, field,
+/// keyword, value.
 pub(in crate::http) const fn limits_in_schemas(
     config: &Config,
 ) -> [(&'static str, &'static str, &'static str, u64); 5] {

@@ -32,7 +32,8 @@ type Result<T, E = Problem> = std::result::Result<T, E>;
 /// The routes that need a right.
 pub(super) fn guarded() -> Vec<Endpoint> {
     let mut all = endpoints![Tag::Batches =>
-        create_batch, list_batches, get_batch, get_progress, list_failed_jobs, retry_batch, cancel_batch, pause_batch, resume_batch];
+        create_batch, list_batches, get_batch, get_progress, list_failed_jobs, retry_batch, cancel_batch, pause_batch,
+        resume_batch];
     all.extend(endpoints![Tag::Items => list_items]);
     // `/items/<code>` collides with `/<id>/items` and must be tried first. Rocket's attribute does
     // not accept a negative rank.
@@ -122,9 +123,13 @@ endpoint! {
 endpoint! {
     /// Cancels a batch. Its existing items stay.
     ///
-    /// Each running worker may insert one more chunk before the response is sent, and none after it.
+    /// Each running worker may insert one more chunk before the response is sent, and none after
+    /// it.
     #[post("/<id>/cancel")]
-    async fn cancel_batch(batches: BatchService, id: PathId) -> Result<JsonResponse<BatchRecord>, Refusal<WrongStatus>> {
+    async fn cancel_batch(
+        batches: BatchService,
+        id: PathId,
+    ) -> Result<JsonResponse<BatchRecord>, Refusal<WrongStatus>> {
         Ok(JsonResponse(batches.cancel(id.id()?).await?))
     }
 }
@@ -142,7 +147,10 @@ endpoint! {
 endpoint! {
     /// Resumes a paused batch.
     #[post("/<id>/resume")]
-    async fn resume_batch(batches: BatchService, id: PathId) -> Result<JsonResponse<BatchRecord>, Refusal<WrongStatus>> {
+    async fn resume_batch(
+        batches: BatchService,
+        id: PathId,
+    ) -> Result<JsonResponse<BatchRecord>, Refusal<WrongStatus>> {
         Ok(JsonResponse(batches.resume(id.id()?).await?))
     }
 }

@@ -12,5 +12,7 @@
 SELECT b.id, b.round
 FROM batches b
 WHERE b.id = ANY ($1::bigint[]) AND b.jobs > 0 AND b.status IN ('running', 'paused')
-  AND (SELECT seq FROM jobs WHERE batch = b.id AND finished_at IS NULL AND not_before IS NULL ORDER BY seq LIMIT 1) IS NULL
+  AND (
+      SELECT seq FROM jobs WHERE batch = b.id AND finished_at IS NULL AND not_before IS NULL ORDER BY seq LIMIT 1
+  ) IS NULL
   AND (SELECT seq FROM jobs WHERE batch = b.id AND not_before IS NOT NULL ORDER BY not_before LIMIT 1) IS NULL

@@ -26,7 +26,8 @@ WITH gate AS MATERIALIZED (
     SELECT id FROM gate, batches WHERE id = $1 AND status = $5 FOR SHARE OF batches
 )
 UPDATE jobs
-SET state = 'active', epoch = epoch + 1, crashes = $9, token = $8, acknowledged = $10, not_before = NULL, claimed_at = now()
+SET state = 'active', epoch = epoch + 1, crashes = $9, token = $8, acknowledged = $10, not_before = NULL,
+    claimed_at = now()
 FROM batch
 WHERE jobs.batch = $1 AND seq = $2 AND generation = $3 AND epoch = $4 AND state = $6 AND crashes = $7
 RETURNING true AS claimed

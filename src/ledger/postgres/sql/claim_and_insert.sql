@@ -24,7 +24,8 @@ WITH gate AS MATERIALIZED (
     SET state = 'active', epoch = epoch + 1, token = $5, acknowledged = $4, not_before = NULL, claimed_at = now(),
         created = cardinality($9::bigint[]), written_to = first + cardinality($9::bigint[]), crashes = 0
     FROM batch
-    WHERE jobs.batch = $1 AND seq = $2 AND generation = $3 AND state = 'waiting' AND written_to <= first AND crashes < $6
+    WHERE jobs.batch = $1 AND seq = $2 AND generation = $3 AND state = 'waiting' AND written_to <= first
+        AND crashes < $6
       AND first = $7 AND quantity = $8 AND quantity >= cardinality($9::bigint[])
     RETURNING jobs.batch, epoch, first, quantity, attempts, prefix, key_fingerprint
 ), inserted AS (

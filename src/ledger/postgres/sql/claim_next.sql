@@ -20,7 +20,8 @@ WITH gate AS MATERIALIZED (
     WHERE id = $1 AND status = 'pending'
       AND EXISTS (
           SELECT FROM jobs
-          WHERE batch = $1 AND seq = $2 AND generation = $3 AND state = 'waiting' AND written_to <= first AND crashes < $6
+          WHERE batch = $1 AND seq = $2 AND generation = $3 AND state = 'waiting' AND written_to <= first
+              AND crashes < $6
       )
     RETURNING id, prefix, key_fingerprint
 ), batch AS (

@@ -14,7 +14,8 @@ WITH gate AS MATERIALIZED (
     SELECT id FROM gate, batches WHERE id = $1 AND status IN ('pending', 'running') FOR SHARE OF batches
 )
 UPDATE jobs
-SET state = 'failed', epoch = epoch + 1, crashes = $7, error = $8, acknowledged = $9, failed_chunks = NULL, paused = false,
+SET state = 'failed', epoch = epoch + 1, crashes = $7, error = $8, acknowledged = $9, failed_chunks = NULL,
+    paused = false,
     not_before = NULL, finished_at = now()
 FROM batch
 WHERE jobs.batch = $1 AND seq = $2 AND generation = $3 AND epoch = $4 AND state = $5 AND crashes = $6

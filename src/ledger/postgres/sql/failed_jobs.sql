@@ -3,7 +3,8 @@
 --
 --   $1 batch    $2 last job number of the previous page    $3 maximum number of jobs
 
-SELECT seq, generation, first, quantity, created, attempts, crashes, error, coalesce(failed_chunks::text, '{}') AS failed_chunks,
+SELECT seq, generation, first, quantity, created, attempts, crashes, error,
+    coalesce(failed_chunks::text, '{}') AS failed_chunks,
        claimed_at, finished_at
 FROM jobs
 WHERE batch = $1 AND state = 'failed' AND error IS NOT NULL AND finished_at IS NOT NULL AND seq > $2

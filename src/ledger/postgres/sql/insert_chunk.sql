@@ -21,7 +21,8 @@
 -- primary key then rejects it, and the caller repeats the statement.
 
 WITH job AS MATERIALIZED (
-    SELECT state, generation = $3 AND epoch = $4 AND state = 'active' AS is_current, paused, first, quantity, written_to
+    SELECT state, generation = $3 AND epoch = $4
+        AND state = 'active' AS is_current, paused, first, quantity, written_to
     FROM jobs
     WHERE batch = $1 AND seq = $2
     FOR NO KEY UPDATE

@@ -11,7 +11,8 @@ WITH outdated AS MATERIALIZED (
     SELECT batch, process
     FROM summaries
     WHERE batch = ANY ($1) AND process <> $2
-      AND counted_at NOT BETWEEN now() - $3::bigint * interval '1 millisecond' AND now() + $3::bigint * interval '1 millisecond'
+      AND counted_at NOT BETWEEN now() - $3::bigint * interval '1 millisecond'
+      AND now() + $3::bigint * interval '1 millisecond'
     LIMIT $4
     FOR UPDATE SKIP LOCKED
 ), own AS MATERIALIZED (

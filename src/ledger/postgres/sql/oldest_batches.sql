@@ -11,7 +11,8 @@ FROM batches b
 CROSS JOIN LATERAL (
     SELECT CASE WHEN b.status = 'pending' THEN least(b.jobs, $2) ELSE (
         SELECT count(*)
-        FROM (SELECT FROM jobs WHERE batch = b.id AND finished_at IS NULL AND not_before IS NULL ORDER BY seq LIMIT $2) job
+        FROM (SELECT FROM jobs WHERE batch = b.id AND finished_at IS NULL AND not_before IS NULL
+            ORDER BY seq LIMIT $2) job
     ) END AS jobs
     OFFSET 0 -- prevents counting twice, since it is named twice below
 ) open

@@ -10,7 +10,8 @@ FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS b (id, offered_to, po
 CROSS JOIN LATERAL (
     SELECT count(*) AS jobs
     FROM (
-        SELECT FROM jobs WHERE batch = b.id AND finished_at IS NULL AND not_before IS NULL AND seq < b.offered_to LIMIT $3
+        SELECT FROM jobs WHERE batch = b.id AND finished_at IS NULL AND not_before IS NULL
+            AND seq < b.offered_to LIMIT $3
     ) job
 ) queued
 ORDER BY b.position

@@ -21,11 +21,14 @@ WITH open AS MATERIALIZED (
     SELECT id FROM batches WHERE id = ANY ($2) AND jobs > 0 AND finished_at IS NULL ORDER BY id FOR SHARE SKIP LOCKED
 )
 INSERT INTO summaries AS s
-    (process, batch, waiting, active, delayed, completed, failed, items_created, worked_ms, counted_at, recent_items, last_item_at)
+    (process, batch, waiting, active, delayed, completed, failed, items_created, worked_ms, counted_at,
+        recent_items, last_item_at)
 SELECT $1::bigint, counted.*
-FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[],
+FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
+    $9::bigint[],
             $10::timestamptz[], $11::bigint[], $12::timestamptz[])
-    AS counted (batch, waiting, active, delayed, completed, failed, items_created, worked_ms, counted_at, recent_items, last_item_at)
+    AS counted (batch, waiting, active, delayed, completed, failed, items_created, worked_ms, counted_at,
+        recent_items, last_item_at)
 JOIN open ON open.id = counted.batch
 ORDER BY counted.batch
 ON CONFLICT (batch, process) DO UPDATE

@@ -62,8 +62,10 @@ CREATE INDEX batch_batches_started ON batch_batches (id) WHERE jobs > 0 AND stat
 CREATE INDEX batch_batches_pending ON batch_batches (jobs, id) WHERE jobs > 0 AND status = 'pending';
 CREATE INDEX batch_batches_unplanned ON batch_batches (id) WHERE jobs IS NULL;
 CREATE INDEX batch_batches_measured ON batch_batches (finished_at) WHERE finished_at IS NOT NULL AND worked_ms > 0;
-CREATE INDEX batch_batches_with_history ON batch_batches (finished_at) WHERE finished_at IS NOT NULL AND history <> 'pruned';
-CREATE UNIQUE INDEX batch_batches_by_request ON batch_batches (caller, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX batch_batches_with_history ON batch_batches (finished_at) WHERE finished_at IS NOT NULL
+    AND history <> 'pruned';
+CREATE UNIQUE INDEX batch_batches_by_request ON batch_batches (caller, idempotency_key)
+    WHERE idempotency_key IS NOT NULL;
 
 CREATE TABLE batch_jobs (
     batch               INTEGER NOT NULL REFERENCES batch_batches (id),

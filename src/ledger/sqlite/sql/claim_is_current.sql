@@ -5,7 +5,8 @@
 --
 -- Returns (is_current, status, first, quantity, created), or no row if there is no such job.
 
-SELECT j.state = 'active' AND j.generation = ?3 AND j.epoch = ?4 AS is_current, b.status, j.first, j.quantity, j.created
+SELECT j.state = 'active' AND j.generation = ?3
+    AND j.epoch = ?4 AS is_current, b.status, j.first, j.quantity, j.created
 FROM batch_jobs j
 JOIN batch_batches b ON b.id = j.batch
 WHERE j.batch = ?1 AND j.seq = ?2

@@ -10,6 +10,7 @@
 
 DELETE FROM batch_summaries
 WHERE batch = ?1 AND process IN (
-    SELECT process FROM batch_summaries WHERE batch = ?1 AND process <> ?2 AND counted_at NOT BETWEEN ?3 AND ?4 LIMIT ?5
+    SELECT process FROM batch_summaries WHERE batch = ?1 AND process <> ?2 AND counted_at NOT BETWEEN ?3
+        AND ?4 LIMIT ?5
 )
 RETURNING version

@@ -26,7 +26,8 @@ FROM (
         UNION ALL
         SELECT * FROM (
             SELECT b.id, coalesce(
-                (SELECT waiting + active + delayed FROM batch_summaries WHERE batch = b.id ORDER BY counted_at DESC LIMIT 1),
+                (SELECT waiting + active + delayed FROM batch_summaries WHERE batch = b.id
+                    ORDER BY counted_at DESC LIMIT 1),
                 b.jobs
             ) AS open, false AS pending
             FROM (
@@ -37,7 +38,8 @@ FROM (
                 LIMIT 1000
             ) b
             WHERE EXISTS (
-                SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_to_work WHERE batch = b.id AND finished_at IS NULL AND not_before IS NULL
+                SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_to_work WHERE batch = b.id
+                    AND finished_at IS NULL AND not_before IS NULL
             )
             ORDER BY open, b.id
             LIMIT ?1

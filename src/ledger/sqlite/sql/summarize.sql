@@ -9,7 +9,8 @@
 -- gets no row.
 
 INSERT INTO batch_summaries
-    (batch, process, waiting, active, delayed, completed, failed, items_created, worked_ms, counted_at, recent_items, last_item_at, version)
+    (batch, process, waiting, active, delayed, completed, failed, items_created, worked_ms, counted_at,
+        recent_items, last_item_at, version)
 SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13 + 1
 FROM batch_batches
 WHERE id = ?1 AND jobs > 0 AND finished_at IS NULL

@@ -1,0 +1,41 @@
+//! Counts the batches that [`Summaries`](super::summaries::Summaries) marks.
+
+use tokio::time::Instant;
+
+use super::{context::Context, summaries::Remaining};
+use crate::ledger::COUNT_INTERVAL;
+
+/// The pause after a count, as a multiple of its duration: counts take at most a twentieth of the
+/// time.
+const PAUSE_PER_COUNT: u32 = 20;
+
+/// Counts marked batches until the drain starts.
+pub(super) async fn keep_summaries(cx: &Context) {
+    while !cx.draining.is_cancelled() {
+        cx.draining.run_until_cancelled(cx.summaries.marked()).await;
+        let started = Instant::now();
+        count_once(cx).await;
+        cx.sleep_unless_draining(COUNT_INTERVAL.max(started.elapsed() * PAUSE_PER_COUNT)).await;
+    }
+}
+
+/// Counts marked batches for the last time.
+///
+/// A batch that another process has just counted is tried once more after the count interval. If
+/// another process counts it in between, that count already includes the last change of this
+/// process.
+pub(super) async fn count_finally(cx: &Context) {
+    if count_once(cx).await == Remaining::Some {
+        tokio::time::sleep(COUNT_INTERVAL).await;
+        count_once(cx).await;
+    }
+}
+
+async fn count_once(cx: &Context) -> Remaining {
+    let ledger = &cx.ledger;
+    let counting = cx.summaries.count_with(|process, work| ledger.summarize(process, work)).await;
+    counting.unwrap_or_else(|error| {
+        tracing::debug!(error = &error as &dyn std::error::Error, "batches could not be counted");
+        Remaining::Some
+    })
+}
