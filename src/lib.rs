@@ -104,6 +104,8 @@
 //!   1.8 MB to the binary.
 
 #![deny(missing_docs)]
+// Whatever a host can receive it can name.
+#![cfg_attr(not(rocket_batch_internals), deny(unnameable_types))]
 #![forbid(unsafe_code)]
 // Workers and requests must not panic. Tests may, see clippy.toml.
 #![warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -112,16 +114,25 @@
 compile_error!("rocket_batch needs a database for its ledger: enable the feature `sqlite` or `postgres`");
 
 pub mod config;
+#[cfg(not(rocket_batch_internals))]
+mod domain;
+#[cfg(rocket_batch_internals)]
 #[doc(hidden)]
 pub mod domain;
 mod fairing;
 #[cfg(feature = "sqlite")]
 pub mod guide;
 mod http;
+#[cfg(not(rocket_batch_internals))]
+mod ledger;
+#[cfg(rocket_batch_internals)]
 #[doc(hidden)]
 pub mod ledger;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+#[cfg(not(rocket_batch_internals))]
+mod queue;
+#[cfg(rocket_batch_internals)]
 #[doc(hidden)]
 pub mod queue;
 mod service;
@@ -143,7 +154,7 @@ pub use ledger::{BatchConnection, BatchDb, BatchPool, BoxError, LedgerError, New
 #[cfg(feature = "redis")]
 pub use queue::{
     QueueError,
-    bullmq::{BatchRedis, RedisConnection},
+    bullmq::{BatchRedis, RedisConnection, RedisPool},
 };
 pub use service::{BatchAccepted, BatchError, BatchService, Page, PageQuery, Readiness, Result};
 

@@ -24,5 +24,5 @@ pub use tokio_postgres;
 
 pub use crate::ledger::{
     NewItemRow,
-    postgres::{ItemWriter, PostgresConnection},
+    postgres::{ItemWriter, PostgresConnection, PostgresPool},
 };

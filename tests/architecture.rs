@@ -98,12 +98,12 @@ fn lines_are_short() {
     let mut wide = Vec::new();
     let library = sources();
     for (path, text) in all_sources() {
-        let in_src = path.ends_with(".sql") || library.iter().any(|(source, _)| *source == path);
+        let in_src = path.ends_with("sql") || library.iter().any(|(source, _)| *source == path);
         let mut is_example = false;
         for (at, line) in text.lines().enumerate() {
             let start = line.trim_start();
             is_example ^= start.starts_with("//") && start.contains("```");
-            let is_comment = start.starts_with("//") || (start.starts_with("--") && !path.ends_with(".rs"));
+            let is_comment = start.starts_with("//") || (start.starts_with("--") && !path.ends_with("rs"));
             // A link and a table can't be wrapped.
             // Links, tables and pictures can't be wrapped, nor can strings.
             let is_fixed = start.contains("](") || start.contains(" | ") || start.contains('─') || is_example;

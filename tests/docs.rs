@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
 };
@@ -319,7 +320,7 @@ fn plain(default: &str) -> String {
 fn settings_page() -> String {
     let mut page = String::from(SETTINGS_HEAD);
     for (key, Setting { kind, default, meaning, .. }) in in_order() {
-        page += &format!("| `{key}` | {kind} | {default} | {meaning} |\n");
+        writeln!(page, "| `{key}` | {kind} | {default} | {meaning} |").unwrap();
     }
     page + SETTINGS_FOOT
 }
@@ -429,7 +430,7 @@ fn texts() -> Vec<(String, String)> {
 fn files_in(folder: &str) -> Vec<String> {
     let entries = fs::read_dir(root().join(folder)).unwrap().map(|entry| entry.unwrap().file_name());
     let names = entries.map(|name| format!("{folder}/{}", name.to_str().unwrap()));
-    names.filter(|name| name.ends_with(".md")).collect()
+    names.filter(|name| name.ends_with("md")).collect()
 }
 
 /// The code blocks of a page in this language.

@@ -25,20 +25,23 @@ mod progress;
 mod record;
 mod request;
 
-pub use batch::{BatchId, BatchStatus, Change, ChangeRefused, ItemOptions, JobSlice, Limits, Plan};
-pub use code::{CodeKey, CodeScheme, DecodedCode};
+pub use batch::{BatchId, BatchStatus, Change, ChangeRefused, ItemOptions, Limits, Plan};
+pub use code::{CodeKey, CodeScheme};
 pub use error_chain::error_chain;
 pub use invalid::Invalid;
 #[cfg(feature = "redis")]
 pub(crate) use job::LOWEST_PRIORITY;
 pub use job::{
-    Attempt, Backoff, Delivery, FailedChunk, FailedChunks, Failure, HookId, JobId, JobState, NotAJobId, Outcome,
-    QueueCapacity, RateLimit, StatusTask, Task, Throughput, Verdict, fair_priority, is_manual_retry, verdict,
+    Attempt, Backoff, Delivery, FailedChunk, FailedChunks, Failure, HookId, JobId, JobState, Outcome, QueueCapacity,
+    RateLimit, StatusTask, Task, Throughput, Verdict, fair_priority, is_manual_retry, verdict,
 };
 pub use panic_message::panic_message;
-pub use progress::{JobCounts, Measured, estimate, in_words, percent};
+pub use progress::{JobCounts, Measured, estimate, in_words};
 pub(crate) use record::MAX_LISTED_JOBS;
 pub use record::{
     BatchFinished, BatchRecord, FailedJob, HookEvent, Item, JobEnded, Progress, RetryReport, SkippedJob, WaitingFor,
 };
 pub use request::{CreateRequest, IdempotencyKey};
+
+#[cfg(rocket_batch_internals)]
+pub use {batch::JobSlice, code::DecodedCode, job::NotAJobId, progress::percent};

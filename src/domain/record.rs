@@ -43,6 +43,7 @@ pub struct BatchRecord {
     pub history_removed: bool,
     /// The work done so far.
     #[serde(skip)]
+    #[doc(hidden)]
     pub measured: Measured,
 }
 
@@ -277,7 +278,7 @@ pub enum WaitingFor {
 impl Progress {
     /// Computes the progress of `batch` when its jobs are worked at `throughput`.
     #[must_use]
-    pub fn of(batch: &BatchRecord, throughput: &Throughput, waiting_for: Option<WaitingFor>) -> Self {
+    pub(crate) fn of(batch: &BatchRecord, throughput: &Throughput, waiting_for: Option<WaitingFor>) -> Self {
         let left = batch.quantity.saturating_sub(batch.items_created);
         let eta = match batch.status {
             BatchStatus::Paused => None,

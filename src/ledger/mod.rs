@@ -45,13 +45,14 @@ pub use self::{
     leadership::Leadership,
     open::OpenError,
     outage::{Outage, Waiting},
-    query::{
-        Backlog, COUNT_INTERVAL, JobQuery, OpenJob, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery,
-    },
+    query::{COUNT_INTERVAL, JobQuery, OpenJob, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery},
     types::{
         AttemptResult, BatchCommand, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook,
         HookKinds, HookOutcome, LastChunk, NewBatch, NewItem, NewItemRow, PlanInput, Planned, Pruned, Rules, Unplanned,
         Work,
     },
-    verbs::{Ledger, Records},
+    verbs::Ledger,
 };
+
+#[cfg(rocket_batch_internals)]
+pub use self::{query::Backlog, verbs::Records};

@@ -13,6 +13,7 @@ pub type Result<T> = std::result::Result<T, QueueError>;
 /// Why a queue operation failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "only Redis can fail"))]
 pub enum QueueError {
     /// The queue can't be reached. Try again later; the feeder repeats what was missed.
     #[error("the queue {queue} did not answer")]
@@ -108,6 +109,7 @@ pub struct QueueCounts {
     pub failed: u64,
 }
 
+#[cfg(rocket_batch_internals)]
 impl QueueCounts {
     /// Returns the number of unfinished tasks.
     #[must_use]

@@ -29,7 +29,8 @@ pub mod local;
 mod open;
 mod run_handler;
 
-pub use self::contract::{
-    Disposition, Drained, Handler, Offer, ProgressSink, ProgressUpdate, Queue, QueueCounts, QueueError, Result,
-};
+pub use self::contract::{Disposition, Drained, Handler, Offer, ProgressSink, ProgressUpdate, Queue, QueueError};
 pub(crate) use self::open::Queues;
+
+#[cfg(rocket_batch_internals)]
+pub use self::contract::{QueueCounts, Result};

@@ -31,8 +31,9 @@ pub struct BatchAccepted {
     pub estimated_seconds: u64,
 }
 
-impl From<Created> for BatchAccepted {
-    fn from(Created { batch, quantity, jobs, estimated, .. }: Created) -> Self {
+impl BatchAccepted {
+    /// Describes a batch that the ledger created.
+    pub(super) fn of(Created { batch, quantity, jobs, estimated, .. }: Created) -> Self {
         let listed = jobs.min(MAX_LISTED_JOBS as u64);
         Self {
             success: true,

@@ -45,12 +45,12 @@ impl BatchService {
 
         (self.parts().wake)(Some(created.batch));
         if created.repeated {
-            return Ok((created.into(), Answered::Again));
+            return Ok((BatchAccepted::of(created), Answered::Again));
         }
         self.parts().estimator.created(&plan).await;
         let (id, jobs) = (created.batch, created.jobs);
         tracing::info!(batch = %id, quantity, jobs, "Accepted batch {id} of {quantity} items in {jobs} jobs");
-        Ok((created.into(), Answered::First))
+        Ok((BatchAccepted::of(created), Answered::First))
     }
 
     pub(super) async fn new_batch(

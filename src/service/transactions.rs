@@ -45,6 +45,6 @@ impl BatchService {
         let batch = self.new_batch(batch_id.into(), quantity, options).await?;
         let created = self.bounded(host_transactions.create(transaction, batch)).await?;
         tracing::debug!(batch = %created.batch, quantity, "batch created in a transaction of the host");
-        Ok(created.into())
+        Ok(BatchAccepted::of(created))
     }
 }

@@ -217,10 +217,8 @@ impl Shop {
             }
         };
         let reached = tokio::time::timeout(PATIENCE, reached).await;
-        match reached {
-            Ok(progress) => progress,
-            Err(_) => panic!("batch {id} is never {what}: {}", self.get(&path).await.body),
-        }
+        let Ok(progress) = reached else { panic!("batch {id} is never {what}: {}", self.get(&path).await.body) };
+        progress
     }
 
     /// Waits until a batch has this status.

@@ -12,9 +12,11 @@ mod options;
 mod plan;
 mod status;
 
+#[cfg(rocket_batch_internals)]
+pub use self::plan::JobSlice;
 pub use self::{
     id::BatchId,
     options::{ItemOptions, Limits},
-    plan::{JobSlice, Plan},
+    plan::Plan,
     status::{BatchStatus, Change, ChangeRefused},
 };

@@ -3,7 +3,7 @@
 //! The ledger records the decision and the queue acts on it. Neither of them decides: [`verdict`]
 //! does.
 
-use super::failed_chunks::{FailedChunks, MAX_REASON, truncated};
+use super::failed_chunks::{FailedChunks, truncated};
 
 /// Why an attempt failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +16,8 @@ pub struct Failure {
 
 impl Failure {
     /// The longest reason that is stored, in bytes.
-    pub const MAX_REASON: usize = MAX_REASON;
+    #[cfg(rocket_batch_internals)]
+    pub const MAX_REASON: usize = super::failed_chunks::MAX_REASON;
 
     /// Makes a failure of the attempt as a whole, without failed chunks.
     #[must_use]

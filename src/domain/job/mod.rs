@@ -16,12 +16,14 @@ mod pacing;
 mod state;
 mod task;
 
+#[cfg(rocket_batch_internals)]
+pub use self::id::NotAJobId;
 #[cfg(feature = "redis")]
 pub(crate) use self::pacing::LOWEST_PRIORITY;
 pub use self::{
     attempt::{Attempt, Failure, Outcome, Verdict, is_manual_retry, verdict},
     failed_chunks::{FailedChunk, FailedChunks},
-    id::{JobId, NotAJobId},
+    id::JobId,
     pacing::{Backoff, QueueCapacity, RateLimit, Throughput, fair_priority},
     state::JobState,
     task::{Delivery, HookId, StatusTask, Task},

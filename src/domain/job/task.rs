@@ -18,6 +18,7 @@ pub enum Delivery<T = JobId> {
     },
     /// A job that another program added to the queue, under an id of its own. It means the job in
     /// its current generation.
+    #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "only a shared queue has other clients"))]
     External {
         /// The batch.
         batch: BatchId,

@@ -137,7 +137,7 @@ mod tests {
 
     #[get("/bare")]
     #[expect(dead_code, reason = "the test shows that it can't be mounted")]
-    async fn undocumented() {}
+    fn undocumented() {}
 
     endpoint! {
         /// Does nothing.

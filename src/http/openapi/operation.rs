@@ -254,6 +254,7 @@ mod tests {
             limit: Option<u8>,
         }
 
+        #[expect(clippy::redundant_closure_for_method_calls, reason = "the method alone has one lifetime")]
         let operation = described(|operation| operation.query::<Form>());
 
         let parameter = &operation["parameters"][0];

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `disable` | no | |
 //! | `prefer`, the default | if the server can | not verified: an active attacker can read the traffic |
-//! | `require`, `verify-full` | always | verified: for the host's name, and by an authority of the system or of `sslrootcert` |
+//! | `require`, `verify-full` | always | verified: host name, and authority of the system or `sslrootcert` |
 //!
 //! `require` is stricter than libpq's, which verifies no certificate unless a root is given.
 

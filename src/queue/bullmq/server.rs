@@ -81,7 +81,7 @@ impl Server {
     }
 
     /// Sets the interval of checks for lost or changed settings in Redis; for tests.
-    #[doc(hidden)]
+    #[cfg(rocket_batch_internals)]
     #[must_use]
     pub const fn with_check_interval(mut self, interval: Duration) -> Self {
         self.check_interval = interval;
