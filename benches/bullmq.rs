@@ -145,7 +145,7 @@ impl Machine {
         let options = ItemOptions { max_jobs_per_batch: Some(case.items / case.size), ..service.default_options() };
         let began = Instant::now();
         service.create_product_items_async(1, case.items, options).await?;
-        let progress = service.until_over(1, LIMIT).await?;
+        let progress = service.until_finished(1, LIMIT).await?;
         let took = began.elapsed();
         assert_eq!((progress.status, progress.items_created), (BatchStatus::Completed, case.items));
         client.terminate().await;

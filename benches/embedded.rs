@@ -74,7 +74,7 @@ async fn end_to_end() -> Result<Duration> {
     let options = service(&client).default_options();
     let began = Instant::now();
     service(&client).create_product_items_async(1, ITEMS, options).await?;
-    let progress = service(&client).until_over(1, Duration::from_secs(600)).await?;
+    let progress = service(&client).until_finished(1, Duration::from_secs(600)).await?;
     let took = began.elapsed();
     assert_eq!((progress.status, progress.items_created), (BatchStatus::Completed, ITEMS));
     client.terminate().await;
@@ -147,7 +147,7 @@ async fn reads() -> Result<()> {
 async fn read_with(client: &Client, id: i64, quantity: u64) -> Result<Vec<f64>> {
     let options = ItemOptions { batch_size: quantity.div_ceil(1_000), ..ItemOptions::default() };
     service(client).create_product_items_async(id, quantity, options).await?;
-    service(client).until_over(id, Duration::from_secs(600)).await?;
+    service(client).until_finished(id, Duration::from_secs(600)).await?;
     let near_the_end = data_encoding::BASE64URL_NOPAD.encode(format!("items:{id}:{}", quantity - 101).as_bytes());
     let last = format!("/batches/{id}/items?cursor={near_the_end}");
     let page = client.get(&last).dispatch().await.into_json::<serde_json::Value>().await.ok_or("no page")?;

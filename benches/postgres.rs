@@ -86,7 +86,7 @@ async fn end_to_end(url: &str, chunk: u64, items: u64) -> Result<Duration> {
     let options = service(&client).default_options();
     let began = Instant::now();
     service(&client).create_product_items_async(1, items, options).await?;
-    let progress = service(&client).until_over(1, Duration::from_secs(600)).await?;
+    let progress = service(&client).until_finished(1, Duration::from_secs(600)).await?;
     let took = began.elapsed();
     assert_eq!((progress.status, progress.items_created), (BatchStatus::Completed, items));
     client.terminate().await;
@@ -167,7 +167,7 @@ async fn progress(url: &str) -> Result<()> {
     service(&client).pause(1).await?;
     look(&client, "paused").await?;
     service(&client).resume(1).await?;
-    service(&client).until_over(1, Duration::from_secs(600)).await?;
+    service(&client).until_finished(1, Duration::from_secs(600)).await?;
     look(&client, "completed").await?;
     client.terminate().await;
     Ok(())

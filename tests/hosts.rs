@@ -37,7 +37,7 @@ async fn a_handler_of_the_host_creates_items() {
     assert_eq!(response.status(), Status::Ok);
     drop(response);
 
-    let progress = batches.until_over(7, Duration::from_secs(30)).await.unwrap();
+    let progress = batches.until_finished(7, Duration::from_secs(30)).await.unwrap();
     assert_eq!((progress.status, progress.items_created), (BatchStatus::Completed, 5_000));
     client.terminate().await;
 }
@@ -59,11 +59,11 @@ async fn waiting_for_a_batch_times_out() {
     batches.create_product_items_async(1, 100_000, ItemOptions::default()).await.unwrap();
     batches.pause(1).await.unwrap();
 
-    let waited = batches.until_over(1, Duration::from_millis(20)).await;
+    let waited = batches.until_finished(1, Duration::from_millis(20)).await;
 
-    let Err(BatchError::NotOver(progress)) = waited else { panic!("{waited:?}") };
+    let Err(BatchError::NotFinished(progress)) = waited else { panic!("{waited:?}") };
     assert_eq!(progress.status, BatchStatus::Paused);
-    assert!(matches!(batches.until_over(2, Duration::ZERO).await, Err(BatchError::NoSuchBatch(2))));
+    assert!(matches!(batches.until_finished(2, Duration::ZERO).await, Err(BatchError::NoSuchBatch(2))));
 }
 
 #[rocket::async_test]
@@ -73,7 +73,7 @@ async fn waiting_for_a_batch_ends_when_it_is_cancelled() {
     batches.create_product_items_async(1, 100_000, ItemOptions::default()).await.unwrap();
     batches.pause(1).await.unwrap();
 
-    let (progress, cancelled) = tokio::join!(batches.until_over(1, Duration::from_secs(30)), batches.cancel(1));
+    let (progress, cancelled) = tokio::join!(batches.until_finished(1, Duration::from_secs(30)), batches.cancel(1));
 
     assert_eq!(progress.unwrap().status, BatchStatus::Cancelled);
     assert_eq!(cancelled.unwrap().status, BatchStatus::Cancelled);

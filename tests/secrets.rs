@@ -101,7 +101,7 @@ async fn assert_no_secret_is_logged(figment: &Figment) -> TestResult {
         let body = json!({ "quantity": 120, "qrCodePrefix": "QR" });
         assert_eq!(post.body(body.to_string()).dispatch().await.status().code, 202);
     }
-    service.until_over(1, Duration::from_secs(60)).await?;
+    service.until_finished(1, Duration::from_secs(60)).await?;
 
     let items = service.items(1, PageQuery { limit: Some(120), ..PageQuery::default() }).await?.items;
     assert_eq!(plugin.get("/batches/1/items").dispatch().await.status().code, 200);

@@ -313,7 +313,7 @@ impl Config {
     fn check_numbers(&self) -> Result<(), ConfigError> {
         check_range("max_quantity", self.max_quantity, 1, 1 << 40)?;
         check_range("max_items_per_job", self.max_items_per_job, 1, 1_000_000)?;
-        check_range("max_jobs_per_batch", self.max_jobs_per_batch, 1, Limits::MOST_JOBS)?;
+        check_range("max_jobs_per_batch", self.max_jobs_per_batch, 1, Limits::MAX_JOBS)?;
         check_range("batch_size", self.batch_size, 1, self.max_items_per_job)?;
         check_range("chunk_size", self.chunk_size, 1, 10_000)?;
         check_range("chunk_tries", self.chunk_tries.into(), 1, 100)?;

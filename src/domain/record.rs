@@ -282,7 +282,7 @@ impl Progress {
         let left = batch.quantity.saturating_sub(batch.items_created);
         let eta = match batch.status {
             BatchStatus::Paused => None,
-            status if status.is_over() => Some(0),
+            status if status.is_finished() => Some(0),
             _ if batch.jobs.total() == 0 => None,
             _ => Some(estimate(batch.jobs.open(), left, 0, throughput, batch.measured).as_secs()),
         };
@@ -293,7 +293,7 @@ impl Progress {
             jobs: batch.jobs,
             items_total: batch.quantity,
             items_created: batch.items_created,
-            percent: percent(batch.items_created, batch.quantity, batch.status.is_over()),
+            percent: percent(batch.items_created, batch.quantity, batch.status.is_finished()),
             eta_seconds: eta,
             waiting_for,
         }

@@ -183,7 +183,7 @@ impl From<BatchError> for Problem {
             BatchError::NotAllowed(refused) => problem.with("batchStatus", refused.status.as_str()),
             BatchError::Taken(id) | BatchError::HistoryRemoved(id) => problem.with("batchId", id.get()),
             BatchError::NothingToRetry(report) => problem.with("report", json!(report)),
-            BatchError::NotOver(progress) => problem.with("progress", json!(progress)),
+            BatchError::NotFinished(progress) => problem.with("progress", json!(progress)),
             BatchError::BadCursor => problem.with("field", "cursor"),
             // The service has logged the sources of these errors. Responses do not contain them.
             BatchError::NoSuchItem
@@ -206,7 +206,7 @@ const fn classify(error: &BatchError) -> (Status, &'static str, &'static str) {
         BatchError::NotAllowed(_) => (Status::Conflict, "urn:rocket-batch:not-allowed", "Not allowed in this status"),
         BatchError::NothingToRetry(_) => (Status::Conflict, "urn:rocket-batch:nothing-to-retry", "Nothing to retry"),
         BatchError::HistoryRemoved(_) => (Status::Conflict, "urn:rocket-batch:history-removed", "History removed"),
-        BatchError::NotOver(_) => (Status::ServiceUnavailable, "urn:rocket-batch:not-over", "Not over yet"),
+        BatchError::NotFinished(_) => (Status::ServiceUnavailable, "urn:rocket-batch:not-finished", "Not over yet"),
         BatchError::BadCursor => (Status::BadRequest, "urn:rocket-batch:bad-cursor", "Bad cursor"),
         BatchError::Busy | BatchError::Unavailable(_) => {
             (Status::ServiceUnavailable, ABOUT_BLANK, "Service Unavailable")

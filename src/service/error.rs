@@ -41,7 +41,7 @@ pub enum BatchError {
 
     /// The batch did not finish in time; contains its progress.
     #[error("batch {} is {} and has not finished yet", .0.batch_id, .0.status)]
-    NotOver(Box<Progress>),
+    NotFinished(Box<Progress>),
 
     /// The batch finished longer than `keep_history` ago, and the rows of its jobs were removed
     /// permanently.

@@ -36,9 +36,9 @@ impl BatchService {
     ///
     /// # Errors
     ///
-    /// [`BatchError::NotOver`] with the progress when `limit` elapses first;
+    /// [`BatchError::NotFinished`] with the progress when `limit` elapses first;
     /// [`BatchError::NoSuchBatch`].
-    pub async fn until_over(&self, batch_id: i64, limit: Duration) -> Result<Progress> {
+    pub async fn until_finished(&self, batch_id: i64, limit: Duration) -> Result<Progress> {
         let deadline = Instant::now() + limit;
         loop {
             let mut ended = pin!(self.parts().ended.notified());
@@ -49,12 +49,12 @@ impl BatchService {
                 Err(BatchError::Busy) if Instant::now() < deadline => continue,
                 progress => progress?,
             };
-            if progress.status.is_over() {
+            if progress.status.is_finished() {
                 return Ok(progress);
             }
             let next_read = (Instant::now() + READ_INTERVAL).min(deadline);
             if timeout_at(next_read, ended).await.is_err() && next_read == deadline {
-                return Err(BatchError::NotOver(Box::new(progress)));
+                return Err(BatchError::NotFinished(Box::new(progress)));
             }
         }
     }

@@ -64,10 +64,10 @@ async fn completes_a_batch_on_a_server_that_keeps_failing() -> TestResult {
 
     for (created, fault) in [(50_000, "fast"), (100_000, "crash"), (150_000, "immediate")] {
         let progress = until(&client, |progress| progress.items_created >= created).await?;
-        assert!(!progress.status.is_over(), "the faults came too late");
+        assert!(!progress.status.is_finished(), "the faults came too late");
         tokio::task::block_in_place(|| server.order(fault));
     }
-    let progress = until(&client, |progress| progress.status.is_over()).await?;
+    let progress = until(&client, |progress| progress.status.is_finished()).await?;
     finished.cancel();
     let terminated = terminating.await?;
 
@@ -120,7 +120,7 @@ async fn waits_for_an_unavailable_server_without_using_up_attempts() -> TestResu
     server.order("start");
 
     assert!(matches!(away, Err(rocket_batch::BatchError::Unavailable(_))), "{away:?}");
-    assert_eq!(until(&client, |progress| progress.status.is_over()).await?.status, BatchStatus::Completed);
+    assert_eq!(until(&client, |progress| progress.status.is_finished()).await?.status, BatchStatus::Completed);
     check(server.url(), 50_000).await?;
     client.terminate().await;
     Ok(())

@@ -297,7 +297,7 @@ async fn retry_options_of_other_clients_are_ignored() -> TestResult {
         .await?;
 
     fixture.resume().await?;
-    let progress = fixture.host.until_over(batch, std::time::Duration::from_secs(60)).await?;
+    let progress = fixture.host.until_finished(batch, std::time::Duration::from_secs(60)).await?;
 
     assert_eq!(progress["status"], "failed");
     assert_eq!(fixture.home.count("SELECT attempts FROM batch_jobs").await?, 3);

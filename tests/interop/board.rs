@@ -137,7 +137,7 @@ async fn a_crash_before_the_acknowledgement_is_not_a_manual_retry() -> TestResul
     fixture.host = fixture.home.start().await?;
     let of = json!({ "job": id(batch, 0) });
     let job = fixture.node.until(GENERATE, "job", of.clone(), |job| job["state"] == "failed").await?;
-    let progress = fixture.host.until_over(batch, Duration::from_secs(60)).await?;
+    let progress = fixture.host.until_finished(batch, Duration::from_secs(60)).await?;
 
     assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("failed"), &json!(500)));
     assert_eq!(job["failedReason"], "500 items could not be written: out of labels at 57");

@@ -80,14 +80,14 @@ impl Fixture {
     async fn create_failed_batch(&self) -> TestResult<i64> {
         self.host.send(Method::POST, "/shortage/57").await?;
         let batch = self.host.post(&json!({ "quantity": 1_000, "batchSize": 1_000 })).await?;
-        let progress = self.host.until_over(batch, Duration::from_secs(60)).await?;
+        let progress = self.host.until_finished(batch, Duration::from_secs(60)).await?;
         assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("failed"), &json!(500)));
         Ok(batch)
     }
 
     /// Waits until a batch is completed, and checks that every item exists once.
     async fn wait_until_complete(&self, batch: i64, quantity: u64) -> TestResult {
-        let progress = self.host.until_over(batch, Duration::from_secs(120)).await?;
+        let progress = self.host.until_finished(batch, Duration::from_secs(120)).await?;
         assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("completed"), &json!(quantity)));
         let items = self.host.items(batch).await?;
         let ordinals: HashSet<_> = items.iter().map(|item| item["ordinal"].as_u64()).collect();

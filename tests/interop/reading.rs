@@ -162,7 +162,7 @@ async fn a_node_program_reads_the_items_from_postgres() -> TestResult {
     let home = Home::on_redis(Store::Postgres, redis.port)?.quick();
     let (host, mut node) = (home.start().await?, Node::start(redis.port)?);
     let batch = host.post(&json!({ "quantity": 300 })).await?;
-    host.until_over(batch, Duration::from_secs(60)).await?;
+    host.until_finished(batch, Duration::from_secs(60)).await?;
 
     let (url, schema) = home.postgres().ok_or("the ledger is in PostgreSQL")?;
     let sql = format!(

@@ -1131,7 +1131,7 @@ async fn check_counts(schema: &Schema, id: BatchId) -> TestResult {
     assert_eq!(u64::try_from(ends)?, u64::from(batch.round), "{batch:?}");
     let claimed = matches!(batch.status, BatchStatus::Running | BatchStatus::Paused);
     assert_eq!(schema.ledger.at_end_of(id).await?.is_empty(), !claimed || batch.jobs.open() > 0, "{batch:?}");
-    assert_eq!(batch.finished_at.is_some(), batch.status.is_over());
+    assert_eq!(batch.finished_at.is_some(), batch.status.is_finished());
     let beside_a_pause = "SELECT count(*) FROM jobs j JOIN batches b ON b.id = j.batch
         WHERE b.status = 'paused' AND j.state = 'active' AND NOT j.paused";
     assert_eq!(schema.number(beside_a_pause).await, 0, "a job was begun beside a pause");

@@ -336,7 +336,7 @@ impl Host {
         self.until_within(batch, Duration::from_secs(60), condition).await
     }
 
-    pub async fn until_over(&self, batch: i64, limit: Duration) -> Result<Value> {
+    pub async fn until_finished(&self, batch: i64, limit: Duration) -> Result<Value> {
         let over = |progress: &Value| ["completed", "failed", "cancelled"].iter().any(|s| progress["status"] == *s);
         self.until_within(batch, limit, over).await
     }

@@ -124,7 +124,7 @@ async fn completes_without_an_item_writer_despite_kills_between_statements(store
 
     let host = home.start_example("minimal", &[]).await?;
     for batch in batches {
-        let progress = host.until_over(batch, Duration::from_secs(120)).await?;
+        let progress = host.until_finished(batch, Duration::from_secs(120)).await?;
         assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("completed"), &json!(JOBS * 100)));
         let exact = format!(
             "SELECT count(*) * 1000000 + count(DISTINCT ordinal) - count(DISTINCT code) FROM batch_items WHERE batch = {batch}"
@@ -139,7 +139,7 @@ async fn completes_without_an_item_writer_despite_kills_between_statements(store
 /// Waits until a batch is finished. Checks that every item exists once and that the hook was
 /// called.
 async fn is_complete(host: &Host, batch: i64, quantity: i64) -> TestResult {
-    let progress = host.until_over(batch, Duration::from_secs(120)).await?;
+    let progress = host.until_finished(batch, Duration::from_secs(120)).await?;
     assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("completed"), &json!(quantity)));
     let items = host.items(batch).await?;
     let ordinals: HashSet<_> = items.iter().map(|item| item["ordinal"].as_u64()).collect();
@@ -157,7 +157,7 @@ async fn reports_a_shortage_of_the_shop_and_retries_it() -> TestResult {
     host.send(Method::POST, "/shortage/57").await?;
     let batch = host.post(&json!({ "quantity": 2_000, "batchSize": 1_000 })).await?;
 
-    let progress = host.until_over(batch, Duration::from_secs(60)).await?;
+    let progress = host.until_finished(batch, Duration::from_secs(60)).await?;
     assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("failed"), &json!(1_500)));
     home.the_shop_has_every_item().await?;
     let failed = host.get(&format!("/batches/{batch}/failed-jobs")).await?;
@@ -167,7 +167,7 @@ async fn reports_a_shortage_of_the_shop_and_retries_it() -> TestResult {
 
     host.send(Method::DELETE, "/shortage").await?;
     let report = host.send(Method::POST, &format!("/batches/{batch}/retry")).await?;
-    let progress = host.until_over(batch, Duration::from_secs(60)).await?;
+    let progress = host.until_finished(batch, Duration::from_secs(60)).await?;
 
     assert!(report.contains(&format!("b{batch}-j0-g1")), "{report}");
     assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("completed"), &json!(2_000)));
@@ -192,7 +192,7 @@ async fn uses_up_nothing_at_a_stop_in_the_middle(store: Store) -> TestResult {
     assert!(home.count("SELECT coalesce(sum(created), 0) FROM batch_jobs").await? < 300_000, "the stop came too late");
     assert_eq!(home.count("SELECT count(*) FROM batch_jobs WHERE state = 'active'").await?, 0);
     let host = home.start().await?;
-    let progress = host.until_over(batch, Duration::from_secs(120)).await?;
+    let progress = host.until_finished(batch, Duration::from_secs(120)).await?;
     assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("completed"), &json!(300_000)));
     assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
     host.terminate().await?;
@@ -242,7 +242,7 @@ async fn takes_over_on_standby_when_the_leader_dies(store: Store) -> TestResult 
 
     first.kill().await?;
 
-    let progress = second.until_over(batch, Duration::from_secs(120)).await?;
+    let progress = second.until_finished(batch, Duration::from_secs(120)).await?;
     assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("completed"), &json!(300_000)));
     second.until_the_shop_was_told(batch).await?;
     second.terminate().await?;
@@ -256,7 +256,7 @@ async fn fails_an_attempt_with_the_message_of_its_panic() -> TestResult {
     let host = home.start_at(Some("before-insert=panic")).await?;
     let batch = host.post(&json!({ "quantity": 100 })).await?;
 
-    let progress = host.until_over(batch, Duration::from_secs(60)).await?;
+    let progress = host.until_finished(batch, Duration::from_secs(60)).await?;
 
     assert_eq!(progress["status"], "failed", "{progress}");
     let failed = host.get(&format!("/batches/{batch}/failed-jobs")).await?;
@@ -276,7 +276,7 @@ async fn keeps_and_estimates_the_default_rate() -> TestResult {
     let started = Instant::now();
     let accepted = host.post_batch(&json!({ "quantity": 5_000 })).await?;
     let batch = accepted["batchId"].as_i64().ok_or("no id")?;
-    host.until_over(batch, Duration::from_secs(150)).await?;
+    host.until_finished(batch, Duration::from_secs(150)).await?;
     let took = started.elapsed().as_secs_f64();
 
     assert_eq!(accepted["jobsCreated"], 50);
@@ -299,7 +299,7 @@ async fn logs_the_steps_of_a_batch() -> TestResult {
     let home = Home::with_the_specified_defaults()?;
     let host = home.start().await?;
     host.post(&json!({ "quantity": 200, "batchId": 123 })).await?;
-    host.until_over(123, Duration::from_secs(30)).await?;
+    host.until_finished(123, Duration::from_secs(30)).await?;
 
     for line in [
         "Starting batch generation for batch 123, items 0-99",
@@ -322,7 +322,7 @@ async fn completes_a_large_batch_in_little_memory() -> TestResult {
     let host = home.start().await?;
     let batch = host.post(&json!({ "quantity": 400_000 })).await?;
 
-    host.until_over(batch, Duration::from_secs(180)).await?;
+    host.until_finished(batch, Duration::from_secs(180)).await?;
 
     let peak = host.peak_memory()?;
     assert!(peak < 100 << 20, "{} MB", peak >> 20);
@@ -341,7 +341,7 @@ async fn prints_an_example_request_at_the_start() -> TestResult {
     let accepted: Value = host.fill(77).await?;
 
     assert_eq!((&accepted["batchId"], &accepted["jobsCreated"]), (&json!(77), &json!(50)));
-    host.until_over(77, Duration::from_secs(60)).await?;
+    host.until_finished(77, Duration::from_secs(60)).await?;
     host.terminate().await?;
     Ok(())
 }

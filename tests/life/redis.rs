@@ -164,7 +164,7 @@ async fn shows_progress_and_errors_of_a_job_in_the_queue() -> TestResult {
     host.send(reqwest::Method::POST, "/shortage/57").await?;
 
     let batch = host.post(&json!({ "quantity": 1_000, "batchSize": 1_000 })).await?;
-    host.until_over(batch, Duration::from_secs(60)).await?;
+    host.until_finished(batch, Duration::from_secs(60)).await?;
 
     let job = format!("bull:generate-product-batch-items:b{batch}-j0-g0");
     let error = "500 items could not be written: out of labels at 57";

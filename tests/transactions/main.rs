@@ -83,8 +83,8 @@ impl Shop {
         Ok([0, 1, 2].map(|at| row.get(at)))
     }
 
-    async fn until_over(&self, batch: i64) -> TestResult<Progress> {
-        Ok(self.service().until_over(batch, TIMEOUT).await?)
+    async fn until_finished(&self, batch: i64) -> TestResult<Progress> {
+        Ok(self.service().until_finished(batch, TIMEOUT).await?)
     }
 
     /// Waits until the hook of a batch was called, and returns all its calls.
@@ -134,7 +134,7 @@ async fn a_batch_exists_once_the_hosts_transaction_is_committed() -> TestResult 
     assert_eq!(within, before, "the session is the host's");
     assert!(matches!(early, Err(BatchError::NoSuchBatch(7))), "{early:?}");
     assert_eq!((committed.status, committed.jobs.waiting), (BatchStatus::Pending, 3));
-    let progress = shop.until_over(7).await?;
+    let progress = shop.until_finished(7).await?;
     assert_eq!((progress.status, progress.items_created), (BatchStatus::Completed, 250));
     assert_eq!(shop.rows().await?, [1, 3, 1]);
     shop.plugin.terminate().await;
@@ -161,7 +161,7 @@ async fn a_rollback_of_the_hosts_transaction_leaves_no_batch() -> TestResult {
     // Ids taken from the sequence are not returned to it.
     let next = batches.create_product_items_async(None, 10, jobs_of(10)).await?;
     assert_eq!(next.batch_id.get(), 4);
-    assert_eq!(shop.until_over(4).await?.status, BatchStatus::Completed);
+    assert_eq!(shop.until_finished(4).await?.status, BatchStatus::Completed);
     shop.plugin.terminate().await;
     Ok(())
 }
@@ -194,7 +194,7 @@ async fn a_rejected_batch_does_not_break_the_hosts_transaction() -> TestResult {
     }
     assert_eq!(second.batch_id.get(), 2);
     for batch in [1, 2, 7] {
-        assert_eq!(shop.until_over(batch).await?.status, BatchStatus::Completed);
+        assert_eq!(shop.until_finished(batch).await?.status, BatchStatus::Completed);
     }
     assert_eq!(shop.rows().await?, [3, 3, 1]);
     shop.plugin.terminate().await;
@@ -239,7 +239,7 @@ async fn a_batch_requested_with_the_function_is_planned_and_completed() -> TestR
     assert_eq!(made, 7);
     assert!(matches!(early, Err(BatchError::NoSuchBatch(7))), "{early:?}");
     let ended = tokio::time::timeout(TIMEOUT, async {
-        while !batches.get_batch_job_progress(7).await?.status.is_over() {
+        while !batches.get_batch_job_progress(7).await?.status.is_finished() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         batches.batch(7).await
@@ -268,7 +268,7 @@ async fn omitted_arguments_use_the_settings() -> TestResult {
     let made: i64 = shop.host.query_one(&shop.call("100"), &[]).await?.get(0);
     shop.service().wake_feeder();
 
-    assert_eq!(shop.until_over(made).await?.total, 3);
+    assert_eq!(shop.until_finished(made).await?.total, 3);
     let batch = shop.service().batch(made).await?;
     assert_eq!(batch.options, jobs_of(40));
     shop.plugin.terminate().await;
@@ -282,7 +282,7 @@ async fn a_request_beyond_the_settings_becomes_a_failed_batch() -> TestResult {
     shop.host.query_one(&shop.call("10, 8"), &[]).await?;
     shop.service().wake_feeder();
 
-    let progress = shop.until_over(7).await?;
+    let progress = shop.until_finished(7).await?;
     let retried = shop.service().retry_failed_jobs(7).await;
 
     assert_eq!((progress.status, progress.total, progress.percent), (BatchStatus::Failed, 0, 0));
@@ -291,7 +291,7 @@ async fn a_request_beyond_the_settings_becomes_a_failed_batch() -> TestResult {
     assert!(matches!(retried, Err(BatchError::NothingToRetry(_))), "{retried:?}");
     let ends = shop.end_of(7).await?;
     assert_eq!((ends.len(), ends[0].status, ends[0].quantity), (1, BatchStatus::Failed, 20_000_000));
-    assert_eq!(shop.until_over(8).await?.status, BatchStatus::Completed);
+    assert_eq!(shop.until_finished(8).await?.status, BatchStatus::Completed);
     shop.plugin.terminate().await;
     Ok(())
 }
@@ -303,8 +303,8 @@ async fn a_request_with_too_many_jobs_becomes_a_failed_batch() -> TestResult {
     shop.host.query_one(&shop.call("250, 8, max_jobs_per_batch => 10"), &[]).await?;
     shop.service().wake_feeder();
 
-    let refused = shop.until_over(7).await?;
-    let other = shop.until_over(8).await?;
+    let refused = shop.until_finished(7).await?;
+    let other = shop.until_finished(8).await?;
 
     assert_eq!((refused.status, refused.total), (BatchStatus::Failed, 0));
     let batch = shop.service().batch(7).await?;
@@ -386,7 +386,7 @@ async fn a_separate_role_needs_the_grants_of_the_guide() -> TestResult {
     transaction.commit().await?;
     batches.wake_feeder();
     for batch in [1, 7] {
-        assert_eq!(shop.until_over(batch).await?.status, BatchStatus::Completed);
+        assert_eq!(shop.until_finished(batch).await?.status, BatchStatus::Completed);
     }
     let clean = format!("RESET ROLE; DROP OWNED BY {role}; DROP ROLE {role}");
     shop.host.batch_execute(&clean).await?;

@@ -74,7 +74,7 @@ impl Plugin {
     }
 
     pub async fn until_finished(&self, batch: i64) -> Result<Progress> {
-        self.until(batch, |progress| progress.status.is_over()).await
+        self.until(batch, |progress| progress.status.is_finished()).await
     }
 
     pub async fn until(&self, batch: i64, condition: impl Fn(&Progress) -> bool) -> Result<Progress> {

@@ -28,7 +28,7 @@ pub struct ItemOptions {
 
     /// Maximum number of jobs of the batch. When there would be more, each job gets more items.
     /// The setting of the same name is the default and the upper limit.
-    #[schemars(range(min = 1, max = Limits::MOST_JOBS))]
+    #[schemars(range(min = 1, max = Limits::MAX_JOBS))]
     pub max_jobs_per_batch: Option<u64>,
 }
 
@@ -70,5 +70,5 @@ pub struct Limits {
 
 impl Limits {
     /// Upper limit of the setting `max_jobs_per_batch`.
-    pub const MOST_JOBS: u64 = 100_000;
+    pub const MAX_JOBS: u64 = 100_000;
 }

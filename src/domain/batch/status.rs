@@ -114,7 +114,7 @@ impl BatchStatus {
 
     /// Whether the batch is finished: completed, failed or cancelled.
     #[must_use]
-    pub const fn is_over(self) -> bool {
+    pub const fn is_finished(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
     }
 

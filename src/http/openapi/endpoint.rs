@@ -143,6 +143,7 @@ mod tests {
         /// Does nothing.
         #[get("/documented")]
         async fn documented() -> NoContent {
+            std::future::ready(()).await;
             NoContent(())
         }
     }

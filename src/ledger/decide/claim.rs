@@ -61,7 +61,7 @@ impl JobSnapshot {
     }
 
     fn decide_open(&self, delivery: Delivery, max_crashes: u32) -> ClaimDecision {
-        if self.status.is_over() {
+        if self.status.is_finished() {
             return ClaimDecision::NothingToDo;
         }
         if self.state != JobState::Waiting && matches!(delivery, Delivery::External { .. }) {

@@ -61,7 +61,7 @@ pub(super) fn counts(conn: &Connection, id: BatchId) -> Result<(JobCounts, Measu
 pub(super) fn batch(conn: &Connection, id: BatchId) -> Result<BatchRecord> {
     let batch = conn.prepare_cached(BATCH)?.query_row([id.get()], read_batch).optional()?;
     let batch = batch.ok_or(LedgerError::NoSuchBatch(id))?;
-    if batch.status.is_over() {
+    if batch.status.is_finished() {
         return Ok(batch);
     }
     let (jobs, measured) = counts(conn, id)?;

@@ -96,7 +96,7 @@ pub async fn open_and_recently_finished_batches_keep_their_history(harness: impl
     let mut over = Vec::new();
     for status in BatchStatus::ALL {
         let batch = ledger.batch_with_status(status).await?;
-        over.extend(status.is_over().then_some(batch));
+        over.extend(status.is_finished().then_some(batch));
     }
 
     for kept in [Duration::from_secs(60), Duration::from_secs(10 * 366 * 24 * 60 * 60)] {
@@ -108,7 +108,7 @@ pub async fn open_and_recently_finished_batches_keep_their_history(harness: impl
     let all = ledger.batches(None, ALL).await?;
     let removed: HashSet<_> = all.iter().filter(|batch| batch.history_removed).map(|batch| batch.batch_id).collect();
     assert_eq!(removed, over.into_iter().collect());
-    for open in all.iter().filter(|batch| !batch.status.is_over() && batch.quantity == 100) {
+    for open in all.iter().filter(|batch| !batch.status.is_finished() && batch.quantity == 100) {
         assert_eq!(open.jobs.total(), 1);
         ledger.control(open.batch_id, BatchCommand::Cancel).await?;
     }

@@ -219,16 +219,16 @@ async fn check_counts(ledger: &Subject, id: BatchId) -> TestResult {
     let works = matches!(batch.status, BatchStatus::Pending | BatchStatus::Running);
     let ends =
         !unplanned && matches!(batch.status, BatchStatus::Running | BatchStatus::Paused) && batch.jobs.open() == 0;
-    let never_planned = unplanned || (batch.status.is_over() && batch.jobs.total() == 0);
+    let never_planned = unplanned || (batch.status.is_finished() && batch.jobs.total() == 0);
     let rules = [
         ("jobs by state sum to the jobs", batch.jobs.total() == if never_planned { 0 } else { JOBS as u64 }),
         ("a batch without jobs never ran", !never_planned || (batch.started_at.is_none() && items.is_empty())),
-        ("an unplanned batch is not finished", !unplanned || !batch.status.is_over()),
+        ("an unplanned batch is not finished", !unplanned || !batch.status.is_finished()),
         ("the feeder sees every open job", open == if works { batch.jobs.open() } else { 0 }),
         ("the batch is to be closed if no job is open", to_end == ends),
         ("the count of items is the number of rows", items.len() as u64 == batch.items_created),
-        ("a finished batch has no open job", !batch.status.is_over() || batch.jobs.open() == 0),
-        ("a finished batch has an end time", batch.finished_at.is_some() == batch.status.is_over()),
+        ("a finished batch has no open job", !batch.status.is_finished() || batch.jobs.open() == 0),
+        ("a finished batch has an end time", batch.finished_at.is_some() == batch.status.is_finished()),
         (
             "a completed batch has all its items",
             batch.status != BatchStatus::Completed || items.len() as u64 == batch.quantity,
@@ -236,7 +236,7 @@ async fn check_counts(ledger: &Subject, id: BatchId) -> TestResult {
         ("failed jobs are listed while the history exists", failed.unwrap_or(batch.jobs.failed) == batch.jobs.failed),
         (
             "only a finished batch can lose its history",
-            failed.is_none() == batch.history_removed && (failed.is_some() || batch.status.is_over()),
+            failed.is_none() == batch.history_removed && (failed.is_some() || batch.status.is_finished()),
         ),
     ];
     match rules.iter().find(|(_, holds)| !holds) {
