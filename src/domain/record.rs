@@ -278,7 +278,8 @@ pub enum WaitingFor {
 impl Progress {
     /// Computes the progress of `batch` when its jobs are worked at `throughput`.
     #[must_use]
-    pub(crate) fn of(batch: &BatchRecord, throughput: &Throughput, waiting_for: Option<WaitingFor>) -> Self {
+    #[doc(hidden)]
+    pub fn of(batch: &BatchRecord, throughput: &Throughput, waiting_for: Option<WaitingFor>) -> Self {
         let left = batch.quantity.saturating_sub(batch.items_created);
         let eta = match batch.status {
             BatchStatus::Paused => None,

@@ -206,7 +206,7 @@ const fn classify(error: &BatchError) -> (Status, &'static str, &'static str) {
         BatchError::NotAllowed(_) => (Status::Conflict, "urn:rocket-batch:not-allowed", "Not allowed in this status"),
         BatchError::NothingToRetry(_) => (Status::Conflict, "urn:rocket-batch:nothing-to-retry", "Nothing to retry"),
         BatchError::HistoryRemoved(_) => (Status::Conflict, "urn:rocket-batch:history-removed", "History removed"),
-        BatchError::NotFinished(_) => (Status::ServiceUnavailable, "urn:rocket-batch:not-finished", "Not over yet"),
+        BatchError::NotFinished(_) => (Status::ServiceUnavailable, "urn:rocket-batch:not-finished", "Not finished yet"),
         BatchError::BadCursor => (Status::BadRequest, "urn:rocket-batch:bad-cursor", "Bad cursor"),
         BatchError::Busy | BatchError::Unavailable(_) => {
             (Status::ServiceUnavailable, ABOUT_BLANK, "Service Unavailable")

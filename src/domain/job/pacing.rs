@@ -49,6 +49,7 @@ impl RateLimit {
 
 /// How fast the workers of a queue may take jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(unnameable_types, reason = "only a hidden function takes it, which the tests of the ledger call")]
 pub struct Throughput {
     /// Number of jobs at a time.
     pub concurrency: u32,
