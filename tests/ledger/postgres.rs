@@ -604,7 +604,7 @@ async fn a_chunk_with_one_refused_item_inserts_nothing() -> TestResult {
     assert_eq!(good, ChunkInserted::New(50));
     assert_eq!(ledger.items_of(job.batch).await?, (50..100).collect::<Vec<_>>());
     assert_eq!(ledger.batch(job.batch).await?.items_created, 50);
-    bystander.is_unchanged(ledger).await
+    bystander.assert_unchanged(ledger).await
 }
 
 /// An upsert without a target would skip the row, and the item would be missing for ever.

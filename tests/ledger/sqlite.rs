@@ -429,7 +429,7 @@ async fn a_chunk_with_one_refused_item_inserts_nothing() -> TestResult {
     assert_eq!(good, ChunkInserted::New(50));
     assert_eq!(ledger.items_of(job.batch).await?, (50..100).collect::<Vec<_>>());
     assert_eq!(ledger.batch(job.batch).await?.items_created, 50);
-    bystander.is_unchanged(ledger).await
+    bystander.assert_unchanged(ledger).await
 }
 
 /// An upsert without a target would skip the row, and the item would be missing for ever.
@@ -655,7 +655,7 @@ async fn items_that_an_item_writer_refuses_are_in_neither_table() -> TestResult 
         assert_eq!(mine.iter().map(|(ordinal, _)| *ordinal).collect::<Vec<_>>(), (650..700).collect::<Vec<_>>());
         assert_eq!(mine, database.ours(job.batch).await);
         assert_eq!(ledger.batch(job.batch).await?.items_created, 50);
-        bystander.is_unchanged(ledger).await?;
+        bystander.assert_unchanged(ledger).await?;
     }
     Ok(())
 }

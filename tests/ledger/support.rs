@@ -465,7 +465,7 @@ struct Seen {
 
 impl Bystander {
     /// Checks that the batch is unchanged and its worker can still insert.
-    pub async fn is_unchanged(self, ledger: &Subject) -> TestResult {
+    pub async fn assert_unchanged(self, ledger: &Subject) -> TestResult {
         assert_eq!(ledger.seen(self.claim.job.batch).await?, self.seen);
         assert_eq!(ledger.insert_chunk(&self.claim, chunk(310..320)).await?, ChunkInserted::New(10));
         Ok(())

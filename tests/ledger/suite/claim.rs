@@ -26,7 +26,7 @@ pub async fn the_first_claim_sets_the_batch_running(harness: impl Harness) -> Te
     assert_eq!((started.status, started.jobs.active, started.jobs.waiting), (BatchStatus::Running, 1, 1));
     assert!(is_recent(started.started_at));
     assert_eq!((later.started_at, later.jobs.active), (started.started_at, 2));
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn a_claim_returns_the_missing_items(harness: impl Harness) -> TestResult {
@@ -67,7 +67,7 @@ pub async fn a_finished_job_is_not_claimed(harness: impl Harness) -> TestResult 
     }
     let again = JobId { generation: 1, ..jobs[2] };
     assert_eq!(ledger.claim(again).await?, Claimed::Failed("no ink".into()));
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn a_nonexistent_job_is_unknown(harness: impl Harness) -> TestResult {
@@ -96,7 +96,7 @@ pub async fn a_job_of_a_paused_batch_is_not_claimed(harness: impl Harness) -> Te
 
     ledger.control(job.batch, BatchCommand::Resume).await?;
     assert_eq!(ledger.claim_job(job).await?.epoch, 1);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn a_delayed_job_can_be_claimed(harness: impl Harness) -> TestResult {
@@ -151,7 +151,7 @@ pub async fn a_job_that_loses_its_worker_too_often_fails(harness: impl Harness) 
             |event| matches!(event, HookEvent::JobFailed(job) if job.seq == 1 && job.error.as_deref() == Some(why))
         )
     );
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 /// The worker was suspended while its job failed, and then records the same result.

@@ -30,7 +30,7 @@ pub async fn a_first_chunk_is_inserted_with_the_claim(harness: impl Harness) -> 
     assert_eq!(ledger.batch(jobs[0].batch).await?.items_created, 50);
     assert_eq!(ledger.insert_chunk(&claim, chunk(150..200)).await?, ChunkInserted::New(50));
     assert_eq!(ledger.finish_attempt(&claim, AttemptResult::Completed, WORKED).await?, RECORDED);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn a_first_chunk_may_be_the_whole_job(harness: impl Harness) -> TestResult {

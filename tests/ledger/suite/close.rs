@@ -25,7 +25,7 @@ pub async fn a_batch_is_closed_once(harness: impl Harness) -> TestResult {
     assert!(is_recent(closed.finished_at));
     assert_eq!(ledger.batch(job.batch).await?, closed);
     assert_eq!(ledger.end_task(job.batch).await?, None);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn a_batch_with_open_jobs_is_not_closed(harness: impl Harness) -> TestResult {
@@ -66,7 +66,7 @@ pub async fn a_batch_with_failed_jobs_fails_with_the_reason(harness: impl Harnes
     assert_eq!((closed.status, closed.items_created), (BatchStatus::Failed, 200));
     assert_eq!(closed.jobs, JobCounts { completed: 2, failed: 2, ..JobCounts::default() });
     assert_eq!(closed.error.as_deref(), Some("2 of 4 jobs failed: no ink"));
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn a_paused_batch_is_closed_when_its_last_jobs_finished(harness: impl Harness) -> TestResult {

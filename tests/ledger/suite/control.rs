@@ -27,7 +27,7 @@ pub async fn a_cancel_finishes_the_batch_and_its_open_jobs(harness: impl Harness
     assert_eq!(ledger.open_jobs_of(jobs[0].batch).await?, []);
     assert_eq!(ledger.end_task(jobs[0].batch).await?, None);
     assert_eq!(ledger.items_of(jobs[0].batch).await?.len(), 100);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn a_command_is_obeyed_where_the_status_allows_it(harness: impl Harness) -> TestResult {
@@ -60,7 +60,7 @@ pub async fn a_command_is_obeyed_where_the_status_allows_it(harness: impl Harnes
             }
         }
     }
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn a_resume_restores_the_status_before_the_pause(harness: impl Harness) -> TestResult {

@@ -25,7 +25,7 @@ pub async fn a_new_batch_is_pending_and_all_its_jobs_are_waiting(harness: impl H
     assert!(is_recent(Some(made.created_at)));
     let open = ledger.open_jobs_of(batch).await?;
     assert_eq!(open.iter().map(|job| (job.first, job.quantity)).collect::<Vec<_>>(), [(0, 100), (100, 100), (200, 50)]);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn rejects_an_id_in_use(harness: impl Harness) -> TestResult {
@@ -37,7 +37,7 @@ pub async fn rejects_an_id_in_use(harness: impl Harness) -> TestResult {
 
     assert!(matches!(again, Err(LedgerError::IdInUse(taken)) if taken == id(77)));
     assert_eq!(ledger.batch(id(77)).await?.quantity, 200);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn the_sequence_skips_used_ids_and_ignores_large_ones(harness: impl Harness) -> TestResult {
@@ -66,7 +66,7 @@ pub async fn a_batch_of_a_hundred_thousand_jobs_is_created_and_fed(harness: impl
     assert_eq!(ledger.batch(batch).await?.jobs.waiting, 100_000);
     assert_eq!(work.jobs.iter().filter(|open| open.job.batch == batch).count(), 1_000);
     assert!(work.left_out);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn the_estimate_includes_jobs_of_open_batches(harness: impl Harness) -> TestResult {
@@ -146,7 +146,7 @@ pub async fn a_repeated_request_gets_its_first_result(harness: impl Harness) -> 
     assert_eq!(again, Created { repeated: true, ..first });
     assert_eq!(ledger.batch(first.batch).await?, before);
     assert_eq!(ledger.batches(None, ALL).await?.len(), 3);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn rejects_the_key_of_another_request(harness: impl Harness) -> TestResult {
@@ -160,7 +160,7 @@ pub async fn rejects_the_key_of_another_request(harness: impl Harness) -> TestRe
     assert!(matches!(other, Err(LedgerError::KeyReused(batch)) if batch == first.batch), "{other:?}");
     assert_eq!(same, Created { repeated: true, ..first });
     assert_eq!(ledger.batches(None, ALL).await?.len(), 2);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn each_caller_has_separate_keys(harness: impl Harness) -> TestResult {
@@ -188,7 +188,7 @@ pub async fn a_refused_request_does_not_use_up_its_key(harness: impl Harness) ->
 
     assert!(matches!(refused, Err(LedgerError::IdInUse(_))), "{refused:?}");
     assert_eq!((made.batch, made.repeated), (id(77), false));
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn an_expired_key_can_be_used_again(harness: impl Harness) -> TestResult {
@@ -207,7 +207,7 @@ pub async fn an_expired_key_can_be_used_again(harness: impl Harness) -> TestResu
     assert!(second.batch != first.batch && !second.repeated, "{second:?}");
     assert_eq!((again.batch, again.repeated), (second.batch, true));
     assert_eq!(ledger.batch(first.batch).await?, before);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn of_fifty_equal_concurrent_requests_one_creates_the_batch(harness: impl Harness) -> TestResult {

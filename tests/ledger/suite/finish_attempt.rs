@@ -26,7 +26,7 @@ pub async fn each_result_leaves_the_job_in_its_state(harness: impl Harness) -> T
     let failed = ledger.failed_jobs(batch.batch_id, ALL).await?;
     assert_eq!((failed[0].attempts, failed[0].error.as_str()), (1, "no ink"));
     assert!(is_recent(failed[0].finished_at));
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 /// The response to a commit may be lost, and the worker then repeats the call.
@@ -58,7 +58,7 @@ pub async fn finishing_again_returns_the_same(harness: impl Harness) -> TestResu
     assert_eq!(failed[0].attempts, 3);
     assert_eq!(ledger.batch(jobs[0].batch).await?.measured.worked, WORKED * 5);
     assert_eq!(ledger.events_of(jobs[0].batch).await?.len(), 2);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn rejects_a_result_from_a_superseded_claim(harness: impl Harness) -> TestResult {
@@ -78,7 +78,7 @@ pub async fn rejects_a_result_from_a_superseded_claim(harness: impl Harness) -> 
     ledger.closed(job.batch, 0).await?;
     ledger.retry(job.batch).await?;
     assert_eq!(ledger.finish_attempt(&fast, AttemptResult::Failed(because("fast")), WORKED).await?, Finished::Fenced);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 /// Each worker asks after its own job. Both may find the batch, and at least one must.
@@ -156,7 +156,7 @@ pub async fn a_job_of_a_paused_batch_is_released_without_a_crash(harness: impl H
     }
 
     assert_eq!(ledger.claim_job(job).await?.epoch, 6);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn the_time_of_all_attempts_is_added_up(harness: impl Harness) -> TestResult {

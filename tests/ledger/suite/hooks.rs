@@ -27,7 +27,7 @@ pub async fn a_hook_exists_until_it_is_delivered(harness: impl Harness) -> TestR
     // A queue may still have the id, so it must not be reused.
     ledger.closed(job.batch, 0).await?;
     assert_ne!(ledger.hooks_of(job.batch).await?, [hook]);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn a_hook_that_failed_is_due_again_later(harness: impl Harness) -> TestResult {
@@ -50,7 +50,7 @@ pub async fn a_hook_that_failed_is_due_again_later(harness: impl Harness) -> Tes
     for other in others {
         assert_eq!(ledger.hook(other).await?.map(|hook| hook.attempts), Some(0));
     }
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn a_hook_that_was_given_up_is_not_returned_again(harness: impl Harness) -> TestResult {
@@ -64,7 +64,7 @@ pub async fn a_hook_that_was_given_up_is_not_returned_again(harness: impl Harnes
 
     assert_eq!(ledger.hook(hook).await?, None);
     assert_eq!(ledger.hooks_of(job.batch).await?, []);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 /// The response to the first call was lost, so it is repeated with the number of attempts before
@@ -91,7 +91,7 @@ pub async fn a_hook_call_counts_once_however_often_its_outcome_is_recorded(harne
     assert_eq!(attempts().await?, None);
     assert_eq!(ledger.hooks_of(jobs[0].batch).await?, hooks[1..]);
     assert_eq!(ledger.hook(hooks[1]).await?.map(|hook| hook.attempts), Some(0));
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 /// Two workers called it: one succeeded, one got no response. The host has been notified.
@@ -109,7 +109,7 @@ pub async fn a_delivery_counts_even_after_a_failure(harness: impl Harness) -> Te
 
     assert_eq!(ledger.hook(hook).await?, None);
     assert_eq!(ledger.hooks_of(job.batch).await?, []);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn events_without_hooks_are_not_recorded(harness: impl Harness) -> TestResult {
@@ -182,5 +182,5 @@ pub async fn each_event_is_recorded_as_it_was(harness: impl Harness) -> TestResu
     );
     let first = ledger.hooks_of(batch_id).await?[0];
     assert!(matches!(ledger.hook(first).await?, Some(Hook { attempts: 0, .. })));
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }

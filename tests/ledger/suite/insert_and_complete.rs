@@ -28,7 +28,7 @@ pub async fn a_last_chunk_completes_its_job(harness: impl Harness) -> TestResult
         "{events:?}"
     );
     assert_eq!(ledger.claim(jobs[0]).await?, Claimed::NothingToDo);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn a_last_chunk_changes_nothing_unless_the_job_is_as_expected(harness: impl Harness) -> TestResult {

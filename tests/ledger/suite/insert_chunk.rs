@@ -22,7 +22,7 @@ pub async fn items_are_inserted_once_however_often_they_are_sent(harness: impl H
     let item = &ledger.items(jobs[0].batch, page(Some(6), 1)).await?[0];
     assert_eq!((item.batch_id, item.ordinal, item.code.as_str()), (jobs[0].batch, 7, "code-7"));
     assert!(is_recent(Some(item.created_at)));
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 /// A worker that was suspended for longer than its lock continues: nothing of it may be stored.
@@ -38,7 +38,7 @@ pub async fn rejects_a_chunk_from_a_superseded_claim(harness: impl Harness) -> T
     assert_eq!(late, ChunkInserted::Fenced);
     assert!(ledger.items_of(job.batch).await?.is_empty());
     assert_eq!(ledger.insert_chunk(&fast, chunk(0..50)).await?, ChunkInserted::New(50));
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn rejects_a_chunk_after_the_attempt_finished(harness: impl Harness) -> TestResult {
@@ -69,7 +69,7 @@ pub async fn rejects_a_chunk_after_a_cancel(harness: impl Harness) -> TestResult
 
     assert_eq!(ledger.items_of(job.batch).await?.len(), 10);
     assert_eq!(ledger.batch(job.batch).await?.jobs.cancelled, 1);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn rejects_a_chunk_while_the_batch_is_paused(harness: impl Harness) -> TestResult {
@@ -84,7 +84,7 @@ pub async fn rejects_a_chunk_while_the_batch_is_paused(harness: impl Harness) ->
 
     ledger.control(job.batch, BatchCommand::Resume).await?;
     assert_eq!(ledger.insert_chunk(&claim, chunk(0..10)).await?, ChunkInserted::New(10));
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn rejects_an_item_of_another_job(harness: impl Harness) -> TestResult {

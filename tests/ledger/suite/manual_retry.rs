@@ -52,7 +52,7 @@ pub async fn a_manually_retried_job_is_revived(harness: impl Harness) -> TestRes
     let closed = ledger.closed(batch, 1).await?;
     assert_eq!((closed.status, closed.round, closed.items_created), (BatchStatus::Failed, 2, 200));
     assert_eq!(ledger.failed_jobs(batch, ALL).await?.iter().map(|job| job.seq).collect::<Vec<_>>(), [1]);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 /// The worker died after it recorded the failure and before the queue acknowledged it, so the queue
@@ -269,7 +269,7 @@ pub async fn an_external_delivery_claims_a_waiting_job(harness: impl Harness) ->
     let finished = ledger.finish_attempt(&work.claim, AttemptResult::Completed, WORKED).await?;
     assert_eq!((finished, ledger.at_end_of(job.batch).await?), (RECORDED, end_of(job.batch, 1)));
     assert_eq!(ledger.claim(external(job)).await?, Claimed::NothingToDo);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 /// The active worker is not fenced, and the delay is not shortened.

@@ -35,7 +35,7 @@ pub async fn a_requested_batch_has_no_jobs_before_it_is_planned(harness: impl Ha
     let estimated = Estimator::new(ledger.share()).estimate(&plan, &ONE_A_SECOND).await?;
     assert_eq!(estimated.as_secs(), 2 + 2 - 1, "two of the bystander's, two of its own, the first at once");
     assert_eq!(ledger.batch(batch).await?, record);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn plan_inserts_the_jobs_of_a_batch(harness: impl Harness) -> TestResult {
@@ -63,7 +63,7 @@ pub async fn plan_inserts_the_jobs_of_a_batch(harness: impl Harness) -> TestResu
     let closed = ledger.closed(batch, 0).await?;
     assert_eq!((closed.status, closed.items_created), (BatchStatus::Completed, 250));
     assert_eq!(ledger.unplanned().await?.iter().map(|asked| asked.batch).collect::<Vec<_>>(), [other]);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn a_batch_that_can_not_be_planned_fails_with_the_reason(harness: impl Harness) -> TestResult {
@@ -97,7 +97,7 @@ pub async fn a_batch_that_can_not_be_planned_fails_with_the_reason(harness: impl
     assert_eq!(ledger.plan(batch, plan_input(a_batch())).await?, Planned::NothingToDo);
     assert_eq!(ledger.batch(batch).await?, refused);
     assert_eq!(ledger.unplanned().await?.iter().map(|asked| asked.batch).collect::<Vec<_>>(), [other]);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn of_many_concurrent_plans_one_takes_effect(harness: impl Harness) -> TestResult {
@@ -125,7 +125,7 @@ pub async fn of_many_concurrent_plans_one_takes_effect(harness: impl Harness) ->
         assert_eq!(planned.jobs.total(), if *refused { 0 } else { 1_000 });
         assert_eq!(ledger.open_jobs_of(batch).await?.len() as u64, planned.jobs.open());
     }
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn a_cancelled_batch_is_not_planned(harness: impl Harness) -> TestResult {
@@ -142,7 +142,7 @@ pub async fn a_cancelled_batch_is_not_planned(harness: impl Harness) -> TestResu
     assert_eq!(ledger.plan(batch, plan_input(a_batch())).await?, Planned::NothingToDo);
     assert_eq!(ledger.plan(batch, too_many()).await?, Planned::NothingToDo);
     assert_eq!(ledger.batch(batch).await?, cancelled);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn a_paused_batch_is_planned_and_stays_paused(harness: impl Harness) -> TestResult {
@@ -169,7 +169,7 @@ pub async fn a_paused_batch_is_planned_and_stays_paused(harness: impl Harness) -
     ledger.control(early, BatchCommand::Pause).await?;
     assert_eq!(ledger.control(early, BatchCommand::Resume).await?.status, BatchStatus::Pending);
     assert_eq!(ledger.plan(early, plan_input(a_batch())).await?, Planned::Now);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn unplanned_batches_are_returned_up_to_a_limit(harness: impl Harness) -> TestResult {
@@ -232,5 +232,5 @@ pub async fn a_request_with_invalid_values_is_rejected(harness: impl Harness) ->
     let taken = ledger.requested(a_batch().with_id(1)).await;
     assert!(taken.is_err(), "{taken:?}");
     assert_eq!((ledger.batches(None, ALL).await?.len(), ledger.unplanned().await?), (1, vec![]));
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }

@@ -74,7 +74,7 @@ pub async fn history_is_removed_in_portions_oldest_batch_first(harness: impl Har
     assert_eq!(marks().await?, [true; 3]);
     assert_eq!(ledger.prune_history(LONG_AGO, 3).await?, Pruned { batches: 1, ..Pruned::default() });
     assert_eq!(ledger.prune_history(LONG_AGO, 3).await?, Pruned::default());
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn a_long_history_is_removed_in_portions(harness: impl Harness) -> TestResult {
@@ -87,7 +87,7 @@ pub async fn a_long_history_is_removed_in_portions(harness: impl Harness) -> Tes
 
     assert_eq!((gone.batches, gone.jobs), (1, 20_000));
     assert_eq!(ledger.batch(batch).await?.jobs, JobCounts { cancelled: 20_000, ..JobCounts::default() });
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn open_and_recently_finished_batches_keep_their_history(harness: impl Harness) -> TestResult {
@@ -112,7 +112,7 @@ pub async fn open_and_recently_finished_batches_keep_their_history(harness: impl
         assert_eq!(open.jobs.total(), 1);
         ledger.control(open.batch_id, BatchCommand::Cancel).await?;
     }
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn a_pruned_batch_and_its_items_stay_as_they_were(harness: impl Harness) -> TestResult {
@@ -141,7 +141,7 @@ pub async fn a_pruned_batch_and_its_items_stay_as_they_were(harness: impl Harnes
     assert_eq!(ledger.end_task(id(77)).await?, None);
     assert!(ledger.create(new().build()).await?.repeated, "the request is remembered");
     assert!(matches!(ledger.create(a_batch().with_id(77).build()).await, Err(LedgerError::IdInUse(_))));
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 /// A queue may deliver a job long after its batch was cancelled, and a worker may continue as late.
@@ -164,7 +164,7 @@ pub async fn jobs_of_a_pruned_batch_have_nothing_to_do(harness: impl Harness) ->
     assert!(matches!(written, ChunkInserted::Fenced | ChunkInserted::Cancelled), "{written:?}");
     assert_eq!(ledger.finish_attempt(&late, AttemptResult::Completed, WORKED).await?, Finished::Fenced);
     assert_eq!(ledger.items_of(late.job.batch).await?.len(), 150);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn of_a_concurrent_retry_and_removal_one_wins(harness: impl Harness) -> TestResult {
@@ -198,7 +198,7 @@ pub async fn of_a_concurrent_retry_and_removal_one_wins(harness: impl Harness) -
         }
         prune_all(&ledger, 1_000).await?;
     }
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn a_retried_batch_is_pruned_after_it_finishes_again(harness: impl Harness) -> TestResult {
@@ -245,7 +245,7 @@ pub async fn concurrent_removals_share_the_work(harness: impl Harness) -> TestRe
 
     sum = sum.and(prune_all(&ledger, 3).await?);
     assert_eq!((sum.batches, sum.jobs, sum.hooks), (20, 60, 0));
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn given_up_hooks_are_removed_with_the_history_and_open_ones_stay(harness: impl Harness) -> TestResult {
@@ -303,5 +303,5 @@ pub async fn a_hook_given_up_during_a_removal_is_removed_too(harness: impl Harne
 
         assert_eq!(removed, hooks);
     }
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }

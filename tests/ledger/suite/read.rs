@@ -125,7 +125,7 @@ pub async fn of_many_failed_chunks_the_first_are_listed_and_the_others_counted(h
     assert!(failed.failed_chunks.iter().all(|chunk| chunk.error.len() == 1024));
     assert_eq!((failed.more_failed_chunks, failed.more_items), (80, 80));
     assert!(failed.error.starts_with("100 items could not be written: 0 is too long"), "{}", failed.error);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 /// 300 of them made a response of 64 MB.
@@ -151,7 +151,7 @@ pub async fn failed_jobs_are_listed_up_to_the_size_of_a_page(harness: impl Harne
     assert!(sizes[..sizes.len() - 1].iter().all(|size| *size > PageRequest::MAX_BYTES * 9 / 10), "{sizes:?}");
     let few = ledger.share().failed_jobs(jobs[0].batch, page(None, 10)).await?;
     assert_eq!((few.rows.len(), few.left_out), (10, false));
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn lists_of_an_unknown_batch_are_rejected(harness: impl Harness) -> TestResult {

@@ -31,7 +31,7 @@ pub async fn a_retry_recreates_the_failed_jobs_and_no_other(harness: impl Harnes
     let work = ledger.work(again[0]).await?;
     assert_eq!((work.attempts_made, work.missing), (0, vec![150..200]));
     assert_eq!(ledger.insert_chunk(&half, chunk(150..200)).await?, ChunkInserted::Fenced);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn a_retried_batch_runs_and_finishes_again(harness: impl Harness) -> TestResult {
@@ -49,7 +49,7 @@ pub async fn a_retried_batch_runs_and_finishes_again(harness: impl Harness) -> T
     assert_eq!((running.finished_at, running.jobs.total()), (None, 1));
     assert_eq!((finished, at_end), (RECORDED, end_of(job.batch, 1)));
     assert_eq!((closed.status, closed.round, closed.items_created), (BatchStatus::Completed, 2, 100));
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 /// Its worker was lost too often between the last item and its result.
@@ -71,7 +71,7 @@ pub async fn a_failed_job_whose_items_all_exist_is_completed_by_a_retry(harness:
     assert_eq!(ledger.end_task(job.batch).await?, Some(StatusTask::End { batch: job.batch, round: 1 }));
     assert_eq!(ledger.closed(job.batch, 1).await?.status, BatchStatus::Completed);
     assert_eq!(ledger.failed_jobs(other.batch, ALL).await?.len(), 1);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn of_two_concurrent_retries_one_finds_nothing(harness: impl Harness) -> TestResult {
@@ -106,7 +106,7 @@ pub async fn a_retry_leaves_a_paused_batch_paused(harness: impl Harness) -> Test
     assert_eq!(ledger.claim(again).await?, Claimed::Paused);
     assert_eq!(ledger.control(again.batch, BatchCommand::Resume).await?.status, BatchStatus::Running);
     assert_eq!(ledger.open_jobs_of(again.batch).await?.len(), 2);
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 pub async fn a_retry_is_rejected_where_the_status_forbids_it(harness: impl Harness) -> TestResult {

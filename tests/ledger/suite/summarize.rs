@@ -41,7 +41,7 @@ pub async fn finished_batches_are_listed_exactly_despite_late_counts(harness: im
     let listed = ledger.listed(completed.batch).await?;
     assert_eq!(listed, ledger.batch(completed.batch).await?);
     assert_eq!((listed.jobs.completed, listed.jobs.total(), listed.items_created), (1, 1, 100));
-    bystander.is_unchanged(&ledger).await
+    bystander.assert_unchanged(&ledger).await
 }
 
 /// However many processes work on a batch, its jobs are counted a few times a second, and finally
