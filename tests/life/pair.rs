@@ -193,7 +193,7 @@ async fn inserts_nothing_from_a_worker_that_continues_after_its_lock() -> TestRe
 
     first.signal("CONT").await?;
 
-    first.until_it_says(&format!("task=b{batch}-j{job}-g0 answer=")).await?;
+    first.until_it_says(&format!("task=b{batch}-j{job}-g0 disposition=")).await?;
     assert_eq!((home.count(&there).await?, home.count(&created).await?), (before, counted));
     assert_eq!(home.count(&of_job("epoch")).await?, 2);
     second.signal("CONT").await?;
