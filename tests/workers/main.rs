@@ -312,7 +312,12 @@ async fn uses_up_no_attempt_when_a_chunk_succeeds_after_retries() -> TestResult 
 
 #[rocket::async_test]
 async fn waits_for_an_unavailable_database_without_using_up_attempts() -> TestResult {
-    let plugin = Plugin::start(fast).await?;
+    // The jobs start over two seconds, so the batch can't finish before the database is locked.
+    let paced = |config: &mut Config| {
+        fast(config);
+        config.generate.rate_limit = "5 per 100ms".parse().expect("it is a rate");
+    };
+    let plugin = Plugin::start(paced).await?;
     let outside = plugin.connection()?;
     plugin.service().create_product_items_async(1, 100_000, jobs_of(1_000)).await?;
     plugin.until(1, |progress| progress.items_created > 0).await?;
