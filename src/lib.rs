@@ -120,7 +120,7 @@ mod domain;
 #[doc(hidden)]
 pub mod domain;
 mod fairing;
-#[cfg(feature = "sqlite")]
+#[cfg(any(feature = "sqlite", doc))]
 pub mod guide;
 mod http;
 #[cfg(not(rocket_batch_internals))]
