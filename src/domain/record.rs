@@ -38,6 +38,9 @@ pub struct BatchRecord {
     pub finished_at: Option<DateTime<Utc>>,
     /// Why the batch failed.
     pub error: Option<String>,
+    /// The last error of the host's finish hook, while it keeps the batch from finishing. The hook
+    /// is called again.
+    pub hook_error: Option<String>,
     /// Whether the rows of the jobs were removed after `keep_history`. The failed jobs can then no
     /// longer be listed or retried.
     pub history_removed: bool,
@@ -45,6 +48,13 @@ pub struct BatchRecord {
     #[serde(skip)]
     #[doc(hidden)]
     pub measured: Measured,
+}
+
+impl BatchRecord {
+    /// Whether only the host's finish hook keeps the batch from finishing.
+    const fn waits_for_hook(&self) -> bool {
+        self.hook_error.is_some() && self.jobs.open() == 0
+    }
 }
 
 /// A serialised product item.
@@ -262,7 +272,7 @@ pub struct Progress {
     /// Estimated seconds until the batch is finished, at the measured speed. 0 when it is finished,
     /// null while it is paused or not planned yet.
     pub eta_seconds: Option<u64>,
-    /// What all work of this process is waiting for; null when it is not waiting.
+    /// What the batch is waiting for; null when it is not waiting.
     pub waiting_for: Option<WaitingFor>,
 }
 
@@ -271,8 +281,11 @@ pub struct Progress {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum WaitingFor {
-    /// The database does not answer.
+    /// The database does not answer. All work of this process waits for it.
     Database,
+    /// The host's finish hook returned an error, so the batch can't finish yet. The hook is called
+    /// again.
+    Hook,
 }
 
 impl Progress {
@@ -296,7 +309,7 @@ impl Progress {
             items_created: batch.items_created,
             percent: percent(batch.items_created, batch.quantity, batch.status.is_finished()),
             eta_seconds: eta,
-            waiting_for,
+            waiting_for: waiting_for.or_else(|| batch.waits_for_hook().then_some(WaitingFor::Hook)),
         }
     }
 }

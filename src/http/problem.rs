@@ -187,6 +187,7 @@ impl From<BatchError> for Problem {
             BatchError::BadCursor => problem.with("field", "cursor"),
             // The service has logged the sources of these errors. Responses do not contain them.
             BatchError::NoSuchItem
+            | BatchError::HookFailed(_)
             | BatchError::OtherDatabase(_)
             | BatchError::Busy
             | BatchError::Unavailable(_)
@@ -204,6 +205,7 @@ const fn classify(error: &BatchError) -> (Status, &'static str, &'static str) {
         BatchError::Taken(_) => (Status::Conflict, "urn:rocket-batch:taken", "Batch id in use"),
         BatchError::KeyReused(_) => (Status::UnprocessableEntity, KEY_REUSED, "Idempotency-Key reused"),
         BatchError::NotAllowed(_) => (Status::Conflict, "urn:rocket-batch:not-allowed", "Not allowed in this status"),
+        BatchError::HookFailed(_) => (Status::Conflict, "urn:rocket-batch:hook-failed", "Refused by a hook"),
         BatchError::NothingToRetry(_) => (Status::Conflict, "urn:rocket-batch:nothing-to-retry", "Nothing to retry"),
         BatchError::HistoryRemoved(_) => (Status::Conflict, "urn:rocket-batch:history-removed", "History removed"),
         BatchError::NotFinished(_) => (Status::ServiceUnavailable, "urn:rocket-batch:not-finished", "Not finished yet"),
@@ -311,7 +313,7 @@ mod tests {
     use super::*;
     use crate::domain::{BatchId, Change, ChangeRefused};
 
-    fn errors() -> [(BatchError, u16, &'static str); 12] {
+    fn errors() -> [(BatchError, u16, &'static str); 13] {
         let id = BatchId::new(7).unwrap();
         let refused = ChangeRefused { status: BatchStatus::Completed, change: Change::Pause };
         let report = RetryReport::of_none(id, BatchStatus::Running);
@@ -326,6 +328,7 @@ mod tests {
                 "the `Idempotency-Key` was used by another request, which created batch 7",
             ),
             (BatchError::NotAllowed(refused), 409, "a batch that is completed can't be paused"),
+            (BatchError::HookFailed("paid already".into()), 409, "the finish hook of this app refused: paid already"),
             (BatchError::NothingToRetry(Box::new(report)), 409, "batch 7 has no failed jobs to retry"),
             (
                 BatchError::HistoryRemoved(id),

@@ -67,6 +67,16 @@ impl Output for WrongStatus {
     }
 }
 
+/// The finish hook of the host returned an error.
+pub(super) struct HookFailed;
+
+impl Output for HookFailed {
+    fn describe(operation: &mut Operation<'_>) {
+        let error = BatchError::HookFailed("the invoice is paid".into());
+        operation.problem("The finish hook of the app refused. Nothing was changed.", &Problem::from(error));
+    }
+}
+
 /// The batch has no failed jobs.
 pub(super) struct NoFailedJobs;
 

@@ -29,6 +29,13 @@ pub enum LedgerError {
         why: String,
     },
 
+    /// The host's finish hook returned an error, so the batch was not finished. Nothing was changed.
+    #[error("the finish hook failed: {why}")]
+    HookFailed {
+        /// The message of the hook's error or panic.
+        why: String,
+    },
+
     /// The batch does not exist.
     #[error("batch {0} does not exist")]
     NoSuchBatch(BatchId),

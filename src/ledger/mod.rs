@@ -22,7 +22,9 @@
 //! | `decide/` | the rules that both databases follow, pure |
 //! | `sqlite/`, `postgres/` | the implementations |
 //! | `database.rs` | one pool type over both |
+//! | `batch_infos.rs` | what item writers are told about batches, cached |
 
+mod batch_infos;
 mod database;
 mod decide;
 mod error;
@@ -47,8 +49,8 @@ pub use self::{
     outage::{Outage, Waiting},
     query::{COUNT_INTERVAL, JobQuery, OpenJob, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery},
     types::{
-        AttemptResult, BatchCommand, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook,
-        HookKinds, HookOutcome, LastChunk, NewBatch, NewItem, NewItemRow, PlanInput, Planned, Pruned, Rules, Unplanned,
+        AttemptResult, BatchCommand, BatchInfo, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk,
+        Hook, HookKinds, HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, NewItemRow, PlanInput, Planned, Pruned, Rules, Unplanned,
         Work,
     },
     verbs::Ledger,

@@ -81,12 +81,14 @@ pub struct PlanInput {
 }
 
 /// The result of [`Ledger::plan`](super::Ledger::plan).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Planned {
     /// This call planned the batch, or failed it if it could not be planned.
     Now,
     /// The batch was planned, failed or cancelled before. Nothing changed.
     NothingToDo,
+    /// The batch can't be planned, and the host's finish hook kept it from failing.
+    HookFailed(HookRetry),
 }
 
 /// The right to write for one job, until the job is claimed again.
@@ -180,6 +182,18 @@ pub struct NewItemRow<'a> {
     pub code: &'a str,
 }
 
+/// The batch of new items, as a host's item writer receives it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BatchInfo {
+    /// The id of the batch.
+    pub batch_id: BatchId,
+    /// The number of requested items.
+    pub quantity: u64,
+    /// The options of the items.
+    pub options: ItemOptions,
+}
+
 /// The result of [`Ledger::insert_chunk`](super::Ledger::insert_chunk).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChunkInserted {
@@ -238,8 +252,22 @@ pub enum LastChunk {
 pub enum Closed {
     /// This call finished the batch.
     Now(BatchRecord),
-    /// The batch was closed before, or has open jobs again.
+    /// The batch was closed before, has open jobs again, or has to wait until its finish hook is
+    /// called again.
     NothingToDo,
+    /// The host's finish hook kept the batch from finishing.
+    HookFailed(HookRetry),
+}
+
+/// A failed call of a finish hook, after which the batch is as before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookRetry {
+    /// The host's error, truncated to 1 KiB.
+    pub error: String,
+    /// The number of failed calls for this end of the batch.
+    pub tries: u32,
+    /// How long to wait before the next call, by the clock of the database.
+    pub delay: Duration,
 }
 
 /// A change of a whole batch that a caller requests.

@@ -44,7 +44,8 @@ impl BatchService {
     ///
     /// # Errors
     ///
-    /// [`BatchError::NotAllowed`] when the batch is finished, [`BatchError::NoSuchBatch`].
+    /// [`BatchError::NotAllowed`] when the batch is finished; [`BatchError::HookFailed`] when the
+    /// finish hook of the host returned an error; [`BatchError::NoSuchBatch`].
     pub async fn cancel(&self, batch_id: i64) -> Result<BatchRecord> {
         let batch = self.control(batch_id, BatchCommand::Cancel).await?;
         self.parts().ended.notify_waiters();

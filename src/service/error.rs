@@ -35,6 +35,10 @@ pub enum BatchError {
     #[error(transparent)]
     NotAllowed(ChangeRefused),
 
+    /// The host's finish hook returned an error, with this message. Nothing was changed.
+    #[error("the finish hook of this app refused: {0}")]
+    HookFailed(String),
+
     /// The batch has no failed jobs.
     #[error("batch {} has no failed jobs to retry", .0.batch_id)]
     NothingToRetry(Box<RetryReport>),
@@ -78,6 +82,7 @@ impl From<LedgerError> for BatchError {
             LedgerError::KeyReused(id) => Self::KeyReused(id),
             LedgerError::NotAllowed(refusal) => Self::NotAllowed(refusal),
             LedgerError::HistoryRemoved(id) => Self::HistoryRemoved(id),
+            LedgerError::HookFailed { why } => Self::HookFailed(why),
             error @ LedgerError::Unavailable { .. } => Self::Unavailable(error.into()),
             error @ (LedgerError::Refused { .. } | LedgerError::Failed { .. }) => Self::Internal(error.into()),
         }

@@ -1,39 +1,79 @@
-//! The batches whose last job may have finished in this process.
+//! The batches whose last job may have finished in this process, and those to close again later.
 
 use std::{
-    collections::HashSet,
-    sync::{Mutex, PoisonError},
+    collections::{BTreeSet, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::domain::BatchId;
 
-/// The batches with jobs that finished in this process since the last check.
+/// The batches with jobs that finished in this process since the last check, and the batches to
+/// check at a later time.
 #[derive(Debug, Default)]
 pub(crate) struct Ends {
-    batches: Mutex<HashSet<BatchId>>,
-    ended: Notify,
+    requests: Mutex<Requests>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Requests {
+    now: HashSet<BatchId>,
+    later: BTreeSet<(Instant, BatchId)>,
+}
+
+impl Requests {
+    /// Takes all requests that are due.
+    fn take_due(&mut self, now: Instant) -> Vec<BatchId> {
+        while let Some((at, batch)) = self.later.first().copied().filter(|(at, _)| *at <= now) {
+            self.later.remove(&(at, batch));
+            self.now.insert(batch);
+        }
+        std::mem::take(&mut self.now).into_iter().collect()
+    }
 }
 
 impl Ends {
+    /// Maximum number of batches to check later. The feeder finds the others.
+    const MAX_LATER: usize = 1_000;
+
     /// Requests a check of `batch`, because one of its jobs finished.
     pub fn job_ended(&self, batch: BatchId) {
-        if self.batches.lock().unwrap_or_else(PoisonError::into_inner).insert(batch) {
-            self.ended.notify_one();
+        if self.requests().now.insert(batch) {
+            self.changed.notify_one();
         }
     }
 
-    /// Waits for a request, and takes all requests. Cancel safe.
+    /// Requests a check of `batch` after `delay`, because its finish hook is then called again.
+    pub(super) fn check_after(&self, delay: Duration, batch: BatchId) {
+        let mut requests = self.requests();
+        if requests.later.len() < Self::MAX_LATER {
+            requests.later.insert((Instant::now() + delay, batch));
+            self.changed.notify_one();
+        }
+    }
+
+    /// Waits until a request is due, and takes all that are due. Cancel safe.
     pub(super) async fn take(&self) -> Vec<BatchId> {
         loop {
-            self.ended.notified().await;
-            let batches = std::mem::take(&mut *self.batches.lock().unwrap_or_else(PoisonError::into_inner));
+            // In its own statement, so that the lock is released.
+            let next = self.requests().later.first().map(|(at, _)| *at);
+            match next {
+                None => self.changed.notified().await,
+                Some(at) => drop(tokio::time::timeout_at(at, self.changed.notified()).await),
+            }
+            let due = self.requests().take_due(Instant::now());
             // The check before may have taken the batches of this notification.
-            if !batches.is_empty() {
-                return batches.into_iter().collect();
+            if !due.is_empty() {
+                return due;
             }
         }
+    }
+
+    fn requests(&self) -> MutexGuard<'_, Requests> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -60,5 +100,33 @@ mod tests {
         // During the check of the same batch.
         ends.job_ended(id(1));
         assert_eq!(taken(), Some(vec![id(1)]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn checks_a_batch_again_when_its_time_has_come() {
+        let (ends, start) = (Ends::default(), Instant::now());
+
+        ends.check_after(Duration::from_secs(5), id(1));
+        ends.check_after(Duration::from_secs(2), id(2));
+        ends.job_ended(id(3));
+
+        assert_eq!((ends.take().await, start.elapsed().as_secs()), (vec![id(3)], 0));
+        assert_eq!((ends.take().await, start.elapsed().as_secs()), (vec![id(2)], 2));
+        // Requested while the check waits.
+        let (taken, ()) = tokio::join!(ends.take(), async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            ends.check_after(Duration::from_secs(1), id(4));
+        });
+        assert_eq!((taken, start.elapsed().as_secs()), (vec![id(4)], 4));
+        assert_eq!((ends.take().await, start.elapsed().as_secs()), (vec![id(1)], 5));
+    }
+
+    #[tokio::test]
+    async fn keeps_a_limited_number_of_later_checks() {
+        let ends = Ends::default();
+
+        (1..=5_000).for_each(|batch| ends.check_after(Duration::from_secs(1), id(batch)));
+
+        assert_eq!(ends.requests().later.len(), Ends::MAX_LATER);
     }
 }

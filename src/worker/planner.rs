@@ -1,19 +1,22 @@
 //! Plans batches that were created by SQL, without a plan.
 
+use std::time::Duration;
+
 use super::context::Context;
 use crate::{
     domain::{Invalid, Plan},
-    ledger::{LedgerError, PlanInput, Planned, Unplanned},
+    ledger::{HookRetry, LedgerError, PlanInput, Planned, Unplanned},
 };
 
 /// Plans batches and wakes the feeder for their jobs. The feeder finds a batch again that could not
-/// be written.
-pub(super) async fn plan_batches(cx: &Context, batches: Vec<Unplanned>) {
-    let mut any_planned = false;
+/// be written. Returns the time until the first batch that waits for its finish hook is due.
+pub(super) async fn plan_batches(cx: &Context, batches: Vec<Unplanned>) -> Option<Duration> {
+    let (mut any_planned, mut next) = (false, None);
     for batch in batches {
         match plan_batch(cx, &batch).await {
-            None => return,
-            Some(Ok(())) => any_planned = true,
+            None => return None,
+            Some(Ok(Some(delay))) => next = Some(next.map_or(delay, |next: Duration| next.min(delay))),
+            Some(Ok(None)) => any_planned = true,
             Some(Err(error)) => {
                 let error = &error as &dyn std::error::Error;
                 tracing::error!(batch = %batch.batch, error, "batch could not be planned; it will be tried again");
@@ -23,10 +26,11 @@ pub(super) async fn plan_batches(cx: &Context, batches: Vec<Unplanned>) {
     if any_planned {
         cx.wakeup.wake();
     }
+    next
 }
 
-/// Plans one batch. Returns `None` when the drain started.
-async fn plan_batch(cx: &Context, batch: &Unplanned) -> Option<Result<(), LedgerError>> {
+/// Plans one batch. Returns `None` when the drain started, and a delay when its finish hook failed.
+async fn plan_batch(cx: &Context, batch: &Unplanned) -> Option<Result<Option<Duration>, LedgerError>> {
     let input = match plan_input(cx, batch).await? {
         Ok(input) => input,
         Err(error) => return Some(Err(error)),
@@ -47,7 +51,7 @@ async fn plan_input(cx: &Context, batch: &Unplanned) -> Option<Result<Result<Pla
     Some(estimated.map(|estimated| Ok(PlanInput { plan, key_fingerprint, estimated })))
 }
 
-fn follow_up(cx: &Context, batch: &Unplanned, planned: Planned, input: &Result<PlanInput, Invalid>) {
+fn follow_up(cx: &Context, batch: &Unplanned, planned: Planned, input: &Result<PlanInput, Invalid>) -> Option<Duration> {
     let (id, quantity) = (batch.batch, batch.quantity);
     match (planned, input) {
         (Planned::NothingToDo, _) => {}
@@ -59,5 +63,10 @@ fn follow_up(cx: &Context, batch: &Unplanned, planned: Planned, input: &Result<P
             tracing::error!(batch = %id, quantity, error = %invalid, "Batch {id} could not be planned and failed");
             cx.ended.notify_waiters();
         }
+        (Planned::HookFailed(HookRetry { error, tries, delay }), _) => {
+            tracing::warn!(batch = %id, error, tries, ?delay, "finish hook failed; the batch waits for its next call");
+            return Some(delay);
+        }
     }
+    None
 }

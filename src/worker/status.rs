@@ -1,6 +1,7 @@
 //! The handler of status tasks: closes a batch, or calls a hook.
 //!
-//! Closing a batch stores the event of its hook in the same transaction. The call is a task of its
+//! Closing a batch calls the host's finish hook in the same transaction. If the hook fails, the
+//! batch stays open, and the task is offered again later. Closing a batch also stores the event of its hook in the same transaction. The call is a task of its
 //! own, so that a slow or failing hook delays nothing else. Both tasks may run twice: closing again
 //! changes nothing, and a delivered event is deleted.
 
@@ -12,7 +13,7 @@ use chrono::Utc;
 use super::{context::Context, failpoints};
 use crate::{
     domain::{Attempt, BatchId, BatchRecord, BatchStatus, Delivery, HookId, StatusTask, Task},
-    ledger::{Closed, Hook, HookOutcome, LedgerError},
+    ledger::{Closed, Hook, HookOutcome, HookRetry, LedgerError},
     queue::{Disposition, Handler, ProgressSink},
 };
 
@@ -38,17 +39,29 @@ impl Status {
         match self.0.retry_until_drain(|| self.0.ledger.close(batch, round)).await {
             None => Disposition::Release,
             Some(Ok(Closed::NothingToDo)) => Disposition::Ack,
-            Some(Ok(Closed::Now(batch))) => {
-                log_outcome(&batch);
-                self.0.ended.notify_waiters();
-                failpoints::reach(failpoints::BEFORE_HOOK).await;
-                if self.0.hooks.has_batch_hook() {
-                    self.0.wakeup.hook();
-                }
-                Disposition::Ack
-            }
+            Some(Ok(Closed::Now(batch))) => self.closed(&batch).await,
+            Some(Ok(Closed::HookFailed(retry))) => self.close_later(batch, &retry),
             Some(Err(error)) => failed(batch, &error),
         }
+    }
+
+    async fn closed(&self, batch: &BatchRecord) -> Disposition {
+        log_outcome(batch);
+        self.0.ended.notify_waiters();
+        failpoints::reach(failpoints::BEFORE_HOOK).await;
+        if self.0.hooks.has_batch_hook() {
+            self.0.wakeup.hook();
+        }
+        Disposition::Ack
+    }
+
+    /// The task leaves the queue, so that it takes no place while it waits. A check offers it again.
+    /// If this process dies before, the feeder does.
+    fn close_later(&self, batch: BatchId, retry: &HookRetry) -> Disposition {
+        let HookRetry { error, tries, delay } = retry;
+        tracing::warn!(%batch, error, tries, ?delay, "finish hook failed; the batch waits for its next call");
+        self.0.ends.check_after(*delay, batch);
+        Disposition::Ack
     }
 
     async fn hook(&self, batch: BatchId, id: HookId) -> Disposition {

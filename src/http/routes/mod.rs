@@ -20,7 +20,7 @@ use super::{
     json_response::{Accepted, JsonResponse, Probe},
     openapi::{Endpoint, Tag, endpoint, endpoints},
     problem::Problem,
-    refusal::{HistoryRemoved, IdTaken, NoFailedJobs, Refusal, WrongStatus},
+    refusal::{HistoryRemoved, HookFailed, IdTaken, NoFailedJobs, Refusal, WrongStatus},
 };
 use crate::{
     domain::{BatchRecord, FailedJob, Item, Progress, RetryReport},
@@ -129,7 +129,7 @@ endpoint! {
     async fn cancel_batch(
         batches: BatchService,
         id: PathId,
-    ) -> Result<JsonResponse<BatchRecord>, Refusal<WrongStatus>> {
+    ) -> Result<JsonResponse<BatchRecord>, Refusal<(WrongStatus, HookFailed)>> {
         Ok(JsonResponse(batches.cancel(id.id()?).await?))
     }
 }

@@ -1,9 +1,21 @@
-//! Which ends of jobs the host is notified of.
+//! Which ends of jobs the host is notified of, and when a failed finish hook is called again.
+
+use std::time::Duration;
 
 use crate::{
-    domain::{HookEvent, JobEnded, JobState},
-    ledger::types::HookKinds,
+    domain::{Backoff, Failure, HookEvent, JobEnded, JobState},
+    ledger::types::{HookKinds, HookRetry},
 };
+
+/// The shortest delay between two calls of a finish hook, whatever the configured backoff is.
+const MIN_DELAY: Duration = Duration::from_millis(10);
+
+/// What follows a call of a finish hook that failed with `error` after `tries` failed calls.
+/// `random` is a random number from 0 to 1.
+pub(in crate::ledger) fn hook_retry(tries: u32, backoff: Backoff, random: f64, error: String) -> HookRetry {
+    let tries = tries.saturating_add(1);
+    HookRetry { error: Failure::because(error).reason, tries, delay: backoff.jittered(tries, random).max(MIN_DELAY) }
+}
 
 /// Whether a job that ends in `state` gets a hook row.
 pub(in crate::ledger) const fn wants_job_hook(kinds: HookKinds, state: JobState) -> bool {
@@ -26,6 +38,18 @@ pub(in crate::ledger) fn job_event(state: JobState, ended: JobEnded) -> Option<(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn calls_a_failed_finish_hook_again_with_growing_delays_and_without_an_end() {
+        let backoff = Backoff { first: Duration::from_secs(1), max: Duration::from_secs(300) };
+        let delays = [0, 1, 2, 20, u32::MAX].map(|tries| hook_retry(tries, backoff, 0.0, "no".into()).delay.as_secs());
+
+        assert_eq!(delays, [1, 2, 4, 300, 300]);
+        let none = Backoff { first: Duration::ZERO, max: Duration::ZERO };
+        let retry = hook_retry(4, none, 1.0, "x".repeat(5_000));
+        assert_eq!((retry.tries, retry.delay), (5, MIN_DELAY));
+        assert!(retry.error.len() <= 1_024 + 3, "{}", retry.error.len());
+    }
 
     #[test]
     fn only_ends_that_the_host_has_hooks_for_are_recorded() {

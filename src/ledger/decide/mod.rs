@@ -19,7 +19,7 @@ pub(super) use self::{
     batch::{closed_status, closing_error, requested_change},
     chunk::ChunkGate,
     claim::{ClaimDecision, JobSnapshot, missing, poisoned},
-    hook::{job_event, wants_job_hook},
+    hook::{hook_retry, job_event, wants_job_hook},
     page::PageBuilder,
     prune::Sweep,
     request::{EarlierRequest, Recall},

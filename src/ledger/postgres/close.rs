@@ -1,33 +1,42 @@
 //! `at_end`, close: the end of a batch whose jobs are all finished.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use deadpool_postgres::{Client, GenericClient};
+use deadpool_postgres::{Client, GenericClient, Transaction};
 use tokio_postgres::types::ToSql;
 
 use super::{
     columns::{batch_id, key, millis, small, small_number, status},
     error::Result,
+    finish_hook::Finisher,
     hooks,
     pool::Verb,
-    read::batch,
+    read::batch as batch_record,
 };
 use crate::{
-    domain::{BatchId, BatchRecord, BatchStatus, JobCounts, Measured, StatusTask},
+    domain::{BatchFinished, BatchId, BatchRecord, BatchStatus, JobCounts, Measured, StatusTask},
     ledger::{
         decide::{closed_status, closing_error},
-        types::{Closed, Rules},
+        types::Closed,
     },
 };
 
 const AT_END: &str = include_str!("sql/at_end.sql");
 // As `lock` in control.rs, but without the gate: without open jobs, no claims can overtake it.
-const LOCK: &str = "SELECT status FROM batches WHERE id = $1 AND round = $2 AND jobs > 0 FOR NO KEY UPDATE";
+const LOCK: &str = "SELECT status FROM batches WHERE id = $1 AND round = $2 AND jobs > 0
+      AND (close_not_before IS NULL OR close_not_before <= now()
+          OR close_not_before > now() + $3::bigint * interval '1 ms')
+    FOR NO KEY UPDATE";
 const FIRST_ERROR: &str = "SELECT error FROM jobs
     WHERE batch = $1 AND state = 'failed' AND error IS NOT NULL AND finished_at IS NOT NULL ORDER BY seq LIMIT 1";
 const CLOSE: &str = include_str!("sql/close.sql");
 
 /// See [`Ledger::at_end`](crate::ledger::Ledger::at_end).
-pub(super) struct AtEnd(pub Vec<i64>);
+pub(super) struct AtEnd {
+    pub batches: Vec<i64>,
+    pub max_delay: Duration,
+}
 
 #[async_trait]
 impl Verb for AtEnd {
@@ -35,19 +44,23 @@ impl Verb for AtEnd {
     const OPERATION: &'static str = "look for batches to close";
 
     async fn run(&self, conn: &mut Client) -> Result<Vec<StatusTask>> {
-        at_end(conn, &self.0).await
+        at_end(conn, self.max_delay, &self.batches).await
     }
 }
 
-pub(super) async fn at_end(conn: &impl GenericClient, batches: &[i64]) -> Result<Vec<StatusTask>> {
-    let rows = conn.query(&conn.prepare_cached(AT_END).await?, &[&batches]).await?;
+pub(super) async fn at_end(
+    conn: &impl GenericClient,
+    max_delay: Duration,
+    batches: &[i64],
+) -> Result<Vec<StatusTask>> {
+    let rows = conn.query(&conn.prepare_cached(AT_END).await?, &[&batches, &millis(max_delay)]).await?;
     let end = |row| Ok(StatusTask::End { batch: batch_id(row, "id")?, round: small_number(row, "round")? });
     rows.iter().map(end).collect()
 }
 
 /// See [`Ledger::close`](crate::ledger::Ledger::close).
 pub(super) struct Close {
-    pub rules: Rules,
+    pub finisher: Finisher,
     pub batch: BatchId,
     pub round: u32,
 }
@@ -57,28 +70,32 @@ impl Verb for Close {
     type Output = Closed;
     const OPERATION: &'static str = "close a batch";
 
+    fn host_time(&self) -> Option<Duration> {
+        self.finisher.host_time()
+    }
+
     async fn run(&self, conn: &mut Client) -> Result<Closed> {
         let transaction = conn.transaction().await?;
-        let closed = self.close(&transaction).await?;
-        transaction.commit().await?;
-        Ok(closed)
+        let closed = self.close(&transaction).await;
+        self.finisher.end(transaction, closed).await
     }
 }
 
 impl Close {
-    async fn close(&self, conn: &impl GenericClient) -> Result<Closed> {
+    async fn close(&self, conn: &Transaction<'_>) -> Result<Closed> {
         let (id, lock) = (self.batch, conn.prepare_cached(LOCK).await?);
-        let locked = conn.query_opt(&lock, &[&id.get(), &small(self.round)]).await?;
+        let max_delay = millis(self.finisher.max_delay());
+        let locked = conn.query_opt(&lock, &[&id.get(), &small(self.round), &max_delay]).await?;
         let Some(row) = locked else { return Ok(Closed::NothingToDo) };
         // A second statement: the snapshot of the first does not show jobs that a retry reopened
         // while it waited for the lock.
-        let record = batch(conn, id).await?;
+        let record = batch_record(conn, id).await?;
         let Some(closed) = closed_status(status(&row, "status")?, &record.jobs) else {
             return Ok(Closed::NothingToDo);
         };
         let error = error_of(conn, id, &record.jobs).await?;
-        BatchEnd { error, ..BatchEnd::of(&record, closed) }.record(conn, self.rules, id).await?;
-        Ok(Closed::Now(batch(conn, id).await?))
+        let end = BatchEnd { error, ..BatchEnd::of(&record, closed) };
+        Ok(Closed::Now(end.record(conn, &self.finisher, id).await?))
     }
 }
 
@@ -104,13 +121,24 @@ impl BatchEnd {
         Self { status, error: None, counts: record.jobs, measured: record.measured }
     }
 
-    pub(super) async fn record(self, conn: &impl GenericClient, rules: Rules, id: BatchId) -> Result<()> {
+    /// Records the end and calls the host's finish hook. Returns the finished batch.
+    pub(super) async fn record(
+        self,
+        conn: &Transaction<'_>,
+        finisher: &Finisher,
+        id: BatchId,
+    ) -> Result<BatchRecord> {
         let JobCounts { completed, failed, cancelled, .. } = self.counts;
         let [completed, failed, cancelled, items] = [completed, failed, cancelled, self.measured.items].map(key);
         let (batch, status, worked) = (id.get(), self.status.as_str(), millis(self.measured.worked));
         let parameters: [&(dyn ToSql + Sync); 8] =
             [&batch, &status, &self.error, &completed, &failed, &cancelled, &items, &worked];
         conn.execute(&conn.prepare_cached(CLOSE).await?, &parameters).await?;
-        hooks::record_batch_end(conn, rules, id).await
+        let finished = batch_record(conn, id).await?;
+        let end = BatchFinished::of(&finished);
+        hooks::record_batch_end(conn, finisher.rules, &end).await?;
+        // Last, so that the ledger's rows are complete whatever the hook does.
+        finisher.call_hook(conn, &end).await?;
+        Ok(finished)
     }
 }

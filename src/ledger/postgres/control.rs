@@ -1,11 +1,14 @@
 //! control: cancels, pauses or resumes a batch.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use deadpool_postgres::{Client, GenericClient};
+use deadpool_postgres::{Client, GenericClient, Transaction};
 
 use super::{
     close::BatchEnd,
     error::Result,
+    finish_hook::Finisher,
     pool::{Lane, Verb},
     read::batch,
     summarize::count_batch,
@@ -15,7 +18,7 @@ use crate::{
     ledger::{
         decide::requested_change,
         error::LedgerError,
-        types::{BatchCommand, Rules},
+        types::BatchCommand,
     },
 };
 
@@ -39,7 +42,7 @@ const SET_STATUS: &str = "UPDATE batches SET status = $2, version = version + 1 
 
 /// See [`Ledger::control`](crate::ledger::Ledger::control).
 pub(super) struct Control {
-    pub rules: Rules,
+    pub finisher: Finisher,
     pub batch: BatchId,
     pub command: BatchCommand,
 }
@@ -52,11 +55,14 @@ impl Verb for Control {
     // A repetition would find a status that does not allow the command.
     const REPEATABLE: bool = false;
 
+    fn host_time(&self) -> Option<Duration> {
+        if self.command == BatchCommand::Cancel { self.finisher.host_time() } else { None }
+    }
+
     async fn run(&self, conn: &mut Client) -> Result<BatchRecord> {
         let transaction = conn.transaction().await?;
-        let after = self.control(&transaction).await?;
-        transaction.commit().await?;
-        Ok(after)
+        let after = self.control(&transaction).await;
+        self.finisher.end(transaction, after).await
     }
 }
 
@@ -68,33 +74,38 @@ pub(super) async fn lock(conn: &impl GenericClient, id: BatchId) -> Result<()> {
 }
 
 impl Control {
-    async fn control(&self, conn: &impl GenericClient) -> Result<BatchRecord> {
+    async fn control(&self, conn: &Transaction<'_>) -> Result<BatchRecord> {
         lock(conn, self.batch).await?;
         let before = batch(conn, self.batch).await?;
         let change = requested_change(self.command, before.started_at.is_some());
         let status = before.status.after(change)?;
         match self.command {
-            BatchCommand::Cancel => self.cancel(conn, status).await?,
-            BatchCommand::Pause => self.set_paused(conn, status, true).await?,
-            BatchCommand::Resume => self.set_paused(conn, status, false).await?,
+            BatchCommand::Cancel => self.cancel(conn, status).await,
+            BatchCommand::Pause => self.set_paused(conn, status, true).await,
+            BatchCommand::Resume => self.set_paused(conn, status, false).await,
         }
-        batch(conn, self.batch).await
     }
 
-    async fn cancel(&self, conn: &impl GenericClient, cancelled: BatchStatus) -> Result<()> {
+    async fn cancel(&self, conn: &Transaction<'_>, cancelled: BatchStatus) -> Result<BatchRecord> {
         let id = self.batch.get();
         conn.execute(&conn.prepare_cached(LOCK_ACTIVE).await?, &[&id]).await?;
         conn.execute(&conn.prepare_cached(CANCEL_JOBS).await?, &[&id]).await?;
         let record = batch(conn, self.batch).await?;
-        BatchEnd::of(&record, cancelled).record(conn, self.rules, self.batch).await
+        BatchEnd::of(&record, cancelled).record(conn, &self.finisher, self.batch).await
     }
 
     /// Waits for chunks in progress; later chunks find their job paused.
-    async fn set_paused(&self, conn: &impl GenericClient, status: BatchStatus, paused: bool) -> Result<()> {
+    async fn set_paused(
+        &self,
+        conn: &impl GenericClient,
+        status: BatchStatus,
+        paused: bool,
+    ) -> Result<BatchRecord> {
         let id = self.batch.get();
         conn.execute(&conn.prepare_cached(LOCK_ACTIVE).await?, &[&id]).await?;
         conn.execute(&conn.prepare_cached(PAUSE_JOBS).await?, &[&id, &paused]).await?;
         conn.execute(&conn.prepare_cached(SET_STATUS).await?, &[&id, &status.as_str()]).await?;
-        count_batch(conn, self.batch).await
+        count_batch(conn, self.batch).await?;
+        batch(conn, self.batch).await
     }
 }

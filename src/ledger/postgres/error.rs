@@ -87,6 +87,11 @@ impl VerbError {
         }
     }
 
+    /// Whether the database refused the host's rows at the commit, by a deferred constraint.
+    pub(super) fn rejects_rows(error: &Error) -> bool {
+        kind(error) == Kind::RowsRefused
+    }
+
     /// Whether nothing was changed for certain, so that the verb may be repeated.
     pub(super) fn is_rolled_back(&self) -> bool {
         match self {

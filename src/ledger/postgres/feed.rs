@@ -35,7 +35,10 @@ const NEXT_DUE: &str = include_str!("sql/next_due.sql");
 const STARTED: &str = "SELECT id FROM batches
     WHERE jobs > 0 AND status IN ('running', 'paused') AND id > $1 ORDER BY id LIMIT $2";
 const UNPLANNED: &str =
-    "SELECT id, quantity, batch_size, prefix, max_jobs FROM batches WHERE jobs IS NULL ORDER BY id LIMIT $1";
+    "SELECT id, quantity, batch_size, prefix, max_jobs FROM batches
+    WHERE jobs IS NULL AND (close_not_before IS NULL OR close_not_before <= now()
+        OR close_not_before > now() + $2::bigint * interval '1 ms')
+    ORDER BY id LIMIT $1";
 const OPEN_HOOKS: &str = "SELECT id, batch, not_before FROM hooks WHERE state = 'open' ORDER BY id LIMIT $1";
 
 /// See [`Ledger::open_jobs`](crate::ledger::Ledger::open_jobs).
@@ -104,7 +107,11 @@ fn read_job(row: &Row) -> Result<OpenJob> {
 }
 
 /// See [`Ledger::open_tasks`](crate::ledger::Ledger::open_tasks).
-pub(super) struct Tasks(pub TaskQuery);
+pub(super) struct Tasks {
+    pub query: TaskQuery,
+    /// The longest delay before the host's finish hook is called again.
+    pub max_delay: Duration,
+}
 
 #[async_trait]
 impl Verb for Tasks {
@@ -114,22 +121,23 @@ impl Verb for Tasks {
     async fn run(&self, conn: &mut Client) -> Result<OpenTasks> {
         let hooks = hooks(conn).await?;
         let left_out = hooks.len() as u64 == HOOKS;
-        let TaskQuery::All { ends_after } = self.0 else {
+        let TaskQuery::All { ends_after } = self.query else {
             return Ok(OpenTasks { status: hooks, left_out, ..OpenTasks::default() });
         };
         let after = ends_after.map_or(0, BatchId::get);
         let rows = conn.query(&conn.prepare_cached(STARTED).await?, &[&after, &key(ENDS_PAGE)]).await?;
         let started = rows.iter().map(|row| row.try_get("id")).collect::<Result<Vec<i64>, _>>()?;
-        let ends = at_end(conn, &started).await?.into_iter().map(|end| (end, Duration::ZERO));
+        let ends = at_end(conn, self.max_delay, &started).await?.into_iter().map(|end| (end, Duration::ZERO));
         let full = started.len() as u64 == ENDS_PAGE;
         let next = rows.last().filter(|_| full).map(|row| batch_id(row, "id")).transpose()?;
-        let (unplanned, left_behind) = (unplanned(conn).await?, left_behind(conn).await?);
+        let (unplanned, left_behind) = (unplanned(conn, self.max_delay).await?, left_behind(conn).await?);
         Ok(OpenTasks { status: ends.chain(hooks).collect(), unplanned, left_behind, next, left_out })
     }
 }
 
-async fn unplanned(conn: &Client) -> Result<Vec<Unplanned>> {
-    let rows = conn.query(&conn.prepare_cached(UNPLANNED).await?, &[&key(UNPLANNED_BATCHES)]).await?;
+async fn unplanned(conn: &Client, max_delay: Duration) -> Result<Vec<Unplanned>> {
+    let statement = conn.prepare_cached(UNPLANNED).await?;
+    let rows = conn.query(&statement, &[&key(UNPLANNED_BATCHES), &millis(max_delay)]).await?;
     let read = |row: &Row| {
         let (batch, quantity, options) = (batch_id(row, "id")?, number(row, "quantity")?, read_options(row)?);
         Ok(Unplanned { batch, quantity, options })

@@ -11,7 +11,6 @@ use super::{
     columns::{as_json, json, key, number, small, small_number, state, text},
     error::Result,
     pool::Verb,
-    read::batch,
 };
 use crate::{
     domain::{BatchFinished, BatchId, HookEvent, HookId, JobEnded, JobId},
@@ -67,12 +66,11 @@ fn read_job(row: &Row, batch_id: BatchId, seq: u64) -> Result<JobEnded> {
 }
 
 /// Inserts a hook row for a finished batch, if the host has a hook for that.
-pub(super) async fn record_batch_end(conn: &impl GenericClient, rules: Rules, id: BatchId) -> Result<()> {
+pub(super) async fn record_batch_end(conn: &impl GenericClient, rules: Rules, end: &BatchFinished) -> Result<()> {
     if !rules.hooks.batch_finished {
         return Ok(());
     }
-    let event = HookEvent::BatchFinished(BatchFinished::of(&batch(conn, id).await?));
-    insert(conn, id, "batch_finished", &event).await
+    insert(conn, end.batch_id, "batch_finished", &HookEvent::BatchFinished(end.clone())).await
 }
 
 async fn insert(conn: &impl GenericClient, batch: BatchId, kind: &str, event: &HookEvent) -> Result<()> {

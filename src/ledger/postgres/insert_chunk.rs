@@ -13,7 +13,7 @@ use tokio_postgres::{
 use super::{
     columns::{key, number, small, state},
     error::{Result, VerbError},
-    item_writer::{ItemWriter, call},
+    item_writer::Writer,
     pool::Verb,
     redacted::Redacted,
 };
@@ -32,7 +32,7 @@ const INSERT_CHUNK: &str = include_str!("sql/insert_chunk.sql");
 pub(super) struct InsertChunk {
     pub claim: Claim,
     pub items: Arc<[NewItem]>,
-    pub item_writer: Option<Arc<dyn ItemWriter>>,
+    pub writer: Option<Arc<Writer>>,
 }
 
 #[async_trait]
@@ -41,20 +41,20 @@ impl Verb for InsertChunk {
     const OPERATION: &'static str = "insert items";
 
     async fn run(&self, conn: &mut Client) -> Result<ChunkInserted> {
-        match &self.item_writer {
+        match &self.writer {
             None => self.insert(&*conn).await.map(|(inserted, _)| inserted),
-            Some(writer) => self.insert_with(conn, &**writer).await,
+            Some(writer) => self.insert_with(conn, writer).await,
         }
     }
 }
 
 impl InsertChunk {
-    async fn insert_with(&self, conn: &mut Client, writer: &dyn ItemWriter) -> Result<ChunkInserted> {
+    async fn insert_with(&self, conn: &mut Client, writer: &Writer) -> Result<ChunkInserted> {
         let transaction = conn.transaction().await?;
         let (inserted, new) = self.insert(&transaction).await?;
         // Last, so that the ledger's rows are complete whatever the writer does.
         if !new.is_empty() {
-            call(writer, &transaction, &new).await?;
+            writer.write(&transaction, self.claim.job.batch, &new).await?;
         }
         transaction.commit().await?;
         Ok(inserted)
@@ -82,7 +82,7 @@ impl InsertChunk {
 
     /// Inserts the missing items, if any may be inserted, and returns what decides that.
     async fn insert_missing(&self, conn: &impl GenericClient, parameters: &ChunkParameters<'_>) -> Result<Option<Row>> {
-        let with_ordinals: &(dyn ToSql + Sync) = &self.item_writer.is_some();
+        let with_ordinals: &(dyn ToSql + Sync) = &self.writer.is_some();
         let parameters: Vec<_> = parameters.all().into_iter().chain([with_ordinals]).collect();
         conn.query_opt(&conn.prepare_cached(INSERT_CHUNK).await?, &parameters).await.map_err(race_or_error)
     }

@@ -1,48 +1,45 @@
 //! The host's own rows, in the transaction that inserts the items.
 
-use rocket::futures::future::BoxFuture;
-use tokio_postgres::Transaction;
+use std::sync::Arc;
 
-use super::error::{is_unavailable, message_of, unavailable};
-use crate::domain::error_chain;
+use deadpool_postgres::Transaction as PooledTransaction;
+use rocket::futures::future::BoxFuture;
+use tokio_postgres::{Transaction, error::SqlState};
+
+use super::{
+    error::{Result as VerbResult, is_unavailable, message_of, unavailable},
+    read::batch_info,
+};
+use crate::domain::{BatchId, error_chain};
 use crate::ledger::{
-    error::{BoxError, LedgerError, Result},
-    types::NewItemRow,
+    batch_infos::BatchInfos,
+    error::{BoxError, LedgerError},
+    types::{BatchInfo, NewItemRow},
 };
 
-/// Writes the rows of new items into a table of the host.
-///
-/// Called after a chunk was inserted and before it is committed, with exactly the new items, in
-/// order, and at least one. So each item is passed once in a committed transaction, however often
-/// its job is tried. A crash keeps both rows or neither.
-///
-/// - **An error** refuses the chunk, and neither table keeps any of it. The chunk is tried again.
-///   If it keeps failing, it is recorded as failed with the message of the error. (A deadlock, a
-///   lost connection or a full disk is not a refusal: the worker waits and repeats the chunk.)
-/// - **A panic** fails the attempt with its message. Nothing of the chunk is kept.
-/// - **Keep it short**: the job is locked meanwhile, and `statement_timeout` limits each statement.
-/// - **Do not end the transaction**: it is committed after the writer returns. Savepoints are fine,
-///   with the SQL command `SAVEPOINT`. The search path is the ledger's schema and `public`. The
-///   ledger's tables are read-only for you.
-///
-/// A function of the same signature is an item writer; see
-/// [`postgres_item_writer`](crate::BatchFairing::postgres_item_writer).
+/// Writes the host's rows for `items`, which were just inserted into `batch`, in the same
+/// transaction. Every error but that of an unavailable database refuses the chunk.
 pub trait ItemWriter: Send + Sync + 'static {
-    /// Writes the host's rows for `items`.
+    /// Writes the rows.
     ///
     /// # Errors
     ///
-    /// Any error that prevents this. Its message appears in the list of failed jobs.
+    /// Any error of the host.
     fn write<'a>(
         &'a self,
         transaction: &'a Transaction<'_>,
         items: &'a [NewItemRow<'a>],
+        batch: &'a BatchInfo,
     ) -> BoxFuture<'a, std::result::Result<(), BoxError>>;
 }
 
 impl<F> ItemWriter for F
 where
-    F: for<'a> Fn(&'a Transaction<'_>, &'a [NewItemRow<'a>]) -> BoxFuture<'a, std::result::Result<(), BoxError>>
+    F: for<'a> Fn(
+            &'a Transaction<'_>,
+            &'a [NewItemRow<'a>],
+            &'a BatchInfo,
+        ) -> BoxFuture<'a, std::result::Result<(), BoxError>>
         + Send
         + Sync
         + 'static,
@@ -51,20 +48,54 @@ where
         &'a self,
         transaction: &'a Transaction<'_>,
         items: &'a [NewItemRow<'a>],
+        batch: &'a BatchInfo,
     ) -> BoxFuture<'a, std::result::Result<(), BoxError>> {
-        self(transaction, items)
+        self(transaction, items, batch)
     }
 }
 
-/// Calls `writer`, and classifies its error.
-pub(super) async fn call(
-    writer: &dyn ItemWriter,
-    transaction: &Transaction<'_>,
-    items: &[NewItemRow<'_>],
-) -> Result<()> {
-    writer.write(transaction, items).await.map_err(|error| match error.downcast_ref::<tokio_postgres::Error>() {
+/// An item writer, and what it is told about batches.
+pub(super) struct Writer {
+    item_writer: Arc<dyn ItemWriter>,
+    batches: BatchInfos,
+}
+
+impl Writer {
+    pub(super) fn new(item_writer: Arc<dyn ItemWriter>) -> Self {
+        Self { item_writer, batches: BatchInfos::default() }
+    }
+
+    /// Calls the item writer, and classifies its error.
+    pub(super) async fn write(
+        &self,
+        transaction: &PooledTransaction<'_>,
+        id: BatchId,
+        items: &[NewItemRow<'_>],
+    ) -> VerbResult<()> {
+        let batch = match self.batches.get(id) {
+            Some(batch) => batch,
+            None => self.batches.insert(batch_info(transaction, id).await?),
+        };
+        self.item_writer.write(transaction, items, &batch).await.map_err(classified)?;
+        // The commit of a failed transaction is a rollback, which the server does not report as an
+        // error.
+        match transaction.simple_query("SELECT 1").await {
+            Err(error) if error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION) => {
+                Err(LedgerError::Refused { why: UNUSABLE.into() }.into())
+            }
+            checked => Ok(checked.map(drop)?),
+        }
+    }
+}
+
+const UNUSABLE: &str = "a statement of the item writer failed, but the writer returned no error";
+
+/// Classifies an error of the host. An unavailable database would affect the ledger too; any other
+/// error refuses the rows.
+fn classified(error: BoxError) -> LedgerError {
+    match error.downcast_ref::<tokio_postgres::Error>() {
         Some(cause) if is_unavailable(cause) => unavailable("insert items", error),
         Some(cause) => LedgerError::Refused { why: message_of(cause) },
         None => LedgerError::Refused { why: error_chain(&*error) },
-    })
+    }
 }

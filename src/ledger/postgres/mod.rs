@@ -33,6 +33,7 @@ mod create;
 mod detach_on_drop;
 mod error;
 mod feed;
+mod finish_hook;
 mod finish_attempt;
 mod hooks;
 mod host;
@@ -55,25 +56,30 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use rocket_db_pools::Pool as _;
 
-use self::token::token;
+use self::{
+    finish_hook::{BoundedHook, Finisher},
+    item_writer::Writer,
+    token::token,
+};
 pub use self::{
+    finish_hook::FinishHook,
     host::HostTransactions,
     item_writer::ItemWriter,
     pool::{PostgresConnection, PostgresPool},
 };
 use super::{
     decide::portions,
-    error::Result,
+    error::{LedgerError, Result},
     leadership::Leadership,
     query::{Backlog, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery},
     types::{
         AttemptResult, BatchCommand, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook,
-        HookOutcome, LastChunk, NewBatch, NewItem, PlanInput, Planned, Pruned, Rules,
+        HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, PlanInput, Planned, Pruned, Rules,
     },
     verbs::{Ledger, Records},
 };
 use crate::domain::{
-    BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
+    Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
 };
 
 /// The ledger in a PostgreSQL database.
@@ -84,7 +90,8 @@ pub struct PostgresLedger {
     pool: PostgresPool,
     rules: Rules,
     statements: Arc<create::Statements>,
-    item_writer: Option<Arc<dyn ItemWriter>>,
+    finisher: Finisher,
+    item_writer: Option<Arc<Writer>>,
 }
 
 impl PostgresLedger {
@@ -92,14 +99,27 @@ impl PostgresLedger {
     #[must_use]
     pub fn new(pool: PostgresPool, rules: Rules) -> Self {
         let statements = Arc::new(create::Statements::of(pool.schema()));
-        Self { pool, rules, statements, item_writer: None }
+        Self { pool, rules, statements, finisher: Finisher { rules, hook: None }, item_writer: None }
     }
 
     /// Passes the rows of new items to `item_writer` as well. A chunk is then a transaction of
     /// several statements.
     #[must_use]
     pub fn with_item_writer(self, item_writer: Arc<dyn ItemWriter>) -> Self {
-        Self { item_writer: Some(item_writer), ..self }
+        Self { item_writer: Some(Arc::new(Writer::new(item_writer))), ..self }
+    }
+
+    /// Calls `hook` in the transactions that finish batches, each time for at most `timeout`, and
+    /// again after `backoff` when it fails.
+    #[must_use]
+    pub fn with_finish_hook(self, hook: Arc<dyn FinishHook>, backoff: Backoff, timeout: Duration) -> Self {
+        let hook = Some(BoundedHook { hook, backoff, timeout });
+        Self { finisher: Finisher { hook, ..self.finisher }, ..self }
+    }
+
+    /// Stores that the finish hook kept a batch from finishing.
+    async fn delay_close(&self, batch: BatchId, round: u32, why: String) -> Result<Option<HookRetry>> {
+        self.pool.run(finish_hook::DelayClose { finisher: self.finisher.clone(), batch, round, why }).await
     }
 }
 
@@ -147,7 +167,12 @@ impl Ledger for PostgresLedger {
     }
 
     async fn plan(&self, batch: BatchId, input: std::result::Result<PlanInput, Invalid>) -> Result<Planned> {
-        self.pool.run(plan::Planning { rules: self.rules, batch, input }).await
+        match self.pool.run(plan::Planning { finisher: self.finisher.clone(), batch, input }).await {
+            Err(LedgerError::HookFailed { why }) => {
+                Ok(self.delay_close(batch, 0, why).await?.map_or(Planned::NothingToDo, Planned::HookFailed))
+            }
+            planned => planned,
+        }
     }
 
     async fn claim(&self, delivery: Delivery) -> Result<Claimed> {
@@ -160,8 +185,8 @@ impl Ledger for PostgresLedger {
     }
 
     async fn insert_chunk(&self, claim: &Claim, items: Arc<[NewItem]>) -> Result<ChunkInserted> {
-        let (claim, item_writer) = (claim.clone(), self.item_writer.clone());
-        self.pool.run(insert_chunk::InsertChunk { claim, items, item_writer }).await
+        let (claim, writer) = (claim.clone(), self.item_writer.clone());
+        self.pool.run(insert_chunk::InsertChunk { claim, items, writer }).await
     }
 
     async fn finish_attempt(&self, claim: &Claim, result: AttemptResult, worked: Duration) -> Result<Finished> {
@@ -176,15 +201,21 @@ impl Ledger for PostgresLedger {
     }
 
     async fn at_end(&self, batches: &[BatchId]) -> Result<Vec<StatusTask>> {
-        self.pool.run(close::AtEnd(batches.iter().map(|batch| batch.get()).collect())).await
+        let batches = batches.iter().map(|batch| batch.get()).collect();
+        self.pool.run(close::AtEnd { batches, max_delay: self.finisher.max_delay() }).await
     }
 
     async fn close(&self, batch: BatchId, round: u32) -> Result<Closed> {
-        self.pool.run(close::Close { rules: self.rules, batch, round }).await
+        match self.pool.run(close::Close { finisher: self.finisher.clone(), batch, round }).await {
+            Err(LedgerError::HookFailed { why }) => {
+                Ok(self.delay_close(batch, round, why).await?.map_or(Closed::NothingToDo, Closed::HookFailed))
+            }
+            closed => closed,
+        }
     }
 
     async fn control(&self, batch: BatchId, command: BatchCommand) -> Result<BatchRecord> {
-        self.pool.run(control::Control { rules: self.rules, batch, command }).await
+        self.pool.run(control::Control { finisher: self.finisher.clone(), batch, command }).await
     }
 
     async fn retry(&self, batch: BatchId) -> Result<RetryReport> {
@@ -196,7 +227,7 @@ impl Ledger for PostgresLedger {
     }
 
     async fn open_tasks(&self, query: TaskQuery) -> Result<OpenTasks> {
-        self.pool.run(feed::Tasks(query)).await
+        self.pool.run(feed::Tasks { query, max_delay: self.finisher.max_delay() }).await
     }
 
     async fn hook(&self, hook: HookId) -> Result<Option<Hook>> {

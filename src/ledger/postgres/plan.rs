@@ -1,24 +1,27 @@
 //! plan: inserts the jobs of a requested batch, or fails it if it can't be planned.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use deadpool_postgres::{Client, GenericClient};
+use deadpool_postgres::{Client, GenericClient as _, Transaction};
 
 use super::{
     close::BatchEnd,
     columns::{millis, status},
     create::columns,
     error::Result,
+    finish_hook::Finisher,
     pool::Verb,
 };
 use crate::domain::{BatchId, Change, Invalid, JobCounts, Measured};
-use crate::ledger::types::{PlanInput, Planned, Rules};
+use crate::ledger::types::{PlanInput, Planned};
 
 const PLAN: &str = include_str!("sql/plan.sql");
 const UNPLANNED: &str = "SELECT status FROM batches WHERE id = $1 AND jobs IS NULL FOR NO KEY UPDATE";
 
 /// See [`Ledger::plan`](crate::ledger::Ledger::plan).
 pub(super) struct Planning {
-    pub rules: Rules,
+    pub finisher: Finisher,
     pub batch: BatchId,
     pub input: Result<PlanInput, Invalid>,
 }
@@ -28,14 +31,17 @@ impl Verb for Planning {
     type Output = Planned;
     const OPERATION: &'static str = "plan a batch";
 
+    fn host_time(&self) -> Option<Duration> {
+        if self.input.is_err() { self.finisher.host_time() } else { None }
+    }
+
     async fn run(&self, conn: &mut Client) -> Result<Planned> {
         match &self.input {
             Ok(input) => self.plan(conn, input).await,
             Err(invalid) => {
                 let transaction = conn.transaction().await?;
-                let planned = self.refuse(&transaction, invalid).await?;
-                transaction.commit().await?;
-                Ok(planned)
+                let planned = self.refuse(&transaction, invalid).await;
+                self.finisher.end(transaction, planned).await
             }
         }
     }
@@ -55,12 +61,12 @@ impl Planning {
         Ok(if row.try_get("planned")? { Planned::Now } else { Planned::NothingToDo })
     }
 
-    async fn refuse(&self, conn: &impl GenericClient, invalid: &Invalid) -> Result<Planned> {
+    async fn refuse(&self, conn: &Transaction<'_>, invalid: &Invalid) -> Result<Planned> {
         let row = conn.query_opt(&conn.prepare_cached(UNPLANNED).await?, &[&self.batch.get()]).await?;
         let Some(row) = row else { return Ok(Planned::NothingToDo) };
         let status = status(&row, "status")?.after(Change::Refuse)?;
         let (error, counts, measured) = (Some(invalid.to_string()), JobCounts::default(), Measured::default());
-        BatchEnd { status, error, counts, measured }.record(conn, self.rules, self.batch).await?;
+        BatchEnd { status, error, counts, measured }.record(conn, &self.finisher, self.batch).await?;
         Ok(Planned::Now)
     }
 }

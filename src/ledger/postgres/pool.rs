@@ -103,6 +103,11 @@ pub(super) trait Verb: Send + Sync + 'static {
 
     const LANE: Lane = Lane::Work;
 
+    /// How long the host's code may take within it, in addition to the ledger's own statements.
+    fn host_time(&self) -> Option<Duration> {
+        None
+    }
+
     async fn run(&self, conn: &mut Client) -> error::Result<Self::Output>;
 }
 
@@ -266,8 +271,10 @@ impl PostgresPool {
 
     async fn run_once<V: Verb>(&self, verb: &V) -> error::Result<V::Output> {
         let mut conn = connection(self.0.lane(V::LANE)).await?;
-        let result =
-            timeout(self.0.timeouts.response(), verb.run(&mut conn)).await.unwrap_or(Err(VerbError::NoResponse));
+        let response = self.0.timeouts.response();
+        // After the host's time, its last statement and the rollback may take as long as any other.
+        let limit = verb.host_time().map_or(response, |host_time| host_time + 2 * response);
+        let result = timeout(limit, verb.run(&mut conn)).await.unwrap_or(Err(VerbError::NoResponse));
         if let Err(error) = &result
             && error.spoils_connection()
         {

@@ -19,6 +19,7 @@ use crate::ledger::{
     decide::PageBuilder,
     error::LedgerError,
     query::{PageRequest, Portion},
+    types::BatchInfo,
 };
 
 const HISTORY_REMOVED: &str = "SELECT history <> 'complete' FROM batches WHERE id = $1";
@@ -27,6 +28,7 @@ const BATCH: &str = include_str!("sql/batch.sql");
 const BATCHES: &str = concat!(include_str!("sql/batches.sql"), "WHERE b.id < $1 ORDER BY b.id DESC LIMIT $2");
 const BATCHES_BY_STATUS: &str =
     concat!(include_str!("sql/batches.sql"), "WHERE b.id < $1 AND b.status = $3 ORDER BY b.id DESC LIMIT $2");
+const INFO: &str = "SELECT quantity, batch_size, prefix, max_jobs FROM batches WHERE id = $1";
 const ITEMS: &str = "SELECT batch, ordinal, code, created_at FROM items
     WHERE batch = $1 AND ordinal > $2 ORDER BY ordinal LIMIT $3";
 const FAILED_JOBS: &str = include_str!("sql/failed_jobs.sql");
@@ -48,6 +50,12 @@ impl Verb for Batch {
 pub(super) async fn batch(conn: &impl GenericClient, id: BatchId) -> Result<BatchRecord> {
     let row = conn.query_opt(&conn.prepare_cached(BATCH).await?, &[&id.get()]).await?;
     read_batch(&row.ok_or(LedgerError::NoSuchBatch(id))?)
+}
+
+/// Reads what an item writer is told about a batch.
+pub(super) async fn batch_info(conn: &impl GenericClient, id: BatchId) -> Result<BatchInfo> {
+    let row = conn.query_one(&conn.prepare_cached(INFO).await?, &[&id.get()]).await?;
+    Ok(BatchInfo { batch_id: id, quantity: number(&row, "quantity")?, options: read_options(&row)? })
 }
 
 /// See [`Ledger::batches`](crate::ledger::Ledger::batches).
@@ -88,6 +96,7 @@ fn read_batch(row: &Row) -> Result<BatchRecord> {
         started_at: row.try_get("started_at")?,
         finished_at: row.try_get("finished_at")?,
         error: row.try_get("error")?,
+        hook_error: row.try_get("close_error")?,
         history_removed: row.try_get("history_removed")?,
         measured: read_measured(row)?,
     })

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Row};
 
 use super::{
-    close::at_end,
+    close::{at_end, now_and_latest},
     columns::{batch_id, key, millis, now},
     error::Result,
     read::read_options,
@@ -43,7 +43,8 @@ const STARTED: &str = "SELECT id FROM batch_batches INDEXED BY batch_batches_sta
     WHERE jobs > 0 AND status IN ('running', 'paused') AND id > ?1 ORDER BY id LIMIT ?2";
 const UNPLANNED: &str =
     "SELECT id, quantity, batch_size, prefix, max_jobs FROM batch_batches INDEXED BY batch_batches_unplanned
-    WHERE jobs IS NULL ORDER BY id LIMIT ?1";
+    WHERE jobs IS NULL AND (close_not_before IS NULL OR close_not_before <= ?2 OR close_not_before > ?3)
+    ORDER BY id LIMIT ?1";
 const OPEN_HOOKS: &str = "SELECT id, batch, not_before FROM batch_hooks INDEXED BY batch_hooks_open
     WHERE state = 'open' ORDER BY id LIMIT ?1";
 
@@ -130,7 +131,7 @@ fn read_job(row: &Row<'_>, rank: u64) -> rusqlite::Result<OpenJob> {
     })
 }
 
-pub(super) fn open_tasks(conn: &Connection, query: TaskQuery) -> Result<OpenTasks> {
+pub(super) fn open_tasks(conn: &Connection, max_delay: Duration, query: TaskQuery) -> Result<OpenTasks> {
     let hooks = hooks(conn)?;
     let left_out = hooks.len() as u64 == HOOKS;
     let TaskQuery::All { ends_after } = query else {
@@ -139,18 +140,19 @@ pub(super) fn open_tasks(conn: &Connection, query: TaskQuery) -> Result<OpenTask
     let mut query = conn.prepare_cached(STARTED)?;
     let started = query.query_map((ends_after.map_or(0, BatchId::get), key(ENDS_PAGE)), |row| batch_id(row, "id"))?;
     let started = started.collect::<Result<Vec<_>, _>>()?;
-    let ends = at_end(conn, &started)?.into_iter().map(|end| (end, Duration::ZERO));
+    let ends = at_end(conn, max_delay, &started)?.into_iter().map(|end| (end, Duration::ZERO));
     let next = started.last().copied().filter(|_| started.len() as u64 == ENDS_PAGE);
-    let (unplanned, left_behind) = (unplanned(conn)?, left_behind(conn)?);
+    let (unplanned, left_behind) = (unplanned(conn, max_delay)?, left_behind(conn)?);
     Ok(OpenTasks { status: ends.chain(hooks).collect(), unplanned, left_behind, next, left_out })
 }
 
-fn unplanned(conn: &Connection) -> Result<Vec<Unplanned>> {
+fn unplanned(conn: &Connection, max_delay: Duration) -> Result<Vec<Unplanned>> {
+    let (now, latest) = now_and_latest(max_delay);
     let mut query = conn.prepare_cached(UNPLANNED)?;
     let read = |row: &Row<'_>| {
         Ok(Unplanned { batch: batch_id(row, "id")?, quantity: row.get("quantity")?, options: read_options(row)? })
     };
-    Ok(query.query_map([key(UNPLANNED_BATCHES)], read)?.collect::<Result<_, _>>()?)
+    Ok(query.query_map((key(UNPLANNED_BATCHES), now, latest), read)?.collect::<Result<_, _>>()?)
 }
 
 fn hooks(conn: &Connection) -> Result<Vec<(StatusTask, Duration)>> {

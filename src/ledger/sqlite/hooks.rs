@@ -8,7 +8,6 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::{
     columns::{as_json, json, key, state},
     error::Result,
-    read::batch,
 };
 use crate::{
     domain::{BatchFinished, BatchId, HookEvent, HookId, JobEnded, JobId, JobState},
@@ -62,12 +61,11 @@ fn read_job(row: &Row<'_>, batch_id: BatchId, seq: u64) -> rusqlite::Result<(Job
 }
 
 /// Inserts a hook row for a finished batch, if the host has a hook for that.
-pub(super) fn record_batch_end(conn: &Connection, rules: Rules, id: BatchId) -> Result<()> {
+pub(super) fn record_batch_end(conn: &Connection, rules: Rules, end: &BatchFinished) -> Result<()> {
     if !rules.hooks.batch_finished {
         return Ok(());
     }
-    let event = HookEvent::BatchFinished(BatchFinished::of(&batch(conn, id)?));
-    insert(conn, id, "batch_finished", &event)
+    insert(conn, end.batch_id, "batch_finished", &HookEvent::BatchFinished(end.clone()))
 }
 
 fn insert(conn: &Connection, batch: BatchId, kind: &str, event: &HookEvent) -> Result<()> {

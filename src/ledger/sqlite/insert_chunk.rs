@@ -8,7 +8,7 @@ use super::{
     columns::{key, now, status},
     error::Result,
     finish_attempt::{finish_attempt, state_of_claim},
-    item_writer::{ItemWriter, call},
+    item_writer::Writer,
 };
 use crate::{
     domain::{BatchStatus, JobState},
@@ -27,7 +27,7 @@ pub(super) fn insert_chunk(
     conn: &Connection,
     claim: &Claim,
     items: &[NewItem],
-    item_writer: Option<&dyn ItemWriter>,
+    writer: Option<&Writer>,
 ) -> Result<ChunkInserted> {
     let Some(ChunkContext { gate, .. }) = chunk_context(conn, claim)? else { return Ok(ChunkInserted::Fenced) };
     if let Some(refusal) = gate.refusal() {
@@ -37,8 +37,8 @@ pub(super) fn insert_chunk(
     let new = insert(conn, claim, items)?;
     count(conn, claim, new.len() as u64)?;
     // Last, so that the ledger's rows are complete whatever the writer does.
-    match item_writer {
-        Some(writer) if !new.is_empty() => call(writer, conn, &new)?,
+    match writer {
+        Some(writer) if !new.is_empty() => writer.write(conn, claim.job.batch, &new)?,
         _ => {}
     }
     Ok(ChunkInserted::New(new.len() as u64))

@@ -1,58 +1,73 @@
 //! The host's own rows, in the transaction that inserts the items.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, ErrorCode};
 
-use super::error::{failed, unavailable};
-use crate::domain::error_chain;
+use super::{
+    error::{Result as VerbResult, failed, unavailable},
+    read::batch_info,
+};
+use crate::domain::{BatchId, error_chain};
 use crate::ledger::{
-    error::{BoxError, LedgerError, Result},
-    types::NewItemRow,
+    batch_infos::BatchInfos,
+    error::{BoxError, LedgerError},
+    types::{BatchInfo, NewItemRow},
 };
 
-/// Writes the rows of new items into a table of the host.
-///
-/// Called on the ledger's writer thread, after a chunk was inserted and before it is committed. It
-/// receives exactly the new items, in order, and at least one. So each item is passed once in a
-/// committed transaction, however often its job is tried. A crash keeps both rows or neither.
-///
-/// - **An error** refuses the chunk, and neither table keeps any of it. The chunk is tried again.
-///   If it keeps failing, it is recorded as failed with the message of the error. (A full or
-///   failing disk is not a refusal: the worker waits for it.)
-/// - **A panic** fails the attempt with its message. Nothing of the chunk is kept, and the thread
-///   continues.
-/// - **Keep it short**: every other write waits for it. No other connection to the file can write
-///   meanwhile, so do not open one.
-/// - **Do not end the transaction**: several calls share it. Do not commit it, roll it back, or
-///   rely on deferred constraints, which would fail all of these calls. Savepoints are fine. The
-///   tables named `batch_…` are read-only for you.
-///
-/// A function or closure of the same signature is an item writer; see
-/// [`sqlite_item_writer`](crate::BatchFairing::sqlite_item_writer).
+/// Writes the host's rows for `items`, which were just inserted into `batch`, in the same
+/// transaction. Every error but a failing disk refuses the chunk.
 pub trait ItemWriter: Send + Sync + 'static {
-    /// Writes the host's rows for `items`.
+    /// Writes the rows.
     ///
     /// # Errors
     ///
-    /// Any error that prevents this. Its message appears in the list of failed jobs.
-    fn write(&self, transaction: &Connection, items: &[NewItemRow<'_>]) -> std::result::Result<(), BoxError>;
+    /// Any error of the host.
+    fn write(
+        &self,
+        transaction: &Connection,
+        items: &[NewItemRow<'_>],
+        batch: &BatchInfo,
+    ) -> std::result::Result<(), BoxError>;
 }
 
 impl<F> ItemWriter for F
 where
-    F: Fn(&Connection, &[NewItemRow<'_>]) -> std::result::Result<(), BoxError> + Send + Sync + 'static,
+    F: Fn(&Connection, &[NewItemRow<'_>], &BatchInfo) -> std::result::Result<(), BoxError> + Send + Sync + 'static,
 {
-    fn write(&self, transaction: &Connection, items: &[NewItemRow<'_>]) -> std::result::Result<(), BoxError> {
-        self(transaction, items)
+    fn write(
+        &self,
+        transaction: &Connection,
+        items: &[NewItemRow<'_>],
+        batch: &BatchInfo,
+    ) -> std::result::Result<(), BoxError> {
+        self(transaction, items, batch)
     }
 }
 
-/// Calls `writer`, and checks that the transaction was not ended.
-pub(super) fn call(writer: &dyn ItemWriter, conn: &Connection, items: &[NewItemRow<'_>]) -> Result<()> {
-    writer.write(conn, items).map_err(classified)?;
-    if conn.is_autocommit() {
-        return Err(failed(OPERATION, "the item writer ended the shared transaction"));
+/// An item writer, and what it is told about batches.
+pub(super) struct Writer {
+    item_writer: Arc<dyn ItemWriter>,
+    batches: BatchInfos,
+}
+
+impl Writer {
+    pub(super) fn new(item_writer: Arc<dyn ItemWriter>) -> Self {
+        Self { item_writer, batches: BatchInfos::default() }
     }
-    Ok(())
+
+    /// Calls the item writer, and checks that the transaction was not ended.
+    pub(super) fn write(&self, conn: &Connection, id: BatchId, items: &[NewItemRow<'_>]) -> VerbResult<()> {
+        let batch = match self.batches.get(id) {
+            Some(batch) => batch,
+            None => self.batches.insert(batch_info(conn, id)?),
+        };
+        self.item_writer.write(conn, items, &batch).map_err(classified)?;
+        if conn.is_autocommit() {
+            return Err(failed(OPERATION, "the item writer ended the shared transaction").into());
+        }
+        Ok(())
+    }
 }
 
 const OPERATION: &str = "insert items";

@@ -20,6 +20,7 @@ mod control;
 mod create;
 mod error;
 mod feed;
+mod finish_hook;
 mod finish_attempt;
 mod hooks;
 mod insert_chunk;
@@ -40,23 +41,25 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use rocket_db_pools::Pool as _;
 
+use self::{finish_hook::Finisher, item_writer::Writer};
 pub use self::{
+    finish_hook::FinishHook,
     item_writer::ItemWriter,
     pool::{SqliteConnection, SqlitePool},
 };
 use super::{
     decide::portions,
-    error::Result,
+    error::{LedgerError, Result},
     leadership::Leadership,
     query::{Backlog, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery},
     types::{
         AttemptResult, BatchCommand, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook,
-        HookOutcome, LastChunk, NewBatch, NewItem, PlanInput, Planned, Pruned, Rules,
+        HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, PlanInput, Planned, Pruned, Rules,
     },
     verbs::{Ledger, Records},
 };
 use crate::domain::{
-    BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
+    Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
 };
 
 /// The ledger in a SQLite database.
@@ -66,20 +69,34 @@ use crate::domain::{
 pub struct SqliteLedger {
     pool: SqlitePool,
     rules: Rules,
-    item_writer: Option<Arc<dyn ItemWriter>>,
+    finisher: Finisher,
+    item_writer: Option<Arc<Writer>>,
 }
 
 impl SqliteLedger {
     /// A ledger in the database of `pool`, which has migrated the tables.
     #[must_use]
     pub const fn new(pool: SqlitePool, rules: Rules) -> Self {
-        Self { pool, rules, item_writer: None }
+        Self { pool, rules, finisher: Finisher { rules, hook: None }, item_writer: None }
     }
 
     /// Passes the rows of new items to `item_writer` as well.
     #[must_use]
     pub fn with_item_writer(self, item_writer: Arc<dyn ItemWriter>) -> Self {
-        Self { item_writer: Some(item_writer), ..self }
+        Self { item_writer: Some(Arc::new(Writer::new(item_writer))), ..self }
+    }
+
+    /// Calls `hook` in the transactions that finish batches, again after `backoff` when it fails.
+    #[must_use]
+    pub fn with_finish_hook(self, hook: Arc<dyn FinishHook>, backoff: Backoff) -> Self {
+        Self { finisher: Finisher { hook: Some((hook, backoff)), ..self.finisher }, ..self }
+    }
+
+    /// Stores that the finish hook kept a batch from finishing.
+    async fn delay_close(&self, batch: BatchId, round: u32, why: String) -> Result<Option<HookRetry>> {
+        let finisher = self.finisher.clone();
+        let work = move |conn: &mut _| finisher.delay_close(conn, batch, round, why);
+        self.pool.write("store the failure of a finish hook", work).await
     }
 }
 
@@ -126,8 +143,13 @@ impl Ledger for SqliteLedger {
     }
 
     async fn plan(&self, batch: BatchId, input: std::result::Result<PlanInput, Invalid>) -> Result<Planned> {
-        let rules = self.rules;
-        self.pool.write("plan a batch", move |conn| plan::plan(conn, rules, batch, &input)).await
+        let finisher = self.finisher.clone();
+        match self.pool.write("plan a batch", move |conn| plan::plan(conn, &finisher, batch, &input)).await {
+            Err(LedgerError::HookFailed { why }) => {
+                Ok(self.delay_close(batch, 0, why).await?.map_or(Planned::NothingToDo, Planned::HookFailed))
+            }
+            planned => planned,
+        }
     }
 
     async fn claim(&self, delivery: Delivery) -> Result<Claimed> {
@@ -170,18 +192,23 @@ impl Ledger for SqliteLedger {
     }
 
     async fn at_end(&self, batches: &[BatchId]) -> Result<Vec<StatusTask>> {
-        let batches = batches.to_vec();
-        self.pool.read_for_work("look for batches to close", move |conn| close::at_end(conn, &batches)).await
+        let (batches, max_delay) = (batches.to_vec(), self.finisher.max_delay());
+        self.pool.read_for_work("look for batches to close", move |conn| close::at_end(conn, max_delay, &batches)).await
     }
 
     async fn close(&self, batch: BatchId, round: u32) -> Result<Closed> {
-        let rules = self.rules;
-        self.pool.write("close a batch", move |conn| close::close(conn, rules, batch, round)).await
+        let finisher = self.finisher.clone();
+        match self.pool.write("close a batch", move |conn| close::close(conn, &finisher, batch, round)).await {
+            Err(LedgerError::HookFailed { why }) => {
+                Ok(self.delay_close(batch, round, why).await?.map_or(Closed::NothingToDo, Closed::HookFailed))
+            }
+            closed => closed,
+        }
     }
 
     async fn control(&self, batch: BatchId, command: BatchCommand) -> Result<BatchRecord> {
-        let rules = self.rules;
-        self.pool.write("control a batch", move |conn| control::control(conn, rules, batch, command)).await
+        let finisher = self.finisher.clone();
+        self.pool.write("control a batch", move |conn| control::control(conn, &finisher, batch, command)).await
     }
 
     async fn retry(&self, batch: BatchId) -> Result<RetryReport> {
@@ -202,7 +229,8 @@ impl Ledger for SqliteLedger {
     }
 
     async fn open_tasks(&self, query: TaskQuery) -> Result<OpenTasks> {
-        self.pool.read_for_work("look for open tasks", move |conn| feed::open_tasks(conn, query)).await
+        let max_delay = self.finisher.max_delay();
+        self.pool.read_for_work("look for open tasks", move |conn| feed::open_tasks(conn, max_delay, query)).await
     }
 
     async fn hook(&self, hook: HookId) -> Result<Option<Hook>> {

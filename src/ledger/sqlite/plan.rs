@@ -7,10 +7,11 @@ use super::{
     columns::{key, millis, status},
     create::insert_jobs,
     error::Result,
+    finish_hook::Finisher,
 };
 use crate::{
     domain::{BatchId, Change, Invalid, JobCounts, Measured},
-    ledger::types::{PlanInput, Planned, Rules},
+    ledger::types::{PlanInput, Planned},
 };
 
 const PLAN: &str = include_str!("sql/plan.sql");
@@ -18,13 +19,13 @@ const UNPLANNED: &str = "SELECT status FROM batch_batches WHERE id = ?1 AND jobs
 
 pub(super) fn plan(
     conn: &Connection,
-    rules: Rules,
+    finisher: &Finisher,
     id: BatchId,
     input: &std::result::Result<PlanInput, Invalid>,
 ) -> Result<Planned> {
     match input {
         Ok(input) => insert_plan(conn, id, input),
-        Err(invalid) => refuse(conn, rules, id, invalid),
+        Err(invalid) => refuse(conn, finisher, id, invalid),
     }
 }
 
@@ -38,11 +39,11 @@ fn insert_plan(conn: &Connection, id: BatchId, input: &PlanInput) -> Result<Plan
     Ok(Planned::Now)
 }
 
-fn refuse(conn: &Connection, rules: Rules, id: BatchId, invalid: &Invalid) -> Result<Planned> {
+fn refuse(conn: &Connection, finisher: &Finisher, id: BatchId, invalid: &Invalid) -> Result<Planned> {
     let status = conn.prepare_cached(UNPLANNED)?.query_row([id.get()], |row| status(row, "status")).optional()?;
     let Some(status) = status else { return Ok(Planned::NothingToDo) };
     let status = status.after(Change::Refuse)?;
     let (counts, measured) = (JobCounts::default(), Measured::default());
-    BatchEnd { status, error: Some(&invalid.to_string()), counts, measured }.record(conn, rules, id)?;
+    BatchEnd { status, error: Some(&invalid.to_string()), counts, measured }.record(conn, finisher, id)?;
     Ok(Planned::Now)
 }

@@ -15,6 +15,7 @@ use crate::ledger::{
     decide::PageBuilder,
     error::LedgerError,
     query::{PageRequest, Portion},
+    types::BatchInfo,
 };
 
 const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM batch_batches WHERE id = ?1)";
@@ -23,6 +24,7 @@ const BATCH: &str = concat!(include_str!("sql/batch.sql"), "WHERE b.id = ?1");
 const BATCHES: &str = concat!(include_str!("sql/batch.sql"), "WHERE b.id < ?1 ORDER BY b.id DESC LIMIT ?2");
 const BATCHES_BY_STATUS: &str =
     concat!(include_str!("sql/batch.sql"), "WHERE b.id < ?1 AND b.status = ?3 ORDER BY b.id DESC LIMIT ?2");
+const INFO: &str = "SELECT quantity, batch_size, prefix, max_jobs FROM batch_batches WHERE id = ?1";
 const COUNTS: &str = include_str!("sql/counts.sql");
 const ITEMS: &str = "SELECT batch, ordinal, code, created_at FROM batch_items
     WHERE batch = ?1 AND ordinal > ?2 ORDER BY ordinal LIMIT ?3";
@@ -68,6 +70,14 @@ pub(super) fn batch(conn: &Connection, id: BatchId) -> Result<BatchRecord> {
     Ok(BatchRecord { jobs, items_created: measured.items, measured, ..batch })
 }
 
+/// Reads what an item writer is told about a batch.
+pub(super) fn batch_info(conn: &Connection, id: BatchId) -> Result<BatchInfo> {
+    let read = |row: &Row<'_>| {
+        Ok(BatchInfo { batch_id: id, quantity: row.get("quantity")?, options: read_options(row)? })
+    };
+    Ok(conn.prepare_cached(INFO)?.query_row([id.get()], read)?)
+}
+
 pub(super) fn batches(conn: &Connection, status: Option<BatchStatus>, page: PageRequest) -> Result<Vec<BatchRecord>> {
     let (before, limit) = (page.after.map_or(i64::MAX, key), key(page.limit));
     Ok(match status {
@@ -99,6 +109,7 @@ fn read_batch(row: &Row<'_>) -> rusqlite::Result<BatchRecord> {
         started_at: time(row, "started_at")?,
         finished_at: time(row, "finished_at")?,
         error: row.get("error")?,
+        hook_error: row.get("close_error")?,
         history_removed: row.get("history_removed")?,
         measured: read_measured(row)?,
     })

@@ -43,6 +43,12 @@ CREATE TABLE batches (
     items_created       bigint      CHECK (items_created BETWEEN 0 AND quantity),
     worked_ms           bigint      CHECK (worked_ms >= 0),
 
+    -- How often the host's finish hook kept the batch from finishing since its last job finished,
+    -- when it may be called again, and its last error.
+    close_tries         integer     NOT NULL DEFAULT 0 CHECK (close_tries >= 0),
+    close_not_before    timestamptz,
+    close_error         text,
+
     -- Whether all job rows exist, some were removed, or all were. Only a finished batch is pruned,
     -- and it can't be reopened then.
     history             text        NOT NULL DEFAULT 'complete' CHECK (history IN ('complete', 'pruning', 'pruned')),
@@ -60,6 +66,8 @@ CREATE TABLE batches (
     CHECK ((finished_at IS NOT NULL) = (items_created IS NOT NULL)),
     CHECK ((finished_at IS NOT NULL) = (worked_ms IS NOT NULL)),
     CHECK (finished_at IS NOT NULL OR history = 'complete'),
+    CHECK ((close_not_before IS NOT NULL) = (close_tries > 0) AND (close_error IS NOT NULL) = (close_tries > 0)),
+    CHECK (finished_at IS NULL OR close_tries = 0),
     CHECK (finished_at IS NULL OR completed + failed + cancelled IS NOT DISTINCT FROM jobs),
     CHECK (status <> 'completed' OR items_created = quantity),
     CHECK ((request_fingerprint IS NOT NULL) = (idempotency_key IS NOT NULL))

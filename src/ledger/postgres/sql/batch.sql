@@ -4,7 +4,7 @@
 --
 -- Counts the jobs of an open batch on one snapshot. A finished batch has stored counts.
 
-SELECT b.id, b.status, b.quantity, b.batch_size, b.prefix, b.max_jobs, b.round, b.error,
+SELECT b.id, b.status, b.quantity, b.batch_size, b.prefix, b.max_jobs, b.round, b.error, b.close_error,
        b.created_at, b.started_at, b.finished_at, b.history <> 'complete' AS history_removed,
        coalesce(j.waiting, 0) AS waiting, coalesce(j.active, 0) AS active, coalesce(j.delayed, 0) AS delayed,
        coalesce(b.completed, j.completed, 0) AS completed,

@@ -11,6 +11,7 @@ WITH summary AS (
 UPDATE batches
 SET status = $2, error = $3, finished_at = now(), completed = $4, failed = $5, cancelled = $6,
     items_created = $7, worked_ms = $8,
+    close_tries = 0, close_not_before = NULL, close_error = NULL,
     jobs = coalesce(jobs, 0), round = round + 1,
     version = version + 1 + (SELECT coalesce(sum(version), 0)::bigint FROM summary)
 WHERE id = $1

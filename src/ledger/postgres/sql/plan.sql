@@ -9,6 +9,7 @@
 WITH batch AS (
     UPDATE batches
     SET key_fingerprint = $2, estimated_ms = $3, jobs = cardinality($4::bigint[]),
+        close_tries = 0, close_not_before = NULL, close_error = NULL,
         version = version + 1
     WHERE id = $1 AND jobs IS NULL
     RETURNING id

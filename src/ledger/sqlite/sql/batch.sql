@@ -3,7 +3,7 @@
 -- Reads no job: an open batch shows the counts of its latest summary. A batch without a summary has
 -- no finished job yet, so all its jobs are waiting.
 
-SELECT b.id, b.status, b.quantity, b.batch_size, b.prefix, b.max_jobs, b.round, b.error,
+SELECT b.id, b.status, b.quantity, b.batch_size, b.prefix, b.max_jobs, b.round, b.error, b.close_error,
        b.created_at, b.started_at, b.finished_at, b.history <> 'complete' AS history_removed,
        CASE WHEN b.finished_at IS NULL THEN coalesce(s.waiting, b.jobs, 0) ELSE 0 END AS waiting,
        coalesce(s.active, 0) AS active, coalesce(s.delayed, 0) AS delayed,

@@ -4,5 +4,6 @@
 
 UPDATE batch_batches
 SET status = ?2, error = NULL, finished_at = NULL,
+    close_tries = 0, close_not_before = NULL, close_error = NULL,
     completed = NULL, failed = NULL, cancelled = NULL, items_created = NULL, worked_ms = NULL, version = version + 1
 WHERE id = ?1
