@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-const TRIES: &str = "SELECT close_tries FROM batch_batches WHERE id = ?1 AND round = ?2 AND finished_at IS NULL";
+const TRIES: &str = "SELECT close_tries FROM rocket_batch_batches WHERE id = ?1 AND round = ?2 AND finished_at IS NULL";
 const DELAY_CLOSE: &str = include_str!("sql/delay_close.sql");
 
 /// Called in the transaction that finishes a batch. Its error keeps the batch from finishing.

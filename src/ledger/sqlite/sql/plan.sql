@@ -2,7 +2,7 @@
 --
 --   ?1 batch    ?2 key fingerprint    ?3 jobs    ?4 estimate, ms
 
-UPDATE batch_batches
+UPDATE rocket_batch_batches
 SET key_fingerprint = ?2, jobs = ?3, estimated_ms = ?4,
     close_tries = 0, close_not_before = NULL, close_error = NULL, version = version + 1
 WHERE id = ?1 AND jobs IS NULL
