@@ -34,8 +34,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rocket::{
-    Build, Request, Rocket, State, delete,
-    fairing::{self, AdHoc},
+    Request, State, delete,
+    fairing::AdHoc,
     figment::{
         Figment, Profile,
         providers::{Env, Format, Toml},
@@ -49,12 +49,11 @@ use rocket::{
     serde::json::Json,
 };
 use rocket_batch::{
-    Batch, BatchAccepted, BatchConnection, BatchDb, BatchError, BatchFinished, BatchService, BoxError, ItemOptions,
-    NewItemRow,
+    Batch, BatchAccepted, BatchConnection, BatchError, BatchFinished, BatchService, BoxError, HookContext, ItemContext,
+    ItemOptions, NewItemRow,
     postgres::{self, tokio_postgres::Transaction},
     sqlite::{self, rusqlite::Connection},
 };
-use rocket_db_pools::{Database, Pool};
 use tracing_subscriber::EnvFilter;
 
 /// The guard of the batch routes. A real shop checks its own login here.
@@ -85,25 +84,13 @@ const PRODUCTS: &str = "CREATE TABLE IF NOT EXISTS products (
 )";
 
 /// Creates the shop's table before any worker starts.
-async fn create_products_table(rocket: Rocket<Build>) -> fairing::Result {
-    let created = async {
-        match BatchDb::fetch(&rocket).ok_or("the fairing of the batches is not attached")?.get().await? {
-            BatchConnection::Sqlite(db) => db.interact_mut(|db| db.execute_batch(PRODUCTS)).await?,
-            // When several processes start at once, the lock lets one of them create it.
-            BatchConnection::Postgres(db) => {
-                db.batch_execute(&format!("SELECT pg_advisory_xact_lock(57); {PRODUCTS}")).await?;
-            }
-            _ => return Err("the shop supports no other database".into()),
-        }
-        Ok::<_, BoxError>(())
-    };
-    match created.await {
-        Ok(()) => Ok(rocket),
-        Err(error) => {
-            tracing::error!(error, "the table of products could not be created");
-            Err(rocket)
-        }
+async fn create_products_table(db: BatchConnection) -> Result<(), BoxError> {
+    match db {
+        BatchConnection::Sqlite(db) => db.interact_mut(|db| db.execute_batch(PRODUCTS)).await?,
+        BatchConnection::Postgres(db) => db.batch_execute(PRODUCTS).await?,
+        _ => return Err("the shop supports no other database".into()),
     }
+    Ok(())
 }
 
 /// Puts a label on every new item, unless labels have run out.
@@ -128,7 +115,7 @@ impl Stockroom {
 }
 
 impl sqlite::ItemWriter for Stockroom {
-    fn write(&self, transaction: &Connection, items: &[NewItemRow<'_>]) -> Result<(), BoxError> {
+    fn write(&self, transaction: &Connection, items: &[NewItemRow<'_>], _: &ItemContext<'_>) -> Result<(), BoxError> {
         self.check(items)?;
         let mut insert =
             transaction.prepare_cached("INSERT INTO products (batch, ordinal, label) VALUES (?1, ?2, ?3)")?;
@@ -144,6 +131,7 @@ impl postgres::ItemWriter for Stockroom {
         &'a self,
         transaction: &'a Transaction<'_>,
         items: &'a [NewItemRow<'a>],
+        _: &'a ItemContext<'a>,
     ) -> BoxFuture<'a, Result<(), BoxError>> {
         async move {
             self.check(items)?;
@@ -178,7 +166,7 @@ fn index() -> &'static str {
 }
 
 /// Called for every finished batch.
-async fn shelve(end: BatchFinished) -> Result<(), std::io::Error> {
+async fn shelve(end: BatchFinished, _: HookContext) -> Result<(), std::io::Error> {
     println!("The shop was told: batch {} is {} with {} items.", end.batch_id, end.status, end.items_created);
     Ok(())
 }
@@ -196,11 +184,11 @@ fn rocket() -> _ {
         .attach(
             Batch::fairing()
                 .guard::<Admin>()
+                .on_ledger_ready(create_products_table)
                 .on_batch_finished(shelve)
                 .sqlite_item_writer(stockroom.clone())
                 .postgres_item_writer(stockroom.clone()),
         )
-        .attach(AdHoc::try_on_ignite("Stockroom", create_products_table))
         .attach(AdHoc::on_liftoff("Welcome", |rocket| Box::pin(async move { welcome(rocket.config()) })))
         .manage(stockroom)
         .mount("/", routes![index, fill, run_out, restock])

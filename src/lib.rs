@@ -65,7 +65,8 @@
 //!   errors.
 //! - Batches in your own transactions, together with your own rows.
 //! - Item writers: your own rows in the transaction that inserts the items.
-//! - Hooks, called at least once for each finished batch or job.
+//! - Finish hooks: your own rows in the transaction that finishes a batch, exactly once. Other hooks
+//!   are called at least once for each finished batch or job.
 //! - Codes that are unguessable, unique by construction, and lead back to their item.
 //! - A drain at shutdown that gives running jobs back without spending an attempt.
 //!
@@ -150,13 +151,17 @@ pub use domain::{
 };
 pub use fairing::{Batch, BatchFairing};
 pub use http::Right;
-pub use ledger::{BatchConnection, BatchDb, BatchPool, BoxError, LedgerError, NewItemRow, OpenError, OtherDatabase};
+pub use ledger::{
+    BatchConnection, BatchDb, BatchInfo, BatchPool, BoxError, LedgerError, NewItemRow, OpenError, OtherDatabase,
+};
 #[cfg(feature = "redis")]
 pub use queue::{
     QueueError,
     bullmq::{BatchRedis, RedisConnection, RedisPool},
 };
-pub use service::{BatchAccepted, BatchError, BatchService, Page, PageQuery, Readiness, Result};
+pub use service::{
+    BatchAccepted, BatchError, BatchService, HookContext, ItemContext, MissingState, Page, PageQuery, Readiness, Result,
+};
 
 /// The Rust blocks of the README, compiled as doc tests.
 #[cfg(doctest)]

@@ -13,16 +13,22 @@
 //!
 //! - [`ItemWriter`] receives the rows of new items, in the transaction that inserts them. Attach it
 //!   with [`postgres_item_writer`](crate::BatchFairing::postgres_item_writer).
+//! - [`FinishHook`] writes your rows in the transaction that finishes a batch. Attach it with
+//!   [`postgres_finish_hook`](crate::BatchFairing::postgres_finish_hook).
 //! - [`create_product_items_in`](crate::BatchService::create_product_items_in) creates a batch in
 //!   your transaction. With another driver, call the SQL function `create_product_items` in the
 //!   ledger's schema.
 //! - [`PostgresConnection`] gives handlers access to the database, as `Connection<BatchDb>`.
 //! - [`tokio_postgres`], re-exported in the version that this crate uses.
 
+mod finish_hook;
+mod item_writer;
+
 #[doc(no_inline)]
 pub use tokio_postgres;
 
+pub use self::{finish_hook::FinishHook, item_writer::ItemWriter};
 pub use crate::ledger::{
     NewItemRow,
-    postgres::{ItemWriter, PostgresConnection, PostgresPool},
+    postgres::{PostgresConnection, PostgresPool},
 };

@@ -8,15 +8,21 @@
 //!
 //! - [`ItemWriter`] receives the rows of new items, in the transaction that inserts them. Attach it
 //!   with [`sqlite_item_writer`](crate::BatchFairing::sqlite_item_writer).
+//! - [`FinishHook`] writes your rows in the transaction that finishes a batch. Attach it with
+//!   [`sqlite_finish_hook`](crate::BatchFairing::sqlite_finish_hook).
 //! - [`SqliteConnection`] gives handlers access to the file, as `Connection<BatchDb>`. Use it to
 //!   create your tables, or to request a batch in your own transaction: insert a row into the view
 //!   `batch_requests`.
 //! - [`rusqlite`], re-exported in the version that this crate uses.
 
+mod finish_hook;
+mod item_writer;
+
 #[doc(no_inline)]
 pub use rusqlite;
 
+pub use self::{finish_hook::FinishHook, item_writer::ItemWriter};
 pub use crate::ledger::{
     NewItemRow,
-    sqlite::{ItemWriter, SqliteConnection, SqlitePool},
+    sqlite::{SqliteConnection, SqlitePool},
 };

@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use rocket::{Request, futures::future::BoxFuture, http::Status, request::FromRequest};
 
-use super::item_writers::ItemWriters;
+use super::{
+    hooks::{HostHooks, host_hook},
+    host_rows::HostRows,
+    setup::{LedgerReady, StateCopy},
+};
 use crate::{
     config::Config,
     domain::{BatchFinished, JobEnded},
     http::{self, Right},
     ledger::BoxError,
-    worker::{Hooks, callback},
+    service::HookContext,
 };
 
 /// The plugin. Attach [`Batch::fairing`] to your Rocket.
@@ -35,8 +39,10 @@ impl Batch {
             scheme: http::SecurityScheme::default(),
             actor: None,
             configure: Vec::new(),
-            hooks: Hooks::default(),
-            item_writers: ItemWriters::default(),
+            hooks: HostHooks::default(),
+            host_rows: HostRows::default(),
+            ledger_ready: Vec::new(),
+            states: Vec::new(),
         }
     }
 
@@ -70,8 +76,10 @@ pub struct BatchFairing {
     pub(super) scheme: http::SecurityScheme,
     pub(super) actor: Option<http::Actor>,
     pub(super) configure: Vec<Configure>,
-    pub(super) hooks: Hooks,
-    pub(super) item_writers: ItemWriters,
+    pub(super) hooks: HostHooks,
+    pub(super) host_rows: HostRows,
+    pub(super) ledger_ready: Vec<LedgerReady>,
+    pub(super) states: Vec<StateCopy>,
 }
 
 impl BatchFairing {
@@ -176,11 +184,11 @@ impl BatchFairing {
     ///
     /// ```
     /// use rocket_batch::{
-    ///     Batch, BoxError, NewItemRow,
+    ///     Batch, BoxError, ItemContext, NewItemRow,
     ///     sqlite::rusqlite::Connection,
     /// };
     ///
-    /// fn stock(transaction: &Connection, items: &[NewItemRow<'_>]) -> Result<(), BoxError> {
+    /// fn stock(transaction: &Connection, items: &[NewItemRow<'_>], _: &ItemContext<'_>) -> Result<(), BoxError> {
     ///     let sql = "INSERT INTO products (batch, ordinal, code) VALUES (?1, ?2, ?3)";
     ///     let mut insert = transaction.prepare_cached(sql)?;
     ///     for item in items {
@@ -193,7 +201,7 @@ impl BatchFairing {
     /// ```
     #[cfg(feature = "sqlite")]
     pub fn sqlite_item_writer(mut self, writer: impl crate::sqlite::ItemWriter) -> Self {
-        self.item_writers.sqlite = Some(Arc::new(writer));
+        self.host_rows.sqlite.item_writer = Some(Arc::new(writer));
         self
     }
 
@@ -206,11 +214,12 @@ impl BatchFairing {
     ///
     /// ```
     /// use rocket::futures::{FutureExt, future::BoxFuture};
-    /// use rocket_batch::{Batch, BoxError, NewItemRow, postgres::tokio_postgres::Transaction};
+    /// use rocket_batch::{Batch, BoxError, ItemContext, NewItemRow, postgres::tokio_postgres::Transaction};
     ///
     /// fn stock<'a>(
     ///     transaction: &'a Transaction<'_>,
     ///     items: &'a [NewItemRow<'a>],
+    ///     _: &'a ItemContext<'a>,
     /// ) -> BoxFuture<'a, Result<(), BoxError>> {
     ///     async move {
     ///         let codes: Vec<_> = items.iter().map(|item| item.code).collect();
@@ -224,7 +233,7 @@ impl BatchFairing {
     /// ```
     #[cfg(feature = "postgres")]
     pub fn postgres_item_writer(mut self, writer: impl crate::postgres::ItemWriter) -> Self {
-        self.item_writers.postgres = Some(Arc::new(writer));
+        self.host_rows.postgres.item_writer = Some(Arc::new(writer));
         self
     }
 
@@ -238,13 +247,16 @@ impl BatchFairing {
     /// Called at least once for each finished batch, including cancelled ones. A call that returns
     /// an error, panics or takes longer than `hook_timeout` is repeated, up to `status.attempts`
     /// calls in total.
+    ///
+    /// The hook is called after the batch is finished. To write rows of your own in the same
+    /// transaction, exactly once, use a [finish hook](crate::guide::hooks) instead.
     pub fn on_batch_finished<F, Fut, E>(mut self, hook: F) -> Self
     where
-        F: Fn(BatchFinished) -> Fut + Send + Sync + 'static,
+        F: Fn(BatchFinished, HookContext) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        self.hooks.batch_finished = Some(callback(hook));
+        self.hooks.batch_finished = Some(host_hook(hook));
         self
     }
 
@@ -252,11 +264,11 @@ impl BatchFairing {
     /// [`on_batch_finished`](Self::on_batch_finished).
     pub fn on_job_failed<F, Fut, E>(mut self, hook: F) -> Self
     where
-        F: Fn(JobEnded) -> Fut + Send + Sync + 'static,
+        F: Fn(JobEnded, HookContext) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        self.hooks.job_failed = Some(callback(hook));
+        self.hooks.job_failed = Some(host_hook(hook));
         self
     }
 
@@ -265,11 +277,11 @@ impl BatchFairing {
     /// one more job in the queue `update-batch-status` per job.
     pub fn on_job_completed<F, Fut, E>(mut self, hook: F) -> Self
     where
-        F: Fn(JobEnded) -> Fut + Send + Sync + 'static,
+        F: Fn(JobEnded, HookContext) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        self.hooks.job_completed = Some(callback(hook));
+        self.hooks.job_completed = Some(host_hook(hook));
         self
     }
 }

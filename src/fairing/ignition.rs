@@ -11,15 +11,15 @@ use rocket_db_pools::Pool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::builder::BatchFairing;
+use super::{builder::BatchFairing, host_rows::LedgerParts, setup::prepare_tables};
 use crate::{
     config::Config,
     domain::{CodeKey, CodeScheme},
     http::{Check, Rights},
     ledger::{BatchDb, BatchPool, BoxError, Estimator, Ledger, Outage, Rules},
     queue::Queues,
-    service::{BatchService, Parts, Reads},
-    worker::{Context, Ends, Recipes, Runtime, Summaries, Wakeup},
+    service::{BatchService, HookContext, LateContext, Parts, Reads},
+    worker::{Context, Ends, Hooks, Recipes, Runtime, Summaries, Wakeup},
 };
 
 /// What a successful ignition creates.
@@ -33,6 +33,7 @@ pub(super) struct Ignited {
 /// What liftoff and shutdown need.
 pub(super) struct Plugin {
     pub runtime: Runtime,
+    pub hook_context: HookContext,
     pub ledger: Arc<dyn Ledger>,
     pub queues: Queues,
     pub config: Arc<Config>,
@@ -44,6 +45,8 @@ struct Store {
     pool: BatchPool,
     ledger: Arc<dyn Ledger>,
     codes: CodeScheme,
+    /// The context of the item writer and the finish hook, which is set when there is a service.
+    context: LateContext,
 }
 
 impl BatchFairing {
@@ -55,11 +58,17 @@ impl BatchFairing {
         let rights = self.rights()?;
         let config = Arc::new(self.settings(rocket.figment())?);
         let store = self.open(rocket.figment(), &config).await?;
+        prepare_tables(&self.ledger_ready, &store.pool).await?;
         let queues = Queues::open(&config).await?;
-        let context = self.context(&config, &store, &queues);
+        let mut context = context(&config, &store, &queues);
         let service = service(&context, &store.pool);
+        let hook_context = HookContext::new(service.clone(), store.pool.clone());
+        store.context.set(&hook_context);
+        context.hooks = self.hooks.with_context(&hook_context);
+        context.host = hook_context.keep_alive();
         let draining = context.draining.clone();
-        let plugin = Plugin { runtime: Runtime::new(context), ledger: store.ledger, queues, config, draining };
+        let runtime = Runtime::new(context);
+        let plugin = Plugin { runtime, hook_context, ledger: store.ledger, queues, config, draining };
         Ok(Ignited { plugin, service, db: BatchDb::from(store.pool), rights })
     }
 
@@ -82,33 +91,34 @@ impl BatchFairing {
     async fn open(&self, host: &Figment, config: &Config) -> Result<Store, BoxError> {
         let pool = BatchPool::init(&database_settings(host, config)).await?;
         let rules = Rules { max_crashes: config.max_crashes, hooks: self.hooks.kinds() };
-        let ledger = self.item_writers.ledger(&pool, rules)?;
+        let context = LateContext::default();
+        let ledger = self.host_rows.ledger(&pool, &LedgerParts { rules, config, context: &context })?;
         let codes = code_scheme(config, &*ledger).await?;
-        Ok(Store { pool, ledger, codes })
-    }
-
-    /// What the workers share.
-    fn context(&self, config: &Arc<Config>, store: &Store, queues: &Queues) -> Context {
-        Context {
-            ledger: store.ledger.clone(),
-            generate: queues.generate.clone(),
-            status: queues.status.clone(),
-            codes: store.codes.clone(),
-            config: config.clone(),
-            hooks: self.hooks.clone(),
-            estimator: Arc::new(Estimator::new(store.ledger.clone())),
-            recipes: Recipes::default(),
-            ends: Ends::default(),
-            summaries: Summaries::default(),
-            delayed: AtomicU64::new(0),
-            wakeup: Arc::new(Wakeup::default()),
-            draining: CancellationToken::new(),
-            outage: Arc::new(Outage::default()),
-            ended: Arc::new(Notify::new()),
-        }
+        Ok(Store { pool, ledger, codes, context })
     }
 }
 
+/// What the workers share, without the hooks of the host.
+fn context(config: &Arc<Config>, store: &Store, queues: &Queues) -> Context {
+    Context {
+        ledger: store.ledger.clone(),
+        generate: queues.generate.clone(),
+        status: queues.status.clone(),
+        codes: store.codes.clone(),
+        config: config.clone(),
+        hooks: Hooks::default(),
+        host: Arc::new(()),
+        estimator: Arc::new(Estimator::new(store.ledger.clone())),
+        recipes: Recipes::default(),
+        ends: Ends::default(),
+        summaries: Summaries::default(),
+        delayed: AtomicU64::new(0),
+        wakeup: Arc::new(Wakeup::default()),
+        draining: CancellationToken::new(),
+        outage: Arc::new(Outage::default()),
+        ended: Arc::new(Notify::new()),
+    }
+}
 /// The check for the right to `verb`.
 fn guarded(verb: &str, check: Option<&Check>) -> Result<Check, BoxError> {
     let missing = || {

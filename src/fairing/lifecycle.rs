@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::{
     builder::BatchFairing,
     ignition::{Ignited, Plugin},
+    setup::copy_states,
 };
 use crate::{config::Config, domain::error_chain, http, queue::Queues};
 
@@ -35,6 +36,13 @@ impl Fairing for BatchFairing {
             shutdown.await;
             draining.cancel();
         });
+        match copy_states(&self.states, rocket) {
+            Ok(states) => plugin.hook_context.set_states(states),
+            Err(error) => {
+                tracing::error!("Batch: {error}; shutting down");
+                return rocket.shutdown().notify();
+            }
+        }
         log_rate_limit(&plugin.config);
         plugin.runtime.start();
     }

@@ -7,7 +7,7 @@ use rocket::figment::Figment;
 use rocket_db_pools::{Error, Pool};
 
 #[cfg(feature = "postgres")]
-use super::postgres::{HostTransactions, PostgresConnection, PostgresPool};
+use super::postgres::{HostTransactions, PostgresConnection, PostgresPool, SetupLock as PostgresSetupLock};
 #[cfg(feature = "sqlite")]
 use super::sqlite::{SqliteConnection, SqlitePool};
 use super::{error::LedgerError, open::OpenError};
@@ -71,6 +71,32 @@ pub enum BatchConnection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the ledger is not in {0}; see `databases.batch.url`")]
 pub struct OtherDatabase(&'static str);
+
+/// The right of this process to prepare tables of the host, until this is dropped.
+pub(crate) enum SetupLock {
+    /// A transaction that writes locks the file.
+    #[cfg(feature = "sqlite")]
+    Sqlite,
+    /// A lock of the schema.
+    #[cfg(feature = "postgres")]
+    Postgres(#[expect(dead_code, reason = "kept for its drop")] PostgresSetupLock),
+}
+
+impl BatchPool {
+    /// Waits until no other process prepares tables of the host.
+    ///
+    /// # Errors
+    ///
+    /// If the server can't be reached, or another process takes longer than 10 minutes.
+    pub(crate) async fn lock_setup(&self) -> std::result::Result<SetupLock, OpenError> {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => Ok(SetupLock::Sqlite),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(pool) => pool.lock_setup().await.map(SetupLock::Postgres),
+        }
+    }
+}
 
 #[cfg(feature = "postgres")]
 impl BatchPool {

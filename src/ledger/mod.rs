@@ -50,8 +50,8 @@ pub use self::{
     query::{COUNT_INTERVAL, JobQuery, OpenJob, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery},
     types::{
         AttemptResult, BatchCommand, BatchInfo, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk,
-        Hook, HookKinds, HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, NewItemRow, PlanInput, Planned, Pruned, Rules, Unplanned,
-        Work,
+        Hook, HookKinds, HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, NewItemRow, PlanInput, Planned, Pruned,
+        Rules, Unplanned, Work,
     },
     verbs::Ledger,
 };

@@ -13,6 +13,7 @@
 //!   create.rs        create a batch         transactions.rs  in a transaction of the host
 //!   queries.rs       read batches, jobs, items
 //!   commands.rs      retry, cancel, pause, resume
+//!   hook_context.rs  what hooks and item writers reach
 //!   readiness.rs     whether this process can take requests
 //!   error.rs, page.rs, accepted.rs, reads.rs
 //! ```
@@ -22,6 +23,7 @@ mod commands;
 mod create;
 mod error;
 mod handle;
+mod hook_context;
 mod page;
 mod queries;
 mod readiness;
@@ -29,11 +31,17 @@ mod reads;
 #[cfg(feature = "postgres")]
 mod transactions;
 
-pub(crate) use self::{accepted::Answered, handle::Parts, reads::Reads};
+pub(crate) use self::{
+    accepted::Answered,
+    handle::Parts,
+    hook_context::{LateContext, States},
+    reads::Reads,
+};
 pub use self::{
     accepted::BatchAccepted,
     error::{BatchError, Result},
     handle::BatchService,
+    hook_context::{HookContext, ItemContext, MissingState},
     page::{Page, PageQuery},
     readiness::Readiness,
 };

@@ -1,6 +1,7 @@
 //! The state that all workers of a process share.
 
 use std::{
+    any::Any,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -27,6 +28,8 @@ pub(crate) struct Context {
     pub codes: CodeScheme,
     pub config: Arc<Config>,
     pub hooks: Hooks,
+    /// Keeps what the host's code in transactions of the ledger reaches.
+    pub host: Arc<dyn Any + Send + Sync>,
     pub estimator: Arc<Estimator>,
     pub recipes: Recipes,
     pub ends: Ends,

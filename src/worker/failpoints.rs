@@ -13,6 +13,8 @@ pub const BEFORE_ACKNOWLEDGE: &str = "before-acknowledge";
 pub const BEFORE_HOOK: &str = "before-hook";
 /// A job is claimed and its first chunk inserted; the other chunks are missing.
 pub const AFTER_FIRST_CHUNK: &str = "after-first-chunk";
+/// The finish hook of the host returned, and its transaction is not committed yet.
+pub const AFTER_FINISH_HOOK: &str = "after-finish-hook";
 /// A chunk is about to be inserted.
 pub const BEFORE_INSERT: &str = "before-insert";
 
@@ -28,4 +30,21 @@ pub async fn reach(name: &str) {
         std::future::pending::<()>().await;
     }
     assert!(wanted.strip_suffix("=panic") != Some(name), "failpoint {name}");
+}
+
+/// As [`reach`], for code that can't await. Blocks its thread.
+#[cfg(not(rocket_batch_failpoints))]
+#[cfg(feature = "sqlite")]
+pub const fn block(_name: &str) {}
+
+#[cfg(rocket_batch_failpoints)]
+#[cfg(feature = "sqlite")]
+pub fn block(name: &str) {
+    let wanted = std::env::var("ROCKET_BATCH_FAILPOINT").unwrap_or_default();
+    if wanted == name {
+        eprintln!("failpoint {name} reached");
+        loop {
+            std::thread::park();
+        }
+    }
 }

@@ -149,7 +149,10 @@ impl Feeder {
 
     /// Returns when the next pass is due without a wakeup.
     fn next_at(&self) -> Instant {
-        [self.due_at, self.level_at, self.hooks_at, self.plan_at].into_iter().flatten().fold(self.check_at, Instant::min)
+        [self.due_at, self.level_at, self.hooks_at, self.plan_at]
+            .into_iter()
+            .flatten()
+            .fold(self.check_at, Instant::min)
     }
 
     /// Schedules the next check: after a short backoff when the queue could not be reached, so that

@@ -6,10 +6,11 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 
 use crate::{
     domain::{BatchFinished, HookEvent, JobEnded, panic_message},
-    ledger::{BoxError, HookKinds},
+    ledger::BoxError,
 };
 
-type Callback<E> = Arc<dyn Fn(E) -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync>;
+/// A hook, without its context.
+pub(crate) type Callback<E> = Arc<dyn Fn(E) -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync>;
 
 /// The hooks of the host. Events without a hook are not stored in the ledger.
 #[derive(Clone, Default)]
@@ -19,27 +20,7 @@ pub(crate) struct Hooks {
     pub job_completed: Option<Callback<JobEnded>>,
 }
 
-/// Erases the type of a callback.
-pub(crate) fn callback<E, F, Fut, Err>(callback: F) -> Callback<E>
-where
-    E: Send + 'static,
-    F: Fn(E) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<(), Err>> + Send + 'static,
-    Err: Into<BoxError>,
-{
-    Arc::new(move |event| callback(event).map(|result| result.map_err(Into::into)).boxed())
-}
-
 impl Hooks {
-    /// Returns which events the ledger must store.
-    pub fn kinds(&self) -> HookKinds {
-        HookKinds {
-            batch_finished: self.batch_finished.is_some(),
-            job_failed: self.job_failed.is_some(),
-            job_completed: self.job_completed.is_some(),
-        }
-    }
-
     /// Whether there is a hook for batches.
     pub fn has_batch_hook(&self) -> bool {
         self.batch_finished.is_some()

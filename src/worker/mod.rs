@@ -21,7 +21,7 @@ mod context;
 mod counter;
 mod end_checker;
 mod ends;
-mod failpoints;
+pub(crate) mod failpoints;
 mod feeder;
 mod generate;
 mod hooks;
@@ -37,7 +37,7 @@ mod wakeup;
 pub(crate) use self::{
     context::Context,
     ends::Ends,
-    hooks::{Hooks, callback},
+    hooks::{Callback, Hooks},
     recipes::Recipes,
     runtime::Runtime,
     summaries::Summaries,

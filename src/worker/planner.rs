@@ -51,7 +51,12 @@ async fn plan_input(cx: &Context, batch: &Unplanned) -> Option<Result<Result<Pla
     Some(estimated.map(|estimated| Ok(PlanInput { plan, key_fingerprint, estimated })))
 }
 
-fn follow_up(cx: &Context, batch: &Unplanned, planned: Planned, input: &Result<PlanInput, Invalid>) -> Option<Duration> {
+fn follow_up(
+    cx: &Context,
+    batch: &Unplanned,
+    planned: Planned,
+    input: &Result<PlanInput, Invalid>,
+) -> Option<Duration> {
     let (id, quantity) = (batch.batch, batch.quantity);
     match (planned, input) {
         (Planned::NothingToDo, _) => {}

@@ -12,12 +12,12 @@ use std::{
 use figment::Figment;
 use rocket::futures::{FutureExt, future::BoxFuture};
 use rocket_batch::{
-    BatchPool, BoxError, NewItemRow,
-    domain::{BatchId, BatchStatus, JobId, StatusTask},
+    BatchInfo, BatchPool, BoxError, NewItemRow,
+    domain::{Backoff, BatchFinished, BatchId, BatchStatus, JobId, StatusTask},
     ledger::{
         AttemptResult, BatchCommand, ChunkInserted, Claimed, Closed, Finished, HookOutcome, LastChunk, Ledger,
         LedgerError, Records, Rules,
-        postgres::{PostgresLedger, PostgresPool},
+        postgres::{FinishHook, PostgresLedger, PostgresPool},
     },
     postgres::tokio_postgres::Transaction,
 };
@@ -46,11 +46,39 @@ mod in_a_server {
 struct InAServer;
 
 impl Harness for InAServer {
+    async fn ledger_with_finish_hook(&self, hook: &ScriptedHook, backoff: Backoff) -> Subject {
+        let schema = servers::a_schema();
+        let pool = pool_at(servers::shared(), &schema).await;
+        let session = session_in(servers::shared(), &schema).await;
+        session.batch_execute(&format!("{CHECKS}; CREATE TABLE ends {ENDS}")).await.unwrap();
+        hook.uses_table(&format!("{schema}.ends"));
+        let scripted = Scripted(hook.clone());
+        let ledger = PostgresLedger::new(pool.clone(), RULES);
+        let ledger = ledger.with_finish_hook(Arc::new(scripted), backoff, Duration::from_secs(5));
+        Subject::new(Arc::new(ledger), BatchPool::Postgres(pool), ())
+    }
+
     async fn ledger_with(&self, rules: Rules) -> Subject {
         let schema = servers::a_schema();
         let pool = pool_at(servers::shared(), &schema).await;
         session_in(servers::shared(), &schema).await.batch_execute(CHECKS).await.unwrap();
         Subject::new(Arc::new(PostgresLedger::new(pool.clone(), rules)), BatchPool::Postgres(pool), ())
+    }
+}
+
+struct Scripted(ScriptedHook);
+
+impl FinishHook for Scripted {
+    fn finish<'a>(
+        &'a self,
+        transaction: &'a Transaction<'_>,
+        end: &'a BatchFinished,
+    ) -> BoxFuture<'a, Result<(), BoxError>> {
+        async move {
+            transaction.execute(&self.0.insert(end), &[]).await?;
+            self.0.outcome(end)
+        }
+        .boxed()
     }
 }
 
@@ -658,7 +686,11 @@ async fn a_read_only_server_is_unavailable_and_its_connection_is_dropped() -> Te
     Ok(())
 }
 
-fn stock<'a>(transaction: &'a Transaction<'_>, items: &'a [NewItemRow<'a>]) -> BoxFuture<'a, Result<(), BoxError>> {
+fn stock<'a>(
+    transaction: &'a Transaction<'_>,
+    items: &'a [NewItemRow<'a>],
+    _: &'a BatchInfo,
+) -> BoxFuture<'a, Result<(), BoxError>> {
     async move {
         if items.iter().any(|item| item.ordinal == 57) {
             return Err("out of labels at 57".into());
@@ -886,7 +918,11 @@ async fn a_foreign_key_to_the_batch_does_not_deadlock_with_a_cancel_or_a_pause()
     Ok(())
 }
 
-fn keep<'a>(transaction: &'a Transaction<'_>, items: &'a [NewItemRow<'a>]) -> BoxFuture<'a, Result<(), BoxError>> {
+fn keep<'a>(
+    transaction: &'a Transaction<'_>,
+    items: &'a [NewItemRow<'a>],
+    _: &'a BatchInfo,
+) -> BoxFuture<'a, Result<(), BoxError>> {
     async move {
         for item in items {
             let row: [&(dyn ToSql + Sync); 2] = [&item.batch_id.get(), &(item.ordinal as i64)];

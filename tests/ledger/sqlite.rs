@@ -14,10 +14,10 @@ use std::{
 use figment::Figment;
 use rocket_batch::{
     BatchPool,
-    domain::{BatchId, JobId, StatusTask},
+    domain::{Backoff, BatchFinished, BatchId, JobId, StatusTask},
     ledger::{
-        AttemptResult, BatchCommand, BoxError, ChunkInserted, Claimed, HookOutcome, Ledger, LedgerError, NewItemRow,
-        Records, Rules,
+        AttemptResult, BatchCommand, BatchInfo, BoxError, ChunkInserted, Claimed, HookOutcome, Ledger, LedgerError,
+        NewItemRow, Records, Rules,
         sqlite::{ItemWriter, SqliteConnection, SqliteLedger, SqlitePool},
     },
 };
@@ -39,6 +39,12 @@ mod in_memory {
 struct InAFile;
 
 impl Harness for InAFile {
+    async fn ledger_with_finish_hook(&self, hook: &ScriptedHook, backoff: Backoff) -> Subject {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = pool_at(&folder.path().join("batch.db"), 5).await;
+        with_finish_hook(pool, hook, backoff, folder).await
+    }
+
     async fn ledger_with(&self, rules: Rules) -> Subject {
         let folder = tempfile::tempdir().unwrap();
         let pool = pool_at(&folder.path().join("batch.db"), 5).await;
@@ -46,9 +52,33 @@ impl Harness for InAFile {
     }
 }
 
+/// A ledger whose host has a finish hook and a table for it.
+async fn with_finish_hook(
+    pool: SqlitePool,
+    hook: &ScriptedHook,
+    backoff: Backoff,
+    owned: impl Send + Sync + 'static,
+) -> Subject {
+    let create = format!("CREATE TABLE ends {ENDS}");
+    pool.get().await.unwrap().interact_mut(move |conn| conn.execute_batch(&create)).await.unwrap();
+    hook.uses_table("ends");
+    let hook = hook.clone();
+    let finish = move |conn: &Connection, end: &BatchFinished| {
+        conn.execute(&hook.insert(end), [])?;
+        hook.outcome(end)
+    };
+    let ledger = SqliteLedger::new(pool.clone(), RULES).with_finish_hook(Arc::new(finish), backoff);
+    Subject::new(Arc::new(ledger), BatchPool::Sqlite(pool), owned)
+}
+
 struct InMemory;
 
 impl Harness for InMemory {
+    async fn ledger_with_finish_hook(&self, hook: &ScriptedHook, backoff: Backoff) -> Subject {
+        let pool = SqlitePool::init(&figment("sqlite://:memory:", 5)).await.unwrap();
+        with_finish_hook(pool, hook, backoff, ()).await
+    }
+
     async fn ledger_with(&self, rules: Rules) -> Subject {
         let pool = SqlitePool::init(&figment("sqlite://:memory:", 5)).await.unwrap();
         Subject::new(Arc::new(SqliteLedger::new(pool.clone(), rules)), BatchPool::Sqlite(pool), ())
@@ -575,7 +605,7 @@ async fn a_full_disk_is_reported_and_survived() -> TestResult {
 }
 
 /// Inserts every row into `mine`.
-fn keep(transaction: &Connection, items: &[NewItemRow<'_>]) -> Result<(), BoxError> {
+fn keep(transaction: &Connection, items: &[NewItemRow<'_>], _: &BatchInfo) -> Result<(), BoxError> {
     let mut insert = transaction.prepare_cached("INSERT INTO mine VALUES (?1, ?2, ?3)")?;
     for item in items {
         insert.execute((item.batch_id.get(), item.ordinal, item.code))?;
@@ -587,9 +617,9 @@ fn keep(transaction: &Connection, items: &[NewItemRow<'_>]) -> Result<(), BoxErr
 async fn an_item_writer_gets_exactly_the_new_rows() -> TestResult {
     let calls = Arc::new(Mutex::new(Vec::new()));
     let noted = Arc::clone(&calls);
-    let database = Database::with_item_writer(move |conn: &Connection, items: &[NewItemRow<'_>]| {
+    let database = Database::with_item_writer(move |conn: &Connection, items: &[NewItemRow<'_>], batch: &BatchInfo| {
         noted.lock().unwrap().push(items.iter().map(|item| item.ordinal).collect::<Vec<_>>());
-        keep(conn, items)
+        keep(conn, items, batch)
     })
     .await;
     let ledger = &database.ledger;
@@ -612,9 +642,12 @@ async fn an_item_writer_gets_exactly_the_new_rows() -> TestResult {
 
 /// Writes the rows before ordinal 630, and then fails with `how`.
 fn picky(how: fn() -> Result<(), BoxError>) -> impl ItemWriter {
-    move |conn: &Connection, items: &[NewItemRow<'_>]| match items.iter().position(|item| item.ordinal == 630) {
-        Some(at) => keep(conn, &items[..at]).and_then(|()| how()),
-        None => keep(conn, items),
+    move |conn: &Connection, items: &[NewItemRow<'_>], batch: &BatchInfo| match items
+        .iter()
+        .position(|item| item.ordinal == 630)
+    {
+        Some(at) => keep(conn, &items[..at], batch).and_then(|()| how()),
+        None => keep(conn, items, batch),
     }
 }
 
@@ -664,8 +697,8 @@ async fn items_that_an_item_writer_refuses_are_in_neither_table() -> TestResult 
 #[tokio::test]
 async fn an_item_writer_that_ends_the_transaction_fails_only_its_chunk() -> TestResult {
     for end in ["COMMIT", "ROLLBACK"] {
-        let rude = move |conn: &Connection, items: &[NewItemRow<'_>]| {
-            keep(conn, items)?;
+        let rude = move |conn: &Connection, items: &[NewItemRow<'_>], batch: &BatchInfo| {
+            keep(conn, items, batch)?;
             if items.iter().any(|item| item.ordinal == 30) { Ok(conn.execute_batch(end)?) } else { Ok(()) }
         };
         let database = Database::with_item_writer(rude).await;

@@ -1,17 +1,24 @@
 //! The vocabulary of the tests.
 
-use std::{error::Error, future::Future, ops::Deref, ops::Range, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    future::Future,
+    ops::Deref,
+    ops::Range,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use rocket_batch::{
     domain::{
-        BatchId, BatchRecord, BatchStatus, CreateRequest, Delivery, FailedChunk, FailedChunks, FailedJob, Failure,
-        HookEvent, HookId, IdempotencyKey, Invalid, Item, ItemOptions, JobId, Limits, Plan, QueueCapacity, RateLimit,
-        StatusTask, Throughput,
+        Backoff, BatchFinished, BatchId, BatchRecord, BatchStatus, CreateRequest, Delivery, FailedChunk, FailedChunks,
+        FailedJob, Failure, HookEvent, HookId, IdempotencyKey, Invalid, Item, ItemOptions, JobId, Limits, Plan,
+        QueueCapacity, RateLimit, StatusTask, Throughput,
     },
     ledger::{
-        AttemptResult, BatchCommand, BatchConnection, BatchPool, ChunkInserted, Claim, Claimed, Closed, Created,
-        Finished, FirstChunk, HookKinds, JobQuery, Ledger, LedgerError, NewBatch, NewItem, OpenJob, OpenJobs,
+        AttemptResult, BatchCommand, BatchConnection, BatchPool, BoxError, ChunkInserted, Claim, Claimed, Closed,
+        Created, Finished, FirstChunk, HookKinds, JobQuery, Ledger, LedgerError, NewBatch, NewItem, OpenJob, OpenJobs,
         PageRequest, PlanInput, RecentWork, Rules, TaskQuery, Unplanned, Work,
     },
 };
@@ -24,11 +31,105 @@ pub trait Harness {
     /// An empty ledger for one test.
     fn ledger_with(&self, rules: Rules) -> impl Future<Output = Subject>;
 
+    /// An empty ledger whose host has a finish hook, which is called again after `backoff`.
+    fn ledger_with_finish_hook(&self, hook: &ScriptedHook, backoff: Backoff) -> impl Future<Output = Subject>;
+
     /// An empty ledger with the usual rules: few crashes, every hook.
     fn ledger(&self) -> impl Future<Output = Subject> {
         self.ledger_with(RULES)
     }
 }
+
+/// A finish hook that inserts a row into the host's table `ends`, and then does as it is told.
+#[derive(Clone, Default)]
+pub struct ScriptedHook(Arc<Mutex<Script>>);
+
+#[derive(Default)]
+struct Script {
+    failure: Option<HookFailure>,
+    only_batch: Option<BatchId>,
+    calls: u32,
+    /// The name of the host's table.
+    table: String,
+}
+
+#[derive(Clone, Copy)]
+pub enum HookFailure {
+    Error(&'static str),
+    Panic(&'static str),
+}
+
+impl ScriptedHook {
+    /// Fails from now on.
+    pub fn fails_with(&self, failure: HookFailure) {
+        self.0.lock().unwrap().failure = Some(failure);
+    }
+
+    /// Fails from now on, for one batch only.
+    pub fn fails_for(&self, batch: BatchId) {
+        self.0.lock().unwrap().only_batch = Some(batch);
+    }
+
+    /// Succeeds from now on.
+    pub fn succeeds(&self) {
+        self.0.lock().unwrap().failure = None;
+    }
+
+    /// The number of calls.
+    pub fn calls(&self) -> u32 {
+        self.0.lock().unwrap().calls
+    }
+
+    /// Names the host's table, which the harness created.
+    pub fn uses_table(&self, name: &str) {
+        name.clone_into(&mut self.0.lock().unwrap().table);
+    }
+
+    /// Counts a call, and returns the statement that inserts the host's row.
+    pub fn insert(&self, end: &BatchFinished) -> String {
+        let mut script = self.0.lock().unwrap();
+        script.calls += 1;
+        let (batch, round, status) = (end.batch_id, end.round, end.status);
+        format!("INSERT INTO {} VALUES ({batch}, {round}, '{status}')", script.table)
+    }
+
+    /// Fails as it was told.
+    pub fn outcome(&self, end: &BatchFinished) -> Result<(), BoxError> {
+        let (failure, only_batch) = {
+            let script = self.0.lock().unwrap();
+            (script.failure, script.only_batch)
+        };
+        match failure.filter(|_| only_batch.is_none_or(|batch| batch == end.batch_id)) {
+            None => Ok(()),
+            Some(HookFailure::Error(why)) => Err(why.into()),
+            Some(HookFailure::Panic(why)) => panic!("{why}"),
+        }
+    }
+
+    /// The host's rows: batch, round and status.
+    pub async fn ends(&self, ledger: &Subject) -> TestResult<Vec<(i64, i64, String)>> {
+        let sql = format!("SELECT batch, round, status FROM {} ORDER BY batch, round", self.0.lock().unwrap().table);
+        match ledger.pool.get().await? {
+            #[cfg(feature = "sqlite")]
+            BatchConnection::Sqlite(host) => {
+                let read = move |conn: &mut rusqlite::Connection| {
+                    let mut query = conn.prepare(&sql)?;
+                    query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
+                };
+                Ok(host.interact(read).await?)
+            }
+            #[cfg(feature = "postgres")]
+            BatchConnection::Postgres(host) => {
+                let rows = host.query(&sql, &[]).await?;
+                Ok(rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect())
+            }
+            _ => Err("unknown kind of database".into()),
+        }
+    }
+}
+
+/// The host's table of finished batches.
+pub const ENDS: &str = "(batch BIGINT, round BIGINT, status TEXT, PRIMARY KEY (batch, round))";
 
 pub const RULES: Rules =
     Rules { max_crashes: 2, hooks: HookKinds { batch_finished: true, job_failed: true, job_completed: true } };
@@ -373,6 +474,7 @@ impl Subject {
     pub async fn closed(&self, batch: BatchId, round: u32) -> TestResult<BatchRecord> {
         match self.close(batch, round).await? {
             Closed::Now(batch) => Ok(batch),
+            Closed::HookFailed(retry) => Err(format!("batch {batch} was not closed: {retry:?}").into()),
             Closed::NothingToDo => Err(format!("batch {batch} could not be closed").into()),
         }
     }

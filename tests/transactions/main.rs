@@ -49,7 +49,7 @@ impl Shop {
             .merge(Serialized::global(key, value));
         let ends = Arc::<Mutex<Vec<BatchFinished>>>::default();
         let told = ends.clone();
-        let fairing = Batch::fairing().public().on_batch_finished(move |end| {
+        let fairing = Batch::fairing().public().on_batch_finished(move |end, _| {
             told.lock().unwrap().push(end);
             async { Ok::<_, std::io::Error>(()) }
         });

@@ -14,7 +14,8 @@ use std::{
 
 use plugin::Plugin;
 use rocket_batch::{
-    Batch, BatchError, BatchFinished, BatchStatus, BoxError, ItemOptions, JobEnded, NewItemRow, PageQuery, WaitingFor,
+    Batch, BatchError, BatchFinished, BatchStatus, BoxError, HookContext, ItemContext, ItemOptions, JobEnded,
+    NewItemRow, PageQuery, WaitingFor,
     config::{Config, KeepSetting, RateLimitSetting},
     sqlite::{ItemWriter, rusqlite::Connection},
 };
@@ -34,7 +35,7 @@ fn fast(config: &mut Config) {
 
 /// Makes an item writer that copies new items to the table `mine` and calls `at_57` for ordinal 57.
 fn copy_except(at_57: fn() -> Result<(), BoxError>) -> impl ItemWriter {
-    move |transaction: &Connection, items: &[NewItemRow<'_>]| {
+    move |transaction: &Connection, items: &[NewItemRow<'_>], _: &ItemContext<'_>| {
         let mut insert = transaction.prepare_cached("INSERT INTO mine VALUES (?1, ?2, ?3)")?;
         for item in items {
             if item.ordinal == 57 {
@@ -147,7 +148,7 @@ async fn reports_the_error_of_an_item_writer_with_the_failed_chunk() -> TestResu
 /// 300 such jobs once made one response of 64 MB, and four responses at once took 443 MB of memory.
 #[rocket::async_test]
 async fn keeps_the_first_errors_of_a_job_whose_chunks_fail_with_different_errors() -> TestResult {
-    let reject = |_: &Connection, items: &[NewItemRow<'_>]| {
+    let reject = |_: &Connection, items: &[NewItemRow<'_>], _: &ItemContext<'_>| {
         Err::<(), BoxError>(format!("item {} is not allowed, {}", items[0].ordinal, "sorry ".repeat(300)).into())
     };
     let one_try = |config: &mut Config| {
@@ -488,9 +489,9 @@ async fn calls_a_hook_for_every_finished_job_and_batch() -> TestResult {
     let fairing = Batch::fairing()
         .public()
         .configure(fast)
-        .on_batch_finished(move |end| record(&b, end))
-        .on_job_failed(move |end| record(&f, end))
-        .on_job_completed(move |end| record(&c, end));
+        .on_batch_finished(move |end, _| record(&b, end))
+        .on_job_failed(move |end, _| record(&f, end))
+        .on_job_completed(move |end, _| record(&c, end));
     let plugin = Plugin::attach(fairing).await?;
     plugin.sql(REJECT_57)?;
     plugin.service().create_product_items_async(1, 300, jobs_of(100)).await?;
@@ -531,7 +532,7 @@ fn record<E: Send>(events: &Events<E>, end: E) -> std::future::Ready<Result<(), 
 async fn calls_a_failing_hook_three_times() -> TestResult {
     let calls: [Arc<AtomicU32>; 3] = Default::default();
     let counted = calls.clone();
-    let hook = move |end: BatchFinished| {
+    let hook = move |end: BatchFinished, _: HookContext| {
         let call = counted[end.batch_id.get() as usize - 1].fetch_add(1, SeqCst);
         async move {
             match (end.batch_id.get(), call) {
@@ -560,7 +561,7 @@ async fn calls_a_failing_hook_three_times() -> TestResult {
 
 #[rocket::async_test]
 async fn stops_a_slow_hook_at_its_timeout_without_delaying_others() -> TestResult {
-    let hook = |end: BatchFinished| async move {
+    let hook = |end: BatchFinished, _: HookContext| async move {
         if end.batch_id.get() == 1 {
             std::future::pending::<()>().await;
         }

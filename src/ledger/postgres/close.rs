@@ -48,11 +48,7 @@ impl Verb for AtEnd {
     }
 }
 
-pub(super) async fn at_end(
-    conn: &impl GenericClient,
-    max_delay: Duration,
-    batches: &[i64],
-) -> Result<Vec<StatusTask>> {
+pub(super) async fn at_end(conn: &impl GenericClient, max_delay: Duration, batches: &[i64]) -> Result<Vec<StatusTask>> {
     let rows = conn.query(&conn.prepare_cached(AT_END).await?, &[&batches, &millis(max_delay)]).await?;
     let end = |row| Ok(StatusTask::End { batch: batch_id(row, "id")?, round: small_number(row, "round")? });
     rows.iter().map(end).collect()
@@ -122,12 +118,7 @@ impl BatchEnd {
     }
 
     /// Records the end and calls the host's finish hook. Returns the finished batch.
-    pub(super) async fn record(
-        self,
-        conn: &Transaction<'_>,
-        finisher: &Finisher,
-        id: BatchId,
-    ) -> Result<BatchRecord> {
+    pub(super) async fn record(self, conn: &Transaction<'_>, finisher: &Finisher, id: BatchId) -> Result<BatchRecord> {
         let JobCounts { completed, failed, cancelled, .. } = self.counts;
         let [completed, failed, cancelled, items] = [completed, failed, cancelled, self.measured.items].map(key);
         let (batch, status, worked) = (id.get(), self.status.as_str(), millis(self.measured.worked));

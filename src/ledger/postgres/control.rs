@@ -15,11 +15,7 @@ use super::{
 };
 use crate::{
     domain::{BatchId, BatchRecord, BatchStatus},
-    ledger::{
-        decide::requested_change,
-        error::LedgerError,
-        types::BatchCommand,
-    },
+    ledger::{decide::requested_change, error::LedgerError, types::BatchCommand},
 };
 
 // A separate statement, so that the next one sees what was committed while this one waited. Claims
@@ -95,12 +91,7 @@ impl Control {
     }
 
     /// Waits for chunks in progress; later chunks find their job paused.
-    async fn set_paused(
-        &self,
-        conn: &impl GenericClient,
-        status: BatchStatus,
-        paused: bool,
-    ) -> Result<BatchRecord> {
+    async fn set_paused(&self, conn: &impl GenericClient, status: BatchStatus, paused: bool) -> Result<BatchRecord> {
         let id = self.batch.get();
         conn.execute(&conn.prepare_cached(LOCK_ACTIVE).await?, &[&id]).await?;
         conn.execute(&conn.prepare_cached(PAUSE_JOBS).await?, &[&id, &paused]).await?;

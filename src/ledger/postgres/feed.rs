@@ -34,8 +34,7 @@ const DUE: &str = include_str!("sql/due_jobs.sql");
 const NEXT_DUE: &str = include_str!("sql/next_due.sql");
 const STARTED: &str = "SELECT id FROM batches
     WHERE jobs > 0 AND status IN ('running', 'paused') AND id > $1 ORDER BY id LIMIT $2";
-const UNPLANNED: &str =
-    "SELECT id, quantity, batch_size, prefix, max_jobs FROM batches
+const UNPLANNED: &str = "SELECT id, quantity, batch_size, prefix, max_jobs FROM batches
     WHERE jobs IS NULL AND (close_not_before IS NULL OR close_not_before <= now()
         OR close_not_before > now() + $2::bigint * interval '1 ms')
     ORDER BY id LIMIT $1";

@@ -33,8 +33,8 @@ mod create;
 mod detach_on_drop;
 mod error;
 mod feed;
-mod finish_hook;
 mod finish_attempt;
+mod finish_hook;
 mod hooks;
 mod host;
 mod insert_chunk;
@@ -47,6 +47,7 @@ mod prune_history;
 mod read;
 mod redacted;
 mod retry;
+mod setup_lock;
 mod summarize;
 mod tls;
 mod token;
@@ -56,16 +57,17 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use rocket_db_pools::Pool as _;
 
-use self::{
-    finish_hook::{BoundedHook, Finisher},
-    item_writer::Writer,
-    token::token,
-};
 pub use self::{
     finish_hook::FinishHook,
     host::HostTransactions,
     item_writer::ItemWriter,
     pool::{PostgresConnection, PostgresPool},
+    setup_lock::SetupLock,
+};
+use self::{
+    finish_hook::{BoundedHook, Finisher},
+    item_writer::Writer,
+    token::token,
 };
 use super::{
     decide::portions,
@@ -79,7 +81,8 @@ use super::{
     verbs::{Ledger, Records},
 };
 use crate::domain::{
-    Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
+    Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, RetryReport,
+    StatusTask,
 };
 
 /// The ledger in a PostgreSQL database.

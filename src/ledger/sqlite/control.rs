@@ -2,9 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::{
-    close::BatchEnd, columns::now, error::Result, finish_hook::Finisher, read::batch, summarize::count_batch,
-};
+use super::{close::BatchEnd, columns::now, error::Result, finish_hook::Finisher, read::batch, summarize::count_batch};
 use crate::{
     domain::{BatchId, BatchRecord, BatchStatus},
     ledger::{decide::requested_change, types::BatchCommand},

@@ -20,8 +20,8 @@ mod control;
 mod create;
 mod error;
 mod feed;
-mod finish_hook;
 mod finish_attempt;
+mod finish_hook;
 mod hooks;
 mod insert_chunk;
 mod item_writer;
@@ -41,12 +41,12 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use rocket_db_pools::Pool as _;
 
-use self::{finish_hook::Finisher, item_writer::Writer};
 pub use self::{
     finish_hook::FinishHook,
     item_writer::ItemWriter,
     pool::{SqliteConnection, SqlitePool},
 };
+use self::{finish_hook::Finisher, item_writer::Writer};
 use super::{
     decide::portions,
     error::{LedgerError, Result},
@@ -59,7 +59,8 @@ use super::{
     verbs::{Ledger, Records},
 };
 use crate::domain::{
-    Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
+    Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, RetryReport,
+    StatusTask,
 };
 
 /// The ledger in a SQLite database.

@@ -72,9 +72,8 @@ pub(super) fn batch(conn: &Connection, id: BatchId) -> Result<BatchRecord> {
 
 /// Reads what an item writer is told about a batch.
 pub(super) fn batch_info(conn: &Connection, id: BatchId) -> Result<BatchInfo> {
-    let read = |row: &Row<'_>| {
-        Ok(BatchInfo { batch_id: id, quantity: row.get("quantity")?, options: read_options(row)? })
-    };
+    let read =
+        |row: &Row<'_>| Ok(BatchInfo { batch_id: id, quantity: row.get("quantity")?, options: read_options(row)? });
     Ok(conn.prepare_cached(INFO)?.query_row([id.get()], read)?)
 }
 

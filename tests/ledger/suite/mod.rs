@@ -8,6 +8,7 @@ pub mod control;
 pub mod create;
 pub mod feed;
 pub mod finish_attempt;
+pub mod finish_hook;
 pub mod hooks;
 pub mod insert_and_complete;
 pub mod insert_chunk;
@@ -88,6 +89,18 @@ macro_rules! every_ledger {
             close::an_unplanned_batch_is_not_closed
             close::a_batch_with_failed_jobs_fails_with_the_reason
             close::a_paused_batch_is_closed_when_its_last_jobs_finished
+
+            finish_hook::a_finish_hook_writes_in_the_transaction_that_closes_a_batch
+            finish_hook::a_failed_finish_hook_leaves_the_batch_open_until_a_later_call
+            finish_hook::a_batch_waits_for_the_next_call_of_its_finish_hook
+            finish_hook::a_panic_of_a_finish_hook_is_an_error
+            finish_hook::a_cancel_is_rejected_with_the_error_of_the_finish_hook
+            finish_hook::a_batch_that_waits_for_its_finish_hook_can_be_cancelled
+            finish_hook::a_batch_that_can_not_be_planned_stays_unplanned_while_its_finish_hook_fails
+            finish_hook::a_retry_ends_the_wait_for_a_finish_hook
+            finish_hook::a_paused_batch_waits_for_its_finish_hook_too
+            finish_hook::a_failed_finish_hook_undoes_no_other_closing
+            finish_hook::a_finish_hook_writes_once_although_many_close_the_batch
 
             control::a_cancel_finishes_the_batch_and_its_open_jobs
             control::a_command_is_obeyed_where_the_status_allows_it
