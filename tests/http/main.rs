@@ -3,6 +3,7 @@
 mod contract;
 mod control;
 mod health;
+mod hooks;
 mod hosting;
 mod idempotency;
 mod input;

@@ -39,6 +39,8 @@ use crate::{
 /// Invariants of every job. A statement that violates one fails.
 const CHECKS: &str = include_str!("checks.sql");
 
+mod finish_hook;
+
 mod in_a_server {
     every_ledger!(super::InAServer);
 }

@@ -28,6 +28,8 @@ use tokio::task::JoinSet;
 
 use crate::support::*;
 
+mod finish_hook;
+
 mod in_a_file {
     every_ledger!(super::InAFile);
 }

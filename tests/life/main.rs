@@ -9,6 +9,7 @@ mod compose;
 #[cfg(feature = "redis")]
 mod drain;
 mod host;
+mod orders;
 mod pair;
 #[cfg(feature = "redis")]
 mod redis;
@@ -31,6 +32,7 @@ use std::{
 };
 
 use host::{Home, Host, Store};
+use orders::an_order_is_ready_if_and_only_if_its_batch_is_completed;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -57,12 +59,14 @@ on_each_ledger! {
         completes_a_batch_despite_twenty_kills uses_up_nothing_at_a_stop_in_the_middle
         takes_over_on_standby_when_the_leader_dies
         counts_no_crash_after_all_items_are_inserted
-        completes_without_an_item_writer_despite_kills_between_statements;
+        completes_without_an_item_writer_despite_kills_between_statements
+        an_order_is_ready_if_and_only_if_its_batch_is_completed;
     postgres: Store::Postgres,
         completes_a_batch_despite_twenty_kills uses_up_nothing_at_a_stop_in_the_middle
         takes_over_on_standby_when_the_leader_dies
         counts_no_crash_after_all_items_are_inserted
-        completes_without_an_item_writer_despite_kills_between_statements;
+        completes_without_an_item_writer_despite_kills_between_statements
+        an_order_is_ready_if_and_only_if_its_batch_is_completed;
 }
 
 /// Twenty SIGKILLs in the middle of a batch: at random times, and at each named point. No item is

@@ -1,6 +1,7 @@
 //! Batches in transactions of the host: the whole plugin, and a host with its own connections and
 //! tables.
 
+mod hooks;
 #[path = "../servers/postgres.rs"]
 mod servers;
 

@@ -1,0 +1,111 @@
+//! A host's finish hook and its own tables in PostgreSQL.
+
+use rocket::futures::{
+    FutureExt,
+    future::{BoxFuture, join_all},
+};
+use rocket_batch::{BatchConnection, BatchFairing, BoxError, HookContext, postgres::tokio_postgres::Transaction};
+
+use super::*;
+
+fn figment(schema: &str) -> rocket::figment::Figment {
+    rocket::Config::figment()
+        .merge(("log_level", "off"))
+        .merge(Serialized::global("databases.batch.url", servers::shared()))
+        .merge(Serialized::global("databases.batch.schema", schema))
+        .merge(Serialized::global("batch.generate.rate_limit", "off"))
+        .merge(Serialized::global("batch.status.backoff", "20ms"))
+}
+
+/// Fails once, then inserts a row for the batch and creates the next batch, up to batch 3.
+fn continue_with_the_next<'a>(
+    transaction: &'a Transaction<'_>,
+    end: &'a BatchFinished,
+    context: &'a HookContext,
+) -> BoxFuture<'a, Result<(), BoxError>> {
+    async move {
+        let id = end.batch_id.get();
+        let schema = context.state::<Schema>()?;
+        transaction.execute(&format!("INSERT INTO {}.ends VALUES ($1)", schema.0), &[&id]).await?;
+        if id < 3 {
+            let options = context.service().default_options();
+            context.service().create_product_items_in(transaction, id + 1, 100, options).await?;
+        }
+        let mut failed = schema.1.lock().unwrap();
+        if failed.insert(id) { Err("not at the first call".into()) } else { Ok(()) }
+    }
+    .boxed()
+}
+
+/// The host's schema, and the batches whose first call failed.
+#[derive(Clone)]
+struct Schema(String, Arc<Mutex<HashSet<i64>>>);
+
+#[rocket::async_test]
+async fn a_finish_hook_creates_the_next_batch_in_its_transaction() -> TestResult {
+    let (ledger, own) = (servers::a_schema(), servers::a_schema());
+    let host = servers::client(servers::shared()).await;
+    let tables = format!("CREATE SCHEMA {own}; CREATE TABLE {own}.ends (batch bigint PRIMARY KEY)");
+    let create = move |db: BatchConnection| {
+        let tables = tables.clone();
+        async move {
+            let BatchConnection::Postgres(db) = db else { return Err(BoxError::from("not PostgreSQL")) };
+            Ok(db.batch_execute(&tables).await?)
+        }
+    };
+    let fairing = Batch::fairing().public().on_ledger_ready(create).with_state::<Schema>();
+    let fairing = fairing.postgres_finish_hook(continue_with_the_next);
+    let rocket = rocket::custom(figment(&ledger)).manage(Schema(own.clone(), Arc::default())).attach(fairing);
+    let client = Client::untracked(rocket).await?;
+    let batches = BatchService::fetch(client.rocket()).expect("the fairing is attached");
+
+    batches.create_product_items_async(1, 100, batches.default_options()).await?;
+    let all = async {
+        for id in 1..=3 {
+            while matches!(batches.batch(id).await, Err(BatchError::NoSuchBatch(_))) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            batches.wake_feeder();
+            batches.until_finished(id, TIMEOUT).await?;
+        }
+        Ok::<_, BatchError>(())
+    };
+    tokio::time::timeout(TIMEOUT, all).await??;
+
+    let ends: i64 = host.query_one(&format!("SELECT count(*) FROM {own}.ends"), &[]).await?.get(0);
+    assert_eq!(ends, 3);
+    client.terminate().await;
+    Ok(())
+}
+
+/// Not repeatable, and slow, so that two at the same time would fail.
+fn creates_a_table_once(own: &str) -> BatchFairing {
+    let own = own.to_owned();
+    Batch::fairing().public().on_ledger_ready(move |db: BatchConnection| {
+        let own = own.clone();
+        async move {
+            let BatchConnection::Postgres(db) = db else { return Err(BoxError::from("not PostgreSQL")) };
+            let exists = "SELECT count(*) FROM pg_tables WHERE schemaname = $1";
+            let there: i64 = db.query_one(exists, &[&own]).await?.get(0);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            if there == 0 {
+                db.batch_execute(&format!("CREATE SCHEMA {own}; CREATE TABLE {own}.orders (id bigint)")).await?;
+            }
+            Ok(())
+        }
+    })
+}
+
+#[rocket::async_test]
+async fn processes_that_start_at_once_prepare_the_hosts_tables_one_after_another() -> TestResult {
+    let (ledger, own) = (servers::a_schema(), servers::a_schema());
+
+    let starting =
+        (0..4).map(|_| Client::untracked(rocket::custom(figment(&ledger)).attach(creates_a_table_once(&own))));
+    let started = join_all(starting).await;
+
+    for client in started {
+        client?.terminate().await;
+    }
+    Ok(())
+}
