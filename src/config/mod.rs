@@ -137,7 +137,8 @@ pub struct Config {
     #[schemars(with = "String")]
     pub drain: Duration,
 
-    /// How long one call of a hook may take. Default: `"30s"`.
+    /// How long one call of a hook may take. It can't interrupt a finish hook in SQLite. Default:
+    /// `"30s"`.
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub hook_timeout: Duration,

@@ -29,11 +29,11 @@ pub struct QueueSettings {
     #[schemars(with = "String")]
     pub rate_limit: RateLimitSetting,
 
-    /// The maximum number of attempts at a job, or of calls of a hook, the first one included.
-    /// Default: 3.
+    /// The maximum number of attempts at a job, or of calls of a hook, the first one included. A
+    /// finish hook is called without a limit. Default: 3.
     pub attempts: u32,
 
-    /// The delay after the first failed attempt. It doubles with each further one. Random jitter
+    /// The delay after the first failed attempt, or call of a hook. It doubles with each further one. Random jitter
     /// shortens it by up to a half; in Redis, only a delay that could reach `max_backoff` is
     /// shortened. Default: `"1s"`.
     #[serde(with = "duration")]

@@ -116,6 +116,7 @@ fn context(config: &Arc<Config>, store: &Store, queues: &Queues) -> Context {
         wakeup: Arc::new(Wakeup::default()),
         draining: CancellationToken::new(),
         outage: Arc::new(Outage::default()),
+        refusing: Arc::default(),
         ended: Arc::new(Notify::new()),
     }
 }

@@ -75,7 +75,11 @@ impl BatchService {
     }
 
     async fn control(&self, batch_id: i64, command: BatchCommand) -> Result<BatchRecord> {
-        let batch = self.bounded(self.parts().ledger.control(existing(batch_id)?, command)).await?;
+        let controlled = self.bounded(self.parts().ledger.control(existing(batch_id)?, command)).await;
+        if let Err(BatchError::HookFailed(error)) = &controlled {
+            tracing::warn!(batch = batch_id, error, "finish hook failed; the batch is not cancelled");
+        }
+        let batch = controlled?;
         let done = match command {
             BatchCommand::Cancel => "cancelled",
             BatchCommand::Pause => "paused",

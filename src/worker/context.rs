@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
 use super::{ends::Ends, hooks::Hooks, recipes::Recipes, summaries::Summaries, wakeup::Wakeup};
@@ -41,6 +41,8 @@ pub(crate) struct Context {
     /// Cancelled at the start of a shutdown.
     pub draining: CancellationToken,
     pub outage: Arc<Outage>,
+    /// Locked while batches that can't be planned are failed.
+    pub refusing: Arc<Mutex<()>>,
     /// Notified when a batch finishes in this process.
     pub ended: Arc<Notify>,
 }

@@ -51,8 +51,6 @@ pub(crate) struct Feeder {
     level_at: Option<Instant>,
     /// When to read hooks again. Only set when the last read did not return all hooks.
     hooks_at: Option<Instant>,
-    /// When to plan again. Only set while a batch that can't be planned waits for its finish hook.
-    plan_at: Option<Instant>,
 }
 
 /// The work of one pass.
@@ -109,7 +107,6 @@ impl Feeder {
             due_at: None,
             level_at: None,
             hooks_at: None,
-            plan_at: None,
         }
     }
 
@@ -134,8 +131,7 @@ impl Feeder {
     fn next_pass(&mut self) -> FeederPass {
         let (reasons, refill) = self.cx.wakeup.take();
         let now = Instant::now();
-        let plan = take_due(&mut self.plan_at, now);
-        let check = now >= self.check_at || reasons.all || plan;
+        let check = now >= self.check_at || reasons.all;
         let due = take_due(&mut self.due_at, now);
         self.offered_to.retain(|batch, _| !reasons.batches.contains(batch));
         FeederPass {
@@ -149,10 +145,7 @@ impl Feeder {
 
     /// Returns when the next pass is due without a wakeup.
     fn next_at(&self) -> Instant {
-        [self.due_at, self.level_at, self.hooks_at, self.plan_at]
-            .into_iter()
-            .flatten()
-            .fold(self.check_at, Instant::min)
+        [self.due_at, self.level_at, self.hooks_at].into_iter().flatten().fold(self.check_at, Instant::min)
     }
 
     /// Schedules the next check: after a short backoff when the queue could not be reached, so that
@@ -310,8 +303,7 @@ impl Feeder {
         self.hooks_at = open.left_out.then(|| Instant::now() + Self::DUE_INTERVAL);
         open.left_behind.iter().for_each(|batch| self.cx.summaries.changed(*batch));
         let offered = offer_tasks(&self.cx, open.status).await;
-        let next_plan = plan_batches(&self.cx, open.unplanned).await.map(|delay| Instant::now() + delay);
-        self.plan_at = [self.plan_at, next_plan].into_iter().flatten().min();
+        plan_batches(&self.cx, open.unplanned).await;
         offered
     }
 

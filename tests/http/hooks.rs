@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rocket::local::asynchronous::Client;
+use rocket::{error::ErrorKind, local::asynchronous::Client};
 use rocket_batch::{
     Batch, BatchConnection, BatchFairing, BatchFinished, BatchInfo, BoxError, HookContext, ItemContext, NewItemRow,
     sqlite::rusqlite::Connection,
@@ -259,7 +259,7 @@ async fn an_error_of_the_hosts_tables_stops_the_launch_with_its_cause() {
 
         let launched = Client::untracked(rocket).with_subscriber(logging_to(&log)).await;
 
-        assert!(launched.is_err());
+        assert!(matches!(launched.unwrap_err().kind(), ErrorKind::FailedFairings(_)));
         let text = log.text();
         assert!(text.contains("`.on_ledger_ready(..)` failed") && text.contains(cause), "{text}");
     }
@@ -284,7 +284,7 @@ async fn a_finish_hook_for_the_other_database_stops_the_launch() {
 
     let launched = Client::untracked(rocket).with_subscriber(logging_to(&log)).await;
 
-    assert!(launched.is_err());
+    assert!(matches!(launched.unwrap_err().kind(), ErrorKind::FailedFairings(_)));
     let text = log.text();
     assert!(text.contains("the finish hook is for PostgreSQL; add `.sqlite_finish_hook(..)`"), "{text}");
 }
