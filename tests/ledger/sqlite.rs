@@ -121,7 +121,7 @@ impl Database {
         let host = self.host().await;
         let rows = host.interact(move |conn| {
             let mut query = conn.prepare(sql)?;
-            query.query_map([batch.get()], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+            query.query_map([batch.get()], |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?)))?.collect()
         });
         rows.await.unwrap()
     }
@@ -231,7 +231,7 @@ async fn summaries_of_dead_processes_are_deleted_and_the_version_stays() -> Test
     let still = database.version(bystander).await;
     let outsider = database.outsider();
     for (process, seconds) in [(1, 120), (2, 30), (3, -120)] {
-        ledger.summarized(process, batch).await?;
+        ledger.summarized(process as u64, batch).await?;
         let aged = "UPDATE rocket_batch_summaries SET counted_at = counted_at - ?2 * 1000000 WHERE process = ?1";
         outsider.execute(aged, (process, seconds))?;
     }
@@ -591,7 +591,7 @@ async fn a_full_disk_is_reported_and_survived() -> TestResult {
 fn keep(transaction: &Connection, items: &[NewItemRow<'_>]) -> Result<(), BoxError> {
     let mut insert = transaction.prepare_cached("INSERT INTO mine VALUES (?1, ?2, ?3)")?;
     for item in items {
-        insert.execute((item.batch_id.get(), item.ordinal, item.code))?;
+        insert.execute((item.batch_id.get(), item.ordinal as i64, item.code))?;
     }
     Ok(())
 }
@@ -865,7 +865,7 @@ async fn closing_completes_queued_calls_and_leaves_one_sound_file() -> TestResul
     assert!(!database.folder.path().join("batch.db-wal").exists());
     let file = database.outsider();
     assert_eq!(file.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0))?, "ok");
-    assert_eq!(file.query_row("SELECT count(*) FROM rocket_batch_items", [], |row| row.get::<_, u64>(0))?, said);
+    assert_eq!(file.query_row("SELECT count(*) FROM rocket_batch_items", [], |row| row.get::<_, i64>(0))? as u64, said);
     Ok(())
 }
 

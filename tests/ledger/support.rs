@@ -278,7 +278,8 @@ impl Subject {
             #[cfg(feature = "sqlite")]
             BatchConnection::Sqlite(host) => {
                 let sql = sql.to_owned();
-                Ok(host.interact_mut(move |conn| conn.execute_batch(&sql)).await?)
+                let changed = host.interact_mut(move |conn| conn.execute_batch(&sql)).await;
+                changed.map_err(|error| format!("{error}: {:?}", error.source()).into())
             }
             #[cfg(feature = "postgres")]
             BatchConnection::Postgres(host) => host
