@@ -22,7 +22,8 @@ use crate::{domain::BatchFinished, ledger::BoxError, service::HookContext};
 ///   between two statements, after `statement_timeout`. A call of the service that changes this
 ///   batch would wait for the lock until it times out.
 /// - **Do not end the transaction**: it is committed after the hook returns. Savepoints are fine,
-///   with the SQL command `SAVEPOINT`. The ledger's tables are read-only for you.
+///   with the SQL command `SAVEPOINT`. The search path is `public` and the ledger's schema. The
+///   ledger's tables are read-only for you.
 ///
 /// A function of the same signature is a finish hook; see
 /// [`postgres_finish_hook`](crate::BatchFairing::postgres_finish_hook).

@@ -20,7 +20,8 @@ use crate::{
 /// - **A panic** fails the attempt with its message. Nothing of the chunk is kept.
 /// - **Keep it short**: the job is locked meanwhile, and `statement_timeout` limits each statement.
 /// - **Do not end the transaction**: it is committed after the writer returns. Savepoints are fine,
-///   with the SQL command `SAVEPOINT`. The ledger's tables are read-only for you.
+///   with the SQL command `SAVEPOINT`. The search path is `public` and the ledger's schema. The
+///   ledger's tables are read-only for you.
 ///
 /// A function of the same signature is an item writer; see
 /// [`postgres_item_writer`](crate::BatchFairing::postgres_item_writer).

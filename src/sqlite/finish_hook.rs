@@ -22,7 +22,7 @@ use crate::{domain::BatchFinished, ledger::BoxError, service::HookContext};
 ///   connection to the file can write meanwhile, so do not open one.
 /// - **Do not end the transaction**: several calls share it. Do not commit it, roll it back, or
 ///   rely on deferred constraints, which would fail all of these calls. Savepoints are fine. The
-///   tables named `rocket_batch_…` are read-only for you.
+///   tables named `rocket_batch_…` belong to the ledger.
 /// - **Do not wait for the service**: a call that writes would wait for this thread.
 ///
 /// A function or closure of the same signature is a finish hook; see

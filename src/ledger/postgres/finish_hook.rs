@@ -18,6 +18,7 @@ use super::{
     columns::{millis, small, small_number, text},
     error::{Result, VerbError, message_of},
     pool::Verb,
+    search_path::with_path_of_host,
 };
 use crate::{
     domain::{Backoff, BatchFinished, BatchId, error_chain, panic_message},
@@ -71,6 +72,8 @@ pub(super) struct BoundedHook {
     pub backoff: Backoff,
     /// How long a call may take.
     pub timeout: Duration,
+    /// The ledger's schema.
+    pub schema: Arc<str>,
 }
 
 /// What finishes batches: the rules of the ledger, and the host's hook.
@@ -98,12 +101,14 @@ impl Finisher {
 
     /// Calls the hook, if there is one.
     pub(super) async fn call_hook(&self, transaction: &Transaction<'_>, end: &BatchFinished) -> Result<()> {
-        let Some(BoundedHook { hook, timeout, .. }) = &self.hook else { return Ok(()) };
+        let Some(BoundedHook { hook, timeout, schema, .. }) = &self.hook else { return Ok(()) };
         // Within the future, so that a panic before its first await is caught too.
-        let call = AssertUnwindSafe(async { hook.finish(transaction, end).await }).catch_unwind();
+        let call = async { with_path_of_host(transaction, schema, hook.finish(transaction, end)).await };
+        let call = AssertUnwindSafe(call).catch_unwind();
         match tokio::time::timeout(*timeout, call).await {
-            Ok(Ok(Ok(()))) => check_is_usable(transaction).await,
-            Ok(Ok(Err(error))) => Err(hook_failed(message_of_host(&error))),
+            Ok(Ok(Ok(Ok(())))) => check_is_usable(transaction).await,
+            Ok(Ok(Ok(Err(error)))) => Err(hook_failed(message_of_host(&error))),
+            Ok(Ok(Err(error))) => Err(error.into()),
             Ok(Err(panic)) => Err(hook_failed(format!("panicked: {}", panic_message(&*panic)))),
             Err(_) => Err(hook_failed(format!("did not return within {timeout:?}"))),
         }

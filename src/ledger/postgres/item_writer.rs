@@ -9,6 +9,7 @@ use tokio_postgres::{Transaction, error::SqlState};
 use super::{
     error::{Result as VerbResult, is_unavailable, message_of, unavailable},
     read::batch_info,
+    search_path::with_path_of_host,
 };
 use crate::domain::{BatchId, error_chain};
 use crate::ledger::{
@@ -58,14 +59,16 @@ where
 pub(super) struct Writer {
     item_writer: Arc<dyn ItemWriter>,
     batches: BatchInfos,
+    /// The ledger's schema.
+    schema: Arc<str>,
 }
 
 impl Writer {
-    pub(super) fn new(item_writer: Arc<dyn ItemWriter>) -> Self {
-        Self { item_writer, batches: BatchInfos::default() }
+    pub(super) fn new(item_writer: Arc<dyn ItemWriter>, schema: Arc<str>) -> Self {
+        Self { item_writer, batches: BatchInfos::default(), schema }
     }
 
-    /// Calls the item writer, and classifies its error.
+    /// Calls the item writer with the host's search path, and classifies its error.
     pub(super) async fn write(
         &self,
         transaction: &PooledTransaction<'_>,
@@ -76,7 +79,8 @@ impl Writer {
             Some(batch) => batch,
             None => self.batches.insert(batch_info(transaction, id).await?),
         };
-        self.item_writer.write(transaction, items, &batch).await.map_err(classified)?;
+        let writing = self.item_writer.write(transaction, items, &batch);
+        with_path_of_host(transaction, &self.schema, writing).await?.map_err(classified)?;
         // The commit of a failed transaction is a rollback, which the server does not report as an
         // error.
         match transaction.simple_query("SELECT 1").await {

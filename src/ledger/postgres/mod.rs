@@ -19,7 +19,8 @@
 //! claims could delay a pause for ever.
 //!
 //! `host.rs` creates batches in transactions of the host. Its statements name the schema; all
-//! others rely on the search path of the ledger's own connections.
+//! others rely on the search path of the ledger's own connections. The host's statements have
+//! another one, see `search_path.rs`.
 
 mod address;
 mod claim;
@@ -47,6 +48,7 @@ mod prune_history;
 mod read;
 mod redacted;
 mod retry;
+mod search_path;
 mod setup_lock;
 mod summarize;
 mod tls;
@@ -109,14 +111,15 @@ impl PostgresLedger {
     /// several statements.
     #[must_use]
     pub fn with_item_writer(self, item_writer: Arc<dyn ItemWriter>) -> Self {
-        Self { item_writer: Some(Arc::new(Writer::new(item_writer))), ..self }
+        let writer = Writer::new(item_writer, Arc::clone(self.pool.schema()));
+        Self { item_writer: Some(Arc::new(writer)), ..self }
     }
 
     /// Calls `hook` in the transactions that finish batches, each time for at most `timeout`, and
     /// again after `backoff` when it fails.
     #[must_use]
     pub fn with_finish_hook(self, hook: Arc<dyn FinishHook>, backoff: Backoff, timeout: Duration) -> Self {
-        let hook = Some(BoundedHook { hook, backoff, timeout });
+        let hook = Some(BoundedHook { hook, backoff, timeout, schema: Arc::clone(self.pool.schema()) });
         Self { finisher: Finisher { hook, ..self.finisher }, ..self }
     }
 

@@ -23,7 +23,7 @@ impl PostgresPool {
         let locking = async {
             let client = self.own_client().await?;
             client.batch_execute(TIMEOUTS).await?;
-            client.query_one(LOCK, &[&self.schema()]).await?;
+            client.query_one(LOCK, &[&&**self.schema()]).await?;
             Ok(SetupLock(client))
         };
         locking.await.map_err(|error| {

@@ -37,7 +37,7 @@ pub(super) enum MigrateError {
     Database(#[from] rusqlite::Error),
     /// The tables were created by a later version of this crate.
     #[error("its tables have version {0}, but this version of rocket_batch supports up to {known}", known = MIGRATIONS.len())]
-    TooNew(usize),
+    TooNew(i64),
 }
 
 /// Applies the missing migrations in one transaction. If several processes do so at once, the lock
@@ -45,13 +45,14 @@ pub(super) enum MigrateError {
 pub(super) fn migrate(conn: &mut Connection, options: SchemaOptions) -> Result<(), MigrateError> {
     let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(SETTINGS)?;
-    let version: usize = transaction.query_row(VERSION, [], |row| row.get(0)).optional()?.unwrap_or(0);
-    let pending = MIGRATIONS.get(version..).ok_or(MigrateError::TooNew(version))?;
+    let version = transaction.query_row(VERSION, [], |row| row.get(0)).optional()?.unwrap_or(0);
+    let pending = usize::try_from(version).ok().and_then(|version| MIGRATIONS.get(version..));
+    let pending = pending.ok_or(MigrateError::TooNew(version))?;
     for migration in pending {
         transaction.execute_batch(migration)?;
     }
     if !pending.is_empty() {
-        transaction.execute(SET_VERSION, [MIGRATIONS.len()])?;
+        transaction.execute(SET_VERSION, [MIGRATIONS.len() as i64])?;
     }
     transaction.execute(STORE_BATCH_SIZE, [key(options.batch_size)])?;
     transaction.execute_batch(if options.index_codes { INDEX_CODES } else { DROP_INDEX })?;
