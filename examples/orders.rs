@@ -42,10 +42,10 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS labels (
         order_id BIGINT NOT NULL, number BIGINT NOT NULL, code TEXT NOT NULL, PRIMARY KEY (order_id, number)
     );";
-// Both databases understand this SQL.
+// Both databases understand this SQL. SQLite numbers parameters by their first appearance.
 const PLACE: &str = "INSERT INTO orders (id, labels) VALUES ($1, $2)";
 const SHOW: &str = "SELECT state, labels, (SELECT count(*) FROM labels WHERE order_id = $1) FROM orders WHERE id = $1";
-const MARK: &str = "UPDATE orders SET state = $2 WHERE id = $1";
+const MARK: &str = "UPDATE orders SET state = $1 WHERE id = $2";
 
 type State = (String, i64, i64);
 
@@ -152,7 +152,7 @@ const fn state_of(end: &BatchFinished) -> &'static str {
 
 /// The finish hook: marks the order in the transaction that finishes its batch.
 fn mark_order(transaction: &rusqlite::Connection, end: &BatchFinished, _: &HookContext) -> Result<(), BoxError> {
-    transaction.execute(MARK, (end.batch_id.get(), state_of(end)))?;
+    transaction.execute(MARK, (state_of(end), end.batch_id.get()))?;
     Ok(())
 }
 
@@ -163,7 +163,7 @@ fn update_order<'a>(
     _: &'a HookContext,
 ) -> BoxFuture<'a, Result<(), BoxError>> {
     async move {
-        transaction.execute(MARK, &[&end.batch_id.get(), &state_of(end)]).await?;
+        transaction.execute(MARK, &[&state_of(end), &end.batch_id.get()]).await?;
         Ok(())
     }
     .boxed()

@@ -65,8 +65,8 @@
 //!   errors.
 //! - Batches in your own transactions, together with your own rows.
 //! - Item writers: your own rows in the transaction that inserts the items.
-//! - Finish hooks: your own rows in the transaction that finishes a batch, exactly once. Other hooks
-//!   are called at least once for each finished batch or job.
+//! - Finish hooks: your own rows in the transaction that finishes a batch, exactly once. Other
+//!   hooks are called at least once for each finished batch or job.
 //! - Codes that are unguessable, unique by construction, and lead back to their item.
 //! - A drain at shutdown that gives running jobs back without spending an attempt.
 //!

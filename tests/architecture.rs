@@ -20,8 +20,8 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("worker", &["domain", "config", "ledger", "queue"]),
     ("service", &["domain", "config", "ledger", "queue"]),
     ("live", &["domain", "ledger"]),
-    ("sqlite", &["ledger"]),
-    ("postgres", &["ledger"]),
+    ("sqlite", &["domain", "ledger", "service"]),
+    ("postgres", &["domain", "ledger", "service"]),
     ("http", &["domain", "config", "service", "live"]),
     ("fairing", &["domain", "config", "ledger", "sqlite", "postgres", "queue", "worker", "service", "live", "http"]),
 ];

@@ -33,9 +33,9 @@ pub struct QueueSettings {
     /// finish hook is called without a limit. Default: 3.
     pub attempts: u32,
 
-    /// The delay after the first failed attempt, or call of a hook. It doubles with each further one. Random jitter
-    /// shortens it by up to a half; in Redis, only a delay that could reach `max_backoff` is
-    /// shortened. Default: `"1s"`.
+    /// The delay after the first failed attempt, or call of a hook. It doubles with each further
+    /// one. Random jitter shortens it by up to a half; in Redis, only a delay that could reach
+    /// `max_backoff` is shortened. Default: `"1s"`.
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub backoff: Duration,

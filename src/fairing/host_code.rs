@@ -16,8 +16,8 @@ impl BatchFairing {
     /// they run under an advisory lock: of several processes that start at once, each runs them
     /// after the other. On SQLite, do each migration in one `interact_mut`, which locks the file.
     ///
-    #[cfg_attr(feature = "sqlite", doc = "```")]
-    #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
+    /// ```
+    /// # #[cfg(feature = "sqlite")] {
     /// use rocket_batch::{Batch, BatchConnection, BoxError};
     ///
     /// const ORDERS: &str = "CREATE TABLE IF NOT EXISTS orders (id INTEGER PRIMARY KEY, state TEXT NOT NULL)";
@@ -27,6 +27,7 @@ impl BatchFairing {
     /// }
     ///
     /// let fairing = Batch::fairing().public().on_ledger_ready(create_tables);
+    /// # }
     /// ```
     pub fn on_ledger_ready<F, Fut, E>(mut self, prepare: F) -> Self
     where

@@ -13,8 +13,8 @@ use crate::domain::BatchId;
 pub(super) struct BatchInfos(Mutex<HashMap<BatchId, Arc<BatchInfo>>>);
 
 impl BatchInfos {
-    /// Maximum number of batches. Beyond it the cache is cleared; the next chunk of a batch reads it
-    /// again.
+    /// Maximum number of batches. Beyond it the cache is cleared; the next chunk of a batch reads
+    /// it again.
     const MAX: usize = 1_000;
 
     pub(super) fn get(&self, batch: BatchId) -> Option<Arc<BatchInfo>> {

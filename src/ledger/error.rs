@@ -29,7 +29,8 @@ pub enum LedgerError {
         why: String,
     },
 
-    /// The host's finish hook returned an error, so the batch was not finished. Nothing was changed.
+    /// The host's finish hook returned an error, so the batch was not finished. Nothing was
+    /// changed.
     #[error("the finish hook failed: {why}")]
     HookFailed {
         /// The message of the hook's error or panic.

@@ -85,7 +85,8 @@ pub trait Ledger: Records {
     async fn create(&self, batch: NewBatch) -> Result<Created>;
 
     /// Inserts the jobs of an unplanned batch. If it can't be planned, fails the batch with the
-    /// reason and writes its hook row. A paused batch stays paused.
+    /// reason, writes its hook row and calls the finish hook, as [`Ledger::close`] does. A paused
+    /// batch stays paused.
     async fn plan(&self, batch: BatchId, input: std::result::Result<PlanInput, Invalid>) -> Result<Planned>;
 
     /// Claims a job for one attempt and fences every earlier claim.
@@ -139,14 +140,18 @@ pub trait Ledger: Records {
     async fn finish_attempt(&self, claim: &Claim, result: AttemptResult, worked: Duration) -> Result<Finished>;
 
     /// Returns the closing tasks of those `batches` that were started and have no open job. A
-    /// closed batch has none.
+    /// closed batch has none, and neither has one whose finish hook is called again later.
     ///
     /// Sees every result recorded before the call. So when two workers finish the last two jobs at
     /// once and then call this, at least one of them finds the batch.
     async fn at_end(&self, batches: &[BatchId]) -> Result<Vec<StatusTask>>;
 
-    /// Closes a batch without open jobs, if it was closed `round` times before, and writes its hook
-    /// row.
+    /// Closes a batch without open jobs, if it was closed `round` times before, writes its hook
+    /// row, and calls the host's finish hook, in one transaction.
+    ///
+    /// If the finish hook fails, the batch stays as it was. Another transaction stores when the
+    /// hook is called again. Until then, this does nothing and [`Ledger::at_end`] leaves the batch
+    /// out.
     async fn close(&self, batch: BatchId, round: u32) -> Result<Closed>;
 
     /// Cancels, pauses or resumes a batch and returns its new state.
@@ -155,7 +160,8 @@ pub trait Ledger: Records {
     ///
     /// [`LedgerError::NoSuchBatch`](super::LedgerError::NoSuchBatch), and
     /// [`LedgerError::NotAllowed`](super::LedgerError::NotAllowed) if its status does not allow the
-    /// command.
+    /// command, and [`LedgerError::HookFailed`](super::LedgerError::HookFailed) if the finish hook
+    /// failed. Nothing is changed then.
     async fn control(&self, batch: BatchId, command: BatchCommand) -> Result<BatchRecord>;
 
     /// Recreates the failed jobs of a batch as a new generation with fresh attempts.

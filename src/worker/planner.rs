@@ -45,8 +45,8 @@ async fn plan_batch(cx: &Context, batch: &Unplanned, plan: Plan) -> Option<Resul
 }
 
 /// Fails batches that can't be planned. In the background, because the host's finish hook may take
-/// long and the feeder must not wait for it. While that goes on, the feeder finds further ones again
-/// later.
+/// long and the feeder must not wait for it. While that goes on, the feeder finds further ones
+/// again later.
 fn refuse_in_background(cx: &Arc<Context>, refused: Vec<(Unplanned, Invalid)>) {
     if refused.is_empty() {
         return;

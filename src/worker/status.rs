@@ -1,9 +1,11 @@
 //! The handler of status tasks: closes a batch, or calls a hook.
 //!
-//! Closing a batch calls the host's finish hook in the same transaction. If the hook fails, the
-//! batch stays open, and the task is offered again later. Closing a batch also stores the event of its hook in the same transaction. The call is a task of its
-//! own, so that a slow or failing hook delays nothing else. Both tasks may run twice: closing again
-//! changes nothing, and a delivered event is deleted.
+//! Closing a batch calls the host's finish hook in the same transaction. If that fails, the batch
+//! stays open, and the task is offered again later.
+//!
+//! Closing a batch also stores the event of its other hook in the same transaction. The call is a
+//! task of its own, so that a slow or failing hook delays nothing else. Both tasks may run twice:
+//! closing again changes nothing, and a delivered event is deleted.
 
 use std::sync::Arc;
 
@@ -55,8 +57,8 @@ impl Status {
         Disposition::Ack
     }
 
-    /// The task leaves the queue, so that it takes no place while it waits. A check offers it again.
-    /// If this process dies before, the feeder does.
+    /// The task leaves the queue, so that it takes no place while it waits. A check offers it
+    /// again. If this process dies before, the feeder does.
     fn close_later(&self, batch: BatchId, retry: &HookRetry) -> Disposition {
         let HookRetry { error, tries, delay } = retry;
         tracing::warn!(%batch, error, tries, ?delay, "finish hook failed; the batch waits for its next call");

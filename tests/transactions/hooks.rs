@@ -4,7 +4,9 @@ use rocket::futures::{
     FutureExt,
     future::{BoxFuture, join_all},
 };
-use rocket_batch::{BatchConnection, BatchFairing, BoxError, HookContext, postgres::tokio_postgres::Transaction};
+use rocket_batch::{
+    BatchConnection, BatchFairing, BoxError, HookContext, WaitingFor, postgres::tokio_postgres::Transaction,
+};
 
 use super::*;
 
@@ -75,6 +77,52 @@ async fn a_finish_hook_creates_the_next_batch_in_its_transaction() -> TestResult
     let ends: i64 = host.query_one(&format!("SELECT count(*) FROM {own}.ends"), &[]).await?.get(0);
     assert_eq!(ends, 3);
     client.terminate().await;
+    Ok(())
+}
+
+/// Whether batches may finish.
+#[derive(Clone, Default)]
+struct Gate(Arc<Mutex<bool>>);
+
+fn wait_at_the_gate<'a>(
+    _: &'a Transaction<'_>,
+    _: &'a BatchFinished,
+    context: &'a HookContext,
+) -> BoxFuture<'a, Result<(), BoxError>> {
+    let is_open = context.state::<Gate>().map(|gate| *gate.0.lock().unwrap());
+    async move { if is_open? { Ok(()) } else { Err("the gate is closed".into()) } }.boxed()
+}
+
+/// One process works, the other is on standby. The first one ends while a batch waits.
+#[rocket::async_test]
+async fn every_process_sees_that_a_batch_waits_and_another_one_finishes_it() -> TestResult {
+    let (schema, gate) = (servers::a_schema(), Gate::default());
+    let launch = || {
+        let fairing = Batch::fairing().public().with_state::<Gate>().postgres_finish_hook(wait_at_the_gate);
+        let settings = figment(&schema).merge(Serialized::global("batch.feed_interval", "200ms"));
+        Client::untracked(rocket::custom(settings).manage(gate.clone()).attach(fairing))
+    };
+    let (first, second) = (launch().await?, launch().await?);
+    let [one, two] = [&first, &second].map(|client| BatchService::fetch(client.rocket()).unwrap().clone());
+
+    two.create_product_items_async(1, 100, two.default_options()).await?;
+    for service in [&one, &two] {
+        let waits = async {
+            while service.get_batch_job_progress(1).await?.waiting_for != Some(WaitingFor::Hook) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Ok::<_, BatchError>(())
+        };
+        tokio::time::timeout(TIMEOUT, waits).await??;
+    }
+    let refused = two.cancel(1).await;
+    assert!(matches!(&refused, Err(BatchError::HookFailed(why)) if why == "the gate is closed"), "{refused:?}");
+    first.terminate().await;
+    *gate.0.lock().unwrap() = true;
+
+    let progress = two.until_finished(1, TIMEOUT).await?;
+    assert_eq!((progress.status, progress.waiting_for), (BatchStatus::Completed, None));
+    second.terminate().await;
     Ok(())
 }
 

@@ -583,6 +583,37 @@ async fn stops_a_slow_hook_at_its_timeout_without_delaying_others() -> TestResul
     plugin.stop().await
 }
 
+/// The number of failed calls, the last error and the time of the next call are in the ledger.
+#[rocket::async_test]
+async fn a_batch_that_waits_for_its_finish_hook_survives_a_restart() -> TestResult {
+    let refuse = |_: &Connection, _: &BatchFinished, _: &HookContext| Err("not yet".into());
+    let accept = |transaction: &Connection, end: &BatchFinished, _: &HookContext| {
+        transaction.execute("INSERT INTO ends VALUES (?1)", [end.batch_id.get()])?;
+        Ok(())
+    };
+    let often = |config: &mut Config| {
+        fast(config);
+        config.status.max_backoff = Duration::from_millis(50);
+        config.feed_interval = Duration::from_millis(100);
+    };
+    let plugin = Plugin::attach(Batch::fairing().public().configure(often).sqlite_finish_hook(refuse)).await?;
+    plugin.sql("CREATE TABLE ends (batch PRIMARY KEY)")?;
+    plugin.service().create_product_items_async(1, 10, jobs_of(10)).await?;
+    let tries = "SELECT min(close_tries, 8) FROM rocket_batch_batches";
+    plugin.until_number(tries, 8).await?;
+    let home = plugin.stop_and_keep().await?;
+    assert_eq!(home.number("SELECT count(*) FROM rocket_batch_batches WHERE close_error = 'not yet'")?, 1);
+
+    let fairing = Batch::fairing().public().configure(often).sqlite_finish_hook(accept);
+    let plugin = Plugin::attach_in(home, fairing).await?;
+    let progress = plugin.until_finished(1).await?;
+
+    assert_eq!((progress.status, progress.waiting_for), (BatchStatus::Completed, None));
+    assert_eq!(plugin.number("SELECT count(*) FROM ends")?, 1);
+    assert_eq!(plugin.number("SELECT close_tries FROM rocket_batch_batches")?, 0);
+    plugin.stop().await
+}
+
 /// The host inserts its row and the request of a batch in one transaction.
 #[rocket::async_test]
 async fn generates_a_batch_requested_in_a_transaction_of_the_host() -> TestResult {

@@ -41,7 +41,7 @@ impl Plugin {
         Self::attach_in(Home(TempDir::new()?), fairing).await
     }
 
-    async fn attach_in(home: Home, fairing: BatchFairing) -> Result<Self> {
+    pub async fn attach_in(home: Home, fairing: BatchFairing) -> Result<Self> {
         let url = format!("sqlite://{}", home.database().display());
         let figment = rocket::Config::figment()
             .merge(("log_level", "off"))

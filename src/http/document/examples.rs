@@ -60,6 +60,7 @@ fn batch() -> Value {
         "startedAt": "2026-01-31T12:00:01Z",
         "finishedAt": "2026-01-31T12:00:09Z",
         "error": "1 of 3 jobs failed: 50 items could not be written: the shelf is full",
+        "hookError": null,
         "historyRemoved": false,
     })
 }

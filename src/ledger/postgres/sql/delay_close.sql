@@ -1,4 +1,5 @@
--- close, plan: stores that the finish hook of the host failed, unless the batch has open jobs again.
+-- close, plan: stores that the finish hook of the host failed, unless the batch has open jobs
+-- again.
 --
 --   $1 batch    $2 failed calls    $3 time until it may be called again, ms    $4 error
 

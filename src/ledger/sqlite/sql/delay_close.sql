@@ -1,4 +1,5 @@
--- close, plan: stores that the finish hook of the host failed, unless the batch has open jobs again.
+-- close, plan: stores that the finish hook of the host failed, unless the batch has open jobs
+-- again.
 --
 --   ?1 batch    ?2 failed calls    ?3 when it may be called again    ?4 error
 
@@ -9,4 +10,6 @@ WHERE id = ?1
       SELECT 1 FROM rocket_batch_jobs INDEXED BY rocket_batch_jobs_to_work WHERE batch = ?1 AND finished_at IS NULL
           AND not_before IS NULL
   )
-  AND NOT EXISTS (SELECT 1 FROM rocket_batch_jobs INDEXED BY rocket_batch_jobs_delayed WHERE batch = ?1 AND not_before IS NOT NULL)
+  AND NOT EXISTS (
+      SELECT 1 FROM rocket_batch_jobs INDEXED BY rocket_batch_jobs_delayed WHERE batch = ?1 AND not_before IS NOT NULL
+  )
