@@ -224,12 +224,12 @@ pub enum Role {
 
 impl Role {
     /// Whether the process runs jobs.
-    pub(crate) const fn works(self) -> bool {
+    pub(crate) const fn runs_jobs(self) -> bool {
         matches!(self, Self::All | Self::Worker)
     }
 
     /// Whether the process serves all routes, not only the health probes.
-    pub(crate) const fn serves(self) -> bool {
+    pub(crate) const fn serves_routes(self) -> bool {
         matches!(self, Self::All | Self::Web)
     }
 }

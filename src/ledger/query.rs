@@ -38,7 +38,7 @@ pub struct OpenJobs {
     /// Delayed jobs of any batch that are due, up to a limit.
     pub due: Vec<OpenJob>,
     /// Whether there are more open jobs, inside or outside the window.
-    pub left_out: bool,
+    pub has_more: bool,
     /// The time until the next delayed job is due. Zero if more are due than were returned.
     pub next_due: Option<Duration>,
 }
@@ -66,7 +66,7 @@ pub enum TaskQuery {
     /// All tasks.
     All {
         /// Batches to close are looked for in the page after this batch, or in the first page.
-        ends_after: Option<BatchId>,
+        close_after: Option<BatchId>,
     },
 }
 
@@ -79,11 +79,11 @@ pub struct OpenTasks {
     pub unplanned: Vec<Unplanned>,
     /// Batches to [count](super::Records::summarize). Their last count found active jobs and is so
     /// old that the process which worked on them must have died.
-    pub left_behind: Vec<BatchId>,
+    pub stale: Vec<BatchId>,
     /// Where the next search for batches to close continues. `None` if it starts again.
     pub next: Option<BatchId>,
     /// Whether there are more hooks than were returned.
-    pub left_out: bool,
+    pub has_more: bool,
 }
 
 /// The remaining work and the measured speed, see [`Records::backlog`](super::Records::backlog).
@@ -130,11 +130,11 @@ pub struct Portion<T> {
     /// The rows. Not empty, unless the page is.
     pub rows: Vec<T>,
     /// Whether rows of the page were left out because of their size.
-    pub left_out: bool,
+    pub truncated: bool,
 }
 
 impl<T> From<Vec<T>> for Portion<T> {
     fn from(rows: Vec<T>) -> Self {
-        Self { rows, left_out: false }
+        Self { rows, truncated: false }
     }
 }

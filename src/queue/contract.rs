@@ -16,7 +16,7 @@ pub type Result<T> = std::result::Result<T, QueueError>;
 #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "only Redis can fail"))]
 pub enum QueueError {
     /// The queue can't be reached. Try again later; the feeder repeats what was missed.
-    #[error("the queue {queue} did not answer")]
+    #[error("the queue {queue} did not respond")]
     Unavailable {
         /// The queue's name.
         queue: String,
@@ -26,7 +26,7 @@ pub enum QueueError {
     },
 
     /// The queue's user lacks a permission. Grant it and start again.
-    #[error("the queue {queue} lacks rights")]
+    #[error("the Redis user of the queue {queue} lacks permissions")]
     Forbidden {
         /// The queue's name.
         queue: String,

@@ -50,7 +50,7 @@ async fn an_unplanned_batch_is_pending_without_jobs() {
     }
     shop.tell("/batches/7/retry").await.problem(409, &["pending"]);
     let body = json!({ "quantity": 10, "batchId": 7 });
-    shop.post("/batches", body).await.problem(409, &["batch 7 exists already"]);
+    shop.post("/batches", body).await.problem(409, &["batch 7 already exists"]);
 }
 
 #[rocket::async_test]

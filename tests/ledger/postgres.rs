@@ -769,7 +769,7 @@ async fn a_page_of_failed_jobs_reads_about_its_own_size() -> TestResult {
     let portion = schema.ledger.share().failed_jobs(jobs[0].batch, ALL).await?;
 
     let read = counter.load(Ordering::Relaxed) - before;
-    assert!(portion.left_out && portion.rows.len() < 50, "{}", portion.rows.len());
+    assert!(portion.truncated && portion.rows.len() < 50, "{}", portion.rows.len());
     assert!((900_000..2_500_000).contains(&read), "of 20 MB it read {read}");
     Ok(())
 }
@@ -807,7 +807,7 @@ async fn racing_chunks_and_results_are_counted_once() -> TestResult {
         }
     }
 
-    assert_eq!(schema.ledger.at_end_of(batch).await?, end_of(batch, 0));
+    assert_eq!(schema.ledger.at_end_of(batch).await?, close_of(batch, 0));
     let closed = schema.ledger.closed(batch, 0).await?;
     assert_eq!((closed.status, closed.items_created), (BatchStatus::Completed, 2_000));
     assert_eq!(schema.number("SELECT items_created FROM batches").await, 2_000);
@@ -1197,7 +1197,7 @@ async fn a_batch_survives_restarts_and_crashes_of_the_server() -> TestResult {
     again.outsider.batch_execute(&format!("SET search_path = {}", again.name)).await?;
     assert_eq!(again.number("SELECT count(*) FROM items").await, 400_000);
     assert_eq!(again.number("SELECT sum(attempts) + sum(crashes) FROM jobs").await, 0);
-    assert_eq!(again.ledger.end_task(batch).await?, Some(StatusTask::End { batch, round: 0 }));
+    assert_eq!(again.ledger.close_task(batch).await?, Some(StatusTask::Close { batch, round: 0 }));
     assert_eq!(again.ledger.closed(batch, 0).await?.status, BatchStatus::Completed);
     Ok(())
 }

@@ -304,8 +304,8 @@ async fn open_tasks_returns_a_thousand_hooks_and_reports_more() -> TestResult {
     }
     let rest = database.ledger.open_tasks(EVERY_TASK).await?;
 
-    assert_eq!((many.status.len(), many.left_out), (1_000, true));
-    assert_eq!((rest.status.len(), rest.left_out), (2, false));
+    assert_eq!((many.status.len(), many.has_more), (1_000, true));
+    assert_eq!((rest.status.len(), rest.has_more), (2, false));
     Ok(())
 }
 

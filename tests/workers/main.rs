@@ -14,7 +14,8 @@ use std::{
 
 use plugin::Plugin;
 use rocket_batch::{
-    Batch, BatchError, BatchFinished, BatchStatus, BoxError, ItemOptions, JobEnded, NewItemRow, PageQuery, WaitingFor,
+    Batch, BatchError, BatchFinished, BatchStatus, BoxError, ItemOptions, JobFinished, NewItemRow, PageQuery,
+    WaitingFor,
     config::{Config, KeepSetting, RateLimitSetting},
     sqlite::{ItemWriter, rusqlite::Connection},
 };
@@ -481,7 +482,8 @@ type Events<E> = Arc<Mutex<Vec<E>>>;
 
 #[rocket::async_test]
 async fn calls_a_hook_for_every_finished_job_and_batch() -> TestResult {
-    let (batches, failed, completed): (Events<BatchFinished>, Events<JobEnded>, Events<JobEnded>) = Default::default();
+    let (batches, failed, completed): (Events<BatchFinished>, Events<JobFinished>, Events<JobFinished>) =
+        Default::default();
     let (b, f, c) = (batches.clone(), failed.clone(), completed.clone());
     let fairing = Batch::fairing()
         .public()
@@ -576,7 +578,7 @@ async fn stops_a_slow_hook_at_its_timeout_without_delaying_others() -> TestResul
     plugin.until_finished(2).await?;
     plugin.until_no_hook_is_open().await?;
 
-    assert_eq!(plugin.text("SELECT error FROM batch_hooks")?, "did not answer within 200ms");
+    assert_eq!(plugin.text("SELECT error FROM batch_hooks")?, "did not respond within 200ms");
     plugin.stop().await
 }
 

@@ -160,7 +160,7 @@ impl Whole {
     where
         N: Copy + Into<i128> + TryFrom<i128>,
     {
-        Invalid::unless_within(field, self.0, 1, max.into())?;
+        Invalid::check_range(field, self.0, 1, max.into())?;
         // The conversion can't fail, because the number is in range.
         Ok(N::try_from(self.0).unwrap_or(max))
     }

@@ -51,7 +51,7 @@ mod tests {
         let failed =
             |seq, generation, has_all_items| FailedJobRow { job: JobId { batch, seq, generation }, has_all_items };
 
-        let none = RetryReport::of_none(batch, BatchStatus::Running);
+        let none = RetryReport::empty(batch, BatchStatus::Running);
         let report = retry_report(none, &[failed(0, 0, false), failed(3, 1, true), failed(4, 2, false)]);
 
         assert_eq!((report.found, report.recreated), (3, 2));

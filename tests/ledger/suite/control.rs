@@ -25,7 +25,7 @@ pub async fn a_cancel_finishes_the_batch_and_its_open_jobs(harness: impl Harness
     assert!(is_recent(cancelled.finished_at));
     assert_eq!(ledger.batch(jobs[0].batch).await?, cancelled);
     assert_eq!(ledger.open_jobs_of(jobs[0].batch).await?, []);
-    assert_eq!(ledger.end_task(jobs[0].batch).await?, None);
+    assert_eq!(ledger.close_task(jobs[0].batch).await?, None);
     assert_eq!(ledger.items_of(jobs[0].batch).await?.len(), 100);
     bystander.assert_unchanged(&ledger).await
 }

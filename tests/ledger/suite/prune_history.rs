@@ -31,7 +31,7 @@ async fn prune_all(ledger: &Subject, max: u64) -> TestResult<Pruned> {
         let portion = ledger.prune_history(LONG_AGO, max).await?;
         assert!(portion.jobs + portion.hooks <= max, "{portion:?}");
         sum = sum.and(portion);
-        if !portion.left_out {
+        if !portion.has_more {
             return Ok(sum);
         }
     }
@@ -61,7 +61,7 @@ pub async fn history_is_removed_in_portions_oldest_batch_first(harness: impl Har
         }
         Ok::<_, LedgerError>(marks)
     };
-    let portion = |batches| Pruned { batches, jobs: 3, hooks: 0, left_out: true };
+    let portion = |batches| Pruned { batches, jobs: 3, hooks: 0, has_more: true };
 
     assert_eq!(marks().await?, [false; 3]);
     assert_eq!(ledger.prune_history(LONG_AGO, 3).await?, portion(0));
@@ -104,7 +104,7 @@ pub async fn open_and_recently_finished_batches_keep_their_history(harness: impl
     }
     let gone = ledger.prune_history(LONG_AGO, 1_000).await?;
 
-    assert_eq!((gone.batches, gone.jobs, gone.left_out), (3, 3, false));
+    assert_eq!((gone.batches, gone.jobs, gone.has_more), (3, 3, false));
     let all = ledger.batches(None, ALL).await?;
     let removed: HashSet<_> = all.iter().filter(|batch| batch.history_removed).map(|batch| batch.batch_id).collect();
     assert_eq!(removed, over.into_iter().collect());
@@ -138,7 +138,7 @@ pub async fn a_pruned_batch_and_its_items_stay_as_they_were(harness: impl Harnes
         assert!(matches!(ledger.control(id(77), wish).await, Err(LedgerError::NotAllowed(_))));
     }
     assert_eq!(ledger.close(id(77), 1).await?, Closed::NothingToDo);
-    assert_eq!(ledger.end_task(id(77)).await?, None);
+    assert_eq!(ledger.close_task(id(77)).await?, None);
     assert!(ledger.create(new().build()).await?.repeated, "the request is remembered");
     assert!(matches!(ledger.create(a_batch().with_id(77).build()).await, Err(LedgerError::IdInUse(_))));
     bystander.assert_unchanged(&ledger).await
@@ -232,7 +232,7 @@ pub async fn concurrent_removals_share_the_work(harness: impl Harness) -> TestRe
             let mut sum = Pruned::default();
             loop {
                 sum = sum.and(ledger.prune_history(LONG_AGO, 3).await?);
-                if !sum.left_out {
+                if !sum.has_more {
                     return Ok::<_, LedgerError>(sum);
                 }
             }
@@ -262,7 +262,7 @@ pub async fn given_up_hooks_are_removed_with_the_history_and_open_ones_stay(harn
     }
     let (events, rows) = (ledger.events_of(batch).await?, |jobs, hooks| Pruned { jobs, hooks, ..Pruned::default() });
 
-    assert_eq!(ledger.prune_history(LONG_AGO, 5).await?, Pruned { left_out: true, ..rows(4, 1) });
+    assert_eq!(ledger.prune_history(LONG_AGO, 5).await?, Pruned { has_more: true, ..rows(4, 1) });
     assert_eq!(ledger.prune_history(LONG_AGO, 5).await?, Pruned { batches: 1, ..rows(0, 2) });
 
     assert_eq!(ledger.hooks_of(batch).await?, hooks[3..]);

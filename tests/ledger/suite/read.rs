@@ -143,14 +143,14 @@ pub async fn failed_jobs_are_listed_up_to_the_size_of_a_page(harness: impl Harne
         let portion = ledger.share().failed_jobs(jobs[0].batch, page(seen.last().copied(), 1_000)).await?;
         sizes.push(serde_json::to_vec(&portion.rows)?.len());
         seen.extend(portion.rows.iter().map(|job| job.seq));
-        more = portion.left_out;
+        more = portion.truncated;
     }
 
     assert_eq!(seen, (0..120).collect::<Vec<_>>());
     assert!(sizes.iter().all(|size| *size <= PageRequest::MAX_BYTES), "{sizes:?}");
     assert!(sizes[..sizes.len() - 1].iter().all(|size| *size > PageRequest::MAX_BYTES * 9 / 10), "{sizes:?}");
     let few = ledger.share().failed_jobs(jobs[0].batch, page(None, 10)).await?;
-    assert_eq!((few.rows.len(), few.left_out), (10, false));
+    assert_eq!((few.rows.len(), few.truncated), (10, false));
     bystander.assert_unchanged(&ledger).await
 }
 

@@ -214,7 +214,7 @@ async fn check_counts(ledger: &Subject, id: BatchId) -> TestResult {
     let (jobs, items) = (ledger.every_open_job().await?.jobs, ledger.items_of(id).await?);
     let work = ledger.open_tasks(EVERY_TASK).await?;
     let open = jobs.iter().filter(|open| open.job.batch == id).count() as u64;
-    let to_end = work.status.iter().any(|(task, _)| matches!(task, StatusTask::End { batch, .. } if *batch == id));
+    let to_end = work.status.iter().any(|(task, _)| matches!(task, StatusTask::Close { batch, .. } if *batch == id));
     let unplanned = work.unplanned.iter().any(|batch| batch.batch == id);
     let works = matches!(batch.status, BatchStatus::Pending | BatchStatus::Running);
     let ends =
