@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::types::Unplanned;
 use crate::domain::{BatchId, JobId, Measured, QueueCapacity, StatusTask};
 
-/// The jobs to look for, for [`Ledger::open_jobs`](super::Ledger::open_jobs).
+/// The jobs to find, for [`Ledger::open_jobs`](super::Ledger::open_jobs).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobQuery {
     /// The number of batches to feed at a time. Half of them are the oldest, half those with the
@@ -15,7 +15,7 @@ pub struct JobQuery {
     pub window: u64,
     /// The number of jobs that may be in the queue.
     pub capacity: QueueCapacity,
-    /// How many more jobs fit into the queue now.
+    /// Number of jobs that still fit into the queue.
     pub free: u64,
     /// The first job number not yet offered, per batch. No job of a batch missing here was offered:
     /// all its first jobs are returned, including active ones.
@@ -58,14 +58,14 @@ pub struct OpenJob {
     pub attempts_made: u32,
 }
 
-/// The tasks to look for, for [`Ledger::open_tasks`](super::Ledger::open_tasks).
+/// The tasks to find, for [`Ledger::open_tasks`](super::Ledger::open_tasks).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskQuery {
     /// Hooks only.
     Hooks,
     /// All tasks.
     All {
-        /// Batches to close are looked for in the page after this batch, or in the first page.
+        /// The batches to close are searched in the page after this batch, or in the first page.
         close_after: Option<BatchId>,
     },
 }
@@ -77,8 +77,8 @@ pub struct OpenTasks {
     pub status: Vec<(StatusTask, Duration)>,
     /// Batches to plan, the oldest first, up to a limit.
     pub unplanned: Vec<Unplanned>,
-    /// Batches to [count](super::Records::summarize). Their last count found active jobs and is so
-    /// old that the process which worked on them must have died.
+    /// Batches whose last [count](super::Records::summarize) is outdated: it found active jobs, and
+    /// is so old that the process which worked on them must have died.
     pub stale: Vec<BatchId>,
     /// Where the next search for batches to close continues. `None` if it starts again.
     pub next: Option<BatchId>,
@@ -129,7 +129,7 @@ impl PageRequest {
 pub struct Portion<T> {
     /// The rows. Not empty, unless the page is.
     pub rows: Vec<T>,
-    /// Whether rows of the page were left out because of their size.
+    /// Whether the page has more rows, which were cut off because of their size.
     pub truncated: bool,
 }
 

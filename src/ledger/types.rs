@@ -37,7 +37,7 @@ pub struct NewBatch {
     pub options: ItemOptions,
     /// The fingerprint of the key that makes its codes.
     pub key_fingerprint: String,
-    /// How long it will take, see [`Estimator`](super::Estimator).
+    /// The estimated duration, see [`Estimator`](super::Estimator).
     pub estimated: Duration,
     /// The request that creates it, if the request is idempotent.
     pub request: Option<CreateRequest>,
@@ -76,7 +76,7 @@ pub struct PlanInput {
     pub plan: Plan,
     /// The fingerprint of the key that makes its codes.
     pub key_fingerprint: String,
-    /// How long it will take, see [`Estimator`](super::Estimator).
+    /// The estimated duration, see [`Estimator`](super::Estimator).
     pub estimated: Duration,
 }
 
@@ -112,7 +112,7 @@ pub enum Claimed {
     Busy,
     /// The batch is paused: discard the task. The job is offered again after a resume.
     Paused,
-    /// The job lost its worker too often, and this call failed it.
+    /// The job's workers crashed too often, and this call failed the job.
     Poisoned(Failure),
     /// The job does not exist.
     Unknown,
@@ -284,13 +284,13 @@ pub enum HookOutcome {
 /// The rows that [`Ledger::prune_history`](super::Ledger::prune_history) removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pruned {
-    /// Batches with no rows left to remove.
+    /// Batches whose rows are all removed.
     pub batches: u64,
     /// Rows of jobs.
     pub jobs: u64,
     /// Rows of hooks that were given up.
     pub hooks: u64,
-    /// Whether more rows may be left to remove.
+    /// Whether there may be more rows to remove.
     pub has_more: bool,
 }
 

@@ -13,7 +13,7 @@ use super::{
     error::Result,
     pool::Verb,
     read::read_options,
-    summarize::stale,
+    summarize::stale_batches,
 };
 use crate::domain::{BatchId, HookId, JobId, StatusTask};
 use crate::ledger::{
@@ -48,14 +48,14 @@ impl Verb for Jobs {
 
     async fn run(&self, conn: &mut Client) -> Result<OpenJobs> {
         conn.execute(&conn.prepare_cached(CAP_DELAYS).await?, &[&millis(self.0.max_backoff)]).await?;
-        let Window { batches, leaves_out } = self.window(conn).await?;
+        let Window { batches, has_more } = self.window(conn).await?;
         let (jobs, more) = self.next_jobs(conn, &batches).await?;
         let due = conn.query(&conn.prepare_cached(DUE).await?, &[&key(DUE_JOBS)]).await?;
         let due = due.iter().map(read_job).collect::<Result<Vec<_>>>()?;
         let next_due: Option<i64> = conn.query_one(&conn.prepare_cached(NEXT_DUE).await?, &[]).await?.try_get(0)?;
         let next_due = next_due.map(|millis| Duration::from_millis(u64::try_from(millis).unwrap_or_default()));
         let next_due = if due.len() as u64 == DUE_JOBS { Some(Duration::ZERO) } else { next_due };
-        Ok(OpenJobs { window: batches, jobs, due, has_more: leaves_out || more, next_due })
+        Ok(OpenJobs { window: batches, jobs, due, has_more: has_more || more, next_due })
     }
 }
 
@@ -123,7 +123,7 @@ impl Verb for Tasks {
         let ends = at_end(conn, &started).await?.into_iter().map(|end| (end, Duration::ZERO));
         let full = started.len() as u64 == ENDS_PAGE;
         let next = rows.last().filter(|_| full).map(|row| batch_id(row, "id")).transpose()?;
-        let (unplanned, stale) = (unplanned(conn).await?, stale(conn).await?);
+        let (unplanned, stale) = (unplanned(conn).await?, stale_batches(conn).await?);
         Ok(OpenTasks { status: ends.chain(hooks).collect(), unplanned, stale, next, has_more })
     }
 }

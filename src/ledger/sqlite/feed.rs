@@ -9,7 +9,7 @@ use super::{
     columns::{batch_id, key, millis, now},
     error::Result,
     read::read_options,
-    summarize::stale,
+    summarize::stale_batches,
 };
 use crate::domain::{BatchId, HookId, JobId, StatusTask};
 use crate::ledger::{
@@ -62,7 +62,7 @@ pub(super) fn cap_delays(conn: &Connection, max_backoff: Duration) -> Result<()>
 
 pub(super) fn open_jobs(conn: &Connection, query: &JobQuery) -> Result<OpenJobs> {
     let now = now();
-    let Window { batches, leaves_out } = window(conn, query.window)?;
+    let Window { batches, has_more } = window(conn, query.window)?;
     let (jobs, more) = next_jobs(conn, query, &batches)?;
     let mut due = conn.prepare_cached(DUE)?;
     let due = due.query_map((now, key(DUE_JOBS)), |row| read_job(row, 0))?;
@@ -70,7 +70,7 @@ pub(super) fn open_jobs(conn: &Connection, query: &JobQuery) -> Result<OpenJobs>
     let next_due: Option<i64> = conn.prepare_cached(NEXT_DUE)?.query_row([now], |row| row.get(0))?;
     let next_due = next_due.map(|due| Duration::from_millis(u64::try_from(due - now).unwrap_or_default()));
     let next_due = if due.len() as u64 == DUE_JOBS { Some(Duration::ZERO) } else { next_due };
-    Ok(OpenJobs { window: batches, jobs, due, has_more: leaves_out || more, next_due })
+    Ok(OpenJobs { window: batches, jobs, due, has_more: has_more || more, next_due })
 }
 
 fn window(conn: &Connection, size: u64) -> Result<Window> {
@@ -141,7 +141,7 @@ pub(super) fn open_tasks(conn: &Connection, query: TaskQuery) -> Result<OpenTask
     let started = started.collect::<Result<Vec<_>, _>>()?;
     let ends = at_end(conn, &started)?.into_iter().map(|end| (end, Duration::ZERO));
     let next = started.last().copied().filter(|_| started.len() as u64 == ENDS_PAGE);
-    let (unplanned, stale) = (unplanned(conn)?, stale(conn)?);
+    let (unplanned, stale) = (unplanned(conn)?, stale_batches(conn)?);
     Ok(OpenTasks { status: ends.chain(hooks).collect(), unplanned, stale, next, has_more })
 }
 
