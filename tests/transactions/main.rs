@@ -48,9 +48,9 @@ impl Shop {
             .merge(Serialized::global("batch.generate.rate_limit", "off"))
             .merge(Serialized::global(key, value));
         let ends = Arc::<Mutex<Vec<BatchFinished>>>::default();
-        let told = ends.clone();
+        let received = ends.clone();
         let fairing = Batch::fairing().public().on_batch_finished(move |end| {
-            told.lock().unwrap().push(end);
+            received.lock().unwrap().push(end);
             async { Ok::<_, std::io::Error>(()) }
         });
         let plugin = Client::untracked(rocket::custom(figment).attach(fairing)).await?;
@@ -109,8 +109,8 @@ fn jobs_of(batch_size: u64) -> ItemOptions {
 
 /// The error code of the server, and its message.
 fn refusal(error: &tokio_postgres::Error) -> (SqlState, String) {
-    let said = error.as_db_error().expect("the server said no");
-    (said.code().clone(), said.message().to_owned())
+    let error = error.as_db_error().expect("the server refused the statement");
+    (error.code().clone(), error.message().to_owned())
 }
 
 #[rocket::async_test]

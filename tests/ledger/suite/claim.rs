@@ -62,8 +62,8 @@ pub async fn a_finished_job_is_not_claimed(harness: impl Harness) -> TestResult 
     ledger.control(cancelled.batch, BatchCommand::Cancel).await?;
 
     let recreated = jobs[1];
-    for over in [jobs[0], recreated, jobs[2], cancelled] {
-        assert_eq!(ledger.claim(over).await?, Claimed::NothingToDo, "{over}");
+    for finished in [jobs[0], recreated, jobs[2], cancelled] {
+        assert_eq!(ledger.claim(finished).await?, Claimed::NothingToDo, "{finished}");
     }
     let again = JobId { generation: 1, ..jobs[2] };
     assert_eq!(ledger.claim(again).await?, Claimed::Failed("no ink".into()));

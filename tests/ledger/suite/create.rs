@@ -210,7 +210,7 @@ pub async fn an_expired_key_can_be_used_again(harness: impl Harness) -> TestResu
     bystander.assert_unchanged(&ledger).await
 }
 
-pub async fn of_fifty_equal_concurrent_requests_one_creates_the_batch(harness: impl Harness) -> TestResult {
+pub async fn only_one_of_fifty_equal_concurrent_requests_creates_the_batch(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let mut twins = JoinSet::new();
 

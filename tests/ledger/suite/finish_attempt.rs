@@ -82,7 +82,7 @@ pub async fn rejects_a_result_from_a_superseded_claim(harness: impl Harness) -> 
 }
 
 /// Each worker asks after its own job. Both may find the batch, and at least one must.
-pub async fn of_two_concurrent_last_jobs_at_least_one_finds_the_end(harness: impl Harness) -> TestResult {
+pub async fn at_least_one_of_two_concurrent_last_jobs_finds_the_end(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
 
     for _ in 0..30 {

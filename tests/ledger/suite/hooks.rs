@@ -127,15 +127,15 @@ pub async fn events_without_hooks_are_not_recorded(harness: impl Harness) -> Tes
         ledger.complete(jobs[0]).await?;
         ledger.fail(jobs[1]).await?;
         ledger.closed(jobs[0].batch, 0).await?;
-        let mut told = [0, 0, 0];
+        let mut counts = [0, 0, 0];
         for event in ledger.events_of(jobs[0].batch).await? {
-            told[match event {
+            counts[match event {
                 HookEvent::BatchFinished(_) => 0,
                 HookEvent::JobFailed(_) => 1,
                 HookEvent::JobCompleted(_) => 2,
             }] += 1;
         }
-        assert_eq!(told, expected, "{hooks:?}");
+        assert_eq!(counts, expected, "{hooks:?}");
     }
     Ok(())
 }

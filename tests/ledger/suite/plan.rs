@@ -91,8 +91,8 @@ pub async fn a_batch_that_can_not_be_planned_fails_with_the_reason(harness: impl
     assert_eq!((ledger.close_task(batch).await?, ledger.close(batch, 1).await?), (None, Closed::NothingToDo));
     let report = ledger.retry(batch).await?;
     assert_eq!((report.found, report.recreated, report.status), (0, 0, BatchStatus::Failed));
-    for wish in [BatchCommand::Cancel, BatchCommand::Pause, BatchCommand::Resume] {
-        assert!(matches!(ledger.control(batch, wish).await, Err(LedgerError::NotAllowed(_))), "{wish:?}");
+    for command in [BatchCommand::Cancel, BatchCommand::Pause, BatchCommand::Resume] {
+        assert!(matches!(ledger.control(batch, command).await, Err(LedgerError::NotAllowed(_))), "{command:?}");
     }
     assert_eq!(ledger.plan(batch, plan_input(a_batch())).await?, Planned::NothingToDo);
     assert_eq!(ledger.batch(batch).await?, refused);
@@ -100,7 +100,7 @@ pub async fn a_batch_that_can_not_be_planned_fails_with_the_reason(harness: impl
     bystander.assert_unchanged(&ledger).await
 }
 
-pub async fn of_many_concurrent_plans_one_takes_effect(harness: impl Harness) -> TestResult {
+pub async fn only_one_of_many_concurrent_plans_takes_effect(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let bystander = ledger.bystander().await?;
 

@@ -52,7 +52,8 @@ pub async fn a_retried_batch_runs_and_finishes_again(harness: impl Harness) -> T
     bystander.assert_unchanged(&ledger).await
 }
 
-/// Its worker was lost too often between the last item and its result.
+/// The worker crashed several times after the last item was inserted and before the job was
+/// completed.
 pub async fn a_failed_job_whose_items_all_exist_is_completed_by_a_retry(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let bystander = ledger.bystander().await?;
@@ -60,7 +61,7 @@ pub async fn a_failed_job_whose_items_all_exist_is_completed_by_a_retry(harness:
     let job = ledger.one_job().await?;
     let claim = ledger.claim_job(job).await?;
     ledger.insert_chunk(&claim, chunk(0..100)).await?;
-    ledger.finish_attempt(&claim, AttemptResult::Failed(because("died at the door")), WORKED).await?;
+    ledger.finish_attempt(&claim, AttemptResult::Failed(because("worker lost before the result")), WORKED).await?;
     ledger.closed(job.batch, 0).await?;
 
     let report = ledger.retry(job.batch).await?;
@@ -74,7 +75,7 @@ pub async fn a_failed_job_whose_items_all_exist_is_completed_by_a_retry(harness:
     bystander.assert_unchanged(&ledger).await
 }
 
-pub async fn of_two_concurrent_retries_one_finds_nothing(harness: impl Harness) -> TestResult {
+pub async fn only_one_of_two_concurrent_retries_finds_jobs(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
 
     for _ in 0..20 {
