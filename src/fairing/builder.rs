@@ -248,7 +248,7 @@ impl BatchFairing {
         self
     }
 
-    /// Called at least once for each job that failed finally. Calls are repeated as those of
+    /// Called at least once for each job that failed permanently. Calls are repeated as those of
     /// [`on_batch_finished`](Self::on_batch_finished).
     pub fn on_job_failed<F, Fut, E>(mut self, hook: F) -> Self
     where

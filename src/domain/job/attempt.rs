@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn detects_a_manual_retry_only_after_an_acknowledged_failure() {
+    fn detects_a_manual_retry_only_after_an_recorded_failure() {
         let table = [
             (Some(2), Some(3), true),
             (Some(0), Some(9), true),
