@@ -48,9 +48,9 @@ async fn an_unplanned_batch_is_pending_without_jobs() {
     for list in ["items", "failed-jobs"] {
         assert_eq!(shop.pages(&format!("/batches/7/{list}"), 10).await, (vec![], vec![0]), "{list}");
     }
-    shop.tell("/batches/7/retry").await.problem(409, &["pending"]);
+    shop.post_empty("/batches/7/retry").await.problem(409, &["pending"]);
     let body = json!({ "quantity": 10, "batchId": 7 });
-    shop.post("/batches", body).await.problem(409, &["batch 7 exists already"]);
+    shop.post("/batches", body).await.problem(409, &["batch 7 already exists"]);
 }
 
 #[rocket::async_test]
@@ -58,8 +58,8 @@ async fn an_unplanned_batch_can_be_cancelled_paused_and_resumed() {
     let shop = a_shop().without_workers().open().await;
     ask(&shop, 7, 250);
 
-    for (wish, status) in [("pause", "paused"), ("resume", "pending"), ("cancel", "cancelled")] {
-        let batch = shop.tell(&format!("/batches/7/{wish}")).await.expect(200);
+    for (verb, status) in [("pause", "paused"), ("resume", "pending"), ("cancel", "cancelled")] {
+        let batch = shop.post_empty(&format!("/batches/7/{verb}")).await.expect(200);
         assert_eq!(batch["status"], status);
         has_no_jobs(&batch["jobs"]);
     }
@@ -81,9 +81,9 @@ async fn a_batch_that_can_not_be_planned_fails_with_the_reason() {
     assert!(batch["finishedAt"].is_string() && batch["startedAt"].is_null(), "{batch}");
     let (failed, _) = shop.pages("/batches/7/failed-jobs", 10).await;
     assert_eq!(failed, Vec::<Value>::new());
-    let problem = shop.tell("/batches/7/retry").await.problem(409, &["batch 7 has no failed jobs to retry"]);
+    let problem = shop.post_empty("/batches/7/retry").await.problem(409, &["batch 7 has no failed jobs to retry"]);
     assert_eq!(problem["report"]["found"], 0);
-    shop.tell("/batches/7/cancel").await.problem(409, &["failed"]);
+    shop.post_empty("/batches/7/cancel").await.problem(409, &["failed"]);
     let other = shop.until_it_is(8, "completed").await;
     assert_eq!((&other["total"], &other["itemsCreated"]), (&json!(3), &json!(250)));
 }

@@ -29,7 +29,8 @@ impl Backoff {
 
 /// At most `jobs` starts in each window of `per`. A window opens with its first start.
 ///
-/// BullMQ's limiter uses the same windows, so both queues have the same pace.
+/// BullMQ's limiter uses the same windows, so the queue in Redis and the queue in the process start
+/// jobs at the same rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
     /// Maximum number of starts in a window.
@@ -47,13 +48,13 @@ impl RateLimit {
     }
 }
 
-/// How fast the workers of a queue may take jobs.
+/// How fast the jobs of a queue may be run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(unnameable_types, reason = "only a hidden function takes it, which the tests of the ledger call")]
 pub struct Throughput {
-    /// Number of jobs at a time.
+    /// Number of jobs that this process runs at a time.
     pub concurrency: u32,
-    /// Starts over time; `None` means unlimited.
+    /// Maximum number of starts in a window; `None` means unlimited.
     pub rate_limit: Option<RateLimit>,
 }
 

@@ -35,9 +35,9 @@ use super::{
     migrate::migrate,
     tls,
 };
-use crate::domain::Backoff;
+use crate::domain::{Backoff, panic_message};
 use crate::ledger::{
-    error::{LedgerError, Result, panic_message},
+    error::{LedgerError, Result},
     open::{OpenError, SchemaOptions},
 };
 

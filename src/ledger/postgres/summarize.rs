@@ -136,7 +136,7 @@ impl Counted {
 }
 
 /// Batches that the process which worked on them no longer counts.
-pub(super) async fn left_behind(conn: &impl GenericClient) -> Result<Vec<BatchId>> {
+pub(super) async fn stale_batches(conn: &impl GenericClient) -> Result<Vec<BatchId>> {
     let statement = conn.prepare_cached(LEFT_BEHIND).await?;
     let rows = conn.query(&statement, &[&millis(LEFT_BEHIND_AFTER), &key(LEFT_BEHIND_BATCHES)]).await?;
     rows.iter().map(|row| batch_id(row, "batch")).collect()

@@ -19,7 +19,7 @@ pub async fn open_jobs_shares_the_capacity_between_batches(harness: impl Harness
     let fed = async |per_batch, total| -> TestResult<_> {
         let work = ledger.open_jobs(first_jobs(64, QueueCapacity { per_batch, total })).await?;
         let of = |batch| work.jobs.iter().filter(|open| open.job.batch == batch).count();
-        Ok((of(large), of(small), work.left_out))
+        Ok((of(large), of(small), work.has_more))
     };
 
     assert_eq!(fed(100, 100).await?, (10, 2, false));
@@ -46,7 +46,7 @@ pub async fn a_window_has_the_oldest_and_the_smallest_batches(harness: impl Harn
 
     let expected: HashSet<_> = [0, 5, 1, 4].map(|at| batches[at]).into();
     assert_eq!(found.window.iter().copied().collect::<HashSet<_>>(), expected);
-    assert!(found.left_out);
+    assert!(found.has_more);
     let jobs: HashSet<_> = found.jobs.iter().map(|open| (open.job.batch, open.job.seq)).collect();
     assert_eq!(jobs, expected.into_iter().flat_map(|batch| [(batch, 0), (batch, 1)]).collect());
     Ok(())
@@ -79,7 +79,7 @@ pub async fn tiny_batches_widen_the_window(harness: impl Harness) -> TestResult 
 
     let found = ledger.open_jobs(first_jobs(4, UNBOUNDED)).await?;
 
-    assert_eq!((found.window.len(), found.jobs.len(), found.left_out), (20, 20, false));
+    assert_eq!((found.window.len(), found.jobs.len(), found.has_more), (20, 20, false));
     Ok(())
 }
 
@@ -92,7 +92,7 @@ pub async fn a_full_window_leaves_out_other_candidates(harness: impl Harness) ->
 
     let found = ledger.open_jobs(first_jobs(64, UNBOUNDED)).await?;
 
-    assert_eq!((found.window.len(), found.left_out), (72, true));
+    assert_eq!((found.window.len(), found.has_more), (72, true));
     Ok(())
 }
 
@@ -200,8 +200,8 @@ pub async fn open_tasks_includes_batches_to_close(harness: impl Harness) -> Test
 
     let work = ledger.open_tasks(EVERY_TASK).await?;
 
-    assert_eq!(work.status, [(StatusTask::End { batch: job.batch, round: 0 }, Duration::ZERO)]);
-    assert!(!work.left_out);
+    assert_eq!(work.status, [(StatusTask::Close { batch: job.batch, round: 0 }, Duration::ZERO)]);
+    assert!(!work.has_more);
     Ok(())
 }
 
@@ -214,7 +214,7 @@ pub async fn open_jobs_ignores_a_paused_batch(harness: impl Harness) -> TestResu
     ledger.control(job.batch, BatchCommand::Resume).await?;
     let resumed = ledger.every_open_job().await?;
 
-    assert_eq!((paused.jobs.len(), paused.left_out), (0, false));
+    assert_eq!((paused.jobs.len(), paused.has_more), (0, false));
     assert_eq!(resumed.jobs.len(), 1);
     Ok(())
 }
