@@ -165,15 +165,15 @@ async fn progress(url: &str) -> Result<()> {
     let options = ItemOptions { batch_size: 1_000, ..ItemOptions::default() };
     service(&client).create_product_items_async(1, 1_000_000, options).await?;
     service(&client).pause(1).await?;
-    look(&client, "paused").await?;
+    time_reads(&client, "paused").await?;
     service(&client).resume(1).await?;
     service(&client).until_finished(1, Duration::from_secs(600)).await?;
-    look(&client, "completed").await?;
+    time_reads(&client, "completed").await?;
     client.terminate().await;
     Ok(())
 }
 
-async fn look(client: &Client, what: &str) -> Result<()> {
+async fn time_reads(client: &Client, what: &str) -> Result<()> {
     let mut figures = Vec::new();
     for _ in 0..201 {
         let began = Instant::now();

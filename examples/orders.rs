@@ -53,8 +53,8 @@ async fn place(
     let db = db.sqlite().map_err(|error| refused(error.into()))?;
     let placing = db.interact_mut(move |transaction| {
         transaction.execute("INSERT INTO orders (id, labels) VALUES (?1, ?2)", [id, labels])?;
-        let ask = "INSERT INTO batch_requests (batch_id, quantity, qr_code_prefix) VALUES (?1, ?2, 'QR')";
-        transaction.execute(ask, [id, labels])
+        let request = "INSERT INTO batch_requests (batch_id, quantity, qr_code_prefix) VALUES (?1, ?2, 'QR')";
+        transaction.execute(request, [id, labels])
     });
     placing.await.map_err(|error| refused(error.into()))?;
     // Otherwise the batch is found within `feed_interval`, 10 seconds by default.

@@ -32,7 +32,7 @@ pub(crate) struct Runtime {
 }
 
 impl Runtime {
-    /// How often a process on standby tries to acquire the leadership.
+    /// The interval at which a process on standby tries to acquire the leadership.
     const LEADERSHIP_INTERVAL: Duration = Duration::from_secs(1);
 
     pub fn new(cx: Context) -> Self {

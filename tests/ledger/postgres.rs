@@ -1,4 +1,4 @@
-//! The ledger in PostgreSQL, and what is true of it alone.
+//! The ledger in PostgreSQL, and tests of it alone.
 
 use std::{
     collections::HashSet,
@@ -740,12 +740,13 @@ async fn counting_proxy(server: &str) -> TestResult<(String, Arc<AtomicU64>)> {
         while let Ok((client, _)) = listener.accept().await {
             let (server, counted) = (TcpStream::connect(&server).await.expect("it is there"), counted.clone());
             tokio::spawn(async move {
-                let ((mut asks, mut hears), (mut says, mut serves)) = (client.into_split(), server.into_split());
-                tokio::spawn(async move { tokio::io::copy(&mut asks, &mut serves).await });
+                let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+                    (client.into_split(), server.into_split());
+                tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
                 let mut buffer = vec![0; 64 * 1024];
-                while let Ok(read @ 1..) = says.read(&mut buffer).await {
+                while let Ok(read @ 1..) = from_server.read(&mut buffer).await {
                     counted.fetch_add(read as u64, Ordering::Relaxed);
-                    hears.write_all(&buffer[..read]).await.ok();
+                    to_client.write_all(&buffer[..read]).await.ok();
                 }
             });
         }
@@ -948,7 +949,7 @@ async fn feeding_does_not_scan_delayed_jobs() -> TestResult {
     schema.ledger.jobs_of(a_batch()).await?;
     schema.outsider.batch_execute(MANY_DELAYED).await?;
     schema.outsider.batch_execute("ANALYZE jobs; ANALYZE batches").await?;
-    let looks = [
+    let queries = [
         (include_str!("../../src/ledger/postgres/sql/due_jobs.sql"), "500"),
         (include_str!("../../src/ledger/postgres/sql/next_due.sql"), ""),
         (include_str!("../../src/ledger/postgres/sql/cap_delays.sql"), "86400000"),
@@ -963,15 +964,15 @@ async fn feeding_does_not_scan_delayed_jobs() -> TestResult {
     ];
 
     schema.outsider.batch_execute("SET plan_cache_mode = force_generic_plan").await?;
-    for (at, (look, arguments)) in looks.into_iter().enumerate() {
-        schema.outsider.batch_execute(&format!("PREPARE s{at} AS {look}")).await?;
+    for (at, (query, arguments)) in queries.into_iter().enumerate() {
+        schema.outsider.batch_execute(&format!("PREPARE s{at} AS {query}")).await?;
         let arguments = if arguments.is_empty() { String::new() } else { format!("({arguments})") };
         let explain = format!("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) EXECUTE s{at}{arguments}");
         let plan = schema.outsider.query(&explain, &[]).await?;
         let plan = plan.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n");
         let buffers = plan.lines().find_map(|line| line.trim().strip_prefix("Buffers: shared ")).unwrap_or("hit=0");
         let buffers: u64 = buffers.split([' ', '=']).filter_map(|word| word.parse::<u64>().ok()).sum();
-        assert!(buffers < 400, "{buffers} buffers: {look}\n{plan}");
+        assert!(buffers < 400, "{buffers} buffers: {query}\n{plan}");
     }
     Ok(())
 }

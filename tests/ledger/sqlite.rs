@@ -1,4 +1,4 @@
-//! The ledger in SQLite: in a file and in memory, and what is true of its pool alone.
+//! The ledger in SQLite, in a file and in memory, and tests of its pool alone.
 
 #[cfg(unix)]
 use std::{fs::Permissions, os::unix::fs::PermissionsExt};
@@ -487,7 +487,7 @@ async fn feeding_does_not_scan_delayed_jobs() -> TestResult {
     database.ledger.jobs_of(a_batch()).await?;
     let file = database.outsider();
     file.execute_batch(MANY_DELAYED)?;
-    let looks = [
+    let queries = [
         (include_str!("../../src/ledger/sqlite/sql/due_jobs.sql"), vec![2_000_000_000_000_i64, 500]),
         (include_str!("../../src/ledger/sqlite/sql/oldest_batches.sql"), vec![65, 32]),
         (include_str!("../../src/ledger/sqlite/sql/smallest_batches.sql"), vec![65, 32]),
@@ -496,11 +496,11 @@ async fn feeding_does_not_scan_delayed_jobs() -> TestResult {
         (include_str!("../../src/ledger/sqlite/sql/at_end.sql"), vec![2000]),
     ];
 
-    for (look, arguments) in looks {
-        let mut look = file.prepare(look)?;
-        let rows = look.query_map(params_from_iter(arguments), |_| Ok(()))?.count();
-        let steps = look.get_status(StatementStatus::VmStep);
-        assert!(steps < 5_000, "{steps} steps for {rows} rows: {look:?}");
+    for (query, arguments) in queries {
+        let mut query = file.prepare(query)?;
+        let rows = query.query_map(params_from_iter(arguments), |_| Ok(()))?.count();
+        let steps = query.get_status(StatementStatus::VmStep);
+        assert!(steps < 5_000, "{steps} steps for {rows} rows: {query:?}");
     }
     Ok(())
 }
@@ -795,11 +795,11 @@ async fn waiting_for_the_writer_times_out_and_queued_calls_run() -> TestResult {
         Ok(released.recv().is_ok())
     }))
     .await;
-    // Otherwise some of the others would share its transaction, and leave places free.
+    // Otherwise some of the others would share its transaction, and leave capacity free.
     start.await?;
     let mut pings = JoinSet::new();
 
-    // More calls than places.
+    // More calls than the capacity of the queue.
     for _ in 0..300 {
         let ledger = database.ledger.share();
         pings.spawn(async move { ledger.ping().await });
@@ -813,7 +813,7 @@ async fn waiting_for_the_writer_times_out_and_queued_calls_run() -> TestResult {
 
     assert!(matches!(first, Err(LedgerError::Unavailable { .. })), "{first:?}");
     assert!(slow.await?);
-    // The queued calls, and those that got a place when the first timed out.
+    // The queued calls, and those that were queued when the first timed out.
     assert!((256..300).contains(&answered), "{answered}");
     Ok(())
 }

@@ -39,12 +39,12 @@ pub const UNBOUNDED: QueueCapacity = QueueCapacity { per_batch: 1_000_000, total
 /// The longest delay before a next attempt.
 pub const MAX_BACKOFF: Duration = Duration::from_secs(7_200);
 
-/// Asks for the first jobs of `window` batches, none of which was offered yet.
+/// A query for the first jobs of `window` batches, none of which was offered yet.
 pub fn first_jobs(window: u64, capacity: QueueCapacity) -> JobQuery {
     JobQuery { window, capacity, free: capacity.total, refill: true, max_backoff: MAX_BACKOFF, ..JobQuery::default() }
 }
 
-/// Asks for all tasks.
+/// A query for all tasks.
 pub const EVERY_TASK: TaskQuery = TaskQuery::All { close_after: None };
 
 /// The result of finishing an attempt.

@@ -1,8 +1,9 @@
 //! The example host as a real process that is killed and stopped from outside, and the state of its
 //! database afterwards.
 //!
-//! Needs the feature `test-points`: named points at which the example stops, so that it can be
-//! killed exactly there. Cargo builds the example beside the tests.
+//! Needs `--cfg rocket_batch_failpoints`, which `.cargo/config.toml` sets: named points at which
+//! the example stops, so that it can be killed exactly there. Cargo builds the example beside the
+//! tests.
 
 #[cfg(feature = "redis")]
 mod compose;

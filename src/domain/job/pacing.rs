@@ -73,7 +73,7 @@ pub const fn fair_priority(virtual_time: u64, rank: u64) -> u64 {
     if priority > LOWEST_PRIORITY { LOWEST_PRIORITY } else { priority }
 }
 
-/// How many jobs may be in the queue at once. The other jobs stay in the ledger.
+/// The maximum numbers of jobs in the queue. The other jobs stay in the ledger.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QueueCapacity {
     /// Maximum for one batch.

@@ -1,4 +1,4 @@
-//! How far one removal of history goes.
+//! The limits of one removal of history.
 
 use crate::ledger::types::Pruned;
 
@@ -22,7 +22,7 @@ impl Sweep {
         self.rows_left > 0 && self.batches_left > 0
     }
 
-    /// How many rows may be removed of the next batch.
+    /// The maximum number of rows to remove of the next batch.
     pub(in crate::ledger) const fn rows_left(&self) -> u64 {
         self.rows_left
     }

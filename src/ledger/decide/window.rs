@@ -50,14 +50,14 @@ impl WindowSearch {
         Self { size, width: size }
     }
 
-    /// How many candidates of each list to look up: one more than are taken, which shows whether
-    /// there are others.
+    /// Returns the number of candidates of each list to read: one more than are taken, which shows
+    /// whether there are others.
     pub(in crate::ledger) const fn candidates(&self) -> u64 {
         self.width + 1
     }
 
-    /// How far the jobs of a candidate are counted: if a quarter of the window's batches have this
-    /// many, the window has enough.
+    /// Returns the number at which counting the jobs of a candidate stops. If a quarter of the
+    /// window's batches have this many, the window has enough.
     pub(in crate::ledger) const fn ready_limit(&self) -> u64 {
         MIN_JOBS.div_ceil(if self.size > 4 { self.size / 4 } else { 1 })
     }

@@ -32,7 +32,7 @@ pub(super) struct AtEnd(pub Vec<i64>);
 #[async_trait]
 impl Verb for AtEnd {
     type Output = Vec<StatusTask>;
-    const OPERATION: &'static str = "look for batches to close";
+    const OPERATION: &'static str = "find batches to close";
 
     async fn run(&self, conn: &mut Client) -> Result<Vec<StatusTask>> {
         at_end(conn, &self.0).await

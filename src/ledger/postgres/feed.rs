@@ -44,7 +44,7 @@ pub(super) struct Jobs(pub JobQuery);
 #[async_trait]
 impl Verb for Jobs {
     type Output = OpenJobs;
-    const OPERATION: &'static str = "look for open jobs";
+    const OPERATION: &'static str = "find open jobs";
 
     async fn run(&self, conn: &mut Client) -> Result<OpenJobs> {
         conn.execute(&conn.prepare_cached(CAP_DELAYS).await?, &[&millis(self.0.max_backoff)]).await?;
@@ -109,7 +109,7 @@ pub(super) struct Tasks(pub TaskQuery);
 #[async_trait]
 impl Verb for Tasks {
     type Output = OpenTasks;
-    const OPERATION: &'static str = "look for open tasks";
+    const OPERATION: &'static str = "find open tasks";
 
     async fn run(&self, conn: &mut Client) -> Result<OpenTasks> {
         let hooks = hooks(conn).await?;

@@ -44,7 +44,7 @@ pub(super) struct ToCount {
 #[async_trait]
 impl Verb for ToCount {
     type Output = Vec<OpenBatch>;
-    const OPERATION: &'static str = "look for batches to count";
+    const OPERATION: &'static str = "find batches to count";
 
     async fn run(&self, conn: &mut Client) -> Result<Vec<OpenBatch>> {
         let batches: Vec<i64> = self.work.iter().map(|work| work.batch.get()).collect();

@@ -1,4 +1,4 @@
-//! claim: starts an attempt at a job, or tells why there is none.
+//! claim: starts an attempt at a job, or returns why it can't.
 
 use std::ops::Range;
 

@@ -1,7 +1,7 @@
 //! Servers that can report where the Redis master is: Sentinels, or the nodes of a cluster.
 //!
-//! They are queried one after the other, starting with the one that answered last. The first answer
-//! counts.
+//! They are queried one after the other, starting with the one that answered the previous query.
+//! The first answer is used.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},

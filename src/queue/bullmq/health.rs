@@ -17,11 +17,11 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(4);
 pub(super) enum Probe {
     /// Redis did not respond.
     Failed,
-    /// Redis answered, and has no job for this worker.
+    /// Redis responded, and has no job for this worker.
     Idle,
-    /// Redis answered, and has a job that this worker could take.
+    /// Redis responded, and has a job that this worker could take.
     JobsReady,
-    /// Redis answered, and some round trip of this process failed since the worker was started.
+    /// Redis responded, and some round trip of this process failed since the worker was started.
     Recovered,
 }
 

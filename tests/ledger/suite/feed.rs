@@ -1,4 +1,4 @@
-//! `open_jobs`, `open_tasks`: what the feeder gets.
+//! `open_jobs`, `open_tasks`: the jobs and tasks for the feeder.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -104,17 +104,17 @@ pub async fn offered_jobs_are_not_returned_again(harness: impl Harness) -> TestR
     }
     let room = QueueCapacity { per_batch: 4, total: 100 };
     let offered_to = HashMap::from([(fed[0].batch, 4)]);
-    let look = async |refill, free| -> TestResult<_> {
+    let read = async |refill, free| -> TestResult<_> {
         let query = JobQuery { offered_to: offered_to.clone(), refill, free, ..first_jobs(64, room) };
         let found = ledger.open_jobs(query).await?;
         let of = |batch| found.jobs.iter().filter(move |open| open.job.batch == batch).map(|open| open.job.seq);
         Ok((of(fed[0].batch).collect::<Vec<_>>(), of(new[0].batch).collect::<Vec<_>>()))
     };
 
-    assert_eq!(look(false, 100).await?, (vec![], vec![0, 1, 2, 3]), "a new batch was called for");
+    assert_eq!(read(false, 100).await?, (vec![], vec![0, 1, 2, 3]), "only new batches were requested");
     // Two of the four offered jobs are done, so two more fit.
-    assert_eq!(look(true, 100).await?, (vec![4, 5], vec![0, 1, 2, 3]));
-    assert_eq!(look(true, 1).await?.0.len() + look(true, 1).await?.1.len(), 1, "the queue is full");
+    assert_eq!(read(true, 100).await?, (vec![4, 5], vec![0, 1, 2, 3]));
+    assert_eq!(read(true, 1).await?.0.len() + read(true, 1).await?.1.len(), 1, "the queue is full");
     Ok(())
 }
 
@@ -180,11 +180,11 @@ pub async fn no_job_waits_longer_than_the_longest_backoff(harness: impl Harness)
     let year = Duration::from_secs(365 * 24 * 3_600);
     ledger.end(jobs[1], delayed(because("no ink"), year)).await?;
     let max_backoff = Duration::from_millis(200);
-    let look = async || ledger.open_jobs(JobQuery { max_backoff, ..first_jobs(64, UNBOUNDED) }).await;
+    let read = async || ledger.open_jobs(JobQuery { max_backoff, ..first_jobs(64, UNBOUNDED) }).await;
 
-    let early = look().await?;
+    let early = read().await?;
     tokio::time::sleep(max_backoff * 2).await;
-    let due = look().await?;
+    let due = read().await?;
 
     assert!(early.next_due.is_some_and(|due| due <= max_backoff), "{early:?}");
     assert!(early.due.is_empty());

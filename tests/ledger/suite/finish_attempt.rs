@@ -81,7 +81,8 @@ pub async fn rejects_a_result_from_a_superseded_claim(harness: impl Harness) -> 
     bystander.assert_unchanged(&ledger).await
 }
 
-/// Each worker asks after its own job. Both may find the batch, and at least one must.
+/// Each worker calls `at_end` after it has finished its own job. Both may find the batch, and at
+/// least one must.
 pub async fn at_least_one_of_two_concurrent_last_jobs_finds_the_end(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
 

@@ -243,9 +243,9 @@ pub async fn a_job_is_revived_once(harness: impl Harness) -> TestResult {
         let job = ledger.one_job().await?;
         fail_after_two(&ledger, job).await?;
         ledger.closed(job.batch, 0).await?;
-        let begins = [ledger.share(), ledger.share()]
+        let claims = [ledger.share(), ledger.share()]
             .map(|ledger| tokio::spawn(async move { ledger.claim(enqueued(job, 3)).await }));
-        for claimed in begins {
+        for claimed in claims {
             assert!(matches!(claimed.await??, Claimed::Work(_)));
         }
         let batch = ledger.batch(job.batch).await?;

@@ -1,4 +1,4 @@
-//! What every ledger must do, one file per verb. A backend implements
+//! The tests that every ledger passes, one file per verb. A backend implements
 //! [`Harness`](crate::support::Harness) and calls `every_ledger!(harness)`.
 
 pub mod claim;
@@ -20,7 +20,7 @@ pub mod retry;
 pub mod stateful;
 pub mod summarize;
 
-/// Every claim, run against the ledgers of one harness.
+/// Every test, run against the ledgers of one harness.
 macro_rules! every_ledger {
     ($harness:expr) => {
         every_ledger! { $harness;
