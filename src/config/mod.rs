@@ -61,9 +61,9 @@ pub struct Config {
     pub docs: bool,
 
     /// Other origins whose web pages may send requests that write, each as `scheme://host[:port]`,
-    /// such as `https://admin.example`. Requests that a browser sends from a page of any other
-    /// origin than your own are refused. Behind a proxy that changes `Host` or terminates TLS, list
-    /// your own origin too. Default: `[]`.
+    /// such as `https://admin.example`. Such requests from pages of origins that are neither yours
+    /// nor listed are refused. Behind a proxy that changes `Host` or terminates TLS, list your own
+    /// origin too. Default: `[]`.
     pub allowed_origins: Vec<String>,
 
     /// The number of items of a job if the request does not specify it. Larger jobs have less
@@ -87,8 +87,8 @@ pub struct Config {
     /// Default: 10,000,000.
     pub max_quantity: u64,
 
-    /// The maximum number of tries of a chunk within one attempt. After that many, it counts as
-    /// failed. 1 to 100. Default: 3.
+    /// The number of tries of a chunk within one attempt before it counts as failed. The first
+    /// chunk of a job may be tried once more, together with the claim. 1 to 100. Default: 3.
     pub chunk_tries: u32,
 
     /// The delay after a chunk's first failure. It doubles with each further one, up to 10 seconds.
@@ -123,8 +123,8 @@ pub struct Config {
     pub concurrent_reads: u32,
 
     /// The number of batches that are fed into the queue at a time: half of them the oldest ones,
-    /// half those with the fewest open jobs. Very small batches are added beyond this number. With
-    /// a smaller window, batches finish one after the other; with a larger one, they advance
+    /// half those with the fewest open jobs. If the batches are very small, more of them are fed.
+    /// With a smaller window, batches finish one after the other; with a larger one, they advance
     /// together. 1 to 10,000. Default: 64.
     pub feed_window: u64,
 
@@ -136,8 +136,8 @@ pub struct Config {
     /// separately. 1 to 1,000,000. Default: 10,000.
     pub queued: u64,
 
-    /// How long a shutdown may take to finish running chunks and to return jobs to the queue. Keep
-    /// it below the stop timeout of the service manager. 0 to 30 days. Default: `"25s"`.
+    /// How long a shutdown may take to finish running chunks and to release their jobs. Keep it
+    /// below the stop timeout of the service manager. 0 to 30 days. Default: `"25s"`.
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub drain: Duration,

@@ -16,17 +16,18 @@ use crate::domain::{Backoff, RateLimit, Throughput};
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct QueueSettings {
-    /// The number of jobs that this process runs at a time. In the queue `update-batch-status`, a
-    /// job closes a batch or calls a hook, and the default is 5. 1 to 1,000. Default: 2.
+    /// The number of tasks that this process runs at a time: jobs in `generate`, closings of
+    /// batches and calls of hooks in `status`. In `status`, the default is 5. 1 to 1,000.
+    /// Default: 2.
     pub concurrency: u32,
 
-    /// The maximum number of jobs that run at a time in all processes together. 1 to 1,000,000.
+    /// The maximum number of tasks that run at a time in all processes together. 1 to 1,000,000.
     /// Default: none.
     pub global_concurrency: Option<u32>,
 
-    /// The maximum number of jobs that start per unit of time in all processes together, as
-    /// `"<jobs> per <time>"`, or `"off"`: at least 1 job, in more than 0 and at most 30 days. In
-    /// the queue `update-batch-status`, the default is `"off"`. Default: `"5 per 10s"`.
+    /// The maximum number of tasks that start per unit of time in all processes together, as
+    /// `"<number> per <time>"`, or `"off"`: at least 1 task, in more than 0 and at most 30 days. In
+    /// `status`, the default is `"off"`. Default: `"5 per 10s"`.
     #[serde(with = "text")]
     #[schemars(with = "String")]
     pub rate_limit: RateLimitSetting,
@@ -47,12 +48,12 @@ pub struct QueueSettings {
     #[schemars(with = "String")]
     pub max_backoff: Duration,
 
-    /// The number of completed jobs that the queue keeps for display. In the queue
-    /// `update-batch-status`, the default is 5. Default: 10.
+    /// The number of completed tasks that Redis keeps for display. Without Redis none are kept. In
+    /// `status`, the default is 5. Default: 10.
     pub keep_completed: u64,
 
-    /// The number of failed jobs that the queue keeps for display. In the queue
-    /// `update-batch-status`, the default is 3. Default: 5.
+    /// The number of failed tasks that Redis keeps for display. Without Redis none are kept. In
+    /// `status`, the default is 3. Default: 5.
     pub keep_failed: u64,
 
     /// How long a worker's lock on a job lasts in Redis. The worker renews it twice in this time. A
