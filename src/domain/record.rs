@@ -264,17 +264,28 @@ pub struct Progress {
     /// workers of this process work, and only on this batch. 0 when the batch is finished, null
     /// while it is paused or not planned yet.
     pub eta_seconds: Option<u64>,
-    /// Why this process can't run jobs now; null if it can.
+    /// Why no job of the batch can run now; null if jobs can run, or for another reason.
     pub waiting_for: Option<WaitingFor>,
 }
 
 /// A reason why jobs can't run. No attempt is counted meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum WaitingFor {
     /// The database does not respond.
     Database,
+    /// Jobs wait and none runs, because as many have started as `generate.rate_limit` allows: by
+    /// default 5 per 10 seconds, over all processes and batches.
+    RateLimit,
+}
+
+impl BatchRecord {
+    /// Returns whether jobs of the batch may start, and none is active.
+    pub(crate) fn has_only_waiting_jobs(&self) -> bool {
+        let may_start = matches!(self.status, BatchStatus::Pending | BatchStatus::Running);
+        may_start && self.jobs.waiting > 0 && self.jobs.active == 0
+    }
 }
 
 impl Progress {

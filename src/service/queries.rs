@@ -25,8 +25,16 @@ impl BatchService {
     /// [`BatchError::NoSuchBatch`].
     pub async fn get_batch_job_progress(&self, batch_id: i64) -> Result<Progress> {
         let batch = self.batch(batch_id).await?;
-        let waiting_for = self.parts().outage.is_on().then_some(WaitingFor::Database);
+        let waiting_for = self.waiting_for(&batch).await;
         Ok(Progress::of(&batch, &self.throughput(), waiting_for))
+    }
+
+    async fn waiting_for(&self, batch: &BatchRecord) -> Option<WaitingFor> {
+        if self.parts().outage.is_on() {
+            return Some(WaitingFor::Database);
+        }
+        let is_limited = batch.has_only_waiting_jobs() && self.parts().generate.is_rate_limited().await;
+        is_limited.then_some(WaitingFor::RateLimit)
     }
 
     /// Waits until a batch is finished, at most `limit` plus the duration of one read.

@@ -335,6 +335,28 @@ async fn waits_for_an_unavailable_database_without_using_up_attempts() -> TestRe
     plugin.stop().await
 }
 
+/// The limit holds for all batches together, so a batch that has not started waits for it too.
+#[rocket::async_test]
+async fn progress_says_that_jobs_wait_for_the_rate_limit() -> TestResult {
+    let limited = |config: &mut Config| {
+        fast(config);
+        config.generate.rate_limit = "2 per 3s".parse().expect("it is a rate");
+    };
+    let plugin = Plugin::start(limited).await?;
+    plugin.service().create_product_items_async(1, 300, jobs_of(100)).await?;
+    plugin.service().create_product_items_async(2, 10, jobs_of(10)).await?;
+    let waits = |progress: &rocket_batch::Progress| progress.waiting_for == Some(WaitingFor::RateLimit);
+
+    for batch in [1, 2] {
+        let progress = plugin.wait_until(batch, waits).await?;
+        assert_eq!((progress.jobs.waiting, progress.jobs.active), (1, 0));
+    }
+    for batch in [1, 2] {
+        assert_eq!(plugin.until_finished(batch).await?.waiting_for, None);
+    }
+    plugin.stop().await
+}
+
 #[rocket::async_test]
 async fn inserts_nothing_after_a_cancel() -> TestResult {
     let plugin = Plugin::start(fast).await?;

@@ -72,6 +72,10 @@ impl Queue for BullQueue {
         self.shared.withdraw(batch).await
     }
 
+    async fn is_rate_limited(&self) -> bool {
+        self.shared.is_rate_limited().await
+    }
+
     async fn counts(&self) -> Result<QueueCounts> {
         self.shared.server.count(&self.shared.keys).await.map_err(|error| unavailable(self.name(), error))
     }
