@@ -59,7 +59,7 @@ async fn create_tables(db: BatchConnection) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Inserts an order, and creates its batch with the order's id: both or neither.
+/// Inserts an order and creates a batch with the same id, in one transaction.
 #[post("/orders/<id>?<labels>")]
 async fn place(
     id: i64,
@@ -97,7 +97,7 @@ async fn place_in_postgres(db: &mut Client, id: i64, labels: u32, batches: &Batc
     Ok(())
 }
 
-/// Says how far an order is.
+/// Returns the state of an order and the number of its labels.
 #[get("/orders/<id>")]
 async fn show(id: i64, mut db: Connection<BatchDb>) -> Option<String> {
     let (state, labels, written): State = match &mut *db {

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    domain::{BatchFinished, JobEnded},
+    domain::{BatchFinished, JobFinished},
     http::{self, Right},
     ledger::BoxError,
     service::HookContext,
@@ -260,11 +260,11 @@ impl BatchFairing {
         self
     }
 
-    /// Called at least once for each job that failed finally. Calls are repeated as those of
+    /// Called at least once for each job that failed permanently. Calls are repeated as those of
     /// [`on_batch_finished`](Self::on_batch_finished).
     pub fn on_job_failed<F, Fut, E>(mut self, hook: F) -> Self
     where
-        F: Fn(JobEnded, HookContext) -> Fut + Send + Sync + 'static,
+        F: Fn(JobFinished, HookContext) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<BoxError>,
     {
@@ -277,7 +277,7 @@ impl BatchFairing {
     /// one more job in the queue `update-batch-status` per job.
     pub fn on_job_completed<F, Fut, E>(mut self, hook: F) -> Self
     where
-        F: Fn(JobEnded, HookContext) -> Fut + Send + Sync + 'static,
+        F: Fn(JobFinished, HookContext) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<BoxError>,
     {

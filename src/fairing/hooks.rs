@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rocket::futures::{FutureExt as _, future::BoxFuture};
 
 use crate::{
-    domain::{BatchFinished, JobEnded},
+    domain::{BatchFinished, JobFinished},
     ledger::{BoxError, HookKinds},
     service::HookContext,
     worker::Hooks,
@@ -17,8 +17,8 @@ type HostHook<E> = Arc<dyn Fn(E, HookContext) -> BoxFuture<'static, Result<(), B
 #[derive(Default)]
 pub(super) struct HostHooks {
     pub batch_finished: Option<HostHook<BatchFinished>>,
-    pub job_failed: Option<HostHook<JobEnded>>,
-    pub job_completed: Option<HostHook<JobEnded>>,
+    pub job_failed: Option<HostHook<JobFinished>>,
+    pub job_completed: Option<HostHook<JobFinished>>,
 }
 
 /// Erases the type of a hook.

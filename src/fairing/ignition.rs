@@ -19,7 +19,7 @@ use crate::{
     ledger::{BatchDb, BatchPool, BoxError, Estimator, Ledger, Outage, Rules},
     queue::Queues,
     service::{BatchService, HookContext, LateContext, Parts, Reads},
-    worker::{Context, Ends, Hooks, Recipes, Runtime, Summaries, Wakeup},
+    worker::{CodeParametersCache, Context, FinishedJobs, Hooks, Runtime, Summaries, Wakeup},
 };
 
 /// What a successful ignition creates.
@@ -109,15 +109,15 @@ fn context(config: &Arc<Config>, store: &Store, queues: &Queues) -> Context {
         hooks: Hooks::default(),
         host: Arc::new(()),
         estimator: Arc::new(Estimator::new(store.ledger.clone())),
-        recipes: Recipes::default(),
-        ends: Ends::default(),
+        code_parameters: CodeParametersCache::default(),
+        finished_jobs: FinishedJobs::default(),
         summaries: Summaries::default(),
         delayed: AtomicU64::new(0),
         wakeup: Arc::new(Wakeup::default()),
         draining: CancellationToken::new(),
         outage: Arc::new(Outage::default()),
         refusing: Arc::default(),
-        ended: Arc::new(Notify::new()),
+        finished: Arc::new(Notify::new()),
     }
 }
 /// The check for the right to `verb`.
@@ -147,7 +147,7 @@ fn service(workers: &Context, pool: &BatchPool) -> BatchService {
         wake: Box::new(move |batch| batch.map_or_else(|| wakeup.wake(), |batch| wakeup.batch(batch))),
         draining: workers.draining.clone(),
         outage: workers.outage.clone(),
-        ended: workers.ended.clone(),
+        finished: workers.finished.clone(),
     })
 }
 

@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use futures_util::{FutureExt as _, future::BoxFuture};
 
 use crate::{
-    domain::{BatchFinished, HookEvent, JobEnded, panic_message},
+    domain::{BatchFinished, HookEvent, JobFinished, panic_message},
     ledger::BoxError,
 };
 
@@ -16,8 +16,8 @@ pub(crate) type Callback<E> = Arc<dyn Fn(E) -> BoxFuture<'static, Result<(), Box
 #[derive(Clone, Default)]
 pub(crate) struct Hooks {
     pub batch_finished: Option<Callback<BatchFinished>>,
-    pub job_failed: Option<Callback<JobEnded>>,
-    pub job_completed: Option<Callback<JobEnded>>,
+    pub job_failed: Option<Callback<JobFinished>>,
+    pub job_completed: Option<Callback<JobFinished>>,
 }
 
 impl Hooks {
@@ -42,7 +42,7 @@ impl Hooks {
         match tokio::time::timeout(limit, call).await {
             Ok(Ok(result)) => result.map_err(|error| error.to_string()),
             Ok(Err(panic)) => Err(format!("panicked: {}", panic_message(&*panic))),
-            Err(_) => Err(format!("did not answer within {limit:?}")),
+            Err(_) => Err(format!("did not respond within {limit:?}")),
         }
     }
 }

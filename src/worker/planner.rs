@@ -69,7 +69,7 @@ fn follow_up(cx: &Context, batch: &Unplanned, refused: Result<Planned, LedgerErr
         Ok(Planned::NothingToDo) => {}
         Ok(Planned::Now) => {
             tracing::error!(batch = %id, quantity, error = %invalid, "Batch {id} could not be planned and failed");
-            cx.ended.notify_waiters();
+            cx.finished.notify_waiters();
             if cx.hooks.has_batch_hook() {
                 cx.wakeup.hook();
             }

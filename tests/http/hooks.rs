@@ -85,7 +85,7 @@ async fn a_batch_waits_for_its_finish_hook_and_keeps_no_other_waiting() {
     let progress = shop.until_it_is(1, "completed").await;
     assert_eq!(progress["waitingFor"], Value::Null);
     assert_eq!(shop.get("/batches/1").await.expect(200)["hookError"], Value::Null);
-    let completed = |id| (id, 0, "completed".to_owned());
+    let completed = |id| (id, 1, "completed".to_owned());
     assert_eq!(ends(&shop), (1..=5).map(completed).collect::<Vec<_>>());
 }
 
@@ -97,7 +97,7 @@ async fn a_cancel_is_answered_with_the_error_of_the_finish_hook() {
     shop.batch(1, 30).await;
     let before = shop.get("/batches/1").await.expect(200);
 
-    let problem = shop.tell("/batches/1/cancel").await.problem(409, &["order 1 is not paid"]);
+    let problem = shop.post_empty("/batches/1/cancel").await.problem(409, &["order 1 is not paid"]);
 
     assert_eq!(
         (&problem["type"], &problem["title"]),
@@ -105,8 +105,8 @@ async fn a_cancel_is_answered_with_the_error_of_the_finish_hook() {
     );
     assert_eq!((shop.get("/batches/1").await.expect(200), ends(&shop)), (before, vec![]));
     held.release(1);
-    assert_eq!(shop.tell("/batches/1/cancel").await.expect(200)["status"], "cancelled");
-    assert_eq!(ends(&shop), [(1, 0, "cancelled".to_owned())]);
+    assert_eq!(shop.post_empty("/batches/1/cancel").await.expect(200)["status"], "cancelled");
+    assert_eq!(ends(&shop), [(1, 1, "cancelled".to_owned())]);
 }
 
 #[rocket::async_test]
@@ -124,7 +124,7 @@ async fn a_batch_that_can_not_be_planned_waits_for_its_finish_hook() {
     held.release(7);
     shop.until_it_is(7, "failed").await;
 
-    assert_eq!(ends(&shop), [(7, 0, "failed".to_owned())]);
+    assert_eq!(ends(&shop), [(7, 1, "failed".to_owned())]);
 }
 
 #[derive(Clone, Default)]

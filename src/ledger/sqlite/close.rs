@@ -33,7 +33,7 @@ pub(super) fn at_end(conn: &Connection, max_delay: Duration, batches: &[BatchId]
     let mut ends = Vec::new();
     for batch in batches {
         let round = query.query_row((batch.get(), now, latest), |row| row.get(0)).optional()?;
-        ends.extend(round.map(|round| StatusTask::End { batch: *batch, round }));
+        ends.extend(round.map(|round| StatusTask::Close { batch: *batch, round }));
     }
     Ok(ends)
 }

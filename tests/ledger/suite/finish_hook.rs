@@ -44,7 +44,7 @@ pub async fn a_finish_hook_writes_in_the_transaction_that_closes_a_batch(harness
     ledger.complete(again.job).await?;
     assert_eq!(ledger.closed(batch, 1).await?.status, BatchStatus::Completed);
 
-    let ends = [(batch.get(), 0, "failed".to_owned()), (batch.get(), 1, "completed".to_owned())];
+    let ends = [(batch.get(), 1, "failed".to_owned()), (batch.get(), 2, "completed".to_owned())];
     assert_eq!((hook.ends(&ledger).await?, hook.calls()), (ends.into(), 2));
     bystander.assert_unchanged(&ledger).await
 }
@@ -76,7 +76,7 @@ pub async fn a_failed_finish_hook_leaves_the_batch_open_until_a_later_call(harne
     let closed = ledger.closed(job.batch, 0).await?;
 
     assert_eq!((closed.status, closed.round, closed.hook_error), (BatchStatus::Completed, 1, None));
-    assert_eq!(hook.ends(&ledger).await?, [(job.batch.get(), 0, "completed".to_owned())]);
+    assert_eq!(hook.ends(&ledger).await?, [(job.batch.get(), 1, "completed".to_owned())]);
     assert_eq!(ledger.hooks_of(job.batch).await?.len(), hooks.len() + 1);
     assert_eq!((hook.calls(), waiting_for(&ledger, job.batch).await?), (5, None));
     bystander.assert_unchanged(&ledger).await
@@ -137,7 +137,7 @@ pub async fn a_cancel_is_rejected_with_the_error_of_the_finish_hook(harness: imp
     hook.succeeds();
     let cancelled = ledger.control(batch, BatchCommand::Cancel).await?;
     assert_eq!((cancelled.status, cancelled.jobs.cancelled), (BatchStatus::Cancelled, 3));
-    assert_eq!(hook.ends(&ledger).await?, [(batch.get(), 0, "cancelled".to_owned())]);
+    assert_eq!(hook.ends(&ledger).await?, [(batch.get(), 1, "cancelled".to_owned())]);
     bystander.assert_unchanged(&ledger).await
 }
 
@@ -158,7 +158,7 @@ pub async fn a_batch_that_waits_for_its_finish_hook_can_be_cancelled(harness: im
     assert_eq!((cancelled.status, cancelled.round, &cancelled.hook_error), (BatchStatus::Cancelled, 1, &None));
     assert_eq!(cancelled.jobs, JobCounts { completed: 1, ..JobCounts::default() });
     assert_eq!(ledger.close(job.batch, 0).await?, Closed::NothingToDo);
-    assert_eq!(hook.ends(&ledger).await?, [(job.batch.get(), 0, "cancelled".to_owned())]);
+    assert_eq!(hook.ends(&ledger).await?, [(job.batch.get(), 1, "cancelled".to_owned())]);
     Ok(())
 }
 
@@ -190,7 +190,7 @@ pub async fn a_batch_that_can_not_be_planned_stays_unplanned_while_its_finish_ho
 
     let failed = ledger.batch(batch).await?;
     assert_eq!((failed.status, failed.hook_error), (BatchStatus::Failed, None));
-    assert_eq!(hook.ends(&ledger).await?, [(batch.get(), 0, "failed".to_owned())]);
+    assert_eq!(hook.ends(&ledger).await?, [(batch.get(), 1, "failed".to_owned())]);
     let planned = ledger.batch(planned).await?;
     assert_eq!((planned.status, planned.jobs.waiting, planned.hook_error), (BatchStatus::Pending, 2, None));
     bystander.assert_unchanged(&ledger).await
@@ -213,7 +213,7 @@ pub async fn a_retry_ends_the_wait_for_a_finish_hook(harness: impl Harness) -> T
     ledger.complete(again.job).await?;
     assert_eq!(ledger.at_end_of(job.batch).await?, end_of(job.batch, 0));
     assert_eq!(ledger.closed(job.batch, 0).await?.status, BatchStatus::Completed);
-    assert_eq!(hook.ends(&ledger).await?, [(job.batch.get(), 0, "completed".to_owned())]);
+    assert_eq!(hook.ends(&ledger).await?, [(job.batch.get(), 1, "completed".to_owned())]);
     Ok(())
 }
 
@@ -291,7 +291,7 @@ pub async fn a_finish_hook_writes_once_although_many_close_the_batch(harness: im
     let ends = hook.ends(&ledger).await?;
     assert_eq!(ends.len(), 10);
     for (batch, round, status) in ends {
-        assert_eq!((ledger.batch(id(batch)).await?.status.as_str(), round), (status.as_str(), 0));
+        assert_eq!((ledger.batch(id(batch)).await?.status.as_str(), round), (status.as_str(), 1));
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
--- at_end: the round of a started batch that has no open job, and that needs not wait for another
--- call of the host's finish hook.
+-- at_end: returns (round) if the batch is started, has no open job, and need not wait for another
+-- call of the host's finish hook; otherwise no row.
 --
 --   ?1 batch    ?2 now    ?3 the latest possible time of that call
 

@@ -13,7 +13,7 @@ use crate::domain::BatchId;
 /// The batches with jobs that finished in this process since the last check, and the batches to
 /// check at a later time.
 #[derive(Debug, Default)]
-pub(crate) struct Ends {
+pub(crate) struct FinishedJobs {
     requests: Mutex<Requests>,
     changed: Notify,
 }
@@ -35,12 +35,12 @@ impl Requests {
     }
 }
 
-impl Ends {
+impl FinishedJobs {
     /// Maximum number of batches to check later. The feeder finds the others.
     const MAX_LATER: usize = 1_000;
 
     /// Requests a check of `batch`, because one of its jobs finished.
-    pub fn job_ended(&self, batch: BatchId) {
+    pub fn job_finished(&self, batch: BatchId) {
         if self.requests().now.insert(batch) {
             self.changed.notify_one();
         }
@@ -88,45 +88,45 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn requests_a_check_after_every_finished_job() {
-        let ends = Ends::default();
-        let taken = || ends.take().now_or_never().map(|mut batches| (batches.sort(), batches).1);
+    async fn returns_a_batch_after_every_finished_job() {
+        let finished = FinishedJobs::default();
+        let taken = || finished.take().now_or_never().map(|mut batches| (batches.sort(), batches).1);
 
         assert_eq!(taken(), None);
-        [1, 2, 1].into_iter().for_each(|batch| ends.job_ended(id(batch)));
+        [1, 2, 1].into_iter().for_each(|batch| finished.job_finished(id(batch)));
         assert_eq!(taken(), Some(vec![id(1), id(2)]));
         assert_eq!(taken(), None);
 
-        // During the check of the same batch.
-        ends.job_ended(id(1));
+        // While the caller still checks the same batch.
+        finished.job_finished(id(1));
         assert_eq!(taken(), Some(vec![id(1)]));
     }
 
     #[tokio::test(start_paused = true)]
     async fn checks_a_batch_again_when_its_time_has_come() {
-        let (ends, start) = (Ends::default(), Instant::now());
+        let (finished, start) = (FinishedJobs::default(), Instant::now());
 
-        ends.check_after(Duration::from_secs(5), id(1));
-        ends.check_after(Duration::from_secs(2), id(2));
-        ends.job_ended(id(3));
+        finished.check_after(Duration::from_secs(5), id(1));
+        finished.check_after(Duration::from_secs(2), id(2));
+        finished.job_finished(id(3));
 
-        assert_eq!((ends.take().await, start.elapsed().as_secs()), (vec![id(3)], 0));
-        assert_eq!((ends.take().await, start.elapsed().as_secs()), (vec![id(2)], 2));
+        assert_eq!((finished.take().await, start.elapsed().as_secs()), (vec![id(3)], 0));
+        assert_eq!((finished.take().await, start.elapsed().as_secs()), (vec![id(2)], 2));
         // Requested while the check waits.
-        let (taken, ()) = tokio::join!(ends.take(), async {
+        let (taken, ()) = tokio::join!(finished.take(), async {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            ends.check_after(Duration::from_secs(1), id(4));
+            finished.check_after(Duration::from_secs(1), id(4));
         });
         assert_eq!((taken, start.elapsed().as_secs()), (vec![id(4)], 4));
-        assert_eq!((ends.take().await, start.elapsed().as_secs()), (vec![id(1)], 5));
+        assert_eq!((finished.take().await, start.elapsed().as_secs()), (vec![id(1)], 5));
     }
 
     #[tokio::test]
     async fn keeps_a_limited_number_of_later_checks() {
-        let ends = Ends::default();
+        let finished = FinishedJobs::default();
 
-        (1..=5_000).for_each(|batch| ends.check_after(Duration::from_secs(1), id(batch)));
+        (1..=5_000).for_each(|batch| finished.check_after(Duration::from_secs(1), id(batch)));
 
-        assert_eq!(ends.requests().later.len(), Ends::MAX_LATER);
+        assert_eq!(finished.requests().later.len(), FinishedJobs::MAX_LATER);
     }
 }
