@@ -623,7 +623,7 @@ async fn a_batch_that_waits_for_its_finish_hook_survives_a_restart() -> TestResu
     plugin.sql("CREATE TABLE ends (batch PRIMARY KEY)")?;
     plugin.service().create_product_items_async(1, 10, jobs_of(10)).await?;
     let tries = "SELECT min(close_tries, 8) FROM rocket_batch_batches";
-    plugin.until_number(tries, 8).await?;
+    plugin.wait_until_number(tries, 8).await?;
     let home = plugin.stop_and_keep().await?;
     assert_eq!(home.number("SELECT count(*) FROM rocket_batch_batches WHERE close_error = 'not yet'")?, 1);
 
