@@ -59,9 +59,3 @@ pub enum LedgerError {
         source: BoxError,
     },
 }
-
-/// Returns the message of a panic.
-pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
-}

@@ -5,7 +5,6 @@
 
 use std::ops::Range;
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::{Row, types::ToSql};
 
@@ -47,7 +46,6 @@ pub(super) struct ClaimJob {
     pub first_chunk: Option<FirstChunk>,
 }
 
-#[async_trait]
 impl Verb for ClaimJob {
     type Output = Claimed;
     const OPERATION: &'static str = "claim a job";

@@ -1,6 +1,5 @@
 //! `at_end`, close: the end of a batch whose jobs are all finished.
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::types::ToSql;
 
@@ -29,7 +28,6 @@ const CLOSE: &str = include_str!("sql/close.sql");
 /// See [`Ledger::at_end`](crate::ledger::Ledger::at_end).
 pub(super) struct AtEnd(pub Vec<i64>);
 
-#[async_trait]
 impl Verb for AtEnd {
     type Output = Vec<StatusTask>;
     const OPERATION: &'static str = "look for batches to close";
@@ -52,7 +50,6 @@ pub(super) struct Close {
     pub round: u32,
 }
 
-#[async_trait]
 impl Verb for Close {
     type Output = Closed;
     const OPERATION: &'static str = "close a batch";

@@ -1,6 +1,5 @@
 //! `code_key`: stores the code key, as hex digits, and returns the one stored first.
 
-use async_trait::async_trait;
 use deadpool_postgres::Client;
 
 use super::{
@@ -16,7 +15,6 @@ const READ: &str = "SELECT value FROM settings WHERE name = 'code_key'";
 /// See [`Ledger::code_key`](crate::ledger::Ledger::code_key).
 pub(super) struct KeepKey(pub CodeKey);
 
-#[async_trait]
 impl Verb for KeepKey {
     type Output = CodeKey;
     const OPERATION: &'static str = "store the code key";

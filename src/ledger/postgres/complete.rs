@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::types::ToSql;
 
@@ -32,7 +31,6 @@ pub(super) struct InsertAndComplete {
     pub worked: Duration,
 }
 
-#[async_trait]
 impl Verb for InsertAndComplete {
     type Output = LastChunk;
     const OPERATION: &'static str = "insert the last items of a job";

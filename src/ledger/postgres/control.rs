@@ -1,6 +1,5 @@
 //! control: cancels, pauses or resumes a batch.
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 
 use super::{
@@ -44,7 +43,6 @@ pub(super) struct Control {
     pub command: BatchCommand,
 }
 
-#[async_trait]
 impl Verb for Control {
     type Output = BatchRecord;
     const OPERATION: &'static str = "control a batch";

@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::{Row, types::ToSql};
 
@@ -50,18 +49,16 @@ impl Statements {
 
 /// Where a batch is created: on the ledger's own connection, which caches statements, or in a
 /// transaction of the host.
-#[async_trait]
 pub(super) trait Session: Sync {
     /// Returns the first row, if any.
-    async fn first(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>>;
+    fn first(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> impl Future<Output = Result<Option<Row>>> + Send;
 
     /// Returns the row of a statement that always returns one.
-    async fn one(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Row> {
-        self.first(sql, parameters).await?.ok_or_else(|| unreadable("the statement returned no row"))
+    fn one(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> impl Future<Output = Result<Row>> + Send {
+        async move { self.first(sql, parameters).await?.ok_or_else(|| unreadable("the statement returned no row")) }
     }
 }
 
-#[async_trait]
 impl<C: GenericClient> Session for C {
     async fn first(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>> {
         Ok(self.query_opt(&self.prepare_cached(sql).await?, parameters).await?)
@@ -78,7 +75,6 @@ pub(super) struct Create {
     reserved: AtomicI64,
 }
 
-#[async_trait]
 impl Verb for Create {
     type Output = Created;
     const OPERATION: &'static str = "create a batch";

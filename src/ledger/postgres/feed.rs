@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::Row;
@@ -41,7 +40,6 @@ const OPEN_HOOKS: &str = "SELECT id, batch, not_before FROM hooks WHERE state = 
 /// See [`Ledger::open_jobs`](crate::ledger::Ledger::open_jobs).
 pub(super) struct Jobs(pub JobQuery);
 
-#[async_trait]
 impl Verb for Jobs {
     type Output = OpenJobs;
     const OPERATION: &'static str = "look for open jobs";
@@ -106,7 +104,6 @@ fn read_job(row: &Row) -> Result<OpenJob> {
 /// See [`Ledger::open_tasks`](crate::ledger::Ledger::open_tasks).
 pub(super) struct Tasks(pub TaskQuery);
 
-#[async_trait]
 impl Verb for Tasks {
     type Output = OpenTasks;
     const OPERATION: &'static str = "look for open tasks";

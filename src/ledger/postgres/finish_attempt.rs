@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::types::ToSql;
 
@@ -31,7 +30,6 @@ pub(super) struct FinishAttempt {
     pub worked: Duration,
 }
 
-#[async_trait]
 impl Verb for FinishAttempt {
     type Output = Finished;
     const OPERATION: &'static str = "finish an attempt";

@@ -3,7 +3,6 @@
 //! A row is inserted in the transaction of the event. It is deleted when it is delivered, and kept
 //! with its error when it is given up.
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::Row;
 
@@ -84,7 +83,6 @@ async fn insert(conn: &impl GenericClient, batch: BatchId, kind: &str, event: &H
 /// See [`Ledger::hook`](crate::ledger::Ledger::hook).
 pub(super) struct Hook(pub HookId);
 
-#[async_trait]
 impl Verb for Hook {
     type Output = Option<crate::ledger::types::Hook>;
     const OPERATION: &'static str = "read a hook";
@@ -104,7 +102,6 @@ pub(super) struct RecordHookOutcome {
     pub outcome: HookOutcome,
 }
 
-#[async_trait]
 impl Verb for RecordHookOutcome {
     type Output = ();
     const OPERATION: &'static str = "record the outcome of a hook";

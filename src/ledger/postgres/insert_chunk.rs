@@ -2,7 +2,6 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::{
     Error, Row,
@@ -35,7 +34,6 @@ pub(super) struct InsertChunk {
     pub item_writer: Option<Arc<dyn ItemWriter>>,
 }
 
-#[async_trait]
 impl Verb for InsertChunk {
     type Output = ChunkInserted;
     const OPERATION: &'static str = "insert items";

@@ -1,6 +1,6 @@
 //! The host's own rows, in the transaction that inserts the items.
 
-use rocket::futures::future::BoxFuture;
+use futures_util::future::BoxFuture;
 use tokio_postgres::Transaction;
 
 use super::error::{is_unavailable, message_of, unavailable};

@@ -1,6 +1,5 @@
 //! plan: inserts the jobs of a requested batch, or fails it if it can't be planned.
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 
 use super::{
@@ -23,7 +22,6 @@ pub(super) struct Planning {
     pub input: Result<PlanInput, Invalid>,
 }
 
-#[async_trait]
 impl Verb for Planning {
     type Output = Planned;
     const OPERATION: &'static str = "plan a batch";

@@ -20,7 +20,8 @@ use std::{
 
 use async_trait::async_trait;
 use deadpool_postgres::{BuildError, Client, Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime};
-use rocket::{figment::Figment, futures::FutureExt};
+use futures_util::FutureExt as _;
+use rocket::figment::Figment;
 use rocket_db_pools::{Error, Pool};
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
@@ -35,9 +36,9 @@ use super::{
     migrate::migrate,
     tls,
 };
-use crate::domain::Backoff;
+use crate::domain::{Backoff, panic_message};
 use crate::ledger::{
-    error::{LedgerError, Result, panic_message},
+    error::{LedgerError, Result},
     open::{OpenError, SchemaOptions},
 };
 
@@ -89,7 +90,6 @@ pub(super) enum Lane {
 }
 
 /// A call of the ledger, which runs to completion.
-#[async_trait]
 pub(super) trait Verb: Send + Sync + 'static {
     /// The type of its result.
     type Output: Send + 'static;
@@ -103,7 +103,7 @@ pub(super) trait Verb: Send + Sync + 'static {
 
     const LANE: Lane = Lane::Work;
 
-    async fn run(&self, conn: &mut Client) -> error::Result<Self::Output>;
+    fn run(&self, conn: &mut Client) -> impl Future<Output = error::Result<Self::Output>> + Send;
 }
 
 /// The host's access to the database of the ledger: a [`tokio_postgres`] client whose search path
@@ -345,7 +345,6 @@ fn checked_schema(schema: &str) -> std::result::Result<String, OpenError> {
 /// Makes a round trip.
 pub(super) struct Ping;
 
-#[async_trait]
 impl Verb for Ping {
     type Output = ();
     const OPERATION: &'static str = "ping";

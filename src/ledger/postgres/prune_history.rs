@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 
 use super::{
@@ -25,7 +24,6 @@ pub(super) struct PruneHistory {
     pub max: u64,
 }
 
-#[async_trait]
 impl Verb for PruneHistory {
     type Output = Pruned;
     const OPERATION: &'static str = "remove the history of batches";

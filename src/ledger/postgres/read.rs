@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient, Transaction};
 use tokio_postgres::Row;
 
@@ -34,7 +33,6 @@ const FAILED_JOBS: &str = include_str!("sql/failed_jobs.sql");
 /// See [`Ledger::batch`](crate::ledger::Ledger::batch).
 pub(super) struct Batch(pub BatchId);
 
-#[async_trait]
 impl Verb for Batch {
     type Output = BatchRecord;
     const OPERATION: &'static str = "read a batch";
@@ -56,7 +54,6 @@ pub(super) struct Batches {
     pub page: PageRequest,
 }
 
-#[async_trait]
 impl Verb for Batches {
     type Output = Vec<BatchRecord>;
     const OPERATION: &'static str = "list batches";
@@ -125,7 +122,6 @@ pub(super) struct Items {
     pub page: PageRequest,
 }
 
-#[async_trait]
 impl Verb for Items {
     type Output = Vec<Item>;
     const OPERATION: &'static str = "list items";
@@ -173,7 +169,6 @@ pub(super) struct FailedJobs {
     pub page: PageRequest,
 }
 
-#[async_trait]
 impl Verb for FailedJobs {
     type Output = Portion<FailedJob>;
     const OPERATION: &'static str = "list failed jobs";

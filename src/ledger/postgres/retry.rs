@@ -1,6 +1,5 @@
 //! retry: recreates the failed jobs of a batch.
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::Row;
 
@@ -35,7 +34,6 @@ pub(super) struct Retry {
     pub batch: BatchId,
 }
 
-#[async_trait]
 impl Verb for Retry {
     type Output = RetryReport;
     const OPERATION: &'static str = "retry a batch";

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::{Row, types::ToSql};
@@ -41,7 +40,6 @@ pub(super) struct ToCount {
     pub work: Arc<[RecentWork]>,
 }
 
-#[async_trait]
 impl Verb for ToCount {
     type Output = Vec<OpenBatch>;
     const OPERATION: &'static str = "look for batches to count";
@@ -72,7 +70,6 @@ pub(super) struct Summarize {
     pub work: Vec<RecentWork>,
 }
 
-#[async_trait]
 impl Verb for Summarize {
     type Output = Vec<BatchId>;
     const OPERATION: &'static str = "count the jobs of batches";
@@ -147,7 +144,6 @@ pub(super) struct Backlog {
     pub limit: u64,
 }
 
-#[async_trait]
 impl Verb for Backlog {
     type Output = crate::ledger::query::Backlog;
     const OPERATION: &'static str = "read the backlog";

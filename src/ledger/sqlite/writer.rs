@@ -28,7 +28,7 @@ use tokio::sync::{
 };
 
 use super::error::{self, closed, failed, unavailable};
-use crate::ledger::error::{Result, panic_message};
+use crate::{domain::panic_message, ledger::error::Result};
 
 /// The capacity of the queue. Further calls wait for a place, with a timeout.
 const QUEUED: usize = 256;
