@@ -27,6 +27,6 @@ pub(super) use self::{
     summary::{LEFT_BEHIND_AFTER, LEFT_BEHIND_BATCHES, OLD_AFTER, OLD_ROWS, OpenBatch, portions},
     window::{
         Candidate, DUE_JOBS, ENDS_PAGE, HOOKS, Limited, UNPLANNED_BATCHES, Window, WindowSearch, batches_to_feed,
-        limits,
+        limits, rank,
     },
 };

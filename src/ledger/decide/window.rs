@@ -106,6 +106,12 @@ pub(in crate::ledger) fn batches_to_feed(query: &JobQuery, window: &[BatchId]) -
     known.filter(|(_, to)| query.refill || to.is_none()).map(|(batch, to)| (batch, to.unwrap_or(0))).collect()
 }
 
+/// The distance of a job from `head`, the first waiting or active job of its batch. A due job is
+/// its own head.
+pub(in crate::ledger) const fn rank(seq: u64, head: u64) -> u64 {
+    seq.saturating_sub(head)
+}
+
 /// How many more jobs of each batch may be queued, given how many are `queued`, the `share` of
 /// each, and the `free` capacity of the queue.
 pub(in crate::ledger) fn limits(queued: &[u64], share: u64, free: u64) -> Vec<u64> {

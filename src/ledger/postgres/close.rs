@@ -3,17 +3,13 @@
 use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::types::ToSql;
 
-use super::{
-    columns::{batch_id, key, millis, small, small_number, status},
-    error::Result,
-    hooks,
-    pool::Verb,
-    read::batch,
-};
+use super::{columns::small, error::Result, hooks, pool::Verb, read::batch};
 use crate::{
     domain::{BatchId, BatchRecord, BatchStatus, JobCounts, Measured, StatusTask},
     ledger::{
+        columns::{Columns, key, millis},
         decide::{closed_status, closing_error},
+        rows,
         types::{Closed, Rules},
     },
 };
@@ -39,8 +35,7 @@ impl Verb for AtEnd {
 
 pub(super) async fn at_end(conn: &impl GenericClient, batches: &[i64]) -> Result<Vec<StatusTask>> {
     let rows = conn.query(&conn.prepare_cached(AT_END).await?, &[&batches]).await?;
-    let end = |row| Ok(StatusTask::End { batch: batch_id(row, "id")?, round: small_number(row, "round")? });
-    rows.iter().map(end).collect()
+    rows.iter().map(rows::end_task).collect()
 }
 
 /// See [`Ledger::close`](crate::ledger::Ledger::close).
@@ -70,7 +65,7 @@ impl Close {
         // A second statement: the snapshot of the first does not show jobs that a retry reopened
         // while it waited for the lock.
         let record = batch(conn, id).await?;
-        let Some(closed) = closed_status(status(&row, "status")?, &record.jobs) else {
+        let Some(closed) = closed_status(row.status("status")?, &record.jobs) else {
             return Ok(Closed::NothingToDo);
         };
         let error = error_of(conn, id, &record.jobs).await?;
@@ -84,7 +79,7 @@ async fn error_of(conn: &impl GenericClient, id: BatchId, jobs: &JobCounts) -> R
         return Ok(None);
     }
     let row = conn.query_one(&conn.prepare_cached(FIRST_ERROR).await?, &[&id.get()]).await?;
-    Ok(Some(closing_error(jobs, row.try_get("error")?)))
+    Ok(Some(closing_error(jobs, row.word("error")?)))
 }
 
 /// The end of a batch without open jobs.

@@ -6,7 +6,6 @@ use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::types::ToSql;
 
 use super::{
-    columns::millis,
     error::Result,
     finish_attempt::is_in_state,
     hooks,
@@ -16,6 +15,7 @@ use super::{
 use crate::{
     domain::JobState,
     ledger::{
+        columns::millis,
         decide::wants_job_hook,
         types::{Claim, LastChunk, NewItem, Rules},
     },

@@ -6,7 +6,7 @@ use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::types::ToSql;
 
 use super::{
-    columns::{as_json, key, millis, small, state, text},
+    columns::{small, text},
     error::Result,
     hooks,
     pool::Verb,
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     domain::JobState,
     ledger::{
+        columns::{Columns, as_json, key, millis},
         decide::{JobChange, wants_job_hook},
         types::{AttemptResult, Claim, Finished, Rules},
     },
@@ -80,5 +81,5 @@ pub(super) async fn is_in_state(conn: &impl GenericClient, claim: &Claim, expect
     let query = conn.prepare_cached(STATE).await?;
     let row =
         conn.query_opt(&query, &[&job.batch.get(), &key(job.seq), &small(job.generation), &small(*epoch)]).await?;
-    Ok(row.map(|row| state(&row, "state")).transpose()? == Some(expected))
+    Ok(row.map(|row| row.state("state")).transpose()? == Some(expected))
 }

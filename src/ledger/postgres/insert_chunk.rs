@@ -10,7 +10,7 @@ use tokio_postgres::{
 };
 
 use super::{
-    columns::{key, number, small, state},
+    columns::small,
     error::{Result, VerbError},
     item_writer::{ItemWriter, call},
     pool::Verb,
@@ -19,7 +19,9 @@ use super::{
 use crate::{
     domain::JobState,
     ledger::{
+        columns::{Columns, key},
         decide::ChunkGate,
+        rows,
         types::{ChunkInserted, Claim, NewItem, NewItemRow},
     },
 };
@@ -73,7 +75,7 @@ impl InsertChunk {
         }
         // The statement inserted nothing if an item is out of range.
         gate.check_range(&self.items)?;
-        let inserted = number(&row, "inserted")?;
+        let inserted = row.number("inserted")?;
         let new = if inserted > 0 { self.new_rows(row.try_get("ordinals")?) } else { Vec::new() };
         Ok((ChunkInserted::New(inserted), new))
     }
@@ -102,12 +104,11 @@ async fn insert_next_chunk(conn: &impl GenericClient, parameters: &ChunkParamete
 }
 
 fn read_gate(row: &Row) -> Result<ChunkGate> {
-    let (first, quantity) = (number(row, "first")?, number(row, "quantity")?);
     Ok(ChunkGate {
-        is_cancelled: state(row, "state")? == JobState::Cancelled,
-        is_current: row.try_get("is_current")?,
-        is_paused: row.try_get("paused")?,
-        range: first..first + quantity,
+        is_cancelled: row.state("state")? == JobState::Cancelled,
+        is_current: row.flag("is_current")?,
+        is_paused: row.flag("paused")?,
+        range: rows::range(row)?,
     })
 }
 

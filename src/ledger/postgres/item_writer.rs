@@ -3,10 +3,10 @@
 use futures_util::future::BoxFuture;
 use tokio_postgres::Transaction;
 
-use super::error::{is_unavailable, message_of, unavailable};
+use super::error::{is_unavailable, message_of};
 use crate::domain::error_chain;
 use crate::ledger::{
-    error::{BoxError, LedgerError, Result},
+    error::{BoxError, LedgerError, Result, unavailable},
     types::NewItemRow,
 };
 

@@ -13,11 +13,11 @@ use tokio::time::sleep;
 use tokio_postgres::{Client, error::SqlState};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{
-    error::{VerbError, unavailable},
-    pool::PostgresPool,
+use super::{error::VerbError, pool::PostgresPool};
+use crate::ledger::{
+    error::{Result, unavailable},
+    leadership::Leadership,
 };
-use crate::ledger::{error::Result, leadership::Leadership};
 
 const OPERATION: &str = "acquire the leadership";
 

@@ -2,15 +2,12 @@
 
 use deadpool_postgres::{Client, GenericClient};
 
-use super::{
-    close::BatchEnd,
-    columns::{millis, status},
-    create::columns,
-    error::Result,
-    pool::Verb,
-};
+use super::{close::BatchEnd, create::columns, error::Result, pool::Verb};
 use crate::domain::{BatchId, Change, Invalid, JobCounts, Measured};
-use crate::ledger::types::{PlanInput, Planned, Rules};
+use crate::ledger::{
+    columns::{Columns, millis},
+    types::{PlanInput, Planned, Rules},
+};
 
 const PLAN: &str = include_str!("sql/plan.sql");
 const UNPLANNED: &str = "SELECT status FROM batches WHERE id = $1 AND jobs IS NULL FOR NO KEY UPDATE";
@@ -56,7 +53,7 @@ impl Planning {
     async fn refuse(&self, conn: &impl GenericClient, invalid: &Invalid) -> Result<Planned> {
         let row = conn.query_opt(&conn.prepare_cached(UNPLANNED).await?, &[&self.batch.get()]).await?;
         let Some(row) = row else { return Ok(Planned::NothingToDo) };
-        let status = status(&row, "status")?.after(Change::Refuse)?;
+        let status = row.status("status")?.after(Change::Refuse)?;
         let (error, counts, measured) = (Some(invalid.to_string()), JobCounts::default(), Measured::default());
         BatchEnd { status, error, counts, measured }.record(conn, self.rules, self.batch).await?;
         Ok(Planned::Now)

@@ -32,13 +32,13 @@ use super::{
     address::{Address, Timeouts},
     code_index::CodeIndex,
     detach_on_drop::DetachOnDrop,
-    error::{self, VerbError, failed, message_of},
+    error::{self, VerbError, message_of},
     migrate::migrate,
     tls,
 };
 use crate::domain::{Backoff, panic_message};
 use crate::ledger::{
-    error::{LedgerError, Result},
+    error::{LedgerError, Result, failed},
     open::{OpenError, SchemaOptions},
 };
 

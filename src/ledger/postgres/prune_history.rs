@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use deadpool_postgres::{Client, GenericClient};
 
-use super::{
+use super::{error::Result, pool::Verb};
+use crate::ledger::{
     columns::{key, millis},
-    error::Result,
-    pool::Verb,
+    decide::Sweep,
+    types::Pruned,
 };
-use crate::ledger::{decide::Sweep, types::Pruned};
 
 const NEXT: &str = include_str!("sql/prune_batch.sql");
 const JOBS: &str = "DELETE FROM jobs

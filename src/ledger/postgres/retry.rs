@@ -1,10 +1,8 @@
 //! retry: recreates the failed jobs of a batch.
 
 use deadpool_postgres::{Client, GenericClient};
-use tokio_postgres::Row;
 
 use super::{
-    columns::{key, number, small_number},
     control::lock,
     error::Result,
     hooks,
@@ -13,9 +11,11 @@ use super::{
     summarize::count_batch,
 };
 use crate::{
-    domain::{BatchId, JobId, RetryReport},
+    domain::{BatchId, RetryReport},
     ledger::{
+        columns::key,
         decide::{FailedJobRow, reopened_status, retry_report},
+        rows,
         types::Rules,
     },
 };
@@ -58,7 +58,7 @@ impl Retry {
         if failed.is_empty() {
             return Ok(RetryReport::of_none(self.batch, before.status));
         }
-        let failed = failed.iter().map(|row| read_failed(row, self.batch)).collect::<Result<Vec<_>>>()?;
+        let failed = failed.iter().map(|row| rows::job_to_retry(row, self.batch)).collect::<Result<Vec<_>>>()?;
         self.retry_jobs(conn, &failed).await?;
         let statement = conn.prepare_cached(REOPEN).await?;
         conn.execute(&statement, &[&self.batch.get(), &status.as_str()]).await?;
@@ -76,11 +76,6 @@ impl Retry {
         conn.execute(&conn.prepare_cached(RECREATE).await?, &[&batch, &seqs(&others)]).await?;
         Ok(())
     }
-}
-
-fn read_failed(row: &Row, batch: BatchId) -> Result<FailedJobRow> {
-    let job = JobId { batch, seq: number(row, "seq")?, generation: small_number(row, "generation")? };
-    Ok(FailedJobRow { job, has_all_items: row.try_get("has_all_items")? })
 }
 
 fn seqs(failed: &[&FailedJobRow]) -> Vec<i64> {

@@ -7,15 +7,15 @@ use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::{Row, types::ToSql};
 
 use super::{
-    columns::{batch_id, key, millis, number},
     error::{Result, unreadable},
     pool::{Lane, Verb},
-    read::read_measured,
 };
 use crate::domain::{BatchId, Measured};
 use crate::ledger::{
+    columns::{Columns, key, millis},
     decide::{LEFT_BEHIND_AFTER, LEFT_BEHIND_BATCHES, OLD_AFTER, OLD_ROWS, OpenBatch},
     query::{COUNT_INTERVAL, RecentWork},
+    rows,
 };
 
 const TO_COUNT: &str = include_str!("sql/summaries_to_count.sql");
@@ -54,12 +54,12 @@ impl Verb for ToCount {
 
 impl ToCount {
     fn read(&self, row: &Row) -> Result<OpenBatch> {
-        let batch = batch_id(row, "id")?;
+        let batch = row.batch_id("id")?;
         let work = self.work.iter().find(|work| work.batch == batch).copied();
         Ok(OpenBatch {
             work: work.ok_or_else(|| unreadable(format!("batch {batch} was not requested")))?,
-            jobs: number(row, "jobs")?,
-            counted: row.try_get("counted")?,
+            jobs: row.number("jobs")?,
+            counted: row.flag("counted")?,
         })
     }
 }
@@ -96,7 +96,7 @@ async fn summarize(conn: &impl GenericClient, process: i64, work: &[RecentWork])
         summaries.push(row, work)?;
     }
     let rows = conn.query(&conn.prepare_cached(SUMMARIZE).await?, &summaries.parameters(&process)).await?;
-    rows.iter().map(|row| batch_id(row, "batch")).collect()
+    rows.iter().map(|row| row.batch_id("batch")).collect()
 }
 
 /// Counts of batches, as columns.
@@ -116,7 +116,7 @@ impl Counted {
         for (column, name) in self.numbers.iter_mut().zip(Self::NUMBERS) {
             column.push(row.try_get(name)?);
         }
-        let batch = batch_id(row, "batch")?;
+        let batch = row.batch_id("batch")?;
         let work = work.iter().find(|work| work.batch == batch);
         self.count_times.push(row.try_get("counted_at")?);
         self.items.push(work.map_or(0, |work| key(work.items)));
@@ -136,7 +136,7 @@ impl Counted {
 pub(super) async fn left_behind(conn: &impl GenericClient) -> Result<Vec<BatchId>> {
     let statement = conn.prepare_cached(LEFT_BEHIND).await?;
     let rows = conn.query(&statement, &[&millis(LEFT_BEHIND_AFTER), &key(LEFT_BEHIND_BATCHES)]).await?;
-    rows.iter().map(|row| batch_id(row, "batch")).collect()
+    rows.iter().map(|row| row.batch_id("batch")).collect()
 }
 
 /// See [`Records::backlog`](crate::ledger::Records::backlog).
@@ -151,9 +151,9 @@ impl Verb for Backlog {
 
     async fn run(&self, conn: &mut Client) -> Result<Self::Output> {
         let rows = conn.query(&conn.prepare_cached(BACKLOG).await?, &[&key(self.limit)]).await?;
-        let open = rows.iter().map(|row| number(row, "open")).collect::<Result<_>>()?;
+        let open = rows.iter().map(|row| row.number("open")).collect::<Result<_>>()?;
         let last = conn.query_opt(&conn.prepare_cached(MEASURED).await?, &[]).await?;
-        let measured = last.as_ref().map_or(Ok(Measured::default()), read_measured)?;
+        let measured = last.as_ref().map_or(Ok(Measured::default()), rows::measured)?;
         Ok(crate::ledger::query::Backlog { open, measured })
     }
 }

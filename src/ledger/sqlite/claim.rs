@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    columns::{key, now, state, status},
+    columns::now,
     error::Result,
     hooks,
     insert_chunk::{count, insert},
@@ -15,7 +15,9 @@ use super::{
 use crate::{
     domain::{BatchStatus, Change, Delivery, JobId},
     ledger::{
+        columns::key,
         decide::{ClaimDecision, JobSnapshot, missing, poisoned},
+        rows,
         types::{Claim, Claimed, FirstChunk, Rules, Work},
     },
 };
@@ -32,7 +34,8 @@ const ORDINALS: &str =
 
 pub(super) fn claim(conn: &Connection, rules: Rules, delivery: Delivery) -> Result<Claimed> {
     let (batch, seq) = delivery.batch_and_seq();
-    let job = conn.prepare_cached(READ_JOB)?.query_row((batch.get(), key(seq)), read_job).optional()?;
+    let job =
+        conn.prepare_cached(READ_JOB)?.query_row((batch.get(), key(seq)), |row| rows::job_snapshot(row)).optional()?;
     let Some(job) = job else {
         return Ok(if is_history_removed(conn, batch)? { Claimed::NothingToDo } else { Claimed::Unknown });
     };
@@ -71,24 +74,6 @@ pub(super) fn claim_and_insert(
     let missing = range.start + new..range.end;
     let missing = if missing.is_empty() { Vec::new() } else { vec![missing] };
     Ok(Claimed::Work(Work { missing, inserted: new, ..work }))
-}
-
-fn read_job(row: &Row<'_>) -> rusqlite::Result<JobSnapshot> {
-    let (first, quantity): (u64, u64) = (row.get("first")?, row.get("quantity")?);
-    Ok(JobSnapshot {
-        generation: row.get("generation")?,
-        state: state(row, "state")?,
-        epoch: row.get("epoch")?,
-        range: first..first + quantity,
-        attempts: row.get("attempts")?,
-        crashes: row.get("crashes")?,
-        acknowledged: row.get("acknowledged")?,
-        error: row.get("error")?,
-        status: status(row, "status")?,
-        history_removed: row.get("history_removed")?,
-        prefix: row.get("prefix")?,
-        key_fingerprint: row.get("key_fingerprint")?,
-    })
 }
 
 /// Sets the job waiting and its batch to `status`, which is running or paused.

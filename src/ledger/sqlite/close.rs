@@ -2,16 +2,13 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{
-    columns::{key, millis, now, status},
-    error::Result,
-    hooks,
-    read::batch,
-};
+use super::{columns::now, error::Result, hooks, read::batch};
 use crate::{
     domain::{BatchId, BatchRecord, BatchStatus, JobCounts, Measured, StatusTask},
     ledger::{
+        columns::{Columns, key, millis},
         decide::{closed_status, closing_error},
+        rows,
         types::{Closed, Rules},
     },
 };
@@ -27,15 +24,14 @@ pub(super) fn at_end(conn: &Connection, batches: &[BatchId]) -> Result<Vec<Statu
     let mut query = conn.prepare_cached(AT_END)?;
     let mut ends = Vec::new();
     for batch in batches {
-        let round = query.query_row([batch.get()], |row| row.get(0)).optional()?;
-        ends.extend(round.map(|round| StatusTask::End { batch: *batch, round }));
+        ends.extend(query.query_row([batch.get()], |row| rows::end_task(row)).optional()?);
     }
     Ok(ends)
 }
 
 pub(super) fn close(conn: &Connection, rules: Rules, id: BatchId, round: u32) -> Result<Closed> {
     let mut query = conn.prepare_cached(STATUS)?;
-    let status = query.query_row((id.get(), round), |row| status(row, "status")).optional()?;
+    let status = query.query_row((id.get(), round), |row| row.status("status")).optional()?;
     let Some(status) = status else { return Ok(Closed::NothingToDo) };
     let record = batch(conn, id)?;
     let Some(closed) = closed_status(status, &record.jobs) else { return Ok(Closed::NothingToDo) };

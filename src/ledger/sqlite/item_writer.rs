@@ -2,10 +2,9 @@
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::error::{failed, unavailable};
 use crate::domain::error_chain;
 use crate::ledger::{
-    error::{BoxError, LedgerError, Result},
+    error::{BoxError, LedgerError, Result, failed, unavailable},
     types::NewItemRow,
 };
 

@@ -11,10 +11,12 @@ use tokio::task::spawn_blocking;
 
 use super::{
     address::{Address, private},
-    error::unavailable,
     pool::SqlitePool,
 };
-use crate::ledger::{error::Result, leadership::Leadership};
+use crate::ledger::{
+    error::{Result, unavailable},
+    leadership::Leadership,
+};
 
 const OPERATION: &str = "acquire the leadership";
 

@@ -2,8 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use super::columns::key;
-use crate::ledger::open::SchemaOptions;
+use crate::ledger::{columns::key, open::SchemaOptions};
 
 /// In order, starting with version 1. A published migration is never changed.
 const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_tables.sql")];

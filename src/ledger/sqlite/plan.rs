@@ -2,15 +2,13 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{
-    close::BatchEnd,
-    columns::{key, millis, status},
-    create::insert_jobs,
-    error::Result,
-};
+use super::{close::BatchEnd, create::insert_jobs, error::Result};
 use crate::{
     domain::{BatchId, Change, Invalid, JobCounts, Measured},
-    ledger::types::{PlanInput, Planned, Rules},
+    ledger::{
+        columns::{Columns, key, millis},
+        types::{PlanInput, Planned, Rules},
+    },
 };
 
 const PLAN: &str = include_str!("sql/plan.sql");
@@ -39,7 +37,7 @@ fn insert_plan(conn: &Connection, id: BatchId, input: &PlanInput) -> Result<Plan
 }
 
 fn refuse(conn: &Connection, rules: Rules, id: BatchId, invalid: &Invalid) -> Result<Planned> {
-    let status = conn.prepare_cached(UNPLANNED)?.query_row([id.get()], |row| status(row, "status")).optional()?;
+    let status = conn.prepare_cached(UNPLANNED)?.query_row([id.get()], |row| row.status("status")).optional()?;
     let Some(status) = status else { return Ok(Planned::NothingToDo) };
     let status = status.after(Change::Refuse)?;
     let (counts, measured) = (JobCounts::default(), Measured::default());

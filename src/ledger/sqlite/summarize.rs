@@ -5,15 +5,13 @@ use std::time::Duration;
 use chrono::Utc;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{
-    columns::{batch_id, key, millis},
-    error::Result,
-    read::{counts, read_measured},
-};
+use super::{error::Result, read::counts};
 use crate::domain::{BatchId, JobCounts, Measured};
 use crate::ledger::{
+    columns::{Columns, key, millis},
     decide::{LEFT_BEHIND_AFTER, LEFT_BEHIND_BATCHES, OLD_AFTER, OLD_ROWS, OpenBatch},
     query::{Backlog, COUNT_INTERVAL, RecentWork},
+    rows,
 };
 
 const TO_COUNT: &str = include_str!("sql/summaries_to_count.sql");
@@ -122,13 +120,14 @@ fn micros(span: Duration) -> i64 {
 pub(super) fn left_behind(conn: &Connection) -> Result<Vec<BatchId>> {
     let mut query = conn.prepare_cached(LEFT_BEHIND)?;
     let before = now_micros().saturating_sub(micros(LEFT_BEHIND_AFTER));
-    let left = query.query_map((before, key(LEFT_BEHIND_BATCHES)), |row| batch_id(row, "batch"))?;
+    let left = query.query_map((before, key(LEFT_BEHIND_BATCHES)), |row| row.batch_id("batch"))?;
     Ok(left.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn backlog(conn: &Connection, limit: u64) -> Result<Backlog> {
     let mut query = conn.prepare_cached(BACKLOG)?;
     let open = query.query_map([key(limit)], |row| row.get("open"))?.collect::<Result<_, _>>()?;
-    let measured = conn.prepare_cached(MEASURED)?.query_row([], read_measured).optional()?.unwrap_or_default();
+    let measured =
+        conn.prepare_cached(MEASURED)?.query_row([], |row| rows::measured(row)).optional()?.unwrap_or_default();
     Ok(Backlog { open, measured })
 }

@@ -3,10 +3,10 @@
 --
 --   $1 maximum number of jobs
 --
--- Their rank is 0: they go first. Looks at the batches one by one, since a paused batch may have
--- any number of delayed jobs.
+-- They go first, so each is the head of its own. Looks at the batches one by one, since a paused
+-- batch may have any number of delayed jobs.
 
-SELECT b.id AS batch, j.seq, j.generation, j.first, j.quantity, j.attempts, 0::bigint AS rank
+SELECT b.id AS batch, j.seq, j.generation, j.first, j.quantity, j.attempts, j.seq AS head
 FROM batches b
 CROSS JOIN LATERAL (
     SELECT seq, generation, first, quantity, attempts, not_before
