@@ -31,6 +31,7 @@ mod error;
 mod estimate;
 mod leadership;
 mod open;
+mod operation;
 mod outage;
 #[cfg(feature = "postgres")]
 pub mod postgres;

@@ -184,6 +184,24 @@ mod tests {
     }
 
     #[test]
+    fn batches_are_fed_from_their_first_job_not_yet_offered() {
+        let window = [id(1), id(2), id(3)];
+        let feed = |refill, offered: &[(i64, u64)]| {
+            let offered_to = offered.iter().map(|(batch, to)| (id(*batch), *to)).collect();
+            batches_to_feed(&JobQuery { offered_to, refill, ..JobQuery::default() }, &window)
+        };
+
+        assert_eq!(feed(false, &[]), [(id(1), 0), (id(2), 0), (id(3), 0)]);
+        assert_eq!(feed(false, &[(1, 40), (3, 7)]), [(id(2), 0)], "only new batches without a refill");
+        assert_eq!(feed(true, &[(1, 40), (9, 5)]), [(id(1), 40), (id(2), 0), (id(3), 0)]);
+    }
+
+    #[test]
+    fn ranks_count_from_the_head_of_the_batch() {
+        assert_eq!([rank(5, 5), rank(9, 5), rank(4, 5)], [0, 4, 0]);
+    }
+
+    #[test]
     fn jobs_beyond_a_limit_are_left_out() {
         let job = |batch, seq| OpenJob {
             job: JobId { batch: id(batch), seq, generation: 0 },

@@ -16,8 +16,8 @@ use crate::{
     domain::{BatchId, BatchStatus, Change, Delivery, JobId, JobState},
     ledger::{
         columns::{Columns, key},
-        decide::{ClaimDecision, JobSnapshot, missing, poisoned},
-        rows,
+        decide::{ClaimDecision, JobSnapshot, missing, missing_after, poisoned, without_row},
+        operation, rows,
         types::{Claim, Claimed, FirstChunk, Rules, Work},
     },
 };
@@ -43,7 +43,7 @@ pub(super) struct ClaimJob {
 
 impl Verb for ClaimJob {
     type Output = Claimed;
-    const OPERATION: &'static str = "claim a job";
+    const OPERATION: &'static str = operation::CLAIM;
 
     async fn run(&self, conn: &mut Client) -> Result<Claimed> {
         let claimed = match &self.first_chunk {
@@ -98,19 +98,14 @@ impl ClaimJob {
     /// `None` if the job or its batch changed meanwhile.
     async fn try_once(&self, conn: &mut Client) -> Result<Option<Claimed>> {
         let Some(row) = self.read(&*conn).await? else {
-            let pruned = is_history_removed(conn, self.batch()).await?;
-            return Ok(Some(if pruned { Claimed::NothingToDo } else { Claimed::Unknown }));
+            return Ok(Some(without_row(is_history_removed(conn, self.batch()).await?)));
         };
         let job = rows::job_snapshot(&row)?;
         if self.is_own_claim(&row, &job)? {
             return Ok(Some(Claimed::Work(self.work(conn, job, 0).await?)));
         }
         match job.decide(self.delivery, self.rules.max_crashes) {
-            ClaimDecision::Unknown => Ok(Some(Claimed::Unknown)),
-            ClaimDecision::NothingToDo => Ok(Some(Claimed::NothingToDo)),
-            ClaimDecision::Failed => Ok(Some(Claimed::Failed(job.reason()))),
-            ClaimDecision::Busy => Ok(Some(Claimed::Busy)),
-            ClaimDecision::Paused => Ok(Some(Claimed::Paused)),
+            ClaimDecision::Refuse(claimed) => Ok(Some(claimed)),
             ClaimDecision::Revive(_) => self.revive(conn).await.map(|()| None),
             ClaimDecision::Poison { crashes } => self.poison(conn, &job, crashes).await,
             ClaimDecision::Start { crashes } => self.start(conn, job, crashes).await,
@@ -161,15 +156,8 @@ impl ClaimJob {
 
     /// The attempt, `claimed` epochs after the snapshot.
     async fn work(&self, conn: &Client, job: JobSnapshot, claimed: u32) -> Result<Work> {
-        Ok(Work {
-            claim: Claim { job: job.job(self.delivery), epoch: job.epoch + claimed },
-            missing: self.missing_items(conn, &job.range).await?,
-            inserted: 0,
-            range: job.range,
-            attempts_made: job.attempts,
-            prefix: job.prefix,
-            key_fingerprint: job.key_fingerprint,
-        })
+        let missing = self.missing_items(conn, &job.range).await?;
+        Ok(job.into_work(self.delivery, claimed, missing))
     }
 
     /// Looks at the rows themselves, so no count can be wrong.
@@ -215,10 +203,9 @@ impl ClaimJob {
 /// Reads the attempt that a single statement started, with `inserted` items.
 fn read_work(row: &Row, job: JobId, inserted: u64) -> Result<Work> {
     let range = rows::range(row)?;
-    let missing = range.start + inserted..range.end;
     Ok(Work {
         claim: Claim { job, epoch: row.small("epoch")? },
-        missing: if missing.is_empty() { Vec::new() } else { vec![missing] },
+        missing: missing_after(&range, inserted),
         inserted,
         range,
         attempts_made: row.small("attempts")?,

@@ -7,7 +7,7 @@ use super::{
     pool::Verb,
     redacted::Redacted,
 };
-use crate::domain::CodeKey;
+use crate::{domain::CodeKey, ledger::operation};
 
 const STORE: &str = "INSERT INTO settings (name, value) VALUES ('code_key', $1) ON CONFLICT (name) DO NOTHING";
 const READ: &str = "SELECT value FROM settings WHERE name = 'code_key'";
@@ -17,7 +17,7 @@ pub(super) struct KeepKey(pub CodeKey);
 
 impl Verb for KeepKey {
     type Output = CodeKey;
-    const OPERATION: &'static str = "store the code key";
+    const OPERATION: &'static str = operation::CODE_KEY;
 
     async fn run(&self, conn: &mut Client) -> Result<CodeKey> {
         let candidate = data_encoding::HEXLOWER.encode(self.0.as_bytes());

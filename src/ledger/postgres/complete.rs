@@ -17,6 +17,7 @@ use crate::{
     ledger::{
         columns::millis,
         decide::wants_job_hook,
+        operation,
         types::{Claim, LastChunk, NewItem, Rules},
     },
 };
@@ -33,7 +34,7 @@ pub(super) struct InsertAndComplete {
 
 impl Verb for InsertAndComplete {
     type Output = LastChunk;
-    const OPERATION: &'static str = "insert the last items of a job";
+    const OPERATION: &'static str = operation::INSERT_AND_COMPLETE;
 
     async fn run(&self, conn: &mut Client) -> Result<LastChunk> {
         if !wants_job_hook(self.rules.hooks, JobState::Completed) {

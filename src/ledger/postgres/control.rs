@@ -3,7 +3,7 @@
 use deadpool_postgres::{Client, GenericClient};
 
 use super::{
-    close::BatchEnd,
+    close::record_end,
     error::Result,
     pool::{Lane, Verb},
     read::batch,
@@ -12,8 +12,9 @@ use super::{
 use crate::{
     domain::{BatchId, BatchRecord, BatchStatus},
     ledger::{
-        decide::requested_change,
+        decide::{BatchEnd, requested_change},
         error::LedgerError,
+        operation,
         types::{BatchCommand, Rules},
     },
 };
@@ -45,7 +46,7 @@ pub(super) struct Control {
 
 impl Verb for Control {
     type Output = BatchRecord;
-    const OPERATION: &'static str = "control a batch";
+    const OPERATION: &'static str = operation::CONTROL;
     const LANE: Lane = Lane::Requests;
     // A repetition would find a status that does not allow the command.
     const REPEATABLE: bool = false;
@@ -84,7 +85,7 @@ impl Control {
         conn.execute(&conn.prepare_cached(LOCK_ACTIVE).await?, &[&id]).await?;
         conn.execute(&conn.prepare_cached(CANCEL_JOBS).await?, &[&id]).await?;
         let record = batch(conn, self.batch).await?;
-        BatchEnd::of(&record, cancelled).record(conn, self.rules, self.batch).await
+        record_end(conn, self.rules, self.batch, BatchEnd::of(&record, cancelled)).await
     }
 
     /// Waits for chunks in progress; later chunks find their job paused.

@@ -19,7 +19,7 @@ use crate::{
         columns::{Columns, key, millis},
         decide::Recall,
         error::LedgerError,
-        rows,
+        operation, rows,
         types::{Created, NewBatch},
     },
 };
@@ -75,7 +75,7 @@ pub(super) struct Create {
 
 impl Verb for Create {
     type Output = Created;
-    const OPERATION: &'static str = "create a batch";
+    const OPERATION: &'static str = operation::CREATE;
     const LANE: Lane = Lane::Requests;
 
     async fn run(&self, conn: &mut Client) -> Result<Created> {

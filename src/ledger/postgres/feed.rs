@@ -11,8 +11,9 @@ use crate::ledger::{
     columns::{Columns, key, millis},
     decide::{
         Candidate, DUE_JOBS, ENDS_PAGE, HOOKS, Limited, UNPLANNED_BATCHES, Window, WindowSearch, batches_to_feed,
-        limits,
+        hook_tasks, limits, next_due, next_page,
     },
+    operation,
     query::{JobQuery, OpenJob, OpenJobs, OpenTasks, TaskQuery},
     rows,
     types::Unplanned,
@@ -36,7 +37,7 @@ pub(super) struct Jobs(pub JobQuery);
 
 impl Verb for Jobs {
     type Output = OpenJobs;
-    const OPERATION: &'static str = "look for open jobs";
+    const OPERATION: &'static str = operation::OPEN_JOBS;
 
     async fn run(&self, conn: &mut Client) -> Result<OpenJobs> {
         conn.execute(&conn.prepare_cached(CAP_DELAYS).await?, &[&millis(self.0.max_backoff)]).await?;
@@ -44,9 +45,8 @@ impl Verb for Jobs {
         let (jobs, more) = self.next_jobs(conn, &batches).await?;
         let due = conn.query(&conn.prepare_cached(DUE).await?, &[&key(DUE_JOBS)]).await?;
         let due = due.iter().map(rows::open_job).collect::<Result<Vec<_>>>()?;
-        let next_due: Option<i64> = conn.query_one(&conn.prepare_cached(NEXT_DUE).await?, &[]).await?.try_get(0)?;
-        let next_due = next_due.map(|millis| Duration::from_millis(u64::try_from(millis).unwrap_or_default()));
-        let next_due = if due.len() as u64 == DUE_JOBS { Some(Duration::ZERO) } else { next_due };
+        let millis: Option<i64> = conn.query_one(&conn.prepare_cached(NEXT_DUE).await?, &[]).await?.try_get(0)?;
+        let next_due = next_due(due.len(), millis);
         Ok(OpenJobs { window: batches, jobs, due, left_out: leaves_out || more, next_due })
     }
 }
@@ -89,22 +89,18 @@ pub(super) struct Tasks(pub TaskQuery);
 
 impl Verb for Tasks {
     type Output = OpenTasks;
-    const OPERATION: &'static str = "look for open tasks";
+    const OPERATION: &'static str = operation::OPEN_TASKS;
 
     async fn run(&self, conn: &mut Client) -> Result<OpenTasks> {
-        let hooks = hooks(conn).await?;
-        let left_out = hooks.len() as u64 == HOOKS;
-        let TaskQuery::All { ends_after } = self.0 else {
-            return Ok(OpenTasks { status: hooks, left_out, ..OpenTasks::default() });
-        };
+        let hooks = hook_tasks(hooks(conn).await?);
+        let TaskQuery::All { ends_after } = self.0 else { return Ok(hooks) };
         let after = ends_after.map_or(0, BatchId::get);
         let rows = conn.query(&conn.prepare_cached(STARTED).await?, &[&after, &key(ENDS_PAGE)]).await?;
-        let started = rows.iter().map(|row| row.try_get("id")).collect::<Result<Vec<i64>, _>>()?;
+        let started = rows.iter().map(|row| row.batch_id("id")).collect::<Result<Vec<_>>>()?;
         let ends = at_end(conn, &started).await?.into_iter().map(|end| (end, Duration::ZERO));
-        let full = started.len() as u64 == ENDS_PAGE;
-        let next = rows.last().filter(|_| full).map(|row| row.batch_id("id")).transpose()?;
         let (unplanned, left_behind) = (unplanned(conn).await?, left_behind(conn).await?);
-        Ok(OpenTasks { status: ends.chain(hooks).collect(), unplanned, left_behind, next, left_out })
+        let (status, next) = (ends.chain(hooks.status).collect(), next_page(&started));
+        Ok(OpenTasks { status, unplanned, left_behind, next, left_out: hooks.left_out })
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     ledger::{
         columns::{Columns, as_json, key, millis},
         decide::{JobChange, wants_job_hook},
+        operation,
         types::{AttemptResult, Claim, Finished, Rules},
     },
 };
@@ -33,7 +34,7 @@ pub(super) struct FinishAttempt {
 
 impl Verb for FinishAttempt {
     type Output = Finished;
-    const OPERATION: &'static str = "finish an attempt";
+    const OPERATION: &'static str = operation::FINISH_ATTEMPT;
 
     async fn run(&self, conn: &mut Client) -> Result<Finished> {
         let change = JobChange::of(&self.result);

@@ -12,11 +12,11 @@ use super::{
     read::batch,
 };
 use crate::{
-    domain::{BatchFinished, BatchId, HookEvent, HookId, JobId},
+    domain::{BatchId, HookEvent, HookId, JobId},
     ledger::{
         columns::{Columns, as_json, key},
-        decide::{job_event, wants_job_hook},
-        rows,
+        decide::{batch_event, job_event, wants_job_hook},
+        operation, rows,
         types::{HookOutcome, Rules},
     },
 };
@@ -57,8 +57,8 @@ pub(super) async fn record_batch_end(conn: &impl GenericClient, rules: Rules, id
     if !rules.hooks.batch_finished {
         return Ok(());
     }
-    let event = HookEvent::BatchFinished(BatchFinished::of(&batch(conn, id).await?));
-    insert(conn, id, "batch_finished", &event).await
+    let (kind, event) = batch_event(&batch(conn, id).await?);
+    insert(conn, id, kind, &event).await
 }
 
 async fn insert(conn: &impl GenericClient, batch: BatchId, kind: &str, event: &HookEvent) -> Result<()> {
@@ -72,7 +72,7 @@ pub(super) struct Hook(pub HookId);
 
 impl Verb for Hook {
     type Output = Option<crate::ledger::types::Hook>;
-    const OPERATION: &'static str = "read a hook";
+    const OPERATION: &'static str = operation::HOOK;
 
     async fn run(&self, conn: &mut Client) -> Result<Self::Output> {
         let row = conn.query_opt(&conn.prepare_cached(HOOK).await?, &[&self.0.0]).await?;
@@ -90,7 +90,7 @@ pub(super) struct RecordHookOutcome {
 
 impl Verb for RecordHookOutcome {
     type Output = ();
-    const OPERATION: &'static str = "record the outcome of a hook";
+    const OPERATION: &'static str = operation::RECORD_HOOK_OUTCOME;
 
     async fn run(&self, conn: &mut Client) -> Result<()> {
         let (hook, attempts) = (self.hook.0, small(self.attempts));

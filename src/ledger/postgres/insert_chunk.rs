@@ -21,7 +21,7 @@ use crate::{
     ledger::{
         columns::{Columns, key},
         decide::ChunkGate,
-        rows,
+        operation, rows,
         types::{ChunkInserted, Claim, NewItem, NewItemRow},
     },
 };
@@ -38,7 +38,7 @@ pub(super) struct InsertChunk {
 
 impl Verb for InsertChunk {
     type Output = ChunkInserted;
-    const OPERATION: &'static str = "insert items";
+    const OPERATION: &'static str = operation::INSERT_CHUNK;
 
     async fn run(&self, conn: &mut Client) -> Result<ChunkInserted> {
         match &self.item_writer {

@@ -17,9 +17,10 @@ use super::{error::VerbError, pool::PostgresPool};
 use crate::ledger::{
     error::{Result, unavailable},
     leadership::Leadership,
+    operation,
 };
 
-const OPERATION: &str = "acquire the leadership";
+const OPERATION: &str = operation::ACQUIRE_LEADERSHIP;
 
 /// The server notices a moment later that a connection ended. Waiting longer is not worth it.
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '250ms'";

@@ -2,10 +2,12 @@
 
 use deadpool_postgres::{Client, GenericClient};
 
-use super::{close::BatchEnd, create::columns, error::Result, pool::Verb};
-use crate::domain::{BatchId, Change, Invalid, JobCounts, Measured};
+use super::{close::record_end, create::columns, error::Result, pool::Verb};
+use crate::domain::{BatchId, Invalid};
 use crate::ledger::{
     columns::{Columns, millis},
+    decide::BatchEnd,
+    operation,
     types::{PlanInput, Planned, Rules},
 };
 
@@ -21,7 +23,7 @@ pub(super) struct Planning {
 
 impl Verb for Planning {
     type Output = Planned;
-    const OPERATION: &'static str = "plan a batch";
+    const OPERATION: &'static str = operation::PLAN;
 
     async fn run(&self, conn: &mut Client) -> Result<Planned> {
         match &self.input {
@@ -53,9 +55,8 @@ impl Planning {
     async fn refuse(&self, conn: &impl GenericClient, invalid: &Invalid) -> Result<Planned> {
         let row = conn.query_opt(&conn.prepare_cached(UNPLANNED).await?, &[&self.batch.get()]).await?;
         let Some(row) = row else { return Ok(Planned::NothingToDo) };
-        let status = row.status("status")?.after(Change::Refuse)?;
-        let (error, counts, measured) = (Some(invalid.to_string()), JobCounts::default(), Measured::default());
-        BatchEnd { status, error, counts, measured }.record(conn, self.rules, self.batch).await?;
+        let end = BatchEnd::of_refusal(row.status("status")?, invalid)?;
+        record_end(conn, self.rules, self.batch, end).await?;
         Ok(Planned::Now)
     }
 }

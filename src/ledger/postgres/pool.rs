@@ -40,6 +40,7 @@ use crate::domain::{Backoff, panic_message};
 use crate::ledger::{
     error::{LedgerError, Result, failed},
     open::{OpenError, SchemaOptions},
+    operation,
 };
 
 /// The connections to one PostgreSQL database. A clone is the same pool.
@@ -347,7 +348,7 @@ pub(super) struct Ping;
 
 impl Verb for Ping {
     type Output = ();
-    const OPERATION: &'static str = "ping";
+    const OPERATION: &'static str = operation::PING;
     const LANE: Lane = Lane::Probe;
 
     async fn run(&self, conn: &mut Client) -> error::Result<()> {

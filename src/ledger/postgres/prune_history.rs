@@ -8,6 +8,7 @@ use super::{error::Result, pool::Verb};
 use crate::ledger::{
     columns::{key, millis},
     decide::Sweep,
+    operation,
     types::Pruned,
 };
 
@@ -26,7 +27,7 @@ pub(super) struct PruneHistory {
 
 impl Verb for PruneHistory {
     type Output = Pruned;
-    const OPERATION: &'static str = "remove the history of batches";
+    const OPERATION: &'static str = operation::PRUNE_HISTORY;
 
     async fn run(&self, conn: &mut Client) -> Result<Pruned> {
         let transaction = conn.transaction().await?;

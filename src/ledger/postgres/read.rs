@@ -13,6 +13,7 @@ use crate::ledger::{
     columns::{as_json, key},
     decide::PageBuilder,
     error::LedgerError,
+    operation,
     query::{PageRequest, Portion},
     rows,
 };
@@ -32,7 +33,7 @@ pub(super) struct Batch(pub BatchId);
 
 impl Verb for Batch {
     type Output = BatchRecord;
-    const OPERATION: &'static str = "read a batch";
+    const OPERATION: &'static str = operation::BATCH;
     const LANE: Lane = Lane::Requests;
 
     async fn run(&self, conn: &mut Client) -> Result<BatchRecord> {
@@ -53,7 +54,7 @@ pub(super) struct Batches {
 
 impl Verb for Batches {
     type Output = Vec<BatchRecord>;
-    const OPERATION: &'static str = "list batches";
+    const OPERATION: &'static str = operation::BATCHES;
     const LANE: Lane = Lane::Requests;
 
     async fn run(&self, conn: &mut Client) -> Result<Vec<BatchRecord>> {
@@ -77,7 +78,7 @@ pub(super) struct Items {
 
 impl Verb for Items {
     type Output = Vec<Item>;
-    const OPERATION: &'static str = "list items";
+    const OPERATION: &'static str = operation::ITEMS;
     const LANE: Lane = Lane::Requests;
 
     async fn run(&self, conn: &mut Client) -> Result<Vec<Item>> {
@@ -115,7 +116,7 @@ pub(super) struct FailedJobs {
 
 impl Verb for FailedJobs {
     type Output = Portion<FailedJob>;
-    const OPERATION: &'static str = "list failed jobs";
+    const OPERATION: &'static str = operation::FAILED_JOBS;
     const LANE: Lane = Lane::Requests;
 
     async fn run(&self, conn: &mut Client) -> Result<Portion<FailedJob>> {

@@ -15,7 +15,7 @@ use crate::{
     ledger::{
         columns::key,
         decide::{FailedJobRow, reopened_status, retry_report},
-        rows,
+        operation, rows,
         types::Rules,
     },
 };
@@ -36,7 +36,7 @@ pub(super) struct Retry {
 
 impl Verb for Retry {
     type Output = RetryReport;
-    const OPERATION: &'static str = "retry a batch";
+    const OPERATION: &'static str = operation::RETRY;
     const LANE: Lane = Lane::Requests;
     // A repetition would find no failed jobs.
     const REPEATABLE: bool = false;

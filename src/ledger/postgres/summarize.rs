@@ -13,7 +13,8 @@ use super::{
 use crate::domain::{BatchId, Measured};
 use crate::ledger::{
     columns::{Columns, key, millis},
-    decide::{LEFT_BEHIND_AFTER, LEFT_BEHIND_BATCHES, OLD_AFTER, OLD_ROWS, OpenBatch},
+    decide::{LEFT_BEHIND_AFTER, LEFT_BEHIND_BATCHES, NO_PROCESS, OLD_AFTER, OLD_ROWS, OpenBatch, no_work},
+    operation,
     query::{COUNT_INTERVAL, RecentWork},
     rows,
 };
@@ -29,9 +30,6 @@ const LEFT_BEHIND: &str = "SELECT DISTINCT batch FROM summaries s
 const BACKLOG: &str = include_str!("sql/backlog.sql");
 const MEASURED: &str = "SELECT items_created, worked_ms FROM batches
     WHERE finished_at IS NOT NULL AND worked_ms > 0 ORDER BY finished_at DESC LIMIT 1";
-
-/// The process id of counts made by verbs that change a whole batch.
-const NO_PROCESS: i64 = 0;
 
 /// Finds out which of the batches to count. See
 /// [`Records::summarize`](crate::ledger::Records::summarize).
@@ -72,7 +70,7 @@ pub(super) struct Summarize {
 
 impl Verb for Summarize {
     type Output = Vec<BatchId>;
-    const OPERATION: &'static str = "count the jobs of batches";
+    const OPERATION: &'static str = operation::SUMMARIZE;
 
     async fn run(&self, conn: &mut Client) -> Result<Vec<BatchId>> {
         let stored = summarize(&*conn, self.process, &self.work).await?;
@@ -85,7 +83,7 @@ impl Verb for Summarize {
 
 /// Counts the jobs of one batch, for a verb that changes the whole batch and has locked it.
 pub(super) async fn count_batch(conn: &impl GenericClient, batch: BatchId) -> Result<()> {
-    summarize(conn, NO_PROCESS, &[RecentWork { batch, items: 0, last_item_at: None }]).await.map(drop)
+    summarize(conn, NO_PROCESS, &[no_work(batch)]).await.map(drop)
 }
 
 async fn summarize(conn: &impl GenericClient, process: i64, work: &[RecentWork]) -> Result<Vec<BatchId>> {
@@ -146,7 +144,7 @@ pub(super) struct Backlog {
 
 impl Verb for Backlog {
     type Output = crate::ledger::query::Backlog;
-    const OPERATION: &'static str = "read the backlog";
+    const OPERATION: &'static str = operation::BACKLOG;
     const LANE: Lane = Lane::Requests;
 
     async fn run(&self, conn: &mut Client) -> Result<Self::Output> {

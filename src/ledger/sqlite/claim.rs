@@ -16,9 +16,9 @@ use crate::{
     domain::{BatchStatus, Change, Delivery, JobId},
     ledger::{
         columns::key,
-        decide::{ClaimDecision, JobSnapshot, missing, poisoned},
+        decide::{ClaimDecision, JobSnapshot, missing, missing_after, poisoned, without_row},
         rows,
-        types::{Claim, Claimed, FirstChunk, Rules, Work},
+        types::{Claimed, FirstChunk, Rules, Work},
     },
 };
 
@@ -37,14 +37,10 @@ pub(super) fn claim(conn: &Connection, rules: Rules, delivery: Delivery) -> Resu
     let job =
         conn.prepare_cached(READ_JOB)?.query_row((batch.get(), key(seq)), |row| rows::job_snapshot(row)).optional()?;
     let Some(job) = job else {
-        return Ok(if is_history_removed(conn, batch)? { Claimed::NothingToDo } else { Claimed::Unknown });
+        return Ok(without_row(is_history_removed(conn, batch)?));
     };
     match job.decide(delivery, rules.max_crashes) {
-        ClaimDecision::Unknown => Ok(Claimed::Unknown),
-        ClaimDecision::NothingToDo => Ok(Claimed::NothingToDo),
-        ClaimDecision::Failed => Ok(Claimed::Failed(job.reason())),
-        ClaimDecision::Busy => Ok(Claimed::Busy),
-        ClaimDecision::Paused => Ok(Claimed::Paused),
+        ClaimDecision::Refuse(claimed) => Ok(claimed),
         ClaimDecision::Revive(status) => {
             revive(conn, delivery, status)?;
             claim(conn, rules, delivery)
@@ -71,9 +67,7 @@ pub(super) fn claim_and_insert(
     }
     let new = insert(conn, &work.claim, items)?.len() as u64;
     count(conn, &work.claim, new)?;
-    let missing = range.start + new..range.end;
-    let missing = if missing.is_empty() { Vec::new() } else { vec![missing] };
-    Ok(Claimed::Work(Work { missing, inserted: new, ..work }))
+    Ok(Claimed::Work(Work { missing: missing_after(range, new), inserted: new, ..work }))
 }
 
 /// Sets the job waiting and its batch to `status`, which is running or paused.
@@ -90,15 +84,8 @@ fn start(conn: &Connection, delivery: Delivery, snapshot: JobSnapshot, crashes: 
     let running = snapshot.status.after(Change::Claim)?;
     conn.prepare_cached(CLAIM)?.execute((batch, key(job.seq), crashes, now, delivery.acknowledged()))?;
     conn.prepare_cached(RUN)?.execute((batch, running.as_str(), now))?;
-    Ok(Work {
-        claim: Claim { job, epoch: snapshot.epoch + 1 },
-        missing: missing_items(conn, batch, &snapshot.range)?,
-        inserted: 0,
-        range: snapshot.range,
-        attempts_made: snapshot.attempts,
-        prefix: snapshot.prefix,
-        key_fingerprint: snapshot.key_fingerprint,
-    })
+    let missing = missing_items(conn, batch, &snapshot.range)?;
+    Ok(snapshot.into_work(delivery, 1, missing))
 }
 
 /// Looks at the rows themselves, so no count can be wrong. For a job without items this is one

@@ -11,7 +11,7 @@ use crate::ledger::{
     columns::{Columns, key, millis},
     decide::{
         Candidate, DUE_JOBS, ENDS_PAGE, HOOKS, Limited, UNPLANNED_BATCHES, Window, WindowSearch, batches_to_feed,
-        limits,
+        hook_tasks, limits, next_due, next_page,
     },
     query::{JobQuery, OpenJob, OpenJobs, OpenTasks, TaskQuery},
     rows,
@@ -64,9 +64,8 @@ pub(super) fn open_jobs(conn: &Connection, query: &JobQuery) -> Result<OpenJobs>
     let mut due = conn.prepare_cached(DUE)?;
     let due = due.query_map((now, key(DUE_JOBS)), |row| rows::open_job(row))?;
     let due = due.collect::<Result<Vec<_>, _>>()?;
-    let next_due: Option<i64> = conn.prepare_cached(NEXT_DUE)?.query_row([now], |row| row.get(0))?;
-    let next_due = next_due.map(|due| Duration::from_millis(u64::try_from(due - now).unwrap_or_default()));
-    let next_due = if due.len() as u64 == DUE_JOBS { Some(Duration::ZERO) } else { next_due };
+    let next: Option<i64> = conn.prepare_cached(NEXT_DUE)?.query_row([now], |row| row.get(0))?;
+    let next_due = next_due(due.len(), next.map(|next| next - now));
     Ok(OpenJobs { window: batches, jobs, due, left_out: leaves_out || more, next_due })
 }
 
@@ -111,18 +110,15 @@ fn next_jobs_of(conn: &Connection, batch: BatchId, from: u64, limit: u64) -> Res
 }
 
 pub(super) fn open_tasks(conn: &Connection, query: TaskQuery) -> Result<OpenTasks> {
-    let hooks = hooks(conn)?;
-    let left_out = hooks.len() as u64 == HOOKS;
-    let TaskQuery::All { ends_after } = query else {
-        return Ok(OpenTasks { status: hooks, left_out, ..OpenTasks::default() });
-    };
+    let hooks = hook_tasks(hooks(conn)?);
+    let TaskQuery::All { ends_after } = query else { return Ok(hooks) };
     let mut query = conn.prepare_cached(STARTED)?;
     let started = query.query_map((ends_after.map_or(0, BatchId::get), key(ENDS_PAGE)), |row| row.batch_id("id"))?;
     let started = started.collect::<Result<Vec<_>, _>>()?;
     let ends = at_end(conn, &started)?.into_iter().map(|end| (end, Duration::ZERO));
-    let next = started.last().copied().filter(|_| started.len() as u64 == ENDS_PAGE);
     let (unplanned, left_behind) = (unplanned(conn)?, left_behind(conn)?);
-    Ok(OpenTasks { status: ends.chain(hooks).collect(), unplanned, left_behind, next, left_out })
+    let (status, next) = (ends.chain(hooks.status).collect(), next_page(&started));
+    Ok(OpenTasks { status, unplanned, left_behind, next, left_out: hooks.left_out })
 }
 
 fn unplanned(conn: &Connection) -> Result<Vec<Unplanned>> {

@@ -7,10 +7,10 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::{error::Result, read::batch};
 use crate::{
-    domain::{BatchFinished, BatchId, HookEvent, HookId, JobId},
+    domain::{BatchId, HookEvent, HookId, JobId},
     ledger::{
         columns::{Columns, as_json, key},
-        decide::{job_event, wants_job_hook},
+        decide::{batch_event, job_event, wants_job_hook},
         rows,
         types::{Hook, HookOutcome, Rules},
     },
@@ -49,8 +49,8 @@ pub(super) fn record_batch_end(conn: &Connection, rules: Rules, id: BatchId) -> 
     if !rules.hooks.batch_finished {
         return Ok(());
     }
-    let event = HookEvent::BatchFinished(BatchFinished::of(&batch(conn, id)?));
-    insert(conn, id, "batch_finished", &event)
+    let (kind, event) = batch_event(&batch(conn, id)?);
+    insert(conn, id, kind, &event)
 }
 
 fn insert(conn: &Connection, batch: BatchId, kind: &str, event: &HookEvent) -> Result<()> {

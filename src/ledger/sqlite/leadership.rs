@@ -16,9 +16,10 @@ use super::{
 use crate::ledger::{
     error::{Result, unavailable},
     leadership::Leadership,
+    operation,
 };
 
-const OPERATION: &str = "acquire the leadership";
+const OPERATION: &str = operation::ACQUIRE_LEADERSHIP;
 
 /// Acquires the leadership if it is free. The operating system releases the lock when the process
 /// dies.

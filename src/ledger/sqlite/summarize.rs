@@ -9,7 +9,7 @@ use super::{error::Result, read::counts};
 use crate::domain::{BatchId, JobCounts, Measured};
 use crate::ledger::{
     columns::{Columns, key, millis},
-    decide::{LEFT_BEHIND_AFTER, LEFT_BEHIND_BATCHES, OLD_AFTER, OLD_ROWS, OpenBatch},
+    decide::{LEFT_BEHIND_AFTER, LEFT_BEHIND_BATCHES, NO_PROCESS, OLD_AFTER, OLD_ROWS, OpenBatch, no_work},
     query::{Backlog, COUNT_INTERVAL, RecentWork},
     rows,
 };
@@ -24,9 +24,6 @@ const LEFT_BEHIND: &str = "SELECT DISTINCT batch FROM batch_summaries s
 const BACKLOG: &str = include_str!("sql/backlog.sql");
 const MEASURED: &str = "SELECT items_created, worked_ms FROM batch_batches
     WHERE finished_at IS NOT NULL AND worked_ms > 0 ORDER BY finished_at DESC LIMIT 1";
-
-/// The process id of counts made by verbs that change a whole batch.
-const NO_PROCESS: i64 = 0;
 
 /// Returns the open ones of the batches, and whether another process has just counted them.
 pub(super) fn to_count(conn: &Connection, process: i64, work: &[RecentWork]) -> Result<Vec<OpenBatch>> {
@@ -74,7 +71,7 @@ pub(super) fn store(conn: &Connection, process: i64, counted: &[Counted]) -> Res
 
 /// Counts the jobs of one batch, for a verb that changes the whole batch.
 pub(super) fn count_batch(conn: &Connection, batch: BatchId) -> Result<()> {
-    store(conn, NO_PROCESS, &count(conn, &[RecentWork { batch, items: 0, last_item_at: None }])?)
+    store(conn, NO_PROCESS, &count(conn, &[no_work(batch)])?)
 }
 
 /// Deletes outdated summaries and returns the sum of their versions.
