@@ -9,6 +9,7 @@ mod error;
 mod origin;
 mod queue;
 mod redis;
+mod role;
 mod values;
 
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub use self::{
     error::ConfigError,
     queue::QueueSettings,
     redis::RedisSettings,
+    role::Role,
     values::{KeepSetting, ParseSettingError, RateLimitSetting, Secret},
 };
 use self::{
@@ -202,28 +204,6 @@ impl Default for Config {
             status: QueueSettings::status_defaults(),
             redis: RedisSettings::default(),
         }
-    }
-}
-
-/// The part that a process plays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Serves the routes and runs jobs.
-    All,
-    /// Serves the routes, and runs no jobs.
-    Web,
-    /// Runs jobs, and serves the health probes only.
-    Worker,
-}
-
-impl Role {
-    pub(crate) const fn works(self) -> bool {
-        matches!(self, Self::All | Self::Worker)
-    }
-
-    pub(crate) const fn serves(self) -> bool {
-        matches!(self, Self::All | Self::Web)
     }
 }
 
