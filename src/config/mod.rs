@@ -160,7 +160,10 @@ pub struct Config {
 
     /// Whether the items table has an index on the code. Useful if your own SQL finds items by
     /// their code; this crate does not need it, and inserting takes at least twice as long with
-    /// it. The index is created or dropped at the next launch. Default: `false`.
+    /// it. The index is created or dropped at the next launch; in PostgreSQL other processes keep
+    /// inserting meanwhile. If you partitioned that table, create an index on `code` of each
+    /// partition first, with `CREATE INDEX CONCURRENTLY`: the launch only joins them. Otherwise it
+    /// stops inserts while it builds them. Default: `false`.
     pub index_codes: bool,
 
     /// The queue `generate-product-batch-items`, which runs the jobs.

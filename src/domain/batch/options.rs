@@ -58,7 +58,7 @@ impl ItemOptions {
 
 /// The bounds within which a batch is planned. The names are those of the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(clippy::struct_field_names, reason = "the settings are called so")]
+#[expect(clippy::struct_field_names, reason = "the settings are called so")]
 pub struct Limits {
     /// Maximum number of items of one batch.
     pub max_quantity: u64,

@@ -31,7 +31,8 @@ const LOCK: &str = "SELECT FROM batches WHERE id = $1 FOR NO KEY UPDATE";
 // By number, as every statement that locks several jobs. Waits for chunks in progress; later chunks
 // wait for this lock.
 const LOCK_ACTIVE: &str = "SELECT FROM jobs
-    WHERE batch = $1 AND finished_at IS NULL AND not_before IS NULL AND state = 'active' ORDER BY seq FOR NO KEY UPDATE";
+    WHERE batch = $1 AND finished_at IS NULL AND not_before IS NULL AND state = 'active'
+    ORDER BY seq FOR NO KEY UPDATE";
 const CANCEL_JOBS: &str = include_str!("sql/cancel_jobs.sql");
 const PAUSE_JOBS: &str = "UPDATE jobs SET paused = $2
     WHERE batch = $1 AND finished_at IS NULL AND not_before IS NULL AND state = 'active' AND paused <> $2";

@@ -306,8 +306,9 @@ impl Inner {
 /// Resets a session of the host, except for prepared statements. Suppresses the warning that there
 /// is no transaction. In a failed transaction its first statement fails, and the pool replaces the
 /// connection.
-const RESET_SESSION: &str = "SET client_min_messages = error; ROLLBACK; CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
-                    SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
+const RESET_SESSION: &str = "SET client_min_messages = error; ROLLBACK; CLOSE ALL; \
+    SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); \
+    DISCARD TEMP; DISCARD SEQUENCES";
 
 fn connections(
     config: &tokio_postgres::Config,

@@ -3,8 +3,8 @@
 --
 --   ?1 now    ?2 maximum number of jobs
 --
--- They go first, so each is the head of its own. Looks at the batches one by one, since a paused batch may have any number of
--- delayed jobs.
+-- They go first, so each is the head of its own. Looks at the batches one by one, since a paused
+-- batch may have any number of delayed jobs.
 
 SELECT j.batch, j.seq, j.generation, j.first, j.quantity, j.attempts, j.seq AS head
 FROM batch_batches b INDEXED BY batch_batches_by_status

@@ -2,7 +2,8 @@
 --
 --   ?1 batch    ?2 first job number    ?3 maximum number of jobs
 --
--- `head` is the first waiting or active job of the batch, from which ranks count. The index is named, so that this never scans all finished jobs.
+-- `head` is the first waiting or active job of the batch, from which ranks count. The index is
+-- named, so that this never scans all finished jobs.
 
 SELECT batch, seq, generation, first, quantity, attempts, (
     SELECT seq FROM batch_jobs INDEXED BY batch_jobs_to_work
