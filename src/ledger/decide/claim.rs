@@ -269,7 +269,10 @@ mod tests {
         let work = job(JobState::Waiting, BatchStatus::Running).into_work(delivery(1), 1, missing_after(&(0..100), 40));
 
         assert_eq!((work.claim.job, work.claim.epoch), (job_id(1), 5));
-        assert_eq!((work.missing, work.attempts_made, work.inserted), (vec![40..100], 1, 0));
+        assert_eq!(
+            (work.missing.as_slice(), work.attempts_made, work.inserted),
+            (std::slice::from_ref(&(40..100)), 1, 0)
+        );
         assert_eq!(missing_after(&(0..100), 100), []);
         assert_eq!((without_row(true), without_row(false)), (Claimed::NothingToDo, Claimed::Unknown));
     }
