@@ -17,9 +17,11 @@ pub struct FailedChunk {
     pub to: u64,
     /// Number of tries.
     #[serde(default)]
+    #[schemars(!default)]
     pub tries: u32,
     /// The error of the last try, truncated to 1 KiB.
     #[serde(default)]
+    #[schemars(!default)]
     pub error: String,
 }
 
