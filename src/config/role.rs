@@ -1,4 +1,4 @@
-//! The part that a process plays: `role`.
+//! What a process does: `role`.
 
 use std::str::FromStr;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::Invalid;
 
-/// The part that a process plays.
+/// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -34,11 +34,13 @@ impl Role {
         }
     }
 
-    pub(crate) const fn works(self) -> bool {
+    /// Whether the process runs jobs.
+    pub(crate) const fn runs_jobs(self) -> bool {
         matches!(self, Self::All | Self::Worker)
     }
 
-    pub(crate) const fn serves(self) -> bool {
+    /// Whether the process serves all routes, not only the health probes.
+    pub(crate) const fn serves_routes(self) -> bool {
         matches!(self, Self::All | Self::Web)
     }
 }

@@ -28,7 +28,8 @@ pub struct BatchRecord {
     pub jobs: JobCounts,
     /// Number of items that exist.
     pub items_created: u64,
-    /// How often the batch was closed: more than once after a retry.
+    /// The number of times that the batch was closed: 0 until it finishes, 1 when it finishes, and
+    /// one more each time it finishes after a retry.
     pub round: u32,
     /// When the batch was accepted.
     pub created_at: DateTime<Utc>,
@@ -56,13 +57,14 @@ pub struct Item {
     pub batch_id: BatchId,
     /// The position of the item in the batch, from 0.
     pub ordinal: u64,
-    /// The content of the QR code.
+    /// The code of the item.
     pub code: String,
     /// When the item was created.
     pub created_at: DateTime<Utc>,
 }
 
-/// A job that failed its last attempt.
+/// A job that failed permanently: no attempt is left, the configuration must be corrected, or the
+/// job lost its worker too often.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -79,15 +81,15 @@ pub struct FailedJob {
     pub items_created: u64,
     /// Number of failed attempts.
     pub attempts: u32,
-    /// How often a worker crashed during the job since the last new item.
+    /// Number of crashes of workers during the job since its last new item.
     pub crashes: u32,
     /// Why the job failed.
     pub error: String,
     /// The items that are missing because their chunk failed: the first 20 ranges.
     pub failed_chunks: Vec<FailedChunk>,
-    /// Number of failed chunks beyond those ranges.
+    /// Number of failed chunks that `failedChunks` does not list.
     pub more_failed_chunks: u64,
-    /// Number of items of those chunks.
+    /// Number of items in the failed chunks that `failedChunks` does not list.
     pub more_items: u64,
     /// When the last attempt started.
     pub started_at: Option<DateTime<Utc>>,
@@ -95,11 +97,10 @@ pub struct FailedJob {
     pub finished_at: Option<DateTime<Utc>>,
 }
 
-/// Maximum number of jobs in one response. A batch may have 100,000 jobs.
+/// The maximum number of jobs in each list of a response. A batch may have 100,000 jobs.
 pub(crate) const MAX_LISTED_JOBS: usize = 1_000;
 
-/// The result of a manual retry. `found` and `recreated` count all jobs; the lists have the first
-/// 1,000.
+/// The result of a retry. `found` and `recreated` count all jobs; each list has the first 1,000.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -124,7 +125,7 @@ pub struct RetryReport {
 
 impl RetryReport {
     /// Makes the report of a retry that found no failed jobs.
-    pub(crate) const fn of_none(batch_id: BatchId, status: BatchStatus) -> Self {
+    pub(crate) const fn empty(batch_id: BatchId, status: BatchStatus) -> Self {
         Self {
             batch_id,
             found: 0,
@@ -169,10 +170,10 @@ pub struct SkippedJob {
 pub enum HookEvent {
     /// A batch finished.
     BatchFinished(BatchFinished),
-    /// A job failed its last attempt.
-    JobFailed(JobEnded),
+    /// A job failed permanently.
+    JobFailed(JobFinished),
     /// A job was completed.
-    JobCompleted(JobEnded),
+    JobCompleted(JobFinished),
 }
 
 /// The event of a finished batch, with its state at that time.
@@ -181,7 +182,8 @@ pub enum HookEvent {
 pub struct BatchFinished {
     /// The batch.
     pub batch_id: BatchId,
-    /// How often the batch had finished before. After a retry, the second event has round 1.
+    /// The number of times that the batch was closed, including this time: 1 for the first event, 2
+    /// for the event after a retry. Equal to [`BatchRecord::round`] once the batch is closed.
     #[serde(default)]
     pub round: u32,
     /// `completed`, `failed` or `cancelled`.
@@ -213,15 +215,14 @@ impl BatchFinished {
     #[must_use]
     pub const fn new(batch_id: BatchId, status: BatchStatus, quantity: u64) -> Self {
         let items_created = if matches!(status, BatchStatus::Completed) { quantity } else { 0 };
-        Self { batch_id, round: 0, status, quantity, items_created, failed_jobs: 0 }
+        Self { batch_id, round: 1, status, quantity, items_created, failed_jobs: 0 }
     }
 
     /// Makes the event of a batch that was just closed.
     pub(crate) const fn of(closed: &BatchRecord) -> Self {
         Self {
             batch_id: closed.batch_id,
-            // Closing the batch raised its round.
-            round: closed.round.saturating_sub(1),
+            round: closed.round,
             status: closed.status,
             quantity: closed.quantity,
             items_created: closed.items_created,
@@ -233,7 +234,7 @@ impl BatchFinished {
 /// The event of a finished job, with its state at that time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct JobEnded {
+pub struct JobFinished {
     /// The batch.
     pub batch_id: BatchId,
     /// The id of the job, such as `b123-j4-g0`.
@@ -255,16 +256,16 @@ pub struct JobEnded {
     pub error: Option<String>,
 }
 
-impl JobEnded {
+impl JobFinished {
     /// Makes an event for the tests of a host's hook: the completed job number `seq` of a batch
     /// whose jobs have `quantity` items each.
     ///
     /// Set the other fields as your test needs them.
     ///
     /// ```
-    /// use rocket_batch::{BatchId, JobEnded};
+    /// use rocket_batch::{BatchId, JobFinished};
     ///
-    /// let mut failed = JobEnded::new(BatchId::new(7)?, 4, 100);
+    /// let mut failed = JobFinished::new(BatchId::new(7)?, 4, 100);
     /// assert_eq!((failed.job_id.as_str(), failed.first, failed.items_created), ("b7-j4-g0", 400, 100));
     /// failed.items_created = 50;
     /// failed.attempts = 3;
@@ -300,20 +301,32 @@ pub struct Progress {
     /// The percentage of items that exist, rounded down. 100 only when the batch is finished.
     #[schemars(range(max = 100))]
     pub percent: u8,
-    /// Estimated seconds until the batch is finished, at the measured speed. 0 when it is finished,
-    /// null while it is paused or not planned yet.
+    /// Estimated seconds until the batch is finished, at the measured speed. Assumes that only the
+    /// workers of this process work, and only on this batch. 0 when the batch is finished, null
+    /// while it is paused or not planned yet.
     pub eta_seconds: Option<u64>,
-    /// What all work of this process is waiting for; null when it is not waiting.
+    /// Why no job of the batch can run now; null if jobs can run, or for another reason.
     pub waiting_for: Option<WaitingFor>,
 }
 
-/// A reason for which work waits. Waiting uses up no attempt.
+/// A reason why jobs can't run. No attempt is counted meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum WaitingFor {
-    /// The database does not answer.
+    /// The database does not respond.
     Database,
+    /// Jobs wait and none runs, because as many have started as `generate.rate_limit` allows: by
+    /// default 5 per 10 seconds, over all processes and batches.
+    RateLimit,
+}
+
+impl BatchRecord {
+    /// Returns whether jobs of the batch may start, and none is active.
+    pub(crate) fn has_only_waiting_jobs(&self) -> bool {
+        let may_start = matches!(self.status, BatchStatus::Pending | BatchStatus::Running);
+        may_start && self.jobs.waiting > 0 && self.jobs.active == 0
+    }
 }
 
 impl Progress {
@@ -354,7 +367,7 @@ mod tests {
             recreated: recreated as u64,
             skipped: (0..skipped).map(skip).collect(),
             job_ids: (skipped..skipped + recreated).map(|seq| format!("b7-j{seq}-g1")).collect(),
-            ..RetryReport::of_none(batch, BatchStatus::Running)
+            ..RetryReport::empty(batch, BatchStatus::Running)
         }
     }
 
@@ -378,8 +391,9 @@ mod tests {
             r#"{"event": "job_failed", "batch_id": 7, "job_id": "b7-j4-g0", "seq": 4, "first": 400, "quantity": 100}"#;
         let read = |stored| serde_json::from_str::<HookEvent>(stored).unwrap();
 
-        let ended = JobEnded { items_created: 0, ..JobEnded::new(batch, 4, 100) };
-        assert_eq!(read(finished), HookEvent::BatchFinished(BatchFinished::new(batch, BatchStatus::Failed, 5_000)));
+        let ended = JobFinished { items_created: 0, ..JobFinished::new(batch, 4, 100) };
+        let end = BatchFinished { round: 0, ..BatchFinished::new(batch, BatchStatus::Failed, 5_000) };
+        assert_eq!(read(finished), HookEvent::BatchFinished(end));
         assert_eq!(read(failed), HookEvent::JobFailed(ended.clone()));
         assert_eq!(read(&failed.replace("failed", "completed")), HookEvent::JobCompleted(ended));
     }

@@ -22,7 +22,8 @@ pub enum LedgerError {
         source: BoxError,
     },
 
-    /// The database or the host's item writer refused the rows. It may refuse them again.
+    /// The database or the host's item writer refused the rows. Inserting the same rows may fail
+    /// again.
     #[error("the rows were refused: {why}")]
     Refused {
         /// The message of the database or of the item writer.

@@ -11,7 +11,7 @@ use super::{
     types::{Created, Hook, Unplanned},
 };
 use crate::domain::{
-    BatchId, BatchRecord, FailedChunks, FailedJob, HookId, Item, ItemOptions, JobCounts, JobEnded, JobId, Measured,
+    BatchId, BatchRecord, FailedChunks, FailedJob, HookId, Item, ItemOptions, JobCounts, JobFinished, JobId, Measured,
     StatusTask,
 };
 
@@ -71,7 +71,7 @@ pub(super) fn item<R: Columns>(row: &R) -> Result<Item, R::Error> {
 /// Reads a failed job of `batch`, for a list.
 pub(super) fn failed_job<R: Columns>(row: &R, batch: BatchId) -> Result<FailedJob, R::Error> {
     let (job, range) = (job_of(row, batch)?, range(row)?);
-    let FailedChunks { ranges, more, more_items } = row.json("failed_chunks")?;
+    let FailedChunks { ranges, unlisted_chunks, unlisted_items } = row.json("failed_chunks")?;
     Ok(FailedJob {
         job_id: job.to_string(),
         seq: job.seq,
@@ -82,8 +82,8 @@ pub(super) fn failed_job<R: Columns>(row: &R, batch: BatchId) -> Result<FailedJo
         crashes: row.small("crashes")?,
         error: row.string("error")?,
         failed_chunks: ranges,
-        more_failed_chunks: more,
-        more_items,
+        more_failed_chunks: unlisted_chunks,
+        more_items: unlisted_items,
         started_at: row.optional_time("claimed_at")?,
         finished_at: row.optional_time("finished_at")?,
     })
@@ -138,10 +138,10 @@ pub(super) fn request<R: Columns>(row: &R) -> Result<EarlierRequest, R::Error> {
     })
 }
 
-/// Reads a job that ended, for its hook.
-pub(super) fn ended_job<R: Columns>(row: &R, batch: BatchId) -> Result<JobEnded, R::Error> {
+/// Reads a finished job, for its hook.
+pub(super) fn finished_job<R: Columns>(row: &R, batch: BatchId) -> Result<JobFinished, R::Error> {
     let (job, range) = (job_of(row, batch)?, range(row)?);
-    Ok(JobEnded {
+    Ok(JobFinished {
         batch_id: batch,
         job_id: job.to_string(),
         seq: job.seq,
@@ -167,8 +167,8 @@ pub(super) fn hook_task<R: Columns>(row: &R, now: DateTime<Utc>) -> Result<(Stat
 }
 
 /// Reads the task that closes a batch.
-pub(super) fn end_task<R: Columns>(row: &R) -> Result<StatusTask, R::Error> {
-    Ok(StatusTask::End { batch: row.batch_id("id")?, round: row.small("round")? })
+pub(super) fn close_task<R: Columns>(row: &R) -> Result<StatusTask, R::Error> {
+    Ok(StatusTask::Close { batch: row.batch_id("id")?, round: row.small("round")? })
 }
 
 /// Reads a batch that may be fed.

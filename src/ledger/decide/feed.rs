@@ -22,7 +22,7 @@ pub(in crate::ledger) fn next_page(started: &[BatchId]) -> Option<BatchId> {
 
 /// The tasks of the open `hooks`, which may be a full page.
 pub(in crate::ledger) fn hook_tasks(hooks: Vec<(StatusTask, Duration)>) -> OpenTasks {
-    OpenTasks { left_out: hooks.len() as u64 >= HOOKS, status: hooks, ..OpenTasks::default() }
+    OpenTasks { has_more: hooks.len() as u64 >= HOOKS, status: hooks, ..OpenTasks::default() }
 }
 
 #[cfg(test)]
@@ -49,7 +49,7 @@ mod tests {
             [None, soon, Some(Duration::ZERO)]
         );
         assert_eq!([next_page(&[]), next_page(&page(ends - 1)), next_page(&page(ends))], [None, None, Some(id(ends))]);
-        assert_eq!([hooks(HOOKS - 1).left_out, hooks(HOOKS).left_out], [false, true]);
+        assert_eq!([hooks(HOOKS - 1).has_more, hooks(HOOKS).has_more], [false, true]);
         assert_eq!(hooks(2).status.len(), 2);
     }
 }

@@ -1,7 +1,7 @@
 //! Which ends of jobs the host is notified of.
 
 use crate::{
-    domain::{BatchFinished, BatchRecord, HookEvent, JobEnded, JobState},
+    domain::{BatchFinished, BatchRecord, HookEvent, JobFinished, JobState},
     ledger::types::HookKinds,
 };
 
@@ -15,10 +15,10 @@ pub(in crate::ledger) const fn wants_job_hook(kinds: HookKinds, state: JobState)
 }
 
 /// The kind of the hook row, and its event, of a job that ended in `state`.
-pub(in crate::ledger) fn job_event(state: JobState, ended: JobEnded) -> Option<(&'static str, HookEvent)> {
+pub(in crate::ledger) fn job_event(state: JobState, finished: JobFinished) -> Option<(&'static str, HookEvent)> {
     match state {
-        JobState::Failed => Some(("job_failed", HookEvent::JobFailed(ended))),
-        JobState::Completed => Some(("job_completed", HookEvent::JobCompleted(ended))),
+        JobState::Failed => Some(("job_failed", HookEvent::JobFailed(finished))),
+        JobState::Completed => Some(("job_completed", HookEvent::JobCompleted(finished))),
         JobState::Waiting | JobState::Active | JobState::Delayed | JobState::Cancelled => None,
     }
 }
@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn the_kind_of_a_hook_row_names_its_event() {
-        let job = JobEnded {
+        let job = JobFinished {
             batch_id: BatchId::new(7).unwrap(),
             job_id: "b7-j0-g0".into(),
             seq: 0,

@@ -36,7 +36,7 @@ impl Verb for AtEnd {
 pub(super) async fn at_end(conn: &impl GenericClient, batches: &[BatchId]) -> Result<Vec<StatusTask>> {
     let batches: Vec<i64> = batches.iter().map(|batch| batch.get()).collect();
     let rows = conn.query(&conn.prepare_cached(AT_END).await?, &[&batches]).await?;
-    rows.iter().map(rows::end_task).collect()
+    rows.iter().map(rows::close_task).collect()
 }
 
 /// See [`Ledger::close`](crate::ledger::Ledger::close).

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::Utc;
 use deadpool_postgres::{Client, GenericClient};
 
-use super::{close::at_end, error::Result, pool::Verb, summarize::left_behind};
+use super::{close::at_end, error::Result, pool::Verb, summarize::stale_batches};
 use crate::domain::{BatchId, StatusTask};
 use crate::ledger::{
     columns::{Columns, key, millis},
@@ -41,13 +41,13 @@ impl Verb for Jobs {
 
     async fn run(&self, conn: &mut Client) -> Result<OpenJobs> {
         conn.execute(&conn.prepare_cached(CAP_DELAYS).await?, &[&millis(self.0.max_backoff)]).await?;
-        let Window { batches, leaves_out } = self.window(conn).await?;
+        let Window { batches, has_more } = self.window(conn).await?;
         let (jobs, more) = self.next_jobs(conn, &batches).await?;
         let due = conn.query(&conn.prepare_cached(DUE).await?, &[&key(DUE_JOBS)]).await?;
         let due = due.iter().map(rows::open_job).collect::<Result<Vec<_>>>()?;
         let millis: Option<i64> = conn.query_one(&conn.prepare_cached(NEXT_DUE).await?, &[]).await?.try_get(0)?;
         let next_due = next_due(due.len(), millis);
-        Ok(OpenJobs { window: batches, jobs, due, left_out: leaves_out || more, next_due })
+        Ok(OpenJobs { window: batches, jobs, due, has_more: has_more || more, next_due })
     }
 }
 
@@ -93,14 +93,14 @@ impl Verb for Tasks {
 
     async fn run(&self, conn: &mut Client) -> Result<OpenTasks> {
         let hooks = hook_tasks(hooks(conn).await?);
-        let TaskQuery::All { ends_after } = self.0 else { return Ok(hooks) };
-        let after = ends_after.map_or(0, BatchId::get);
+        let TaskQuery::All { close_after } = self.0 else { return Ok(hooks) };
+        let after = close_after.map_or(0, BatchId::get);
         let rows = conn.query(&conn.prepare_cached(STARTED).await?, &[&after, &key(ENDS_PAGE)]).await?;
         let started = rows.iter().map(|row| row.batch_id("id")).collect::<Result<Vec<_>>>()?;
         let ends = at_end(conn, &started).await?.into_iter().map(|end| (end, Duration::ZERO));
-        let (unplanned, left_behind) = (unplanned(conn).await?, left_behind(conn).await?);
+        let (unplanned, stale) = (unplanned(conn).await?, stale_batches(conn).await?);
         let (status, next) = (ends.chain(hooks.status).collect(), next_page(&started));
-        Ok(OpenTasks { status, unplanned, left_behind, next, left_out: hooks.left_out })
+        Ok(OpenTasks { status, unplanned, stale, next, has_more: hooks.has_more })
     }
 }
 

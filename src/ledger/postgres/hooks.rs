@@ -46,7 +46,7 @@ pub(super) async fn record_job_end(conn: &impl GenericClient, rules: Rules, job:
     if !wants_job_hook(rules.hooks, state) {
         return Ok(());
     }
-    match job_event(state, rows::ended_job(&row, job.batch)?) {
+    match job_event(state, rows::finished_job(&row, job.batch)?) {
         Some((kind, event)) => insert(conn, job.batch, kind, &event).await,
         None => Ok(()),
     }

@@ -4,7 +4,7 @@
 //!   verb ──▶ connection ──▶ run ──┬─▶ result
 //!                                 ├─▶ rolled back, or in doubt and repeatable: repeat it
 //!                                 ├─▶ no response: drop the connection, and all idle ones
-//!                                 └─▶ the caller has gone: continue as a task
+//!                                 └─▶ the future was dropped: continue as a task
 //! ```
 //!
 //! The server enforces the timeout of a statement, and the pool awaits its response. So a

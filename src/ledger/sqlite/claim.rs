@@ -1,4 +1,4 @@
-//! claim: starts an attempt at a job, or tells why there is none.
+//! claim: starts an attempt at a job, or returns why it can't.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use super::{
     columns::now,
     error::Result,
     hooks,
-    insert_chunk::{count, insert},
+    insert_chunk::{add_to_job, insert},
     read::is_history_removed,
     summarize::count_batch,
 };
@@ -66,7 +66,7 @@ pub(super) fn claim_and_insert(
         return Ok(Claimed::Work(work));
     }
     let new = insert(conn, &work.claim, items)?.len() as u64;
-    count(conn, &work.claim, new)?;
+    add_to_job(conn, &work.claim, new)?;
     Ok(Claimed::Work(Work { missing: missing_after(range, new), inserted: new, ..work }))
 }
 

@@ -24,7 +24,7 @@ pub(super) fn at_end(conn: &Connection, batches: &[BatchId]) -> Result<Vec<Statu
     let mut query = conn.prepare_cached(AT_END)?;
     let mut ends = Vec::new();
     for batch in batches {
-        ends.extend(query.query_row([batch.get()], |row| rows::end_task(row)).optional()?);
+        ends.extend(query.query_row([batch.get()], |row| rows::close_task(row)).optional()?);
     }
     Ok(ends)
 }

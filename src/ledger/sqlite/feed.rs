@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::Utc;
 use rusqlite::Connection;
 
-use super::{close::at_end, columns::now, error::Result, summarize::left_behind};
+use super::{close::at_end, columns::now, error::Result, summarize::stale_batches};
 use crate::domain::{BatchId, StatusTask};
 use crate::ledger::{
     columns::{Columns, key, millis},
@@ -59,14 +59,14 @@ pub(super) fn cap_delays(conn: &Connection, max_backoff: Duration) -> Result<()>
 
 pub(super) fn open_jobs(conn: &Connection, query: &JobQuery) -> Result<OpenJobs> {
     let now = now();
-    let Window { batches, leaves_out } = window(conn, query.window)?;
+    let Window { batches, has_more } = window(conn, query.window)?;
     let (jobs, more) = next_jobs(conn, query, &batches)?;
     let mut due = conn.prepare_cached(DUE)?;
     let due = due.query_map((now, key(DUE_JOBS)), |row| rows::open_job(row))?;
     let due = due.collect::<Result<Vec<_>, _>>()?;
     let next: Option<i64> = conn.prepare_cached(NEXT_DUE)?.query_row([now], |row| row.get(0))?;
     let next_due = next_due(due.len(), next.map(|next| next - now));
-    Ok(OpenJobs { window: batches, jobs, due, left_out: leaves_out || more, next_due })
+    Ok(OpenJobs { window: batches, jobs, due, has_more: has_more || more, next_due })
 }
 
 fn window(conn: &Connection, size: u64) -> Result<Window> {
@@ -111,14 +111,14 @@ fn next_jobs_of(conn: &Connection, batch: BatchId, from: u64, limit: u64) -> Res
 
 pub(super) fn open_tasks(conn: &Connection, query: TaskQuery) -> Result<OpenTasks> {
     let hooks = hook_tasks(hooks(conn)?);
-    let TaskQuery::All { ends_after } = query else { return Ok(hooks) };
+    let TaskQuery::All { close_after } = query else { return Ok(hooks) };
     let mut query = conn.prepare_cached(STARTED)?;
-    let started = query.query_map((ends_after.map_or(0, BatchId::get), key(ENDS_PAGE)), |row| row.batch_id("id"))?;
+    let started = query.query_map((close_after.map_or(0, BatchId::get), key(ENDS_PAGE)), |row| row.batch_id("id"))?;
     let started = started.collect::<Result<Vec<_>, _>>()?;
     let ends = at_end(conn, &started)?.into_iter().map(|end| (end, Duration::ZERO));
-    let (unplanned, left_behind) = (unplanned(conn)?, left_behind(conn)?);
+    let (unplanned, stale) = (unplanned(conn)?, stale_batches(conn)?);
     let (status, next) = (ends.chain(hooks.status).collect(), next_page(&started));
-    Ok(OpenTasks { status, unplanned, left_behind, next, left_out: hooks.left_out })
+    Ok(OpenTasks { status, unplanned, stale, next, has_more: hooks.has_more })
 }
 
 fn unplanned(conn: &Connection) -> Result<Vec<Unplanned>> {

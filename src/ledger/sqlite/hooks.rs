@@ -35,10 +35,10 @@ pub(super) fn record_job_end(conn: &Connection, rules: Rules, job: JobId) -> Res
     if !rules.hooks.job_failed && !rules.hooks.job_completed {
         return Ok(());
     }
-    let (state, ended) = conn.prepare_cached(JOB)?.query_row((job.batch.get(), key(job.seq)), |row| {
-        Ok((row.state("state")?, rows::ended_job(row, job.batch)?))
+    let (state, finished) = conn.prepare_cached(JOB)?.query_row((job.batch.get(), key(job.seq)), |row| {
+        Ok((row.state("state")?, rows::finished_job(row, job.batch)?))
     })?;
-    match job_event(state, ended) {
+    match job_event(state, finished) {
         Some((kind, event)) if wants_job_hook(rules.hooks, state) => insert(conn, job.batch, kind, &event),
         _ => Ok(()),
     }

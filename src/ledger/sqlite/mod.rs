@@ -62,8 +62,9 @@ use crate::domain::{
 
 /// The ledger in a SQLite database.
 ///
-/// A verb waits for a place in the queue of the writer, for at most the pool's `connect_timeout`.
-/// If it is dropped before, it does not run at all. Once queued, it runs to completion.
+/// A verb waits until the queue of the writer has capacity, for at most the pool's
+/// `connect_timeout`. If it is dropped before, it does not run at all. Once queued, it runs to
+/// completion.
 pub struct SqliteLedger {
     pool: SqlitePool,
     rules: Rules,
@@ -196,7 +197,7 @@ impl Ledger for SqliteLedger {
         let max_backoff = query.max_backoff;
         if self
             .pool
-            .read_for_work("look for delayed jobs", move |conn| feed::has_excessive_delay(conn, max_backoff))
+            .read_for_work("find delayed jobs", move |conn| feed::has_excessive_delay(conn, max_backoff))
             .await?
         {
             self.pool.write("shorten delays", move |conn| feed::cap_delays(conn, max_backoff)).await?;

@@ -44,7 +44,7 @@ pub(super) fn counts(conn: &Connection, id: BatchId) -> Result<(JobCounts, Measu
     let mut rows = query.query([id.get()])?;
     let (mut counts, mut measured) = (JobCounts::default(), Measured::default());
     while let Some(row) = rows.next()? {
-        *counts.of(row.state("state")?) = row.get("jobs")?;
+        *counts.count_mut(row.state("state")?) = row.get("jobs")?;
         let Measured { items, worked } = rows::measured(row)?;
         measured.items += items;
         measured.worked += worked;
