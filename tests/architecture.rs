@@ -97,7 +97,7 @@ fn functions_are_short() {
 fn lines_are_short() {
     let mut wide = Vec::new();
     for (path, text) in all_sources() {
-        let with_code = path.starts_with("src/") || path.ends_with(".sql");
+        let with_code = path.starts_with("src/") || path.ends_with("sql");
         wide.extend(wide_lines(&text, with_code).into_iter().map(|line| format!("{path}:{line}")));
     }
 
