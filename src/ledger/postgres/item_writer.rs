@@ -1,15 +1,16 @@
 //! The host's own rows, in the transaction that inserts the items.
 
-use rocket::futures::future::BoxFuture;
+use futures_util::future::BoxFuture;
 use tokio_postgres::Transaction;
 
 use super::{
-    error::{Result, is_unavailable, message_of, unavailable},
+    error::{self, is_unavailable, message_of},
     search_path::with_path_of_host,
 };
 use crate::domain::error_chain;
 use crate::ledger::{
-    error::{BoxError, LedgerError},
+    error::{BoxError, LedgerError, unavailable},
+    operation,
     types::NewItemRow,
 };
 
@@ -65,7 +66,7 @@ pub(super) async fn call(
     transaction: &Transaction<'_>,
     schema: &str,
     items: &[NewItemRow<'_>],
-) -> Result<()> {
+) -> error::Result<()> {
     let written = with_path_of_host(transaction, schema, writer.write(transaction, items)).await?;
     Ok(written.map_err(classified)?)
 }
@@ -73,7 +74,7 @@ pub(super) async fn call(
 /// Classifies an error of the host. An error that would affect the ledger too is no refusal.
 fn classified(error: BoxError) -> LedgerError {
     match error.downcast_ref::<tokio_postgres::Error>() {
-        Some(cause) if is_unavailable(cause) => unavailable("insert items", error),
+        Some(cause) if is_unavailable(cause) => unavailable(operation::INSERT_CHUNK, error),
         Some(cause) => LedgerError::Refused { why: message_of(cause) },
         None => LedgerError::Refused { why: error_chain(&*error) },
     }
