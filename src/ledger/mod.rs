@@ -19,22 +19,26 @@
 //! |---|---|
 //! | `verbs.rs` | the traits [`Ledger`] and [`Records`] |
 //! | `types.rs`, `query.rs`, `error.rs` | their types |
+//! | `columns.rs`, `rows.rs` | the rows of either database as these types |
 //! | `decide/` | the rules that both databases follow, pure |
 //! | `sqlite/`, `postgres/` | the implementations |
 //! | `database.rs` | one pool type over both |
 //! | `batch_infos.rs` | what item writers are told about batches, cached |
 
 mod batch_infos;
+mod columns;
 mod database;
 mod decide;
 mod error;
 mod estimate;
 mod leadership;
 mod open;
+mod operation;
 mod outage;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod query;
+mod rows;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod types;

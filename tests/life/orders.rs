@@ -37,7 +37,7 @@ pub async fn an_order_is_ready_if_and_only_if_its_batch_is_completed(store: Stor
             host.send(Method::POST, &format!("/orders/{orders}?labels={LABELS}")).await?;
         }
         if at_point {
-            host.until_it_says(&format!("failpoint {POINT} reached")).await?;
+            host.until_printed(&format!("failpoint {POINT} reached")).await?;
         } else {
             tokio::time::sleep(Duration::from_millis(rng.u64(5..300))).await;
         }

@@ -75,7 +75,8 @@ pub fn a_schema() -> String {
     format!("t{:016x}", fastrand::u64(..))
 }
 
-/// The URL of a new database in the server that most tests share, for tests with tables in `public`.
+/// The URL of a new database in the server that most tests share, for tests with tables in
+/// `public`.
 pub fn a_database() -> String {
     let name = a_schema();
     let (server, _) = shared().rsplit_once('/').expect("the URL has a database");

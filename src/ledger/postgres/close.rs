@@ -2,22 +2,16 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient, Transaction};
 use tokio_postgres::types::ToSql;
 
-use super::{
-    columns::{batch_id, key, millis, small, small_number, status},
-    error::Result,
-    finish_hook::Finisher,
-    hooks,
-    pool::Verb,
-    read::batch as batch_record,
-};
+use super::{columns::small, error::Result, finish_hook::Finisher, hooks, pool::Verb, read::batch};
 use crate::{
-    domain::{BatchFinished, BatchId, BatchRecord, BatchStatus, JobCounts, Measured, StatusTask},
+    domain::{BatchFinished, BatchId, BatchRecord, JobCounts, StatusTask},
     ledger::{
-        decide::{closed_status, closing_error},
+        columns::{Columns, key, millis},
+        decide::BatchEnd,
+        operation, rows,
         types::Closed,
     },
 };
@@ -34,24 +28,27 @@ const CLOSE: &str = include_str!("sql/close.sql");
 
 /// See [`Ledger::at_end`](crate::ledger::Ledger::at_end).
 pub(super) struct AtEnd {
-    pub batches: Vec<i64>,
+    pub batches: Vec<BatchId>,
     pub max_delay: Duration,
 }
 
-#[async_trait]
 impl Verb for AtEnd {
     type Output = Vec<StatusTask>;
-    const OPERATION: &'static str = "find batches to close";
+    const OPERATION: &'static str = operation::AT_END;
 
     async fn run(&self, conn: &mut Client) -> Result<Vec<StatusTask>> {
         at_end(conn, self.max_delay, &self.batches).await
     }
 }
 
-pub(super) async fn at_end(conn: &impl GenericClient, max_delay: Duration, batches: &[i64]) -> Result<Vec<StatusTask>> {
+pub(super) async fn at_end(
+    conn: &impl GenericClient,
+    max_delay: Duration,
+    batches: &[BatchId],
+) -> Result<Vec<StatusTask>> {
+    let batches: Vec<i64> = batches.iter().map(|batch| batch.get()).collect();
     let rows = conn.query(&conn.prepare_cached(AT_END).await?, &[&batches, &millis(max_delay)]).await?;
-    let end = |row| Ok(StatusTask::Close { batch: batch_id(row, "id")?, round: small_number(row, "round")? });
-    rows.iter().map(end).collect()
+    rows.iter().map(rows::close_task).collect()
 }
 
 /// See [`Ledger::close`](crate::ledger::Ledger::close).
@@ -61,10 +58,9 @@ pub(super) struct Close {
     pub round: u32,
 }
 
-#[async_trait]
 impl Verb for Close {
     type Output = Closed;
-    const OPERATION: &'static str = "close a batch";
+    const OPERATION: &'static str = operation::CLOSE;
 
     fn host_time(&self) -> Option<Duration> {
         self.finisher.host_time()
@@ -80,56 +76,44 @@ impl Verb for Close {
 impl Close {
     async fn close(&self, conn: &Transaction<'_>) -> Result<Closed> {
         let (id, lock) = (self.batch, conn.prepare_cached(LOCK).await?);
-        let max_delay = millis(self.finisher.max_delay());
-        let locked = conn.query_opt(&lock, &[&id.get(), &small(self.round), &max_delay]).await?;
+        let locked =
+            conn.query_opt(&lock, &[&id.get(), &small(self.round), &millis(self.finisher.max_delay())]).await?;
         let Some(row) = locked else { return Ok(Closed::NothingToDo) };
         // A second statement: the snapshot of the first does not show jobs that a retry reopened
         // while it waited for the lock.
-        let record = batch_record(conn, id).await?;
-        let Some(closed) = closed_status(status(&row, "status")?, &record.jobs) else {
+        let record = batch(conn, id).await?;
+        let Some(mut end) = BatchEnd::of_closing(row.status("status")?, &record) else {
             return Ok(Closed::NothingToDo);
         };
-        let error = error_of(conn, id, &record.jobs).await?;
-        let end = BatchEnd { error, ..BatchEnd::of(&record, closed) };
-        Ok(Closed::Now(end.record(conn, &self.finisher, id).await?))
+        if end.has_failed_jobs() {
+            end = end.with_first_error(&first_error(conn, id).await?);
+        }
+        Ok(Closed::Now(record_end(conn, &self.finisher, id, end).await?))
     }
 }
 
-async fn error_of(conn: &impl GenericClient, id: BatchId, jobs: &JobCounts) -> Result<Option<String>> {
-    if jobs.failed == 0 {
-        return Ok(None);
-    }
+async fn first_error(conn: &impl GenericClient, id: BatchId) -> Result<String> {
     let row = conn.query_one(&conn.prepare_cached(FIRST_ERROR).await?, &[&id.get()]).await?;
-    Ok(Some(closing_error(jobs, row.try_get("error")?)))
+    row.string("error")
 }
 
-/// The end of a batch without open jobs.
-pub(super) struct BatchEnd {
-    pub status: BatchStatus,
-    pub error: Option<String>,
-    pub counts: JobCounts,
-    pub measured: Measured,
-}
-
-impl BatchEnd {
-    /// The end with the counts of `record`, without an error.
-    pub(super) const fn of(record: &BatchRecord, status: BatchStatus) -> Self {
-        Self { status, error: None, counts: record.jobs, measured: record.measured }
-    }
-
-    /// Records the end and calls the host's finish hook. Returns the finished batch.
-    pub(super) async fn record(self, conn: &Transaction<'_>, finisher: &Finisher, id: BatchId) -> Result<BatchRecord> {
-        let JobCounts { completed, failed, cancelled, .. } = self.counts;
-        let [completed, failed, cancelled, items] = [completed, failed, cancelled, self.measured.items].map(key);
-        let (batch, status, worked) = (id.get(), self.status.as_str(), millis(self.measured.worked));
-        let parameters: [&(dyn ToSql + Sync); 8] =
-            [&batch, &status, &self.error, &completed, &failed, &cancelled, &items, &worked];
-        conn.execute(&conn.prepare_cached(CLOSE).await?, &parameters).await?;
-        let finished = batch_record(conn, id).await?;
-        let end = BatchFinished::of(&finished);
-        hooks::record_batch_end(conn, finisher.rules, &end).await?;
-        // Last, so that the ledger's rows are complete whatever the hook does.
-        finisher.call_hook(conn, &end).await?;
-        Ok(finished)
-    }
+/// Finishes the batch, inserts its hook row, and calls the host's finish hook. Returns the finished
+/// batch.
+pub(super) async fn record_end(
+    conn: &Transaction<'_>,
+    finisher: &Finisher,
+    id: BatchId,
+    end: BatchEnd,
+) -> Result<BatchRecord> {
+    let JobCounts { completed, failed, cancelled, .. } = end.counts;
+    let [completed, failed, cancelled, items] = [completed, failed, cancelled, end.measured.items].map(key);
+    let (batch_id, status, worked) = (id.get(), end.status.as_str(), millis(end.measured.worked));
+    let parameters: [&(dyn ToSql + Sync); 8] =
+        [&batch_id, &status, &end.error, &completed, &failed, &cancelled, &items, &worked];
+    conn.execute(&conn.prepare_cached(CLOSE).await?, &parameters).await?;
+    let finished = batch(conn, id).await?;
+    hooks::record_batch_end(conn, finisher.rules, &finished).await?;
+    // Last, so that the ledger's rows are complete whatever the hook does.
+    finisher.call_hook(conn, &BatchFinished::of(&finished)).await?;
+    Ok(finished)
 }

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient, Transaction};
 
 use super::{
-    close::BatchEnd,
+    close::record_end,
     error::Result,
     finish_hook::Finisher,
     pool::{Lane, Verb},
@@ -15,7 +14,12 @@ use super::{
 };
 use crate::{
     domain::{BatchId, BatchRecord, BatchStatus},
-    ledger::{decide::requested_change, error::LedgerError, types::BatchCommand},
+    ledger::{
+        decide::{BatchEnd, requested_change},
+        error::LedgerError,
+        operation,
+        types::BatchCommand,
+    },
 };
 
 // A separate statement, so that the next one sees what was committed while this one waited. Claims
@@ -30,7 +34,8 @@ const LOCK: &str = "SELECT FROM batches WHERE id = $1 FOR NO KEY UPDATE";
 // By number, as every statement that locks several jobs. Waits for chunks in progress; later chunks
 // wait for this lock.
 const LOCK_ACTIVE: &str = "SELECT FROM jobs
-    WHERE batch = $1 AND finished_at IS NULL AND not_before IS NULL AND state = 'active' ORDER BY seq FOR NO KEY UPDATE";
+    WHERE batch = $1 AND finished_at IS NULL AND not_before IS NULL AND state = 'active'
+    ORDER BY seq FOR NO KEY UPDATE";
 const CANCEL_JOBS: &str = include_str!("sql/cancel_jobs.sql");
 const PAUSE_JOBS: &str = "UPDATE jobs SET paused = $2
     WHERE batch = $1 AND finished_at IS NULL AND not_before IS NULL AND state = 'active' AND paused <> $2";
@@ -43,10 +48,9 @@ pub(super) struct Control {
     pub command: BatchCommand,
 }
 
-#[async_trait]
 impl Verb for Control {
     type Output = BatchRecord;
-    const OPERATION: &'static str = "control a batch";
+    const OPERATION: &'static str = operation::CONTROL;
     const LANE: Lane = Lane::Requests;
     // A repetition would find a status that does not allow the command.
     const REPEATABLE: bool = false;
@@ -87,7 +91,7 @@ impl Control {
         conn.execute(&conn.prepare_cached(LOCK_ACTIVE).await?, &[&id]).await?;
         conn.execute(&conn.prepare_cached(CANCEL_JOBS).await?, &[&id]).await?;
         let record = batch(conn, self.batch).await?;
-        BatchEnd::of(&record, cancelled).record(conn, &self.finisher, self.batch).await
+        record_end(conn, &self.finisher, self.batch, BatchEnd::of(&record, cancelled)).await
     }
 
     /// Waits for chunks in progress; later chunks find their job paused.

@@ -9,13 +9,12 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient as _, Transaction};
 use rocket::futures::{FutureExt, future::BoxFuture};
 use tokio_postgres::{Transaction as HostTransaction, error::SqlState};
 
 use super::{
-    columns::{millis, small, small_number, text},
+    columns::{small, text},
     error::{Result, VerbError, message_of},
     pool::Verb,
     search_path::with_path_of_host,
@@ -23,8 +22,10 @@ use super::{
 use crate::{
     domain::{Backoff, BatchFinished, BatchId, error_chain, panic_message},
     ledger::{
+        columns::{Columns as _, millis},
         decide::hook_retry,
         error::{BoxError, LedgerError},
+        operation,
         types::{HookRetry, Rules},
     },
 };
@@ -166,16 +167,15 @@ pub(super) struct DelayClose {
     pub why: String,
 }
 
-#[async_trait]
 impl Verb for DelayClose {
     type Output = Option<HookRetry>;
-    const OPERATION: &'static str = "store the failure of a finish hook";
+    const OPERATION: &'static str = operation::DELAY_CLOSE;
 
     async fn run(&self, conn: &mut Client) -> Result<Option<HookRetry>> {
         let (id, transaction) = (self.batch.get(), conn.transaction().await?);
         let lock = transaction.prepare_cached(LOCK).await?;
         let Some(row) = transaction.query_opt(&lock, &[&id, &small(self.round)]).await? else { return Ok(None) };
-        let tries = small_number(&row, "close_tries")?;
+        let tries = row.small("close_tries")?;
         let retry = hook_retry(tries, self.finisher.backoff(), fastrand::f64(), text(&self.why).into_owned());
         let statement = transaction.prepare_cached(DELAY_CLOSE).await?;
         let (tries, delay) = (small(retry.tries), millis(retry.delay));

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use deadpool_postgres::Transaction as PooledTransaction;
-use rocket::futures::future::BoxFuture;
+use futures_util::future::BoxFuture;
 use tokio_postgres::{Transaction, error::SqlState};
 
 use super::{
-    error::{Result as VerbResult, is_unavailable, message_of, unavailable},
+    error::{Result as VerbResult, is_unavailable, message_of},
     read::batch_info,
     search_path::with_path_of_host,
 };
 use crate::domain::{BatchId, error_chain};
 use crate::ledger::{
     batch_infos::BatchInfos,
-    error::{BoxError, LedgerError},
+    error::{BoxError, LedgerError, unavailable},
+    operation,
     types::{BatchInfo, NewItemRow},
 };
 
@@ -98,7 +99,7 @@ const UNUSABLE: &str = "a statement of the item writer failed, but the writer re
 /// error refuses the rows.
 fn classified(error: BoxError) -> LedgerError {
     match error.downcast_ref::<tokio_postgres::Error>() {
-        Some(cause) if is_unavailable(cause) => unavailable("insert items", error),
+        Some(cause) if is_unavailable(cause) => unavailable(operation::INSERT_CHUNK, error),
         Some(cause) => LedgerError::Refused { why: message_of(cause) },
         None => LedgerError::Refused { why: error_chain(&*error) },
     }

@@ -207,8 +207,7 @@ impl Ledger for PostgresLedger {
     }
 
     async fn at_end(&self, batches: &[BatchId]) -> Result<Vec<StatusTask>> {
-        let batches = batches.iter().map(|batch| batch.get()).collect();
-        self.pool.run(close::AtEnd { batches, max_delay: self.finisher.max_delay() }).await
+        self.pool.run(close::AtEnd { batches: batches.to_vec(), max_delay: self.finisher.max_delay() }).await
     }
 
     async fn close(&self, batch: BatchId, round: u32) -> Result<Closed> {

@@ -2,19 +2,16 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient as _, Transaction};
 
-use super::{
-    close::BatchEnd,
-    columns::{millis, status},
-    create::columns,
-    error::Result,
-    finish_hook::Finisher,
-    pool::Verb,
+use super::{close::record_end, create::columns, error::Result, finish_hook::Finisher, pool::Verb};
+use crate::domain::{BatchId, Invalid};
+use crate::ledger::{
+    columns::{Columns, millis},
+    decide::BatchEnd,
+    operation,
+    types::{PlanInput, Planned},
 };
-use crate::domain::{BatchId, Change, Invalid, JobCounts, Measured};
-use crate::ledger::types::{PlanInput, Planned};
 
 const PLAN: &str = include_str!("sql/plan.sql");
 const UNPLANNED: &str = "SELECT status FROM batches WHERE id = $1 AND jobs IS NULL FOR NO KEY UPDATE";
@@ -26,10 +23,9 @@ pub(super) struct Planning {
     pub input: Result<PlanInput, Invalid>,
 }
 
-#[async_trait]
 impl Verb for Planning {
     type Output = Planned;
-    const OPERATION: &'static str = "plan a batch";
+    const OPERATION: &'static str = operation::PLAN;
 
     fn host_time(&self) -> Option<Duration> {
         if self.input.is_err() { self.finisher.host_time() } else { None }
@@ -64,9 +60,8 @@ impl Planning {
     async fn refuse(&self, conn: &Transaction<'_>, invalid: &Invalid) -> Result<Planned> {
         let row = conn.query_opt(&conn.prepare_cached(UNPLANNED).await?, &[&self.batch.get()]).await?;
         let Some(row) = row else { return Ok(Planned::NothingToDo) };
-        let status = status(&row, "status")?.after(Change::Refuse)?;
-        let (error, counts, measured) = (Some(invalid.to_string()), JobCounts::default(), Measured::default());
-        BatchEnd { status, error, counts, measured }.record(conn, &self.finisher, self.batch).await?;
+        let end = BatchEnd::of_refusal(row.status("status")?, invalid)?;
+        record_end(conn, &self.finisher, self.batch, end).await?;
         Ok(Planned::Now)
     }
 }

@@ -1,5 +1,5 @@
-//! Where names without a schema are looked up: in the ledger's schema for its own statements, and in
-//! `public` first for those of the host.
+//! Where names without a schema are looked up: in the ledger's schema for its own statements, and
+//! in `public` first for those of the host.
 //!
 //! A host's `CREATE TABLE` then creates a table in `public`, and a table `items` of the host is not
 //! mistaken for the ledger's.

@@ -4,17 +4,13 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{
-    columns::{key, millis, now, status},
-    error::Result,
-    finish_hook::Finisher,
-    hooks,
-    read::batch,
-};
+use super::{columns::now, error::Result, finish_hook::Finisher, hooks, read::batch};
 use crate::{
-    domain::{BatchFinished, BatchId, BatchRecord, BatchStatus, JobCounts, Measured, StatusTask},
+    domain::{BatchFinished, BatchId, BatchRecord, StatusTask},
     ledger::{
-        decide::{closed_status, closing_error},
+        columns::{Columns, key, millis},
+        decide::BatchEnd,
+        rows,
         types::Closed,
     },
 };
@@ -32,8 +28,7 @@ pub(super) fn at_end(conn: &Connection, max_delay: Duration, batches: &[BatchId]
     let mut query = conn.prepare_cached(AT_END)?;
     let mut ends = Vec::new();
     for batch in batches {
-        let round = query.query_row((batch.get(), now, latest), |row| row.get(0)).optional()?;
-        ends.extend(round.map(|round| StatusTask::Close { batch: *batch, round }));
+        ends.extend(query.query_row((batch.get(), now, latest), |row| rows::close_task(row)).optional()?);
     }
     Ok(ends)
 }
@@ -47,56 +42,38 @@ pub(super) fn now_and_latest(max_delay: Duration) -> (i64, i64) {
 pub(super) fn close(conn: &Connection, finisher: &Finisher, id: BatchId, round: u32) -> Result<Closed> {
     let (now, latest) = now_and_latest(finisher.max_delay());
     let mut query = conn.prepare_cached(STATUS)?;
-    let status = query.query_row((id.get(), round, now, latest), |row| status(row, "status")).optional()?;
+    let status = query.query_row((id.get(), round, now, latest), |row| row.status("status")).optional()?;
     let Some(status) = status else { return Ok(Closed::NothingToDo) };
     let record = batch(conn, id)?;
-    let Some(closed) = closed_status(status, &record.jobs) else { return Ok(Closed::NothingToDo) };
-    let error = error_of(conn, id, &record.jobs)?;
-    let end = BatchEnd { error: error.as_deref(), ..BatchEnd::of(&record, closed) };
-    Ok(Closed::Now(end.record(conn, finisher, id)?))
+    let Some(mut end) = BatchEnd::of_closing(status, &record) else { return Ok(Closed::NothingToDo) };
+    if end.has_failed_jobs() {
+        end = end.with_first_error(&first_error(conn, id)?);
+    }
+    Ok(Closed::Now(record_end(conn, finisher, id, &end)?))
 }
 
-fn error_of(conn: &Connection, id: BatchId, jobs: &JobCounts) -> Result<Option<String>> {
-    if jobs.failed == 0 {
-        return Ok(None);
-    }
-    let first: String = conn.prepare_cached(FIRST_ERROR)?.query_row([id.get()], |row| row.get(0))?;
-    Ok(Some(closing_error(jobs, &first)))
+fn first_error(conn: &Connection, id: BatchId) -> Result<String> {
+    Ok(conn.prepare_cached(FIRST_ERROR)?.query_row([id.get()], |row| row.string("error"))?)
 }
 
-/// The end of a batch without open jobs.
-pub(super) struct BatchEnd<'a> {
-    pub status: BatchStatus,
-    pub error: Option<&'a str>,
-    pub counts: JobCounts,
-    pub measured: Measured,
-}
-
-impl BatchEnd<'_> {
-    /// The end with the counts of `record`, without an error.
-    pub(super) const fn of(record: &BatchRecord, status: BatchStatus) -> Self {
-        Self { status, error: None, counts: record.jobs, measured: record.measured }
-    }
-
-    /// Records the end and calls the host's finish hook. Returns the finished batch.
-    pub(super) fn record(self, conn: &Connection, finisher: &Finisher, id: BatchId) -> Result<BatchRecord> {
-        conn.prepare_cached(CLOSE)?.execute(params![
-            id.get(),
-            self.status.as_str(),
-            self.error,
-            now(),
-            key(self.counts.completed),
-            key(self.counts.failed),
-            key(self.counts.cancelled),
-            key(self.measured.items),
-            millis(self.measured.worked),
-        ])?;
-        conn.prepare_cached(DELETE_SUMMARIES)?.execute([id.get()])?;
-        let finished = batch(conn, id)?;
-        let end = BatchFinished::of(&finished);
-        hooks::record_batch_end(conn, finisher.rules, &end)?;
-        // Last, so that the ledger's rows are complete whatever the hook does.
-        finisher.call_hook(conn, &end)?;
-        Ok(finished)
-    }
+/// Finishes the batch, inserts its hook row, and calls the host's finish hook. Returns the finished
+/// batch.
+pub(super) fn record_end(conn: &Connection, finisher: &Finisher, id: BatchId, end: &BatchEnd) -> Result<BatchRecord> {
+    conn.prepare_cached(CLOSE)?.execute(params![
+        id.get(),
+        end.status.as_str(),
+        end.error,
+        now(),
+        key(end.counts.completed),
+        key(end.counts.failed),
+        key(end.counts.cancelled),
+        key(end.measured.items),
+        millis(end.measured.worked),
+    ])?;
+    conn.prepare_cached(DELETE_SUMMARIES)?.execute([id.get()])?;
+    let finished = batch(conn, id)?;
+    hooks::record_batch_end(conn, finisher.rules, &finished)?;
+    // Last, so that the ledger's rows are complete whatever the hook does.
+    finisher.call_hook(conn, &BatchFinished::of(&finished))?;
+    Ok(finished)
 }

@@ -2,10 +2,15 @@
 
 use rusqlite::Connection;
 
-use super::{close::BatchEnd, columns::now, error::Result, finish_hook::Finisher, read::batch, summarize::count_batch};
+use super::{
+    close::record_end, columns::now, error::Result, finish_hook::Finisher, read::batch, summarize::count_batch,
+};
 use crate::{
     domain::{BatchId, BatchRecord, BatchStatus},
-    ledger::{decide::requested_change, types::BatchCommand},
+    ledger::{
+        decide::{BatchEnd, requested_change},
+        types::BatchCommand,
+    },
 };
 
 const CANCEL_JOBS: &str = include_str!("sql/cancel_jobs.sql");
@@ -27,7 +32,7 @@ pub(super) fn control(
 
 fn cancel(conn: &Connection, finisher: &Finisher, id: BatchId, cancelled: BatchStatus) -> Result<BatchRecord> {
     conn.prepare_cached(CANCEL_JOBS)?.execute((id.get(), now()))?;
-    BatchEnd::of(&batch(conn, id)?, cancelled).record(conn, finisher, id)
+    record_end(conn, finisher, id, &BatchEnd::of(&batch(conn, id)?, cancelled))
 }
 
 fn set_status(conn: &Connection, id: BatchId, status: BatchStatus) -> Result<BatchRecord> {

@@ -15,13 +15,11 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{
-    columns::{millis, now},
-    error::Result,
-};
+use super::{columns::now, error::Result};
 use crate::{
     domain::{Backoff, BatchFinished, BatchId, error_chain, panic_message},
     ledger::{
+        columns::millis,
         decide::hook_retry,
         error::{BoxError, LedgerError},
         types::{HookRetry, Rules},

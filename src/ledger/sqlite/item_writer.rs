@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::{
-    error::{Result as VerbResult, failed, unavailable},
-    read::batch_info,
-};
+use super::{error::Result as VerbResult, read::batch_info};
 use crate::domain::{BatchId, error_chain};
 use crate::ledger::{
     batch_infos::BatchInfos,
-    error::{BoxError, LedgerError},
+    error::{BoxError, LedgerError, failed, unavailable},
+    operation,
     types::{BatchInfo, NewItemRow},
 };
 
@@ -70,7 +68,7 @@ impl Writer {
     }
 }
 
-const OPERATION: &str = "insert items";
+const OPERATION: &str = operation::INSERT_CHUNK;
 
 /// Classifies an error of the host. A disk error would affect the ledger too; any other error
 /// refuses the rows.

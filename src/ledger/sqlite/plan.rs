@@ -2,16 +2,14 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{
-    close::BatchEnd,
-    columns::{key, millis, status},
-    create::insert_jobs,
-    error::Result,
-    finish_hook::Finisher,
-};
+use super::{close::record_end, create::insert_jobs, error::Result, finish_hook::Finisher};
 use crate::{
-    domain::{BatchId, Change, Invalid, JobCounts, Measured},
-    ledger::types::{PlanInput, Planned},
+    domain::{BatchId, Invalid},
+    ledger::{
+        columns::{Columns, key, millis},
+        decide::BatchEnd,
+        types::{PlanInput, Planned},
+    },
 };
 
 const PLAN: &str = include_str!("sql/plan.sql");
@@ -40,10 +38,8 @@ fn insert_plan(conn: &Connection, id: BatchId, input: &PlanInput) -> Result<Plan
 }
 
 fn refuse(conn: &Connection, finisher: &Finisher, id: BatchId, invalid: &Invalid) -> Result<Planned> {
-    let status = conn.prepare_cached(UNPLANNED)?.query_row([id.get()], |row| status(row, "status")).optional()?;
+    let status = conn.prepare_cached(UNPLANNED)?.query_row([id.get()], |row| row.status("status")).optional()?;
     let Some(status) = status else { return Ok(Planned::NothingToDo) };
-    let status = status.after(Change::Refuse)?;
-    let (counts, measured) = (JobCounts::default(), Measured::default());
-    BatchEnd { status, error: Some(&invalid.to_string()), counts, measured }.record(conn, finisher, id)?;
+    record_end(conn, finisher, id, &BatchEnd::of_refusal(status, invalid)?)?;
     Ok(Planned::Now)
 }

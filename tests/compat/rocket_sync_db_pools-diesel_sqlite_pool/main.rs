@@ -1,4 +1,5 @@
-//! A host whose own database library is `rocket_sync_db_pools` with the feature `diesel_sqlite_pool`.
+//! A host whose own database library is `rocket_sync_db_pools` with the feature
+//! `diesel_sqlite_pool`.
 
 #[path = "../host.rs"]
 mod host;

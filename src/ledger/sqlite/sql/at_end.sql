@@ -1,9 +1,9 @@
--- at_end: returns (round) if the batch is started, has no open job, and need not wait for another
--- call of the host's finish hook; otherwise no row.
+-- at_end: the id and round of a started batch that has no open job, and need not wait for another
+-- call of the host's finish hook.
 --
 --   ?1 batch    ?2 now    ?3 the latest possible time of that call
 
-SELECT round
+SELECT id, round
 FROM rocket_batch_batches b
 WHERE id = ?1 AND jobs > 0 AND status IN ('running', 'paused')
   AND (close_not_before IS NULL OR close_not_before <= ?2 OR close_not_before > ?3)

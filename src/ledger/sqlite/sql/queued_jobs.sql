@@ -3,7 +3,7 @@
 --
 --   ?1 batch    ?2 first job number not yet offered    ?3 stop counting at this number
 
-SELECT count(*)
+SELECT count(*) AS queued
 FROM (
     SELECT 1
     FROM rocket_batch_jobs INDEXED BY rocket_batch_jobs_to_work
