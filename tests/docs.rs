@@ -249,6 +249,24 @@ fn every_guide_page_is_part_of_the_rust_documentation() {
     }
 }
 
+/// Each host of `tests/compat` is built and run, and depends on its database library as the guide
+/// says.
+#[test]
+fn the_guide_lists_each_database_library_that_is_tested_beside_the_crate() {
+    let folders = fs::read_dir(root().join("tests/compat")).unwrap().map(|entry| entry.unwrap().path());
+    let hosts: Vec<_> = folders.filter(|path| path.is_dir()).collect();
+    let table: Vec<_> = table_rows(&read("docs/guide/start.md"), "| your database library |").collect();
+    assert!(hosts.len() >= 10, "{hosts:?}");
+
+    for host in &hosts {
+        let manifest = fs::read_to_string(host.join("Cargo.toml")).unwrap();
+        let (_, dependencies) = manifest.split_once("[dependencies]\n").unwrap();
+        let own = dependencies.lines().take_while(|line| !line.is_empty()).last().unwrap();
+        assert!(table.iter().any(|row| row[1] == format!("`{own}`")), "the guide does not have `{own}`");
+    }
+    assert_eq!(table.len(), hosts.len() + 1, "one row is for an app without a database library");
+}
+
 #[test]
 fn every_command_of_the_readme_names_an_existing_file() {
     let commands = blocks_of("README.md", "sh").join("\n");

@@ -22,7 +22,7 @@ use rocket_batch::{
     },
 };
 use rocket_db_pools::Pool;
-use rusqlite::{Connection, StatementStatus, params_from_iter};
+use rusqlite::{Connection, StatementStatus, params_from_iter, types::Value};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -53,6 +53,19 @@ impl Harness for InMemory {
         let pool = SqlitePool::init(&figment("sqlite://:memory:", 5)).await.unwrap();
         Subject::new(Arc::new(SqliteLedger::new(pool.clone(), rules)), BatchPool::Sqlite(pool), ())
     }
+}
+
+/// The rows of a query as text.
+pub fn shown(conn: &Connection, sql: &str) -> rusqlite::Result<Vec<Vec<String>>> {
+    let mut query = conn.prepare(sql)?;
+    let columns = query.column_count();
+    let text = |value: Value| match value {
+        Value::Null => "null".into(),
+        Value::Integer(number) => number.to_string(),
+        Value::Text(text) => text,
+        other => panic!("{other:?} is neither a number nor text"),
+    };
+    query.query_map([], |row| (0..columns).map(|at| row.get(at).map(text)).collect())?.collect()
 }
 
 fn figment(url: &str, connect_timeout: u64) -> Figment {
@@ -101,14 +114,14 @@ impl Database {
 
     /// The rows of the batch that the ledger wrote.
     async fn ours(&self, batch: BatchId) -> Vec<(u64, String)> {
-        self.rows("SELECT ordinal, code FROM batch_items WHERE batch = ?1 ORDER BY ordinal", batch).await
+        self.rows("SELECT ordinal, code FROM rocket_batch_items WHERE batch = ?1 ORDER BY ordinal", batch).await
     }
 
     async fn rows(&self, sql: &'static str, batch: BatchId) -> Vec<(u64, String)> {
         let host = self.host().await;
         let rows = host.interact(move |conn| {
             let mut query = conn.prepare(sql)?;
-            query.query_map([batch.get()], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+            query.query_map([batch.get()], |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?)))?.collect()
         });
         rows.await.unwrap()
     }
@@ -127,7 +140,7 @@ impl Database {
     }
 
     async fn version(&self, batch: BatchId) -> i64 {
-        let query = "SELECT version FROM batch_versions WHERE id = ?1";
+        let query = "SELECT version FROM rocket_batch_versions WHERE id = ?1";
         let id = batch.get();
         self.host().await.interact(move |conn| conn.query_row(query, [id], |row| row.get(0))).await.unwrap()
     }
@@ -166,7 +179,7 @@ async fn a_batch_that_finished_in_the_future_keeps_its_history() -> TestResult {
     let ledger = &database.ledger;
     let batch = ledger.failed_batch().await?.batch;
     let set = |by: &str| {
-        database.outsider().execute_batch(&format!("UPDATE batch_batches SET finished_at = finished_at {by}"))
+        database.outsider().execute_batch(&format!("UPDATE rocket_batch_batches SET finished_at = finished_at {by}"))
     };
 
     set("+ 86400000")?;
@@ -218,8 +231,8 @@ async fn summaries_of_dead_processes_are_deleted_and_the_version_stays() -> Test
     let still = database.version(bystander).await;
     let outsider = database.outsider();
     for (process, seconds) in [(1, 120), (2, 30), (3, -120)] {
-        ledger.summarized(process, batch).await?;
-        let aged = "UPDATE batch_summaries SET counted_at = counted_at - ?2 * 1000000 WHERE process = ?1";
+        ledger.summarized(process as u64, batch).await?;
+        let aged = "UPDATE rocket_batch_summaries SET counted_at = counted_at - ?2 * 1000000 WHERE process = ?1";
         outsider.execute(aged, (process, seconds))?;
     }
     let before = database.version(batch).await;
@@ -227,7 +240,7 @@ async fn summaries_of_dead_processes_are_deleted_and_the_version_stays() -> Test
     ledger.summarized(4, batch).await?;
 
     let processes: Vec<i64> = outsider
-        .prepare("SELECT process FROM batch_summaries WHERE batch = ?1 ORDER BY process")?
+        .prepare("SELECT process FROM rocket_batch_summaries WHERE batch = ?1 ORDER BY process")?
         .query_map([batch.get()], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     assert_eq!(processes, [2, 4]);
@@ -335,7 +348,7 @@ async fn one_database_can_be_created_by_many_at_once() -> TestResult {
             SqliteLedger::new(pool.await?, RULES).create(a_batch().build()).await?;
         }
         let count: i64 =
-            Connection::open(path)?.query_row("SELECT count(*) FROM batch_batches", [], |row| row.get(0))?;
+            Connection::open(path)?.query_row("SELECT count(*) FROM rocket_batch_batches", [], |row| row.get(0))?;
         assert_eq!(count, 4);
     }
     Ok(())
@@ -345,7 +358,7 @@ async fn one_database_can_be_created_by_many_at_once() -> TestResult {
 async fn a_database_of_a_later_version_is_rejected() -> TestResult {
     let database = Database::new().await;
     database.ledger.shutdown().await;
-    database.outsider().execute("UPDATE batch_settings SET value = 99 WHERE name = 'schema_version'", [])?;
+    database.outsider().execute("UPDATE rocket_batch_settings SET value = 99 WHERE name = 'schema_version'", [])?;
 
     let error = SqlitePool::init(&figment(&format!("sqlite://{}", database.path().display()), 1)).await.err().unwrap();
 
@@ -416,7 +429,7 @@ async fn a_chunk_with_one_refused_item_inserts_nothing() -> TestResult {
     let ledger = &database.ledger;
     let bystander = ledger.bystander().await?;
     database.outsider().execute_batch(
-        "CREATE TRIGGER picky BEFORE INSERT ON batch_items WHEN new.ordinal = 30
+        "CREATE TRIGGER picky BEFORE INSERT ON rocket_batch_items WHEN new.ordinal = 30
          BEGIN SELECT RAISE(ABORT, 'item 30 is not wanted'); END",
     )?;
     let job = ledger.one_job().await?;
@@ -437,7 +450,7 @@ async fn a_chunk_with_one_refused_item_inserts_nothing() -> TestResult {
 async fn a_conflict_with_an_index_of_the_host_refuses_the_chunk() -> TestResult {
     let database = Database::new().await;
     let ledger = &database.ledger;
-    database.outsider().execute_batch("CREATE UNIQUE INDEX mine ON batch_items (code)")?;
+    database.outsider().execute_batch("CREATE UNIQUE INDEX mine ON rocket_batch_items (code)")?;
     ledger.completed_batch().await?;
     let claim = ledger.claim_job(ledger.one_job().await?).await?;
 
@@ -452,7 +465,7 @@ async fn concurrent_writes_succeed_or_fail_independently() -> TestResult {
     let database = Database::new().await;
     let ledger = &database.ledger;
     database.outsider().execute_batch(
-        "CREATE TRIGGER picky BEFORE INSERT ON batch_items WHEN new.ordinal = 1005
+        "CREATE TRIGGER picky BEFORE INSERT ON rocket_batch_items WHEN new.ordinal = 1005
          BEGIN SELECT RAISE(ABORT, 'no'); END",
     )?;
     let jobs = ledger.jobs_of(a_batch().of(2_000).in_jobs_of(10)).await?;
@@ -509,10 +522,10 @@ async fn feeding_does_not_scan_delayed_jobs() -> TestResult {
 /// jobs each.
 const MANY_DELAYED: &str = "
     WITH RECURSIVE n (id) AS (SELECT 1001 UNION ALL SELECT id + 1 FROM n WHERE id < 21999)
-    INSERT INTO batch_batches (id, quantity, batch_size, key_fingerprint, status, jobs, estimated_ms, created_at)
+    INSERT INTO rocket_batch_batches (id, quantity, batch_size, key_fingerprint, status, jobs, estimated_ms, created_at)
     SELECT id, 100000, 1, '', iif(id < 1021, 'running', 'paused'), iif(id < 1021, 5000, iif(id = 2000, 100000, 1)), 0, 0 FROM n;
     WITH RECURSIVE n (seq) AS (SELECT 0 UNION ALL SELECT seq + 1 FROM n WHERE seq < 99999)
-    INSERT INTO batch_jobs (batch, seq, first, quantity, state, not_before)
+    INSERT INTO rocket_batch_jobs (batch, seq, first, quantity, state, not_before)
     SELECT 1001 + seq % 20, seq / 20, seq / 20, 1, 'delayed', 3000000000000 FROM n
     UNION ALL SELECT 2000, seq, seq, 1, 'delayed', 1000000000000 FROM n";
 
@@ -522,7 +535,7 @@ async fn a_call_that_ends_the_shared_transaction_fails() -> TestResult {
     let database = Database::new().await;
     let ledger = &database.ledger;
     database.outsider().execute_batch(
-        "CREATE TRIGGER rude BEFORE INSERT ON batch_items WHEN new.ordinal = 105
+        "CREATE TRIGGER rude BEFORE INSERT ON rocket_batch_items WHEN new.ordinal = 105
          BEGIN SELECT RAISE(ROLLBACK, 'everybody out'); END",
     )?;
     let jobs = ledger.jobs_of(a_batch().of(400).in_jobs_of(10)).await?;
@@ -578,7 +591,7 @@ async fn a_full_disk_is_reported_and_survived() -> TestResult {
 fn keep(transaction: &Connection, items: &[NewItemRow<'_>]) -> Result<(), BoxError> {
     let mut insert = transaction.prepare_cached("INSERT INTO mine VALUES (?1, ?2, ?3)")?;
     for item in items {
-        insert.execute((item.batch_id.get(), item.ordinal, item.code))?;
+        insert.execute((item.batch_id.get(), item.ordinal as i64, item.code))?;
     }
     Ok(())
 }
@@ -852,7 +865,10 @@ async fn closing_completes_queued_calls_and_leaves_one_sound_file() -> TestResul
     assert!(!database.folder.path().join("batch.db-wal").exists());
     let file = database.outsider();
     assert_eq!(file.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0))?, "ok");
-    assert_eq!(file.query_row("SELECT count(*) FROM batch_items", [], |row| row.get::<_, u64>(0))?, reported);
+    assert_eq!(
+        file.query_row("SELECT count(*) FROM rocket_batch_items", [], |row| row.get::<_, i64>(0))? as u64,
+        reported
+    );
     Ok(())
 }
 
@@ -870,5 +886,64 @@ async fn the_file_has_the_documented_durability() -> TestResult {
     assert_eq!(setting("journal_mode").await?, rusqlite::types::Value::Text("wal".into()));
     assert_eq!(setting("synchronous").await?, rusqlite::types::Value::Integer(2));
     assert_eq!(setting("foreign_keys").await?, rusqlite::types::Value::Integer(1));
+    Ok(())
+}
+
+/// How SQLite runs a query.
+fn plan(conn: &Connection, sql: &str) -> rusqlite::Result<String> {
+    let mut query = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+    let steps = query.query_map([], |row| row.get::<_, String>("detail"))?;
+    Ok(steps.collect::<rusqlite::Result<Vec<_>>>()?.join("\n"))
+}
+
+#[tokio::test]
+async fn a_condition_on_a_view_uses_the_index_of_its_table() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("batch.db");
+    let figment = figment(&format!("sqlite://{}", path.display()), 1).join(("index_codes", true));
+    let _pool = SqlitePool::init(&figment).await?;
+    let file = Connection::open(path)?;
+
+    for (query, expected) in [
+        (
+            "SELECT batch_id, status FROM batch_batches WHERE batch_id = 7",
+            "SEARCH rocket_batch_batches USING INTEGER PRIMARY KEY (rowid=?)",
+        ),
+        (
+            "SELECT batch_id FROM batch_batches WHERE status = 'failed'",
+            "SEARCH rocket_batch_batches USING COVERING INDEX rocket_batch_batches_by_status (status=?)",
+        ),
+        ("SELECT * FROM batch_jobs WHERE batch_id = 7", "SEARCH rocket_batch_jobs USING PRIMARY KEY (batch=?)"),
+        (
+            "SELECT * FROM batch_items WHERE batch_id = 7 AND ordinal >= 100 ORDER BY ordinal",
+            "SEARCH rocket_batch_items USING PRIMARY KEY (batch=? AND ordinal>?)",
+        ),
+        (
+            "SELECT * FROM batch_items WHERE code = 'QR-1'",
+            "SEARCH rocket_batch_items USING INDEX rocket_batch_items_by_code (code=?)",
+        ),
+    ] {
+        assert_eq!(plan(&file, query)?, expected, "{query}");
+    }
+    let counted = plan(&file, "SELECT items_created FROM batch_batches WHERE batch_id = 7")?;
+    assert!(counted.ends_with("SEARCH rocket_batch_jobs USING PRIMARY KEY (batch=?)"), "{counted}");
+    Ok(())
+}
+
+/// SQLite computes times with floating-point numbers.
+#[tokio::test]
+async fn a_view_shows_the_exact_millisecond_of_a_time() -> TestResult {
+    let database = Database::new().await;
+    let file = database.outsider();
+    let first = 1_795_996_799_000_i64;
+    for ordinal in 0..1_000 {
+        let row = (ordinal, first + ordinal);
+        file.execute("INSERT INTO rocket_batch_items VALUES (1, ?1, 'x', ?2)", row)?;
+    }
+
+    let rows = database.ledger.host_reads("SELECT created_at FROM batch_items ORDER BY ordinal").await?;
+
+    let expected: Vec<_> = (0..1_000).map(|millis| [format!("2026-11-29T23:59:59.{millis:03}Z")]).collect();
+    assert_eq!(rows, expected);
     Ok(())
 }

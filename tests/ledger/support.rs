@@ -238,7 +238,7 @@ impl Subject {
                 let row = (quantity, chosen, batch_size, prefix, max_jobs);
                 host.interact_mut(move |conn| {
                     conn.execute("INSERT INTO batch_requests VALUES (?1, ?2, ?3, ?4, ?5)", row)?;
-                    let last = "SELECT value FROM batch_settings WHERE name = 'last_id'";
+                    let last = "SELECT value FROM rocket_batch_settings WHERE name = 'last_id'";
                     chosen.map_or_else(|| conn.query_row(last, [], |row| row.get(0)), Ok)
                 })
                 .await?
@@ -254,6 +254,40 @@ impl Subject {
             _ => return Err("unknown kind of database".into()),
         };
         Ok(id(new_id))
+    }
+
+    /// The rows that a host reads, on its own connection. Times are shown in ISO 8601.
+    pub async fn host_reads(&self, sql: &str) -> TestResult<Vec<Vec<String>>> {
+        match self.pool.get().await? {
+            #[cfg(feature = "sqlite")]
+            BatchConnection::Sqlite(host) => {
+                let sql = sql.to_owned();
+                Ok(host.interact(move |conn| crate::sqlite::shown(conn, &sql)).await?)
+            }
+            #[cfg(feature = "postgres")]
+            BatchConnection::Postgres(host) => {
+                Ok(host.query(sql, &[]).await?.iter().map(crate::postgres::shown).collect())
+            }
+            _ => Err("unknown kind of database".into()),
+        }
+    }
+
+    /// Executes a statement of a host that changes rows.
+    pub async fn host_changes(&self, sql: &str) -> TestResult {
+        match self.pool.get().await? {
+            #[cfg(feature = "sqlite")]
+            BatchConnection::Sqlite(host) => {
+                let sql = sql.to_owned();
+                let changed = host.interact_mut(move |conn| conn.execute_batch(&sql)).await;
+                changed.map_err(|error| format!("{error}: {:?}", error.source()).into())
+            }
+            #[cfg(feature = "postgres")]
+            BatchConnection::Postgres(host) => host
+                .batch_execute(sql)
+                .await
+                .map_err(|error| error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string).into()),
+            _ => Err("unknown kind of database".into()),
+        }
     }
 
     /// All jobs to put into the queue.

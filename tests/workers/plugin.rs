@@ -93,7 +93,7 @@ impl Plugin {
     }
 
     pub async fn wait_until_no_hook_is_open(&self) -> Result<()> {
-        self.wait_until_number("SELECT count(*) FROM batch_hooks WHERE state = 'open'", 0).await
+        self.wait_until_number("SELECT count(*) FROM rocket_batch_hooks WHERE state = 'open'", 0).await
     }
 
     /// Waits until `sql` returns `expected`.

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     domain::{BatchStatus, Change, Delivery, JobId},
     ledger::{
-        columns::key,
+        columns::{Columns, key},
         decide::{ClaimDecision, JobSnapshot, missing, missing_after, poisoned, without_row},
         rows,
         types::{Claimed, FirstChunk, Rules, Work},
@@ -27,10 +27,10 @@ const CLAIM: &str = include_str!("sql/claim.sql");
 const FAIL_POISONED: &str = include_str!("sql/fail_poisoned.sql");
 const REVIVE: &str = include_str!("sql/revive.sql");
 const REOPEN: &str = include_str!("sql/retry_batch.sql");
-const RUN: &str = "UPDATE batch_batches
+const RUN: &str = "UPDATE rocket_batch_batches
     SET status = ?2, started_at = coalesce(started_at, ?3), version = version + 1 WHERE id = ?1 AND status <> ?2";
 const ORDINALS: &str =
-    "SELECT ordinal FROM batch_items WHERE batch = ?1 AND ordinal >= ?2 AND ordinal < ?3 ORDER BY ordinal";
+    "SELECT ordinal FROM rocket_batch_items WHERE batch = ?1 AND ordinal >= ?2 AND ordinal < ?3 ORDER BY ordinal";
 
 pub(super) fn claim(conn: &Connection, rules: Rules, delivery: Delivery) -> Result<Claimed> {
     let (batch, seq) = delivery.batch_and_seq();
@@ -92,7 +92,7 @@ fn start(conn: &Connection, delivery: Delivery, snapshot: JobSnapshot, crashes: 
 /// lookup in the index.
 fn missing_items(conn: &Connection, batch: i64, range: &Range<u64>) -> Result<Vec<Range<u64>>> {
     let mut query = conn.prepare_cached(ORDINALS)?;
-    let existing = query.query_map((batch, key(range.start), key(range.end)), |row| row.get(0))?;
+    let existing = query.query_map((batch, key(range.start), key(range.end)), |row| row.number("ordinal"))?;
     Ok(missing(range, existing)?)
 }
 

@@ -22,9 +22,10 @@ use crate::{
 
 const CLAIM_IS_CURRENT: &str = include_str!("sql/claim_is_current.sql");
 const INSERT: &str = include_str!("sql/insert_item.sql");
-const ADD_TO_JOB: &str = "UPDATE batch_jobs SET created = created + ?3, crashes = 0 WHERE batch = ?1 AND seq = ?2";
+const ADD_TO_JOB: &str = "UPDATE rocket_batch_jobs SET created = created + ?3, crashes = 0
+    WHERE batch = ?1 AND seq = ?2";
 const ANY_ITEM_EXISTS: &str =
-    "SELECT EXISTS (SELECT 1 FROM batch_items WHERE batch = ?1 AND ordinal BETWEEN ?2 AND ?3)";
+    "SELECT EXISTS (SELECT 1 FROM rocket_batch_items WHERE batch = ?1 AND ordinal BETWEEN ?2 AND ?3)";
 
 pub(super) fn insert_chunk(
     conn: &Connection,
@@ -99,7 +100,7 @@ fn chunk_context(conn: &Connection, claim: &Claim) -> Result<Option<ChunkContext
             is_paused: status == BatchStatus::Paused,
             range: rows::range(row)?,
         };
-        Ok(ChunkContext { gate, created: row.get("created")? })
+        Ok(ChunkContext { gate, created: row.number("created")? })
     });
     Ok(context.optional()?)
 }

@@ -12,14 +12,14 @@ use crate::ledger::{
     rows,
 };
 
-const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM batch_batches WHERE id = ?1)";
-const HISTORY_REMOVED: &str = "SELECT history <> 'complete' FROM batch_batches WHERE id = ?1";
+const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM rocket_batch_batches WHERE id = ?1)";
+const HISTORY_REMOVED: &str = "SELECT history <> 'complete' FROM rocket_batch_batches WHERE id = ?1";
 const BATCH: &str = concat!(include_str!("sql/batch.sql"), "WHERE b.id = ?1");
 const BATCHES: &str = concat!(include_str!("sql/batch.sql"), "WHERE b.id < ?1 ORDER BY b.id DESC LIMIT ?2");
 const BATCHES_BY_STATUS: &str =
     concat!(include_str!("sql/batch.sql"), "WHERE b.id < ?1 AND b.status = ?3 ORDER BY b.id DESC LIMIT ?2");
 const COUNTS: &str = include_str!("sql/counts.sql");
-const ITEMS: &str = "SELECT batch, ordinal, code, created_at FROM batch_items
+const ITEMS: &str = "SELECT batch, ordinal, code, created_at FROM rocket_batch_items
     WHERE batch = ?1 AND ordinal > ?2 ORDER BY ordinal LIMIT ?3";
 const FAILED_JOBS: &str = include_str!("sql/failed_jobs.sql");
 
@@ -44,7 +44,7 @@ pub(super) fn counts(conn: &Connection, id: BatchId) -> Result<(JobCounts, Measu
     let mut rows = query.query([id.get()])?;
     let (mut counts, mut measured) = (JobCounts::default(), Measured::default());
     while let Some(row) = rows.next()? {
-        *counts.count_mut(row.state("state")?) = row.get("jobs")?;
+        *counts.count_mut(row.state("state")?) = row.number("jobs")?;
         let Measured { items, worked } = rows::measured(row)?;
         measured.items += items;
         measured.worked += worked;

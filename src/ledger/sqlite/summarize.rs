@@ -17,12 +17,12 @@ use crate::ledger::{
 const TO_COUNT: &str = include_str!("sql/summaries_to_count.sql");
 const SUMMARIZE: &str = include_str!("sql/summarize.sql");
 const OLD: &str = include_str!("sql/old_summaries.sql");
-const LEFT_BEHIND: &str = "SELECT DISTINCT batch FROM batch_summaries s
+const LEFT_BEHIND: &str = "SELECT DISTINCT batch FROM rocket_batch_summaries s
     WHERE active > 0 AND counted_at < ?1
-      AND NOT EXISTS (SELECT 1 FROM batch_summaries WHERE batch = s.batch AND counted_at > s.counted_at)
+      AND NOT EXISTS (SELECT 1 FROM rocket_batch_summaries WHERE batch = s.batch AND counted_at > s.counted_at)
     LIMIT ?2";
 const BACKLOG: &str = include_str!("sql/backlog.sql");
-const MEASURED: &str = "SELECT items_created, worked_ms FROM batch_batches
+const MEASURED: &str = "SELECT items_created, worked_ms FROM rocket_batch_batches
     WHERE finished_at IS NOT NULL AND worked_ms > 0 ORDER BY finished_at DESC LIMIT 1";
 
 /// Returns the open ones of the batches, and whether another process has just counted them.
@@ -33,7 +33,7 @@ pub(super) fn to_count(conn: &Connection, process: i64, work: &[RecentWork]) -> 
     for work in work {
         let batch = query
             .query_row((work.batch.get(), process, now.saturating_sub(micros(COUNT_INTERVAL)), now), |row| {
-                Ok(OpenBatch { work: *work, jobs: row.get("jobs")?, counted: row.get("counted")? })
+                Ok(OpenBatch { work: *work, jobs: row.number("jobs")?, counted: row.get("counted")? })
             });
         open.extend(batch.optional()?);
     }
@@ -123,7 +123,7 @@ pub(super) fn stale_batches(conn: &Connection) -> Result<Vec<BatchId>> {
 
 pub(super) fn backlog(conn: &Connection, limit: u64) -> Result<Backlog> {
     let mut query = conn.prepare_cached(BACKLOG)?;
-    let open = query.query_map([key(limit)], |row| row.get("open"))?.collect::<Result<_, _>>()?;
+    let open = query.query_map([key(limit)], |row| row.number("open"))?.collect::<Result<_, _>>()?;
     let measured =
         conn.prepare_cached(MEASURED)?.query_row([], |row| rows::measured(row)).optional()?.unwrap_or_default();
     Ok(Backlog { open, measured })
