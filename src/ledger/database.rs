@@ -1,6 +1,7 @@
 //! The database of the ledger, of either kind, and the host's access to it.
 //!
-//! The URL selects it: `sqlite://batch.db`, `postgres://user:password@host/database`.
+//! The URL selects it: `sqlite://batch.db`, `postgres://user:password@host/database`. A path alone
+//! is that of a SQLite file.
 
 use async_trait::async_trait;
 use rocket::figment::Figment;
@@ -10,7 +11,10 @@ use rocket_db_pools::{Error, Pool};
 use super::postgres::{HostTransactions, PostgresConnection, PostgresPool};
 #[cfg(feature = "sqlite")]
 use super::sqlite::{SqliteConnection, SqlitePool};
-use super::{error::LedgerError, open::OpenError};
+use super::{
+    error::LedgerError,
+    open::{OpenError, url_scheme},
+};
 
 /// The database of the ledger, for handlers of the host: `db: Connection<BatchDb>`, with the
 /// `Connection` of `rocket_db_pools` 0.2.
@@ -72,6 +76,28 @@ pub enum BatchConnection {
 #[error("the ledger is not in {0}; see `databases.batch.url`")]
 pub struct OtherDatabase(&'static str);
 
+impl BatchPool {
+    /// Returns the kind and the place of the database for messages, without user and password.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(pool) => pool.place(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(pool) => pool.place(),
+        }
+    }
+
+    /// Returns whether the database ends with this process.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(pool) => pool.is_in_memory(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => false,
+        }
+    }
+}
+
 #[cfg(feature = "postgres")]
 impl BatchPool {
     /// Returns a handle that creates batches in transactions of the host, if the ledger is in a
@@ -123,9 +149,9 @@ impl Pool for BatchPool {
     /// Opens the database of the URL and migrates the ledger's tables.
     async fn init(figment: &Figment) -> std::result::Result<Self, Self::Error> {
         let url: String = figment.extract_inner("url")?;
-        match url.split(':').next() {
+        match url_scheme(&url) {
             #[cfg(feature = "sqlite")]
-            Some("sqlite") => Ok(Self::Sqlite(SqlitePool::init(figment).await?)),
+            Some("sqlite") | None => Ok(Self::Sqlite(SqlitePool::init(figment).await?)),
             #[cfg(feature = "postgres")]
             Some("postgres" | "postgresql") => Ok(Self::Postgres(PostgresPool::init(figment).await?)),
             // The URL is not shown, since it may contain a password.

@@ -27,6 +27,7 @@ mod database;
 mod decide;
 mod error;
 mod estimate;
+mod identity;
 mod leadership;
 mod open;
 mod outage;

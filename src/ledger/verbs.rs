@@ -50,6 +50,10 @@ pub trait Records: Send + Sync {
     /// [`LedgerError::HistoryRemoved`](super::LedgerError::HistoryRemoved) if its jobs were pruned.
     async fn failed_jobs(&self, batch: BatchId, page: PageRequest) -> Result<Portion<FailedJob>>;
 
+    /// Returns how many hooks of a batch wait for a call: neither delivered nor given up. 0 for an
+    /// unknown batch.
+    async fn open_hooks(&self, batch: BatchId) -> Result<u64>;
+
     /// Returns the remaining work of at most `limit` batches, and the measured speed.
     async fn backlog(&self, limit: u64) -> Result<Backlog>;
 
@@ -198,6 +202,10 @@ pub trait Ledger: Records {
 
     /// Returns the stored code key, after storing `candidate` if there is none.
     async fn code_key(&self, candidate: CodeKey) -> Result<CodeKey>;
+
+    /// Returns the identity of this ledger: a random text that is stored at the first call, and
+    /// that no other ledger has. Only a copy of the database has the same one.
+    async fn identity(&self) -> Result<String>;
 
     /// Acquires the leadership, unless another process has it.
     async fn try_acquire_leadership(&self) -> Result<Option<Leadership>>;

@@ -94,7 +94,7 @@ impl Queue for BullQueue {
     }
 
     async fn ping(&self) -> Result<()> {
-        self.shared.snapshot(&[]).await.map(drop).map_err(|error| unavailable(self.name(), error))
+        self.shared.check_claim().await
     }
 }
 

@@ -1,0 +1,23 @@
+//! `identity`: stores the identity of the ledger and returns the one stored first.
+
+use async_trait::async_trait;
+use deadpool_postgres::Client;
+
+use super::{error::Result, pool::Verb};
+
+const STORE: &str = "INSERT INTO settings (name, value) VALUES ('ledger_id', $1) ON CONFLICT (name) DO NOTHING";
+const READ: &str = "SELECT value FROM settings WHERE name = 'ledger_id'";
+
+/// See [`Ledger::identity`](crate::ledger::Ledger::identity). The candidate.
+pub(super) struct Identity(pub String);
+
+#[async_trait]
+impl Verb for Identity {
+    type Output = String;
+    const OPERATION: &'static str = "store the identity of the ledger";
+
+    async fn run(&self, conn: &mut Client) -> Result<String> {
+        conn.execute(STORE, &[&self.0]).await?;
+        Ok(conn.query_one(READ, &[]).await?.try_get(0)?)
+    }
+}
