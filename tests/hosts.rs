@@ -10,9 +10,13 @@ use std::{
 };
 
 use rocket::{
-    Build, Rocket, figment::Figment, http::Status, local::asynchronous::Client, post, routes, serde::json::Json,
+    Build, Rocket, error::ErrorKind, fairing::AdHoc, figment::Figment, http::Status, local::asynchronous::Client, post,
+    routes, serde::json::Json,
 };
-use rocket_batch::{Batch, BatchAccepted, BatchError, BatchFinished, BatchService, BatchStatus, ItemOptions, config};
+use rocket_batch::{
+    Batch, BatchAccepted, BatchDb, BatchError, BatchFinished, BatchService, BatchStatus, ItemOptions, config,
+};
+use rocket_db_pools::{Connection, Database};
 
 /// Builds the host, in its tests and in its `main`.
 fn shop() -> Rocket<Build> {
@@ -123,6 +127,53 @@ async fn summary(settings: Figment) -> String {
     let lines: Vec<_> = text.lines().filter(|line| line.contains("ledger=")).collect();
     assert_eq!(lines.len(), 1, "{text}");
     lines[0].to_owned()
+}
+
+/// Rocket runs the other fairings of the host after a failed one. Its message for the missing
+/// database was to attach `BatchDb::init()`.
+#[rocket::async_test]
+async fn a_failed_launch_logs_only_its_cause() {
+    let log = log_of_all_crates();
+    let migrate = AdHoc::try_on_ignite("Migrations", |rocket| async {
+        if BatchDb::fetch(&rocket).is_some() { Ok(rocket) } else { Err(rocket) }
+    });
+    let settings = rocket::Config::figment().merge(config::testing()).merge(("batch.chunk_size", 0));
+    let shop = shop().configure(settings).attach(migrate).mount("/", routes![count]);
+
+    let failed = Client::tracked(shop).await.err().expect("the launch must fail");
+
+    assert!(matches!(failed.kind(), ErrorKind::FailedFairings(_)), "{failed}");
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("`batch.chunk_size` must be 1 to 10000"), "{text}");
+    for wrong in ["unattached", "init()", "not attached"] {
+        assert!(!text.contains(wrong), "{text}");
+    }
+}
+
+#[rocket::async_test]
+async fn a_handler_without_the_fairing_logs_how_to_attach_it() {
+    let log = log_of_all_crates();
+
+    let failed = Client::tracked(rocket::build().mount("/", routes![count])).await.err().expect("it must fail");
+
+    assert!(matches!(failed.kind(), ErrorKind::SentinelAborts(_)), "{failed}");
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("add `.attach(Batch::fairing()") && !text.contains("init()"), "{text}");
+}
+
+/// Rocket logs with another crate than this one. A test runs in a process of its own.
+fn log_of_all_crates() -> Log {
+    let log = Log::default();
+    let writer = log.clone();
+    let _ = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).try_init();
+    log
+}
+
+#[rocket::get("/count")]
+async fn count(db: Connection<BatchDb>, _batches: BatchService) -> Option<String> {
+    let sql = "SELECT count(*) FROM batch_items";
+    let count = db.sqlite().ok()?.interact(|conn| conn.query_row(sql, [], |row| row.get::<_, i64>(0)));
+    Some(count.await.ok()?.to_string())
 }
 
 #[rocket::async_test]

@@ -10,7 +10,11 @@ use super::{
     builder::BatchFairing,
     ignition::{Ignited, Plugin},
 };
-use crate::{domain::error_chain, http, queue::Queues};
+use crate::{
+    domain::{LaunchFailed, error_chain},
+    http,
+    queue::Queues,
+};
 
 #[rocket::async_trait]
 impl Fairing for BatchFairing {
@@ -23,7 +27,8 @@ impl Fairing for BatchFairing {
             Ok(ignited) => Ok(mount(rocket, ignited)),
             Err(error) => {
                 tracing::error!("Batch: {}", error_chain(&*error));
-                Err(rocket)
+                let is_marked = rocket.state::<LaunchFailed>().is_some();
+                Err(if is_marked { rocket } else { rocket.manage(LaunchFailed) })
             }
         }
     }

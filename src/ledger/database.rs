@@ -3,9 +3,16 @@
 //! The URL selects it: `sqlite://batch.db`, `postgres://user:password@host/database`. A path alone
 //! is that of a SQLite file.
 
+use std::ops::{Deref, DerefMut};
+
 use async_trait::async_trait;
-use rocket::figment::Figment;
-use rocket_db_pools::{Error, Pool};
+use rocket::{
+    Ignite, Phase, Request, Rocket, Sentinel,
+    figment::Figment,
+    http::Status,
+    request::{FromRequest, Outcome},
+};
+use rocket_db_pools::{Database, Error, Pool};
 
 #[cfg(feature = "postgres")]
 use super::postgres::{HostTransactions, PostgresConnection, PostgresPool};
@@ -15,6 +22,7 @@ use super::{
     error::LedgerError,
     open::{OpenError, url_scheme},
 };
+use crate::domain::LaunchFailed;
 
 /// The database of the ledger, for handlers of the host: `db: Connection<BatchDb>`, with the
 /// `Connection` of `rocket_db_pools` 0.2.
@@ -44,9 +52,60 @@ use super::{
 ///     Ok(db.postgres()?.query_one("SELECT count(*) FROM items", &[]).await?.try_get(0)?)
 /// }
 /// ```
-#[derive(rocket_db_pools::Database)]
-#[database("batch")]
 pub struct BatchDb(BatchPool);
+
+#[async_trait]
+impl Database for BatchDb {
+    type Pool = BatchPool;
+    const NAME: &'static str = "batch";
+
+    /// Rocket's own version would tell the host to attach `BatchDb::init()`.
+    fn fetch<P: Phase>(rocket: &Rocket<P>) -> Option<&Self> {
+        let database = rocket.state();
+        if database.is_none() && rocket.state::<LaunchFailed>().is_none() {
+            tracing::error!(
+                "`BatchDb` is used, but the fairing of rocket_batch is not attached, or only after the fairing that uses it; \
+                 add `.attach(Batch::fairing().guard::<YourGuard>())` before it"
+            );
+        }
+        database
+    }
+}
+
+impl From<BatchPool> for BatchDb {
+    fn from(pool: BatchPool) -> Self {
+        Self(pool)
+    }
+}
+
+impl Deref for BatchDb {
+    type Target = BatchPool;
+
+    fn deref(&self) -> &BatchPool {
+        &self.0
+    }
+}
+
+impl DerefMut for BatchDb {
+    fn deref_mut(&mut self) -> &mut BatchPool {
+        &mut self.0
+    }
+}
+
+#[async_trait]
+impl<'r> FromRequest<'r> for &'r BatchDb {
+    type Error = ();
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ()> {
+        BatchDb::fetch(request.rocket()).map_or(Outcome::Error((Status::InternalServerError, ())), Outcome::Success)
+    }
+}
+
+impl Sentinel for &BatchDb {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        BatchDb::fetch(rocket).is_none()
+    }
+}
 
 /// The connections to the database that the URL names.
 #[derive(Clone)]
