@@ -140,7 +140,7 @@ async fn a_failed_launch_logs_only_its_cause() {
     let settings = rocket::Config::figment().merge(config::testing()).merge(("batch.chunk_size", 0));
     let shop = shop().configure(settings).attach(migrate).mount("/", routes![count]);
 
-    let failed = Client::tracked(shop).await.err().expect("the launch must fail");
+    let failed = Client::tracked(shop).await.expect_err("the launch must fail");
 
     assert!(matches!(failed.kind(), ErrorKind::FailedFairings(_)), "{failed}");
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
@@ -154,7 +154,7 @@ async fn a_failed_launch_logs_only_its_cause() {
 async fn a_handler_without_the_fairing_logs_how_to_attach_it() {
     let log = log_of_all_crates();
 
-    let failed = Client::tracked(rocket::build().mount("/", routes![count])).await.err().expect("it must fail");
+    let failed = Client::tracked(rocket::build().mount("/", routes![count])).await.expect_err("it must fail");
 
     assert!(matches!(failed.kind(), ErrorKind::SentinelAborts(_)), "{failed}");
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();

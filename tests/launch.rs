@@ -136,7 +136,7 @@ fn a_ledger_in_memory_is_refused_with_queues_in_redis() {
     with_environment(&[("REDIS_HOST", "127.0.0.1"), ("REDIS_PORT", &*port)], async {
         let settings = rocket::Config::figment().merge(("databases.batch.url", "sqlite://:memory:"));
 
-        let refused = Client::untracked(shop(settings)).await.err().expect("the launch must fail");
+        let refused = Client::untracked(shop(settings)).await.expect_err("the launch must fail");
 
         assert!(matches!(refused.kind(), rocket::error::ErrorKind::FailedFairings(_)), "{refused}");
         assert_eq!(redis.command(&["DBSIZE"]).await, redis::Value::Int(0));

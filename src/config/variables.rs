@@ -52,13 +52,11 @@ fn check_name(known: &[String], upper: &str, name: &str) -> Result<(), ConfigErr
 
 /// The known variable that differs from `upper` in its separators only.
 fn similar<'a>(known: &'a [String], upper: &str) -> Option<&'a str> {
-    let bare = without_separators(upper).replacen("ROCKETDATABASEBATCH", "ROCKETDATABASESBATCH", 1);
-    let is_url = URL_ALIASES.contains(&bare.as_str());
-    let matches = |variable: &&String| match is_url {
-        true => variable.as_str() == "ROCKET_DATABASES__BATCH__URL",
-        false => without_separators(variable) == bare,
-    };
-    known.iter().find(matches).map(String::as_str)
+    let mut bare = without_separators(upper).replacen("ROCKETDATABASEBATCH", "ROCKETDATABASESBATCH", 1);
+    if URL_ALIASES.contains(&bare.as_str()) {
+        bare = "ROCKETDATABASESBATCHURL".into();
+    }
+    known.iter().find(|variable| without_separators(variable) == bare).map(String::as_str)
 }
 
 fn without_separators(name: &str) -> String {
