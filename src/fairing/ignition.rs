@@ -19,7 +19,7 @@ use crate::{
     ledger::{BatchDb, BatchPool, BoxError, Estimator, Ledger, Outage, Rules},
     queue::Queues,
     service::{BatchService, Parts, Reads},
-    worker::{Context, Ends, LaunchSummary, Recipes, Runtime, Summaries, Wakeup},
+    worker::{CodeParametersCache, Context, FinishedJobs, LaunchSummary, Runtime, Summaries, Wakeup},
 };
 
 /// What a successful ignition creates.
@@ -102,14 +102,14 @@ impl BatchFairing {
             config: config.clone(),
             hooks: self.hooks.clone(),
             estimator: Arc::new(Estimator::new(store.ledger.clone())),
-            recipes: Recipes::default(),
-            ends: Ends::default(),
+            code_parameters: CodeParametersCache::default(),
+            finished_jobs: FinishedJobs::default(),
             summaries: Summaries::default(),
             delayed: AtomicU64::new(0),
             wakeup: Arc::new(Wakeup::default()),
             draining: CancellationToken::new(),
             outage: Arc::new(Outage::default()),
-            ended: Arc::new(Notify::new()),
+            finished: Arc::new(Notify::new()),
             hook_ended: Arc::new(Notify::new()),
         }
     }
@@ -142,7 +142,7 @@ fn service(workers: &Context, pool: &BatchPool) -> BatchService {
         wake: Box::new(move |batch| batch.map_or_else(|| wakeup.wake(), |batch| wakeup.batch(batch))),
         draining: workers.draining.clone(),
         outage: workers.outage.clone(),
-        ended: workers.ended.clone(),
+        finished: workers.finished.clone(),
         hook_ended: workers.hook_ended.clone(),
     })
 }

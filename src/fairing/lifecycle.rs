@@ -1,4 +1,4 @@
-//! The plugin in the life of a Rocket: ignition, liftoff, shutdown.
+//! Starts and stops the plugin at the ignition, liftoff and shutdown of Rocket.
 
 use rocket::{
     Build, Orbit, Rocket,

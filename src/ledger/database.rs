@@ -130,10 +130,10 @@ pub enum BatchConnection {
     Postgres(PostgresConnection),
 }
 
-/// The ledger is in another kind of database than the requested one.
+/// The ledger is in SQLite, but the call needs PostgreSQL, or the other way round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the ledger is not in {0}; see `databases.batch.url`")]
-pub struct OtherDatabase(&'static str);
+pub struct WrongDatabaseKind(&'static str);
 
 impl BatchPool {
     /// Returns the kind and the place of the database for messages, without user and password.
@@ -161,11 +161,11 @@ impl BatchPool {
 impl BatchPool {
     /// Returns a handle that creates batches in transactions of the host, if the ledger is in a
     /// PostgreSQL server.
-    pub(crate) fn host_transactions(&self) -> std::result::Result<HostTransactions, OtherDatabase> {
+    pub(crate) fn host_transactions(&self) -> std::result::Result<HostTransactions, WrongDatabaseKind> {
         match self {
             Self::Postgres(pool) => Ok(HostTransactions::new(pool)),
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(_) => Err(OtherDatabase("PostgreSQL")),
+            Self::Sqlite(_) => Err(WrongDatabaseKind("PostgreSQL")),
         }
     }
 }
@@ -175,13 +175,13 @@ impl BatchConnection {
     ///
     /// # Errors
     ///
-    /// [`OtherDatabase`] if it is not.
+    /// [`WrongDatabaseKind`] if it is not.
     #[cfg(feature = "sqlite")]
-    pub const fn sqlite(&self) -> std::result::Result<&SqliteConnection, OtherDatabase> {
+    pub const fn sqlite(&self) -> std::result::Result<&SqliteConnection, WrongDatabaseKind> {
         match self {
             Self::Sqlite(connection) => Ok(connection),
             #[cfg(feature = "postgres")]
-            Self::Postgres(_) => Err(OtherDatabase("SQLite")),
+            Self::Postgres(_) => Err(WrongDatabaseKind("SQLite")),
         }
     }
 
@@ -189,13 +189,13 @@ impl BatchConnection {
     ///
     /// # Errors
     ///
-    /// [`OtherDatabase`] if it is not.
+    /// [`WrongDatabaseKind`] if it is not.
     #[cfg(feature = "postgres")]
-    pub const fn postgres(&mut self) -> std::result::Result<&mut PostgresConnection, OtherDatabase> {
+    pub const fn postgres(&mut self) -> std::result::Result<&mut PostgresConnection, WrongDatabaseKind> {
         match self {
             Self::Postgres(connection) => Ok(connection),
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(_) => Err(OtherDatabase("PostgreSQL")),
+            Self::Sqlite(_) => Err(WrongDatabaseKind("PostgreSQL")),
         }
     }
 }

@@ -40,7 +40,7 @@ mod types;
 mod verbs;
 
 pub use self::{
-    database::{BatchConnection, BatchDb, BatchPool, OtherDatabase},
+    database::{BatchConnection, BatchDb, BatchPool, WrongDatabaseKind},
     error::{BoxError, LedgerError, Result},
     estimate::Estimator,
     leadership::Leadership,

@@ -13,12 +13,12 @@ use super::{
 use crate::ledger::postgres::HostTransactions;
 use crate::{
     config::Config,
-    domain::{BatchId, CodeScheme, ItemOptions, Limits, Throughput},
+    domain::{BatchId, CodeScheme, ItemOptions, Limits, Throughput, error_chain},
     ledger::{Estimator, Ledger, LedgerError, Outage},
     queue::Queue,
 };
 
-/// The handle of the plugin: a request guard for the host's handlers, available elsewhere by
+/// The handle of the plugin: a request guard for your handlers. Elsewhere, get it with
 /// [`BatchService::fetch`]. Cheap to clone.
 ///
 /// ```
@@ -31,9 +31,10 @@ use crate::{
 /// }
 /// ```
 ///
-/// Every method is cancel safe: once a change has started, it is completed even if its future is
-/// dropped. Every method that uses the ledger returns [`BatchError::Unavailable`] after 30 seconds
-/// at the latest.
+/// Every method except `create_product_items_in` is cancel safe: once a change has started, it is
+/// completed even if its future is dropped. Each call of the ledger is limited to 30 seconds, after
+/// which the method returns [`BatchError::Unavailable`]. A method makes at most two such calls,
+/// except [`until_finished`](Self::until_finished), which repeats reads until its `limit`.
 #[derive(Clone)]
 pub struct BatchService(Arc<Parts>);
 
@@ -41,9 +42,9 @@ pub struct BatchService(Arc<Parts>);
 pub(crate) struct Parts {
     pub ledger: Arc<dyn Ledger>,
     pub reads: Reads,
-    /// Creates batches in transactions of the host, if the ledger is in the same kind of database.
+    /// Creates batches in transactions of the host. `Err` if the ledger is not in PostgreSQL.
     #[cfg(feature = "postgres")]
-    pub host_transactions: std::result::Result<HostTransactions, crate::ledger::OtherDatabase>,
+    pub host_transactions: std::result::Result<HostTransactions, crate::ledger::WrongDatabaseKind>,
     pub generate: Arc<dyn Queue>,
     pub codes: CodeScheme,
     pub config: Arc<Config>,
@@ -54,7 +55,7 @@ pub(crate) struct Parts {
     pub draining: CancellationToken,
     pub outage: Arc<Outage>,
     /// Notified when a batch finishes in this process.
-    pub ended: Arc<Notify>,
+    pub finished: Arc<Notify>,
     /// Notified when a call of a hook ends in this process.
     pub hook_ended: Arc<Notify>,
 }
@@ -87,7 +88,7 @@ impl BatchService {
             Err(elapsed) => Err(BatchError::Unavailable(elapsed.into())),
         };
         if let Err(BatchError::Unavailable(error) | BatchError::Internal(error)) = &result {
-            tracing::error!(%error, cause = error.source().map(tracing::field::display), "a ledger call failed");
+            tracing::error!(error = error_chain(&**error), "a ledger call failed");
         }
         result
     }
@@ -101,8 +102,9 @@ impl BatchService {
     }
 }
 
-/// Checks the id of an existing batch. No batch has an id out of range.
-pub(super) fn existing(batch_id: i64) -> Result<BatchId> {
+/// Converts an id from a caller. An id out of range is reported as [`BatchError::NoSuchBatch`],
+/// because no batch can have it.
+pub(super) fn to_batch_id(batch_id: i64) -> Result<BatchId> {
     BatchId::new(batch_id).map_err(|_| BatchError::NoSuchBatch(batch_id))
 }
 

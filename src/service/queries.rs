@@ -2,7 +2,7 @@
 
 use super::{
     error::{BatchError, Result},
-    handle::{BatchService, existing},
+    handle::{BatchService, to_batch_id},
     page::{Page, PageQuery},
 };
 use crate::{
@@ -18,8 +18,16 @@ impl BatchService {
     /// [`BatchError::NoSuchBatch`].
     pub async fn get_batch_job_progress(&self, batch_id: i64) -> Result<Progress> {
         let batch = self.batch(batch_id).await?;
-        let waiting_for = self.parts().outage.is_on().then_some(WaitingFor::Database);
+        let waiting_for = self.waiting_for(&batch).await;
         Ok(Progress::of(&batch, &self.throughput(), waiting_for))
+    }
+
+    async fn waiting_for(&self, batch: &BatchRecord) -> Option<WaitingFor> {
+        if self.parts().outage.is_on() {
+            return Some(WaitingFor::Database);
+        }
+        let is_limited = batch.has_only_waiting_jobs() && self.parts().generate.is_rate_limited().await;
+        is_limited.then_some(WaitingFor::RateLimit)
     }
 
     /// Returns one batch.
@@ -28,7 +36,7 @@ impl BatchService {
     ///
     /// [`BatchError::NoSuchBatch`].
     pub async fn batch(&self, batch_id: i64) -> Result<BatchRecord> {
-        let id = existing(batch_id)?;
+        let id = to_batch_id(batch_id)?;
         let _permit = self.parts().reads.one().await?;
         self.bounded(self.parts().ledger.batch(id)).await
     }
@@ -53,7 +61,7 @@ impl BatchService {
     ///
     /// [`BatchError::NoSuchBatch`], and as [`BatchService::batches`].
     pub async fn items(&self, batch_id: i64, page: PageQuery) -> Result<Page<Item>> {
-        let (id, list) = (existing(batch_id)?, format!("items:{batch_id}"));
+        let (id, list) = (to_batch_id(batch_id)?, format!("items:{batch_id}"));
         let request = page.request(&list)?;
         let _permit = self.parts().reads.list().await?;
         let items = self.bounded(self.parts().ledger.items(id, request)).await?;
@@ -88,7 +96,7 @@ impl BatchService {
     /// As [`BatchService::items`], and [`BatchError::HistoryRemoved`] when the batch finished
     /// longer than `keep_history` ago.
     pub async fn failed_jobs(&self, batch_id: i64, page: PageQuery) -> Result<Page<FailedJob>> {
-        let (id, list) = (existing(batch_id)?, format!("failed-jobs:{batch_id}"));
+        let (id, list) = (to_batch_id(batch_id)?, format!("failed-jobs:{batch_id}"));
         let request = page.request(&list)?;
         let _permit = self.parts().reads.list().await?;
         let jobs = self.bounded(self.parts().ledger.failed_jobs(id, request)).await?;

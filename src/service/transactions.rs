@@ -7,8 +7,8 @@ impl BatchService {
     /// Creates a batch in a transaction of the host, on any connection to the ledger's database.
     /// For a ledger in PostgreSQL.
     ///
-    /// The batch exists once the transaction is committed. A rollback removes it completely, except
-    /// that a number of the id sequence may stay used.
+    /// The batch exists once the transaction is committed. A rollback removes it completely. The id
+    /// sequence is not rolled back, so an id may be skipped.
     ///
     /// The session is unchanged, whatever its search path is. Its role needs the privileges on the
     /// ledger's tables that the [guide](crate::guide::transactions) lists. Work on the batch starts
@@ -28,12 +28,14 @@ impl BatchService {
     /// }
     /// ```
     ///
+    /// Not cancel safe: if you drop the future before it is ready, roll the transaction back.
+    ///
     /// # Errors
     ///
     /// As [`BatchService::create_product_items_async`], and
-    /// [`BatchError::OtherDatabase`](super::BatchError::OtherDatabase) when the ledger is in
-    /// SQLite. After `Invalid` and `Taken` the transaction is still usable and unchanged. After any
-    /// other error from the database it can only be rolled back.
+    /// [`BatchError::WrongDatabaseKind`](super::BatchError::WrongDatabaseKind) when the ledger is
+    /// in SQLite. After `Invalid`, `IdInUse` and `WrongDatabaseKind` the transaction is still
+    /// usable and unchanged. After any other error, roll it back.
     pub async fn create_product_items_in(
         &self,
         transaction: &tokio_postgres::Transaction<'_>,

@@ -9,7 +9,7 @@ use tokio::{
 
 use super::{
     error::{BatchError, Result},
-    handle::{BatchService, existing},
+    handle::{BatchService, to_batch_id},
 };
 use crate::domain::{BatchId, Progress};
 
@@ -45,7 +45,7 @@ impl BatchService {
     pub async fn until_hooks_done(&self, batch_id: i64, limit: Duration) -> Result<Progress> {
         let deadline = Instant::now() + limit;
         let progress = self.finished_by(batch_id, deadline).await?;
-        let id = existing(batch_id)?;
+        let id = to_batch_id(batch_id)?;
         let check = move || async move {
             match self.open_hooks(id).await? {
                 0 => Ok(()),
@@ -61,7 +61,7 @@ impl BatchService {
             let progress = self.get_batch_job_progress(batch_id).await?;
             if progress.status.is_finished() { Ok(progress) } else { Err(BatchError::NotFinished(Box::new(progress))) }
         };
-        self.repeat_until(&self.parts().ended, deadline, check).await
+        self.repeat_until(&self.parts().finished, deadline, check).await
     }
 
     async fn open_hooks(&self, batch: BatchId) -> Result<u64> {

@@ -2,7 +2,7 @@
 --
 -- Times are milliseconds since 1970, UTC. States and statuses are stored as in JSON. CHECK
 -- constraints reject values that a defect of the crate might write. The table `batch_settings`
--- exists already; it stores the version of these tables.
+-- already exists; it stores the version of these tables.
 
 CREATE TABLE batch_batches (
     id                  INTEGER PRIMARY KEY CHECK (id BETWEEN 1 AND 9007199254740991),
@@ -191,7 +191,7 @@ BEGIN
     WHERE new.batch_size NOT BETWEEN 1 AND 9007199254740991;
     SELECT raise(ABORT, '`max_jobs_per_batch` must be 1 to 100000')
     WHERE new.max_jobs_per_batch NOT BETWEEN 1 AND 100000;
-    SELECT raise(ABORT, '`qr_code_prefix` must be 1 to 16 of A-Z a-z 0-9 _ -')
+    SELECT raise(ABORT, '`qr_code_prefix` must be 1 to 16 characters of A-Z, a-z, 0-9, `_` and `-`')
     WHERE length(new.qr_code_prefix) NOT BETWEEN 1 AND 16 OR new.qr_code_prefix GLOB '*[^A-Za-z0-9_-]*';
     SELECT raise(ABORT, '`batch_id` is in use')
     WHERE EXISTS (SELECT 1 FROM batch_batches WHERE id = new.batch_id);
