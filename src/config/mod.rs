@@ -17,6 +17,7 @@ mod variables;
 
 use std::time::Duration;
 
+use figment::Figment;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -185,12 +186,12 @@ pub struct Config {
 }
 
 impl Default for Config {
+    #[rustfmt::skip] // It is as long as there are settings.
     fn default() -> Self {
         Self {
             base: "/batches".into(),
             role: Role::All,
-            testing: false,
-            docs: true,
+            testing: false, docs: true,
             allowed_origins: Vec::new(),
             batch_size: 100,
             chunk_size: 50,
@@ -251,6 +252,18 @@ impl Role {
 }
 
 impl Config {
+    /// Reads the settings from `host`, the figment of a Rocket, and from the environment. With
+    /// [`testing`](Self::testing) in `host`, the environment is not read. Does not check the
+    /// values; see [`check`](Self::check).
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for an unknown key, a value of the wrong type, or an environment variable
+    /// whose name is almost that of a setting. It names the key, the value and their source.
+    pub fn from(host: &Figment) -> Result<Self, ConfigError> {
+        Ok(sources::merge(&Self::default(), host)?.extract()?)
+    }
+
     /// Checks the values of all settings.
     ///
     /// # Errors

@@ -5,52 +5,32 @@ use figment::{
     providers::{Env, Serialized},
 };
 
+use serde::Serialize;
+
 use super::{
-    Config, ConfigError,
-    variables::{self, BATCH_PREFIX, DATABASE_PREFIX},
+    error::ConfigError,
+    variables::{self, BATCH_PREFIX, DATABASE_PREFIX, TEXT_VARIABLES},
 };
 
-/// The environment variables whose value is used as it is, each with its key. Figment would read
-/// `007` as the number 7, and show the value in its errors.
-pub(super) const TEXT_VARIABLES: [(&str, &str); 13] = [
-    ("REDIS_HOST", "redis.host"),
-    ("REDIS_PASSWORD", "redis.password"),
-    ("ROCKET_BATCH__REDIS__HOST", "redis.host"),
-    ("ROCKET_BATCH__REDIS__USERNAME", "redis.username"),
-    ("ROCKET_BATCH__REDIS__PASSWORD", "redis.password"),
-    ("ROCKET_BATCH__REDIS__PREFIX", "redis.prefix"),
-    ("ROCKET_BATCH__REDIS__CA", "redis.ca"),
-    ("ROCKET_BATCH__REDIS__CERT", "redis.cert"),
-    ("ROCKET_BATCH__REDIS__KEY", "redis.key"),
-    ("ROCKET_BATCH__REDIS__MASTER", "redis.master"),
-    ("ROCKET_BATCH__REDIS__SENTINEL_USERNAME", "redis.sentinel_username"),
-    ("ROCKET_BATCH__REDIS__SENTINEL_PASSWORD", "redis.sentinel_password"),
-    ("ROCKET_BATCH__CODE_KEY", "code_key"),
-];
-
-/// The same for the settings of the database.
+/// The variables of the database whose value is used as it is, each with its key.
 const DATABASE_TEXT_VARIABLES: [(&str, &str); 2] =
     [("ROCKET_DATABASES__BATCH__URL", "url"), ("ROCKET_DATABASES__BATCH__SCHEMA", "schema")];
 
-impl Config {
-    /// Reads the settings from `host`, the figment of a Rocket, and from the environment. With
-    /// [`testing`](Self::testing) in `host`, the environment is not read. Does not check the
-    /// values; see [`check`](Self::check).
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError`] for an unknown key, a value of the wrong type, or an environment variable
-    /// whose name is almost that of a setting. It names the key, the value and their source.
-    pub fn from(host: &Figment) -> Result<Self, ConfigError> {
-        let mut figment = Figment::from(Serialized::defaults(Self::default())).merge(host.focus("batch"));
-        if !is_testing(host) {
-            variables::check_spelling(std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()))?;
-            figment = figment
-                .merge(Env::prefixed("REDIS_").only(&["port", "db"]).map(|key| format!("redis.{key}").into()).global());
-            figment = merge_variables(figment, BATCH_PREFIX, &TEXT_VARIABLES);
-        }
-        Ok(figment.select(host.profile().clone()).extract()?)
+/// Merges `defaults`, the settings of `host` and, unless it is under test, the environment.
+///
+/// # Errors
+///
+/// [`ConfigError`] if the name of a variable is almost that of a setting.
+pub(super) fn merge(defaults: &impl Serialize, host: &Figment) -> Result<Figment, ConfigError> {
+    let mut figment = Figment::from(Serialized::defaults(defaults)).merge(host.focus("batch"));
+    if !is_testing(host) {
+        let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        variables::check_spelling(names, defaults)?;
+        figment = figment
+            .merge(Env::prefixed("REDIS_").only(&["port", "db"]).map(|key| format!("redis.{key}").into()).global());
+        figment = merge_variables(figment, BATCH_PREFIX, &TEXT_VARIABLES);
     }
+    Ok(figment.select(host.profile().clone()))
 }
 
 /// Returns the settings of the database `batch` from `host` and, unless `testing`, from the

@@ -4,15 +4,34 @@
 //! `ROCKET_BATCH_CHUNK_SIZE` for a setting `batch_chunk_size` of the host. Names that resemble no
 //! setting are left alone, because they may belong to the host.
 
+use serde::Serialize;
 use serde_json::Value;
 
-use super::{Config, ConfigError, sources::TEXT_VARIABLES};
+use super::error::ConfigError;
 
 /// The prefix of the environment variables of this crate.
 pub(super) const BATCH_PREFIX: &str = "ROCKET_BATCH__";
 
 /// The prefix of the environment variables of the database.
 pub(super) const DATABASE_PREFIX: &str = "ROCKET_DATABASES__BATCH__";
+
+/// The environment variables whose value is used as it is, each with its key. Figment would read
+/// `007` as the number 7, and show the value in its errors.
+pub(super) const TEXT_VARIABLES: [(&str, &str); 13] = [
+    ("REDIS_HOST", "redis.host"),
+    ("REDIS_PASSWORD", "redis.password"),
+    ("ROCKET_BATCH__REDIS__HOST", "redis.host"),
+    ("ROCKET_BATCH__REDIS__USERNAME", "redis.username"),
+    ("ROCKET_BATCH__REDIS__PASSWORD", "redis.password"),
+    ("ROCKET_BATCH__REDIS__PREFIX", "redis.prefix"),
+    ("ROCKET_BATCH__REDIS__CA", "redis.ca"),
+    ("ROCKET_BATCH__REDIS__CERT", "redis.cert"),
+    ("ROCKET_BATCH__REDIS__KEY", "redis.key"),
+    ("ROCKET_BATCH__REDIS__MASTER", "redis.master"),
+    ("ROCKET_BATCH__REDIS__SENTINEL_USERNAME", "redis.sentinel_username"),
+    ("ROCKET_BATCH__REDIS__SENTINEL_PASSWORD", "redis.sentinel_password"),
+    ("ROCKET_BATCH__CODE_KEY", "code_key"),
+];
 
 /// The keys of the database, in both kinds of it.
 const DATABASE_KEYS: [&str; 6] =
@@ -22,9 +41,13 @@ const DATABASE_KEYS: [&str; 6] =
 const URL_ALIASES: [&str; 4] =
     ["ROCKETBATCHURL", "ROCKETBATCHDATABASEURL", "ROCKETBATCHDATABASESBATCHURL", "ROCKETDATABASESBATCH"];
 
-/// Refuses a variable of `names` that is read by nothing although its name is close to a setting's.
-pub(super) fn check_spelling(names: impl Iterator<Item = String>) -> Result<(), ConfigError> {
-    let known = known_variables();
+/// Refuses a variable of `names` that is read by nothing although its name is close to the name of
+/// one of `settings`.
+pub(super) fn check_spelling(
+    names: impl Iterator<Item = String>,
+    settings: &impl Serialize,
+) -> Result<(), ConfigError> {
+    let known = known_variables(settings);
     let mut names: Vec<_> = names.map(|name| (name.to_ascii_uppercase(), name)).collect();
     // The order of the environment is random, and the message must not be.
     names.sort();
@@ -65,12 +88,12 @@ fn without_separators(name: &str) -> String {
 
 /// The upper-case names of all variables that are read, without `REDIS_*`: a host may use names
 /// like these for its own Redis.
-fn known_variables() -> Vec<String> {
+fn known_variables(settings: &impl Serialize) -> Vec<String> {
     let mut known: Vec<_> = DATABASE_KEYS.iter().map(|key| format!("{DATABASE_PREFIX}{key}")).collect();
     // Secrets are not serialized, but each has a variable.
     let secrets = TEXT_VARIABLES.iter().map(|(name, _)| *name).filter(|name| name.starts_with(BATCH_PREFIX));
     known.extend(secrets.map(str::to_owned));
-    if let Ok(settings) = serde_json::to_value(Config::default()) {
+    if let Ok(settings) = serde_json::to_value(settings) {
         add_keys(&mut known, BATCH_PREFIX, &settings);
     }
     known
@@ -90,9 +113,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::config::Config;
 
     fn check(name: &str) -> Result<(), String> {
-        check_spelling([name.to_owned()].into_iter()).map_err(|error| error.to_string())
+        check_spelling([name.to_owned()].into_iter(), &Config::default()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -164,7 +188,7 @@ mod tests {
     #[test]
     fn no_two_settings_have_names_that_differ_in_separators_only() {
         let mut names = BTreeMap::new();
-        for name in known_variables() {
+        for name in known_variables(&Config::default()) {
             let other = names.insert(without_separators(&name), name.clone());
             assert!(other.is_none_or(|other| other == name), "{name}");
         }

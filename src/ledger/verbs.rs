@@ -17,7 +17,8 @@ use crate::domain::{
     BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
 };
 
-/// Reads batches, jobs and items, and keeps the counts that make lists cheap.
+/// Reads the ledger's identity, batches, jobs and items, and keeps the counts that make lists
+/// cheap.
 #[async_trait]
 pub trait Records: Send + Sync {
     /// Returns one batch.
@@ -49,6 +50,10 @@ pub trait Records: Send + Sync {
     /// [`LedgerError::NoSuchBatch`](super::LedgerError::NoSuchBatch), and
     /// [`LedgerError::HistoryRemoved`](super::LedgerError::HistoryRemoved) if its jobs were pruned.
     async fn failed_jobs(&self, batch: BatchId, page: PageRequest) -> Result<Portion<FailedJob>>;
+
+    /// Returns the identity of this ledger: a random text that is stored at the first call, and
+    /// that no other ledger has. Only a copy of the database has the same one.
+    async fn identity(&self) -> Result<String>;
 
     /// Returns how many hooks of a batch wait for a call: neither delivered nor given up. 0 for an
     /// unknown batch.
@@ -202,10 +207,6 @@ pub trait Ledger: Records {
 
     /// Returns the stored code key, after storing `candidate` if there is none.
     async fn code_key(&self, candidate: CodeKey) -> Result<CodeKey>;
-
-    /// Returns the identity of this ledger: a random text that is stored at the first call, and
-    /// that no other ledger has. Only a copy of the database has the same one.
-    async fn identity(&self) -> Result<String>;
 
     /// Acquires the leadership, unless another process has it.
     async fn try_acquire_leadership(&self) -> Result<Option<Leadership>>;

@@ -160,8 +160,8 @@ pub trait Queue: Send + Sync + fmt::Debug {
     /// stays.
     async fn withdraw(&self, batch: BatchId) -> Result<()>;
 
-    /// Returns whether the rate limit lets no waiting task start now. In Redis the answer is at most
-    /// about a second old, and `false` while Redis does not answer.
+    /// Returns whether the rate limit lets no waiting task start now. In Redis the answer is at
+    /// most about a second old, and `false` while Redis does not answer.
     async fn is_rate_limited(&self) -> bool;
 
     /// Counts the tasks in each state.

@@ -8,7 +8,7 @@ use super::{error::Result, pool::Verb};
 const STORE: &str = "INSERT INTO settings (name, value) VALUES ('ledger_id', $1) ON CONFLICT (name) DO NOTHING";
 const READ: &str = "SELECT value FROM settings WHERE name = 'ledger_id'";
 
-/// See [`Ledger::identity`](crate::ledger::Ledger::identity). The candidate.
+/// See [`Records::identity`](crate::ledger::verbs::Records::identity). The candidate.
 pub(super) struct Identity(pub String);
 
 #[async_trait]

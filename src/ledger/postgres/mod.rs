@@ -124,6 +124,10 @@ impl Records for PostgresLedger {
         self.pool.run(read::FailedJobs { batch, page }).await
     }
 
+    async fn identity(&self) -> Result<String> {
+        self.pool.run(identity::Identity(random_identity())).await
+    }
+
     async fn open_hooks(&self, batch: BatchId) -> Result<u64> {
         self.pool.run(open_hooks::OpenHooks(batch)).await
     }
@@ -220,10 +224,6 @@ impl Ledger for PostgresLedger {
 
     async fn code_key(&self, candidate: CodeKey) -> Result<CodeKey> {
         self.pool.run(code_key::KeepKey(candidate)).await
-    }
-
-    async fn identity(&self) -> Result<String> {
-        self.pool.run(identity::Identity(random_identity())).await
     }
 
     async fn try_acquire_leadership(&self) -> Result<Option<Leadership>> {

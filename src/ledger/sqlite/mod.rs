@@ -105,6 +105,11 @@ impl Records for SqliteLedger {
         self.pool.read("list failed jobs", move |conn| read::failed_jobs(conn, batch, page)).await
     }
 
+    async fn identity(&self) -> Result<String> {
+        let candidate = random_identity();
+        self.pool.write("store the identity of the ledger", move |conn| identity::identity(conn, &candidate)).await
+    }
+
     async fn open_hooks(&self, batch: BatchId) -> Result<u64> {
         self.pool.read("count open hooks", move |conn| open_hooks::open_hooks(conn, batch)).await
     }
@@ -231,11 +236,6 @@ impl Ledger for SqliteLedger {
 
     async fn code_key(&self, candidate: CodeKey) -> Result<CodeKey> {
         self.pool.write("store the code key", move |conn| code_key::code_key(conn, &candidate)).await
-    }
-
-    async fn identity(&self) -> Result<String> {
-        let candidate = random_identity();
-        self.pool.write("store the identity of the ledger", move |conn| identity::identity(conn, &candidate)).await
     }
 
     async fn try_acquire_leadership(&self) -> Result<Option<Leadership>> {

@@ -44,7 +44,7 @@ impl PrefixClaim {
         self.held.store(true, Ordering::SeqCst);
         if self.lost.swap(false, Ordering::SeqCst) {
             let prefix = &self.prefix;
-            tracing::info!(prefix, "the prefix in Redis belongs to this ledger again; its queues are used again");
+            tracing::info!(prefix, "the prefix in Redis belongs to this ledger again");
         }
     }
 
@@ -55,8 +55,7 @@ impl PrefixClaim {
             tracing::error!(
                 prefix,
                 key,
-                "another ledger has taken the prefix in Redis; this process adds and takes no jobs until the key is \
-                 deleted; give one of the two ledgers another `redis.prefix`"
+                "another ledger has taken the prefix in Redis; this process adds and takes no jobs until the key is deleted"
             );
         }
         OtherLedger

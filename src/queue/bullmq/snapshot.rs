@@ -1,5 +1,5 @@
 //! The state of a queue at one time: which jobs it contains, the first waiting priority, and
-//! whether a worker would get a job. Reading it also claims the prefix for the ledger, see claim.rs.
+//! whether a worker would get a job. Reading it also claims the prefix, see claim.rs.
 
 use std::collections::HashMap;
 
