@@ -17,7 +17,7 @@ async fn a_worker_process_works_and_serves_only_the_health_probes() -> TestResul
     let batch = web.post(&json!({ "quantity": 300 })).await?;
 
     is_complete(&web, batch, 300).await?;
-    worker.until_it_says("Batch 1 completed").await?;
+    worker.until_printed("Batch 1 completed").await?;
     assert!(!web.said_any("Batch 1 completed") && !web.said_any("batch workers started"));
     for path in ["/batches/health/live", "/batches/health/ready"] {
         assert_eq!(worker.status(path).await?, StatusCode::OK, "{path}");
@@ -27,8 +27,8 @@ async fn a_worker_process_works_and_serves_only_the_health_probes() -> TestResul
         assert_eq!(worker.status(&path).await?, StatusCode::NOT_FOUND, "{path}");
         assert_ne!(web.status(&path).await?, StatusCode::NOT_FOUND, "{path}");
     }
-    worker.until_it_says("batch workers started").await?;
-    web.until_it_says("batch routes started, without workers").await?;
+    worker.until_printed("batch workers started").await?;
+    web.until_printed("batch routes started, without workers").await?;
     worker.terminate().await?;
     Ok(())
 }
@@ -38,10 +38,10 @@ async fn the_launch_prints_where_the_batches_are() -> TestResult {
     let home = Home::with_the_specified_defaults()?;
     let host = home.start().await?;
 
-    host.until_it_says("batch workers started").await?;
+    host.until_printed("batch workers started").await?;
 
     for part in ["SQLite file /", "batch.db", "in this process", "at most 5 jobs, 500 items, per 10 s"] {
-        host.until_it_says(part).await?;
+        host.until_printed(part).await?;
     }
     host.terminate().await?;
     Ok(())
