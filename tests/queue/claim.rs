@@ -146,7 +146,7 @@ async fn a_job_of_another_ledger_is_not_run_even_if_it_was_fetched() -> TestResu
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_outside_of_the_granted_ones_is_named_at_launch() -> TestResult {
+async fn a_user_without_a_right_on_the_key_of_the_prefix_fails_the_launch() -> TestResult {
     let redis = Redis::start().await;
     let acl = ["ACL", "SETUSER", "batch", "on", ">a-secret", "~bull:test:*", "+@all"];
     redis.command(&acl).await;
@@ -158,6 +158,6 @@ async fn a_key_outside_of_the_granted_ones_is_named_at_launch() -> TestResult {
     let error = BullQueue::open("test", &settings(), server).await.expect_err("a key is not granted");
 
     let message = format!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default());
-    assert!(message.contains("lacks rights") && message.contains("keys") && message.contains("guide"), "{message}");
+    assert!(message.contains("lacks permissions") && message.contains("keys") && message.contains("guide"), "{message}");
     Ok(())
 }
