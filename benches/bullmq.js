@@ -1,9 +1,11 @@
-// The counterpart of benches/bullmq.rs: the same work by BullMQ and pg, as their documentation advises.
+// The counterpart of benches/bullmq.rs: the same work by BullMQ and pg, as their documentation
+// advises.
 //
 //   node benches/bullmq.js CASE '{"redis": PORT, "postgres": "URL", "prefix": "…", …}'
 //
-// Prints one line of JSON: milliseconds. The same case in small goes before, in a prefix and a table of its own, so that what is measured runs on
-// code that is compiled. The modules are those of tests/interop.
+// Prints one line of JSON, with milliseconds. A small run of the same case goes before, in a prefix
+// and a table of its own, so that the measured code is compiled. The modules are those of
+// tests/interop.
 
 const { randomBytes, randomUUID } = require('node:crypto');
 const path = require('node:path');

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use proc_macro2::{LineColumn, Span};
+use proc_macro2::{Delimiter, LineColumn, Span, TokenStream, TokenTree};
 use syn::{Attribute, Item, UseTree, spanned::Spanned, visit::Visit};
 
 /// Which module may use which. The fairing uses everything and nothing uses it.
@@ -96,25 +96,48 @@ fn functions_are_short() {
 #[test]
 fn lines_are_short() {
     let mut wide = Vec::new();
-    let library = sources();
     for (path, text) in all_sources() {
-        let in_src = path.ends_with("sql") || library.iter().any(|(source, _)| *source == path);
-        let mut is_example = false;
-        for (at, line) in text.lines().enumerate() {
-            let start = line.trim_start();
-            is_example ^= start.starts_with("//") && start.contains("```");
-            let is_comment = start.starts_with("//") || (start.starts_with("--") && !path.ends_with("rs"));
-            // Links, tables and pictures can't be wrapped, nor can strings.
-            let is_fixed = start.contains("](") || start.contains(" | ") || start.contains('─') || is_example;
-            let is_text = !is_comment && (start.contains('"') || !start.contains(' '));
-            let max = if is_comment && !is_fixed { MAX_COMMENT } else { MAX_CODE };
-            if line.chars().count() > max && !is_text && (is_comment || in_src) && !start.contains("https://") {
-                wide.push(format!("{path}:{}", at + 1));
-            }
-        }
+        let with_code = path.starts_with("src/") || path.ends_with("sql");
+        wide.extend(wide_lines(&text, with_code).into_iter().map(|line| format!("{path}:{line}")));
     }
 
     assert!(wide.is_empty(), "{} lines: {wide:#?}", wide.len());
+}
+
+/// The numbers of the lines that are too wide and can be broken. Code is held to its width only if
+/// `with_code`.
+fn wide_lines(text: &str, with_code: bool) -> Vec<usize> {
+    let mut is_fenced = false;
+    let mut is_wide = |line: &str| {
+        let marker = ["//!", "///", "//", "--"].into_iter().find(|marker| line.trim_start().starts_with(marker));
+        is_fenced ^= marker.is_some() && line.contains("```");
+        let text = line.trim_start().strip_prefix(marker.unwrap_or_default()).unwrap_or_default().trim_start();
+        let is_row = marker.is_some() && text.starts_with('|');
+        let max = if marker.is_some() && !is_fenced { MAX_COMMENT } else { MAX_CODE };
+        (with_code || marker.is_some()) && !is_row && can_be_broken(line, text, max)
+    };
+    text.lines().enumerate().filter(|(_, line)| is_wide(line)).map(|(at, _)| at + 1).collect()
+}
+
+/// Whether `line`, which ends with `text`, is wider than `max` columns and has a space at which it
+/// could be broken.
+fn can_be_broken(line: &str, text: &str, max: usize) -> bool {
+    let width = line.chars().count();
+    let before_text = width - text.chars().count();
+    let first = text.split(' ').next().unwrap_or_default().chars().count();
+    width > max && before_text + first < max && text.contains(' ')
+}
+
+#[test]
+fn only_tests_import_everything_of_a_module() {
+    // The other rules do not see what a glob brings in.
+    let mut globs = Vec::new();
+    for file in Tree::read().files.iter().filter(|file| !file.path.ends_with("/tests.rs")) {
+        let all = names_in(&file.syntax).into_iter().filter(|name| name.last().is_some_and(|last| last == "*"));
+        globs.extend(all.map(|name| format!("{}: {}", file.path, name.join("::"))));
+    }
+
+    assert!(globs.is_empty(), "{globs:#?}");
 }
 
 #[test]
@@ -181,6 +204,41 @@ mod examples {
     }
 
     #[test]
+    fn functions_of_traits_and_macros_are_counted() {
+        let source = "trait A { fn none(); fn two() {\n} }\nendpoint! { async fn three(a: B) -> C {\n{\n} } }";
+        let mut found = Functions::default();
+
+        found.visit_file(&syn::parse_file(source).unwrap());
+
+        assert_eq!(found.0, [("two".to_owned(), 2), ("three".to_owned(), 3)]);
+    }
+
+    #[test]
+    fn paths_in_macros_are_found() {
+        let source = "fn f() { call!(super::b::Four, { x: crate::c }, one.two, d::e(g::h)); }";
+        let found: Vec<_> = names_in(&syn::parse_file(source).unwrap()).iter().map(|path| path.join("::")).collect();
+
+        assert_eq!(found, ["super::b::Four", "crate::c", "d::e", "g::h"]);
+    }
+
+    #[test]
+    fn only_tables_pictures_and_single_words_may_be_wide() {
+        let words = "word ".repeat(22);
+        let lines = [
+            format!("//! {words}"),
+            format!("//! see [it]({words})"),
+            format!("// | {words} |"),
+            format!("//! [{}](x)", "x".repeat(99)),
+            format!("let a = \"{words}{words}\";"),
+            format!("    \"{}\"", "x".repeat(130)),
+            format!("//! ```text\n//! {words}\n//! {words}{words}\n//! ```"),
+        ];
+
+        assert_eq!(wide_lines(&lines.join("\n"), true), [1, 2, 5, 9]);
+        assert_eq!(wide_lines(&lines.join("\n"), false), [1, 2, 9]);
+    }
+
+    #[test]
     fn a_cycle_is_found() {
         let edge = |from: &str, to: &str| (from.to_owned(), to.to_owned());
         let edges = [edge("a", "b"), edge("b", "c"), edge("c", "a"), edge("c", "d"), edge("d", "e")];
@@ -201,12 +259,13 @@ fn sources() -> Vec<(String, String)> {
     files
 }
 
-/// All our source files.
+/// All our files with code: path below the package, and text.
 fn all_sources() -> Vec<(String, String)> {
-    ["src", "tests", "benches", "examples"]
-        .into_iter()
-        .flat_map(|folder| files_below(&root().join(folder), &["rs", "sql", "lua"]))
-        .collect()
+    let of = |folder: &str| {
+        let files = files_below(&root().join(folder), &["rs", "sql", "lua", "js"]);
+        files.into_iter().map(move |(path, text)| (format!("{folder}/{path}"), text)).collect::<Vec<_>>()
+    };
+    ["src", "tests", "benches", "examples"].into_iter().flat_map(of).collect()
 }
 
 fn files_below(top: &Path, extensions: &[&str]) -> Vec<(String, String)> {
@@ -416,6 +475,41 @@ impl<'ast> Visit<'ast> for Names {
     }
 
     fn visit_vis_restricted(&mut self, _: &'ast syn::VisRestricted) {}
+
+    fn visit_macro(&mut self, called: &'ast syn::Macro) {
+        paths_in(called.tokens.clone()).into_iter().for_each(|path| self.add(path));
+        syn::visit::visit_macro(self, called);
+    }
+}
+
+/// The paths of several names in the body of a macro.
+fn paths_in(tokens: TokenStream) -> Vec<Vec<String>> {
+    let (mut paths, mut path, mut colons) = (Vec::new(), Vec::new(), 0);
+    for token in tokens {
+        match token {
+            TokenTree::Ident(name) if path.is_empty() || colons == 2 => {
+                path.push(name.to_string());
+                colons = 0;
+                continue;
+            }
+            TokenTree::Punct(mark) if mark.as_char() == ':' && !path.is_empty() && colons < 2 => {
+                colons += 1;
+                continue;
+            }
+            TokenTree::Ident(name) => {
+                paths.push(std::mem::replace(&mut path, vec![name.to_string()]));
+            }
+            TokenTree::Group(group) => {
+                paths.push(std::mem::take(&mut path));
+                paths.extend(paths_in(group.stream()));
+            }
+            TokenTree::Punct(_) | TokenTree::Literal(_) => paths.push(std::mem::take(&mut path)),
+        }
+        colons = 0;
+    }
+    paths.push(path);
+    paths.retain(|path| path.len() > 1);
+    paths
 }
 
 /// Adds each name that a `use` brings in, with its whole path.
@@ -433,7 +527,7 @@ fn flatten(tree: &UseTree, path: &mut Vec<String>, imported: &mut Vec<(String, V
     match tree {
         UseTree::Name(name) => leaf(name.ident.to_string(), name.ident.to_string()),
         UseTree::Rename(name) => leaf(name.ident.to_string(), name.rename.to_string()),
-        UseTree::Glob(_) => imported.push(("*".into(), path.clone())),
+        UseTree::Glob(_) => leaf("*".into(), "*".into()),
         UseTree::Path(part) => {
             path.push(part.ident.to_string());
             flatten(&part.tree, path, imported);
@@ -451,6 +545,24 @@ impl Functions {
     fn add(&mut self, name: &syn::Ident, from: Span, to: Span) {
         let (LineColumn { line: first, .. }, LineColumn { line: last, .. }) = (from.start(), to.end());
         self.0.push((name.to_string(), last - first + 1));
+    }
+
+    /// Adds the functions in the body of a macro, such as `endpoint!`.
+    fn add_all_in(&mut self, tokens: TokenStream) {
+        let mut function: Option<(Span, Option<syn::Ident>)> = None;
+        for token in tokens {
+            match (token, &mut function) {
+                (TokenTree::Ident(word), _) if word == "fn" => function = Some((word.span(), None)),
+                (TokenTree::Ident(word), Some((_, name @ None))) => *name = Some(word),
+                (TokenTree::Group(group), started) if group.delimiter() == Delimiter::Brace => {
+                    if let Some((from, Some(name))) = started.take() {
+                        self.add(&name, from, group.span());
+                    }
+                    self.add_all_in(group.stream());
+                }
+                (TokenTree::Group(_) | TokenTree::Ident(_) | TokenTree::Punct(_) | TokenTree::Literal(_), _) => {}
+            }
+        }
     }
 }
 
@@ -471,6 +583,18 @@ impl<'ast> Visit<'ast> for Functions {
     fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
         self.add(&item.sig.ident, item.sig.span(), item.block.span());
         syn::visit::visit_impl_item_fn(self, item);
+    }
+
+    fn visit_trait_item_fn(&mut self, item: &'ast syn::TraitItemFn) {
+        if let Some(block) = &item.default {
+            self.add(&item.sig.ident, item.sig.span(), block.span());
+        }
+        syn::visit::visit_trait_item_fn(self, item);
+    }
+
+    fn visit_macro(&mut self, called: &'ast syn::Macro) {
+        self.add_all_in(called.tokens.clone());
+        syn::visit::visit_macro(self, called);
     }
 }
 

@@ -10,6 +10,7 @@ mod error;
 mod origin;
 mod queue;
 mod redis;
+mod role;
 mod sources;
 mod testing;
 mod values;
@@ -25,6 +26,7 @@ pub use self::{
     error::ConfigError,
     queue::QueueSettings,
     redis::RedisSettings,
+    role::Role,
     testing::testing,
     values::{KeepSetting, ParseSettingError, RateLimitSetting, Secret},
 };
@@ -171,7 +173,10 @@ pub struct Config {
 
     /// Whether the items table has an index on the code. Useful if your own SQL finds items by
     /// their code; this crate does not need it, and inserting takes at least twice as long with
-    /// it. The index is created or dropped at the next launch. Default: `false`.
+    /// it. The index is created or dropped at the next launch; in PostgreSQL other processes keep
+    /// inserting meanwhile. If you partitioned that table, create an index on `code` of each
+    /// partition first, with `CREATE INDEX CONCURRENTLY`: the launch only joins them. Otherwise it
+    /// stops inserts while it builds them. Default: `false`.
     pub index_codes: bool,
 
     /// The queue `generate-product-batch-items`, which runs the jobs.
@@ -216,38 +221,6 @@ impl Default for Config {
             status: QueueSettings::status_defaults(),
             redis: RedisSettings::default(),
         }
-    }
-}
-
-/// What a process does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Serves the routes and runs jobs.
-    All,
-    /// Serves the routes, and runs no jobs.
-    Web,
-    /// Runs jobs, and serves the health probes only.
-    Worker,
-}
-
-impl Role {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::All => "all",
-            Self::Web => "web",
-            Self::Worker => "worker",
-        }
-    }
-
-    /// Whether the process runs jobs.
-    pub(crate) const fn runs_jobs(self) -> bool {
-        matches!(self, Self::All | Self::Worker)
-    }
-
-    /// Whether the process serves all routes, not only the health probes.
-    pub(crate) const fn serves_routes(self) -> bool {
-        matches!(self, Self::All | Self::Web)
     }
 }
 

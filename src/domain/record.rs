@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     batch::{BatchId, BatchStatus, ItemOptions},
-    job::{FailedChunk, Throughput},
+    job::{FailedChunk, JobId, Throughput},
     progress::{JobCounts, Measured, estimate, percent},
 };
 
@@ -177,9 +177,8 @@ pub enum HookEvent {
 }
 
 /// The event of a finished batch, with its state at that time.
-//
-// Exhaustive, so that hosts can build one in the tests of their hooks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct BatchFinished {
     /// The batch.
     pub batch_id: BatchId,
@@ -200,6 +199,25 @@ pub struct BatchFinished {
 }
 
 impl BatchFinished {
+    /// Makes an event for the tests of a host's hook, of a batch that finished for the first time.
+    ///
+    /// Of a completed batch every item exists, of another one none. Set the other fields as your
+    /// test needs them.
+    ///
+    /// ```
+    /// use rocket_batch::{BatchFinished, BatchId, BatchStatus};
+    ///
+    /// let mut end = BatchFinished::new(BatchId::new(7)?, BatchStatus::Failed, 5_000);
+    /// end.items_created = 4_900;
+    /// end.failed_jobs = 1;
+    /// # Ok::<_, rocket_batch::Invalid>(())
+    /// ```
+    #[must_use]
+    pub const fn new(batch_id: BatchId, status: BatchStatus, quantity: u64) -> Self {
+        let items_created = if matches!(status, BatchStatus::Completed) { quantity } else { 0 };
+        Self { batch_id, round: 1, status, quantity, items_created, failed_jobs: 0 }
+    }
+
     /// Makes the event of a batch that was just closed.
     pub(crate) const fn of(closed: &BatchRecord) -> Self {
         Self {
@@ -214,9 +232,8 @@ impl BatchFinished {
 }
 
 /// The event of a finished job, with its state at that time.
-//
-// Exhaustive, so that hosts can build one in the tests of their hooks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct JobFinished {
     /// The batch.
     pub batch_id: BatchId,
@@ -237,6 +254,30 @@ pub struct JobFinished {
     /// Why the job failed; `None` when it completed.
     #[serde(default)]
     pub error: Option<String>,
+}
+
+impl JobFinished {
+    /// Makes an event for the tests of a host's hook: the completed job number `seq` of a batch
+    /// whose jobs have `quantity` items each.
+    ///
+    /// Set the other fields as your test needs them.
+    ///
+    /// ```
+    /// use rocket_batch::{BatchId, JobFinished};
+    ///
+    /// let mut failed = JobFinished::new(BatchId::new(7)?, 4, 100);
+    /// assert_eq!((failed.job_id.as_str(), failed.first, failed.items_created), ("b7-j4-g0", 400, 100));
+    /// failed.items_created = 50;
+    /// failed.attempts = 3;
+    /// failed.error = Some("the label printer has no ink".into());
+    /// # Ok::<_, rocket_batch::Invalid>(())
+    /// ```
+    #[must_use]
+    pub fn new(batch_id: BatchId, seq: u64, quantity: u64) -> Self {
+        let job_id = JobId { batch: batch_id, seq, generation: 0 }.to_string();
+        let (first, items_created) = (seq.saturating_mul(quantity), quantity);
+        Self { batch_id, job_id, seq, first, quantity, items_created, attempts: 0, error: None }
+    }
 }
 
 /// The progress of a batch. The jobs by state always sum to `total`.
@@ -340,5 +381,20 @@ mod tests {
             assert_eq!((report.found, report.recreated), ((skipped + recreated) as u64, recreated as u64));
             assert_eq!(report.skipped.first(), of(skipped, recreated).skipped.first());
         }
+    }
+
+    #[test]
+    fn reads_events_that_an_earlier_version_stored() {
+        let batch = BatchId::new(7).unwrap();
+        let finished = r#"{"event": "batch_finished", "batch_id": 7, "status": "failed", "quantity": 5000}"#;
+        let failed =
+            r#"{"event": "job_failed", "batch_id": 7, "job_id": "b7-j4-g0", "seq": 4, "first": 400, "quantity": 100}"#;
+        let read = |stored| serde_json::from_str::<HookEvent>(stored).unwrap();
+
+        let ended = JobFinished { items_created: 0, ..JobFinished::new(batch, 4, 100) };
+        let end = BatchFinished { round: 0, ..BatchFinished::new(batch, BatchStatus::Failed, 5_000) };
+        assert_eq!(read(finished), HookEvent::BatchFinished(end));
+        assert_eq!(read(failed), HookEvent::JobFailed(ended.clone()));
+        assert_eq!(read(&failed.replace("failed", "completed")), HookEvent::JobCompleted(ended));
     }
 }

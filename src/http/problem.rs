@@ -243,8 +243,8 @@ impl<'r> Responder<'r, 'static> for Problem {
 impl Output for Problem {
     fn describe(operation: &mut Operation<'_>) {
         let unavailable = Self::from(BatchError::Unavailable("".into()));
-        let reason = "The database does not respond, or too many requests read at once. A change that was requested may or \
-            may not have taken effect.";
+        let reason = "The database does not respond, or too many requests read at once. A change that was requested \
+            may or may not have taken effect.";
         operation.problem(reason, &unavailable);
     }
 }

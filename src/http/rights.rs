@@ -16,6 +16,9 @@ use rocket::{
 use serde_json::{Value, json};
 
 /// What a request is about to do, for [`BatchFairing::authorize`](crate::BatchFairing::authorize).
+//
+// Exhaustive, so that a host's check decides about every right: a third one must not reach a branch
+// that was written for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Right {
     /// Read batches, items and progress.

@@ -241,7 +241,8 @@ impl Pool for BatchPool {
 const UNKNOWN: &str =
     "names an unknown kind of database; try \"sqlite://batch.db\", or \"postgres://user:password@host:5432/database\"";
 #[cfg(not(feature = "postgres"))]
-const UNKNOWN: &str = "is not a SQLite URL, and this build supports no other database; try \"sqlite://batch.db\", or enable the feature `postgres`";
+const UNKNOWN: &str = "is not a SQLite URL, and this build supports no other database; try \
+                       \"sqlite://batch.db\", or enable the feature `postgres`";
 #[cfg(not(feature = "sqlite"))]
 const UNKNOWN: &str = "is not a PostgreSQL URL, and this build supports no other database; try \
                        \"postgres://user:password@host:5432/database\", or enable the feature `sqlite`";

@@ -60,3 +60,13 @@ pub enum LedgerError {
         source: BoxError,
     },
 }
+
+/// The database did not respond, or its response was lost.
+pub(super) fn unavailable(operation: &'static str, why: impl Into<BoxError>) -> LedgerError {
+    LedgerError::Unavailable { operation, source: why.into() }
+}
+
+/// A defect.
+pub(super) fn failed(operation: &'static str, why: impl Into<BoxError>) -> LedgerError {
+    LedgerError::Failed { operation, source: why.into() }
+}

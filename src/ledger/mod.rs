@@ -19,10 +19,12 @@
 //! |---|---|
 //! | `verbs.rs` | the traits [`Ledger`] and [`Records`] |
 //! | `types.rs`, `query.rs`, `error.rs` | their types |
+//! | `columns.rs`, `rows.rs` | the rows of either database as these types |
 //! | `decide/` | the rules that both databases follow, pure |
 //! | `sqlite/`, `postgres/` | the implementations |
 //! | `database.rs` | one pool type over both |
 
+mod columns;
 mod database;
 mod decide;
 mod error;
@@ -30,10 +32,12 @@ mod estimate;
 mod identity;
 mod leadership;
 mod open;
+mod operation;
 mod outage;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod query;
+mod rows;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod types;

@@ -54,3 +54,34 @@ impl OpenError {
         Self::url(format!("names {address}, which can't be used: {why}"))
     }
 }
+
+/// The tables were created by a later version of this crate.
+#[derive(Debug, thiserror::Error)]
+#[error("its tables have version {version}, but this version of rocket_batch supports up to {known}")]
+pub(super) struct TooNew {
+    version: i64,
+    known: usize,
+}
+
+/// The `migrations` that tables of `version` lack; 0 means that there are no tables.
+pub(super) fn pending(migrations: &'static [&'static str], version: i64) -> Result<&'static [&'static str], TooNew> {
+    let pending = usize::try_from(version).ok().and_then(|version| migrations.get(version..));
+    pending.ok_or(TooNew { version, known: migrations.len() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_missing_migrations_are_applied_and_later_tables_refused() {
+        const MIGRATIONS: [&str; 3] = ["one", "two", "three"];
+
+        assert_eq!(pending(&MIGRATIONS, 0).unwrap(), MIGRATIONS);
+        assert_eq!(pending(&MIGRATIONS, 2).unwrap(), ["three"]);
+        assert!(pending(&MIGRATIONS, 3).unwrap().is_empty());
+        let refused = pending(&MIGRATIONS, 4).unwrap_err().to_string();
+        assert_eq!(refused, "its tables have version 4, but this version of rocket_batch supports up to 3");
+        assert!(pending(&MIGRATIONS, -1).is_err());
+    }
+}

@@ -73,11 +73,15 @@ pub trait Records: Send + Sync {
 
 /// Changes the tables of batches, jobs, items and hooks.
 ///
-/// Cancel safe: once polled, a verb runs to completion even if its future is dropped. Repeat the
-/// call to find out the result. Every verb may return
-/// [`LedgerError::Unavailable`](super::LedgerError::Unavailable). Whether it took effect is then
-/// unknown, and repeating it is safe, except for [`Ledger::create`] without an id and without a
-/// request.
+/// Cancel safe: a verb is atomic, and once started it runs to completion even if its future is
+/// dropped. Repeat the call to find out the result. In SQLite a verb starts when it gets a place in
+/// the writer's queue, or a free reader; dropped before, it never runs. [`Ledger::open_jobs`] and
+/// [`Records::summarize`] are several calls of the database. Dropped between two of them, they
+/// leave the rest to the next call.
+///
+/// Every verb may return [`LedgerError::Unavailable`](super::LedgerError::Unavailable). Whether it
+/// took effect is then unknown, and repeating it is safe, except for [`Ledger::create`] without an
+/// id and without a request.
 #[async_trait]
 pub trait Ledger: Records {
     /// Inserts a batch and its jobs in one transaction.

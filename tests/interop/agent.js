@@ -1,5 +1,5 @@
-// Runs BullMQ's own Node library for a test: reads one JSON request per line from standard input, and
-// writes one JSON answer per line to standard output.
+// Runs BullMQ's own Node library for a test: reads one JSON request per line from standard input,
+// and writes one JSON answer per line to standard output.
 //
 //   {"id": 1, "do": "counts", "queue": "generate-product-batch-items"}
 //   {"id": 1, "ok": {...}}  or  {"id": 1, "error": "..."}

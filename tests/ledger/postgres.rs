@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -485,14 +485,83 @@ async fn the_index_on_codes_can_be_built_by_many_at_once() -> TestResult {
     Ok(())
 }
 
+/// PostgreSQL can't build such an index without stopping writers, but joins those that exist.
+#[tokio::test]
+async fn the_index_on_codes_of_a_partitioned_table_consists_of_the_indexes_of_its_partitions() -> TestResult {
+    let schema = Schema::new().await;
+    schema.outsider.batch_execute(PARTITION_ITEMS).await?;
+    schema.outsider.batch_execute("CREATE INDEX CONCURRENTLY of_the_host ON first_items (code)").await?;
+
+    drop(open_with_index(&schema.name, true).await);
+
+    assert_eq!(schema.number(IS_VALID).await, 1);
+    let parts = "SELECT count(*) FILTER (WHERE inhrelid = 'of_the_host'::regclass) * 10 + count(*) FROM pg_inherits
+        WHERE inhparent = 'items_by_code'::regclass";
+    assert_eq!(schema.number(parts).await, 11, "the index of the host is the only part");
+    drop(open_with_index(&schema.name, false).await);
+    assert_eq!(schema.number(IS_VALID).await, -1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_progress_of_a_long_build_of_the_index_on_codes_is_logged() -> TestResult {
+    let schema = Schema::new().await;
+    // The build waits for this transaction.
+    schema.outsider.batch_execute("BEGIN; INSERT INTO items VALUES (9000, 1, 'x')").await?;
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+
+    let name = schema.name.clone();
+    let building = tokio::spawn(async move { drop(open_with_index(&name, true).await) });
+    let end = Instant::now() + Duration::from_secs(60);
+    while !log.text().contains("blocks_total") {
+        assert!(Instant::now() < end, "{}", log.text());
+        sleep(Duration::from_millis(50)).await;
+    }
+    assert!(!log.text().contains("finished building"), "{}", log.text());
+    schema.outsider.batch_execute("COMMIT").await?;
+    building.await?;
+    drop(guard);
+
+    let text = log.text();
+    assert!(text.contains("building the index on codes phase=\"waiting for writers before build\""), "{text}");
+    assert!(text.contains("finished building the index on codes"), "{text}");
+    Ok(())
+}
+
+/// The log of one thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Partitions the table of items as a host may.
+const PARTITION_ITEMS: &str = "ALTER TABLE items RENAME TO old_items;
+    CREATE TABLE items (LIKE old_items INCLUDING DEFAULTS, PRIMARY KEY (batch, ordinal)) PARTITION BY RANGE (batch);
+    CREATE TABLE first_items PARTITION OF items DEFAULT";
+
 /// The error names the key of the partition, so the race was reported as a refusal.
 #[tokio::test]
 async fn a_race_in_a_partitioned_table_of_items_is_repeated() -> TestResult {
     let schema = Schema::new().await;
-    let partitioned = "ALTER TABLE items RENAME TO old_items;
-        CREATE TABLE items (LIKE old_items INCLUDING DEFAULTS, PRIMARY KEY (batch, ordinal)) PARTITION BY RANGE (batch);
-        CREATE TABLE first_items PARTITION OF items DEFAULT";
-    schema.outsider.batch_execute(partitioned).await?;
+    schema.outsider.batch_execute(PARTITION_ITEMS).await?;
     let ledger = &schema.ledger;
     let job = ledger.one_job().await?;
     let claim = ledger.claim_job(job).await?;

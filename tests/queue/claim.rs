@@ -158,6 +158,9 @@ async fn a_user_without_a_right_on_the_key_of_the_prefix_fails_the_launch() -> T
     let error = BullQueue::open("test", &settings(), server).await.expect_err("a key is not granted");
 
     let message = format!("{error}: {}", error.source().map(ToString::to_string).unwrap_or_default());
-    assert!(message.contains("lacks permissions") && message.contains("keys") && message.contains("guide"), "{message}");
+    assert!(
+        message.contains("lacks permissions") && message.contains("keys") && message.contains("guide"),
+        "{message}"
+    );
     Ok(())
 }

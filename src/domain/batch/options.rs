@@ -59,6 +59,7 @@ impl ItemOptions {
 
 /// The bounds within which a batch is planned. The names are those of the settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+// Not `expect`: with the flags of .cargo/config.toml it is public, and then clippy finds nothing.
 #[allow(clippy::struct_field_names, reason = "the settings are called so")]
 pub struct Limits {
     /// Maximum number of items of one batch.

@@ -22,6 +22,9 @@ use serde::{Deserialize, Serialize};
 use crate::domain::invalid::Invalid;
 
 /// The status of a batch.
+//
+// Exhaustive, so that a host's `match` handles every status. Another one would be a breaking change
+// for callers of the HTTP API as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum BatchStatus {
@@ -43,6 +46,7 @@ pub enum BatchStatus {
 
 /// A change of the status of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Change {
     /// One of its jobs is claimed.
     Claim,
@@ -134,12 +138,6 @@ impl BatchStatus {
             Self::Cancelled => "cancelled",
         }
     }
-
-    /// Returns the status whose [`BatchStatus::as_str`] is `word`.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == word)
-    }
 }
 
 impl FromStr for BatchStatus {
@@ -150,7 +148,7 @@ impl FromStr for BatchStatus {
             let all = Self::ALL.map(Self::as_str).join(", ");
             Invalid::new("status", format!("must be one of {all}, but is {word:?}"))
         };
-        Self::parse(word).ok_or_else(unknown)
+        Self::ALL.into_iter().find(|status| status.as_str() == word).ok_or_else(unknown)
     }
 }
 

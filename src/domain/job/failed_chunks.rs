@@ -16,8 +16,12 @@ pub struct FailedChunk {
     /// The last ordinal, inclusive.
     pub to: u64,
     /// Number of tries.
+    #[serde(default)]
+    #[schemars(!default)]
     pub tries: u32,
     /// The error of the last try, truncated to 1 KiB.
+    #[serde(default)]
+    #[schemars(!default)]
     pub error: String,
 }
 
@@ -152,5 +156,16 @@ mod tests {
     fn truncates_between_two_characters() {
         assert_eq!(truncated("é".repeat(1_000)).len(), 1024);
         assert_eq!(truncated(format!("x{}", "é".repeat(1_000))).len(), 1023);
+    }
+
+    #[test]
+    fn reads_the_json_of_an_earlier_version() {
+        let stored = r#"{"ranges": [{"from": 50, "to": 99}]}"#;
+
+        let chunks: FailedChunks = serde_json::from_str(stored).unwrap();
+
+        let range = FailedChunk::new(50, 99, 0, String::new());
+        assert_eq!(chunks, FailedChunks { ranges: vec![range], unlisted_chunks: 0, unlisted_items: 0 });
+        assert_eq!(serde_json::from_str::<FailedChunks>("{}").unwrap(), FailedChunks::default());
     }
 }

@@ -53,8 +53,8 @@ impl<'r> FromRequest<'r> for Idempotency {
 
 impl Input for Idempotency {
     fn describe(_: &str, operation: &mut Operation<'_>) {
-        let description = "A key that the caller chooses for this request. For 24 hours, the same request with the same \
-            key gets the stored response.";
+        let description = "A key that the caller chooses for this request. For 24 hours, the same request with the \
+            same key gets the stored response.";
         operation.header::<IdempotencyKey>(IdempotencyKey::HEADER, description);
         if let Err(invalid) = IdempotencyKey::new("") {
             operation.problem("The key is not valid, or there are several.", &Problem::bad_key(invalid.to_string()));

@@ -267,7 +267,7 @@ impl Input for BatchesQuery {
 
 impl BatchesQuery {
     pub(super) fn validate(self) -> Result<(Option<BatchStatus>, PageQuery), Invalid> {
-        let status = at_most_one("status", self.status)?.as_deref().map(status).transpose()?;
+        let status = at_most_one("status", self.status)?.as_deref().map(str::parse).transpose()?;
         Ok((status, page(self.cursor, self.limit)?))
     }
 }
@@ -280,12 +280,6 @@ fn page(cursor: RepeatedParam, limit: RepeatedParam) -> Result<PageQuery, Invali
 
 fn wrong_limit(text: &str) -> Invalid {
     Invalid::new("limit", format!("must be 1 to {}, but is {text:?}", PageQuery::MAX))
-}
-
-fn status(word: &str) -> Result<BatchStatus, Invalid> {
-    let all = BatchStatus::ALL.map(BatchStatus::as_str).join(", ");
-    let wrong = || Invalid::new("status", format!("must be one of {all}, but is {word:?}"));
-    BatchStatus::parse(word).ok_or_else(wrong)
 }
 
 /// Whether the caller has the right to read. As a guard it never fails.

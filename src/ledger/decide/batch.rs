@@ -1,7 +1,7 @@
 //! How commands and the end of its jobs change a batch.
 
 use crate::{
-    domain::{BatchStatus, Change, JobCounts},
+    domain::{BatchRecord, BatchStatus, Change, ChangeRefused, Invalid, JobCounts, Measured},
     ledger::types::BatchCommand,
 };
 
@@ -14,15 +14,48 @@ pub(in crate::ledger) const fn requested_change(command: BatchCommand, started: 
     }
 }
 
-/// The status of the batch once closed; `None` if it can't be closed now.
-pub(in crate::ledger) fn closed_status(status: BatchStatus, jobs: &JobCounts) -> Option<BatchStatus> {
-    let closed = status.after(Change::Close { failed: jobs.failed > 0 }).ok()?;
-    (jobs.open() == 0).then_some(closed)
+/// The end of a batch without open jobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::ledger) struct BatchEnd {
+    pub status: BatchStatus,
+    pub error: Option<String>,
+    pub counts: JobCounts,
+    pub measured: Measured,
 }
 
-/// The error of a batch with failed jobs, the first of which failed with `first`.
-pub(in crate::ledger) fn closing_error(jobs: &JobCounts, first: &str) -> String {
-    format!("{} of {} jobs failed: {first}", jobs.failed, jobs.total())
+impl BatchEnd {
+    /// The end of `record` as `status`, with its counts and without an error.
+    pub(in crate::ledger) const fn of(record: &BatchRecord, status: BatchStatus) -> Self {
+        Self { status, error: None, counts: record.jobs, measured: record.measured }
+    }
+
+    /// The end of a batch with this status once all its jobs ended; `None` if it can't be closed
+    /// now.
+    pub(in crate::ledger) fn of_closing(status: BatchStatus, record: &BatchRecord) -> Option<Self> {
+        Some(Self::of(record, closed_status(status, &record.jobs)?))
+    }
+
+    /// The end of a batch with this status that can't be planned.
+    pub(in crate::ledger) fn of_refusal(status: BatchStatus, invalid: &Invalid) -> Result<Self, ChangeRefused> {
+        let (counts, measured) = (JobCounts::default(), Measured::default());
+        Ok(Self { status: status.after(Change::Refuse)?, error: Some(invalid.to_string()), counts, measured })
+    }
+
+    /// Whether the error of the first failed job belongs to the batch's error.
+    pub(in crate::ledger) const fn has_failed_jobs(&self) -> bool {
+        self.counts.failed > 0
+    }
+
+    /// The same end of a batch whose first failed job failed with `first`.
+    pub(in crate::ledger) fn with_first_error(self, first: &str) -> Self {
+        let error = format!("{} of {} jobs failed: {first}", self.counts.failed, self.counts.total());
+        Self { error: Some(error), ..self }
+    }
+}
+
+fn closed_status(status: BatchStatus, jobs: &JobCounts) -> Option<BatchStatus> {
+    let closed = status.after(Change::Close { failed: jobs.failed > 0 }).ok()?;
+    (jobs.open() == 0).then_some(closed)
 }
 
 #[cfg(test)]
@@ -56,6 +89,18 @@ mod tests {
         for (status, jobs, expected) in table {
             assert_eq!(closed_status(status, &jobs), expected, "{status:?} {jobs:?}");
         }
-        assert_eq!(closing_error(&failed, "no ink"), "1 of 3 jobs failed: no ink");
+    }
+
+    #[test]
+    fn the_end_of_a_batch_says_why_it_failed() {
+        let counts = JobCounts { completed: 2, failed: 1, ..JobCounts::default() };
+        let end = BatchEnd { status: BatchStatus::Failed, error: None, counts, measured: Measured::default() };
+
+        assert!(end.has_failed_jobs());
+        assert_eq!(end.with_first_error("no ink").error.as_deref(), Some("1 of 3 jobs failed: no ink"));
+        let invalid = Invalid::new("quantity", "must be less");
+        let refused = BatchEnd::of_refusal(BatchStatus::Pending, &invalid).unwrap();
+        assert_eq!((refused.status, refused.error), (BatchStatus::Failed, Some(invalid.to_string())));
+        assert!(BatchEnd::of_refusal(BatchStatus::Running, &invalid).is_err(), "it has jobs");
     }
 }

@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use crate::domain::{BatchStatus, Change, Delivery, Failure, JobId, JobState, is_manual_retry};
+use crate::{
+    domain::{BatchStatus, Change, Delivery, Failure, JobId, JobState, is_manual_retry},
+    ledger::types::{Claim, Claimed, Work},
+};
 
 /// A job and its batch, as `claim` reads them.
 #[derive(Debug, Clone)]
@@ -24,52 +27,47 @@ pub(in crate::ledger) struct JobSnapshot {
 }
 
 /// What follows from a request to claim a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::ledger) enum ClaimDecision {
-    Unknown,
-    NothingToDo,
-    Failed,
+    /// Claim nothing and return this.
+    Refuse(Claimed),
     /// The job was retried manually: revive it, set its batch to this status, and decide again.
     Revive(BatchStatus),
-    Busy,
-    Paused,
     /// Fail the job.
-    Poison {
-        crashes: u32,
-    },
+    Poison { crashes: u32 },
     /// Start an attempt.
-    Start {
-        crashes: u32,
-    },
+    Start { crashes: u32 },
 }
 
 impl JobSnapshot {
     /// Decides whether `delivery` may claim the job.
     pub(in crate::ledger) fn decide(&self, delivery: Delivery, max_crashes: u32) -> ClaimDecision {
         match delivery {
-            Delivery::Enqueued { task: job, .. } if job.generation > self.generation => return ClaimDecision::Unknown,
+            Delivery::Enqueued { task: job, .. } if job.generation > self.generation => {
+                return ClaimDecision::Refuse(Claimed::Unknown);
+            }
             Delivery::Enqueued { task: job, .. } if job.generation < self.generation => {
-                return ClaimDecision::NothingToDo;
+                return ClaimDecision::Refuse(Claimed::NothingToDo);
             }
             Delivery::Enqueued { .. } | Delivery::External { .. } => {}
         }
         match self.state {
             JobState::Failed => self.decide_failed(delivery),
-            JobState::Completed | JobState::Cancelled => ClaimDecision::NothingToDo,
+            JobState::Completed | JobState::Cancelled => ClaimDecision::Refuse(Claimed::NothingToDo),
             JobState::Waiting | JobState::Delayed | JobState::Active => self.decide_open(delivery, max_crashes),
         }
     }
 
     fn decide_open(&self, delivery: Delivery, max_crashes: u32) -> ClaimDecision {
         if self.status.is_finished() {
-            return ClaimDecision::NothingToDo;
+            return ClaimDecision::Refuse(Claimed::NothingToDo);
         }
         if self.state != JobState::Waiting && matches!(delivery, Delivery::External { .. }) {
-            return ClaimDecision::Busy;
+            return ClaimDecision::Refuse(Claimed::Busy);
         }
         let crashes = self.crashes + u32::from(self.lost_its_worker());
         match self.status {
-            BatchStatus::Paused => ClaimDecision::Paused,
+            BatchStatus::Paused => ClaimDecision::Refuse(Claimed::Paused),
             _ if crashes > max_crashes => ClaimDecision::Poison { crashes },
             _ => ClaimDecision::Start { crashes },
         }
@@ -84,12 +82,12 @@ impl JobSnapshot {
     /// A history is removed as a whole, so a job that still exists counts as removed too.
     fn decide_failed(&self, delivery: Delivery) -> ClaimDecision {
         if self.history_removed {
-            return ClaimDecision::NothingToDo;
+            return ClaimDecision::Refuse(Claimed::NothingToDo);
         }
         match self.status.after(Change::Retry) {
             Ok(status) if is_manual_retry(self.acknowledged, delivery.acknowledged()) => ClaimDecision::Revive(status),
-            _ if self.status == BatchStatus::Cancelled => ClaimDecision::NothingToDo,
-            _ => ClaimDecision::Failed,
+            _ if self.status == BatchStatus::Cancelled => ClaimDecision::Refuse(Claimed::NothingToDo),
+            _ => ClaimDecision::Refuse(Claimed::Failed(self.error.clone().unwrap_or_default())),
         }
     }
 
@@ -99,10 +97,29 @@ impl JobSnapshot {
         JobId { batch, seq, generation: self.generation }
     }
 
-    /// Why the job failed.
-    pub(in crate::ledger) fn reason(self) -> String {
-        self.error.unwrap_or_default()
+    /// The attempt that `delivery` starts, `claims` claims after this snapshot.
+    pub(in crate::ledger) fn into_work(self, delivery: Delivery, claims: u32, missing: Vec<Range<u64>>) -> Work {
+        Work {
+            claim: Claim { job: self.job(delivery), epoch: self.epoch + claims },
+            missing,
+            inserted: 0,
+            range: self.range,
+            attempts_made: self.attempts,
+            prefix: self.prefix,
+            key_fingerprint: self.key_fingerprint,
+        }
     }
+}
+
+/// The answer for a job without a row, by whether its batch's history was removed.
+pub(in crate::ledger) const fn without_row(history_removed: bool) -> Claimed {
+    if history_removed { Claimed::NothingToDo } else { Claimed::Unknown }
+}
+
+/// The missing items of a job of which the first `inserted` items exist.
+pub(in crate::ledger) fn missing_after(range: &Range<u64>, inserted: u64) -> Vec<Range<u64>> {
+    let rest = range.start + inserted..range.end;
+    if rest.is_empty() { Vec::new() } else { vec![rest] }
 }
 
 /// The failure of a job that lost its worker too often.
@@ -164,39 +181,99 @@ mod tests {
         }
     }
 
+    fn job_id(generation: u32) -> JobId {
+        JobId { batch: BatchId::new(7).unwrap(), seq: 0, generation }
+    }
+
     fn delivery(generation: u32) -> Delivery {
-        let batch = BatchId::new(7).unwrap();
-        Delivery::Enqueued { task: JobId { batch, seq: 0, generation }, acknowledged: 0 }
+        Delivery::Enqueued { task: job_id(generation), acknowledged: 0 }
+    }
+
+    fn refuse(claimed: Claimed) -> ClaimDecision {
+        ClaimDecision::Refuse(claimed)
     }
 
     #[test]
     fn a_claim_is_decided_by_generation_state_and_status() {
         use BatchStatus::{Cancelled, Paused, Running};
+        use Claimed::{NothingToDo, Unknown};
+        let failed = JobSnapshot { error: Some("no ink".into()), ..job(JobState::Failed, Running) };
+        let external = JobSnapshot { acknowledged: None, ..job(JobState::Active, Running) };
+        let pruned = JobSnapshot { history_removed: true, ..job(JobState::Failed, BatchStatus::Failed) };
         let table = [
             (job(JobState::Waiting, Running), 1, ClaimDecision::Start { crashes: 2 }),
             (job(JobState::Delayed, Running), 1, ClaimDecision::Start { crashes: 2 }),
-            (job(JobState::Waiting, Running), 0, ClaimDecision::NothingToDo),
-            (job(JobState::Waiting, Running), 2, ClaimDecision::Unknown),
-            (job(JobState::Waiting, Paused), 1, ClaimDecision::Paused),
-            (job(JobState::Completed, Running), 1, ClaimDecision::NothingToDo),
-            (job(JobState::Cancelled, Cancelled), 1, ClaimDecision::NothingToDo),
-            (job(JobState::Failed, Running), 1, ClaimDecision::Failed),
-            (job(JobState::Failed, Cancelled), 1, ClaimDecision::NothingToDo),
+            (job(JobState::Waiting, Running), 0, refuse(NothingToDo)),
+            (job(JobState::Waiting, Running), 2, refuse(Unknown)),
+            (job(JobState::Waiting, Paused), 1, refuse(Claimed::Paused)),
+            (job(JobState::Waiting, BatchStatus::Failed), 1, refuse(NothingToDo)),
+            (job(JobState::Completed, Running), 1, refuse(NothingToDo)),
+            (job(JobState::Cancelled, Cancelled), 1, refuse(NothingToDo)),
+            (failed, 1, refuse(Claimed::Failed("no ink".into()))),
+            (job(JobState::Failed, Cancelled), 1, refuse(NothingToDo)),
             (job(JobState::Active, Running), 1, ClaimDecision::Poison { crashes: 3 }),
-            (
-                JobSnapshot { acknowledged: None, ..job(JobState::Active, Running) },
-                1,
-                ClaimDecision::Start { crashes: 2 },
-            ),
-            (
-                JobSnapshot { history_removed: true, ..job(JobState::Failed, BatchStatus::Failed) },
-                1,
-                ClaimDecision::NothingToDo,
-            ),
+            (external, 1, ClaimDecision::Start { crashes: 2 }),
+            (pruned, 1, refuse(NothingToDo)),
         ];
 
         for (job, generation, expected) in table {
             assert_eq!(job.decide(delivery(generation), 2), expected, "{job:?}");
         }
+    }
+
+    #[test]
+    fn a_manual_retry_revives_a_failed_job_whose_batch_may_run_again() {
+        use BatchStatus::{Cancelled, Completed, Failed, Paused, Running};
+        let acknowledged = |acknowledged| Delivery::Enqueued { task: job_id(1), acknowledged };
+        let is_revived = |status, delivery| match job(JobState::Failed, status).decide(delivery, 2) {
+            ClaimDecision::Revive(status) => Some(status),
+            _ => None,
+        };
+        let (batch, seq) = acknowledged(0).batch_and_seq();
+
+        for (status, expected) in [
+            (Failed, Some(Running)),
+            (Running, Some(Running)),
+            (Paused, Some(Paused)),
+            (Cancelled, None),
+            (Completed, None),
+        ] {
+            assert_eq!(is_revived(status, acknowledged(1)), expected, "{status:?}");
+            assert_eq!(is_revived(status, acknowledged(0)), None, "the queue repeats the last delivery: {status:?}");
+        }
+        let external = Delivery::External { batch, seq };
+        assert_eq!(job(JobState::Failed, Running).decide(external, 2), refuse(Claimed::Failed(String::new())));
+    }
+
+    #[test]
+    fn an_external_delivery_claims_waiting_jobs_only() {
+        use BatchStatus::{Paused, Running};
+        let (batch, seq) = delivery(1).batch_and_seq();
+        let external = Delivery::External { batch, seq };
+        let table = [
+            (job(JobState::Waiting, Running), ClaimDecision::Start { crashes: 2 }),
+            (job(JobState::Delayed, Running), refuse(Claimed::Busy)),
+            (job(JobState::Active, Running), refuse(Claimed::Busy)),
+            (job(JobState::Active, BatchStatus::Cancelled), refuse(Claimed::NothingToDo)),
+            (job(JobState::Waiting, Paused), refuse(Claimed::Paused)),
+            (job(JobState::Completed, Running), refuse(Claimed::NothingToDo)),
+        ];
+
+        for (job, expected) in table {
+            assert_eq!(job.decide(external, 2), expected, "{job:?}");
+        }
+    }
+
+    #[test]
+    fn work_continues_from_the_snapshot() {
+        let work = job(JobState::Waiting, BatchStatus::Running).into_work(delivery(1), 1, missing_after(&(0..100), 40));
+
+        assert_eq!((work.claim.job, work.claim.epoch), (job_id(1), 5));
+        assert_eq!(
+            (work.missing.as_slice(), work.attempts_made, work.inserted),
+            (std::slice::from_ref(&(40..100)), 1, 0)
+        );
+        assert_eq!(missing_after(&(0..100), 100), []);
+        assert_eq!((without_row(true), without_row(false)), (Claimed::NothingToDo, Claimed::Unknown));
     }
 }

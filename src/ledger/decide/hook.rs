@@ -1,7 +1,7 @@
 //! Which ends of jobs the host is notified of.
 
 use crate::{
-    domain::{HookEvent, JobFinished, JobState},
+    domain::{BatchFinished, BatchRecord, HookEvent, JobFinished, JobState},
     ledger::types::HookKinds,
 };
 
@@ -23,9 +23,15 @@ pub(in crate::ledger) fn job_event(state: JobState, finished: JobFinished) -> Op
     }
 }
 
+/// The kind of the hook row, and its event, of a batch that finished as `record`.
+pub(in crate::ledger) fn batch_event(record: &BatchRecord) -> (&'static str, HookEvent) {
+    ("batch_finished", HookEvent::BatchFinished(BatchFinished::of(record)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::BatchId;
 
     #[test]
     fn only_ends_that_the_host_has_hooks_for_are_recorded() {
@@ -42,6 +48,38 @@ mod tests {
 
         for (kinds, state, expected) in table {
             assert_eq!(wants_job_hook(kinds, state), expected, "{kinds:?} {state:?}");
+        }
+    }
+
+    #[test]
+    fn the_kind_of_a_hook_row_names_its_event() {
+        let job = JobFinished {
+            batch_id: BatchId::new(7).unwrap(),
+            job_id: "b7-j0-g0".into(),
+            seq: 0,
+            first: 0,
+            quantity: 100,
+            items_created: 60,
+            attempts: 3,
+            error: Some("no ink".into()),
+        };
+        let kind = |state| match job_event(state, job.clone()) {
+            Some((kind, HookEvent::JobFailed(ended))) if ended == job => (kind, "failed"),
+            Some((kind, HookEvent::JobCompleted(ended))) if ended == job => (kind, "completed"),
+            Some((kind, event)) => panic!("{kind}: {event:?}"),
+            None => ("", ""),
+        };
+        let table = [
+            (JobState::Failed, ("job_failed", "failed")),
+            (JobState::Completed, ("job_completed", "completed")),
+            (JobState::Waiting, ("", "")),
+            (JobState::Active, ("", "")),
+            (JobState::Delayed, ("", "")),
+            (JobState::Cancelled, ("", "")),
+        ];
+
+        for (state, expected) in table {
+            assert_eq!(kind(state), expected, "{state:?}");
         }
     }
 }

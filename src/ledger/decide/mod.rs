@@ -6,6 +6,7 @@ mod attempt;
 mod batch;
 mod chunk;
 mod claim;
+mod feed;
 mod hook;
 mod page;
 mod prune;
@@ -16,17 +17,18 @@ mod window;
 
 pub(super) use self::{
     attempt::JobChange,
-    batch::{closed_status, closing_error, requested_change},
+    batch::{BatchEnd, requested_change},
     chunk::ChunkGate,
-    claim::{ClaimDecision, JobSnapshot, missing, poisoned},
-    hook::{job_event, wants_job_hook},
+    claim::{ClaimDecision, JobSnapshot, missing, missing_after, poisoned, without_row},
+    feed::{hook_tasks, next_due, next_page},
+    hook::{batch_event, job_event, wants_job_hook},
     page::PageBuilder,
     prune::Sweep,
     request::{EarlierRequest, Recall},
     retry::{FailedJobRow, reopened_status, retry_report},
-    summary::{LEFT_BEHIND_AFTER, LEFT_BEHIND_BATCHES, OLD_AFTER, OLD_ROWS, OpenBatch, portions},
+    summary::{LEFT_BEHIND_AFTER, LEFT_BEHIND_BATCHES, NO_PROCESS, OLD_AFTER, OLD_ROWS, OpenBatch, no_work, portions},
     window::{
         Candidate, DUE_JOBS, ENDS_PAGE, HOOKS, Limited, UNPLANNED_BATCHES, Window, WindowSearch, batches_to_feed,
-        limits,
+        limits, rank,
     },
 };

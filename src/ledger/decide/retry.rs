@@ -42,8 +42,10 @@ pub(in crate::ledger) fn retry_report(empty: RetryReport, failed: &[FailedJobRow
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
-    use crate::domain::BatchId;
+    use crate::domain::{BatchId, ItemOptions, JobCounts, Measured};
 
     #[test]
     fn a_retry_recreates_jobs_with_missing_items_and_completes_the_others() {
@@ -57,5 +59,48 @@ mod tests {
         assert_eq!((report.found, report.recreated), (3, 2));
         assert_eq!(report.job_ids, ["b7-j0-g1", "b7-j4-g3"]);
         assert_eq!(report.skipped.iter().map(|job| job.job_id.as_str()).collect::<Vec<_>>(), ["b7-j3-g1"]);
+    }
+
+    #[test]
+    fn only_batches_that_may_run_again_and_still_have_their_jobs_are_retried() {
+        use BatchStatus::{Cancelled, Completed, Failed, Paused, Pending, Running};
+        let reopened = |status, history_removed| match reopened_status(&record(status, history_removed)) {
+            Ok(status) => Ok(status),
+            Err(LedgerError::NotAllowed(_)) => Err("not allowed"),
+            Err(LedgerError::HistoryRemoved(_)) => Err("history removed"),
+            Err(error) => panic!("{error}"),
+        };
+        let table = [
+            (Running, Ok(Running)),
+            (Paused, Ok(Paused)),
+            (Failed, Ok(Running)),
+            (Pending, Err("not allowed")),
+            (Completed, Err("not allowed")),
+            (Cancelled, Err("not allowed")),
+        ];
+
+        for (status, expected) in table {
+            assert_eq!(reopened(status, false), expected, "{status:?}");
+        }
+        assert_eq!(reopened(Failed, true), Err("history removed"));
+        assert_eq!(reopened(Cancelled, true), Err("not allowed"), "the more lasting reason");
+    }
+
+    fn record(status: BatchStatus, history_removed: bool) -> BatchRecord {
+        BatchRecord {
+            batch_id: BatchId::new(7).unwrap(),
+            status,
+            quantity: 100,
+            options: ItemOptions::default(),
+            jobs: JobCounts::default(),
+            items_created: 0,
+            round: 0,
+            created_at: DateTime::UNIX_EPOCH,
+            started_at: None,
+            finished_at: None,
+            error: None,
+            history_removed,
+            measured: Measured::default(),
+        }
     }
 }

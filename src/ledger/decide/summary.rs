@@ -12,10 +12,17 @@ pub(in crate::ledger) const LEFT_BEHIND_BATCHES: u64 = 100;
 pub(in crate::ledger) const OLD_AFTER: Duration = Duration::from_secs(60);
 /// The maximum number of summaries deleted at a time.
 pub(in crate::ledger) const OLD_ROWS: u64 = 1_000;
+/// The process id of counts made by verbs that change a whole batch.
+pub(in crate::ledger) const NO_PROCESS: i64 = 0;
 /// The maximum number of batches counted at a time.
 const COUNTED_BATCHES: usize = 20;
 /// The maximum number of jobs counted at a time, unless one batch has more.
 const COUNTED_JOBS: u64 = 100_000;
+
+/// The work of [`NO_PROCESS`] in a batch, which is none.
+pub(in crate::ledger) const fn no_work(batch: BatchId) -> RecentWork {
+    RecentWork { batch, items: 0, last_item_at: None }
+}
 
 /// A batch to count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,10 +63,7 @@ mod tests {
 
     #[test]
     fn a_portion_has_few_batches_and_few_jobs() {
-        let open = |batch: usize, jobs, counted| {
-            let work = RecentWork { batch: id(batch as i64 + 1), items: 0, last_item_at: None };
-            OpenBatch { work, jobs, counted }
-        };
+        let open = |batch: usize, jobs, counted| OpenBatch { work: no_work(id(batch as i64 + 1)), jobs, counted };
         let lengths = |jobs: &[u64]| {
             let (portions, left) =
                 portions(jobs.iter().enumerate().map(|(batch, jobs)| open(batch, *jobs, false)).collect());

@@ -106,6 +106,12 @@ pub(in crate::ledger) fn batches_to_feed(query: &JobQuery, window: &[BatchId]) -
     known.filter(|(_, to)| query.refill || to.is_none()).map(|(batch, to)| (batch, to.unwrap_or(0))).collect()
 }
 
+/// The distance of a job from `head`, the first waiting or active job of its batch. A due job is
+/// its own head.
+pub(in crate::ledger) const fn rank(seq: u64, head: u64) -> u64 {
+    seq.saturating_sub(head)
+}
+
 /// How many more jobs of each batch may be queued, given how many are `queued`, the `share` of
 /// each, and the `free` capacity of the queue.
 pub(in crate::ledger) fn limits(queued: &[u64], share: u64, free: u64) -> Vec<u64> {
@@ -175,6 +181,24 @@ mod tests {
         assert_eq!(widths(300), [300, 500]);
         assert_eq!(widths(1_000), [1_000]);
         assert_eq!((WindowSearch::of(64).ready_limit(), WindowSearch::of(2).ready_limit()), (32, 500));
+    }
+
+    #[test]
+    fn batches_are_fed_from_their_first_job_not_yet_offered() {
+        let window = [id(1), id(2), id(3)];
+        let feed = |refill, offered: &[(i64, u64)]| {
+            let offered_to = offered.iter().map(|(batch, to)| (id(*batch), *to)).collect();
+            batches_to_feed(&JobQuery { offered_to, refill, ..JobQuery::default() }, &window)
+        };
+
+        assert_eq!(feed(false, &[]), [(id(1), 0), (id(2), 0), (id(3), 0)]);
+        assert_eq!(feed(false, &[(1, 40), (3, 7)]), [(id(2), 0)], "only new batches without a refill");
+        assert_eq!(feed(true, &[(1, 40), (9, 5)]), [(id(1), 40), (id(2), 0), (id(3), 0)]);
+    }
+
+    #[test]
+    fn ranks_count_from_the_head_of_the_batch() {
+        assert_eq!([rank(5, 5), rank(9, 5), rank(4, 5)], [0, 4, 0]);
     }
 
     #[test]

@@ -58,8 +58,8 @@ impl Address {
         let millis = |limit: Duration| limit.as_millis();
         // The statements rely on `read committed`, whatever the database's default is.
         let options = format!(
-            "{own} -c search_path={schema},public -c default_transaction_isolation=read\\ committed -c statement_timeout={} \
-             -c lock_timeout={} -c idle_in_transaction_session_timeout={}",
+            "{own} -c search_path={schema},public -c default_transaction_isolation=read\\ committed \
+             -c statement_timeout={} -c lock_timeout={} -c idle_in_transaction_session_timeout={}",
             millis(timeouts.statement),
             millis(timeouts.lock()),
             millis(timeouts.statement),
@@ -90,8 +90,8 @@ impl Address {
     }
 }
 
-const UNREADABLE: &str = "is not a PostgreSQL URL; try \"postgres://user:password@host:5432/database\", and escape special characters in \
-                          the password (`@` as %40, `/` as %2F)";
+const UNREADABLE: &str = "is not a PostgreSQL URL; try \"postgres://user:password@host:5432/database\", and escape \
+                          special characters in the password (`@` as %40, `/` as %2F)";
 
 /// Removes the parameters that the driver does not support, `verify-full` and `sslrootcert`.
 fn split_trust(url: &str) -> Result<(String, Trust), String> {

@@ -5,25 +5,19 @@
 
 use std::ops::Range;
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::{Row, types::ToSql};
 
 use super::{
-    columns::{key, number, small, small_number, state, status},
-    control::lock,
-    error::Result,
-    hooks,
-    insert_chunk::race_or_error,
-    pool::Verb,
-    read::is_history_removed,
-    redacted::Redacted,
-    summarize::count_batch,
+    columns::small, control::lock, error::Result, hooks, insert_chunk::race_or_error, pool::Verb,
+    read::is_history_removed, redacted::Redacted, summarize::count_batch,
 };
 use crate::{
     domain::{BatchId, BatchStatus, Change, Delivery, JobId, JobState},
     ledger::{
-        decide::{ClaimDecision, JobSnapshot, missing, poisoned},
+        columns::{Columns, key},
+        decide::{ClaimDecision, JobSnapshot, missing, missing_after, poisoned, without_row},
+        operation, rows,
         types::{Claim, Claimed, FirstChunk, Rules, Work},
     },
 };
@@ -47,10 +41,9 @@ pub(super) struct ClaimJob {
     pub first_chunk: Option<FirstChunk>,
 }
 
-#[async_trait]
 impl Verb for ClaimJob {
     type Output = Claimed;
-    const OPERATION: &'static str = "claim a job";
+    const OPERATION: &'static str = operation::CLAIM;
 
     async fn run(&self, conn: &mut Client) -> Result<Claimed> {
         let claimed = match &self.first_chunk {
@@ -105,19 +98,14 @@ impl ClaimJob {
     /// `None` if the job or its batch changed meanwhile.
     async fn try_once(&self, conn: &mut Client) -> Result<Option<Claimed>> {
         let Some(row) = self.read(&*conn).await? else {
-            let pruned = is_history_removed(conn, self.batch()).await?;
-            return Ok(Some(if pruned { Claimed::NothingToDo } else { Claimed::Unknown }));
+            return Ok(Some(without_row(is_history_removed(conn, self.batch()).await?)));
         };
-        let job = read_job(&row)?;
+        let job = rows::job_snapshot(&row)?;
         if self.is_own_claim(&row, &job)? {
             return Ok(Some(Claimed::Work(self.work(conn, job, 0).await?)));
         }
         match job.decide(self.delivery, self.rules.max_crashes) {
-            ClaimDecision::Unknown => Ok(Some(Claimed::Unknown)),
-            ClaimDecision::NothingToDo => Ok(Some(Claimed::NothingToDo)),
-            ClaimDecision::Failed => Ok(Some(Claimed::Failed(job.reason()))),
-            ClaimDecision::Busy => Ok(Some(Claimed::Busy)),
-            ClaimDecision::Paused => Ok(Some(Claimed::Paused)),
+            ClaimDecision::Refuse(claimed) => Ok(Some(claimed)),
             ClaimDecision::Revive(_) => self.revive(conn).await.map(|()| None),
             ClaimDecision::Poison { crashes } => self.poison(conn, &job, crashes).await,
             ClaimDecision::Start { crashes } => self.start(conn, job, crashes).await,
@@ -168,22 +156,15 @@ impl ClaimJob {
 
     /// The attempt, `claimed` epochs after the snapshot.
     async fn work(&self, conn: &Client, job: JobSnapshot, claimed: u32) -> Result<Work> {
-        Ok(Work {
-            claim: Claim { job: job.job(self.delivery), epoch: job.epoch + claimed },
-            missing: self.missing_items(conn, &job.range).await?,
-            inserted: 0,
-            range: job.range,
-            attempts_made: job.attempts,
-            prefix: job.prefix,
-            key_fingerprint: job.key_fingerprint,
-        })
+        let missing = self.missing_items(conn, &job.range).await?;
+        Ok(job.into_work(self.delivery, claimed, missing))
     }
 
     /// Looks at the rows themselves, so no count can be wrong.
     async fn missing_items(&self, conn: &Client, range: &Range<u64>) -> Result<Vec<Range<u64>>> {
         let query = conn.prepare_cached(ORDINALS).await?;
         let existing = conn.query(&query, &[&self.job_key().0, &key(range.start), &key(range.end)]).await?;
-        missing(range, existing.iter().map(|row| number(row, "ordinal")))
+        missing(range, existing.iter().map(|row| row.number("ordinal")))
     }
 
     /// Sets the job waiting and its batch running or paused, unless another session did so before.
@@ -191,7 +172,7 @@ impl ClaimJob {
         let transaction = conn.transaction().await?;
         lock(&transaction, self.batch()).await?;
         let Some(row) = self.read(&transaction).await? else { return Ok(()) };
-        let decision = read_job(&row)?.decide(self.delivery, self.rules.max_crashes);
+        let decision = rows::job_snapshot(&row)?.decide(self.delivery, self.rules.max_crashes);
         let ClaimDecision::Revive(status) = decision else { return Ok(()) };
         let (batch, seq) = self.job_key();
         transaction.execute(&transaction.prepare_cached(REVIVE).await?, &[&batch, &seq]).await?;
@@ -221,34 +202,13 @@ impl ClaimJob {
 
 /// Reads the attempt that a single statement started, with `inserted` items.
 fn read_work(row: &Row, job: JobId, inserted: u64) -> Result<Work> {
-    let (first, quantity) = (number(row, "first")?, number(row, "quantity")?);
-    let range = first..first + quantity;
-    let missing = first + inserted..range.end;
+    let range = rows::range(row)?;
     Ok(Work {
-        claim: Claim { job, epoch: small_number(row, "epoch")? },
-        missing: if missing.is_empty() { Vec::new() } else { vec![missing] },
+        claim: Claim { job, epoch: row.small("epoch")? },
+        missing: missing_after(&range, inserted),
         inserted,
         range,
-        attempts_made: small_number(row, "attempts")?,
-        prefix: row.try_get("prefix")?,
-        key_fingerprint: row.try_get("key_fingerprint")?,
-    })
-}
-
-fn read_job(row: &Row) -> Result<JobSnapshot> {
-    let (first, quantity) = (number(row, "first")?, number(row, "quantity")?);
-    let acknowledged: Option<i64> = row.try_get("acknowledged")?;
-    Ok(JobSnapshot {
-        generation: small_number(row, "generation")?,
-        state: state(row, "state")?,
-        epoch: small_number(row, "epoch")?,
-        range: first..first + quantity,
-        attempts: small_number(row, "attempts")?,
-        crashes: small_number(row, "crashes")?,
-        acknowledged: acknowledged.map(|ends| u32::try_from(ends).unwrap_or(u32::MAX)),
-        error: row.try_get("error")?,
-        status: status(row, "status")?,
-        history_removed: row.try_get("history_removed")?,
+        attempts_made: row.small("attempts")?,
         prefix: row.try_get("prefix")?,
         key_fingerprint: row.try_get("key_fingerprint")?,
     })

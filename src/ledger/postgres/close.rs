@@ -1,20 +1,15 @@
 //! `at_end`, close: the end of a batch whose jobs are all finished.
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::types::ToSql;
 
-use super::{
-    columns::{batch_id, key, millis, small, small_number, status},
-    error::Result,
-    hooks,
-    pool::Verb,
-    read::batch,
-};
+use super::{columns::small, error::Result, hooks, pool::Verb, read::batch};
 use crate::{
-    domain::{BatchId, BatchRecord, BatchStatus, JobCounts, Measured, StatusTask},
+    domain::{BatchId, JobCounts, StatusTask},
     ledger::{
-        decide::{closed_status, closing_error},
+        columns::{Columns, key, millis},
+        decide::BatchEnd,
+        operation, rows,
         types::{Closed, Rules},
     },
 };
@@ -27,22 +22,21 @@ const FIRST_ERROR: &str = "SELECT error FROM jobs
 const CLOSE: &str = include_str!("sql/close.sql");
 
 /// See [`Ledger::at_end`](crate::ledger::Ledger::at_end).
-pub(super) struct AtEnd(pub Vec<i64>);
+pub(super) struct AtEnd(pub Vec<BatchId>);
 
-#[async_trait]
 impl Verb for AtEnd {
     type Output = Vec<StatusTask>;
-    const OPERATION: &'static str = "find batches to close";
+    const OPERATION: &'static str = operation::AT_END;
 
     async fn run(&self, conn: &mut Client) -> Result<Vec<StatusTask>> {
         at_end(conn, &self.0).await
     }
 }
 
-pub(super) async fn at_end(conn: &impl GenericClient, batches: &[i64]) -> Result<Vec<StatusTask>> {
+pub(super) async fn at_end(conn: &impl GenericClient, batches: &[BatchId]) -> Result<Vec<StatusTask>> {
+    let batches: Vec<i64> = batches.iter().map(|batch| batch.get()).collect();
     let rows = conn.query(&conn.prepare_cached(AT_END).await?, &[&batches]).await?;
-    let end = |row| Ok(StatusTask::Close { batch: batch_id(row, "id")?, round: small_number(row, "round")? });
-    rows.iter().map(end).collect()
+    rows.iter().map(rows::close_task).collect()
 }
 
 /// See [`Ledger::close`](crate::ledger::Ledger::close).
@@ -52,10 +46,9 @@ pub(super) struct Close {
     pub round: u32,
 }
 
-#[async_trait]
 impl Verb for Close {
     type Output = Closed;
-    const OPERATION: &'static str = "close a batch";
+    const OPERATION: &'static str = operation::CLOSE;
 
     async fn run(&self, conn: &mut Client) -> Result<Closed> {
         let transaction = conn.transaction().await?;
@@ -73,44 +66,29 @@ impl Close {
         // A second statement: the snapshot of the first does not show jobs that a retry reopened
         // while it waited for the lock.
         let record = batch(conn, id).await?;
-        let Some(closed) = closed_status(status(&row, "status")?, &record.jobs) else {
+        let Some(mut end) = BatchEnd::of_closing(row.status("status")?, &record) else {
             return Ok(Closed::NothingToDo);
         };
-        let error = error_of(conn, id, &record.jobs).await?;
-        BatchEnd { error, ..BatchEnd::of(&record, closed) }.record(conn, self.rules, id).await?;
+        if end.has_failed_jobs() {
+            end = end.with_first_error(&first_error(conn, id).await?);
+        }
+        record_end(conn, self.rules, id, end).await?;
         Ok(Closed::Now(batch(conn, id).await?))
     }
 }
 
-async fn error_of(conn: &impl GenericClient, id: BatchId, jobs: &JobCounts) -> Result<Option<String>> {
-    if jobs.failed == 0 {
-        return Ok(None);
-    }
+async fn first_error(conn: &impl GenericClient, id: BatchId) -> Result<String> {
     let row = conn.query_one(&conn.prepare_cached(FIRST_ERROR).await?, &[&id.get()]).await?;
-    Ok(Some(closing_error(jobs, row.try_get("error")?)))
+    row.string("error")
 }
 
-/// The end of a batch without open jobs.
-pub(super) struct BatchEnd {
-    pub status: BatchStatus,
-    pub error: Option<String>,
-    pub counts: JobCounts,
-    pub measured: Measured,
-}
-
-impl BatchEnd {
-    /// The end with the counts of `record`, without an error.
-    pub(super) const fn of(record: &BatchRecord, status: BatchStatus) -> Self {
-        Self { status, error: None, counts: record.jobs, measured: record.measured }
-    }
-
-    pub(super) async fn record(self, conn: &impl GenericClient, rules: Rules, id: BatchId) -> Result<()> {
-        let JobCounts { completed, failed, cancelled, .. } = self.counts;
-        let [completed, failed, cancelled, items] = [completed, failed, cancelled, self.measured.items].map(key);
-        let (batch, status, worked) = (id.get(), self.status.as_str(), millis(self.measured.worked));
-        let parameters: [&(dyn ToSql + Sync); 8] =
-            [&batch, &status, &self.error, &completed, &failed, &cancelled, &items, &worked];
-        conn.execute(&conn.prepare_cached(CLOSE).await?, &parameters).await?;
-        hooks::record_batch_end(conn, rules, id).await
-    }
+/// Finishes the batch, and inserts its hook row.
+pub(super) async fn record_end(conn: &impl GenericClient, rules: Rules, id: BatchId, end: BatchEnd) -> Result<()> {
+    let JobCounts { completed, failed, cancelled, .. } = end.counts;
+    let [completed, failed, cancelled, items] = [completed, failed, cancelled, end.measured.items].map(key);
+    let (batch, status, worked) = (id.get(), end.status.as_str(), millis(end.measured.worked));
+    let parameters: [&(dyn ToSql + Sync); 8] =
+        [&batch, &status, &end.error, &completed, &failed, &cancelled, &items, &worked];
+    conn.execute(&conn.prepare_cached(CLOSE).await?, &parameters).await?;
+    hooks::record_batch_end(conn, rules, id).await
 }

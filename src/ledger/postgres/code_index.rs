@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Built and dropped `CONCURRENTLY`, outside of a transaction, so that other processes keep writing
-//! items meanwhile. The launch waits for it.
+//! items meanwhile. The launch waits for it. A partitioned table is indexed at once, which stops
+//! writers, unless each of its partitions has such an index before.
 
 use std::{pin::pin, time::Duration};
 
@@ -86,8 +87,8 @@ impl CodeIndex<'_> {
         let mut observer = None;
         loop {
             if let Ok(built) = timeout(PROGRESS_INTERVAL, &mut build).await {
-                tracing::info!(success = built.is_ok(), "finished building the index on codes");
-                return built;
+                // An error stops the launch, which says why.
+                return built.inspect(|()| tracing::info!("finished building the index on codes"));
             }
             if observer.is_none() {
                 observer = self.address.connect(self.tls).await.ok();

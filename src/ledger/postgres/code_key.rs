@@ -1,6 +1,5 @@
 //! `code_key`: stores the code key, as hex digits, and returns the one stored first.
 
-use async_trait::async_trait;
 use deadpool_postgres::Client;
 
 use super::{
@@ -8,7 +7,7 @@ use super::{
     pool::Verb,
     redacted::Redacted,
 };
-use crate::domain::CodeKey;
+use crate::{domain::CodeKey, ledger::operation};
 
 const STORE: &str = "INSERT INTO settings (name, value) VALUES ('code_key', $1) ON CONFLICT (name) DO NOTHING";
 const READ: &str = "SELECT value FROM settings WHERE name = 'code_key'";
@@ -16,10 +15,9 @@ const READ: &str = "SELECT value FROM settings WHERE name = 'code_key'";
 /// See [`Ledger::code_key`](crate::ledger::Ledger::code_key).
 pub(super) struct KeepKey(pub CodeKey);
 
-#[async_trait]
 impl Verb for KeepKey {
     type Output = CodeKey;
-    const OPERATION: &'static str = "store the code key";
+    const OPERATION: &'static str = operation::CODE_KEY;
 
     async fn run(&self, conn: &mut Client) -> Result<CodeKey> {
         let candidate = data_encoding::HEXLOWER.encode(self.0.as_bytes());

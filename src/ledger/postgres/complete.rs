@@ -2,12 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::types::ToSql;
 
 use super::{
-    columns::millis,
     error::Result,
     finish_attempt::is_in_state,
     hooks,
@@ -17,7 +15,9 @@ use super::{
 use crate::{
     domain::JobState,
     ledger::{
+        columns::millis,
         decide::wants_job_hook,
+        operation,
         types::{Claim, LastChunk, NewItem, Rules},
     },
 };
@@ -32,10 +32,9 @@ pub(super) struct InsertAndComplete {
     pub worked: Duration,
 }
 
-#[async_trait]
 impl Verb for InsertAndComplete {
     type Output = LastChunk;
-    const OPERATION: &'static str = "insert the last items of a job";
+    const OPERATION: &'static str = operation::INSERT_AND_COMPLETE;
 
     async fn run(&self, conn: &mut Client) -> Result<LastChunk> {
         if !wants_job_hook(self.rules.hooks, JobState::Completed) {

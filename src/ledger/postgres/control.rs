@@ -1,10 +1,9 @@
 //! control: cancels, pauses or resumes a batch.
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 
 use super::{
-    close::BatchEnd,
+    close::record_end,
     error::Result,
     pool::{Lane, Verb},
     read::batch,
@@ -13,8 +12,9 @@ use super::{
 use crate::{
     domain::{BatchId, BatchRecord, BatchStatus},
     ledger::{
-        decide::requested_change,
+        decide::{BatchEnd, requested_change},
         error::LedgerError,
+        operation,
         types::{BatchCommand, Rules},
     },
 };
@@ -31,7 +31,8 @@ const LOCK: &str = "SELECT FROM batches WHERE id = $1 FOR NO KEY UPDATE";
 // By number, as every statement that locks several jobs. Waits for chunks in progress; later chunks
 // wait for this lock.
 const LOCK_ACTIVE: &str = "SELECT FROM jobs
-    WHERE batch = $1 AND finished_at IS NULL AND not_before IS NULL AND state = 'active' ORDER BY seq FOR NO KEY UPDATE";
+    WHERE batch = $1 AND finished_at IS NULL AND not_before IS NULL AND state = 'active'
+    ORDER BY seq FOR NO KEY UPDATE";
 const CANCEL_JOBS: &str = include_str!("sql/cancel_jobs.sql");
 const PAUSE_JOBS: &str = "UPDATE jobs SET paused = $2
     WHERE batch = $1 AND finished_at IS NULL AND not_before IS NULL AND state = 'active' AND paused <> $2";
@@ -44,10 +45,9 @@ pub(super) struct Control {
     pub command: BatchCommand,
 }
 
-#[async_trait]
 impl Verb for Control {
     type Output = BatchRecord;
-    const OPERATION: &'static str = "control a batch";
+    const OPERATION: &'static str = operation::CONTROL;
     const LANE: Lane = Lane::Requests;
     // A repetition would find a status that does not allow the command.
     const REPEATABLE: bool = false;
@@ -86,7 +86,7 @@ impl Control {
         conn.execute(&conn.prepare_cached(LOCK_ACTIVE).await?, &[&id]).await?;
         conn.execute(&conn.prepare_cached(CANCEL_JOBS).await?, &[&id]).await?;
         let record = batch(conn, self.batch).await?;
-        BatchEnd::of(&record, cancelled).record(conn, self.rules, self.batch).await
+        record_end(conn, self.rules, self.batch, BatchEnd::of(&record, cancelled)).await
     }
 
     /// Waits for chunks in progress; later chunks find their job paused.

@@ -1,19 +1,14 @@
 //! create: inserts a batch and its jobs, or returns the result of an earlier request.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
 };
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::{Row, types::ToSql};
 
 use super::{
-    columns::{batch_id, key, millis, number},
     error::{Result, unreadable},
     pool::{Lane, Verb},
     redacted::Redacted,
@@ -21,8 +16,10 @@ use super::{
 use crate::{
     domain::{BatchId, Plan},
     ledger::{
-        decide::{EarlierRequest, Recall},
+        columns::{Columns, key, millis},
+        decide::Recall,
         error::LedgerError,
+        operation, rows,
         types::{Created, NewBatch},
     },
 };
@@ -50,18 +47,16 @@ impl Statements {
 
 /// Where a batch is created: on the ledger's own connection, which caches statements, or in a
 /// transaction of the host.
-#[async_trait]
 pub(super) trait Session: Sync {
     /// Returns the first row, if any.
-    async fn first(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>>;
+    fn first(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> impl Future<Output = Result<Option<Row>>> + Send;
 
     /// Returns the row of a statement that always returns one.
-    async fn one(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Row> {
-        self.first(sql, parameters).await?.ok_or_else(|| unreadable("the statement returned no row"))
+    fn one(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> impl Future<Output = Result<Row>> + Send {
+        async move { self.first(sql, parameters).await?.ok_or_else(|| unreadable("the statement returned no row")) }
     }
 }
 
-#[async_trait]
 impl<C: GenericClient> Session for C {
     async fn first(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>> {
         Ok(self.query_opt(&self.prepare_cached(sql).await?, parameters).await?)
@@ -78,10 +73,9 @@ pub(super) struct Create {
     reserved: AtomicI64,
 }
 
-#[async_trait]
 impl Verb for Create {
     type Output = Created;
-    const OPERATION: &'static str = "create a batch";
+    const OPERATION: &'static str = operation::CREATE;
     const LANE: Lane = Lane::Requests;
 
     async fn run(&self, conn: &mut Client) -> Result<Created> {
@@ -138,22 +132,10 @@ impl Create {
         let Some(request) = &self.new.request else { return Ok(None) };
         let query = conn.prepare_cached(FIND_REQUEST).await?;
         let row = conn.query_opt(&query, &[&request.caller, &Redacted(request.key.as_str())]).await?;
-        row.map(|row| Ok(self.read_request(&row)?.recall(request)?)).transpose()
-    }
-
-    fn read_request(&self, row: &Row) -> Result<EarlierRequest> {
-        let age = u64::try_from(row.try_get::<_, i64>("age_ms")?).unwrap_or_default();
-        Ok(EarlierRequest {
-            created: Created {
-                batch: batch_id(row, "id")?,
-                quantity: number(row, "quantity")?,
-                jobs: number(row, "jobs")?,
-                estimated: Duration::from_millis(number(row, "estimated_ms")?),
-                repeated: row.try_get::<_, i64>("token")? != self.token,
-            },
-            fingerprint: row.try_get("request_fingerprint")?,
-            age: Duration::from_millis(age),
-        })
+        let Some(row) = row else { return Ok(None) };
+        let mut earlier = rows::request(&row)?;
+        earlier.created.repeated = row.integer("token")? != self.token;
+        Ok(Some(earlier.recall(request)?))
     }
 
     async fn next_created(&self, session: &impl Session) -> Result<Created> {

@@ -16,14 +16,14 @@ use std::{error::Error as _, io};
 use tokio_postgres::{Error, error::SqlState};
 
 use crate::domain::ChangeRefused;
-use crate::ledger::error::{BoxError, LedgerError};
+use crate::ledger::error::{BoxError, LedgerError, failed, unavailable};
 
 /// The result of a verb's function.
 pub(super) type Result<T, E = VerbError> = std::result::Result<T, E>;
 
 /// An error of a verb.
 #[derive(Debug)]
-pub(super) enum VerbError {
+pub(in crate::ledger) enum VerbError {
     /// An error of the database or of the connection to it.
     Database(Error),
     /// An error of the verb itself. Nothing that it wrote is kept.
@@ -109,16 +109,6 @@ impl VerbError {
             Self::Verb(_) | Self::NoConnection(_) | Self::Race => false,
         }
     }
-}
-
-/// The database did not respond, or its response was lost.
-pub(super) fn unavailable(operation: &'static str, why: impl Into<BoxError>) -> LedgerError {
-    LedgerError::Unavailable { operation, source: why.into() }
-}
-
-/// A defect.
-pub(super) fn failed(operation: &'static str, why: impl Into<BoxError>) -> LedgerError {
-    LedgerError::Failed { operation, source: why.into() }
 }
 
 /// A stored value that this version can't read.

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::types::ToSql;
 
 use super::{
-    columns::{as_json, key, millis, small, state, text},
+    columns::{small, text},
     error::Result,
     hooks,
     pool::Verb,
@@ -15,7 +14,9 @@ use super::{
 use crate::{
     domain::JobState,
     ledger::{
+        columns::{Columns, as_json, key, millis},
         decide::{JobChange, wants_job_hook},
+        operation,
         types::{AttemptResult, Claim, Finished, Rules},
     },
 };
@@ -31,10 +32,9 @@ pub(super) struct FinishAttempt {
     pub worked: Duration,
 }
 
-#[async_trait]
 impl Verb for FinishAttempt {
     type Output = Finished;
-    const OPERATION: &'static str = "finish an attempt";
+    const OPERATION: &'static str = operation::FINISH_ATTEMPT;
 
     async fn run(&self, conn: &mut Client) -> Result<Finished> {
         let change = JobChange::of(&self.result);
@@ -82,5 +82,5 @@ pub(super) async fn is_in_state(conn: &impl GenericClient, claim: &Claim, expect
     let query = conn.prepare_cached(STATE).await?;
     let row =
         conn.query_opt(&query, &[&job.batch.get(), &key(job.seq), &small(job.generation), &small(*epoch)]).await?;
-    Ok(row.map(|row| state(&row, "state")).transpose()? == Some(expected))
+    Ok(row.map(|row| row.state("state")).transpose()? == Some(expected))
 }

@@ -3,26 +3,26 @@
 //! A row is inserted in the transaction of the event. It is deleted when it is delivered, and kept
 //! with its error when it is given up.
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
-use tokio_postgres::Row;
 
 use super::{
-    columns::{as_json, json, key, number, small, small_number, state, text},
+    columns::{small, text},
     error::Result,
     pool::Verb,
     read::batch,
 };
 use crate::{
-    domain::{BatchFinished, BatchId, HookEvent, HookId, JobFinished, JobId},
+    domain::{BatchId, HookEvent, HookId, JobId},
     ledger::{
-        decide::{job_event, wants_job_hook},
+        columns::{Columns, as_json, key},
+        decide::{batch_event, job_event, wants_job_hook},
+        operation, rows,
         types::{HookOutcome, Rules},
     },
 };
 
 const INSERT: &str = "INSERT INTO hooks (batch, kind, event) VALUES ($1, $2, $3::text::json)";
-const JOB: &str = "SELECT state, generation, first, quantity, created, attempts, error FROM jobs
+const JOB: &str = "SELECT state, seq, generation, first, quantity, created, attempts, error FROM jobs
     WHERE batch = $1 AND seq = $2";
 const HOOK: &str = "SELECT event::text AS event, attempts FROM hooks WHERE id = $1 AND state = 'open'";
 const DELIVERED: &str = "DELETE FROM hooks WHERE id = $1 AND state = 'open'";
@@ -42,28 +42,14 @@ const GIVEN_UP: &str = "WITH hook AS (
 /// Inserts a hook row if the job ended and the host has a hook for that.
 pub(super) async fn record_job_end(conn: &impl GenericClient, rules: Rules, job: JobId) -> Result<()> {
     let row = conn.query_one(&conn.prepare_cached(JOB).await?, &[&job.batch.get(), &key(job.seq)]).await?;
-    let state = state(&row, "state")?;
+    let state = row.state("state")?;
     if !wants_job_hook(rules.hooks, state) {
         return Ok(());
     }
-    match job_event(state, read_job(&row, job.batch, job.seq)?) {
+    match job_event(state, rows::finished_job(&row, job.batch)?) {
         Some((kind, event)) => insert(conn, job.batch, kind, &event).await,
         None => Ok(()),
     }
-}
-
-fn read_job(row: &Row, batch_id: BatchId, seq: u64) -> Result<JobFinished> {
-    let job = JobId { batch: batch_id, seq, generation: small_number(row, "generation")? };
-    Ok(JobFinished {
-        batch_id,
-        job_id: job.to_string(),
-        seq,
-        first: number(row, "first")?,
-        quantity: number(row, "quantity")?,
-        items_created: number(row, "created")?,
-        attempts: small_number(row, "attempts")?,
-        error: row.try_get("error")?,
-    })
 }
 
 /// Inserts a hook row for a finished batch, if the host has a hook for that.
@@ -71,8 +57,8 @@ pub(super) async fn record_batch_end(conn: &impl GenericClient, rules: Rules, id
     if !rules.hooks.batch_finished {
         return Ok(());
     }
-    let event = HookEvent::BatchFinished(BatchFinished::of(&batch(conn, id).await?));
-    insert(conn, id, "batch_finished", &event).await
+    let (kind, event) = batch_event(&batch(conn, id).await?);
+    insert(conn, id, kind, &event).await
 }
 
 async fn insert(conn: &impl GenericClient, batch: BatchId, kind: &str, event: &HookEvent) -> Result<()> {
@@ -84,15 +70,13 @@ async fn insert(conn: &impl GenericClient, batch: BatchId, kind: &str, event: &H
 /// See [`Ledger::hook`](crate::ledger::Ledger::hook).
 pub(super) struct Hook(pub HookId);
 
-#[async_trait]
 impl Verb for Hook {
     type Output = Option<crate::ledger::types::Hook>;
-    const OPERATION: &'static str = "read a hook";
+    const OPERATION: &'static str = operation::HOOK;
 
     async fn run(&self, conn: &mut Client) -> Result<Self::Output> {
         let row = conn.query_opt(&conn.prepare_cached(HOOK).await?, &[&self.0.0]).await?;
-        let Some(row) = row else { return Ok(None) };
-        Ok(Some(crate::ledger::types::Hook { event: json(&row, "event")?, attempts: small_number(&row, "attempts")? }))
+        row.as_ref().map(rows::hook).transpose()
     }
 }
 
@@ -104,10 +88,9 @@ pub(super) struct RecordHookOutcome {
     pub outcome: HookOutcome,
 }
 
-#[async_trait]
 impl Verb for RecordHookOutcome {
     type Output = ();
-    const OPERATION: &'static str = "record the outcome of a hook";
+    const OPERATION: &'static str = operation::RECORD_HOOK_OUTCOME;
 
     async fn run(&self, conn: &mut Client) -> Result<()> {
         let (hook, attempts) = (self.hook.0, small(self.attempts));

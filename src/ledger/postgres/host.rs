@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use tokio_postgres::{Row, Transaction, types::ToSql};
 
 use super::{
@@ -44,7 +43,6 @@ impl HostTransactions {
 
 struct Host<'a>(&'a Transaction<'a>);
 
-#[async_trait]
 impl Session for Host<'_> {
     async fn first(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> error::Result<Option<Row>> {
         Ok(self.0.query_opt(sql, parameters).await?)

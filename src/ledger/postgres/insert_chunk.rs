@@ -2,7 +2,6 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::{
     Error, Row,
@@ -11,7 +10,7 @@ use tokio_postgres::{
 };
 
 use super::{
-    columns::{key, number, small, state},
+    columns::small,
     error::{Result, VerbError},
     item_writer::{ItemWriter, call},
     pool::Verb,
@@ -20,7 +19,9 @@ use super::{
 use crate::{
     domain::JobState,
     ledger::{
+        columns::{Columns, key},
         decide::ChunkGate,
+        operation, rows,
         types::{ChunkInserted, Claim, NewItem, NewItemRow},
     },
 };
@@ -35,10 +36,9 @@ pub(super) struct InsertChunk {
     pub item_writer: Option<Arc<dyn ItemWriter>>,
 }
 
-#[async_trait]
 impl Verb for InsertChunk {
     type Output = ChunkInserted;
-    const OPERATION: &'static str = "insert items";
+    const OPERATION: &'static str = operation::INSERT_CHUNK;
 
     async fn run(&self, conn: &mut Client) -> Result<ChunkInserted> {
         match &self.item_writer {
@@ -75,7 +75,7 @@ impl InsertChunk {
         }
         // The statement inserted nothing if an item is out of range.
         gate.check_range(&self.items)?;
-        let inserted = number(&row, "inserted")?;
+        let inserted = row.number("inserted")?;
         let new = if inserted > 0 { self.new_rows(row.try_get("ordinals")?) } else { Vec::new() };
         Ok((ChunkInserted::New(inserted), new))
     }
@@ -104,12 +104,11 @@ async fn insert_next_chunk(conn: &impl GenericClient, parameters: &ChunkParamete
 }
 
 fn read_gate(row: &Row) -> Result<ChunkGate> {
-    let (first, quantity) = (number(row, "first")?, number(row, "quantity")?);
     Ok(ChunkGate {
-        is_cancelled: state(row, "state")? == JobState::Cancelled,
-        is_current: row.try_get("is_current")?,
-        is_paused: row.try_get("paused")?,
-        range: first..first + quantity,
+        is_cancelled: row.state("state")? == JobState::Cancelled,
+        is_current: row.flag("is_current")?,
+        is_paused: row.flag("paused")?,
+        range: rows::range(row)?,
     })
 }
 

@@ -1,12 +1,13 @@
 //! The host's own rows, in the transaction that inserts the items.
 
-use rocket::futures::future::BoxFuture;
+use futures_util::future::BoxFuture;
 use tokio_postgres::Transaction;
 
-use super::error::{is_unavailable, message_of, unavailable};
+use super::error::{is_unavailable, message_of};
 use crate::domain::error_chain;
 use crate::ledger::{
-    error::{BoxError, LedgerError, Result},
+    error::{BoxError, LedgerError, Result, unavailable},
+    operation,
     types::NewItemRow,
 };
 
@@ -63,7 +64,7 @@ pub(super) async fn call(
     items: &[NewItemRow<'_>],
 ) -> Result<()> {
     writer.write(transaction, items).await.map_err(|error| match error.downcast_ref::<tokio_postgres::Error>() {
-        Some(cause) if is_unavailable(cause) => unavailable("insert items", error),
+        Some(cause) if is_unavailable(cause) => unavailable(operation::INSERT_CHUNK, error),
         Some(cause) => LedgerError::Refused { why: message_of(cause) },
         None => LedgerError::Refused { why: error_chain(&*error) },
     })

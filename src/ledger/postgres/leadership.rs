@@ -13,13 +13,14 @@ use tokio::time::sleep;
 use tokio_postgres::{Client, error::SqlState};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{
-    error::{VerbError, unavailable},
-    pool::PostgresPool,
+use super::{error::VerbError, pool::PostgresPool};
+use crate::ledger::{
+    error::{Result, unavailable},
+    leadership::Leadership,
+    operation,
 };
-use crate::ledger::{error::Result, leadership::Leadership};
 
-const OPERATION: &str = "acquire the leadership";
+const OPERATION: &str = operation::ACQUIRE_LEADERSHIP;
 
 /// The server notices a moment later that a connection ended. Waiting longer is not worth it.
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '250ms'";

@@ -2,8 +2,10 @@
 
 use tokio_postgres::Client;
 
-use super::columns::key;
-use crate::ledger::open::SchemaOptions;
+use crate::ledger::{
+    columns::key,
+    open::{SchemaOptions, TooNew, pending},
+};
 
 /// In order, starting with version 1. A published migration is never changed.
 const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_tables.sql")];
@@ -36,8 +38,8 @@ pub(super) enum MigrateError {
     #[error("{}", super::error::message_of(.0))]
     Database(#[from] tokio_postgres::Error),
     /// The tables were created by a later version of this crate.
-    #[error("its tables have version {0}, but this version of rocket_batch supports up to {known}", known = MIGRATIONS.len())]
-    TooNew(i64),
+    #[error(transparent)]
+    TooNew(#[from] TooNew),
 }
 
 /// Applies the missing migrations in one transaction. If several processes do so at once, one does
@@ -53,8 +55,7 @@ pub(super) async fn migrate(client: &mut Client, schema: &str, options: SchemaOp
     }
     transaction.batch_execute(SETTINGS).await?;
     let version = transaction.query_opt(VERSION, &[]).await?.map_or(Ok(0), |row| row.try_get::<_, i64>(0))?;
-    let pending = usize::try_from(version).ok().and_then(|version| MIGRATIONS.get(version..));
-    for migration in pending.ok_or(MigrateError::TooNew(version))? {
+    for migration in pending(&MIGRATIONS, version)? {
         transaction.batch_execute(migration).await?;
     }
     transaction.execute(SET_VERSION, &[&(MIGRATIONS.len() as i64)]).await?;

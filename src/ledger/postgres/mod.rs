@@ -187,7 +187,7 @@ impl Ledger for PostgresLedger {
     }
 
     async fn at_end(&self, batches: &[BatchId]) -> Result<Vec<StatusTask>> {
-        self.pool.run(close::AtEnd(batches.iter().map(|batch| batch.get()).collect())).await
+        self.pool.run(close::AtEnd(batches.to_vec())).await
     }
 
     async fn close(&self, batch: BatchId, round: u32) -> Result<Closed> {

@@ -1,17 +1,15 @@
 //! plan: inserts the jobs of a requested batch, or fails it if it can't be planned.
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 
-use super::{
-    close::BatchEnd,
-    columns::{millis, status},
-    create::columns,
-    error::Result,
-    pool::Verb,
+use super::{close::record_end, create::columns, error::Result, pool::Verb};
+use crate::domain::{BatchId, Invalid};
+use crate::ledger::{
+    columns::{Columns, millis},
+    decide::BatchEnd,
+    operation,
+    types::{PlanInput, Planned, Rules},
 };
-use crate::domain::{BatchId, Change, Invalid, JobCounts, Measured};
-use crate::ledger::types::{PlanInput, Planned, Rules};
 
 const PLAN: &str = include_str!("sql/plan.sql");
 const UNPLANNED: &str = "SELECT status FROM batches WHERE id = $1 AND jobs IS NULL FOR NO KEY UPDATE";
@@ -23,10 +21,9 @@ pub(super) struct Planning {
     pub input: Result<PlanInput, Invalid>,
 }
 
-#[async_trait]
 impl Verb for Planning {
     type Output = Planned;
-    const OPERATION: &'static str = "plan a batch";
+    const OPERATION: &'static str = operation::PLAN;
 
     async fn run(&self, conn: &mut Client) -> Result<Planned> {
         match &self.input {
@@ -58,9 +55,8 @@ impl Planning {
     async fn refuse(&self, conn: &impl GenericClient, invalid: &Invalid) -> Result<Planned> {
         let row = conn.query_opt(&conn.prepare_cached(UNPLANNED).await?, &[&self.batch.get()]).await?;
         let Some(row) = row else { return Ok(Planned::NothingToDo) };
-        let status = status(&row, "status")?.after(Change::Refuse)?;
-        let (error, counts, measured) = (Some(invalid.to_string()), JobCounts::default(), Measured::default());
-        BatchEnd { status, error, counts, measured }.record(conn, self.rules, self.batch).await?;
+        let end = BatchEnd::of_refusal(row.status("status")?, invalid)?;
+        record_end(conn, self.rules, self.batch, end).await?;
         Ok(Planned::Now)
     }
 }

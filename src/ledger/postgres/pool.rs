@@ -20,7 +20,8 @@ use std::{
 
 use async_trait::async_trait;
 use deadpool_postgres::{BuildError, Client, Manager, ManagerConfig, PoolError, RecyclingMethod, Runtime};
-use rocket::{figment::Figment, futures::FutureExt};
+use futures_util::FutureExt as _;
+use rocket::figment::Figment;
 use rocket_db_pools::{Error, Pool};
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
@@ -31,14 +32,15 @@ use super::{
     address::{Address, Timeouts},
     code_index::CodeIndex,
     detach_on_drop::DetachOnDrop,
-    error::{self, VerbError, failed, message_of},
+    error::{self, VerbError, message_of},
     migrate::migrate,
     tls,
 };
 use crate::domain::{Backoff, panic_message};
 use crate::ledger::{
-    error::{LedgerError, Result},
+    error::{LedgerError, Result, failed},
     open::{OpenError, SchemaOptions},
+    operation,
 };
 
 /// The connections to one PostgreSQL database. A clone is the same pool.
@@ -89,7 +91,6 @@ pub(super) enum Lane {
 }
 
 /// A call of the ledger, which runs to completion.
-#[async_trait]
 pub(super) trait Verb: Send + Sync + 'static {
     /// The type of its result.
     type Output: Send + 'static;
@@ -103,7 +104,7 @@ pub(super) trait Verb: Send + Sync + 'static {
 
     const LANE: Lane = Lane::Work;
 
-    async fn run(&self, conn: &mut Client) -> error::Result<Self::Output>;
+    fn run(&self, conn: &mut Client) -> impl Future<Output = error::Result<Self::Output>> + Send;
 }
 
 /// The host's access to the database of the ledger: a [`tokio_postgres`] client whose search path
@@ -312,8 +313,9 @@ impl Inner {
 /// Resets a session of the host, except for prepared statements. Suppresses the warning that there
 /// is no transaction. In a failed transaction its first statement fails, and the pool replaces the
 /// connection.
-const RESET_SESSION: &str = "SET client_min_messages = error; ROLLBACK; CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
-                    SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
+const RESET_SESSION: &str = "SET client_min_messages = error; ROLLBACK; CLOSE ALL; \
+    SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; SELECT pg_advisory_unlock_all(); \
+    DISCARD TEMP; DISCARD SEQUENCES";
 
 fn connections(
     config: &tokio_postgres::Config,
@@ -352,10 +354,9 @@ fn checked_schema(schema: &str) -> std::result::Result<String, OpenError> {
 /// Makes a round trip.
 pub(super) struct Ping;
 
-#[async_trait]
 impl Verb for Ping {
     type Output = ();
-    const OPERATION: &'static str = "ping";
+    const OPERATION: &'static str = operation::PING;
     const LANE: Lane = Lane::Probe;
 
     async fn run(&self, conn: &mut Client) -> error::Result<()> {

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
 
-use super::{
+use super::{error::Result, pool::Verb};
+use crate::ledger::{
     columns::{key, millis},
-    error::Result,
-    pool::Verb,
+    decide::Sweep,
+    operation,
+    types::Pruned,
 };
-use crate::ledger::{decide::Sweep, types::Pruned};
 
 const NEXT: &str = include_str!("sql/prune_batch.sql");
 const JOBS: &str = "DELETE FROM jobs
@@ -25,10 +25,9 @@ pub(super) struct PruneHistory {
     pub max: u64,
 }
 
-#[async_trait]
 impl Verb for PruneHistory {
     type Output = Pruned;
-    const OPERATION: &'static str = "remove the history of batches";
+    const OPERATION: &'static str = operation::PRUNE_HISTORY;
 
     async fn run(&self, conn: &mut Client) -> Result<Pruned> {
         let transaction = conn.transaction().await?;

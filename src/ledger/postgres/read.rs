@@ -1,24 +1,21 @@
 //! batch, batches, items, `failed_jobs`: reads. Each result comes from one statement,
 //! and so from one snapshot.
 
-use std::time::Duration;
-
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient, Transaction};
 use tokio_postgres::Row;
 
 use super::{
-    columns::{as_json, batch_id, json, key, number, small_number, status},
     error::Result,
     pool::{Lane, Verb},
 };
-use crate::domain::{
-    BatchId, BatchRecord, BatchStatus, FailedChunks, FailedJob, Item, ItemOptions, JobCounts, JobId, Measured,
-};
+use crate::domain::{BatchId, BatchRecord, BatchStatus, FailedJob, Item};
 use crate::ledger::{
+    columns::{as_json, key},
     decide::PageBuilder,
     error::LedgerError,
+    operation,
     query::{PageRequest, Portion},
+    rows,
 };
 
 const HISTORY_REMOVED: &str = "SELECT history <> 'complete' FROM batches WHERE id = $1";
@@ -34,10 +31,9 @@ const FAILED_JOBS: &str = include_str!("sql/failed_jobs.sql");
 /// See [`Ledger::batch`](crate::ledger::Ledger::batch).
 pub(super) struct Batch(pub BatchId);
 
-#[async_trait]
 impl Verb for Batch {
     type Output = BatchRecord;
-    const OPERATION: &'static str = "read a batch";
+    const OPERATION: &'static str = operation::BATCH;
     const LANE: Lane = Lane::Requests;
 
     async fn run(&self, conn: &mut Client) -> Result<BatchRecord> {
@@ -47,7 +43,7 @@ impl Verb for Batch {
 
 pub(super) async fn batch(conn: &impl GenericClient, id: BatchId) -> Result<BatchRecord> {
     let row = conn.query_opt(&conn.prepare_cached(BATCH).await?, &[&id.get()]).await?;
-    read_batch(&row.ok_or(LedgerError::NoSuchBatch(id))?)
+    rows::batch(&row.ok_or(LedgerError::NoSuchBatch(id))?)
 }
 
 /// See [`Ledger::batches`](crate::ledger::Ledger::batches).
@@ -56,10 +52,9 @@ pub(super) struct Batches {
     pub page: PageRequest,
 }
 
-#[async_trait]
 impl Verb for Batches {
     type Output = Vec<BatchRecord>;
-    const OPERATION: &'static str = "list batches";
+    const OPERATION: &'static str = operation::BATCHES;
     const LANE: Lane = Lane::Requests;
 
     async fn run(&self, conn: &mut Client) -> Result<Vec<BatchRecord>> {
@@ -71,52 +66,8 @@ impl Verb for Batches {
                 conn.query(&statement, &[&before, &limit, &status.as_str()]).await?
             }
         };
-        rows.iter().map(read_batch).collect()
+        rows.iter().map(rows::batch).collect()
     }
-}
-
-fn read_batch(row: &Row) -> Result<BatchRecord> {
-    Ok(BatchRecord {
-        batch_id: batch_id(row, "id")?,
-        status: status(row, "status")?,
-        quantity: number(row, "quantity")?,
-        options: read_options(row)?,
-        jobs: read_counts(row)?,
-        items_created: number(row, "items_created")?,
-        round: small_number(row, "round")?,
-        created_at: row.try_get("created_at")?,
-        started_at: row.try_get("started_at")?,
-        finished_at: row.try_get("finished_at")?,
-        error: row.try_get("error")?,
-        history_removed: row.try_get("history_removed")?,
-        measured: read_measured(row)?,
-    })
-}
-
-/// Reads the options of a batch's items.
-pub(super) fn read_options(row: &Row) -> Result<ItemOptions> {
-    let max_jobs: Option<i64> = row.try_get("max_jobs")?;
-    Ok(ItemOptions {
-        batch_size: number(row, "batch_size")?,
-        qr_code_prefix: row.try_get("prefix")?,
-        max_jobs_per_batch: max_jobs.map(i64::unsigned_abs),
-    })
-}
-
-fn read_counts(row: &Row) -> Result<JobCounts> {
-    Ok(JobCounts {
-        waiting: number(row, "waiting")?,
-        active: number(row, "active")?,
-        delayed: number(row, "delayed")?,
-        completed: number(row, "completed")?,
-        failed: number(row, "failed")?,
-        cancelled: number(row, "cancelled")?,
-    })
-}
-
-/// Reads the work done in a batch.
-pub(super) fn read_measured(row: &Row) -> Result<Measured> {
-    Ok(Measured { items: number(row, "items_created")?, worked: Duration::from_millis(number(row, "worked_ms")?) })
 }
 
 /// See [`Ledger::items`](crate::ledger::Ledger::items).
@@ -125,15 +76,14 @@ pub(super) struct Items {
     pub page: PageRequest,
 }
 
-#[async_trait]
 impl Verb for Items {
     type Output = Vec<Item>;
-    const OPERATION: &'static str = "list items";
+    const OPERATION: &'static str = operation::ITEMS;
     const LANE: Lane = Lane::Requests;
 
     async fn run(&self, conn: &mut Client) -> Result<Vec<Item>> {
         let rows = read_page(conn, ITEMS, self.batch, self.page).await?;
-        rows.iter().map(read_item).collect()
+        rows.iter().map(rows::item).collect()
     }
 }
 
@@ -158,25 +108,15 @@ pub(super) async fn is_history_removed(conn: &impl GenericClient, id: BatchId) -
     Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or(false))
 }
 
-fn read_item(row: &Row) -> Result<Item> {
-    Ok(Item {
-        batch_id: batch_id(row, "batch")?,
-        ordinal: number(row, "ordinal")?,
-        code: row.try_get("code")?,
-        created_at: row.try_get("created_at")?,
-    })
-}
-
 /// See [`Ledger::failed_jobs`](crate::ledger::Ledger::failed_jobs).
 pub(super) struct FailedJobs {
     pub batch: BatchId,
     pub page: PageRequest,
 }
 
-#[async_trait]
 impl Verb for FailedJobs {
     type Output = Portion<FailedJob>;
-    const OPERATION: &'static str = "list failed jobs";
+    const OPERATION: &'static str = operation::FAILED_JOBS;
     const LANE: Lane = Lane::Requests;
 
     async fn run(&self, conn: &mut Client) -> Result<Portion<FailedJob>> {
@@ -206,7 +146,7 @@ impl FailedJobs {
         loop {
             let rows = transaction.query_portal(&portal, Self::ROWS).await?;
             for row in &rows {
-                let job = read_failed_job(row, self.batch)?;
+                let job = rows::failed_job(row, self.batch)?;
                 let json = as_json(&job)?;
                 page.push(job, &json);
             }
@@ -215,24 +155,4 @@ impl FailedJobs {
             }
         }
     }
-}
-
-fn read_failed_job(row: &Row, batch: BatchId) -> Result<FailedJob> {
-    let (seq, first, quantity) = (number(row, "seq")?, number(row, "first")?, number(row, "quantity")?);
-    let FailedChunks { ranges, unlisted_chunks, unlisted_items } = json(row, "failed_chunks")?;
-    Ok(FailedJob {
-        job_id: JobId { batch, seq, generation: small_number(row, "generation")? }.to_string(),
-        seq,
-        first,
-        last: first + quantity - 1,
-        items_created: number(row, "created")?,
-        attempts: small_number(row, "attempts")?,
-        crashes: small_number(row, "crashes")?,
-        error: row.try_get("error")?,
-        failed_chunks: ranges,
-        more_failed_chunks: unlisted_chunks,
-        more_items: unlisted_items,
-        started_at: row.try_get("claimed_at")?,
-        finished_at: row.try_get("finished_at")?,
-    })
 }

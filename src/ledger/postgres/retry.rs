@@ -1,11 +1,8 @@
 //! retry: recreates the failed jobs of a batch.
 
-use async_trait::async_trait;
 use deadpool_postgres::{Client, GenericClient};
-use tokio_postgres::Row;
 
 use super::{
-    columns::{key, number, small_number},
     control::lock,
     error::Result,
     hooks,
@@ -14,9 +11,11 @@ use super::{
     summarize::count_batch,
 };
 use crate::{
-    domain::{BatchId, JobId, RetryReport},
+    domain::{BatchId, RetryReport},
     ledger::{
+        columns::key,
         decide::{FailedJobRow, reopened_status, retry_report},
+        operation, rows,
         types::Rules,
     },
 };
@@ -35,10 +34,9 @@ pub(super) struct Retry {
     pub batch: BatchId,
 }
 
-#[async_trait]
 impl Verb for Retry {
     type Output = RetryReport;
-    const OPERATION: &'static str = "retry a batch";
+    const OPERATION: &'static str = operation::RETRY;
     const LANE: Lane = Lane::Requests;
     // A repetition would find no failed jobs.
     const REPEATABLE: bool = false;
@@ -60,7 +58,7 @@ impl Retry {
         if failed.is_empty() {
             return Ok(RetryReport::empty(self.batch, before.status));
         }
-        let failed = failed.iter().map(|row| read_failed(row, self.batch)).collect::<Result<Vec<_>>>()?;
+        let failed = failed.iter().map(|row| rows::job_to_retry(row, self.batch)).collect::<Result<Vec<_>>>()?;
         self.retry_jobs(conn, &failed).await?;
         let statement = conn.prepare_cached(REOPEN).await?;
         conn.execute(&statement, &[&self.batch.get(), &status.as_str()]).await?;
@@ -78,11 +76,6 @@ impl Retry {
         conn.execute(&conn.prepare_cached(RECREATE).await?, &[&batch, &seqs(&others)]).await?;
         Ok(())
     }
-}
-
-fn read_failed(row: &Row, batch: BatchId) -> Result<FailedJobRow> {
-    let job = JobId { batch, seq: number(row, "seq")?, generation: small_number(row, "generation")? };
-    Ok(FailedJobRow { job, has_all_items: row.try_get("has_all_items")? })
 }
 
 fn seqs(failed: &[&FailedJobRow]) -> Vec<i64> {

@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::{Row, types::ToSql};
 
 use super::{
-    columns::{batch_id, key, millis, number},
     error::{Result, unreadable},
     pool::{Lane, Verb},
-    read::read_measured,
 };
 use crate::domain::{BatchId, Measured};
 use crate::ledger::{
-    decide::{LEFT_BEHIND_AFTER, LEFT_BEHIND_BATCHES, OLD_AFTER, OLD_ROWS, OpenBatch},
+    columns::{Columns, key, millis},
+    decide::{LEFT_BEHIND_AFTER, LEFT_BEHIND_BATCHES, NO_PROCESS, OLD_AFTER, OLD_ROWS, OpenBatch, no_work},
+    operation,
     query::{COUNT_INTERVAL, RecentWork},
+    rows,
 };
 
 const TO_COUNT: &str = include_str!("sql/summaries_to_count.sql");
@@ -31,9 +31,6 @@ const BACKLOG: &str = include_str!("sql/backlog.sql");
 const MEASURED: &str = "SELECT items_created, worked_ms FROM batches
     WHERE finished_at IS NOT NULL AND worked_ms > 0 ORDER BY finished_at DESC LIMIT 1";
 
-/// The process id of counts made by verbs that change a whole batch.
-const NO_PROCESS: i64 = 0;
-
 /// Finds out which of the batches to count. See
 /// [`Records::summarize`](crate::ledger::Records::summarize).
 pub(super) struct ToCount {
@@ -41,7 +38,6 @@ pub(super) struct ToCount {
     pub work: Arc<[RecentWork]>,
 }
 
-#[async_trait]
 impl Verb for ToCount {
     type Output = Vec<OpenBatch>;
     const OPERATION: &'static str = "find batches to count";
@@ -56,12 +52,12 @@ impl Verb for ToCount {
 
 impl ToCount {
     fn read(&self, row: &Row) -> Result<OpenBatch> {
-        let batch = batch_id(row, "id")?;
+        let batch = row.batch_id("id")?;
         let work = self.work.iter().find(|work| work.batch == batch).copied();
         Ok(OpenBatch {
             work: work.ok_or_else(|| unreadable(format!("batch {batch} was not requested")))?,
-            jobs: number(row, "jobs")?,
-            counted: row.try_get("counted")?,
+            jobs: row.number("jobs")?,
+            counted: row.flag("counted")?,
         })
     }
 }
@@ -72,10 +68,9 @@ pub(super) struct Summarize {
     pub work: Vec<RecentWork>,
 }
 
-#[async_trait]
 impl Verb for Summarize {
     type Output = Vec<BatchId>;
-    const OPERATION: &'static str = "count the jobs of batches";
+    const OPERATION: &'static str = operation::SUMMARIZE;
 
     async fn run(&self, conn: &mut Client) -> Result<Vec<BatchId>> {
         let stored = summarize(&*conn, self.process, &self.work).await?;
@@ -88,7 +83,7 @@ impl Verb for Summarize {
 
 /// Counts the jobs of one batch, for a verb that changes the whole batch and has locked it.
 pub(super) async fn count_batch(conn: &impl GenericClient, batch: BatchId) -> Result<()> {
-    summarize(conn, NO_PROCESS, &[RecentWork { batch, items: 0, last_item_at: None }]).await.map(drop)
+    summarize(conn, NO_PROCESS, &[no_work(batch)]).await.map(drop)
 }
 
 async fn summarize(conn: &impl GenericClient, process: i64, work: &[RecentWork]) -> Result<Vec<BatchId>> {
@@ -99,7 +94,7 @@ async fn summarize(conn: &impl GenericClient, process: i64, work: &[RecentWork])
         summaries.push(row, work)?;
     }
     let rows = conn.query(&conn.prepare_cached(SUMMARIZE).await?, &summaries.parameters(&process)).await?;
-    rows.iter().map(|row| batch_id(row, "batch")).collect()
+    rows.iter().map(|row| row.batch_id("batch")).collect()
 }
 
 /// Counts of batches, as columns.
@@ -119,7 +114,7 @@ impl Counted {
         for (column, name) in self.numbers.iter_mut().zip(Self::NUMBERS) {
             column.push(row.try_get(name)?);
         }
-        let batch = batch_id(row, "batch")?;
+        let batch = row.batch_id("batch")?;
         let work = work.iter().find(|work| work.batch == batch);
         self.count_times.push(row.try_get("counted_at")?);
         self.items.push(work.map_or(0, |work| key(work.items)));
@@ -139,7 +134,7 @@ impl Counted {
 pub(super) async fn stale_batches(conn: &impl GenericClient) -> Result<Vec<BatchId>> {
     let statement = conn.prepare_cached(LEFT_BEHIND).await?;
     let rows = conn.query(&statement, &[&millis(LEFT_BEHIND_AFTER), &key(LEFT_BEHIND_BATCHES)]).await?;
-    rows.iter().map(|row| batch_id(row, "batch")).collect()
+    rows.iter().map(|row| row.batch_id("batch")).collect()
 }
 
 /// See [`Records::backlog`](crate::ledger::Records::backlog).
@@ -147,17 +142,16 @@ pub(super) struct Backlog {
     pub limit: u64,
 }
 
-#[async_trait]
 impl Verb for Backlog {
     type Output = crate::ledger::query::Backlog;
-    const OPERATION: &'static str = "read the backlog";
+    const OPERATION: &'static str = operation::BACKLOG;
     const LANE: Lane = Lane::Requests;
 
     async fn run(&self, conn: &mut Client) -> Result<Self::Output> {
         let rows = conn.query(&conn.prepare_cached(BACKLOG).await?, &[&key(self.limit)]).await?;
-        let open = rows.iter().map(|row| number(row, "open")).collect::<Result<_>>()?;
+        let open = rows.iter().map(|row| row.number("open")).collect::<Result<_>>()?;
         let last = conn.query_opt(&conn.prepare_cached(MEASURED).await?, &[]).await?;
-        let measured = last.as_ref().map_or(Ok(Measured::default()), read_measured)?;
+        let measured = last.as_ref().map_or(Ok(Measured::default()), rows::measured)?;
         Ok(crate::ledger::query::Backlog { open, measured })
     }
 }

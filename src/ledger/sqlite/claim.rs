@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    columns::{key, now, state, status},
+    columns::now,
     error::Result,
     hooks,
     insert_chunk::{add_to_job, insert},
@@ -15,8 +15,10 @@ use super::{
 use crate::{
     domain::{BatchStatus, Change, Delivery, JobId},
     ledger::{
-        decide::{ClaimDecision, JobSnapshot, missing, poisoned},
-        types::{Claim, Claimed, FirstChunk, Rules, Work},
+        columns::key,
+        decide::{ClaimDecision, JobSnapshot, missing, missing_after, poisoned, without_row},
+        rows,
+        types::{Claimed, FirstChunk, Rules, Work},
     },
 };
 
@@ -32,16 +34,13 @@ const ORDINALS: &str =
 
 pub(super) fn claim(conn: &Connection, rules: Rules, delivery: Delivery) -> Result<Claimed> {
     let (batch, seq) = delivery.batch_and_seq();
-    let job = conn.prepare_cached(READ_JOB)?.query_row((batch.get(), key(seq)), read_job).optional()?;
+    let job =
+        conn.prepare_cached(READ_JOB)?.query_row((batch.get(), key(seq)), |row| rows::job_snapshot(row)).optional()?;
     let Some(job) = job else {
-        return Ok(if is_history_removed(conn, batch)? { Claimed::NothingToDo } else { Claimed::Unknown });
+        return Ok(without_row(is_history_removed(conn, batch)?));
     };
     match job.decide(delivery, rules.max_crashes) {
-        ClaimDecision::Unknown => Ok(Claimed::Unknown),
-        ClaimDecision::NothingToDo => Ok(Claimed::NothingToDo),
-        ClaimDecision::Failed => Ok(Claimed::Failed(job.reason())),
-        ClaimDecision::Busy => Ok(Claimed::Busy),
-        ClaimDecision::Paused => Ok(Claimed::Paused),
+        ClaimDecision::Refuse(claimed) => Ok(claimed),
         ClaimDecision::Revive(status) => {
             revive(conn, delivery, status)?;
             claim(conn, rules, delivery)
@@ -68,27 +67,7 @@ pub(super) fn claim_and_insert(
     }
     let new = insert(conn, &work.claim, items)?.len() as u64;
     add_to_job(conn, &work.claim, new)?;
-    let missing = range.start + new..range.end;
-    let missing = if missing.is_empty() { Vec::new() } else { vec![missing] };
-    Ok(Claimed::Work(Work { missing, inserted: new, ..work }))
-}
-
-fn read_job(row: &Row<'_>) -> rusqlite::Result<JobSnapshot> {
-    let (first, quantity): (u64, u64) = (row.get("first")?, row.get("quantity")?);
-    Ok(JobSnapshot {
-        generation: row.get("generation")?,
-        state: state(row, "state")?,
-        epoch: row.get("epoch")?,
-        range: first..first + quantity,
-        attempts: row.get("attempts")?,
-        crashes: row.get("crashes")?,
-        acknowledged: row.get("acknowledged")?,
-        error: row.get("error")?,
-        status: status(row, "status")?,
-        history_removed: row.get("history_removed")?,
-        prefix: row.get("prefix")?,
-        key_fingerprint: row.get("key_fingerprint")?,
-    })
+    Ok(Claimed::Work(Work { missing: missing_after(range, new), inserted: new, ..work }))
 }
 
 /// Sets the job waiting and its batch to `status`, which is running or paused.
@@ -105,15 +84,8 @@ fn start(conn: &Connection, delivery: Delivery, snapshot: JobSnapshot, crashes: 
     let running = snapshot.status.after(Change::Claim)?;
     conn.prepare_cached(CLAIM)?.execute((batch, key(job.seq), crashes, now, delivery.acknowledged()))?;
     conn.prepare_cached(RUN)?.execute((batch, running.as_str(), now))?;
-    Ok(Work {
-        claim: Claim { job, epoch: snapshot.epoch + 1 },
-        missing: missing_items(conn, batch, &snapshot.range)?,
-        inserted: 0,
-        range: snapshot.range,
-        attempts_made: snapshot.attempts,
-        prefix: snapshot.prefix,
-        key_fingerprint: snapshot.key_fingerprint,
-    })
+    let missing = missing_items(conn, batch, &snapshot.range)?;
+    Ok(snapshot.into_work(delivery, 1, missing))
 }
 
 /// Looks at the rows themselves, so no count can be wrong. For a job without items this is one

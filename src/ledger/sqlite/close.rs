@@ -2,16 +2,13 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{
-    columns::{key, millis, now, status},
-    error::Result,
-    hooks,
-    read::batch,
-};
+use super::{columns::now, error::Result, hooks, read::batch};
 use crate::{
-    domain::{BatchId, BatchRecord, BatchStatus, JobCounts, Measured, StatusTask},
+    domain::{BatchId, StatusTask},
     ledger::{
-        decide::{closed_status, closing_error},
+        columns::{Columns, key, millis},
+        decide::BatchEnd,
+        rows,
         types::{Closed, Rules},
     },
 };
@@ -27,58 +24,41 @@ pub(super) fn at_end(conn: &Connection, batches: &[BatchId]) -> Result<Vec<Statu
     let mut query = conn.prepare_cached(AT_END)?;
     let mut ends = Vec::new();
     for batch in batches {
-        let round = query.query_row([batch.get()], |row| row.get(0)).optional()?;
-        ends.extend(round.map(|round| StatusTask::Close { batch: *batch, round }));
+        ends.extend(query.query_row([batch.get()], |row| rows::close_task(row)).optional()?);
     }
     Ok(ends)
 }
 
 pub(super) fn close(conn: &Connection, rules: Rules, id: BatchId, round: u32) -> Result<Closed> {
     let mut query = conn.prepare_cached(STATUS)?;
-    let status = query.query_row((id.get(), round), |row| status(row, "status")).optional()?;
+    let status = query.query_row((id.get(), round), |row| row.status("status")).optional()?;
     let Some(status) = status else { return Ok(Closed::NothingToDo) };
     let record = batch(conn, id)?;
-    let Some(closed) = closed_status(status, &record.jobs) else { return Ok(Closed::NothingToDo) };
-    let error = error_of(conn, id, &record.jobs)?;
-    BatchEnd { error: error.as_deref(), ..BatchEnd::of(&record, closed) }.record(conn, rules, id)?;
+    let Some(mut end) = BatchEnd::of_closing(status, &record) else { return Ok(Closed::NothingToDo) };
+    if end.has_failed_jobs() {
+        end = end.with_first_error(&first_error(conn, id)?);
+    }
+    record_end(conn, rules, id, &end)?;
     Ok(Closed::Now(batch(conn, id)?))
 }
 
-fn error_of(conn: &Connection, id: BatchId, jobs: &JobCounts) -> Result<Option<String>> {
-    if jobs.failed == 0 {
-        return Ok(None);
-    }
-    let first: String = conn.prepare_cached(FIRST_ERROR)?.query_row([id.get()], |row| row.get(0))?;
-    Ok(Some(closing_error(jobs, &first)))
+fn first_error(conn: &Connection, id: BatchId) -> Result<String> {
+    Ok(conn.prepare_cached(FIRST_ERROR)?.query_row([id.get()], |row| row.string("error"))?)
 }
 
-/// The end of a batch without open jobs.
-pub(super) struct BatchEnd<'a> {
-    pub status: BatchStatus,
-    pub error: Option<&'a str>,
-    pub counts: JobCounts,
-    pub measured: Measured,
-}
-
-impl BatchEnd<'_> {
-    /// The end with the counts of `record`, without an error.
-    pub(super) const fn of(record: &BatchRecord, status: BatchStatus) -> Self {
-        Self { status, error: None, counts: record.jobs, measured: record.measured }
-    }
-
-    pub(super) fn record(self, conn: &Connection, rules: Rules, id: BatchId) -> Result<()> {
-        conn.prepare_cached(CLOSE)?.execute(params![
-            id.get(),
-            self.status.as_str(),
-            self.error,
-            now(),
-            key(self.counts.completed),
-            key(self.counts.failed),
-            key(self.counts.cancelled),
-            key(self.measured.items),
-            millis(self.measured.worked),
-        ])?;
-        conn.prepare_cached(DELETE_SUMMARIES)?.execute([id.get()])?;
-        hooks::record_batch_end(conn, rules, id)
-    }
+/// Finishes the batch, and inserts its hook row.
+pub(super) fn record_end(conn: &Connection, rules: Rules, id: BatchId, end: &BatchEnd) -> Result<()> {
+    conn.prepare_cached(CLOSE)?.execute(params![
+        id.get(),
+        end.status.as_str(),
+        end.error,
+        now(),
+        key(end.counts.completed),
+        key(end.counts.failed),
+        key(end.counts.cancelled),
+        key(end.measured.items),
+        millis(end.measured.worked),
+    ])?;
+    conn.prepare_cached(DELETE_SUMMARIES)?.execute([id.get()])?;
+    hooks::record_batch_end(conn, rules, id)
 }

@@ -1,69 +1,42 @@
-//! Conversions between values of the domain and columns.
-
-use std::time::Duration;
+//! The columns of SQLite's rows, and values as its parameters.
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Error, Result, Row, types::Type};
-use serde::de::DeserializeOwned;
 
-use crate::domain::{BatchId, BatchStatus, JobState};
-use crate::ledger::error::BoxError;
+use crate::ledger::{columns::Columns, error::BoxError};
+
+impl Columns for Row<'_> {
+    type Error = Error;
+
+    // The number of the column and its type are unknown here; the message suffices.
+    fn unreadable(why: impl Into<BoxError>) -> Error {
+        Error::FromSqlConversionFailure(0, Type::Null, why.into())
+    }
+
+    fn optional_integer(&self, column: &str) -> Result<Option<i64>> {
+        self.get(column)
+    }
+
+    fn small(&self, column: &str) -> Result<u32> {
+        self.get(column)
+    }
+
+    fn text(&self, column: &str) -> Result<Option<&str>> {
+        Ok(self.get_ref(column)?.as_str_or_null()?)
+    }
+
+    fn flag(&self, column: &str) -> Result<bool> {
+        self.get(column)
+    }
+
+    fn optional_time(&self, column: &str) -> Result<Option<DateTime<Utc>>> {
+        let Some(millis) = self.optional_integer(column)? else { return Ok(None) };
+        let time = DateTime::from_timestamp_millis(millis);
+        time.map(Some).ok_or_else(|| Self::unreadable(format!("{millis} is not a time")))
+    }
+}
 
 /// Now, in milliseconds since 1970.
 pub(super) fn now() -> i64 {
     Utc::now().timestamp_millis()
-}
-
-/// A number as a column value. Larger numbers become the largest value, which no row has.
-pub(super) fn key(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-/// A duration in milliseconds.
-pub(super) fn millis(span: Duration) -> i64 {
-    u64::try_from(span.as_millis()).map_or(i64::MAX, key)
-}
-
-/// Reads a batch id.
-pub(super) fn batch_id(row: &Row<'_>, column: &str) -> Result<BatchId> {
-    BatchId::new(row.get(column)?).map_err(|invalid| wrong(Type::Integer, invalid))
-}
-
-/// Reads a batch status.
-pub(super) fn status(row: &Row<'_>, column: &str) -> Result<BatchStatus> {
-    let word = row.get_ref(column)?.as_str()?;
-    BatchStatus::parse(word).ok_or_else(|| wrong(Type::Text, format!("`{word}` is not a status")))
-}
-
-/// Reads a job state.
-pub(super) fn state(row: &Row<'_>, column: &str) -> Result<JobState> {
-    let word = row.get_ref(column)?.as_str()?;
-    JobState::parse(word).ok_or_else(|| wrong(Type::Text, format!("`{word}` is not a state")))
-}
-
-/// Reads an optional time.
-pub(super) fn time(row: &Row<'_>, column: &str) -> Result<Option<DateTime<Utc>>> {
-    let Some(millis) = row.get::<_, Option<i64>>(column)? else { return Ok(None) };
-    let time = DateTime::from_timestamp_millis(millis);
-    time.map(Some).ok_or_else(|| wrong(Type::Integer, format!("{millis} is not a time")))
-}
-
-/// Reads a time.
-pub(super) fn set_time(row: &Row<'_>, column: &str) -> Result<DateTime<Utc>> {
-    time(row, column)?.ok_or_else(|| wrong(Type::Null, format!("{column} is not set")))
-}
-
-/// Reads a value stored as JSON.
-pub(super) fn json<T: DeserializeOwned>(row: &Row<'_>, column: &str) -> Result<T> {
-    serde_json::from_str(row.get_ref(column)?.as_str()?).map_err(|error| wrong(Type::Text, error))
-}
-
-/// Writes a value as JSON.
-pub(super) fn as_json(value: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string(value).map_err(|error| Error::ToSqlConversionFailure(error.into()))
-}
-
-// The number of the column is unknown here; the message suffices.
-fn wrong(kind: Type, why: impl Into<BoxError>) -> Error {
-    Error::FromSqlConversionFailure(0, kind, why.into())
 }

@@ -2,11 +2,11 @@
 
 use rusqlite::Connection;
 
-use super::{close::BatchEnd, columns::now, error::Result, read::batch, summarize::count_batch};
+use super::{close::record_end, columns::now, error::Result, read::batch, summarize::count_batch};
 use crate::{
     domain::{BatchId, BatchRecord, BatchStatus},
     ledger::{
-        decide::requested_change,
+        decide::{BatchEnd, requested_change},
         types::{BatchCommand, Rules},
     },
 };
@@ -26,7 +26,7 @@ pub(super) fn control(conn: &Connection, rules: Rules, id: BatchId, command: Bat
 
 fn cancel(conn: &Connection, rules: Rules, id: BatchId, cancelled: BatchStatus) -> Result<()> {
     conn.prepare_cached(CANCEL_JOBS)?.execute((id.get(), now()))?;
-    BatchEnd::of(&batch(conn, id)?, cancelled).record(conn, rules, id)
+    record_end(conn, rules, id, &BatchEnd::of(&batch(conn, id)?, cancelled))
 }
 
 fn set_status(conn: &Connection, id: BatchId, status: BatchStatus) -> Result<()> {

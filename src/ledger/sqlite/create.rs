@@ -1,19 +1,19 @@
 //! create: inserts a batch and its jobs, or returns the result of an earlier request.
 
-use std::time::Duration;
-
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    columns::{batch_id, key, millis, now},
-    error::{Result, VerbError, failed},
+    columns::now,
+    error::{Result, VerbError},
     read::exists,
 };
 use crate::{
     domain::{BatchId, CreateRequest, Invalid, Plan},
     ledger::{
-        decide::{EarlierRequest, Recall},
-        error::LedgerError,
+        columns::{key, millis},
+        decide::Recall,
+        error::{LedgerError, failed},
+        rows,
         types::{Created, NewBatch},
     },
 };
@@ -33,8 +33,8 @@ pub(super) fn create(conn: &Connection, new: &NewBatch) -> Result<Created> {
 
 /// Returns the result of the same request, if it came before. Releases its key if that has expired.
 fn recall(conn: &Connection, request: &CreateRequest) -> Result<Option<Created>> {
-    let key = (&request.caller, request.key.as_str());
-    let earlier = conn.prepare_cached(FIND_REQUEST)?.query_row(key, read_request).optional()?;
+    let key = (&request.caller, request.key.as_str(), now());
+    let earlier = conn.prepare_cached(FIND_REQUEST)?.query_row(key, |row| rows::request(row)).optional()?;
     match earlier.map(|earlier| earlier.recall(request)).transpose()? {
         None => Ok(None),
         Some(Recall::Repeated(created)) => Ok(Some(created)),
@@ -43,21 +43,6 @@ fn recall(conn: &Connection, request: &CreateRequest) -> Result<Option<Created>>
             Ok(None)
         }
     }
-}
-
-fn read_request(row: &Row<'_>) -> rusqlite::Result<EarlierRequest> {
-    let age = now() - row.get::<_, i64>("created_at")?;
-    Ok(EarlierRequest {
-        created: Created {
-            batch: batch_id(row, "id")?,
-            quantity: row.get("quantity")?,
-            jobs: row.get("jobs")?,
-            estimated: Duration::from_millis(row.get("estimated_ms")?),
-            repeated: true,
-        },
-        fingerprint: row.get("request_fingerprint")?,
-        age: Duration::from_millis(u64::try_from(age).unwrap_or_default()),
-    })
 }
 
 fn insert(conn: &Connection, new: &NewBatch) -> Result<Created> {

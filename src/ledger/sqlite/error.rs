@@ -6,7 +6,7 @@
 use rusqlite::{Error, ErrorCode};
 
 use crate::domain::ChangeRefused;
-use crate::ledger::error::{BoxError, LedgerError};
+use crate::ledger::error::{LedgerError, failed, unavailable};
 
 /// The result of a verb's function.
 pub(super) type Result<T, E = VerbError> = std::result::Result<T, E>;
@@ -46,16 +46,6 @@ impl VerbError {
             Self::Database(error) => classified(error, operation),
         }
     }
-}
-
-/// The database did not respond, or its response was lost.
-pub(super) fn unavailable(operation: &'static str, why: impl Into<BoxError>) -> LedgerError {
-    LedgerError::Unavailable { operation, source: why.into() }
-}
-
-/// A defect.
-pub(super) fn failed(operation: &'static str, why: impl Into<BoxError>) -> LedgerError {
-    LedgerError::Failed { operation, source: why.into() }
 }
 
 /// The error of every verb after the pool was closed.

@@ -2,22 +2,19 @@
 
 use std::time::Duration;
 
-use rusqlite::{Connection, Row};
+use chrono::Utc;
+use rusqlite::Connection;
 
-use super::{
-    close::at_end,
-    columns::{batch_id, key, millis, now},
-    error::Result,
-    read::read_options,
-    summarize::stale_batches,
-};
-use crate::domain::{BatchId, HookId, JobId, StatusTask};
+use super::{close::at_end, columns::now, error::Result, summarize::stale_batches};
+use crate::domain::{BatchId, StatusTask};
 use crate::ledger::{
+    columns::{Columns, key, millis},
     decide::{
         Candidate, DUE_JOBS, ENDS_PAGE, HOOKS, Limited, UNPLANNED_BATCHES, Window, WindowSearch, batches_to_feed,
-        limits,
+        hook_tasks, limits, next_due, next_page,
     },
     query::{JobQuery, OpenJob, OpenJobs, OpenTasks, TaskQuery},
+    rows,
     types::Unplanned,
 };
 
@@ -65,11 +62,10 @@ pub(super) fn open_jobs(conn: &Connection, query: &JobQuery) -> Result<OpenJobs>
     let Window { batches, has_more } = window(conn, query.window)?;
     let (jobs, more) = next_jobs(conn, query, &batches)?;
     let mut due = conn.prepare_cached(DUE)?;
-    let due = due.query_map((now, key(DUE_JOBS)), |row| read_job(row, 0))?;
+    let due = due.query_map((now, key(DUE_JOBS)), |row| rows::open_job(row))?;
     let due = due.collect::<Result<Vec<_>, _>>()?;
-    let next_due: Option<i64> = conn.prepare_cached(NEXT_DUE)?.query_row([now], |row| row.get(0))?;
-    let next_due = next_due.map(|due| Duration::from_millis(u64::try_from(due - now).unwrap_or_default()));
-    let next_due = if due.len() as u64 == DUE_JOBS { Some(Duration::ZERO) } else { next_due };
+    let next: Option<i64> = conn.prepare_cached(NEXT_DUE)?.query_row([now], |row| row.get(0))?;
+    let next_due = next_due(due.len(), next.map(|next| next - now));
     Ok(OpenJobs { window: batches, jobs, due, has_more: has_more || more, next_due })
 }
 
@@ -85,9 +81,8 @@ fn window(conn: &Connection, size: u64) -> Result<Window> {
 
 fn candidates(conn: &Connection, sql: &str, search: &WindowSearch) -> Result<Vec<Candidate>> {
     let mut query = conn.prepare_cached(sql)?;
-    let candidates = query.query_map([key(search.candidates()), key(search.ready_limit())], |row| {
-        Ok(Candidate { batch: batch_id(row, "id")?, ready: row.get("ready")? })
-    })?;
+    let candidates =
+        query.query_map([key(search.candidates()), key(search.ready_limit())], |row| rows::candidate(row))?;
     Ok(candidates.collect::<Result<_, _>>()?)
 }
 
@@ -107,60 +102,32 @@ fn next_jobs(conn: &Connection, query: &JobQuery, window: &[BatchId]) -> Result<
     Ok(Limited { batches: &batches, limits: &limits }.apply(jobs))
 }
 
-/// Waiting and active jobs from number `from`. Ranks count from the first such job of the batch.
+/// Waiting and active jobs from number `from`.
 fn next_jobs_of(conn: &Connection, batch: BatchId, from: u64, limit: u64) -> Result<Vec<OpenJob>> {
     let mut query = conn.prepare_cached(NEXT_JOBS)?;
-    let mut select = |from: u64, limit: u64| {
-        let rows = query.query_map((batch.get(), key(from), key(limit)), |row| read_job(row, 0))?;
-        rows.collect::<Result<Vec<_>, _>>()
-    };
-    let head = select(0, 1)?.first().map_or(0, |open| open.job.seq);
-    let jobs = select(from, limit)?;
-    Ok(jobs.into_iter().map(|open| OpenJob { rank: open.job.seq.saturating_sub(head), ..open }).collect())
-}
-
-fn read_job(row: &Row<'_>, rank: u64) -> rusqlite::Result<OpenJob> {
-    let job = JobId { batch: batch_id(row, "batch")?, seq: row.get("seq")?, generation: row.get("generation")? };
-    Ok(OpenJob {
-        job,
-        first: row.get("first")?,
-        quantity: row.get("quantity")?,
-        rank,
-        attempts_made: row.get("attempts")?,
-    })
+    let jobs = query.query_map((batch.get(), key(from), key(limit)), |row| rows::open_job(row))?;
+    Ok(jobs.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn open_tasks(conn: &Connection, query: TaskQuery) -> Result<OpenTasks> {
-    let hooks = hooks(conn)?;
-    let has_more = hooks.len() as u64 == HOOKS;
-    let TaskQuery::All { close_after } = query else {
-        return Ok(OpenTasks { status: hooks, has_more, ..OpenTasks::default() });
-    };
+    let hooks = hook_tasks(hooks(conn)?);
+    let TaskQuery::All { close_after } = query else { return Ok(hooks) };
     let mut query = conn.prepare_cached(STARTED)?;
-    let started = query.query_map((close_after.map_or(0, BatchId::get), key(ENDS_PAGE)), |row| batch_id(row, "id"))?;
+    let started = query.query_map((close_after.map_or(0, BatchId::get), key(ENDS_PAGE)), |row| row.batch_id("id"))?;
     let started = started.collect::<Result<Vec<_>, _>>()?;
     let ends = at_end(conn, &started)?.into_iter().map(|end| (end, Duration::ZERO));
-    let next = started.last().copied().filter(|_| started.len() as u64 == ENDS_PAGE);
     let (unplanned, stale) = (unplanned(conn)?, stale_batches(conn)?);
-    Ok(OpenTasks { status: ends.chain(hooks).collect(), unplanned, stale, next, has_more })
+    let (status, next) = (ends.chain(hooks.status).collect(), next_page(&started));
+    Ok(OpenTasks { status, unplanned, stale, next, has_more: hooks.has_more })
 }
 
 fn unplanned(conn: &Connection) -> Result<Vec<Unplanned>> {
     let mut query = conn.prepare_cached(UNPLANNED)?;
-    let read = |row: &Row<'_>| {
-        Ok(Unplanned { batch: batch_id(row, "id")?, quantity: row.get("quantity")?, options: read_options(row)? })
-    };
-    Ok(query.query_map([key(UNPLANNED_BATCHES)], read)?.collect::<Result<_, _>>()?)
+    Ok(query.query_map([key(UNPLANNED_BATCHES)], |row| rows::unplanned(row))?.collect::<Result<_, _>>()?)
 }
 
 fn hooks(conn: &Connection) -> Result<Vec<(StatusTask, Duration)>> {
-    let now = now();
-    let read = |row: &Row<'_>| {
-        let not_before: Option<i64> = row.get("not_before")?;
-        let millis = not_before.map_or(0, |not_before| not_before.saturating_sub(now));
-        let task = StatusTask::Hook { batch: batch_id(row, "batch")?, hook: HookId(row.get("id")?) };
-        Ok((task, Duration::from_millis(u64::try_from(millis).unwrap_or(0))))
-    };
+    let now = Utc::now();
     let mut query = conn.prepare_cached(OPEN_HOOKS)?;
-    Ok(query.query_map([key(HOOKS)], read)?.collect::<Result<_, _>>()?)
+    Ok(query.query_map([key(HOOKS)], |row| rows::hook_task(row, now))?.collect::<Result<_, _>>()?)
 }

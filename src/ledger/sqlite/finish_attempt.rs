@@ -4,14 +4,11 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{
-    columns::{as_json, key, millis, now, state},
-    error::Result,
-    hooks,
-};
+use super::{columns::now, error::Result, hooks};
 use crate::{
     domain::JobState,
     ledger::{
+        columns::{Columns, as_json, key, millis},
         decide::JobChange,
         types::{AttemptResult, Claim, Finished, Rules},
     },
@@ -61,5 +58,5 @@ pub(super) fn state_of_claim(conn: &Connection, claim: &Claim) -> Result<Option<
     let job = claim.job;
     let mut query = conn.prepare_cached(STATE)?;
     let key = (job.batch.get(), key(job.seq), job.generation, claim.epoch);
-    Ok(query.query_row(key, |row| state(row, "state")).optional()?)
+    Ok(query.query_row(key, |row| row.state("state")).optional()?)
 }

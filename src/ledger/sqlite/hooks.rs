@@ -3,23 +3,21 @@
 //! A row is inserted in the transaction of the event. It is deleted when it is delivered, and kept
 //! with its error when it is given up.
 
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension};
 
-use super::{
-    columns::{as_json, json, key, state},
-    error::Result,
-    read::batch,
-};
+use super::{error::Result, read::batch};
 use crate::{
-    domain::{BatchFinished, BatchId, HookEvent, HookId, JobFinished, JobId, JobState},
+    domain::{BatchId, HookEvent, HookId, JobId},
     ledger::{
-        decide::{job_event, wants_job_hook},
+        columns::{Columns, as_json, key},
+        decide::{batch_event, job_event, wants_job_hook},
+        rows,
         types::{Hook, HookOutcome, Rules},
     },
 };
 
 const INSERT: &str = "INSERT INTO batch_hooks (batch, kind, event) VALUES (?1, ?2, ?3)";
-const JOB: &str = "SELECT state, generation, first, quantity, created, attempts, error FROM batch_jobs
+const JOB: &str = "SELECT state, seq, generation, first, quantity, created, attempts, error FROM batch_jobs
     WHERE batch = ?1 AND seq = ?2";
 const HOOK: &str = "SELECT event, attempts FROM batch_hooks WHERE id = ?1 AND state = 'open'";
 const DELIVERED: &str = "DELETE FROM batch_hooks WHERE id = ?1 AND state = 'open'";
@@ -37,28 +35,13 @@ pub(super) fn record_job_end(conn: &Connection, rules: Rules, job: JobId) -> Res
     if !rules.hooks.job_failed && !rules.hooks.job_completed {
         return Ok(());
     }
-    let (state, finished) = conn
-        .prepare_cached(JOB)?
-        .query_row((job.batch.get(), key(job.seq)), |row| read_job(row, job.batch, job.seq))?;
+    let (state, finished) = conn.prepare_cached(JOB)?.query_row((job.batch.get(), key(job.seq)), |row| {
+        Ok((row.state("state")?, rows::finished_job(row, job.batch)?))
+    })?;
     match job_event(state, finished) {
         Some((kind, event)) if wants_job_hook(rules.hooks, state) => insert(conn, job.batch, kind, &event),
         _ => Ok(()),
     }
-}
-
-fn read_job(row: &Row<'_>, batch_id: BatchId, seq: u64) -> rusqlite::Result<(JobState, JobFinished)> {
-    let job = JobId { batch: batch_id, seq, generation: row.get("generation")? };
-    let finished = JobFinished {
-        batch_id,
-        job_id: job.to_string(),
-        seq,
-        first: row.get("first")?,
-        quantity: row.get("quantity")?,
-        items_created: row.get("created")?,
-        attempts: row.get("attempts")?,
-        error: row.get("error")?,
-    };
-    Ok((state(row, "state")?, finished))
 }
 
 /// Inserts a hook row for a finished batch, if the host has a hook for that.
@@ -66,8 +49,8 @@ pub(super) fn record_batch_end(conn: &Connection, rules: Rules, id: BatchId) -> 
     if !rules.hooks.batch_finished {
         return Ok(());
     }
-    let event = HookEvent::BatchFinished(BatchFinished::of(&batch(conn, id)?));
-    insert(conn, id, "batch_finished", &event)
+    let (kind, event) = batch_event(&batch(conn, id)?);
+    insert(conn, id, kind, &event)
 }
 
 fn insert(conn: &Connection, batch: BatchId, kind: &str, event: &HookEvent) -> Result<()> {
@@ -77,8 +60,7 @@ fn insert(conn: &Connection, batch: BatchId, kind: &str, event: &HookEvent) -> R
 
 pub(super) fn hook(conn: &Connection, hook: HookId) -> Result<Option<Hook>> {
     let mut query = conn.prepare_cached(HOOK)?;
-    let hook = query.query_row([hook.0], |row| Ok(Hook { event: json(row, "event")?, attempts: row.get("attempts")? }));
-    Ok(hook.optional()?)
+    Ok(query.query_row([hook.0], |row| rows::hook(row)).optional()?)
 }
 
 pub(super) fn record_hook_outcome(conn: &Connection, hook: HookId, attempts: u32, outcome: &HookOutcome) -> Result<()> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    columns::{key, now, status},
+    columns::now,
     error::Result,
     finish_attempt::{finish_attempt, state_of_claim},
     item_writer::{ItemWriter, call},
@@ -13,7 +13,9 @@ use super::{
 use crate::{
     domain::{BatchStatus, JobState},
     ledger::{
+        columns::{Columns, key},
         decide::ChunkGate,
+        rows,
         types::{AttemptResult, ChunkInserted, Claim, LastChunk, NewItem, NewItemRow, Rules},
     },
 };
@@ -90,13 +92,12 @@ fn chunk_context(conn: &Connection, claim: &Claim) -> Result<Option<ChunkContext
     let job = claim.job;
     let mut query = conn.prepare_cached(CLAIM_IS_CURRENT)?;
     let context = query.query_row((job.batch.get(), key(job.seq), job.generation, claim.epoch), |row| {
-        let (first, quantity): (u64, u64) = (row.get("first")?, row.get("quantity")?);
-        let status = status(row, "status")?;
+        let status = row.status("status")?;
         let gate = ChunkGate {
             is_cancelled: status == BatchStatus::Cancelled,
             is_current: row.get("is_current")?,
             is_paused: status == BatchStatus::Paused,
-            range: first..first + quantity,
+            range: rows::range(row)?,
         };
         Ok(ChunkContext { gate, created: row.get("created")? })
     });

@@ -2,10 +2,10 @@
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::error::{failed, unavailable};
 use crate::domain::error_chain;
 use crate::ledger::{
-    error::{BoxError, LedgerError, Result},
+    error::{BoxError, LedgerError, Result, failed, unavailable},
+    operation,
     types::NewItemRow,
 };
 
@@ -55,7 +55,7 @@ pub(super) fn call(writer: &dyn ItemWriter, conn: &Connection, items: &[NewItemR
     Ok(())
 }
 
-const OPERATION: &str = "insert items";
+const OPERATION: &str = operation::INSERT_CHUNK;
 
 /// Classifies an error of the host. A disk error would affect the ledger too; any other error
 /// refuses the rows.

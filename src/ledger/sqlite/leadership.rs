@@ -11,12 +11,15 @@ use tokio::task::spawn_blocking;
 
 use super::{
     address::{Address, private},
-    error::unavailable,
     pool::SqlitePool,
 };
-use crate::ledger::{error::Result, leadership::Leadership};
+use crate::ledger::{
+    error::{Result, unavailable},
+    leadership::Leadership,
+    operation,
+};
 
-const OPERATION: &str = "acquire the leadership";
+const OPERATION: &str = operation::ACQUIRE_LEADERSHIP;
 
 /// Acquires the leadership if it is free. The operating system releases the lock when the process
 /// dies.

@@ -2,8 +2,10 @@
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
-use super::columns::key;
-use crate::ledger::open::SchemaOptions;
+use crate::ledger::{
+    columns::key,
+    open::{SchemaOptions, TooNew, pending},
+};
 
 /// In order, starting with version 1. A published migration is never changed.
 const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_tables.sql")];
@@ -36,8 +38,8 @@ pub(super) enum MigrateError {
     #[error(transparent)]
     Database(#[from] rusqlite::Error),
     /// The tables were created by a later version of this crate.
-    #[error("its tables have version {0}, but this version of rocket_batch supports up to {known}", known = MIGRATIONS.len())]
-    TooNew(usize),
+    #[error(transparent)]
+    TooNew(#[from] TooNew),
 }
 
 /// Applies the missing migrations in one transaction. If several processes do so at once, the lock
@@ -45,8 +47,8 @@ pub(super) enum MigrateError {
 pub(super) fn migrate(conn: &mut Connection, options: SchemaOptions) -> Result<(), MigrateError> {
     let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(SETTINGS)?;
-    let version: usize = transaction.query_row(VERSION, [], |row| row.get(0)).optional()?.unwrap_or(0);
-    let pending = MIGRATIONS.get(version..).ok_or(MigrateError::TooNew(version))?;
+    let version: i64 = transaction.query_row(VERSION, [], |row| row.get(0)).optional()?.unwrap_or(0);
+    let pending = pending(&MIGRATIONS, version)?;
     for migration in pending {
         transaction.execute_batch(migration)?;
     }

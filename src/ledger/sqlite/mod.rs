@@ -51,6 +51,7 @@ use super::{
     error::Result,
     identity::random_identity,
     leadership::Leadership,
+    operation,
     query::{Backlog, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery},
     types::{
         AttemptResult, BatchCommand, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook,
@@ -90,37 +91,37 @@ impl SqliteLedger {
 #[async_trait]
 impl Records for SqliteLedger {
     async fn batch(&self, batch: BatchId) -> Result<BatchRecord> {
-        self.pool.read("read a batch", move |conn| read::batch(conn, batch)).await
+        self.pool.read(operation::BATCH, move |conn| read::batch(conn, batch)).await
     }
 
     async fn batches(&self, status: Option<BatchStatus>, page: PageRequest) -> Result<Vec<BatchRecord>> {
-        self.pool.read("list batches", move |conn| read::batches(conn, status, page)).await
+        self.pool.read(operation::BATCHES, move |conn| read::batches(conn, status, page)).await
     }
 
     async fn items(&self, batch: BatchId, page: PageRequest) -> Result<Vec<Item>> {
-        self.pool.read("list items", move |conn| read::items(conn, batch, page)).await
+        self.pool.read(operation::ITEMS, move |conn| read::items(conn, batch, page)).await
     }
 
     async fn failed_jobs(&self, batch: BatchId, page: PageRequest) -> Result<Portion<FailedJob>> {
-        self.pool.read("list failed jobs", move |conn| read::failed_jobs(conn, batch, page)).await
+        self.pool.read(operation::FAILED_JOBS, move |conn| read::failed_jobs(conn, batch, page)).await
     }
 
     async fn identity(&self) -> Result<String> {
         let candidate = random_identity();
-        self.pool.write("store the identity of the ledger", move |conn| identity::identity(conn, &candidate)).await
+        self.pool.write(operation::IDENTITY, move |conn| identity::identity(conn, &candidate)).await
     }
 
     async fn open_hooks(&self, batch: BatchId) -> Result<u64> {
-        self.pool.read("count open hooks", move |conn| open_hooks::open_hooks(conn, batch)).await
+        self.pool.read(operation::OPEN_HOOKS, move |conn| open_hooks::open_hooks(conn, batch)).await
     }
 
     async fn backlog(&self, limit: u64) -> Result<Backlog> {
-        self.pool.read("read the backlog", move |conn| summarize::backlog(conn, limit)).await
+        self.pool.read(operation::BACKLOG, move |conn| summarize::backlog(conn, limit)).await
     }
 
     /// Counts on a reader, where it blocks no other verb, and stores the counts on the writer.
     async fn summarize(&self, process: u64, work: Vec<RecentWork>) -> Result<Vec<BatchId>> {
-        const OPERATION: &str = "count the jobs of batches";
+        const OPERATION: &str = operation::SUMMARIZE;
         let process = process.cast_signed();
         let open = self.pool.read_for_work(OPERATION, move |conn| summarize::to_count(conn, process, &work)).await?;
         let (portions, left) = portions(open);
@@ -135,17 +136,17 @@ impl Records for SqliteLedger {
 #[async_trait]
 impl Ledger for SqliteLedger {
     async fn create(&self, batch: NewBatch) -> Result<Created> {
-        self.pool.write("create a batch", move |conn| create::create(conn, &batch)).await
+        self.pool.write(operation::CREATE, move |conn| create::create(conn, &batch)).await
     }
 
     async fn plan(&self, batch: BatchId, input: std::result::Result<PlanInput, Invalid>) -> Result<Planned> {
         let rules = self.rules;
-        self.pool.write("plan a batch", move |conn| plan::plan(conn, rules, batch, &input)).await
+        self.pool.write(operation::PLAN, move |conn| plan::plan(conn, rules, batch, &input)).await
     }
 
     async fn claim(&self, delivery: Delivery) -> Result<Claimed> {
         let rules = self.rules;
-        self.pool.write("claim a job", move |conn| claim::claim(conn, rules, delivery)).await
+        self.pool.write(operation::CLAIM, move |conn| claim::claim(conn, rules, delivery)).await
     }
 
     async fn claim_and_insert(&self, delivery: Delivery, chunk: FirstChunk) -> Result<Claimed> {
@@ -154,20 +155,22 @@ impl Ledger for SqliteLedger {
         }
         let rules = self.rules;
         let work = move |conn: &mut _| claim::claim_and_insert(conn, rules, delivery, &chunk);
-        self.pool.write("claim a job", work).await
+        self.pool.write(operation::CLAIM, work).await
     }
 
     async fn insert_chunk(&self, claim: &Claim, items: Arc<[NewItem]>) -> Result<ChunkInserted> {
         let (claim, item_writer) = (claim.clone(), self.item_writer.clone());
         self.pool
-            .write("insert items", move |conn| insert_chunk::insert_chunk(conn, &claim, &items, item_writer.as_deref()))
+            .write(operation::INSERT_CHUNK, move |conn| {
+                insert_chunk::insert_chunk(conn, &claim, &items, item_writer.as_deref())
+            })
             .await
     }
 
     async fn finish_attempt(&self, claim: &Claim, result: AttemptResult, worked: Duration) -> Result<Finished> {
         let (rules, claim) = (self.rules, claim.clone());
         self.pool
-            .write("finish an attempt", move |conn| {
+            .write(operation::FINISH_ATTEMPT, move |conn| {
                 finish_attempt::finish_attempt(conn, rules, &claim, &result, worked)
             })
             .await
@@ -179,27 +182,27 @@ impl Ledger for SqliteLedger {
         }
         let (rules, claim) = (self.rules, claim.clone());
         let work = move |conn: &mut _| insert_chunk::insert_and_complete(conn, rules, &claim, &items, worked);
-        self.pool.write("insert the last items of a job", work).await
+        self.pool.write(operation::INSERT_AND_COMPLETE, work).await
     }
 
     async fn at_end(&self, batches: &[BatchId]) -> Result<Vec<StatusTask>> {
         let batches = batches.to_vec();
-        self.pool.read_for_work("find batches to close", move |conn| close::at_end(conn, &batches)).await
+        self.pool.read_for_work(operation::AT_END, move |conn| close::at_end(conn, &batches)).await
     }
 
     async fn close(&self, batch: BatchId, round: u32) -> Result<Closed> {
         let rules = self.rules;
-        self.pool.write("close a batch", move |conn| close::close(conn, rules, batch, round)).await
+        self.pool.write(operation::CLOSE, move |conn| close::close(conn, rules, batch, round)).await
     }
 
     async fn control(&self, batch: BatchId, command: BatchCommand) -> Result<BatchRecord> {
         let rules = self.rules;
-        self.pool.write("control a batch", move |conn| control::control(conn, rules, batch, command)).await
+        self.pool.write(operation::CONTROL, move |conn| control::control(conn, rules, batch, command)).await
     }
 
     async fn retry(&self, batch: BatchId) -> Result<RetryReport> {
         let rules = self.rules;
-        self.pool.write("retry a batch", move |conn| retry::retry(conn, rules, batch)).await
+        self.pool.write(operation::RETRY, move |conn| retry::retry(conn, rules, batch)).await
     }
 
     async fn open_jobs(&self, query: JobQuery) -> Result<OpenJobs> {
@@ -211,31 +214,31 @@ impl Ledger for SqliteLedger {
         {
             self.pool.write("shorten delays", move |conn| feed::cap_delays(conn, max_backoff)).await?;
         }
-        self.pool.read_for_work("find open jobs", move |conn| feed::open_jobs(conn, &query)).await
+        self.pool.read_for_work(operation::OPEN_JOBS, move |conn| feed::open_jobs(conn, &query)).await
     }
 
     async fn open_tasks(&self, query: TaskQuery) -> Result<OpenTasks> {
-        self.pool.read_for_work("find open tasks", move |conn| feed::open_tasks(conn, query)).await
+        self.pool.read_for_work(operation::OPEN_TASKS, move |conn| feed::open_tasks(conn, query)).await
     }
 
     async fn hook(&self, hook: HookId) -> Result<Option<Hook>> {
-        self.pool.read_for_work("read a hook", move |conn| hooks::hook(conn, hook)).await
+        self.pool.read_for_work(operation::HOOK, move |conn| hooks::hook(conn, hook)).await
     }
 
     async fn record_hook_outcome(&self, hook: HookId, attempts: u32, outcome: HookOutcome) -> Result<()> {
         self.pool
-            .write("record the outcome of a hook", move |conn| {
+            .write(operation::RECORD_HOOK_OUTCOME, move |conn| {
                 hooks::record_hook_outcome(conn, hook, attempts, &outcome)
             })
             .await
     }
 
     async fn prune_history(&self, age: Duration, max: u64) -> Result<Pruned> {
-        self.pool.write("remove the history of batches", move |conn| prune_history::prune_history(conn, age, max)).await
+        self.pool.write(operation::PRUNE_HISTORY, move |conn| prune_history::prune_history(conn, age, max)).await
     }
 
     async fn code_key(&self, candidate: CodeKey) -> Result<CodeKey> {
-        self.pool.write("store the code key", move |conn| code_key::code_key(conn, &candidate)).await
+        self.pool.write(operation::CODE_KEY, move |conn| code_key::code_key(conn, &candidate)).await
     }
 
     async fn try_acquire_leadership(&self) -> Result<Option<Leadership>> {
@@ -244,7 +247,7 @@ impl Ledger for SqliteLedger {
 
     /// Queues with the writer, so it also fails while another process holds the lock.
     async fn ping(&self) -> Result<()> {
-        self.pool.write("ping", |conn| Ok(conn.query_row("SELECT 1", [], |_| Ok(()))?)).await
+        self.pool.write(operation::PING, |conn| Ok(conn.query_row("SELECT 1", [], |_| Ok(()))?)).await
     }
 
     async fn shutdown(&self) {

@@ -2,15 +2,14 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{
-    close::BatchEnd,
-    columns::{key, millis, status},
-    create::insert_jobs,
-    error::Result,
-};
+use super::{close::record_end, create::insert_jobs, error::Result};
 use crate::{
-    domain::{BatchId, Change, Invalid, JobCounts, Measured},
-    ledger::types::{PlanInput, Planned, Rules},
+    domain::{BatchId, Invalid},
+    ledger::{
+        columns::{Columns, key, millis},
+        decide::BatchEnd,
+        types::{PlanInput, Planned, Rules},
+    },
 };
 
 const PLAN: &str = include_str!("sql/plan.sql");
@@ -39,10 +38,8 @@ fn insert_plan(conn: &Connection, id: BatchId, input: &PlanInput) -> Result<Plan
 }
 
 fn refuse(conn: &Connection, rules: Rules, id: BatchId, invalid: &Invalid) -> Result<Planned> {
-    let status = conn.prepare_cached(UNPLANNED)?.query_row([id.get()], |row| status(row, "status")).optional()?;
+    let status = conn.prepare_cached(UNPLANNED)?.query_row([id.get()], |row| row.status("status")).optional()?;
     let Some(status) = status else { return Ok(Planned::NothingToDo) };
-    let status = status.after(Change::Refuse)?;
-    let (counts, measured) = (JobCounts::default(), Measured::default());
-    BatchEnd { status, error: Some(&invalid.to_string()), counts, measured }.record(conn, rules, id)?;
+    record_end(conn, rules, id, &BatchEnd::of_refusal(status, invalid)?)?;
     Ok(Planned::Now)
 }

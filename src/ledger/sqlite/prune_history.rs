@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{
-    columns::{key, millis, now},
-    error::Result,
+use super::{columns::now, error::Result};
+use crate::ledger::{
+    columns::{key, millis},
+    decide::Sweep,
+    types::Pruned,
 };
-use crate::ledger::{decide::Sweep, types::Pruned};
 
 const NEXT: &str = include_str!("sql/prune_batch.sql");
 const JOBS: &str = "DELETE FROM batch_jobs

@@ -1,20 +1,15 @@
 //! batch, batches, items, `failed_jobs`: reads. Each runs on one snapshot.
 
-use std::time::Duration;
+use rusqlite::{Connection, OptionalExtension};
 
-use rusqlite::{Connection, OptionalExtension, Row};
-
-use super::{
-    columns::{as_json, batch_id, json, key, set_time, state, status, time},
-    error::Result,
-};
-use crate::domain::{
-    BatchId, BatchRecord, BatchStatus, FailedChunks, FailedJob, Item, ItemOptions, JobCounts, JobId, Measured,
-};
+use super::error::Result;
+use crate::domain::{BatchId, BatchRecord, BatchStatus, FailedJob, Item, JobCounts, Measured};
 use crate::ledger::{
+    columns::{Columns, as_json, key},
     decide::PageBuilder,
     error::LedgerError,
     query::{PageRequest, Portion},
+    rows,
 };
 
 const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM batch_batches WHERE id = ?1)";
@@ -49,8 +44,8 @@ pub(super) fn counts(conn: &Connection, id: BatchId) -> Result<(JobCounts, Measu
     let mut rows = query.query([id.get()])?;
     let (mut counts, mut measured) = (JobCounts::default(), Measured::default());
     while let Some(row) = rows.next()? {
-        *counts.count_mut(state(row, "state")?) = row.get("jobs")?;
-        let Measured { items, worked } = read_measured(row)?;
+        *counts.count_mut(row.state("state")?) = row.get("jobs")?;
+        let Measured { items, worked } = rows::measured(row)?;
         measured.items += items;
         measured.worked += worked;
     }
@@ -59,7 +54,7 @@ pub(super) fn counts(conn: &Connection, id: BatchId) -> Result<(JobCounts, Measu
 
 /// Reads one batch. A finished batch has stored counts; the jobs of an open one are counted.
 pub(super) fn batch(conn: &Connection, id: BatchId) -> Result<BatchRecord> {
-    let batch = conn.prepare_cached(BATCH)?.query_row([id.get()], read_batch).optional()?;
+    let batch = conn.prepare_cached(BATCH)?.query_row([id.get()], |row| rows::batch(row)).optional()?;
     let batch = batch.ok_or(LedgerError::NoSuchBatch(id))?;
     if batch.status.is_finished() {
         return Ok(batch);
@@ -71,67 +66,22 @@ pub(super) fn batch(conn: &Connection, id: BatchId) -> Result<BatchRecord> {
 pub(super) fn batches(conn: &Connection, status: Option<BatchStatus>, page: PageRequest) -> Result<Vec<BatchRecord>> {
     let (before, limit) = (page.after.map_or(i64::MAX, key), key(page.limit));
     Ok(match status {
-        None => conn.prepare_cached(BATCHES)?.query_map((before, limit), read_batch)?.collect::<Result<_, _>>()?,
+        None => conn
+            .prepare_cached(BATCHES)?
+            .query_map((before, limit), |row| rows::batch(row))?
+            .collect::<Result<_, _>>()?,
         Some(status) => conn
             .prepare_cached(BATCHES_BY_STATUS)?
-            .query_map((before, limit, status.as_str()), read_batch)?
+            .query_map((before, limit, status.as_str()), |row| rows::batch(row))?
             .collect::<Result<_, _>>()?,
     })
-}
-
-fn read_batch(row: &Row<'_>) -> rusqlite::Result<BatchRecord> {
-    Ok(BatchRecord {
-        batch_id: batch_id(row, "id")?,
-        status: status(row, "status")?,
-        quantity: row.get("quantity")?,
-        options: read_options(row)?,
-        jobs: JobCounts {
-            waiting: row.get("waiting")?,
-            active: row.get("active")?,
-            delayed: row.get("delayed")?,
-            completed: row.get("completed")?,
-            failed: row.get("failed")?,
-            cancelled: row.get("cancelled")?,
-        },
-        items_created: row.get("items_created")?,
-        round: row.get("round")?,
-        created_at: set_time(row, "created_at")?,
-        started_at: time(row, "started_at")?,
-        finished_at: time(row, "finished_at")?,
-        error: row.get("error")?,
-        history_removed: row.get("history_removed")?,
-        measured: read_measured(row)?,
-    })
-}
-
-/// Reads the options of a batch's items.
-pub(super) fn read_options(row: &Row<'_>) -> rusqlite::Result<ItemOptions> {
-    Ok(ItemOptions {
-        batch_size: row.get("batch_size")?,
-        qr_code_prefix: row.get("prefix")?,
-        max_jobs_per_batch: row.get("max_jobs")?,
-    })
-}
-
-/// Reads the work done in a batch.
-pub(super) fn read_measured(row: &Row<'_>) -> rusqlite::Result<Measured> {
-    Ok(Measured { items: row.get("items_created")?, worked: Duration::from_millis(row.get("worked_ms")?) })
 }
 
 pub(super) fn items(conn: &Connection, id: BatchId, page: PageRequest) -> Result<Vec<Item>> {
     check_exists(conn, id)?;
     let mut query = conn.prepare_cached(ITEMS)?;
-    let items = query.query_map((id.get(), page.after.map_or(-1, key), key(page.limit)), read_item)?;
+    let items = query.query_map((id.get(), page.after.map_or(-1, key), key(page.limit)), |row| rows::item(row))?;
     Ok(items.collect::<Result<_, _>>()?)
-}
-
-fn read_item(row: &Row<'_>) -> rusqlite::Result<Item> {
-    Ok(Item {
-        batch_id: batch_id(row, "batch")?,
-        ordinal: row.get("ordinal")?,
-        code: row.get("code")?,
-        created_at: set_time(row, "created_at")?,
-    })
 }
 
 pub(super) fn failed_jobs(conn: &Connection, id: BatchId, page: PageRequest) -> Result<Portion<FailedJob>> {
@@ -141,7 +91,7 @@ pub(super) fn failed_jobs(conn: &Connection, id: BatchId, page: PageRequest) -> 
     }
     let mut query = conn.prepare_cached(FAILED_JOBS)?;
     let parameters = (id.get(), page.after.map_or(-1, key), key(page.limit));
-    let mut failed = query.query_map(parameters, |row| read_failed_job(row, id))?;
+    let mut failed = query.query_map(parameters, |row| rows::failed_job(row, id))?;
     let mut page = PageBuilder::new();
     while !page.is_full()
         && let Some(job) = failed.next()
@@ -151,24 +101,4 @@ pub(super) fn failed_jobs(conn: &Connection, id: BatchId, page: PageRequest) -> 
         page.push(job, &json);
     }
     Ok(page.build())
-}
-
-fn read_failed_job(row: &Row<'_>, batch: BatchId) -> rusqlite::Result<FailedJob> {
-    let (seq, first, quantity): (u64, u64, u64) = (row.get("seq")?, row.get("first")?, row.get("quantity")?);
-    let FailedChunks { ranges, unlisted_chunks, unlisted_items } = json(row, "failed_chunks")?;
-    Ok(FailedJob {
-        job_id: JobId { batch, seq, generation: row.get("generation")? }.to_string(),
-        seq,
-        first,
-        last: first + quantity - 1,
-        items_created: row.get("created")?,
-        attempts: row.get("attempts")?,
-        crashes: row.get("crashes")?,
-        error: row.get("error")?,
-        failed_chunks: ranges,
-        more_failed_chunks: unlisted_chunks,
-        more_items: unlisted_items,
-        started_at: time(row, "claimed_at")?,
-        finished_at: time(row, "finished_at")?,
-    })
 }

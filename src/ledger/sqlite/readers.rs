@@ -15,9 +15,9 @@ use tokio::{
 
 use super::{
     address::reader,
-    error::{self, closed, failed, unavailable},
+    error::{self, closed},
 };
-use crate::ledger::error::Result;
+use crate::ledger::error::{Result, failed, unavailable};
 
 /// A pool of reading connections, each opened when it is first needed.
 pub(super) struct Readers {

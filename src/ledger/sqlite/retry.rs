@@ -2,11 +2,13 @@
 
 use rusqlite::Connection;
 
-use super::{columns::key, error::Result, hooks, read::batch, summarize::count_batch};
+use super::{error::Result, hooks, read::batch, summarize::count_batch};
 use crate::{
-    domain::{BatchId, JobId, RetryReport},
+    domain::{BatchId, RetryReport},
     ledger::{
+        columns::key,
         decide::{FailedJobRow, reopened_status, retry_report},
+        rows,
         types::Rules,
     },
 };
@@ -46,9 +48,6 @@ fn retry_job(conn: &Connection, rules: Rules, FailedJobRow { job, has_all_items 
 
 fn failed_jobs(conn: &Connection, batch: BatchId) -> Result<Vec<FailedJobRow>> {
     let mut query = conn.prepare_cached(FAILED)?;
-    let failed = query.query_map([batch.get()], |row| {
-        let job = JobId { batch, seq: row.get("seq")?, generation: row.get("generation")? };
-        Ok(FailedJobRow { job, has_all_items: row.get("has_all_items")? })
-    })?;
+    let failed = query.query_map([batch.get()], |row| rows::job_to_retry(row, batch))?;
     Ok(failed.collect::<Result<_, _>>()?)
 }

@@ -5,15 +5,13 @@ use std::time::Duration;
 use chrono::Utc;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{
-    columns::{batch_id, key, millis},
-    error::Result,
-    read::{counts, read_measured},
-};
+use super::{error::Result, read::counts};
 use crate::domain::{BatchId, JobCounts, Measured};
 use crate::ledger::{
-    decide::{LEFT_BEHIND_AFTER, LEFT_BEHIND_BATCHES, OLD_AFTER, OLD_ROWS, OpenBatch},
+    columns::{Columns, key, millis},
+    decide::{LEFT_BEHIND_AFTER, LEFT_BEHIND_BATCHES, NO_PROCESS, OLD_AFTER, OLD_ROWS, OpenBatch, no_work},
     query::{Backlog, COUNT_INTERVAL, RecentWork},
+    rows,
 };
 
 const TO_COUNT: &str = include_str!("sql/summaries_to_count.sql");
@@ -26,9 +24,6 @@ const LEFT_BEHIND: &str = "SELECT DISTINCT batch FROM batch_summaries s
 const BACKLOG: &str = include_str!("sql/backlog.sql");
 const MEASURED: &str = "SELECT items_created, worked_ms FROM batch_batches
     WHERE finished_at IS NOT NULL AND worked_ms > 0 ORDER BY finished_at DESC LIMIT 1";
-
-/// The process id of counts made by verbs that change a whole batch.
-const NO_PROCESS: i64 = 0;
 
 /// Returns the open ones of the batches, and whether another process has just counted them.
 pub(super) fn to_count(conn: &Connection, process: i64, work: &[RecentWork]) -> Result<Vec<OpenBatch>> {
@@ -76,7 +71,7 @@ pub(super) fn store(conn: &Connection, process: i64, counted: &[Counted]) -> Res
 
 /// Counts the jobs of one batch, for a verb that changes the whole batch.
 pub(super) fn count_batch(conn: &Connection, batch: BatchId) -> Result<()> {
-    store(conn, NO_PROCESS, &count(conn, &[RecentWork { batch, items: 0, last_item_at: None }])?)
+    store(conn, NO_PROCESS, &count(conn, &[no_work(batch)])?)
 }
 
 /// Deletes outdated summaries and returns the sum of their versions.
@@ -122,13 +117,14 @@ fn micros(span: Duration) -> i64 {
 pub(super) fn stale_batches(conn: &Connection) -> Result<Vec<BatchId>> {
     let mut query = conn.prepare_cached(LEFT_BEHIND)?;
     let before = now_micros().saturating_sub(micros(LEFT_BEHIND_AFTER));
-    let left = query.query_map((before, key(LEFT_BEHIND_BATCHES)), |row| batch_id(row, "batch"))?;
+    let left = query.query_map((before, key(LEFT_BEHIND_BATCHES)), |row| row.batch_id("batch"))?;
     Ok(left.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn backlog(conn: &Connection, limit: u64) -> Result<Backlog> {
     let mut query = conn.prepare_cached(BACKLOG)?;
     let open = query.query_map([key(limit)], |row| row.get("open"))?.collect::<Result<_, _>>()?;
-    let measured = conn.prepare_cached(MEASURED)?.query_row([], read_measured).optional()?.unwrap_or_default();
+    let measured =
+        conn.prepare_cached(MEASURED)?.query_row([], |row| rows::measured(row)).optional()?.unwrap_or_default();
     Ok(Backlog { open, measured })
 }

@@ -27,8 +27,11 @@ use tokio::sync::{
     oneshot,
 };
 
-use super::error::{self, closed, failed, unavailable};
-use crate::{domain::panic_message, ledger::error::Result};
+use super::error::{self, closed};
+use crate::{
+    domain::panic_message,
+    ledger::error::{Result, failed, unavailable},
+};
 
 /// The capacity of the queue. Further calls wait until it has capacity, with a timeout.
 const QUEUED: usize = 256;

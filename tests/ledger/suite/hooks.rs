@@ -173,25 +173,15 @@ pub async fn each_event_is_recorded_as_it_was(harness: impl Harness) -> TestResu
     ledger.retry(batch_id).await?;
     ledger.control(batch_id, BatchCommand::Cancel).await?;
 
-    let job = |seq: u64, items_created, attempts, error: Option<&str>| JobFinished {
-        batch_id,
-        job_id: jobs[seq as usize].to_string(),
-        seq,
-        first: seq * 100,
-        quantity: 100,
-        items_created,
-        attempts,
-        error: error.map(Into::into),
+    let job = |seq: u64, items_created, attempts, error: Option<&str>| {
+        let mut job = JobFinished::new(batch_id, seq, 100);
+        (job.items_created, job.attempts, job.error) = (items_created, attempts, error.map(Into::into));
+        job
     };
     let finished = |round, status, failed_jobs| {
-        HookEvent::BatchFinished(BatchFinished {
-            batch_id,
-            round,
-            status,
-            quantity: 200,
-            items_created: 100,
-            failed_jobs,
-        })
+        let mut finished = BatchFinished::new(batch_id, status, 200);
+        (finished.round, finished.items_created, finished.failed_jobs) = (round, 100, failed_jobs);
+        HookEvent::BatchFinished(finished)
     };
     assert_eq!(
         ledger.events_of(batch_id).await?,

@@ -79,14 +79,7 @@ pub async fn a_batch_that_can_not_be_planned_fails_with_the_reason(harness: impl
     assert!(is_recent(refused.finished_at) && refused.started_at.is_none());
     let progress = Progress::of(&refused, &UNLIMITED, None);
     assert_eq!((progress.total, progress.percent, progress.eta_seconds), (0, 0, Some(0)));
-    let finished = BatchFinished {
-        batch_id: batch,
-        round: refused.round,
-        status: BatchStatus::Failed,
-        quantity: 200,
-        items_created: 0,
-        failed_jobs: 0,
-    };
+    let finished = BatchFinished::new(batch, BatchStatus::Failed, 200);
     assert_eq!(ledger.events_of(batch).await?, [HookEvent::BatchFinished(finished)]);
     assert_eq!((ledger.close_task(batch).await?, ledger.close(batch, 1).await?), (None, Closed::NothingToDo));
     let report = ledger.retry(batch).await?;

@@ -3,10 +3,10 @@
 --
 --   $1 maximum number of jobs
 --
--- The jobs get rank 0, so they are delivered first. Reads each batch through its index, so that the
--- delayed jobs of paused batches are not scanned.
+-- Each job is its own head, so it gets rank 0 and is delivered first. Reads each batch through its
+-- index, so that the delayed jobs of paused batches are not scanned.
 
-SELECT b.id AS batch, j.seq, j.generation, j.first, j.quantity, j.attempts, 0::bigint AS rank
+SELECT b.id AS batch, j.seq, j.generation, j.first, j.quantity, j.attempts, j.seq AS head
 FROM batches b
 CROSS JOIN LATERAL (
     SELECT seq, generation, first, quantity, attempts, not_before

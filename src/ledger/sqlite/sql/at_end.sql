@@ -1,8 +1,8 @@
--- at_end: returns (round) if the batch is started and has no open job; otherwise no row.
+-- at_end: the id and round of a started batch that has no open job.
 --
 --   ?1 batch
 
-SELECT round
+SELECT id, round
 FROM batch_batches b
 WHERE id = ?1 AND jobs > 0 AND status IN ('running', 'paused')
   AND NOT EXISTS (

@@ -3,10 +3,10 @@
 --
 --   ?1 now    ?2 maximum number of jobs
 --
--- The jobs get rank 0, so they are delivered first. Reads each batch through its index, so that the
--- delayed jobs of paused batches are not scanned.
+-- Each job is its own head, so it gets rank 0 and is delivered first. Reads each batch through its
+-- index, so that the delayed jobs of paused batches are not scanned.
 
-SELECT j.batch, j.seq, j.generation, j.first, j.quantity, j.attempts
+SELECT j.batch, j.seq, j.generation, j.first, j.quantity, j.attempts, j.seq AS head
 FROM batch_batches b INDEXED BY batch_batches_by_status
 CROSS JOIN batch_jobs j ON j.batch = b.id AND j.seq IN (
     SELECT seq

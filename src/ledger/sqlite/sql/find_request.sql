@@ -1,9 +1,9 @@
 -- create: finds the batch that an earlier request with the same idempotency key created.
 --
---   ?1 caller    ?2 idempotency key
+--   ?1 caller    ?2 idempotency key    ?3 now
 --
 -- Returns at most one row, because the index is unique.
 
-SELECT id, quantity, jobs, estimated_ms, request_fingerprint, created_at
+SELECT id, quantity, jobs, estimated_ms, request_fingerprint, ?3 - created_at AS age_ms
 FROM batch_batches INDEXED BY batch_batches_by_request
 WHERE caller = ?1 AND idempotency_key = ?2

@@ -2,9 +2,13 @@
 --
 --   ?1 batch    ?2 first job number    ?3 maximum number of jobs
 --
--- The index is named, so that this never scans all finished jobs.
+-- `head` is the first waiting or active job of the batch, from which ranks count. The index is
+-- named, so that this never scans all finished jobs.
 
-SELECT batch, seq, generation, first, quantity, attempts
+SELECT batch, seq, generation, first, quantity, attempts, (
+    SELECT seq FROM batch_jobs INDEXED BY batch_jobs_to_work
+    WHERE batch = ?1 AND finished_at IS NULL AND not_before IS NULL ORDER BY seq LIMIT 1
+) AS head
 FROM batch_jobs INDEXED BY batch_jobs_to_work
 WHERE batch = ?1 AND finished_at IS NULL AND not_before IS NULL AND seq >= ?2
 ORDER BY seq

@@ -1,0 +1,194 @@
+//! Rows of either database as the values that verbs return. A query names its columns as here.
+
+use std::{ops::Range, time::Duration};
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    columns::Columns,
+    decide::{Candidate, EarlierRequest, FailedJobRow, JobSnapshot, rank},
+    query::OpenJob,
+    types::{Created, Hook, Unplanned},
+};
+use crate::domain::{
+    BatchId, BatchRecord, FailedChunks, FailedJob, HookId, Item, ItemOptions, JobCounts, JobFinished, JobId, Measured,
+    StatusTask,
+};
+
+/// Reads a batch with its counts.
+pub(super) fn batch<R: Columns>(row: &R) -> Result<BatchRecord, R::Error> {
+    Ok(BatchRecord {
+        batch_id: row.batch_id("id")?,
+        status: row.status("status")?,
+        quantity: row.number("quantity")?,
+        options: options(row)?,
+        jobs: counts(row)?,
+        items_created: row.number("items_created")?,
+        round: row.small("round")?,
+        created_at: row.time("created_at")?,
+        started_at: row.optional_time("started_at")?,
+        finished_at: row.optional_time("finished_at")?,
+        error: row.optional_string("error")?,
+        history_removed: row.flag("history_removed")?,
+        measured: measured(row)?,
+    })
+}
+
+fn options<R: Columns>(row: &R) -> Result<ItemOptions, R::Error> {
+    Ok(ItemOptions {
+        batch_size: row.number("batch_size")?,
+        qr_code_prefix: row.optional_string("prefix")?,
+        max_jobs_per_batch: row.optional_number("max_jobs")?,
+    })
+}
+
+fn counts<R: Columns>(row: &R) -> Result<JobCounts, R::Error> {
+    Ok(JobCounts {
+        waiting: row.number("waiting")?,
+        active: row.number("active")?,
+        delayed: row.number("delayed")?,
+        completed: row.number("completed")?,
+        failed: row.number("failed")?,
+        cancelled: row.number("cancelled")?,
+    })
+}
+
+/// Reads the work done in a batch.
+pub(super) fn measured<R: Columns>(row: &R) -> Result<Measured, R::Error> {
+    Ok(Measured { items: row.number("items_created")?, worked: row.duration("worked_ms")? })
+}
+
+/// Reads an item.
+pub(super) fn item<R: Columns>(row: &R) -> Result<Item, R::Error> {
+    Ok(Item {
+        batch_id: row.batch_id("batch")?,
+        ordinal: row.number("ordinal")?,
+        code: row.string("code")?,
+        created_at: row.time("created_at")?,
+    })
+}
+
+/// Reads a failed job of `batch`, for a list.
+pub(super) fn failed_job<R: Columns>(row: &R, batch: BatchId) -> Result<FailedJob, R::Error> {
+    let (job, range) = (job_of(row, batch)?, range(row)?);
+    let FailedChunks { ranges, unlisted_chunks, unlisted_items } = row.json("failed_chunks")?;
+    Ok(FailedJob {
+        job_id: job.to_string(),
+        seq: job.seq,
+        first: range.start,
+        last: range.end - 1,
+        items_created: row.number("created")?,
+        attempts: row.small("attempts")?,
+        crashes: row.small("crashes")?,
+        error: row.string("error")?,
+        failed_chunks: ranges,
+        more_failed_chunks: unlisted_chunks,
+        more_items: unlisted_items,
+        started_at: row.optional_time("claimed_at")?,
+        finished_at: row.optional_time("finished_at")?,
+    })
+}
+
+/// Reads a failed job of `batch`, for a retry.
+pub(super) fn job_to_retry<R: Columns>(row: &R, batch: BatchId) -> Result<FailedJobRow, R::Error> {
+    Ok(FailedJobRow { job: job_of(row, batch)?, has_all_items: row.flag("has_all_items")? })
+}
+
+fn job_of<R: Columns>(row: &R, batch: BatchId) -> Result<JobId, R::Error> {
+    Ok(JobId { batch, seq: row.number("seq")?, generation: row.small("generation")? })
+}
+
+/// Reads the ordinals of a job.
+pub(super) fn range<R: Columns>(row: &R) -> Result<Range<u64>, R::Error> {
+    let first = row.number("first")?;
+    Ok(first..first + row.number("quantity")?)
+}
+
+/// Reads a job and its batch, for a claim.
+pub(super) fn job_snapshot<R: Columns>(row: &R) -> Result<JobSnapshot, R::Error> {
+    let acknowledged = row.optional_number("acknowledged")?;
+    Ok(JobSnapshot {
+        generation: row.small("generation")?,
+        state: row.state("state")?,
+        epoch: row.small("epoch")?,
+        range: range(row)?,
+        attempts: row.small("attempts")?,
+        crashes: row.small("crashes")?,
+        acknowledged: acknowledged.map(|ends| u32::try_from(ends).unwrap_or(u32::MAX)),
+        error: row.optional_string("error")?,
+        status: row.status("status")?,
+        history_removed: row.flag("history_removed")?,
+        prefix: row.optional_string("prefix")?,
+        key_fingerprint: row.string("key_fingerprint")?,
+    })
+}
+
+/// Reads an earlier request with the same idempotency key.
+pub(super) fn request<R: Columns>(row: &R) -> Result<EarlierRequest, R::Error> {
+    Ok(EarlierRequest {
+        created: Created {
+            batch: row.batch_id("id")?,
+            quantity: row.number("quantity")?,
+            jobs: row.number("jobs")?,
+            estimated: row.duration("estimated_ms")?,
+            repeated: true,
+        },
+        fingerprint: row.string("request_fingerprint")?,
+        age: row.duration("age_ms")?,
+    })
+}
+
+/// Reads a finished job, for its hook.
+pub(super) fn finished_job<R: Columns>(row: &R, batch: BatchId) -> Result<JobFinished, R::Error> {
+    let (job, range) = (job_of(row, batch)?, range(row)?);
+    Ok(JobFinished {
+        batch_id: batch,
+        job_id: job.to_string(),
+        seq: job.seq,
+        first: range.start,
+        quantity: range.end - range.start,
+        items_created: row.number("created")?,
+        attempts: row.small("attempts")?,
+        error: row.optional_string("error")?,
+    })
+}
+
+/// Reads an open hook.
+pub(super) fn hook<R: Columns>(row: &R) -> Result<Hook, R::Error> {
+    Ok(Hook { event: row.json("event")?, attempts: row.small("attempts")? })
+}
+
+/// Reads the task of an open hook, and the time from `now` until it is due.
+pub(super) fn hook_task<R: Columns>(row: &R, now: DateTime<Utc>) -> Result<(StatusTask, Duration), R::Error> {
+    let hook = HookId(row.integer("id")?);
+    let not_before = row.optional_time("not_before")?;
+    let delay = not_before.and_then(|not_before| (not_before - now).to_std().ok()).unwrap_or_default();
+    Ok((StatusTask::Hook { batch: row.batch_id("batch")?, hook }, delay))
+}
+
+/// Reads the task that closes a batch.
+pub(super) fn close_task<R: Columns>(row: &R) -> Result<StatusTask, R::Error> {
+    Ok(StatusTask::Close { batch: row.batch_id("id")?, round: row.small("round")? })
+}
+
+/// Reads a batch that may be fed.
+pub(super) fn candidate<R: Columns>(row: &R) -> Result<Candidate, R::Error> {
+    Ok(Candidate { batch: row.batch_id("id")?, ready: row.number("ready")? })
+}
+
+/// Reads a job to put into the queue.
+pub(super) fn open_job<R: Columns>(row: &R) -> Result<OpenJob, R::Error> {
+    let (job, range) = (job_of(row, row.batch_id("batch")?)?, range(row)?);
+    Ok(OpenJob {
+        job,
+        first: range.start,
+        quantity: range.end - range.start,
+        rank: rank(job.seq, row.number("head")?),
+        attempts_made: row.small("attempts")?,
+    })
+}
+
+/// Reads a batch without jobs.
+pub(super) fn unplanned<R: Columns>(row: &R) -> Result<Unplanned, R::Error> {
+    Ok(Unplanned { batch: row.batch_id("id")?, quantity: row.number("quantity")?, options: options(row)? })
+}
