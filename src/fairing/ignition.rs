@@ -152,8 +152,10 @@ fn service(workers: &Context, pool: &BatchPool) -> BatchService {
 fn check_memory(pool: &BatchPool, config: &Config) -> Result<(), BoxError> {
     match config.redis.address_for_messages() {
         Some(server) if pool.is_in_memory() => Err(format!(
-            "`databases.batch.url` keeps the ledger in memory, which ends with this process, but its jobs would stay in \
-             {server}; name a file, such as \"sqlite://batch.db\", or remove the Redis settings (`batch.redis`, REDIS_HOST)"
+            "`databases.batch.url` keeps the ledger in memory, which ends with this process, but its jobs would stay \
+             in \
+             {server}; name a file, such as \"sqlite://batch.db\", or remove the Redis settings (`batch.redis`, \
+             REDIS_HOST)"
         )
         .into()),
         Some(_) | None => Ok(()),

@@ -64,7 +64,8 @@ impl Database for BatchDb {
         let database = rocket.state();
         if database.is_none() && rocket.state::<LaunchFailed>().is_none() {
             tracing::error!(
-                "`BatchDb` is used, but the fairing of rocket_batch is not attached, or only after the fairing that uses it; \
+                "`BatchDb` is used, but the fairing of rocket_batch is not attached, or only after the fairing that \
+                 uses it; \
                  add `.attach(Batch::fairing().guard::<YourGuard>())` before it"
             );
         }

@@ -98,7 +98,8 @@ fn other_ledger(server: &str, redis: &RedisSettings) -> String {
     let example = prefix.replacen("bull", "shop", 1);
     let example = if example == *prefix { format!("{prefix}-2") } else { example };
     format!(
-        "{server} has the queues of another ledger under the prefix `{prefix}`, and two ledgers must not share them. Set \
+        "{server} has the queues of another ledger under the prefix `{prefix}`, and two ledgers must not share them. \
+         Set \
          another prefix: `batch.redis.prefix`, or ROCKET_BATCH__REDIS__PREFIX={example}. If the other ledger no longer \
          exists, for example because its database was deleted, delete its queues: for q in {GENERATE} {STATUS} \
          rocket_batch; do redis-cli{address} --scan --pattern \"{prefix}:$q:*\"; done | xargs redis-cli{address} DEL"

@@ -55,7 +55,8 @@ impl PrefixClaim {
             tracing::error!(
                 prefix,
                 key,
-                "another ledger has taken the prefix in Redis; this process adds and takes no jobs until the key is deleted"
+                "another ledger has taken the prefix in Redis; this process adds and takes no jobs until the key is \
+                 deleted"
             );
         }
         OtherLedger

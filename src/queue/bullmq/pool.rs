@@ -59,7 +59,8 @@ impl Database for BatchRedis {
         let database = rocket.state();
         if database.is_none() && rocket.state::<LaunchFailed>().is_none() {
             tracing::error!(
-                "`BatchRedis` is used, but the queues are not in Redis; set `batch.redis.host` or REDIS_HOST, and attach \
+                "`BatchRedis` is used, but the queues are not in Redis; set `batch.redis.host` or REDIS_HOST, and \
+                 attach \
                  the fairing of rocket_batch before the fairing that uses it"
             );
         }
