@@ -20,6 +20,7 @@ mod code;
 mod error_chain;
 mod invalid;
 mod job;
+mod launch_failed;
 mod panic_message;
 mod progress;
 mod record;
@@ -35,6 +36,7 @@ pub use job::{
     Attempt, Backoff, Delivery, FailedChunk, FailedChunks, Failure, HookId, JobId, JobState, Outcome, QueueCapacity,
     RateLimit, StatusTask, Task, Throughput, Verdict, fair_priority, is_manual_retry, verdict,
 };
+pub(crate) use launch_failed::LaunchFailed;
 pub use panic_message::panic_message;
 pub use progress::{JobCounts, Measured, estimate, in_words};
 pub(crate) use record::MAX_LISTED_JOBS;

@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::builder::BatchFairing;
 use crate::{
-    config::Config,
+    config::{self, Config, RedisSettings},
     domain::{CodeKey, CodeScheme},
     http::{Check, Rights},
     ledger::{BatchDb, BatchPool, BoxError, Estimator, Ledger, Outage, Rules},
     queue::Queues,
     service::{BatchService, Parts, Reads},
-    worker::{CodeParametersCache, Context, FinishedJobs, Runtime, Summaries, Wakeup},
+    worker::{CodeParametersCache, Context, FinishedJobs, LaunchSummary, Runtime, Summaries, Wakeup},
 };
 
 /// What a successful ignition creates.
@@ -55,11 +55,12 @@ impl BatchFairing {
         let rights = self.rights()?;
         let config = Arc::new(self.settings(rocket.figment())?);
         let store = self.open(rocket.figment(), &config).await?;
-        let queues = Queues::open(&config).await?;
+        let queues = Queues::open(&config, &store.ledger.identity().await?).await?;
         let context = self.context(&config, &store, &queues);
         let service = service(&context, &store.pool);
         let draining = context.draining.clone();
-        let plugin = Plugin { runtime: Runtime::new(context), ledger: store.ledger, queues, config, draining };
+        let summary = LaunchSummary::new(&config, store.pool.place());
+        let plugin = Plugin { runtime: Runtime::new(context, summary), ledger: store.ledger, queues, config, draining };
         Ok(Ignited { plugin, service, db: BatchDb::from(store.pool), rights })
     }
 
@@ -75,12 +76,16 @@ impl BatchFairing {
     fn settings(&self, host: &Figment) -> Result<Config, BoxError> {
         let mut config = Config::from(host)?;
         self.configure.iter().for_each(|change| change(&mut config));
+        if config.testing {
+            config.redis = RedisSettings::default();
+        }
         config.check()?;
         Ok(config)
     }
 
     async fn open(&self, host: &Figment, config: &Config) -> Result<Store, BoxError> {
         let pool = BatchPool::init(&database_settings(host, config)).await?;
+        check_memory(&pool, config)?;
         let rules = Rules { max_crashes: config.max_crashes, hooks: self.hooks.kinds() };
         let ledger = self.item_writers.ledger(&pool, rules)?;
         let codes = code_scheme(config, &*ledger).await?;
@@ -105,6 +110,7 @@ impl BatchFairing {
             draining: CancellationToken::new(),
             outage: Arc::new(Outage::default()),
             finished: Arc::new(Notify::new()),
+            hook_ended: Arc::new(Notify::new()),
         }
     }
 }
@@ -137,12 +143,28 @@ fn service(workers: &Context, pool: &BatchPool) -> BatchService {
         draining: workers.draining.clone(),
         outage: workers.outage.clone(),
         finished: workers.finished.clone(),
+        hook_ended: workers.hook_ended.clone(),
     })
 }
 
-/// `[default.databases.batch]` with the default URL, and the settings that the pool needs.
+/// Refuses a ledger in memory with queues in Redis: no other process can share the ledger, and the
+/// next launch would find the jobs of a ledger that no longer exists.
+fn check_memory(pool: &BatchPool, config: &Config) -> Result<(), BoxError> {
+    match config.redis.address_for_messages() {
+        Some(server) if pool.is_in_memory() => Err(format!(
+            "`databases.batch.url` keeps the ledger in memory, which ends with this process, but its jobs would stay \
+             in \
+             {server}; name a file, such as \"sqlite://batch.db\", or remove the Redis settings (`batch.redis`, \
+             REDIS_HOST)"
+        )
+        .into()),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The settings of the database with the default URL, and the settings that the pool needs.
 fn database_settings(host: &Figment, config: &Config) -> Figment {
-    host.focus("databases.batch")
+    config::database(host, config.testing)
         .join(Serialized::default("url", "sqlite://batch.db"))
         .merge(Serialized::default("index_codes", config.index_codes))
         .merge(Serialized::default("batch_size", config.batch_size))

@@ -10,7 +10,11 @@ use super::{
     builder::BatchFairing,
     ignition::{Ignited, Plugin},
 };
-use crate::{config::Config, domain::error_chain, http, queue::Queues};
+use crate::{
+    domain::{LaunchFailed, error_chain},
+    http,
+    queue::Queues,
+};
 
 #[rocket::async_trait]
 impl Fairing for BatchFairing {
@@ -23,7 +27,8 @@ impl Fairing for BatchFairing {
             Ok(ignited) => Ok(mount(rocket, ignited)),
             Err(error) => {
                 tracing::error!("Batch: {}", error_chain(&*error));
-                Err(rocket)
+                let is_marked = rocket.state::<LaunchFailed>().is_some();
+                Err(if is_marked { rocket } else { rocket.manage(LaunchFailed) })
             }
         }
     }
@@ -35,7 +40,6 @@ impl Fairing for BatchFairing {
             shutdown.await;
             draining.cancel();
         });
-        log_rate_limit(&plugin.config);
         plugin.runtime.start();
     }
 
@@ -56,17 +60,6 @@ fn mount(rocket: Rocket<Build>, ignited: Ignited) -> Rocket<Build> {
     let config = plugin.config.clone();
     let rocket = manage_redis(rocket, &plugin.queues);
     http::mount(rocket.manage(plugin).manage(service).manage(db), rights, &config)
-}
-
-/// Logs the rate limit of the jobs, because the default one surprises new users.
-fn log_rate_limit(config: &Config) {
-    if config.role.runs_jobs() && config.generate.rate_limit.0.is_some() {
-        tracing::info!(
-            rate_limit = %config.generate.rate_limit,
-            "starts of jobs are rate limited; to change this, set `batch.generate.rate_limit` to another limit \
-             or to \"off\"",
-        );
-    }
 }
 
 /// Manages the host's access to Redis, if the queues are in Redis.

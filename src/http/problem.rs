@@ -184,6 +184,9 @@ impl From<BatchError> for Problem {
             BatchError::IdInUse(id) | BatchError::HistoryRemoved(id) => problem.with("batchId", id.get()),
             BatchError::NothingToRetry(report) => problem.with("report", json!(report)),
             BatchError::NotFinished(progress) => problem.with("progress", json!(progress)),
+            BatchError::HooksPending { batch_id, open } => {
+                problem.with("batchId", batch_id.get()).with("openHooks", open)
+            }
             BatchError::BadCursor => problem.with("field", "cursor"),
             // The service has logged the sources of these errors. Responses do not contain them.
             BatchError::NoSuchItem
@@ -207,6 +210,9 @@ const fn classify(error: &BatchError) -> (Status, &'static str, &'static str) {
         BatchError::NothingToRetry(_) => (Status::Conflict, "urn:rocket-batch:nothing-to-retry", "Nothing to retry"),
         BatchError::HistoryRemoved(_) => (Status::Conflict, "urn:rocket-batch:history-removed", "History removed"),
         BatchError::NotFinished(_) => (Status::ServiceUnavailable, "urn:rocket-batch:not-finished", "Not finished yet"),
+        BatchError::HooksPending { .. } => {
+            (Status::ServiceUnavailable, "urn:rocket-batch:hooks-pending", "Hooks not called yet")
+        }
         BatchError::BadCursor => (Status::BadRequest, "urn:rocket-batch:bad-cursor", "Bad cursor"),
         BatchError::Busy | BatchError::Unavailable(_) => {
             (Status::ServiceUnavailable, ABOUT_BLANK, "Service Unavailable")

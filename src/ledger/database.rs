@@ -1,16 +1,28 @@
 //! The database of the ledger, of either kind, and the host's access to it.
 //!
-//! The URL selects it: `sqlite://batch.db`, `postgres://user:password@host/database`.
+//! The URL selects it: `sqlite://batch.db`, `postgres://user:password@host/database`. A path alone
+//! is that of a SQLite file.
+
+use std::ops::{Deref, DerefMut};
 
 use async_trait::async_trait;
-use rocket::figment::Figment;
-use rocket_db_pools::{Error, Pool};
+use rocket::{
+    Ignite, Phase, Request, Rocket, Sentinel,
+    figment::Figment,
+    http::Status,
+    request::{FromRequest, Outcome},
+};
+use rocket_db_pools::{Database, Error, Pool};
 
 #[cfg(feature = "postgres")]
 use super::postgres::{HostTransactions, PostgresConnection, PostgresPool};
 #[cfg(feature = "sqlite")]
 use super::sqlite::{SqliteConnection, SqlitePool};
-use super::{error::LedgerError, open::OpenError};
+use super::{
+    error::LedgerError,
+    open::{OpenError, url_scheme},
+};
+use crate::domain::LaunchFailed;
 
 /// The database of the ledger, for handlers of the host: `db: Connection<BatchDb>`, with the
 /// `Connection` of `rocket_db_pools` 0.2.
@@ -41,9 +53,61 @@ use super::{error::LedgerError, open::OpenError};
 ///     Ok(db.postgres()?.query_one("SELECT count(*) FROM batch_items", &[]).await?.try_get(0)?)
 /// }
 /// ```
-#[derive(rocket_db_pools::Database)]
-#[database("batch")]
 pub struct BatchDb(BatchPool);
+
+#[async_trait]
+impl Database for BatchDb {
+    type Pool = BatchPool;
+    const NAME: &'static str = "batch";
+
+    /// Rocket's own version would tell the host to attach `BatchDb::init()`.
+    fn fetch<P: Phase>(rocket: &Rocket<P>) -> Option<&Self> {
+        let database = rocket.state();
+        if database.is_none() && rocket.state::<LaunchFailed>().is_none() {
+            tracing::error!(
+                "`BatchDb` is used, but the fairing of rocket_batch is not attached, or only after the fairing that \
+                 uses it; \
+                 add `.attach(Batch::fairing().guard::<YourGuard>())` before it"
+            );
+        }
+        database
+    }
+}
+
+impl From<BatchPool> for BatchDb {
+    fn from(pool: BatchPool) -> Self {
+        Self(pool)
+    }
+}
+
+impl Deref for BatchDb {
+    type Target = BatchPool;
+
+    fn deref(&self) -> &BatchPool {
+        &self.0
+    }
+}
+
+impl DerefMut for BatchDb {
+    fn deref_mut(&mut self) -> &mut BatchPool {
+        &mut self.0
+    }
+}
+
+#[async_trait]
+impl<'r> FromRequest<'r> for &'r BatchDb {
+    type Error = ();
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ()> {
+        BatchDb::fetch(request.rocket()).map_or(Outcome::Error((Status::InternalServerError, ())), Outcome::Success)
+    }
+}
+
+impl Sentinel for &BatchDb {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        BatchDb::fetch(rocket).is_none()
+    }
+}
 
 /// The connections to the database that the URL names.
 #[derive(Clone)]
@@ -72,6 +136,28 @@ pub enum BatchConnection {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the ledger is not in {0}; see `databases.batch.url`")]
 pub struct WrongDatabaseKind(&'static str);
+
+impl BatchPool {
+    /// Returns the kind and the place of the database for messages, without user and password.
+    pub(crate) fn place(&self) -> String {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(pool) => pool.place(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(pool) => pool.place(),
+        }
+    }
+
+    /// Returns whether the database ends with this process.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(pool) => pool.is_in_memory(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => false,
+        }
+    }
+}
 
 #[cfg(feature = "postgres")]
 impl BatchPool {
@@ -124,9 +210,9 @@ impl Pool for BatchPool {
     /// Opens the database of the URL and migrates the ledger's tables.
     async fn init(figment: &Figment) -> std::result::Result<Self, Self::Error> {
         let url: String = figment.extract_inner("url")?;
-        match url.split(':').next() {
+        match url_scheme(&url) {
             #[cfg(feature = "sqlite")]
-            Some("sqlite") => Ok(Self::Sqlite(SqlitePool::init(figment).await?)),
+            Some("sqlite") | None => Ok(Self::Sqlite(SqlitePool::init(figment).await?)),
             #[cfg(feature = "postgres")]
             Some("postgres" | "postgresql") => Ok(Self::Postgres(PostgresPool::init(figment).await?)),
             // The URL is not shown, since it may contain a password.

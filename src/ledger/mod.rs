@@ -29,6 +29,7 @@ mod database;
 mod decide;
 mod error;
 mod estimate;
+mod identity;
 mod leadership;
 mod open;
 mod operation;

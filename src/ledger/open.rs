@@ -21,6 +21,14 @@ impl Default for SchemaOptions {
     }
 }
 
+/// The scheme of a URL, `postgres` in `postgres://host/db`; `None` for a path. A single letter is a
+/// drive of Windows.
+pub(super) fn url_scheme(url: &str) -> Option<&str> {
+    let (scheme, _) = url.split_once(':')?;
+    let plain = scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-._".contains(&b));
+    (scheme.len() > 1 && plain).then_some(scheme)
+}
+
 /// A database could not be opened. The message says which key is wrong and how to fix it.
 #[derive(Debug, thiserror::Error)]
 #[error("`databases.batch.{key}` {why}")]

@@ -24,3 +24,5 @@ pub(super) const PRUNE_HISTORY: &str = "remove the history of batches";
 pub(super) const CODE_KEY: &str = "store the code key";
 pub(super) const ACQUIRE_LEADERSHIP: &str = "acquire the leadership";
 pub(super) const PING: &str = "ping";
+pub(super) const IDENTITY: &str = "store the identity of the ledger";
+pub(super) const OPEN_HOOKS: &str = "count open hooks";

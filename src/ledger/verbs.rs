@@ -17,7 +17,8 @@ use crate::domain::{
     BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
 };
 
-/// Reads batches, jobs and items, and keeps the counts that make lists cheap.
+/// Reads the ledger's identity, batches, jobs and items, and keeps the counts that make lists
+/// cheap.
 #[async_trait]
 pub trait Records: Send + Sync {
     /// Returns one batch.
@@ -49,6 +50,14 @@ pub trait Records: Send + Sync {
     /// [`LedgerError::NoSuchBatch`](super::LedgerError::NoSuchBatch), and
     /// [`LedgerError::HistoryRemoved`](super::LedgerError::HistoryRemoved) if its jobs were pruned.
     async fn failed_jobs(&self, batch: BatchId, page: PageRequest) -> Result<Portion<FailedJob>>;
+
+    /// Returns the identity of this ledger: a random text that is stored at the first call, and
+    /// that no other ledger has. Only a copy of the database has the same one.
+    async fn identity(&self) -> Result<String>;
+
+    /// Returns how many hooks of a batch wait for a call: neither delivered nor given up. 0 for an
+    /// unknown batch.
+    async fn open_hooks(&self, batch: BatchId) -> Result<u64>;
 
     /// Returns the remaining work of at most `limit` batches, and the measured speed.
     async fn backlog(&self, limit: u64) -> Result<Backlog>;

@@ -43,6 +43,15 @@ pub enum BatchError {
     #[error("batch {} is {} and has not finished yet", .0.batch_id, .0.status)]
     NotFinished(Box<Progress>),
 
+    /// The batch is finished, but hooks were not called in time.
+    #[error("batch {batch_id} is finished, but {open} of its hooks still wait for a call")]
+    HooksPending {
+        /// The batch.
+        batch_id: BatchId,
+        /// How many hooks wait for a call.
+        open: u64,
+    },
+
     /// The batch finished longer than `keep_history` ago, and the rows of its jobs were removed
     /// permanently.
     #[error("the history of batch {0} was removed: its failed jobs can't be listed or retried any more")]

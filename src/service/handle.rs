@@ -56,6 +56,8 @@ pub(crate) struct Parts {
     pub outage: Arc<Outage>,
     /// Notified when a batch finishes in this process.
     pub finished: Arc<Notify>,
+    /// Notified when a call of a hook ends in this process.
+    pub hook_ended: Arc<Notify>,
 }
 
 /// How long a call of the ledger may take.

@@ -12,6 +12,7 @@
 //!   handle.rs        BatchService and what it is made of
 //!   create.rs        create a batch         transactions.rs  in a transaction of the host
 //!   queries.rs       read batches, jobs, items
+//!   waiting.rs       wait for the end of a batch, and for its hooks
 //!   commands.rs      retry, cancel, pause, resume
 //!   readiness.rs     whether this process can take requests
 //!   error.rs, page.rs, accepted.rs, reads.rs
@@ -28,6 +29,7 @@ mod readiness;
 mod reads;
 #[cfg(feature = "postgres")]
 mod transactions;
+mod waiting;
 
 pub(crate) use self::{accepted::Answered, handle::Parts, reads::Reads};
 pub use self::{

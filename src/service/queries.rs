@@ -1,9 +1,5 @@
 //! Reads batches, jobs and items.
 
-use std::{pin::pin, time::Duration};
-
-use tokio::time::{Instant, timeout_at};
-
 use super::{
     error::{BatchError, Result},
     handle::{BatchService, to_batch_id},
@@ -13,9 +9,6 @@ use crate::{
     domain::{BatchRecord, BatchStatus, FailedJob, Item, Progress, WaitingFor},
     ledger::PageRequest,
 };
-
-/// The interval of reads while waiting for a batch that another process may finish.
-const READ_INTERVAL: Duration = Duration::from_millis(250);
 
 impl BatchService {
     /// Returns the progress of a batch.
@@ -35,36 +28,6 @@ impl BatchService {
         }
         let is_limited = batch.has_only_waiting_jobs() && self.parts().generate.is_rate_limited().await;
         is_limited.then_some(WaitingFor::RateLimit)
-    }
-
-    /// Waits until a batch is finished, at most `limit` plus the duration of one read.
-    ///
-    /// Returns at once when the batch finishes in this process, and within a quarter of a second
-    /// when it finishes in another process.
-    ///
-    /// # Errors
-    ///
-    /// [`BatchError::NotFinished`] with the progress when `limit` elapses first;
-    /// [`BatchError::NoSuchBatch`].
-    pub async fn until_finished(&self, batch_id: i64, limit: Duration) -> Result<Progress> {
-        let deadline = Instant::now() + limit;
-        loop {
-            let mut finished = pin!(self.parts().finished.notified());
-            // From here on no notification is missed, including one during the read below.
-            finished.as_mut().enable();
-            let progress = match self.get_batch_job_progress(batch_id).await {
-                // One of the next reads gets a permit.
-                Err(BatchError::Busy) if Instant::now() < deadline => continue,
-                progress => progress?,
-            };
-            if progress.status.is_finished() {
-                return Ok(progress);
-            }
-            let next_read = (Instant::now() + READ_INTERVAL).min(deadline);
-            if timeout_at(next_read, finished).await.is_err() && next_read == deadline {
-                return Err(BatchError::NotFinished(Box::new(progress)));
-            }
-        }
     }
 
     /// Returns one batch.

@@ -37,10 +37,12 @@ mod feed;
 mod finish_attempt;
 mod hooks;
 mod host;
+mod identity;
 mod insert_chunk;
 mod item_writer;
 mod leadership;
 mod migrate;
+mod open_hooks;
 mod plan;
 mod pool;
 mod prune_history;
@@ -66,6 +68,7 @@ pub use self::{
 use super::{
     decide::portions,
     error::Result,
+    identity::random_identity,
     leadership::Leadership,
     query::{Backlog, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery},
     types::{
@@ -121,6 +124,14 @@ impl Records for PostgresLedger {
 
     async fn failed_jobs(&self, batch: BatchId, page: PageRequest) -> Result<Portion<FailedJob>> {
         self.pool.run(read::FailedJobs { batch, page }).await
+    }
+
+    async fn identity(&self) -> Result<String> {
+        self.pool.run(identity::Identity(random_identity())).await
+    }
+
+    async fn open_hooks(&self, batch: BatchId) -> Result<u64> {
+        self.pool.run(open_hooks::OpenHooks(batch)).await
     }
 
     async fn backlog(&self, limit: u64) -> Result<Backlog> {

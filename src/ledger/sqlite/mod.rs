@@ -22,10 +22,12 @@ mod error;
 mod feed;
 mod finish_attempt;
 mod hooks;
+mod identity;
 mod insert_chunk;
 mod item_writer;
 mod leadership;
 mod migrate;
+mod open_hooks;
 mod plan;
 mod pool;
 mod prune_history;
@@ -47,6 +49,7 @@ pub use self::{
 use super::{
     decide::portions,
     error::Result,
+    identity::random_identity,
     leadership::Leadership,
     operation,
     query::{Backlog, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery},
@@ -101,6 +104,15 @@ impl Records for SqliteLedger {
 
     async fn failed_jobs(&self, batch: BatchId, page: PageRequest) -> Result<Portion<FailedJob>> {
         self.pool.read(operation::FAILED_JOBS, move |conn| read::failed_jobs(conn, batch, page)).await
+    }
+
+    async fn identity(&self) -> Result<String> {
+        let candidate = random_identity();
+        self.pool.write(operation::IDENTITY, move |conn| identity::identity(conn, &candidate)).await
+    }
+
+    async fn open_hooks(&self, batch: BatchId) -> Result<u64> {
+        self.pool.read(operation::OPEN_HOOKS, move |conn| open_hooks::open_hooks(conn, batch)).await
     }
 
     async fn backlog(&self, limit: u64) -> Result<Backlog> {

@@ -156,7 +156,8 @@ impl SqlitePool {
     fn open(settings: &Settings, options: SchemaOptions) -> std::result::Result<Self, OpenError> {
         let address = Address::parse(&settings.url).map_err(OpenError::url)?;
         let wait_timeout = Duration::from_secs(settings.connect_timeout);
-        let conn = open_and_migrate(&address, wait_timeout, options).map_err(|why| OpenError::at(&address, why))?;
+        let opened = open_and_migrate(&address, wait_timeout, options);
+        let conn = opened.map_err(|why| OpenError::at(&address, address.explain(why)))?;
         let address = address.resolved();
         let writer = Writer::start(conn, wait_timeout).map_err(|why| OpenError::at(&address, why))?;
         let readers = match &address {
@@ -209,6 +210,19 @@ impl SqlitePool {
 
     pub(super) fn address(&self) -> &Address {
         &self.0.address
+    }
+
+    /// The place of the database, for messages.
+    pub(in crate::ledger) fn place(&self) -> String {
+        match self.address() {
+            Address::File(path) => format!("SQLite file {}", path.display()),
+            Address::Memory => "SQLite in memory".into(),
+        }
+    }
+
+    /// Whether the database ends with the process.
+    pub(in crate::ledger) fn is_in_memory(&self) -> bool {
+        *self.address() == Address::Memory
     }
 
     /// The leadership of a database in memory.

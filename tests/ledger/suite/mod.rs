@@ -133,6 +133,7 @@ macro_rules! every_ledger {
 
             hooks::a_hook_exists_until_it_is_delivered
             hooks::a_hook_that_failed_is_due_again_later
+            hooks::open_hooks_counts_those_that_wait_for_a_call
             hooks::a_hook_that_was_given_up_is_not_returned_again
             hooks::a_hook_call_counts_once_however_often_its_outcome_is_recorded
             hooks::a_delivery_counts_even_after_a_failure
@@ -156,6 +157,7 @@ macro_rules! every_ledger {
             views::a_host_can_change_nothing_through_a_view
 
             lifecycle::the_first_code_key_is_stored
+            lifecycle::a_ledger_keeps_its_identity_and_no_other_has_it
             lifecycle::one_process_has_the_leadership
             lifecycle::a_closed_ledger_is_unavailable
             lifecycle::a_dropped_verb_runs_to_completion
