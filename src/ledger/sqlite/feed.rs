@@ -93,8 +93,9 @@ fn next_jobs(conn: &Connection, query: &JobQuery, window: &[BatchId]) -> Result<
     let share = query.capacity.share(window.len() as u64);
     let batches = batches_to_feed(query, window);
     let mut count = conn.prepare_cached(QUEUED)?;
-    let queued =
-        |(batch, from): &(BatchId, u64)| count.query_row((batch.get(), key(*from), key(share)), |row| row.number("queued"));
+    let queued = |(batch, from): &(BatchId, u64)| {
+        count.query_row((batch.get(), key(*from), key(share)), |row| row.number("queued"))
+    };
     let queued = batches.iter().map(queued).collect::<Result<Vec<u64>, _>>()?;
     let limits = limits(&queued, share, query.free);
     let mut jobs = Vec::new();
