@@ -18,5 +18,5 @@ pub use rusqlite;
 
 pub use crate::ledger::{
     NewItemRow,
-    sqlite::{ItemWriter, SqliteConnection, SqlitePool},
+    sqlite::{InteractError, ItemWriter, SqliteConnection, SqlitePool},
 };

@@ -133,8 +133,10 @@ pub struct Portion<T> {
     pub left_out: bool,
 }
 
-impl<T> From<Vec<T>> for Portion<T> {
-    fn from(rows: Vec<T>) -> Self {
+impl<T> Portion<T> {
+    /// A page of `rows` that left out none.
+    #[must_use]
+    pub const fn complete(rows: Vec<T>) -> Self {
         Self { rows, left_out: false }
     }
 }

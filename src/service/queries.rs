@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::{BatchRecord, BatchStatus, FailedJob, Item, Progress, WaitingFor},
-    ledger::PageRequest,
+    ledger::{PageRequest, Portion},
 };
 
 /// The interval of reads while waiting for a batch that another process may finish.
@@ -81,7 +81,7 @@ impl BatchService {
         let request = page.request(&list)?;
         let _permit = self.parts().reads.list().await?;
         let batches = self.bounded(self.parts().ledger.batches(status, request)).await?;
-        Ok(Page::of(batches, &list, request, |batch| batch.batch_id.get().unsigned_abs()))
+        Ok(Page::of(Portion::complete(batches), &list, request, |batch| batch.batch_id.get().unsigned_abs()))
     }
 
     /// Returns a page of the items of a batch, in ascending order of ordinals.
@@ -94,7 +94,7 @@ impl BatchService {
         let request = page.request(&list)?;
         let _permit = self.parts().reads.list().await?;
         let items = self.bounded(self.parts().ledger.items(id, request)).await?;
-        Ok(Page::of(items, &list, request, |item| item.ordinal))
+        Ok(Page::of(Portion::complete(items), &list, request, |item| item.ordinal))
     }
 
     /// Returns the item with `code`.

@@ -34,10 +34,17 @@ const TIMEOUTS: &str =
 pub(super) enum MigrateError {
     /// An error of the database.
     #[error("{}", super::error::message_of(.0))]
-    Database(#[from] tokio_postgres::Error),
+    Database(tokio_postgres::Error),
     /// The tables were created by a later version of this crate.
     #[error("its tables have version {0}, but this version of rocket_batch supports up to {known}", known = MIGRATIONS.len())]
     TooNew(i64),
+}
+
+/// Generic, so that rustc does not name this private type in a host whose own `?` is ambiguous.
+impl<E: Into<tokio_postgres::Error>> From<E> for MigrateError {
+    fn from(error: E) -> Self {
+        Self::Database(error.into())
+    }
 }
 
 /// Applies the missing migrations in one transaction. If several processes do so at once, one does

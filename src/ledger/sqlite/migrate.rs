@@ -34,10 +34,17 @@ const STORE_BATCH_SIZE: &str = "INSERT INTO batch_settings (name, value) VALUES 
 pub(super) enum MigrateError {
     /// An error of the database.
     #[error(transparent)]
-    Database(#[from] rusqlite::Error),
+    Database(rusqlite::Error),
     /// The tables were created by a later version of this crate.
     #[error("its tables have version {0}, but this version of rocket_batch supports up to {known}", known = MIGRATIONS.len())]
     TooNew(usize),
+}
+
+/// Generic, so that rustc does not name this private type in a host whose own `?` is ambiguous.
+impl<E: Into<rusqlite::Error>> From<E> for MigrateError {
+    fn from(error: E) -> Self {
+        Self::Database(error.into())
+    }
 }
 
 /// Applies the missing migrations in one transaction. If several processes do so at once, the lock

@@ -23,6 +23,7 @@ mod feed;
 mod finish_attempt;
 mod hooks;
 mod insert_chunk;
+mod interact;
 mod item_writer;
 mod leadership;
 mod migrate;
@@ -41,6 +42,7 @@ use async_trait::async_trait;
 use rocket_db_pools::Pool as _;
 
 pub use self::{
+    interact::InteractError,
     item_writer::ItemWriter,
     pool::{SqliteConnection, SqlitePool},
 };
