@@ -156,7 +156,7 @@ pub use queue::{
     QueueError,
     bullmq::{BatchRedis, RedisConnection, RedisPool},
 };
-pub use service::{BatchAccepted, BatchError, BatchService, Page, PageQuery, Readiness, Result};
+pub use service::{BatchAccepted, BatchError, BatchService, HostTransaction, Page, PageQuery, Readiness, Result};
 
 /// The Rust blocks of the README, compiled as doc tests.
 #[cfg(doctest)]

@@ -16,7 +16,7 @@ use crate::{
     config::Config,
     domain::{CodeKey, CodeScheme},
     http::{Check, Rights},
-    ledger::{BatchDb, BatchPool, BoxError, Estimator, Ledger, Outage, Rules},
+    ledger::{BatchDb, BatchPool, BoxError, Estimator, HostTransactions, Ledger, Outage, Rules},
     queue::Queues,
     service::{BatchService, Parts, Reads},
     worker::{Context, Ends, Recipes, Runtime, Summaries, Wakeup},
@@ -121,14 +121,12 @@ fn guarded(verb: &str, check: Option<&Check>) -> Result<Check, BoxError> {
 }
 
 /// The service, which shares its state with the workers.
-#[cfg_attr(not(feature = "postgres"), expect(unused_variables, reason = "only PostgreSQL has host transactions"))]
 fn service(workers: &Context, pool: &BatchPool) -> BatchService {
     let wakeup = workers.wakeup.clone();
     BatchService::new(Parts {
         ledger: workers.ledger.clone(),
         reads: Reads::new(workers.config.concurrent_reads),
-        #[cfg(feature = "postgres")]
-        host_transactions: pool.host_transactions(),
+        host_transactions: HostTransactions::new(pool),
         generate: workers.generate.clone(),
         codes: workers.codes.clone(),
         config: workers.config.clone(),

@@ -1,7 +1,7 @@
 //! The errors of the service, by what the caller can do.
 
 use crate::{
-    domain::{BatchId, ChangeRefused, Invalid, Progress, RetryReport},
+    domain::{BatchId, ChangeRefused, Invalid, Progress, RetryReport, error_chain},
     ledger::{BoxError, LedgerError, OtherDatabase},
 };
 
@@ -65,7 +65,7 @@ pub enum BatchError {
     #[error("the database does not answer; try again later")]
     Unavailable(#[source] BoxError),
 
-    /// A defect of this crate. The log has the details.
+    /// A defect of this crate, or a statement of the host failed. The log has the details.
     #[error("internal error")]
     Internal(#[source] BoxError),
 }
@@ -82,6 +82,31 @@ impl From<LedgerError> for BatchError {
             error @ (LedgerError::Refused { .. } | LedgerError::Failed { .. }) => Self::Internal(error.into()),
         }
     }
+}
+
+/// For closures and handlers that run statements of their own. Logs the cause, which the response
+/// does not contain.
+#[cfg(feature = "sqlite")]
+impl From<rusqlite::Error> for BatchError {
+    fn from(error: rusqlite::Error) -> Self {
+        of_host_statement(crate::ledger::sqlite::classified(error, HOST_STATEMENT))
+    }
+}
+
+/// For handlers that run statements of their own. Logs the cause, which the response does not
+/// contain.
+#[cfg(feature = "postgres")]
+impl From<tokio_postgres::Error> for BatchError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        of_host_statement(crate::ledger::postgres::classified(error, HOST_STATEMENT))
+    }
+}
+
+const HOST_STATEMENT: &str = "run a statement of the host";
+
+fn of_host_statement(error: LedgerError) -> BatchError {
+    tracing::error!(error = error_chain(&error), "a statement of the host failed");
+    error.into()
 }
 
 /// The result of a service call.

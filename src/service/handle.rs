@@ -9,12 +9,10 @@ use super::{
     error::{BatchError, Result},
     reads::Reads,
 };
-#[cfg(feature = "postgres")]
-use crate::ledger::postgres::HostTransactions;
 use crate::{
     config::Config,
     domain::{BatchId, CodeScheme, ItemOptions, Limits, Throughput},
-    ledger::{Estimator, Ledger, LedgerError, Outage},
+    ledger::{Estimator, HostTransactions, Ledger, LedgerError, Outage},
     queue::Queue,
 };
 
@@ -41,9 +39,8 @@ pub struct BatchService(Arc<Parts>);
 pub(crate) struct Parts {
     pub ledger: Arc<dyn Ledger>,
     pub reads: Reads,
-    /// Creates batches in transactions of the host, if the ledger is in the same kind of database.
-    #[cfg(feature = "postgres")]
-    pub host_transactions: std::result::Result<HostTransactions, crate::ledger::OtherDatabase>,
+    /// Creates batches in transactions of the host.
+    pub host_transactions: HostTransactions,
     pub generate: Arc<dyn Queue>,
     pub codes: CodeScheme,
     pub config: Arc<Config>,
@@ -80,14 +77,10 @@ impl BatchService {
         &self,
         call: impl Future<Output = std::result::Result<T, LedgerError>>,
     ) -> Result<T> {
-        let result = match tokio::time::timeout(CALL_TIMEOUT, call).await {
+        logged(match tokio::time::timeout(CALL_TIMEOUT, call).await {
             Ok(result) => result.map_err(BatchError::from),
             Err(elapsed) => Err(BatchError::Unavailable(elapsed.into())),
-        };
-        if let Err(BatchError::Unavailable(error) | BatchError::Internal(error)) = &result {
-            tracing::error!(%error, cause = error.source().map(tracing::field::display), "a ledger call failed");
-        }
-        result
+        })
     }
 
     pub(crate) fn limits(&self) -> Limits {
@@ -97,6 +90,14 @@ impl BatchService {
     pub(super) fn throughput(&self) -> Throughput {
         self.0.config.generate.throughput()
     }
+}
+
+/// Logs the errors whose sources no response contains.
+pub(super) fn logged<T>(result: Result<T>) -> Result<T> {
+    if let Err(BatchError::Unavailable(error) | BatchError::Internal(error)) = &result {
+        tracing::error!(%error, cause = error.source().map(tracing::field::display), "a ledger call failed");
+    }
+    result
 }
 
 /// Checks the id of an existing batch. No batch has an id out of range.

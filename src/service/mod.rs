@@ -26,7 +26,6 @@ mod page;
 mod queries;
 mod readiness;
 mod reads;
-#[cfg(feature = "postgres")]
 mod transactions;
 
 pub(crate) use self::{accepted::Answered, handle::Parts, reads::Reads};
@@ -36,4 +35,5 @@ pub use self::{
     handle::BatchService,
     page::{Page, PageQuery},
     readiness::Readiness,
+    transactions::HostTransaction,
 };

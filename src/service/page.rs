@@ -56,12 +56,7 @@ impl PageQuery {
 
 impl<T> Page<T> {
     /// Makes the page from the rows of a [`PageQuery::request`].
-    pub(super) fn of(
-        portion: Portion<T>,
-        list: &str,
-        request: PageRequest,
-        key: impl Fn(&T) -> u64,
-    ) -> Self {
+    pub(super) fn of(portion: Portion<T>, list: &str, request: PageRequest, key: impl Fn(&T) -> u64) -> Self {
         let Portion { rows: mut entries, left_out } = portion;
         let more = left_out || entries.len() as u64 >= request.limit;
         entries.truncate(request.limit as usize - 1);

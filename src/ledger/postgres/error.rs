@@ -83,6 +83,11 @@ impl EndsVerb for ChangeRefused {
     }
 }
 
+/// The ledger's error for an error of PostgreSQL in a statement of the host.
+pub(crate) fn classified(error: Error, operation: &'static str) -> LedgerError {
+    VerbError::Database(error).into_ledger_error(operation)
+}
+
 impl VerbError {
     /// Returns the error for the caller; `operation` is a verb phrase.
     pub(super) fn into_ledger_error(self, operation: &'static str) -> LedgerError {

@@ -55,6 +55,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use rocket_db_pools::Pool as _;
 
+pub(crate) use self::error::classified;
 use self::token::token;
 pub use self::{
     host::HostTransactions,

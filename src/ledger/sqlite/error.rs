@@ -78,7 +78,7 @@ pub(super) fn closed(operation: &'static str) -> LedgerError {
 }
 
 /// The ledger's error for an error of SQLite.
-pub(super) fn classified(error: Error, operation: &'static str) -> LedgerError {
+pub(crate) fn classified(error: Error, operation: &'static str) -> LedgerError {
     use ErrorCode as Code;
     match error.sqlite_error_code() {
         Some(

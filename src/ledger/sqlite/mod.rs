@@ -22,6 +22,7 @@ mod error;
 mod feed;
 mod finish_attempt;
 mod hooks;
+mod host;
 mod insert_chunk;
 mod interact;
 mod item_writer;
@@ -41,7 +42,9 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use rocket_db_pools::Pool as _;
 
+pub(crate) use self::error::classified;
 pub use self::{
+    host::HostTransactions,
     interact::InteractError,
     item_writer::ItemWriter,
     pool::{SqliteConnection, SqlitePool},
