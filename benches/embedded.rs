@@ -92,8 +92,9 @@ async fn bare_loop() -> Result<Duration> {
     let began = Instant::now();
     for (chunk, codes) in codes.chunks(CHUNK as usize).enumerate() {
         let transaction = connection.transaction()?;
-        let mut insert = transaction
-            .prepare_cached("INSERT INTO batch_items (batch, ordinal, code, created_at) VALUES (1, ?1, ?2, 0)")?;
+        let mut insert = transaction.prepare_cached(
+            "INSERT INTO rocket_batch_items (batch, ordinal, code, created_at) VALUES (1, ?1, ?2, 0)",
+        )?;
         for (ordinal, code) in (chunk as i64 * CHUNK as i64..).zip(codes) {
             insert.execute((ordinal, code))?;
         }

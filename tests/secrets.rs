@@ -136,7 +136,7 @@ async fn stored_key(plugin: &Client) -> TestResult<String> {
     let database = BatchDb::fetch(plugin.rocket()).ok_or("the fairing is attached")?;
     Ok(match database.get().await? {
         BatchConnection::Sqlite(db) => {
-            let hex = "SELECT lower(hex(value)) FROM batch_settings WHERE name = 'code_key'";
+            let hex = "SELECT lower(hex(value)) FROM rocket_batch_settings WHERE name = 'code_key'";
             db.interact(move |db| db.query_row(hex, [], |row| row.get(0))).await?
         }
         BatchConnection::Postgres(db) => {

@@ -26,7 +26,7 @@ use super::{error::LedgerError, open::OpenError};
 /// use rocket_db_pools::Connection;
 ///
 /// async fn count(db: Connection<BatchDb>) -> Result<i64, BoxError> {
-///     let sql = "SELECT count(*) FROM batch_items";
+///     let sql = "SELECT count(*) FROM rocket_batch_items";
 ///     Ok(db.sqlite()?.interact(|conn| conn.query_row(sql, [], |row| row.get(0))).await?)
 /// }
 /// ```

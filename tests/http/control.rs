@@ -43,7 +43,7 @@ async fn a_batch_that_is(status: &str) -> Shop {
 /// Makes the database refuse new items for which `condition` is true, until [`take_items`].
 pub fn refuse_items(shop: &Shop, condition: &str) {
     let refuse = format!(
-        "CREATE TRIGGER no_items BEFORE INSERT ON batch_items WHEN {condition}
+        "CREATE TRIGGER no_items BEFORE INSERT ON rocket_batch_items WHEN {condition}
          BEGIN SELECT RAISE(ABORT, 'the shelf is full'); END"
     );
     rusqlite::Connection::open(shop.database()).unwrap().execute_batch(&refuse).unwrap();

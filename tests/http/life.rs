@@ -104,7 +104,7 @@ async fn a_valid_code_of_a_missing_item_finds_no_other_item() {
         shop.batch(id, quantity).await;
         shop.until_it_is(id, "completed").await;
     }
-    let sql = "DELETE FROM batch_items WHERE ordinal IN (0, 2)";
+    let sql = "DELETE FROM rocket_batch_items WHERE ordinal IN (0, 2)";
     assert_eq!(rusqlite::Connection::open(shop.database()).unwrap().execute(sql, []).unwrap(), 2);
 
     let (mut items, _) = larger.pages("/batches/1/items", 100).await;

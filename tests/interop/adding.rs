@@ -300,7 +300,7 @@ async fn retry_options_of_other_clients_are_ignored() -> TestResult {
     let progress = fixture.host.until_finished(batch, std::time::Duration::from_secs(60)).await?;
 
     assert_eq!(progress["status"], "failed");
-    assert_eq!(fixture.home.count("SELECT attempts FROM batch_jobs").await?, 3);
+    assert_eq!(fixture.home.count("SELECT attempts FROM rocket_batch_jobs").await?, 3);
     fixture.shut_down().await
 }
 

@@ -79,10 +79,10 @@ async fn the_retry_button_is_a_retry(store: Store) -> TestResult {
         .until(GENERATE, "job", retried_job.clone(), |job| job["attemptsMade"] == 4 && job["state"] == "failed")
         .await?;
     fixture.host.until(batch, |progress| progress["status"] == "failed" && progress["failed"] == 1).await?;
-    let rounds = "SELECT round FROM batch_batches";
+    let rounds = "SELECT round FROM rocket_batch_batches";
     until(&fixture, rounds, 2).await?;
-    assert_eq!(fixture.home.count("SELECT attempts FROM batch_jobs").await?, 4);
-    assert_eq!(fixture.home.count("SELECT count(*) FROM batch_items").await?, 500);
+    assert_eq!(fixture.home.count("SELECT attempts FROM rocket_batch_jobs").await?, 4);
+    assert_eq!(fixture.home.count("SELECT count(*) FROM rocket_batch_items").await?, 500);
 
     fixture.host.send(Method::DELETE, "/shortage").await?;
     open_page(&mut fixture.node, format!("{url}/queue/{GENERATE}?status=failed")).await?;
@@ -93,7 +93,8 @@ async fn the_retry_button_is_a_retry(store: Store) -> TestResult {
     fixture.host.until(batch, |progress| progress["status"] == "completed").await?;
     fixture.wait_until_complete(batch, 1_000).await?;
     until(&fixture, rounds, 3).await?;
-    let states = "SELECT count(*) FROM batch_jobs WHERE state = 'completed' AND generation = 0 AND error IS NULL";
+    let states =
+        "SELECT count(*) FROM rocket_batch_jobs WHERE state = 'completed' AND generation = 0 AND error IS NULL";
     assert_eq!(fixture.home.count(states).await?, 1);
     let job = fixture.node.until(GENERATE, "job", retried_job, |job| job["state"] == "completed").await?;
     assert_eq!(job["attemptsMade"], 5);
@@ -141,7 +142,7 @@ async fn a_crash_before_the_acknowledgement_is_not_a_manual_retry() -> TestResul
 
     assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("failed"), &json!(500)));
     assert_eq!(job["failedReason"], "500 items could not be written: out of labels at 57");
-    assert_eq!(fixture.home.count("SELECT attempts * 10 + epoch FROM batch_jobs").await?, 11);
+    assert_eq!(fixture.home.count("SELECT attempts * 10 + epoch FROM rocket_batch_jobs").await?, 11);
     let url = board(&mut fixture.node).await?;
     // The request of the button.
     let call = format!("{url}/api/queues/{GENERATE}/{}/retry", id(batch, 0));

@@ -97,7 +97,7 @@ impl Fixture {
 
     /// Asserts that no attempt failed and no worker crashed.
     async fn assert_no_retries(&self) -> TestResult {
-        assert_eq!(self.home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
+        assert_eq!(self.home.count("SELECT sum(attempts) + sum(crashes) FROM rocket_batch_jobs").await?, 0);
         Ok(())
     }
 

@@ -108,7 +108,7 @@ impl Schema {
     }
 
     async fn version(&self, batch: BatchId) -> i64 {
-        self.number(&format!("SELECT version FROM batch_versions WHERE id = {batch}")).await
+        self.number(&format!("SELECT version FROM versions WHERE id = {batch}")).await
     }
 
     /// Waits until another session waits for a lock that the outsider's transaction holds.

@@ -101,7 +101,7 @@ impl Database {
 
     /// The rows of the batch that the ledger wrote.
     async fn ours(&self, batch: BatchId) -> Vec<(u64, String)> {
-        self.rows("SELECT ordinal, code FROM batch_items WHERE batch = ?1 ORDER BY ordinal", batch).await
+        self.rows("SELECT ordinal, code FROM rocket_batch_items WHERE batch = ?1 ORDER BY ordinal", batch).await
     }
 
     async fn rows(&self, sql: &'static str, batch: BatchId) -> Vec<(u64, String)> {
@@ -127,7 +127,7 @@ impl Database {
     }
 
     async fn version(&self, batch: BatchId) -> i64 {
-        let query = "SELECT version FROM batch_versions WHERE id = ?1";
+        let query = "SELECT version FROM rocket_batch_versions WHERE id = ?1";
         let id = batch.get();
         self.host().await.interact(move |conn| conn.query_row(query, [id], |row| row.get(0))).await.unwrap()
     }
@@ -166,7 +166,7 @@ async fn a_batch_that_finished_in_the_future_keeps_its_history() -> TestResult {
     let ledger = &database.ledger;
     let batch = ledger.failed_batch().await?.batch;
     let set = |by: &str| {
-        database.outsider().execute_batch(&format!("UPDATE batch_batches SET finished_at = finished_at {by}"))
+        database.outsider().execute_batch(&format!("UPDATE rocket_batch_batches SET finished_at = finished_at {by}"))
     };
 
     set("+ 86400000")?;
@@ -219,7 +219,7 @@ async fn summaries_of_dead_processes_are_deleted_and_the_version_stays() -> Test
     let outsider = database.outsider();
     for (process, seconds) in [(1, 120), (2, 30), (3, -120)] {
         ledger.summarized(process, batch).await?;
-        let aged = "UPDATE batch_summaries SET counted_at = counted_at - ?2 * 1000000 WHERE process = ?1";
+        let aged = "UPDATE rocket_batch_summaries SET counted_at = counted_at - ?2 * 1000000 WHERE process = ?1";
         outsider.execute(aged, (process, seconds))?;
     }
     let before = database.version(batch).await;
@@ -227,7 +227,7 @@ async fn summaries_of_dead_processes_are_deleted_and_the_version_stays() -> Test
     ledger.summarized(4, batch).await?;
 
     let processes: Vec<i64> = outsider
-        .prepare("SELECT process FROM batch_summaries WHERE batch = ?1 ORDER BY process")?
+        .prepare("SELECT process FROM rocket_batch_summaries WHERE batch = ?1 ORDER BY process")?
         .query_map([batch.get()], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     assert_eq!(processes, [2, 4]);
@@ -335,7 +335,7 @@ async fn one_database_can_be_created_by_many_at_once() -> TestResult {
             SqliteLedger::new(pool.await?, RULES).create(a_batch().build()).await?;
         }
         let count: i64 =
-            Connection::open(path)?.query_row("SELECT count(*) FROM batch_batches", [], |row| row.get(0))?;
+            Connection::open(path)?.query_row("SELECT count(*) FROM rocket_batch_batches", [], |row| row.get(0))?;
         assert_eq!(count, 4);
     }
     Ok(())
@@ -345,7 +345,7 @@ async fn one_database_can_be_created_by_many_at_once() -> TestResult {
 async fn a_database_of_a_later_version_is_rejected() -> TestResult {
     let database = Database::new().await;
     database.ledger.shutdown().await;
-    database.outsider().execute("UPDATE batch_settings SET value = 99 WHERE name = 'schema_version'", [])?;
+    database.outsider().execute("UPDATE rocket_batch_settings SET value = 99 WHERE name = 'schema_version'", [])?;
 
     let error = SqlitePool::init(&figment(&format!("sqlite://{}", database.path().display()), 1)).await.err().unwrap();
 
@@ -416,7 +416,7 @@ async fn a_chunk_with_one_refused_item_inserts_nothing() -> TestResult {
     let ledger = &database.ledger;
     let bystander = ledger.bystander().await?;
     database.outsider().execute_batch(
-        "CREATE TRIGGER picky BEFORE INSERT ON batch_items WHEN new.ordinal = 30
+        "CREATE TRIGGER picky BEFORE INSERT ON rocket_batch_items WHEN new.ordinal = 30
          BEGIN SELECT RAISE(ABORT, 'item 30 is not wanted'); END",
     )?;
     let job = ledger.one_job().await?;
@@ -437,7 +437,7 @@ async fn a_chunk_with_one_refused_item_inserts_nothing() -> TestResult {
 async fn a_conflict_with_an_index_of_the_host_refuses_the_chunk() -> TestResult {
     let database = Database::new().await;
     let ledger = &database.ledger;
-    database.outsider().execute_batch("CREATE UNIQUE INDEX mine ON batch_items (code)")?;
+    database.outsider().execute_batch("CREATE UNIQUE INDEX mine ON rocket_batch_items (code)")?;
     ledger.completed_batch().await?;
     let claim = ledger.claim_job(ledger.one_job().await?).await?;
 
@@ -452,7 +452,7 @@ async fn concurrent_writes_succeed_or_fail_independently() -> TestResult {
     let database = Database::new().await;
     let ledger = &database.ledger;
     database.outsider().execute_batch(
-        "CREATE TRIGGER picky BEFORE INSERT ON batch_items WHEN new.ordinal = 1005
+        "CREATE TRIGGER picky BEFORE INSERT ON rocket_batch_items WHEN new.ordinal = 1005
          BEGIN SELECT RAISE(ABORT, 'no'); END",
     )?;
     let jobs = ledger.jobs_of(a_batch().of(2_000).in_jobs_of(10)).await?;
@@ -509,10 +509,10 @@ async fn feeding_does_not_scan_delayed_jobs() -> TestResult {
 /// jobs each.
 const MANY_DELAYED: &str = "
     WITH RECURSIVE n (id) AS (SELECT 1001 UNION ALL SELECT id + 1 FROM n WHERE id < 21999)
-    INSERT INTO batch_batches (id, quantity, batch_size, key_fingerprint, status, jobs, estimated_ms, created_at)
+    INSERT INTO rocket_batch_batches (id, quantity, batch_size, key_fingerprint, status, jobs, estimated_ms, created_at)
     SELECT id, 100000, 1, '', iif(id < 1021, 'running', 'paused'), iif(id < 1021, 5000, iif(id = 2000, 100000, 1)), 0, 0 FROM n;
     WITH RECURSIVE n (seq) AS (SELECT 0 UNION ALL SELECT seq + 1 FROM n WHERE seq < 99999)
-    INSERT INTO batch_jobs (batch, seq, first, quantity, state, not_before)
+    INSERT INTO rocket_batch_jobs (batch, seq, first, quantity, state, not_before)
     SELECT 1001 + seq % 20, seq / 20, seq / 20, 1, 'delayed', 3000000000000 FROM n
     UNION ALL SELECT 2000, seq, seq, 1, 'delayed', 1000000000000 FROM n";
 
@@ -522,7 +522,7 @@ async fn a_call_that_ends_the_shared_transaction_fails() -> TestResult {
     let database = Database::new().await;
     let ledger = &database.ledger;
     database.outsider().execute_batch(
-        "CREATE TRIGGER rude BEFORE INSERT ON batch_items WHEN new.ordinal = 105
+        "CREATE TRIGGER rude BEFORE INSERT ON rocket_batch_items WHEN new.ordinal = 105
          BEGIN SELECT RAISE(ROLLBACK, 'everybody out'); END",
     )?;
     let jobs = ledger.jobs_of(a_batch().of(400).in_jobs_of(10)).await?;
@@ -852,7 +852,7 @@ async fn closing_completes_queued_calls_and_leaves_one_sound_file() -> TestResul
     assert!(!database.folder.path().join("batch.db-wal").exists());
     let file = database.outsider();
     assert_eq!(file.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0))?, "ok");
-    assert_eq!(file.query_row("SELECT count(*) FROM batch_items", [], |row| row.get::<_, u64>(0))?, said);
+    assert_eq!(file.query_row("SELECT count(*) FROM rocket_batch_items", [], |row| row.get::<_, u64>(0))?, said);
     Ok(())
 }
 

@@ -238,7 +238,7 @@ impl Subject {
                 let row = (quantity, chosen, batch_size, prefix, max_jobs);
                 host.interact_mut(move |conn| {
                     conn.execute("INSERT INTO batch_requests VALUES (?1, ?2, ?3, ?4, ?5)", row)?;
-                    let last = "SELECT value FROM batch_settings WHERE name = 'last_id'";
+                    let last = "SELECT value FROM rocket_batch_settings WHERE name = 'last_id'";
                     chosen.map_or_else(|| conn.query_row(last, [], |row| row.get(0)), Ok)
                 })
                 .await?

@@ -87,7 +87,7 @@ async fn completes_a_batch_with_the_example_worker() -> TestResult {
     let batch = web.post(&json!({ "quantity": 500 })).await?;
 
     web.until_finished(batch, Duration::from_secs(60)).await?;
-    assert_eq!(home.count("SELECT count(DISTINCT ordinal) FROM batch_items").await?, 500);
+    assert_eq!(home.count("SELECT count(DISTINCT ordinal) FROM rocket_batch_items").await?, 500);
     assert!(worker.progress(batch).await.is_err(), "it serves");
     assert!(!web.said_any("Successfully generated"), "the web process worked");
     for host in [web, worker] {

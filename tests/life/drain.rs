@@ -14,8 +14,8 @@ use crate::{
 };
 
 /// Counted attempts and crashes. A stop must not count any.
-const COUNTED: &str = "SELECT sum(attempts) + sum(crashes) FROM batch_jobs";
-const ACTIVE: &str = "SELECT count(*) FROM batch_jobs WHERE state = 'active'";
+const COUNTED: &str = "SELECT sum(attempts) + sum(crashes) FROM rocket_batch_jobs";
+const ACTIVE: &str = "SELECT count(*) FROM rocket_batch_jobs WHERE state = 'active'";
 
 #[tokio::test]
 async fn counts_nothing_at_a_stop_and_exits_at_once_when_idle() -> TestResult {
@@ -80,7 +80,7 @@ async fn exits_in_time_whichever_server_is_unavailable() -> TestResult {
         if batch == 0 {
             batch = host.post(&json!({ "quantity": QUANTITY, "batchSize": 1_000 })).await?;
         }
-        let made = home.count("SELECT coalesce(sum(created), 0) FROM batch_jobs").await?;
+        let made = home.count("SELECT coalesce(sum(created), 0) FROM rocket_batch_jobs").await?;
         host.until(batch, |progress| progress["itemsCreated"].as_i64() > Some(made + 2_000)).await?;
         begin_fault(&mut postgres, of_postgres);
         match of_redis {
@@ -114,7 +114,7 @@ async fn exits_in_time_whichever_server_is_unavailable() -> TestResult {
 
     let host = home.start().await?;
     assert!(
-        home.count("SELECT coalesce(sum(created), 0) FROM batch_jobs").await? < QUANTITY,
+        home.count("SELECT coalesce(sum(created), 0) FROM rocket_batch_jobs").await? < QUANTITY,
         "there was too little work"
     );
     is_complete(&host, batch, QUANTITY).await?;

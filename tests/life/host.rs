@@ -236,15 +236,16 @@ impl Home {
     pub fn starts(&self, batch: i64) -> Result<Vec<i64>> {
         let connection = rusqlite::Connection::open(self.database())?;
         let mut statement =
-            connection.prepare("SELECT claimed_at FROM batch_jobs WHERE batch = ?1 ORDER BY claimed_at")?;
+            connection.prepare("SELECT claimed_at FROM rocket_batch_jobs WHERE batch = ?1 ORDER BY claimed_at")?;
         Ok(statement.query_map([batch], |row| row.get(0))?.collect::<std::result::Result<_, _>>()?)
     }
 
     /// Checks that the table of the shop has exactly the items of the ledger, each once and with
     /// the same code.
     pub async fn the_shop_has_every_item(&self) -> Result<()> {
-        let both = "SELECT count(*) FROM products p JOIN batch_items i USING (batch, ordinal) WHERE p.label = i.code";
-        let [products, items] = ["products", "batch_items"].map(|table| format!("SELECT count(*) FROM {table}"));
+        let both =
+            "SELECT count(*) FROM products p JOIN rocket_batch_items i USING (batch, ordinal) WHERE p.label = i.code";
+        let [products, items] = ["products", "rocket_batch_items"].map(|table| format!("SELECT count(*) FROM {table}"));
         let counts = [self.count(both).await?, self.count(&products).await?, self.count(&items).await?];
         if counts.iter().all(|count| *count == counts[0]) {
             return Ok(());

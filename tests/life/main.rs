@@ -77,7 +77,7 @@ async fn complete_despite_twenty_kills(home: &Home) -> TestResult {
     let seed: u64 = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     println!("SEED={seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
-    let left = "SELECT coalesce(sum(quantity - created), 0) FROM batch_jobs";
+    let left = "SELECT coalesce(sum(quantity - created), 0) FROM rocket_batch_jobs";
     let mut batches = Vec::new();
 
     for kill in 0..20 {
@@ -127,11 +127,12 @@ async fn completes_without_an_item_writer_despite_kills_between_statements(store
         let progress = host.until_finished(batch, Duration::from_secs(120)).await?;
         assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("completed"), &json!(JOBS * 100)));
         let exact = format!(
-            "SELECT count(*) * 1000000 + count(DISTINCT ordinal) - count(DISTINCT code) FROM batch_items WHERE batch = {batch}"
+            "SELECT count(*) * 1000000 + count(DISTINCT ordinal) - count(DISTINCT code) FROM rocket_batch_items
+                WHERE batch = {batch}"
         );
         assert_eq!(home.count(&exact).await?, JOBS * 100 * 1_000_000);
     }
-    assert_eq!(home.count("SELECT count(*) FROM batch_jobs WHERE attempts > 0").await?, 0);
+    assert_eq!(home.count("SELECT count(*) FROM rocket_batch_jobs WHERE attempts > 0").await?, 0);
     host.terminate().await?;
     home.check_integrity()
 }
@@ -189,12 +190,15 @@ async fn uses_up_nothing_at_a_stop_in_the_middle(store: Store) -> TestResult {
 
     assert_eq!(status.code(), Some(0));
     assert!(started.elapsed() < Duration::from_secs(26), "{:?}", started.elapsed());
-    assert!(home.count("SELECT coalesce(sum(created), 0) FROM batch_jobs").await? < 300_000, "the stop came too late");
-    assert_eq!(home.count("SELECT count(*) FROM batch_jobs WHERE state = 'active'").await?, 0);
+    assert!(
+        home.count("SELECT coalesce(sum(created), 0) FROM rocket_batch_jobs").await? < 300_000,
+        "the stop came too late"
+    );
+    assert_eq!(home.count("SELECT count(*) FROM rocket_batch_jobs WHERE state = 'active'").await?, 0);
     let host = home.start().await?;
     let progress = host.until_finished(batch, Duration::from_secs(120)).await?;
     assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("completed"), &json!(300_000)));
-    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
+    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM rocket_batch_jobs").await?, 0);
     host.terminate().await?;
     Ok(())
 }
@@ -210,8 +214,8 @@ async fn counts_no_crash_after_all_items_are_inserted(store: Store) -> TestResul
     let second = home.start().await?;
     is_complete(&second, batch, 100).await?;
 
-    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
-    assert_eq!(home.count("SELECT epoch FROM batch_jobs").await?, 2);
+    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM rocket_batch_jobs").await?, 0);
+    assert_eq!(home.count("SELECT epoch FROM rocket_batch_jobs").await?, 2);
     second.terminate().await?;
     Ok(())
 }

@@ -15,11 +15,11 @@ use crate::{
 };
 
 /// The number of jobs that were claimed more than once.
-const CLAIMED_AGAIN: &str = "SELECT count(*) FROM batch_jobs WHERE epoch > 1";
+const CLAIMED_AGAIN: &str = "SELECT count(*) FROM rocket_batch_jobs WHERE epoch > 1";
 
 /// Counts the items of a batch.
 fn items_of(batch: i64) -> String {
-    format!("SELECT count(*) FROM batch_items WHERE batch = {batch}")
+    format!("SELECT count(*) FROM rocket_batch_items WHERE batch = {batch}")
 }
 
 async fn workers(home: &Home, number: usize) -> Result<Vec<Host>, Box<dyn std::error::Error>> {
@@ -91,7 +91,7 @@ async fn claims_each_job_once_and_interleaves_batches_with_many_feeders() -> Tes
     println!("the large batch had {before} items before the small one, and {after} after");
     assert!(before < after && after < 30_000);
     is_complete(&web, large, 30_000).await?;
-    let [jobs, claims] = ["count(*)", "sum(epoch)"].map(|what| format!("SELECT {what} FROM batch_jobs"));
+    let [jobs, claims] = ["count(*)", "sum(epoch)"].map(|what| format!("SELECT {what} FROM rocket_batch_jobs"));
     let (jobs, claims) = (home.count(&jobs).await?, home.count(&claims).await?);
     assert_eq!((jobs, claims), (330, 330));
     let added: i64 = value(redis.command(&["GET", "bull:generate-product-batch-items:id"]).await)?;
@@ -155,7 +155,7 @@ async fn continues_within_three_seconds_after_redis_is_back() -> TestResult {
     is_complete(&web, batch, QUANTITY).await?;
     is_complete(&web, late, 1_000).await?;
     assert!(web.is_ready().await?);
-    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
+    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM rocket_batch_jobs").await?, 0);
     // A job that was completed during the outage stays active in Redis until its lock expires.
     let active = ["LLEN", "bull:generate-product-batch-items:active"];
     redis.until(&active, |length| length == redis::Value::Int(0)).await;
@@ -181,10 +181,11 @@ async fn inserts_nothing_from_a_worker_that_continues_after_its_lock() -> TestRe
     // Its lock lasts longer than the test, so that no other worker takes over.
     let second = [("ROCKET_BATCH__ROLE", "worker"), ("ROCKET_BATCH__GENERATE__LOCK", "60s")];
     let second = home.start_with(&second).await?;
-    let taken = "SELECT coalesce(min(seq), -1) FROM batch_jobs WHERE state = 'active' AND epoch = 2 AND created < 4000";
+    let taken =
+        "SELECT coalesce(min(seq), -1) FROM rocket_batch_jobs WHERE state = 'active' AND epoch = 2 AND created < 4000";
     let job = home.until(taken, |seq| seq >= 0).await?;
     second.signal("STOP").await?;
-    let of_job = |what: &str| format!("SELECT {what} FROM batch_jobs WHERE seq = {job}");
+    let of_job = |what: &str| format!("SELECT {what} FROM rocket_batch_jobs WHERE seq = {job}");
     let [range, created] = ["first", "created"].map(of_job);
     let from = home.count(&range).await?;
     let there = format!("{} AND ordinal BETWEEN {from} AND {from} + 4999", items_of(batch));
@@ -215,7 +216,7 @@ async fn takes_over_from_a_killed_worker_within_21_seconds() -> TestResult {
     web.until(batch, |progress| progress["active"] == 2).await?;
     let second = home.start_as("worker").await?;
 
-    let active = "SELECT count(*) FROM batch_jobs WHERE state = 'active' AND epoch = 1";
+    let active = "SELECT count(*) FROM rocket_batch_jobs WHERE state = 'active' AND epoch = 1";
     assert_eq!(home.count(active).await?, 2, "the first worker was too fast");
     first.kill().await?;
     let killed = Instant::now();

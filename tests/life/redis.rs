@@ -52,7 +52,7 @@ async fn acknowledges_a_job_whose_row_was_removed() -> TestResult {
     let batch = host.post(&json!({ "quantity": 1_000, "batchSize": 100 })).await?;
     is_complete(&host, batch, 1_000).await?;
     host.until_it_says("old history was removed").await?;
-    assert_eq!(home.count("SELECT count(*) FROM batch_jobs").await?, 0);
+    assert_eq!(home.count("SELECT count(*) FROM rocket_batch_jobs").await?, 0);
 
     redis.command(&["FLUSHALL"]).await;
 
@@ -68,7 +68,7 @@ async fn acknowledges_a_job_whose_row_was_removed() -> TestResult {
     redis.until(&["ZSCORE", completed, &job.to_string()], |score| score != redis::Value::Nil).await;
     assert_eq!(queue.counts().await?, QueueCounts { completed: 1, ..QueueCounts::default() });
     nothing_is_left(&redis).await?;
-    assert_eq!(home.count("SELECT count(*) FROM batch_items").await?, 1_000);
+    assert_eq!(home.count("SELECT count(*) FROM rocket_batch_items").await?, 1_000);
     host.terminate().await?;
     Ok(())
 }
@@ -86,7 +86,8 @@ async fn completes_a_batch_after_a_failover_of_sentinels() -> TestResult {
 
     watched.master.kill();
     watched.has_failed_over().await;
-    let (decided, before) = (Instant::now(), home.count("SELECT coalesce(sum(created), 0) FROM batch_jobs").await?);
+    let (decided, before) =
+        (Instant::now(), home.count("SELECT coalesce(sum(created), 0) FROM rocket_batch_jobs").await?);
     host.until(batch, |progress| progress["itemsCreated"].as_i64() > Some(before + 4_000)).await?;
 
     println!("working again {:?} after the Sentinels had decided, at {before} items", decided.elapsed());
@@ -96,7 +97,7 @@ async fn completes_a_batch_after_a_failover_of_sentinels() -> TestResult {
     assert!(host.is_ready().await?);
     exits_soon(host).await?;
     home.the_shop_has_every_item().await?;
-    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
+    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM rocket_batch_jobs").await?, 0);
     Ok(())
 }
 
@@ -113,7 +114,8 @@ async fn completes_a_batch_after_a_failover_in_a_cluster() -> TestResult {
 
     nodes.all[owner].kill();
     nodes.has_failed_over(owner).await;
-    let (decided, before) = (Instant::now(), home.count("SELECT coalesce(sum(created), 0) FROM batch_jobs").await?);
+    let (decided, before) =
+        (Instant::now(), home.count("SELECT coalesce(sum(created), 0) FROM rocket_batch_jobs").await?);
     host.until(batch, |progress| progress["itemsCreated"].as_i64() > Some(before + 4_000)).await?;
 
     println!("working again {:?} after the nodes had decided, at {before} items", decided.elapsed());
@@ -122,7 +124,7 @@ async fn completes_a_batch_after_a_failover_in_a_cluster() -> TestResult {
     is_complete(&host, batch, QUANTITY).await?;
     exits_soon(host).await?;
     home.the_shop_has_every_item().await?;
-    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
+    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM rocket_batch_jobs").await?, 0);
     Ok(())
 }
 
@@ -141,7 +143,8 @@ async fn completes_a_batch_while_its_slot_moves() -> TestResult {
     nodes.half_move(slot, from, to).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     nodes.move_the_rest(slot, from, to).await;
-    let (moved, before) = (Instant::now(), home.count("SELECT coalesce(sum(created), 0) FROM batch_jobs").await?);
+    let (moved, before) =
+        (Instant::now(), home.count("SELECT coalesce(sum(created), 0) FROM rocket_batch_jobs").await?);
     host.until(batch, |progress| progress["itemsCreated"].as_i64() > Some(before + 4_000)).await?;
 
     println!("working again {:?} after the slot was moved, at {before} items", moved.elapsed());
@@ -151,7 +154,7 @@ async fn completes_a_batch_while_its_slot_moves() -> TestResult {
     assert!(host.is_ready().await?);
     host.terminate().await?;
     home.the_shop_has_every_item().await?;
-    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM batch_jobs").await?, 0);
+    assert_eq!(home.count("SELECT sum(attempts) + sum(crashes) FROM rocket_batch_jobs").await?, 0);
     Ok(())
 }
 

@@ -22,7 +22,7 @@ use rocket_batch::{
 type TestResult = Result<(), Box<dyn Error>>;
 
 /// Rejects every item with ordinal 57, as a constraint of the host would.
-const REJECT_57: &str = "CREATE TRIGGER reject BEFORE INSERT ON batch_items WHEN new.ordinal = 57 \
+const REJECT_57: &str = "CREATE TRIGGER reject BEFORE INSERT ON rocket_batch_items WHEN new.ordinal = 57 \
                          BEGIN SELECT raise(ABORT, 'item 57 is not allowed'); END";
 
 fn fast(config: &mut Config) {
@@ -49,8 +49,9 @@ fn copy_except(at_57: fn() -> Result<(), BoxError>) -> impl ItemWriter {
 /// Returns the number of items that are in both tables with the same code. Fails when an item is in
 /// only one of them.
 fn copied(plugin: &Plugin) -> Result<i64, Box<dyn Error>> {
-    let both = "SELECT count(*) FROM mine JOIN batch_items USING (batch, ordinal, code)";
-    let counts = [both, "SELECT count(*) FROM mine", "SELECT count(*) FROM batch_items"].map(|sql| plugin.number(sql));
+    let both = "SELECT count(*) FROM mine JOIN rocket_batch_items USING (batch, ordinal, code)";
+    let counts =
+        [both, "SELECT count(*) FROM mine", "SELECT count(*) FROM rocket_batch_items"].map(|sql| plugin.number(sql));
     match counts {
         [Ok(both), Ok(mine), Ok(ours)] if both == mine && both == ours => Ok(both),
         other => Err(format!("both, mine, ours: {other:?}").into()),
@@ -201,7 +202,7 @@ async fn removes_history_while_other_batches_run() -> TestResult {
     plugin.sql("DROP TRIGGER reject")?;
     service.create_product_items_async(4, 600, jobs_of(1)).await?;
 
-    plugin.until_number("SELECT count(*) FROM batch_jobs WHERE batch <= 2", 0).await?;
+    plugin.until_number("SELECT count(*) FROM rocket_batch_jobs WHERE batch <= 2", 0).await?;
 
     let running = service.get_batch_job_progress(4).await?;
     assert_eq!((running.status, running.total), (BatchStatus::Running, 600));
@@ -215,7 +216,7 @@ async fn removes_history_while_other_batches_run() -> TestResult {
     }
     let retried = service.retry_failed_jobs(1).await;
     assert!(matches!(retried, Err(BatchError::HistoryRemoved(_))), "{retried:?}");
-    assert_eq!(plugin.number("SELECT count(*) FROM batch_jobs WHERE batch = 3")?, 5);
+    assert_eq!(plugin.number("SELECT count(*) FROM rocket_batch_jobs WHERE batch = 3")?, 5);
     service.resume(3).await?;
     for (id, items) in [(3, 50), (4, 600)] {
         let progress = plugin.until_finished(id).await?;
@@ -241,7 +242,7 @@ async fn waits_for_the_database_without_blocking_a_shutdown_while_removing_histo
         plugin.until(batch, waits).await?;
         if batch == 1 {
             outsider.execute_batch("COMMIT")?;
-            plugin.until_number("SELECT count(*) FROM batch_jobs", 0).await?;
+            plugin.until_number("SELECT count(*) FROM rocket_batch_jobs", 0).await?;
             plugin.until(batch, |progress| !waits(progress)).await?;
         }
     }
@@ -251,7 +252,7 @@ async fn waits_for_the_database_without_blocking_a_shutdown_while_removing_histo
 
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     outsider.execute_batch("COMMIT")?;
-    assert_eq!(home.number("SELECT count(*) FROM batch_jobs WHERE batch = 2")?, 3);
+    assert_eq!(home.number("SELECT count(*) FROM rocket_batch_jobs WHERE batch = 2")?, 3);
     Ok(())
 }
 
@@ -306,7 +307,7 @@ async fn uses_up_no_attempt_when_a_chunk_succeeds_after_retries() -> TestResult 
     plugin.sql("DROP TRIGGER reject")?;
 
     assert_eq!(plugin.until_finished(1).await?.status, BatchStatus::Completed);
-    assert_eq!(plugin.number("SELECT sum(attempts) FROM batch_jobs")?, 0);
+    assert_eq!(plugin.number("SELECT sum(attempts) FROM rocket_batch_jobs")?, 0);
     plugin.stop().await
 }
 
@@ -330,7 +331,7 @@ async fn waits_for_an_unavailable_database_without_using_up_attempts() -> TestRe
     let progress = plugin.until_finished(1).await?;
     assert_eq!((progress.status, progress.items_created), (BatchStatus::Completed, 100_000));
     assert_eq!(progress.waiting_for, None);
-    assert_eq!(plugin.number("SELECT sum(attempts) + sum(crashes) FROM batch_jobs")?, 0);
+    assert_eq!(plugin.number("SELECT sum(attempts) + sum(crashes) FROM rocket_batch_jobs")?, 0);
     plugin.stop().await
 }
 
@@ -343,7 +344,7 @@ async fn inserts_nothing_after_a_cancel() -> TestResult {
 
     let batch = plugin.service().cancel(1).await?;
 
-    let rows = "SELECT count(*) FROM batch_items WHERE batch = 1";
+    let rows = "SELECT count(*) FROM rocket_batch_items WHERE batch = 1";
     assert_eq!(plugin.number(rows)?, i64::try_from(batch.items_created)?);
     assert_eq!((batch.status, batch.jobs.open()), (BatchStatus::Cancelled, 0));
     // The workers went on since, because the other batch completed.
@@ -368,7 +369,7 @@ async fn stops_a_paused_batch_and_resumes_it() -> TestResult {
     assert_eq!(plugin.service().resume(1).await?.status, BatchStatus::Running);
     let progress = plugin.until_finished(1).await?;
     assert_eq!((progress.status, progress.items_created), (BatchStatus::Completed, 50_000));
-    assert_eq!(plugin.number("SELECT sum(attempts) + sum(crashes) FROM batch_jobs")?, 0);
+    assert_eq!(plugin.number("SELECT sum(attempts) + sum(crashes) FROM rocket_batch_jobs")?, 0);
     plugin.stop().await
 }
 
@@ -402,7 +403,8 @@ async fn runs_other_jobs_during_a_long_backoff_and_retries_delayed_jobs_when_due
     })
     .await?;
     plugin.sql(
-        "CREATE TRIGGER reject BEFORE INSERT ON batch_items WHEN new.batch = 1 BEGIN SELECT raise(ABORT, 'not now'); END",
+        "CREATE TRIGGER reject BEFORE INSERT ON rocket_batch_items WHEN new.batch = 1
+        BEGIN SELECT raise(ABORT, 'not now'); END",
     )?;
     plugin.service().create_product_items_async(1, 40, jobs_of(1)).await?;
     plugin.until(1, |progress| progress.jobs.delayed == 40).await?;
@@ -467,12 +469,12 @@ async fn releases_running_jobs_at_a_drain() -> TestResult {
 
     let home = plugin.stop_and_keep().await?;
 
-    let states = home.number("SELECT count(*) FROM batch_jobs WHERE state IN ('waiting', 'completed')")?;
+    let states = home.number("SELECT count(*) FROM rocket_batch_jobs WHERE state IN ('waiting', 'completed')")?;
     assert_eq!(states, 10);
-    assert_eq!(home.number("SELECT sum(attempts) + sum(crashes) FROM batch_jobs")?, 0);
+    assert_eq!(home.number("SELECT sum(attempts) + sum(crashes) FROM rocket_batch_jobs")?, 0);
     let plugin = Plugin::start_in(home, fast).await?;
     assert_eq!(plugin.until_finished(1).await?.items_created, 100_000);
-    assert_eq!(plugin.number("SELECT sum(attempts) + sum(crashes) FROM batch_jobs")?, 0);
+    assert_eq!(plugin.number("SELECT sum(attempts) + sum(crashes) FROM rocket_batch_jobs")?, 0);
     plugin.stop().await
 }
 
@@ -551,8 +553,8 @@ async fn calls_a_failing_hook_three_times() -> TestResult {
     plugin.until_no_hook_is_open().await?;
 
     assert_eq!(calls.each_ref().map(|calls| calls.load(SeqCst)), [3, 1, 3]);
-    assert_eq!(plugin.number("SELECT count(*) FROM batch_hooks")?, 1, "the failed event is kept");
-    assert_eq!(plugin.text("SELECT error FROM batch_hooks")?, "never");
+    assert_eq!(plugin.number("SELECT count(*) FROM rocket_batch_hooks")?, 1, "the failed event is kept");
+    assert_eq!(plugin.text("SELECT error FROM rocket_batch_hooks")?, "never");
     plugin.stop().await
 }
 
@@ -576,7 +578,7 @@ async fn stops_a_slow_hook_at_its_timeout_without_delaying_others() -> TestResul
     plugin.until_finished(2).await?;
     plugin.until_no_hook_is_open().await?;
 
-    assert_eq!(plugin.text("SELECT error FROM batch_hooks")?, "did not answer within 200ms");
+    assert_eq!(plugin.text("SELECT error FROM rocket_batch_hooks")?, "did not answer within 200ms");
     plugin.stop().await
 }
 

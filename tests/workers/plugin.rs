@@ -93,7 +93,7 @@ impl Plugin {
     }
 
     pub async fn until_no_hook_is_open(&self) -> Result<()> {
-        self.until_number("SELECT count(*) FROM batch_hooks WHERE state = 'open'", 0).await
+        self.until_number("SELECT count(*) FROM rocket_batch_hooks WHERE state = 'open'", 0).await
     }
 
     /// Waits until `sql` returns `expected`.

@@ -25,10 +25,10 @@ const CLAIM: &str = include_str!("sql/claim.sql");
 const FAIL_POISONED: &str = include_str!("sql/fail_poisoned.sql");
 const REVIVE: &str = include_str!("sql/revive.sql");
 const REOPEN: &str = include_str!("sql/retry_batch.sql");
-const RUN: &str = "UPDATE batch_batches
+const RUN: &str = "UPDATE rocket_batch_batches
     SET status = ?2, started_at = coalesce(started_at, ?3), version = version + 1 WHERE id = ?1 AND status <> ?2";
 const ORDINALS: &str =
-    "SELECT ordinal FROM batch_items WHERE batch = ?1 AND ordinal >= ?2 AND ordinal < ?3 ORDER BY ordinal";
+    "SELECT ordinal FROM rocket_batch_items WHERE batch = ?1 AND ordinal >= ?2 AND ordinal < ?3 ORDER BY ordinal";
 
 pub(super) fn claim(conn: &Connection, rules: Rules, delivery: Delivery) -> Result<Claimed> {
     let (batch, seq) = delivery.batch_and_seq();

@@ -17,11 +17,11 @@ use crate::{
 };
 
 const AT_END: &str = include_str!("sql/at_end.sql");
-const STATUS: &str = "SELECT status FROM batch_batches WHERE id = ?1 AND round = ?2 AND jobs > 0";
-const FIRST_ERROR: &str = "SELECT error FROM batch_jobs INDEXED BY batch_jobs_failed
+const STATUS: &str = "SELECT status FROM rocket_batch_batches WHERE id = ?1 AND round = ?2 AND jobs > 0";
+const FIRST_ERROR: &str = "SELECT error FROM rocket_batch_jobs INDEXED BY rocket_batch_jobs_failed
     WHERE batch = ?1 AND state = 'failed' AND error IS NOT NULL AND finished_at IS NOT NULL ORDER BY seq LIMIT 1";
 const CLOSE: &str = include_str!("sql/close.sql");
-const DELETE_SUMMARIES: &str = "DELETE FROM batch_summaries WHERE batch = ?1";
+const DELETE_SUMMARIES: &str = "DELETE FROM rocket_batch_summaries WHERE batch = ?1";
 
 pub(super) fn at_end(conn: &Connection, batches: &[BatchId]) -> Result<Vec<StatusTask>> {
     let mut query = conn.prepare_cached(AT_END)?;

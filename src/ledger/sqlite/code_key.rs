@@ -5,8 +5,9 @@ use rusqlite::Connection;
 use super::error::Result;
 use crate::domain::CodeKey;
 
-const STORE: &str = "INSERT INTO batch_settings (name, value) VALUES ('code_key', ?1) ON CONFLICT (name) DO NOTHING";
-const READ: &str = "SELECT value FROM batch_settings WHERE name = 'code_key'";
+const STORE: &str = "INSERT INTO rocket_batch_settings (name, value) VALUES ('code_key', ?1)
+    ON CONFLICT (name) DO NOTHING";
+const READ: &str = "SELECT value FROM rocket_batch_settings WHERE name = 'code_key'";
 
 pub(super) fn code_key(conn: &Connection, candidate: &CodeKey) -> Result<CodeKey> {
     conn.prepare_cached(STORE)?.execute([candidate.as_bytes()])?;

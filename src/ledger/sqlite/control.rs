@@ -12,7 +12,7 @@ use crate::{
 };
 
 const CANCEL_JOBS: &str = include_str!("sql/cancel_jobs.sql");
-const SET_STATUS: &str = "UPDATE batch_batches SET status = ?2, version = version + 1 WHERE id = ?1";
+const SET_STATUS: &str = "UPDATE rocket_batch_batches SET status = ?2, version = version + 1 WHERE id = ?1";
 
 pub(super) fn control(conn: &Connection, rules: Rules, id: BatchId, command: BatchCommand) -> Result<BatchRecord> {
     let before = batch(conn, id)?;

@@ -19,11 +19,12 @@ use crate::{
 };
 
 const FIND_REQUEST: &str = include_str!("sql/find_request.sql");
-const RELEASE_KEY: &str = "UPDATE batch_batches SET idempotency_key = NULL, request_fingerprint = NULL WHERE id = ?1";
+const RELEASE_KEY: &str = "UPDATE rocket_batch_batches SET idempotency_key = NULL, request_fingerprint = NULL
+    WHERE id = ?1";
 const INSERT_BATCH: &str = include_str!("sql/create_batch.sql");
-const INSERT_JOB: &str = "INSERT INTO batch_jobs (batch, seq, first, quantity) VALUES (?1, ?2, ?3, ?4)";
-const LAST_ID: &str = "SELECT value FROM batch_settings WHERE name = 'last_id'";
-const SET_LAST_ID: &str = "INSERT INTO batch_settings (name, value) VALUES ('last_id', ?1)
+const INSERT_JOB: &str = "INSERT INTO rocket_batch_jobs (batch, seq, first, quantity) VALUES (?1, ?2, ?3, ?4)";
+const LAST_ID: &str = "SELECT value FROM rocket_batch_settings WHERE name = 'last_id'";
+const SET_LAST_ID: &str = "INSERT INTO rocket_batch_settings (name, value) VALUES ('last_id', ?1)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
 pub(super) fn create(conn: &Connection, new: &NewBatch) -> Result<Created> {

@@ -27,24 +27,26 @@ const QUEUED: &str = include_str!("sql/queued_jobs.sql");
 const NEXT_JOBS: &str = include_str!("sql/next_jobs.sql");
 const DUE: &str = include_str!("sql/due_jobs.sql");
 const NEXT_DUE: &str = "SELECT min((
-    SELECT min(not_before) FROM batch_jobs INDEXED BY batch_jobs_delayed
+    SELECT min(not_before) FROM rocket_batch_jobs INDEXED BY rocket_batch_jobs_delayed
     WHERE batch = b.id AND not_before IS NOT NULL AND not_before > ?1
-)) FROM batch_batches b INDEXED BY batch_batches_by_status WHERE b.status = 'running'";
+)) FROM rocket_batch_batches b INDEXED BY rocket_batch_batches_by_status WHERE b.status = 'running'";
 const HAS_EXCESSIVE_DELAY: &str = "SELECT EXISTS (
-    SELECT 1 FROM batch_batches b INDEXED BY batch_batches_by_status
-    CROSS JOIN batch_jobs j INDEXED BY batch_jobs_delayed ON j.batch = b.id
+    SELECT 1 FROM rocket_batch_batches b INDEXED BY rocket_batch_batches_by_status
+    CROSS JOIN rocket_batch_jobs j INDEXED BY rocket_batch_jobs_delayed ON j.batch = b.id
     WHERE b.status = 'running' AND j.not_before IS NOT NULL AND j.not_before > ?1
 )";
 // Jobs of a paused batch are left alone until it runs.
-const CAP_DELAYS: &str = "UPDATE batch_jobs INDEXED BY batch_jobs_delayed SET not_before = ?1
-    WHERE batch IN (SELECT id FROM batch_batches INDEXED BY batch_batches_by_status WHERE status = 'running')
+const CAP_DELAYS: &str = "UPDATE rocket_batch_jobs INDEXED BY rocket_batch_jobs_delayed SET not_before = ?1
+    WHERE batch IN (
+        SELECT id FROM rocket_batch_batches INDEXED BY rocket_batch_batches_by_status WHERE status = 'running'
+      )
       AND not_before IS NOT NULL AND not_before > ?1";
-const STARTED: &str = "SELECT id FROM batch_batches INDEXED BY batch_batches_started
+const STARTED: &str = "SELECT id FROM rocket_batch_batches INDEXED BY rocket_batch_batches_started
     WHERE jobs > 0 AND status IN ('running', 'paused') AND id > ?1 ORDER BY id LIMIT ?2";
-const UNPLANNED: &str =
-    "SELECT id, quantity, batch_size, prefix, max_jobs FROM batch_batches INDEXED BY batch_batches_unplanned
+const UNPLANNED: &str = "SELECT id, quantity, batch_size, prefix, max_jobs
+    FROM rocket_batch_batches INDEXED BY rocket_batch_batches_unplanned
     WHERE jobs IS NULL ORDER BY id LIMIT ?1";
-const OPEN_HOOKS: &str = "SELECT id, batch, not_before FROM batch_hooks INDEXED BY batch_hooks_open
+const OPEN_HOOKS: &str = "SELECT id, batch, not_before FROM rocket_batch_hooks INDEXED BY rocket_batch_hooks_open
     WHERE state = 'open' ORDER BY id LIMIT ?1";
 
 /// Whether a job has a delay longer than the longest backoff, which happens if the clock was wrong

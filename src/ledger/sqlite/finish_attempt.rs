@@ -18,7 +18,8 @@ use crate::{
 };
 
 const FINISH_ATTEMPT: &str = include_str!("sql/finish_attempt.sql");
-const STATE: &str = "SELECT state FROM batch_jobs WHERE batch = ?1 AND seq = ?2 AND generation = ?3 AND epoch = ?4";
+const STATE: &str = "SELECT state FROM rocket_batch_jobs
+    WHERE batch = ?1 AND seq = ?2 AND generation = ?3 AND epoch = ?4";
 
 pub(super) fn finish_attempt(
     conn: &Connection,

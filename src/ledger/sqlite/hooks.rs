@@ -18,19 +18,19 @@ use crate::{
     },
 };
 
-const INSERT: &str = "INSERT INTO batch_hooks (batch, kind, event) VALUES (?1, ?2, ?3)";
-const JOB: &str = "SELECT state, generation, first, quantity, created, attempts, error FROM batch_jobs
+const INSERT: &str = "INSERT INTO rocket_batch_hooks (batch, kind, event) VALUES (?1, ?2, ?3)";
+const JOB: &str = "SELECT state, generation, first, quantity, created, attempts, error FROM rocket_batch_jobs
     WHERE batch = ?1 AND seq = ?2";
-const HOOK: &str = "SELECT event, attempts FROM batch_hooks WHERE id = ?1 AND state = 'open'";
-const DELIVERED: &str = "DELETE FROM batch_hooks WHERE id = ?1 AND state = 'open'";
-const RETRY_LATER: &str = "UPDATE batch_hooks SET attempts = attempts + 1, error = ?3, not_before = ?4
+const HOOK: &str = "SELECT event, attempts FROM rocket_batch_hooks WHERE id = ?1 AND state = 'open'";
+const DELIVERED: &str = "DELETE FROM rocket_batch_hooks WHERE id = ?1 AND state = 'open'";
+const RETRY_LATER: &str = "UPDATE rocket_batch_hooks SET attempts = attempts + 1, error = ?3, not_before = ?4
     WHERE id = ?1 AND attempts = ?2 AND state = 'open'";
 const GIVEN_UP: &str =
-    "UPDATE batch_hooks SET attempts = attempts + 1, error = ?3, not_before = NULL, state = 'given_up'
+    "UPDATE rocket_batch_hooks SET attempts = attempts + 1, error = ?3, not_before = NULL, state = 'given_up'
     WHERE id = ?1 AND attempts = ?2 AND state = 'open'";
 /// A batch may have been pruned while its hook was open. The hook row is now left to remove.
-const REOPEN_HISTORY: &str = "UPDATE batch_batches SET history = 'pruning'
-    WHERE id = (SELECT batch FROM batch_hooks WHERE id = ?1) AND history = 'pruned'";
+const REOPEN_HISTORY: &str = "UPDATE rocket_batch_batches SET history = 'pruning'
+    WHERE id = (SELECT batch FROM rocket_batch_hooks WHERE id = ?1) AND history = 'pruned'";
 
 /// Inserts a hook row if the job ended and the host has a hook for that.
 pub(super) fn record_job_end(conn: &Connection, rules: Rules, job: JobId) -> Result<()> {

@@ -20,8 +20,9 @@ use crate::{
 
 const CLAIM_IS_CURRENT: &str = include_str!("sql/claim_is_current.sql");
 const INSERT: &str = include_str!("sql/insert_item.sql");
-const COUNT_IN_JOB: &str = "UPDATE batch_jobs SET created = created + ?3, crashes = 0 WHERE batch = ?1 AND seq = ?2";
-const ANY: &str = "SELECT EXISTS (SELECT 1 FROM batch_items WHERE batch = ?1 AND ordinal BETWEEN ?2 AND ?3)";
+const COUNT_IN_JOB: &str = "UPDATE rocket_batch_jobs SET created = created + ?3, crashes = 0
+    WHERE batch = ?1 AND seq = ?2";
+const ANY: &str = "SELECT EXISTS (SELECT 1 FROM rocket_batch_items WHERE batch = ?1 AND ordinal BETWEEN ?2 AND ?3)";
 
 pub(super) fn insert_chunk(
     conn: &Connection,

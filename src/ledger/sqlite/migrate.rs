@@ -10,23 +10,23 @@ const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_tables.sql")];
 
 /// Not part of a migration, because it stores which ones were applied. `PRAGMA user_version` is not
 /// used, because the file may belong to the host.
-const SETTINGS: &str = "CREATE TABLE IF NOT EXISTS batch_settings (
+const SETTINGS: &str = "CREATE TABLE IF NOT EXISTS rocket_batch_settings (
     name  TEXT PRIMARY KEY,
     value ANY NOT NULL
 ) STRICT, WITHOUT ROWID";
 
-const VERSION: &str = "SELECT value FROM batch_settings WHERE name = 'schema_version'";
+const VERSION: &str = "SELECT value FROM rocket_batch_settings WHERE name = 'schema_version'";
 
-const SET_VERSION: &str = "INSERT INTO batch_settings (name, value) VALUES ('schema_version', ?1)
+const SET_VERSION: &str = "INSERT INTO rocket_batch_settings (name, value) VALUES ('schema_version', ?1)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
 /// For hosts that look up items by code in their own SQL. It makes inserts far slower.
-const INDEX_CODES: &str = "CREATE INDEX IF NOT EXISTS batch_items_by_code ON batch_items (code)";
+const INDEX_CODES: &str = "CREATE INDEX IF NOT EXISTS rocket_batch_items_by_code ON rocket_batch_items (code)";
 
-const DROP_INDEX: &str = "DROP INDEX IF EXISTS batch_items_by_code";
+const DROP_INDEX: &str = "DROP INDEX IF EXISTS rocket_batch_items_by_code";
 
 /// The default batch size of `batch_requests`.
-const STORE_BATCH_SIZE: &str = "INSERT INTO batch_settings (name, value) VALUES ('batch_size', ?1)
+const STORE_BATCH_SIZE: &str = "INSERT INTO rocket_batch_settings (name, value) VALUES ('batch_size', ?1)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
 /// The tables can't be used.

@@ -14,7 +14,7 @@ use crate::{
 };
 
 const PLAN: &str = include_str!("sql/plan.sql");
-const UNPLANNED: &str = "SELECT status FROM batch_batches WHERE id = ?1 AND jobs IS NULL";
+const UNPLANNED: &str = "SELECT status FROM rocket_batch_batches WHERE id = ?1 AND jobs IS NULL";
 
 pub(super) fn plan(
     conn: &Connection,

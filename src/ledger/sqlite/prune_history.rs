@@ -11,11 +11,12 @@ use super::{
 use crate::ledger::{decide::Sweep, types::Pruned};
 
 const NEXT: &str = include_str!("sql/prune_batch.sql");
-const JOBS: &str = "DELETE FROM batch_jobs
-    WHERE batch = ?1 AND seq IN (SELECT seq FROM batch_jobs WHERE batch = ?1 ORDER BY seq LIMIT ?2)";
-const HOOKS: &str = "DELETE FROM batch_hooks WHERE id IN (
-    SELECT id FROM batch_hooks INDEXED BY batch_hooks_given_up WHERE batch = ?1 AND state = 'given_up' LIMIT ?2)";
-const MARK: &str = "UPDATE batch_batches SET history = ?2, version = version + 1 WHERE id = ?1";
+const JOBS: &str = "DELETE FROM rocket_batch_jobs
+    WHERE batch = ?1 AND seq IN (SELECT seq FROM rocket_batch_jobs WHERE batch = ?1 ORDER BY seq LIMIT ?2)";
+const HOOKS: &str = "DELETE FROM rocket_batch_hooks WHERE id IN (
+    SELECT id FROM rocket_batch_hooks INDEXED BY rocket_batch_hooks_given_up
+    WHERE batch = ?1 AND state = 'given_up' LIMIT ?2)";
+const MARK: &str = "UPDATE rocket_batch_batches SET history = ?2, version = version + 1 WHERE id = ?1";
 
 pub(super) fn prune_history(conn: &Connection, age: Duration, max: u64) -> Result<Pruned> {
     let before = now().saturating_sub(millis(age));

@@ -17,14 +17,14 @@ use crate::ledger::{
     query::{PageRequest, Portion},
 };
 
-const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM batch_batches WHERE id = ?1)";
-const HISTORY_REMOVED: &str = "SELECT history <> 'complete' FROM batch_batches WHERE id = ?1";
+const EXISTS: &str = "SELECT EXISTS (SELECT 1 FROM rocket_batch_batches WHERE id = ?1)";
+const HISTORY_REMOVED: &str = "SELECT history <> 'complete' FROM rocket_batch_batches WHERE id = ?1";
 const BATCH: &str = concat!(include_str!("sql/batch.sql"), "WHERE b.id = ?1");
 const BATCHES: &str = concat!(include_str!("sql/batch.sql"), "WHERE b.id < ?1 ORDER BY b.id DESC LIMIT ?2");
 const BATCHES_BY_STATUS: &str =
     concat!(include_str!("sql/batch.sql"), "WHERE b.id < ?1 AND b.status = ?3 ORDER BY b.id DESC LIMIT ?2");
 const COUNTS: &str = include_str!("sql/counts.sql");
-const ITEMS: &str = "SELECT batch, ordinal, code, created_at FROM batch_items
+const ITEMS: &str = "SELECT batch, ordinal, code, created_at FROM rocket_batch_items
     WHERE batch = ?1 AND ordinal > ?2 ORDER BY ordinal LIMIT ?3";
 const FAILED_JOBS: &str = include_str!("sql/failed_jobs.sql");
 

@@ -11,12 +11,12 @@ use crate::{
     },
 };
 
-const FAILED: &str =
-    "SELECT seq, generation, created = quantity AS has_all_items FROM batch_jobs INDEXED BY batch_jobs_failed
+const FAILED: &str = "SELECT seq, generation, created = quantity AS has_all_items
+    FROM rocket_batch_jobs INDEXED BY rocket_batch_jobs_failed
     WHERE batch = ?1 AND state = 'failed' AND error IS NOT NULL AND finished_at IS NOT NULL ORDER BY seq";
 const RECREATE: &str = include_str!("sql/retry_job.sql");
-const COMPLETE: &str =
-    "UPDATE batch_jobs SET state = 'completed', error = NULL, failed_chunks = NULL WHERE batch = ?1 AND seq = ?2";
+const COMPLETE: &str = "UPDATE rocket_batch_jobs SET state = 'completed', error = NULL, failed_chunks = NULL
+    WHERE batch = ?1 AND seq = ?2";
 const REOPEN: &str = include_str!("sql/retry_batch.sql");
 
 pub(super) fn retry(conn: &Connection, rules: Rules, id: BatchId) -> Result<RetryReport> {

@@ -19,12 +19,12 @@ use crate::ledger::{
 const TO_COUNT: &str = include_str!("sql/summaries_to_count.sql");
 const SUMMARIZE: &str = include_str!("sql/summarize.sql");
 const OLD: &str = include_str!("sql/old_summaries.sql");
-const LEFT_BEHIND: &str = "SELECT DISTINCT batch FROM batch_summaries s
+const LEFT_BEHIND: &str = "SELECT DISTINCT batch FROM rocket_batch_summaries s
     WHERE active > 0 AND counted_at < ?1
-      AND NOT EXISTS (SELECT 1 FROM batch_summaries WHERE batch = s.batch AND counted_at > s.counted_at)
+      AND NOT EXISTS (SELECT 1 FROM rocket_batch_summaries WHERE batch = s.batch AND counted_at > s.counted_at)
     LIMIT ?2";
 const BACKLOG: &str = include_str!("sql/backlog.sql");
-const MEASURED: &str = "SELECT items_created, worked_ms FROM batch_batches
+const MEASURED: &str = "SELECT items_created, worked_ms FROM rocket_batch_batches
     WHERE finished_at IS NOT NULL AND worked_ms > 0 ORDER BY finished_at DESC LIMIT 1";
 
 /// The process id of counts made by verbs that change a whole batch.

@@ -158,7 +158,7 @@ CREATE INDEX summaries_active ON summaries (counted_at) WHERE active > 0;
 
 -- The version that watchers compare. It increases with every change of a whole batch, and a moment
 -- after every change of its jobs.
-CREATE VIEW batch_versions AS
+CREATE VIEW versions AS
 SELECT b.id, b.version + coalesce(s.more, 0) AS version
 FROM batches b
 LEFT JOIN LATERAL (SELECT sum(version)::bigint AS more FROM summaries WHERE batch = b.id) s ON b.finished_at IS NULL;

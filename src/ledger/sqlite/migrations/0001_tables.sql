@@ -1,10 +1,10 @@
 -- 0001: the tables of batches, jobs, items and hooks.
 --
 -- Times are milliseconds since 1970, UTC. States and statuses are stored as in JSON. CHECK
--- constraints reject values that a defect of the crate might write. The table `batch_settings`
--- exists already; it stores the version of these tables.
+-- constraints reject values that a defect of the crate might write. The table
+-- `rocket_batch_settings` exists already; it stores the version of these tables.
 
-CREATE TABLE batch_batches (
+CREATE TABLE rocket_batch_batches (
     id                  INTEGER PRIMARY KEY CHECK (id BETWEEN 1 AND 9007199254740991),
     quantity            INTEGER NOT NULL CHECK (quantity > 0),
     batch_size          INTEGER NOT NULL CHECK (batch_size > 0),
@@ -56,19 +56,22 @@ CREATE TABLE batch_batches (
     CHECK ((request_fingerprint IS NOT NULL) = (idempotency_key IS NOT NULL))
 ) STRICT;
 
-CREATE INDEX batch_batches_by_status ON batch_batches (status, id);
-CREATE INDEX batch_batches_open ON batch_batches (created_at, id) WHERE jobs > 0 AND status IN ('pending', 'running');
-CREATE INDEX batch_batches_started ON batch_batches (id) WHERE jobs > 0 AND status IN ('running', 'paused');
-CREATE INDEX batch_batches_pending ON batch_batches (jobs, id) WHERE jobs > 0 AND status = 'pending';
-CREATE INDEX batch_batches_unplanned ON batch_batches (id) WHERE jobs IS NULL;
-CREATE INDEX batch_batches_measured ON batch_batches (finished_at) WHERE finished_at IS NOT NULL AND worked_ms > 0;
-CREATE INDEX batch_batches_with_history ON batch_batches (finished_at) WHERE finished_at IS NOT NULL
+CREATE INDEX rocket_batch_batches_by_status ON rocket_batch_batches (status, id);
+CREATE INDEX rocket_batch_batches_open ON rocket_batch_batches (created_at, id)
+    WHERE jobs > 0 AND status IN ('pending', 'running');
+CREATE INDEX rocket_batch_batches_started ON rocket_batch_batches (id)
+    WHERE jobs > 0 AND status IN ('running', 'paused');
+CREATE INDEX rocket_batch_batches_pending ON rocket_batch_batches (jobs, id) WHERE jobs > 0 AND status = 'pending';
+CREATE INDEX rocket_batch_batches_unplanned ON rocket_batch_batches (id) WHERE jobs IS NULL;
+CREATE INDEX rocket_batch_batches_measured ON rocket_batch_batches (finished_at)
+    WHERE finished_at IS NOT NULL AND worked_ms > 0;
+CREATE INDEX rocket_batch_batches_with_history ON rocket_batch_batches (finished_at) WHERE finished_at IS NOT NULL
     AND history <> 'pruned';
-CREATE UNIQUE INDEX batch_batches_by_request ON batch_batches (caller, idempotency_key)
+CREATE UNIQUE INDEX rocket_batch_batches_by_request ON rocket_batch_batches (caller, idempotency_key)
     WHERE idempotency_key IS NOT NULL;
 
-CREATE TABLE batch_jobs (
-    batch               INTEGER NOT NULL REFERENCES batch_batches (id),
+CREATE TABLE rocket_batch_jobs (
+    batch               INTEGER NOT NULL REFERENCES rocket_batch_batches (id),
     seq                 INTEGER NOT NULL CHECK (seq >= 0),
     first               INTEGER NOT NULL CHECK (first >= 0),
     quantity            INTEGER NOT NULL CHECK (quantity > 0),
@@ -102,15 +105,17 @@ CREATE TABLE batch_jobs (
 ) STRICT, WITHOUT ROWID;
 
 -- No index contains the state, which changes often. Claims and chunks change no indexed column.
-CREATE INDEX batch_jobs_to_work ON batch_jobs (batch, seq) WHERE finished_at IS NULL AND not_before IS NULL;
+CREATE INDEX rocket_batch_jobs_to_work ON rocket_batch_jobs (batch, seq)
+    WHERE finished_at IS NULL AND not_before IS NULL;
 -- By batch, so that jobs of a paused batch are not scanned.
-CREATE INDEX batch_jobs_delayed ON batch_jobs (batch, not_before) WHERE not_before IS NOT NULL;
-CREATE INDEX batch_jobs_failed ON batch_jobs (batch, seq) WHERE error IS NOT NULL AND finished_at IS NOT NULL;
+CREATE INDEX rocket_batch_jobs_delayed ON rocket_batch_jobs (batch, not_before) WHERE not_before IS NOT NULL;
+CREATE INDEX rocket_batch_jobs_failed ON rocket_batch_jobs (batch, seq)
+    WHERE error IS NOT NULL AND finished_at IS NOT NULL;
 
 -- The counts of open batches for lists, which never count jobs. Each row has the counts of the
 -- whole batch. A batch that no process has worked on has none: all its jobs are waiting. A finished
 -- batch has none: its counts are in its own row.
-CREATE TABLE batch_summaries (
+CREATE TABLE rocket_batch_summaries (
     batch               INTEGER NOT NULL,
     -- Random for each start of a process; 0 for verbs that change a whole batch.
     process             INTEGER NOT NULL,
@@ -135,17 +140,17 @@ CREATE TABLE batch_summaries (
     PRIMARY KEY (batch, process)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX batch_summaries_active ON batch_summaries (counted_at) WHERE active > 0;
+CREATE INDEX rocket_batch_summaries_active ON rocket_batch_summaries (counted_at) WHERE active > 0;
 
 -- The version that watchers compare. It increases with every change of a whole batch, and a moment
 -- after every change of its jobs.
-CREATE VIEW batch_versions AS
-SELECT b.id, b.version + coalesce((SELECT sum(version) FROM batch_summaries WHERE batch = b.id), 0) AS version
-FROM batch_batches b;
+CREATE VIEW rocket_batch_versions AS
+SELECT b.id, b.version + coalesce((SELECT sum(version) FROM rocket_batch_summaries WHERE batch = b.id), 0) AS version
+FROM rocket_batch_batches b;
 
 -- The items, by far the largest table. No foreign key, since `insert_chunk` reads the job in the
 -- same transaction. No index on the code, since a code decodes to this primary key.
-CREATE TABLE batch_items (
+CREATE TABLE rocket_batch_items (
     batch               INTEGER NOT NULL,
     ordinal             INTEGER NOT NULL CHECK (ordinal >= 0),
     code                TEXT    NOT NULL,
@@ -155,9 +160,9 @@ CREATE TABLE batch_items (
 ) STRICT, WITHOUT ROWID;
 
 -- AUTOINCREMENT, so that ids are never reused: a queue may still contain the id of a deleted hook.
-CREATE TABLE batch_hooks (
+CREATE TABLE rocket_batch_hooks (
     id                  INTEGER PRIMARY KEY AUTOINCREMENT,
-    batch               INTEGER NOT NULL REFERENCES batch_batches (id),
+    batch               INTEGER NOT NULL REFERENCES rocket_batch_batches (id),
     kind                TEXT    NOT NULL CHECK (kind IN ('batch_finished', 'job_failed', 'job_completed')),
     event               TEXT    NOT NULL CHECK (json_valid(event)),
     state               TEXT    NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'given_up')),
@@ -166,8 +171,8 @@ CREATE TABLE batch_hooks (
     error               TEXT
 ) STRICT;
 
-CREATE INDEX batch_hooks_open ON batch_hooks (id) WHERE state = 'open';
-CREATE INDEX batch_hooks_given_up ON batch_hooks (batch) WHERE state = 'given_up';
+CREATE INDEX rocket_batch_hooks_open ON rocket_batch_hooks (id) WHERE state = 'open';
+CREATE INDEX rocket_batch_hooks_given_up ON rocket_batch_hooks (batch) WHERE state = 'given_up';
 
 -- Insert a row here to create a batch in a transaction of the host, with any driver. It has no
 -- jobs; the feeder plans it after the commit. Without a `batch_id` it gets the next id, which is
@@ -178,7 +183,7 @@ CREATE INDEX batch_hooks_given_up ON batch_hooks (batch) WHERE state = 'given_up
 -- these tables.
 CREATE VIEW batch_requests AS
 SELECT quantity, id AS batch_id, batch_size, prefix AS qr_code_prefix, max_jobs AS max_jobs_per_batch
-FROM batch_batches
+FROM rocket_batch_batches
 WHERE jobs IS NULL;
 
 CREATE TRIGGER batch_requests_insert INSTEAD OF INSERT ON batch_requests
@@ -194,28 +199,29 @@ BEGIN
     SELECT raise(ABORT, '`qr_code_prefix` must be 1 to 16 of A-Z a-z 0-9 _ -')
     WHERE length(new.qr_code_prefix) NOT BETWEEN 1 AND 16 OR new.qr_code_prefix GLOB '*[^A-Za-z0-9_-]*';
     SELECT raise(ABORT, '`batch_id` is in use')
-    WHERE EXISTS (SELECT 1 FROM batch_batches WHERE id = new.batch_id);
+    WHERE EXISTS (SELECT 1 FROM rocket_batch_batches WHERE id = new.batch_id);
 
-    INSERT OR IGNORE INTO batch_settings (name, value) VALUES ('last_id', 0);
+    INSERT OR IGNORE INTO rocket_batch_settings (name, value) VALUES ('last_id', 0);
     -- The next id or, if that is in use, the first free one after it.
-    UPDATE batch_settings
+    UPDATE rocket_batch_settings
     SET value = CASE
-        WHEN NOT EXISTS (SELECT 1 FROM batch_batches WHERE id = batch_settings.value + 1) THEN value + 1
+        WHEN NOT EXISTS (SELECT 1 FROM rocket_batch_batches WHERE id = rocket_batch_settings.value + 1) THEN value + 1
         ELSE (
             SELECT id + 1
-            FROM batch_batches AS used
-            WHERE id > batch_settings.value AND NOT EXISTS (SELECT 1 FROM batch_batches WHERE id = used.id + 1)
+            FROM rocket_batch_batches AS used
+            WHERE id > rocket_batch_settings.value
+                AND NOT EXISTS (SELECT 1 FROM rocket_batch_batches WHERE id = used.id + 1)
             ORDER BY id
             LIMIT 1
         )
     END
     WHERE name = 'last_id' AND new.batch_id IS NULL;
 
-    INSERT INTO batch_batches (id, quantity, batch_size, prefix, max_jobs, created_at)
+    INSERT INTO rocket_batch_batches (id, quantity, batch_size, prefix, max_jobs, created_at)
     VALUES (
-        coalesce(new.batch_id, (SELECT value FROM batch_settings WHERE name = 'last_id')),
+        coalesce(new.batch_id, (SELECT value FROM rocket_batch_settings WHERE name = 'last_id')),
         new.quantity,
-        coalesce(new.batch_size, (SELECT value FROM batch_settings WHERE name = 'batch_size')),
+        coalesce(new.batch_size, (SELECT value FROM rocket_batch_settings WHERE name = 'batch_size')),
         new.qr_code_prefix,
         new.max_jobs_per_batch,
         CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)

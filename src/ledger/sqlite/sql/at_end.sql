@@ -3,10 +3,13 @@
 --   ?1 batch
 
 SELECT round
-FROM batch_batches b
+FROM rocket_batch_batches b
 WHERE id = ?1 AND jobs > 0 AND status IN ('running', 'paused')
   AND NOT EXISTS (
-      SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_to_work WHERE batch = ?1 AND finished_at IS NULL
+      SELECT 1 FROM rocket_batch_jobs INDEXED BY rocket_batch_jobs_to_work WHERE batch = ?1 AND finished_at IS NULL
           AND not_before IS NULL
   )
-  AND NOT EXISTS (SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_delayed WHERE batch = ?1 AND not_before IS NOT NULL)
+  AND NOT EXISTS (
+      SELECT 1 FROM rocket_batch_jobs INDEXED BY rocket_batch_jobs_delayed WHERE batch = ?1
+          AND not_before IS NOT NULL
+  )

@@ -12,6 +12,6 @@ SELECT b.id, b.status, b.quantity, b.batch_size, b.prefix, b.max_jobs, b.round, 
        coalesce(b.cancelled, 0) AS cancelled,
        coalesce(b.items_created, s.items_created, 0) AS items_created,
        coalesce(b.worked_ms, s.worked_ms, 0) AS worked_ms
-FROM batch_batches b
-LEFT JOIN batch_summaries s ON b.finished_at IS NULL AND s.batch = b.id
-    AND s.process = (SELECT process FROM batch_summaries WHERE batch = b.id ORDER BY counted_at DESC LIMIT 1)
+FROM rocket_batch_batches b
+LEFT JOIN rocket_batch_summaries s ON b.finished_at IS NULL AND s.batch = b.id
+    AND s.process = (SELECT process FROM rocket_batch_summaries WHERE batch = b.id ORDER BY counted_at DESC LIMIT 1)

@@ -2,6 +2,6 @@
 --
 --   ?1 batch    ?2 now
 
-UPDATE batch_jobs
+UPDATE rocket_batch_jobs
 SET state = 'cancelled', not_before = NULL, finished_at = ?2
 WHERE batch = ?1 AND finished_at IS NULL

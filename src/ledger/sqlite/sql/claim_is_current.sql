@@ -7,6 +7,6 @@
 
 SELECT j.state = 'active' AND j.generation = ?3
     AND j.epoch = ?4 AS is_current, b.status, j.first, j.quantity, j.created
-FROM batch_jobs j
-JOIN batch_batches b ON b.id = j.batch
+FROM rocket_batch_jobs j
+JOIN rocket_batch_batches b ON b.id = j.batch
 WHERE j.batch = ?1 AND j.seq = ?2

@@ -6,9 +6,9 @@
 -- From now on lists read this row. The summaries are deleted afterwards, so their versions are
 -- added to the batch's.
 
-UPDATE batch_batches
+UPDATE rocket_batch_batches
 SET status = ?2, error = ?3, finished_at = ?4, completed = ?5, failed = ?6, cancelled = ?7, items_created = ?8,
     worked_ms = ?9,
     jobs = coalesce(jobs, 0), round = round + 1,
-    version = version + 1 + (SELECT coalesce(sum(version), 0) FROM batch_summaries WHERE batch = ?1)
+    version = version + 1 + (SELECT coalesce(sum(version), 0) FROM rocket_batch_summaries WHERE batch = ?1)
 WHERE id = ?1

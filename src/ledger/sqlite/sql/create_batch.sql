@@ -4,7 +4,7 @@
 --   ?2 quantity      ?5 maximum jobs       ?8 estimate, ms    ?11 idempotency key
 --   ?3 batch size    ?6 key fingerprint    ?9 now             ?12 request fingerprint
 
-INSERT INTO batch_batches
+INSERT INTO rocket_batch_batches
     (id, quantity, batch_size, prefix, max_jobs, key_fingerprint, jobs, estimated_ms, created_at,
      caller, idempotency_key, request_fingerprint)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)

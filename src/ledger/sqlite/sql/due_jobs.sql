@@ -7,10 +7,10 @@
 -- delayed jobs.
 
 SELECT j.batch, j.seq, j.generation, j.first, j.quantity, j.attempts
-FROM batch_batches b INDEXED BY batch_batches_by_status
-CROSS JOIN batch_jobs j ON j.batch = b.id AND j.seq IN (
+FROM rocket_batch_batches b INDEXED BY rocket_batch_batches_by_status
+CROSS JOIN rocket_batch_jobs j ON j.batch = b.id AND j.seq IN (
     SELECT seq
-    FROM batch_jobs INDEXED BY batch_jobs_delayed
+    FROM rocket_batch_jobs INDEXED BY rocket_batch_jobs_delayed
     WHERE batch = b.id AND not_before IS NOT NULL AND not_before <= ?1
     ORDER BY not_before
     LIMIT ?2

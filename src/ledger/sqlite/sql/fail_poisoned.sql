@@ -5,7 +5,7 @@
 --
 -- Raises the epoch as a claim does, so that the lost worker is fenced if it comes back.
 
-UPDATE batch_jobs
+UPDATE rocket_batch_jobs
 SET state = 'failed', epoch = epoch + 1, crashes = ?3, error = ?4, failed_chunks = NULL, not_before = NULL,
     finished_at = ?5,
     acknowledged = ?6

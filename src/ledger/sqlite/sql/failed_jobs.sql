@@ -6,7 +6,7 @@
 SELECT seq, generation, first, quantity, created, attempts, crashes, error,
     coalesce(failed_chunks, '{}') AS failed_chunks,
        claimed_at, finished_at
-FROM batch_jobs INDEXED BY batch_jobs_failed
+FROM rocket_batch_jobs INDEXED BY rocket_batch_jobs_failed
 WHERE batch = ?1 AND state = 'failed' AND error IS NOT NULL AND finished_at IS NOT NULL AND seq > ?2
 ORDER BY seq
 LIMIT ?3

@@ -5,5 +5,5 @@
 -- Returns at most one row, because the index is unique.
 
 SELECT id, quantity, jobs, estimated_ms, request_fingerprint, created_at
-FROM batch_batches INDEXED BY batch_batches_by_request
+FROM rocket_batch_batches INDEXED BY rocket_batch_batches_by_request
 WHERE caller = ?1 AND idempotency_key = ?2

@@ -7,7 +7,7 @@
 -- A released job keeps its previous error, as if it had not been claimed. A completed job has no
 -- crashes.
 
-UPDATE batch_jobs
+UPDATE rocket_batch_jobs
 SET state = ?5,
     attempts = attempts + ?6,
     crashes = CASE ?5 WHEN 'completed' THEN 0 ELSE crashes END,

@@ -5,6 +5,6 @@
 -- The conflict target is the primary key only. A conflict with an index of the host is an error,
 -- not a skipped row.
 
-INSERT INTO batch_items (batch, ordinal, code, created_at)
+INSERT INTO rocket_batch_items (batch, ordinal, code, created_at)
 VALUES (?1, ?2, ?3, ?4)
 ON CONFLICT (batch, ordinal) DO NOTHING

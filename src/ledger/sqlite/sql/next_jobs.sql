@@ -5,7 +5,7 @@
 -- The index is named, so that this never scans all finished jobs.
 
 SELECT batch, seq, generation, first, quantity, attempts
-FROM batch_jobs INDEXED BY batch_jobs_to_work
+FROM rocket_batch_jobs INDEXED BY rocket_batch_jobs_to_work
 WHERE batch = ?1 AND finished_at IS NULL AND not_before IS NULL AND seq >= ?2
 ORDER BY seq
 LIMIT ?3

@@ -8,9 +8,9 @@
 -- A row from the future, written while the clock was wrong, is deleted too, because readers would
 -- take it for the latest.
 
-DELETE FROM batch_summaries
+DELETE FROM rocket_batch_summaries
 WHERE batch = ?1 AND process IN (
-    SELECT process FROM batch_summaries WHERE batch = ?1 AND process <> ?2 AND counted_at NOT BETWEEN ?3
+    SELECT process FROM rocket_batch_summaries WHERE batch = ?1 AND process <> ?2 AND counted_at NOT BETWEEN ?3
         AND ?4 LIMIT ?5
 )
 RETURNING version

@@ -7,15 +7,15 @@
 
 SELECT b.id, CASE WHEN b.status = 'pending' THEN min(b.jobs, ?2) ELSE (
     SELECT count(*) FROM (
-        SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_to_work
+        SELECT 1 FROM rocket_batch_jobs INDEXED BY rocket_batch_jobs_to_work
         WHERE batch = b.id AND finished_at IS NULL AND not_before IS NULL
         LIMIT ?2
     )
 ) END AS ready
-FROM batch_batches b INDEXED BY batch_batches_open
+FROM rocket_batch_batches b INDEXED BY rocket_batch_batches_open
 WHERE b.jobs > 0 AND b.status IN ('pending', 'running')
   AND EXISTS (
-      SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_to_work WHERE batch = b.id AND finished_at IS NULL
+      SELECT 1 FROM rocket_batch_jobs INDEXED BY rocket_batch_jobs_to_work WHERE batch = b.id AND finished_at IS NULL
           AND not_before IS NULL
   )
 ORDER BY b.created_at, b.id

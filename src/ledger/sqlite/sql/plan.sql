@@ -2,6 +2,6 @@
 --
 --   ?1 batch    ?2 key fingerprint    ?3 jobs    ?4 estimate, ms
 
-UPDATE batch_batches
+UPDATE rocket_batch_batches
 SET key_fingerprint = ?2, jobs = ?3, estimated_ms = ?4, version = version + 1
 WHERE id = ?1 AND jobs IS NULL

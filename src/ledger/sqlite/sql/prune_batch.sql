@@ -5,7 +5,7 @@
 -- The named index excludes pruned batches, so none is scanned, however many there are.
 
 SELECT id
-FROM batch_batches INDEXED BY batch_batches_with_history
+FROM rocket_batch_batches INDEXED BY rocket_batch_batches_with_history
 WHERE finished_at <= ?1 AND finished_at IS NOT NULL AND history <> 'pruned'
 ORDER BY finished_at
 LIMIT 1

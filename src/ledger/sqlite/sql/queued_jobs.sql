@@ -5,7 +5,7 @@
 SELECT count(*)
 FROM (
     SELECT 1
-    FROM batch_jobs INDEXED BY batch_jobs_to_work
+    FROM rocket_batch_jobs INDEXED BY rocket_batch_jobs_to_work
     WHERE batch = ?1 AND finished_at IS NULL AND not_before IS NULL AND seq < ?2
     LIMIT ?3
 )

@@ -4,7 +4,7 @@
 --
 -- Keeps the epoch, so that claims of the old generation stay fenced.
 
-UPDATE batch_jobs
+UPDATE rocket_batch_jobs
 SET state = 'waiting', generation = generation + 1, attempts = 0, crashes = 0,
     not_before = NULL, error = NULL, failed_chunks = NULL, claimed_at = NULL, finished_at = NULL
 WHERE batch = ?1 AND seq = ?2

@@ -2,6 +2,6 @@
 --
 --   ?1 batch    ?2 job number
 
-UPDATE batch_jobs
+UPDATE rocket_batch_jobs
 SET state = 'waiting', crashes = 0, error = NULL, failed_chunks = NULL, finished_at = NULL
 WHERE batch = ?1 AND seq = ?2

@@ -8,7 +8,7 @@
 
 SELECT id, CASE WHEN pending THEN min(open, ?2) ELSE (
     SELECT count(*) FROM (
-        SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_to_work
+        SELECT 1 FROM rocket_batch_jobs INDEXED BY rocket_batch_jobs_to_work
         WHERE batch = smallest.id AND finished_at IS NULL AND not_before IS NULL
         LIMIT ?2
     )
@@ -18,7 +18,7 @@ FROM (
     FROM (
         SELECT * FROM (
             SELECT id, jobs AS open, true AS pending
-            FROM batch_batches INDEXED BY batch_batches_pending
+            FROM rocket_batch_batches INDEXED BY rocket_batch_batches_pending
             WHERE jobs > 0 AND status = 'pending'
             ORDER BY jobs, id
             LIMIT ?1
@@ -26,19 +26,19 @@ FROM (
         UNION ALL
         SELECT * FROM (
             SELECT b.id, coalesce(
-                (SELECT waiting + active + delayed FROM batch_summaries WHERE batch = b.id
+                (SELECT waiting + active + delayed FROM rocket_batch_summaries WHERE batch = b.id
                     ORDER BY counted_at DESC LIMIT 1),
                 b.jobs
             ) AS open, false AS pending
             FROM (
                 SELECT id, jobs
-                FROM batch_batches INDEXED BY batch_batches_by_status
+                FROM rocket_batch_batches INDEXED BY rocket_batch_batches_by_status
                 WHERE jobs > 0 AND status = 'running'
                 ORDER BY id
                 LIMIT 1000
             ) b
             WHERE EXISTS (
-                SELECT 1 FROM batch_jobs INDEXED BY batch_jobs_to_work WHERE batch = b.id
+                SELECT 1 FROM rocket_batch_jobs INDEXED BY rocket_batch_jobs_to_work WHERE batch = b.id
                     AND finished_at IS NULL AND not_before IS NULL
             )
             ORDER BY open, b.id

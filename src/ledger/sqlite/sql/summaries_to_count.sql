@@ -6,7 +6,7 @@
 -- A count from the future is not fresh: the clock was set back since.
 
 SELECT jobs, EXISTS (
-    SELECT 1 FROM batch_summaries WHERE batch = ?1 AND process <> ?2 AND counted_at BETWEEN ?3 AND ?4
+    SELECT 1 FROM rocket_batch_summaries WHERE batch = ?1 AND process <> ?2 AND counted_at BETWEEN ?3 AND ?4
 ) AS counted
-FROM batch_batches
+FROM rocket_batch_batches
 WHERE id = ?1 AND jobs > 0 AND finished_at IS NULL

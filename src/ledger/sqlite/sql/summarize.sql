@@ -8,11 +8,11 @@
 -- The counts come from an earlier snapshot, so the batch may be finished by now. A finished batch
 -- gets no row.
 
-INSERT INTO batch_summaries
+INSERT INTO rocket_batch_summaries
     (batch, process, waiting, active, delayed, completed, failed, items_created, worked_ms, counted_at,
         recent_items, last_item_at, version)
 SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13 + 1
-FROM batch_batches
+FROM rocket_batch_batches
 WHERE id = ?1 AND jobs > 0 AND finished_at IS NULL
 ON CONFLICT (batch, process) DO UPDATE
 SET waiting = excluded.waiting, active = excluded.active, delayed = excluded.delayed, completed = excluded.completed,
