@@ -144,6 +144,9 @@ fn database_settings(host: &Figment, config: &Config) -> Figment {
         .join(Serialized::default("url", "sqlite://batch.db"))
         .merge(Serialized::default("index_codes", config.index_codes))
         .merge(Serialized::default("batch_size", config.batch_size))
+        .merge(Serialized::default("max_quantity", config.max_quantity))
+        .merge(Serialized::default("max_jobs_per_batch", config.max_jobs_per_batch))
+        .merge(Serialized::default("max_items_per_job", config.max_items_per_job))
 }
 
 /// The code scheme with the key from the settings. Without one, a random key is generated at the

@@ -59,6 +59,7 @@ fn figment(url: &str, connect_timeout: u64) -> Figment {
     Figment::new()
         .join(("url", url))
         .join(("connect_timeout", connect_timeout))
+        .join(("max_jobs_per_batch", 100_000))
         // A host may have other keys in the section.
         .join(("idle_timeout", 60))
 }

@@ -19,7 +19,7 @@ use crate::ledger::{
 
 const OPERATION: &str = "create a batch in a transaction of the host";
 
-const HAS_TABLES: &str = "SELECT EXISTS (SELECT 1 FROM main.sqlite_master WHERE name = 'batch_batches')";
+const HAS_TABLES: &str = "SELECT EXISTS (SELECT 1 FROM main.sqlite_master WHERE name = 'rocket_batch_batches')";
 
 /// Creates batches in transactions that the host commits or rolls back.
 #[derive(Debug, Clone)]

@@ -47,6 +47,7 @@ macro_rules! every_ledger {
             plan::unplanned_batches_are_returned_up_to_a_limit
             plan::requested_and_created_batches_share_the_sequence
             plan::a_request_with_invalid_values_is_rejected
+            plan::a_request_beyond_the_settings_is_rejected
 
             claim::the_first_claim_sets_the_batch_running
             claim::a_claim_returns_the_missing_items
