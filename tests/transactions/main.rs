@@ -3,6 +3,8 @@
 
 #[path = "../servers/postgres.rs"]
 mod servers;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::{
     collections::HashSet,
