@@ -149,7 +149,7 @@ pub use domain::{
     ItemOptions, JobCounts, JobEnded, Progress, RetryReport, SkippedJob, WaitingFor,
 };
 pub use fairing::{Batch, BatchFairing};
-pub use http::Right;
+pub use http::{MergeError, Right, catchers};
 pub use ledger::{BatchConnection, BatchDb, BatchPool, BoxError, LedgerError, NewItemRow, OpenError, OtherDatabase};
 #[cfg(feature = "redis")]
 pub use queue::{

@@ -15,7 +15,7 @@ use super::builder::BatchFairing;
 use crate::{
     config::Config,
     domain::{CodeKey, CodeScheme},
-    http::{Check, Rights},
+    http::{self, Check, Rights},
     ledger::{BatchDb, BatchPool, BoxError, Estimator, HostTransactions, Ledger, Outage, Rules},
     queue::Queues,
     service::{BatchService, Parts, Reads},
@@ -57,7 +57,7 @@ impl BatchFairing {
         let store = self.open(rocket.figment(), &config).await?;
         let queues = Queues::open(&config).await?;
         let context = self.context(&config, &store, &queues);
-        let service = service(&context, &store.pool);
+        let service = service(&context, &store.pool, &rights);
         let draining = context.draining.clone();
         let plugin = Plugin { runtime: Runtime::new(context), ledger: store.ledger, queues, config, draining };
         Ok(Ignited { plugin, service, db: BatchDb::from(store.pool), rights })
@@ -72,7 +72,7 @@ impl BatchFairing {
         })
     }
 
-    fn settings(&self, host: &Figment) -> Result<Config, BoxError> {
+    pub(super) fn settings(&self, host: &Figment) -> Result<Config, BoxError> {
         let mut config = Config::from(host)?;
         self.configure.iter().for_each(|change| change(&mut config));
         config.check()?;
@@ -121,7 +121,7 @@ fn guarded(verb: &str, check: Option<&Check>) -> Result<Check, BoxError> {
 }
 
 /// The service, which shares its state with the workers.
-fn service(workers: &Context, pool: &BatchPool) -> BatchService {
+fn service(workers: &Context, pool: &BatchPool, rights: &Rights) -> BatchService {
     let wakeup = workers.wakeup.clone();
     BatchService::new(Parts {
         ledger: workers.ledger.clone(),
@@ -132,6 +132,7 @@ fn service(workers: &Context, pool: &BatchPool) -> BatchService {
         config: workers.config.clone(),
         estimator: workers.estimator.clone(),
         wake: Box::new(move |batch| batch.map_or_else(|| wakeup.wake(), |batch| wakeup.batch(batch))),
+        openapi: http::document(&workers.config, &rights.security()),
         draining: workers.draining.clone(),
         outage: workers.outage.clone(),
         ended: workers.ended.clone(),

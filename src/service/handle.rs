@@ -47,6 +47,8 @@ pub(crate) struct Parts {
     /// Wakes the feeder, for one batch or for all work.
     pub wake: Box<dyn Fn(Option<BatchId>) + Send + Sync>,
     pub estimator: Arc<Estimator>,
+    /// The OpenAPI document of the routes of this process.
+    pub openapi: serde_json::Value,
     /// Cancelled at the start of a shutdown.
     pub draining: CancellationToken,
     pub outage: Arc<Outage>,
@@ -85,6 +87,11 @@ impl BatchService {
 
     pub(crate) fn limits(&self) -> Limits {
         self.0.config.limits()
+    }
+
+    /// The OpenAPI document of the routes of this process.
+    pub(crate) fn openapi(&self) -> &serde_json::Value {
+        &self.0.openapi
     }
 
     pub(super) fn throughput(&self) -> Throughput {
