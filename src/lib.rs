@@ -146,7 +146,7 @@ pub use config::Config;
 pub use deadpool_redis;
 pub use domain::{
     BatchFinished, BatchId, BatchRecord, BatchStatus, Change, ChangeRefused, FailedChunk, FailedJob, Invalid, Item,
-    ItemOptions, JobCounts, JobEnded, Progress, RetryReport, SkippedJob, WaitingFor,
+    ItemOptions, JobCounts, JobEnded, JobRecord, JobState, Progress, RetryReport, SkippedJob, WaitingFor,
 };
 pub use fairing::{Batch, BatchFairing};
 pub use http::{MergeError, Right, catchers};

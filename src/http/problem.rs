@@ -332,7 +332,7 @@ mod tests {
             (
                 BatchError::HistoryRemoved(id),
                 409,
-                "the history of batch 7 was removed: its failed jobs can't be listed or retried any more",
+                "the history of batch 7 was removed: its jobs can't be listed or retried any more",
             ),
             (BatchError::BadCursor, 400, "`cursor` is not a cursor of this list"),
             (BatchError::Busy, 503, "too many requests read at once; try again in a moment"),

@@ -131,12 +131,14 @@ pub struct Portion<T> {
     pub rows: Vec<T>,
     /// Whether rows of the page were left out because of their size.
     pub left_out: bool,
+    /// The last key that was looked at, if there are further ones that were not.
+    pub looked_to: Option<u64>,
 }
 
 impl<T> Portion<T> {
     /// A page of `rows` that left out none.
     #[must_use]
     pub const fn complete(rows: Vec<T>) -> Self {
-        Self { rows, left_out: false }
+        Self { rows, left_out: false, looked_to: None }
     }
 }

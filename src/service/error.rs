@@ -45,7 +45,7 @@ pub enum BatchError {
 
     /// The batch finished longer than `keep_history` ago, and the rows of its jobs were removed
     /// permanently.
-    #[error("the history of batch {0} was removed: its failed jobs can't be listed or retried any more")]
+    #[error("the history of batch {0} was removed: its jobs can't be listed or retried any more")]
     HistoryRemoved(BatchId),
 
     /// The cursor is not from this list.

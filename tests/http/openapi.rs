@@ -378,6 +378,10 @@ async fn every_documented_status_occurs() {
             (Get, "/batches/9/items", None, 404),
             (Get, &format!("/batches/items/{code}"), None, 200),
             (Get, "/batches/items/x", None, 404),
+            (Get, "/batches/2/jobs?state=failed", None, 200),
+            (Get, "/batches/2/jobs?cursor=x", None, 400),
+            (Get, "/batches/2/jobs?state=x", None, 422),
+            (Get, "/batches/9/jobs", None, 404),
             (Get, "/batches/2/failed-jobs", None, 200),
             (Get, "/batches/2/failed-jobs?cursor=x", None, 400),
             (Get, "/batches/2/failed-jobs?limit=0", None, 422),
@@ -392,7 +396,13 @@ async fn every_documented_status_occurs() {
     refuse_items(&forgetful, "TRUE");
     forgetful.batch(1, 10).await;
     forgetful.until_its_history_is_removed(1).await;
-    Asked(&forgetful).all(&[(Get, "/batches/1/failed-jobs", None, 409), (Post, "/batches/1/retry", None, 409)]).await;
+    Asked(&forgetful)
+        .all(&[
+            (Get, "/batches/1/jobs", None, 409),
+            (Get, "/batches/1/failed-jobs", None, 409),
+            (Post, "/batches/1/retry", None, 409),
+        ])
+        .await;
     Asked(&idle)
         .all(&[
             (Post, "/batches", Some(r#"{"quantity":30,"batchId":1}"#), 202),

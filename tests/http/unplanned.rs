@@ -54,7 +54,7 @@ async fn an_unplanned_batch_is_pending_without_jobs() {
     );
     let (pending, _) = shop.pages("/batches?status=pending", 10).await;
     assert_eq!(pending, [batch]);
-    for list in ["items", "failed-jobs"] {
+    for list in ["items", "jobs", "failed-jobs"] {
         assert_eq!(shop.pages(&format!("/batches/7/{list}"), 10).await, (vec![], vec![0]), "{list}");
     }
     shop.tell("/batches/7/retry").await.problem(409, &["pending"]);

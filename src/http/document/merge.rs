@@ -29,7 +29,7 @@ pub enum MergeError {
     Conflict(String),
 
     /// The settings of the fairing are not valid.
-    #[error("the settings of the batches are not valid")]
+    #[error("{0}")]
     Settings(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 

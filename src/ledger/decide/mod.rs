@@ -20,7 +20,7 @@ pub(super) use self::{
     chunk::ChunkGate,
     claim::{ClaimDecision, JobSnapshot, missing, poisoned},
     hook::{job_event, wants_job_hook},
-    page::PageBuilder,
+    page::{JobWindow, PageBuilder},
     prune::Sweep,
     request::{EarlierRequest, Recall},
     retry::{FailedJobRow, reopened_status, retry_report},

@@ -38,6 +38,7 @@ mod hooks;
 mod host;
 mod insert_chunk;
 mod item_writer;
+mod jobs;
 mod leadership;
 mod migrate;
 mod plan;
@@ -74,7 +75,8 @@ use super::{
     verbs::{Ledger, Records},
 };
 use crate::domain::{
-    BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
+    BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, JobRecord, JobState,
+    RetryReport, StatusTask,
 };
 
 /// The ledger in a PostgreSQL database.
@@ -120,6 +122,10 @@ impl Records for PostgresLedger {
 
     async fn failed_jobs(&self, batch: BatchId, page: PageRequest) -> Result<Portion<FailedJob>> {
         self.pool.run(read::FailedJobs { batch, page }).await
+    }
+
+    async fn jobs(&self, batch: BatchId, state: Option<JobState>, page: PageRequest) -> Result<Portion<JobRecord>> {
+        self.pool.run(jobs::Jobs { batch, state, page }).await
     }
 
     async fn backlog(&self, limit: u64) -> Result<Backlog> {

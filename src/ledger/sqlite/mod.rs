@@ -26,6 +26,7 @@ mod host;
 mod insert_chunk;
 mod interact;
 mod item_writer;
+mod jobs;
 mod leadership;
 mod migrate;
 mod plan;
@@ -61,7 +62,8 @@ use super::{
     verbs::{Ledger, Records},
 };
 use crate::domain::{
-    BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
+    BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, JobRecord, JobState,
+    RetryReport, StatusTask,
 };
 
 /// The ledger in a SQLite database.
@@ -104,6 +106,10 @@ impl Records for SqliteLedger {
 
     async fn failed_jobs(&self, batch: BatchId, page: PageRequest) -> Result<Portion<FailedJob>> {
         self.pool.read("list failed jobs", move |conn| read::failed_jobs(conn, batch, page)).await
+    }
+
+    async fn jobs(&self, batch: BatchId, state: Option<JobState>, page: PageRequest) -> Result<Portion<JobRecord>> {
+        self.pool.read("list jobs", move |conn| jobs::jobs(conn, batch, state, page)).await
     }
 
     async fn backlog(&self, limit: u64) -> Result<Backlog> {

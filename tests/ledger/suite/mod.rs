@@ -110,6 +110,9 @@ macro_rules! every_ledger {
             read::failed_jobs_are_listed_in_pages_with_their_failed_chunks
             read::of_many_failed_chunks_the_first_are_listed_and_the_others_counted
             read::failed_jobs_are_listed_up_to_the_size_of_a_page
+            read::jobs_are_listed_in_pages_and_by_state
+            read::a_page_of_jobs_in_one_state_looks_at_a_bounded_number
+            read::jobs_are_listed_up_to_the_size_of_a_page
             read::lists_of_an_unknown_batch_are_rejected
 
             feed::open_jobs_shares_the_capacity_between_batches

@@ -27,6 +27,7 @@ pub async fn a_requested_batch_has_no_jobs_before_it_is_planned(harness: impl Ha
     assert_eq!(ledger.unplanned().await?, [Unplanned { batch, quantity: 250, options }]);
     assert_eq!((ledger.open_jobs_of(batch).await?, ledger.end_task(batch).await?), (vec![], None));
     assert_eq!((ledger.items_of(batch).await?, ledger.failed_jobs(batch, ALL).await?), (vec![], vec![]));
+    assert_eq!(ledger.share().jobs(batch, None, ALL).await?.rows, []);
     assert_eq!(ledger.claim(JobId { batch, seq: 0, generation: 0 }).await?, Claimed::Unknown);
     assert_eq!(ledger.close(batch, 0).await?, Closed::NothingToDo);
     assert!(matches!(ledger.retry(batch).await, Err(LedgerError::NotAllowed(_))));
