@@ -133,7 +133,7 @@ impl sqlite::ItemWriter for Stockroom {
         let mut insert =
             transaction.prepare_cached("INSERT INTO products (batch, ordinal, label) VALUES (?1, ?2, ?3)")?;
         for item in items {
-            insert.execute((item.batch_id.get(), item.ordinal, item.code))?;
+            insert.execute((item.batch_id.get(), item.ordinal as i64, item.code))?;
         }
         Ok(())
     }

@@ -77,7 +77,7 @@ async fn show(id: i64, db: Connection<BatchDb>) -> Option<String> {
 fn write_labels(transaction: &rusqlite::Connection, items: &[NewItemRow<'_>]) -> Result<(), BoxError> {
     let mut insert = transaction.prepare_cached("INSERT INTO labels (order_id, number, code) VALUES (?1, ?2, ?3)")?;
     for item in items {
-        insert.execute((item.batch_id.get(), item.ordinal, item.code))?;
+        insert.execute((item.batch_id.get(), item.ordinal as i64, item.code))?;
     }
     Ok(())
 }

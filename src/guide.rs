@@ -18,6 +18,7 @@ page!(rights);
 page!(hooks);
 page!(item_writers);
 page!(transactions);
+page!(tables);
 page!(redis);
 page!(coming_from_node);
 page!(operating);

@@ -52,7 +52,7 @@
 //!
 //! [Start](guide::start), [configuration](guide::configuration), [settings](guide::settings),
 //! [rights](guide::rights), [hooks](guide::hooks), [item writers](guide::item_writers),
-//! [transactions](guide::transactions), [Redis](guide::redis),
+//! [transactions](guide::transactions), [tables](guide::tables), [Redis](guide::redis),
 //! [coming from Node](guide::coming_from_node), [operating](guide::operating),
 //! [testing](guide::testing), [guarantees](guide::guarantees).
 //!
@@ -95,8 +95,8 @@
 //!
 //! All are enabled by default. At least one of `sqlite` and `postgres` is required.
 //!
-//! - `sqlite`: the embedded ledger in a SQLite file. Disable it if another crate in your build
-//!   needs an incompatible version of `libsqlite3-sys`.
+//! - `sqlite`: the embedded ledger in a SQLite file. It uses the same `libsqlite3-sys` as your own
+//!   database library, see [start](guide::start).
 //! - `postgres`: the ledger in a PostgreSQL server, shared by several processes.
 //! - `redis`: BullMQ's queues in Redis, shared by several processes. Without it, the launch fails
 //!   if `REDIS_HOST` is set.

@@ -1,7 +1,7 @@
 //! Keep your own rows beside the ledger's, in the same SQLite file.
 //!
 //! ```text
-//!   chunk ──▶ BEGIN ─ claim current? ─ rocket_batch_items ─ counts ─ ItemWriter: products ─ COMMIT
+//!   chunk ──▶ BEGIN ─ claim current? ─ items ─ counts ─ ItemWriter: products ─ COMMIT
 //!                                                                  │
 //!                                 an error, a panic, a crash ──────┴──▶ neither table keeps a row
 //! ```

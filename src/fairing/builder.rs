@@ -223,7 +223,7 @@ impl BatchFairing {
     ///     let sql = "INSERT INTO products (batch, ordinal, code) VALUES (?1, ?2, ?3)";
     ///     let mut insert = transaction.prepare_cached(sql)?;
     ///     for item in items {
-    ///         insert.execute((item.batch_id.get(), item.ordinal, item.code))?;
+    ///         insert.execute((item.batch_id.get(), item.ordinal as i64, item.code))?;
     ///     }
     ///     Ok(())
     /// }

@@ -18,7 +18,8 @@ use super::{error::LedgerError, open::OpenError};
 /// Ask for the kind of database that you configured. For SQLite, `interact(..)` reads one snapshot,
 /// and `interact_mut(..)` is a transaction of the only writing connection. Keep it short: every
 /// other write waits for it. For PostgreSQL you get a client with the same timeouts as the ledger's
-/// own. You may read the ledger's tables.
+/// own. Read the views `batch_batches`, `batch_jobs` and `batch_items`, which the guide describes
+/// under [tables](crate::guide::tables).
 ///
 #[cfg_attr(feature = "sqlite", doc = "```")]
 #[cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
@@ -26,7 +27,7 @@ use super::{error::LedgerError, open::OpenError};
 /// use rocket_db_pools::Connection;
 ///
 /// async fn count(db: Connection<BatchDb>) -> Result<i64, BoxError> {
-///     let sql = "SELECT count(*) FROM rocket_batch_items";
+///     let sql = "SELECT count(*) FROM batch_items";
 ///     Ok(db.sqlite()?.interact(|conn| conn.query_row(sql, [], |row| row.get(0))).await?)
 /// }
 /// ```
@@ -37,7 +38,7 @@ use super::{error::LedgerError, open::OpenError};
 /// use rocket_db_pools::Connection;
 ///
 /// async fn count(mut db: Connection<BatchDb>) -> Result<i64, BoxError> {
-///     Ok(db.postgres()?.query_one("SELECT count(*) FROM items", &[]).await?.try_get(0)?)
+///     Ok(db.postgres()?.query_one("SELECT count(*) FROM batch_items", &[]).await?.try_get(0)?)
 /// }
 /// ```
 #[derive(rocket_db_pools::Database)]

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use figment::Figment;
 use rocket::futures::{FutureExt, future::BoxFuture};
 use rocket_batch::{
@@ -28,7 +29,10 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
 };
-use tokio_postgres::{Client, types::ToSql};
+use tokio_postgres::{
+    Client, Column, Row,
+    types::{ToSql, Type},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -52,6 +56,19 @@ impl Harness for InAServer {
         session_in(servers::shared(), &schema).await.batch_execute(CHECKS).await.unwrap();
         Subject::new(Arc::new(PostgresLedger::new(pool.clone(), rules)), BatchPool::Postgres(pool), ())
     }
+}
+
+/// A row as text. Numbers are `bigint`, as the guide says.
+pub fn shown(row: &Row) -> Vec<String> {
+    let shown = |(at, column): (usize, &Column)| match *column.type_() {
+        Type::INT8 => row.get::<_, Option<i64>>(at).map(|number| number.to_string()),
+        Type::TEXT => row.get(at),
+        Type::TIMESTAMPTZ => {
+            row.get::<_, Option<DateTime<Utc>>>(at).map(|time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
+        }
+        ref other => panic!("{} is a {other}", column.name()),
+    };
+    row.columns().iter().enumerate().map(|column| shown(column).unwrap_or_else(|| "null".into())).collect()
 }
 
 fn figment(url: &str, schema: &str) -> Figment {
@@ -705,7 +722,7 @@ async fn a_host_writes_its_rows_in_the_same_transaction() -> TestResult {
 
 #[tokio::test]
 async fn a_host_client_is_reset_before_it_is_used_again() -> TestResult {
-    let schema = Schema::new().await;
+    let schema = Schema::at(&servers::a_database()).await;
     let job = schema.ledger.completed_batch().await?;
     let mut host = schema.pool.get().await.unwrap();
 
@@ -1233,5 +1250,88 @@ async fn the_pool_recovers_from_an_unresponsive_server() -> TestResult {
         assert!(began.elapsed() < Duration::from_secs(15), "the pool does not heal");
     }
     schema.ledger.complete(job).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_condition_on_a_view_uses_the_index_of_its_table() -> TestResult {
+    let schema = servers::a_schema();
+    let _pool = open_with_index(&schema, true).await;
+    let session = session_in(servers::shared(), &schema).await;
+    let fill = "INSERT INTO batches (id, quantity, batch_size, key_fingerprint, jobs, estimated_ms)
+            SELECT n, 1, 1, '', 1, 0 FROM generate_series(1, 5000) AS n;
+        INSERT INTO jobs (batch, seq, first, quantity) SELECT n, 0, 0, 1 FROM generate_series(1, 5000) AS n;
+        INSERT INTO items (batch, ordinal, code) SELECT n, 0, n FROM generate_series(1, 5000) AS n;
+        ANALYZE batches; ANALYZE jobs; ANALYZE items";
+    session.batch_execute(fill).await?;
+
+    for (query, expected) in [
+        ("SELECT batch_id, status FROM batch_batches WHERE batch_id = 7", "Index Scan using batches_pkey on batches b"),
+        ("SELECT * FROM batch_jobs WHERE batch_id = 7", "Index Scan using jobs_pkey on jobs j"),
+        ("SELECT * FROM batch_items WHERE batch_id = 7 ORDER BY ordinal", "Index Scan using items_pkey on items i"),
+        ("SELECT * FROM batch_items WHERE code = '7'", "Index Scan using items_by_code on items i"),
+    ] {
+        let plan = session.query(&format!("EXPLAIN (COSTS OFF) {query}"), &[]).await?;
+        // Nothing but the search: the view adds no step.
+        assert_eq!((plan.len(), plan[0].get(0)), (2, expected), "{query}: {plan:?}");
+    }
+    let counted = session.query("EXPLAIN (COSTS OFF) SELECT * FROM batch_batches WHERE batch_id = 7", &[]).await?;
+    let counted: Vec<String> = counted.iter().map(|row| row.get(0)).collect();
+    assert!(counted.iter().any(|step| step.contains("using jobs_pkey on jobs")), "{counted:?}");
+    Ok(())
+}
+
+/// The views need no right on the tables.
+#[tokio::test]
+async fn another_role_reads_the_views_once_it_is_granted_to() -> TestResult {
+    let schema = Schema::new().await;
+    schema.ledger.completed_batch().await?;
+    let name = &schema.name;
+    let grant = format!(
+        "CREATE ROLE r{name}; GRANT USAGE ON SCHEMA {name} TO r{name};
+         GRANT SELECT ON {name}.batch_batches, {name}.batch_jobs, {name}.batch_items TO r{name}; SET ROLE r{name}"
+    );
+    schema.outsider.batch_execute(&grant).await?;
+
+    let rows = "SELECT (SELECT count(*) FROM batch_items) + (SELECT sum(items_created)::bigint FROM batch_jobs)
+                     + (SELECT sum(items_created)::bigint FROM batch_batches)";
+    assert_eq!(schema.number(rows).await, 300);
+    assert!(schema.outsider.query("SELECT FROM settings", &[]).await.is_err());
+    schema.outsider.batch_execute(&format!("RESET ROLE; DROP OWNED BY r{name}; DROP ROLE r{name}")).await?;
+    Ok(())
+}
+
+fn into_own_items<'a>(
+    transaction: &'a Transaction<'_>,
+    items: &'a [NewItemRow<'a>],
+) -> BoxFuture<'a, Result<(), BoxError>> {
+    async move {
+        let codes: Vec<_> = items.iter().map(|item| item.code).collect();
+        transaction.execute("INSERT INTO items (mine) SELECT unnest($1::text[])", &[&codes]).await?;
+        Ok(())
+    }
+    .boxed()
+}
+
+/// `CREATE TABLE IF NOT EXISTS items` found the ledger's table and created none.
+#[tokio::test]
+async fn a_table_of_the_host_in_public_comes_before_the_ledgers_table() -> TestResult {
+    let schema = Schema::at(&servers::a_database()).await;
+    let host = schema.pool.get().await?;
+    host.batch_execute("CREATE TABLE IF NOT EXISTS items (mine text)").await?;
+    let ledger = PostgresLedger::new(schema.pool.clone(), RULES).with_item_writer(Arc::new(into_own_items));
+    let job = schema.ledger.one_job().await?;
+    let claim = schema.ledger.claim_job(job).await?;
+
+    // The second chunk has existing items, so it takes two statements of the ledger.
+    assert_eq!(ledger.insert_chunk(&claim, chunk(0..10)).await?, ChunkInserted::New(10));
+    assert_eq!(ledger.insert_chunk(&claim, chunk(5..20)).await?, ChunkInserted::New(10));
+
+    let rows = "SELECT count(mine) FROM items";
+    assert_eq!(host.query_one(rows, &[]).await?.get::<_, i64>(0), 20);
+    assert_eq!(host.query_one("SELECT count(*) FROM batch_items", &[]).await?.get::<_, i64>(0), 20);
+    assert_eq!(schema.number("SELECT count(mine) FROM public.items").await, 20);
+    assert_eq!(schema.number("SELECT count(ordinal) FROM items").await, 20, "the ledger's own");
+    assert_eq!(schema.ledger.items_of(job.batch).await?, (0..20).collect::<Vec<_>>());
     Ok(())
 }

@@ -22,7 +22,7 @@ use rocket_batch::{
     },
 };
 use rocket_db_pools::Pool;
-use rusqlite::{Connection, StatementStatus, params_from_iter};
+use rusqlite::{Connection, StatementStatus, params_from_iter, types::Value};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
@@ -53,6 +53,19 @@ impl Harness for InMemory {
         let pool = SqlitePool::init(&figment("sqlite://:memory:", 5)).await.unwrap();
         Subject::new(Arc::new(SqliteLedger::new(pool.clone(), rules)), BatchPool::Sqlite(pool), ())
     }
+}
+
+/// The rows of a query as text.
+pub fn shown(conn: &Connection, sql: &str) -> rusqlite::Result<Vec<Vec<String>>> {
+    let mut query = conn.prepare(sql)?;
+    let columns = query.column_count();
+    let text = |value: Value| match value {
+        Value::Null => "null".into(),
+        Value::Integer(number) => number.to_string(),
+        Value::Text(text) => text,
+        other => panic!("{other:?} is neither a number nor text"),
+    };
+    query.query_map([], |row| (0..columns).map(|at| row.get(at).map(text)).collect())?.collect()
 }
 
 fn figment(url: &str, connect_timeout: u64) -> Figment {
@@ -109,7 +122,7 @@ impl Database {
         let host = self.host().await;
         let rows = host.interact(move |conn| {
             let mut query = conn.prepare(sql)?;
-            query.query_map([batch.get()], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+            query.query_map([batch.get()], |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?)))?.collect()
         });
         rows.await.unwrap()
     }
@@ -219,7 +232,7 @@ async fn summaries_of_dead_processes_are_deleted_and_the_version_stays() -> Test
     let still = database.version(bystander).await;
     let outsider = database.outsider();
     for (process, seconds) in [(1, 120), (2, 30), (3, -120)] {
-        ledger.summarized(process, batch).await?;
+        ledger.summarized(process as u64, batch).await?;
         let aged = "UPDATE rocket_batch_summaries SET counted_at = counted_at - ?2 * 1000000 WHERE process = ?1";
         outsider.execute(aged, (process, seconds))?;
     }
@@ -579,7 +592,7 @@ async fn a_full_disk_is_reported_and_survived() -> TestResult {
 fn keep(transaction: &Connection, items: &[NewItemRow<'_>]) -> Result<(), BoxError> {
     let mut insert = transaction.prepare_cached("INSERT INTO mine VALUES (?1, ?2, ?3)")?;
     for item in items {
-        insert.execute((item.batch_id.get(), item.ordinal, item.code))?;
+        insert.execute((item.batch_id.get(), item.ordinal as i64, item.code))?;
     }
     Ok(())
 }
@@ -853,7 +866,7 @@ async fn closing_completes_queued_calls_and_leaves_one_sound_file() -> TestResul
     assert!(!database.folder.path().join("batch.db-wal").exists());
     let file = database.outsider();
     assert_eq!(file.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0))?, "ok");
-    assert_eq!(file.query_row("SELECT count(*) FROM rocket_batch_items", [], |row| row.get::<_, u64>(0))?, said);
+    assert_eq!(file.query_row("SELECT count(*) FROM rocket_batch_items", [], |row| row.get::<_, i64>(0))? as u64, said);
     Ok(())
 }
 
@@ -871,5 +884,64 @@ async fn the_file_has_the_documented_durability() -> TestResult {
     assert_eq!(setting("journal_mode").await?, rusqlite::types::Value::Text("wal".into()));
     assert_eq!(setting("synchronous").await?, rusqlite::types::Value::Integer(2));
     assert_eq!(setting("foreign_keys").await?, rusqlite::types::Value::Integer(1));
+    Ok(())
+}
+
+/// How SQLite runs a query.
+fn plan(conn: &Connection, sql: &str) -> rusqlite::Result<String> {
+    let mut query = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+    let steps = query.query_map([], |row| row.get::<_, String>("detail"))?;
+    Ok(steps.collect::<rusqlite::Result<Vec<_>>>()?.join("\n"))
+}
+
+#[tokio::test]
+async fn a_condition_on_a_view_uses_the_index_of_its_table() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("batch.db");
+    let figment = figment(&format!("sqlite://{}", path.display()), 1).join(("index_codes", true));
+    let _pool = SqlitePool::init(&figment).await?;
+    let file = Connection::open(path)?;
+
+    for (query, expected) in [
+        (
+            "SELECT batch_id, status FROM batch_batches WHERE batch_id = 7",
+            "SEARCH rocket_batch_batches USING INTEGER PRIMARY KEY (rowid=?)",
+        ),
+        (
+            "SELECT batch_id FROM batch_batches WHERE status = 'failed'",
+            "SEARCH rocket_batch_batches USING COVERING INDEX rocket_batch_batches_by_status (status=?)",
+        ),
+        ("SELECT * FROM batch_jobs WHERE batch_id = 7", "SEARCH rocket_batch_jobs USING PRIMARY KEY (batch=?)"),
+        (
+            "SELECT * FROM batch_items WHERE batch_id = 7 AND ordinal >= 100 ORDER BY ordinal",
+            "SEARCH rocket_batch_items USING PRIMARY KEY (batch=? AND ordinal>?)",
+        ),
+        (
+            "SELECT * FROM batch_items WHERE code = 'QR-1'",
+            "SEARCH rocket_batch_items USING INDEX rocket_batch_items_by_code (code=?)",
+        ),
+    ] {
+        assert_eq!(plan(&file, query)?, expected, "{query}");
+    }
+    let counted = plan(&file, "SELECT items_created FROM batch_batches WHERE batch_id = 7")?;
+    assert!(counted.ends_with("SEARCH rocket_batch_jobs USING PRIMARY KEY (batch=?)"), "{counted}");
+    Ok(())
+}
+
+/// SQLite computes times with floating-point numbers.
+#[tokio::test]
+async fn a_view_shows_the_exact_millisecond_of_a_time() -> TestResult {
+    let database = Database::new().await;
+    let file = database.outsider();
+    let first = 1_795_996_799_000_i64;
+    for ordinal in 0..1_000 {
+        let row = (ordinal, first + ordinal);
+        file.execute("INSERT INTO rocket_batch_items VALUES (1, ?1, 'x', ?2)", row)?;
+    }
+
+    let rows = database.ledger.host_reads("SELECT created_at FROM batch_items ORDER BY ordinal").await?;
+
+    let expected: Vec<_> = (0..1_000).map(|millis| [format!("2026-11-29T23:59:59.{millis:03}Z")]).collect();
+    assert_eq!(rows, expected);
     Ok(())
 }

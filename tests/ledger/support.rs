@@ -261,6 +261,40 @@ impl Subject {
         Ok(id(new_id))
     }
 
+    /// The rows that a host reads, on its own connection. Times are shown in ISO 8601.
+    pub async fn host_reads(&self, sql: &str) -> TestResult<Vec<Vec<String>>> {
+        match self.pool.get().await? {
+            #[cfg(feature = "sqlite")]
+            BatchConnection::Sqlite(host) => {
+                let sql = sql.to_owned();
+                Ok(host.interact(move |conn| crate::sqlite::shown(conn, &sql)).await?)
+            }
+            #[cfg(feature = "postgres")]
+            BatchConnection::Postgres(host) => {
+                Ok(host.query(sql, &[]).await?.iter().map(crate::postgres::shown).collect())
+            }
+            _ => Err("unknown kind of database".into()),
+        }
+    }
+
+    /// Executes a statement of a host that changes rows.
+    pub async fn host_changes(&self, sql: &str) -> TestResult {
+        match self.pool.get().await? {
+            #[cfg(feature = "sqlite")]
+            BatchConnection::Sqlite(host) => {
+                let sql = sql.to_owned();
+                let changed = host.interact_mut(move |conn| conn.execute_batch(&sql)).await;
+                changed.map_err(|error| format!("{error}: {:?}", error.source()).into())
+            }
+            #[cfg(feature = "postgres")]
+            BatchConnection::Postgres(host) => host
+                .batch_execute(sql)
+                .await
+                .map_err(|error| error.as_db_error().map_or_else(|| error.to_string(), ToString::to_string).into()),
+            _ => Err("unknown kind of database".into()),
+        }
+    }
+
     /// All jobs to put into the queue.
     pub async fn every_open_job(&self) -> Result<OpenJobs, LedgerError> {
         let mut open = self.open_jobs(first_jobs(1_000, UNBOUNDED)).await?;

@@ -82,7 +82,8 @@ impl Home {
     pub fn on(store: Store) -> Result<Self> {
         match store {
             Store::Sqlite => Self::at(None),
-            Store::Postgres => Self::at(Some((servers::shared().to_owned(), servers::a_schema()))),
+            // The shop's table is in `public`, so each home has a database.
+            Store::Postgres => Self::at(Some((servers::a_database(), "rocket_batch".to_owned()))),
         }
     }
 
@@ -212,8 +213,8 @@ impl Home {
             return Ok(rusqlite::Connection::open(self.database())?.query_row(sql, [], |row| row.get(0))?);
         };
         let client = servers::client(url).await;
-        client.batch_execute(&format!("SET search_path = {schema}")).await?;
-        let row = client.query_one(&format!("SELECT ({})::bigint", sql.replace("batch_", "")), &[]).await?;
+        client.batch_execute(&format!("SET search_path = public, {schema}")).await?;
+        let row = client.query_one(&format!("SELECT ({})::bigint", sql.replace("rocket_batch_", "")), &[]).await?;
         Ok(row.try_get(0)?)
     }
 

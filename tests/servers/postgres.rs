@@ -75,6 +75,18 @@ pub fn a_schema() -> String {
     format!("t{:016x}", fastrand::u64(..))
 }
 
+/// The URL of a new database in the server that most tests share, for tests with tables in `public`.
+pub fn a_database() -> String {
+    let name = a_schema();
+    let (server, _) = shared().rsplit_once('/').expect("the URL has a database");
+    let url = format!("{server}/{name}");
+    let create = async move || client(shared()).await.batch_execute(&format!("CREATE DATABASE {name}")).await;
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime starts");
+    // On its own thread, since this one may belong to a runtime.
+    std::thread::spawn(move || runtime().block_on(create()).expect("it is created")).join().expect("it does not panic");
+    url
+}
+
 /// A separate client of the server.
 pub async fn client(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("the server is there");

@@ -40,7 +40,7 @@ fn copy_except(at_57: fn() -> Result<(), BoxError>) -> impl ItemWriter {
             if item.ordinal == 57 {
                 at_57()?;
             }
-            insert.execute((item.batch_id.get(), item.ordinal, item.code))?;
+            insert.execute((item.batch_id.get(), item.ordinal as i64, item.code))?;
         }
         Ok(())
     }

@@ -52,13 +52,13 @@ impl Address {
         Ok(Self { config, trust })
     }
 
-    /// Adds the settings of a session: the schema, the timeouts, and keepalives.
-    pub(super) fn in_session(mut self, schema: &str, timeouts: Timeouts) -> Self {
+    /// Adds the settings of a session: the search path, the timeouts, and keepalives.
+    pub(super) fn in_session(mut self, search_path: &str, timeouts: Timeouts) -> Self {
         let own = self.config.get_options().unwrap_or_default();
         let millis = |limit: Duration| limit.as_millis();
         // The statements rely on `read committed`, whatever the database's default is.
         let options = format!(
-            "{own} -c search_path={schema},public -c default_transaction_isolation=read\\ committed -c statement_timeout={} \
+            "{own} -c search_path={search_path} -c default_transaction_isolation=read\\ committed -c statement_timeout={} \
              -c lock_timeout={} -c idle_in_transaction_session_timeout={}",
             millis(timeouts.statement),
             millis(timeouts.lock()),
@@ -174,7 +174,7 @@ mod tests {
         let address = Address::parse("postgres://me@here/shop?options=-c%20work_mem%3D8MB").unwrap();
         let timeouts = Timeouts { statement: Duration::from_secs(10), connect: Duration::from_secs(5) };
 
-        let options = address.in_session("shop", timeouts).config.get_options().unwrap().to_owned();
+        let options = address.in_session("shop,public", timeouts).config.get_options().unwrap().to_owned();
 
         assert!(options.starts_with("-c work_mem=8MB -c search_path=shop,public "), "{options}");
         assert!(options.contains("statement_timeout=10000") && options.contains("lock_timeout=5000"), "{options}");

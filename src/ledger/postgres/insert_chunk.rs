@@ -33,6 +33,8 @@ pub(super) struct InsertChunk {
     pub claim: Claim,
     pub items: Arc<[NewItem]>,
     pub item_writer: Option<Arc<dyn ItemWriter>>,
+    /// The ledger's schema.
+    pub schema: Arc<str>,
 }
 
 #[async_trait]
@@ -54,7 +56,7 @@ impl InsertChunk {
         let (inserted, new) = self.insert(&transaction).await?;
         // Last, so that the ledger's rows are complete whatever the writer does.
         if !new.is_empty() {
-            call(writer, &transaction, &new).await?;
+            call(writer, &transaction, &self.schema, &new).await?;
         }
         transaction.commit().await?;
         Ok(inserted)

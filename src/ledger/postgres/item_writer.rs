@@ -3,10 +3,13 @@
 use rocket::futures::future::BoxFuture;
 use tokio_postgres::Transaction;
 
-use super::error::{is_unavailable, message_of, unavailable};
+use super::{
+    error::{Result, is_unavailable, message_of, unavailable},
+    search_path::with_path_of_host,
+};
 use crate::domain::error_chain;
 use crate::ledger::{
-    error::{BoxError, LedgerError, Result},
+    error::{BoxError, LedgerError},
     types::NewItemRow,
 };
 
@@ -22,7 +25,7 @@ use crate::ledger::{
 /// - **A panic** fails the attempt with its message. Nothing of the chunk is kept.
 /// - **Keep it short**: the job is locked meanwhile, and `statement_timeout` limits each statement.
 /// - **Do not end the transaction**: it is committed after the writer returns. Savepoints are fine,
-///   with the SQL command `SAVEPOINT`. The search path is the ledger's schema and `public`. The
+///   with the SQL command `SAVEPOINT`. The search path is `public` and the ledger's schema. The
 ///   ledger's tables are read-only for you.
 ///
 /// A function of the same signature is an item writer; see
@@ -56,15 +59,22 @@ where
     }
 }
 
-/// Calls `writer`, and classifies its error.
+/// Calls `writer` with the host's search path, and classifies its error.
 pub(super) async fn call(
     writer: &dyn ItemWriter,
     transaction: &Transaction<'_>,
+    schema: &str,
     items: &[NewItemRow<'_>],
 ) -> Result<()> {
-    writer.write(transaction, items).await.map_err(|error| match error.downcast_ref::<tokio_postgres::Error>() {
+    let written = with_path_of_host(transaction, schema, writer.write(transaction, items)).await?;
+    Ok(written.map_err(classified)?)
+}
+
+/// Classifies an error of the host. An error that would affect the ledger too is no refusal.
+fn classified(error: BoxError) -> LedgerError {
+    match error.downcast_ref::<tokio_postgres::Error>() {
         Some(cause) if is_unavailable(cause) => unavailable("insert items", error),
         Some(cause) => LedgerError::Refused { why: message_of(cause) },
         None => LedgerError::Refused { why: error_chain(&*error) },
-    })
+    }
 }

@@ -47,7 +47,7 @@ pub(super) async fn try_acquire(pool: &PostgresPool) -> Result<Option<Leadership
 async fn lock(pool: &PostgresPool) -> std::result::Result<Option<Client>, tokio_postgres::Error> {
     let client = pool.own_client().await?;
     client.batch_execute(LOCK_TIMEOUT).await?;
-    match client.query_one(LOCK, &[&pool.schema()]).await {
+    match client.query_one(LOCK, &[&&**pool.schema()]).await {
         Ok(_) => Ok(Some(client)),
         Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(None),
         Err(error) => Err(error),

@@ -19,7 +19,8 @@
 //! claims could delay a pause for ever.
 //!
 //! `host.rs` creates batches in transactions of the host. Its statements name the schema; all
-//! others rely on the search path of the ledger's own connections.
+//! others rely on the search path of the ledger's own connections. The host's statements have
+//! another one, see `search_path.rs`.
 
 mod address;
 mod claim;
@@ -47,6 +48,7 @@ mod prune_history;
 mod read;
 mod redacted;
 mod retry;
+mod search_path;
 mod summarize;
 mod tls;
 mod token;
@@ -167,8 +169,8 @@ impl Ledger for PostgresLedger {
     }
 
     async fn insert_chunk(&self, claim: &Claim, items: Arc<[NewItem]>) -> Result<ChunkInserted> {
-        let (claim, item_writer) = (claim.clone(), self.item_writer.clone());
-        self.pool.run(insert_chunk::InsertChunk { claim, items, item_writer }).await
+        let (claim, item_writer, schema) = (claim.clone(), self.item_writer.clone(), self.pool.schema().clone());
+        self.pool.run(insert_chunk::InsertChunk { claim, items, item_writer, schema }).await
     }
 
     async fn finish_attempt(&self, claim: &Claim, result: AttemptResult, worked: Duration) -> Result<Finished> {

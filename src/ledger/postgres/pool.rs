@@ -33,7 +33,7 @@ use super::{
     detach_on_drop::DetachOnDrop,
     error::{self, VerbError, failed, message_of},
     migrate::migrate,
-    tls,
+    search_path, tls,
 };
 use crate::domain::Backoff;
 use crate::ledger::{
@@ -74,7 +74,7 @@ struct Inner {
     host: deadpool_postgres::Pool,
     address: Address,
     tls: MakeRustlsConnect,
-    schema: String,
+    schema: Arc<str>,
     timeouts: Timeouts,
     /// The running verbs.
     running: TaskTracker,
@@ -107,9 +107,10 @@ pub(super) trait Verb: Send + Sync + 'static {
 }
 
 /// The host's access to the database of the ledger: a [`tokio_postgres`] client whose search path
-/// is the ledger's schema and `public`.
+/// is `public` and the ledger's schema.
 ///
-/// You may read the ledger's tables; change them through this crate only. An open transaction and
+/// Read the views `batch_batches`, `batch_jobs` and `batch_items`, which the guide describes under
+/// [tables](crate::guide::tables); change batches through this crate only. An open transaction and
 /// changed session settings are reset before the connection is used again.
 pub struct PostgresConnection(Box<Client>);
 
@@ -189,30 +190,35 @@ impl PostgresPool {
             connect: Duration::from_secs(settings.connect_timeout.max(1)),
         };
         let schema = checked_schema(&settings.schema)?;
-        let address = Address::parse(&settings.url).map_err(OpenError::url)?.in_session(&schema, timeouts);
+        let url = Address::parse(&settings.url).map_err(OpenError::url)?;
+        let host = url.clone().in_session(&search_path::of_host(&schema), timeouts);
+        let address = url.in_session(&search_path::own(&schema), timeouts);
         let tls = tls::connector(&address.trust).map_err(|why| OpenError::at(&address, why))?;
         let sizes = [settings.max_connections.max(1), settings.request_connections.max(1)];
-        let pool = Self::of(address, tls, schema, timeouts, sizes).map_err(|why| OpenError::url(why.to_string()))?;
+        let pool =
+            Self::of([address, host], tls, schema, timeouts, sizes).map_err(|why| OpenError::url(why.to_string()))?;
         pool.prepare(options).await.map_err(|why| OpenError::at(&pool.0.address, why))?;
         Ok(pool)
     }
 
     fn of(
-        address: Address,
+        [address, host]: [Address; 2],
         tls: MakeRustlsConnect,
         schema: String,
         timeouts: Timeouts,
         [work, requests]: [usize; 2],
     ) -> std::result::Result<Self, BuildError> {
-        let pool = |max, recycling| connections(&address.config, &tls, timeouts.connect, max, recycling);
+        let of =
+            |address: &Address, max, recycling| connections(&address.config, &tls, timeouts.connect, max, recycling);
+        let pool = |max| of(&address, max, RecyclingMethod::Fast);
         Ok(Self(Arc::new(Inner {
-            work: pool(work, RecyclingMethod::Fast)?,
-            requests: pool(requests, RecyclingMethod::Fast)?,
-            probe: pool(1, RecyclingMethod::Fast)?,
-            host: pool(work, RecyclingMethod::Custom(RESET_SESSION.into()))?,
+            work: pool(work)?,
+            requests: pool(requests)?,
+            probe: pool(1)?,
+            host: of(&host, work, RecyclingMethod::Custom(RESET_SESSION.into()))?,
             address,
             tls,
-            schema,
+            schema: schema.into(),
             timeouts,
             running: TaskTracker::new(),
         })))
@@ -232,7 +238,7 @@ impl PostgresPool {
     }
 
     /// The ledger's schema.
-    pub(super) fn schema(&self) -> &str {
+    pub(super) fn schema(&self) -> &Arc<str> {
         &self.0.schema
     }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
-    columns::{key, now, state, status},
+    columns::{key, now, number, state, status},
     error::Result,
     hooks,
     insert_chunk::{count, insert},
@@ -74,7 +74,7 @@ pub(super) fn claim_and_insert(
 }
 
 fn read_job(row: &Row<'_>) -> rusqlite::Result<JobSnapshot> {
-    let (first, quantity): (u64, u64) = (row.get("first")?, row.get("quantity")?);
+    let (first, quantity) = (number(row, "first")?, number(row, "quantity")?);
     Ok(JobSnapshot {
         generation: row.get("generation")?,
         state: state(row, "state")?,
@@ -120,7 +120,7 @@ fn start(conn: &Connection, delivery: Delivery, snapshot: JobSnapshot, crashes: 
 /// lookup in the index.
 fn missing_items(conn: &Connection, batch: i64, range: &Range<u64>) -> Result<Vec<Range<u64>>> {
     let mut query = conn.prepare_cached(ORDINALS)?;
-    let existing = query.query_map((batch, key(range.start), key(range.end)), |row| row.get(0))?;
+    let existing = query.query_map((batch, key(range.start), key(range.end)), |row| number(row, 0))?;
     Ok(missing(range, existing)?)
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Error, Result, Row, types::Type};
+use rusqlite::{Error, Result, Row, RowIndex, types::Type};
 use serde::de::DeserializeOwned;
 
 use crate::domain::{BatchId, BatchStatus, JobState};
@@ -22,6 +22,28 @@ pub(super) fn key(number: u64) -> i64 {
 /// A duration in milliseconds.
 pub(super) fn millis(span: Duration) -> i64 {
     u64::try_from(span.as_millis()).map_or(i64::MAX, key)
+}
+
+/// Reads a number. A negative one is an error; no column has any.
+///
+/// `rusqlite` reads a `u64` itself only in some versions, or with a feature.
+pub(super) fn number(row: &Row<'_>, column: impl RowIndex) -> Result<u64> {
+    unsigned(row.get(column)?)
+}
+
+/// Reads an optional number.
+pub(super) fn optional_number(row: &Row<'_>, column: &str) -> Result<Option<u64>> {
+    row.get::<_, Option<i64>>(column)?.map(unsigned).transpose()
+}
+
+// The number of the column is unknown here; the value suffices.
+fn unsigned(value: i64) -> Result<u64> {
+    u64::try_from(value).map_err(|_| Error::IntegralValueOutOfRange(0, value))
+}
+
+/// Reads a duration in milliseconds.
+pub(super) fn duration(row: &Row<'_>, column: &str) -> Result<Duration> {
+    number(row, column).map(Duration::from_millis)
 }
 
 /// Reads a batch id.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
-    columns::{batch_id, key, millis, now},
+    columns::{batch_id, duration, key, millis, now, number},
     error::{Result, VerbError, failed},
     read::exists,
 };
@@ -51,9 +51,9 @@ fn read_request(row: &Row<'_>) -> rusqlite::Result<EarlierRequest> {
     Ok(EarlierRequest {
         created: Created {
             batch: batch_id(row, "id")?,
-            quantity: row.get("quantity")?,
-            jobs: row.get("jobs")?,
-            estimated: Duration::from_millis(row.get("estimated_ms")?),
+            quantity: number(row, "quantity")?,
+            jobs: number(row, "jobs")?,
+            estimated: duration(row, "estimated_ms")?,
             repeated: true,
         },
         fingerprint: row.get("request_fingerprint")?,

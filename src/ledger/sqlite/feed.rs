@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row};
 
 use super::{
     close::at_end,
-    columns::{batch_id, key, millis, now},
+    columns::{batch_id, key, millis, now, number},
     error::Result,
     read::read_options,
     summarize::left_behind,
@@ -88,7 +88,7 @@ fn window(conn: &Connection, size: u64) -> Result<Window> {
 fn candidates(conn: &Connection, sql: &str, search: &WindowSearch) -> Result<Vec<Candidate>> {
     let mut query = conn.prepare_cached(sql)?;
     let candidates = query.query_map([key(search.candidates()), key(search.ready_limit())], |row| {
-        Ok(Candidate { batch: batch_id(row, "id")?, ready: row.get("ready")? })
+        Ok(Candidate { batch: batch_id(row, "id")?, ready: number(row, "ready")? })
     })?;
     Ok(candidates.collect::<Result<_, _>>()?)
 }
@@ -99,7 +99,7 @@ fn next_jobs(conn: &Connection, query: &JobQuery, window: &[BatchId]) -> Result<
     let batches = batches_to_feed(query, window);
     let mut count = conn.prepare_cached(QUEUED)?;
     let queued =
-        |(batch, from): &(BatchId, u64)| count.query_row((batch.get(), key(*from), key(share)), |row| row.get(0));
+        |(batch, from): &(BatchId, u64)| count.query_row((batch.get(), key(*from), key(share)), |row| number(row, 0));
     let queued = batches.iter().map(queued).collect::<Result<Vec<u64>, _>>()?;
     let limits = limits(&queued, share, query.free);
     let mut jobs = Vec::new();
@@ -122,11 +122,11 @@ fn next_jobs_of(conn: &Connection, batch: BatchId, from: u64, limit: u64) -> Res
 }
 
 fn read_job(row: &Row<'_>, rank: u64) -> rusqlite::Result<OpenJob> {
-    let job = JobId { batch: batch_id(row, "batch")?, seq: row.get("seq")?, generation: row.get("generation")? };
+    let job = JobId { batch: batch_id(row, "batch")?, seq: number(row, "seq")?, generation: row.get("generation")? };
     Ok(OpenJob {
         job,
-        first: row.get("first")?,
-        quantity: row.get("quantity")?,
+        first: number(row, "first")?,
+        quantity: number(row, "quantity")?,
         rank,
         attempts_made: row.get("attempts")?,
     })
@@ -150,7 +150,7 @@ pub(super) fn open_tasks(conn: &Connection, query: TaskQuery) -> Result<OpenTask
 fn unplanned(conn: &Connection) -> Result<Vec<Unplanned>> {
     let mut query = conn.prepare_cached(UNPLANNED)?;
     let read = |row: &Row<'_>| {
-        Ok(Unplanned { batch: batch_id(row, "id")?, quantity: row.get("quantity")?, options: read_options(row)? })
+        Ok(Unplanned { batch: batch_id(row, "id")?, quantity: number(row, "quantity")?, options: read_options(row)? })
     };
     Ok(query.query_map([key(UNPLANNED_BATCHES)], read)?.collect::<Result<_, _>>()?)
 }

@@ -6,7 +6,7 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{
-    columns::{as_json, json, key, state},
+    columns::{as_json, json, key, number, state},
     error::Result,
     read::batch,
 };
@@ -52,9 +52,9 @@ fn read_job(row: &Row<'_>, batch_id: BatchId, seq: u64) -> rusqlite::Result<(Job
         batch_id,
         job_id: job.to_string(),
         seq,
-        first: row.get("first")?,
-        quantity: row.get("quantity")?,
-        items_created: row.get("created")?,
+        first: number(row, "first")?,
+        quantity: number(row, "quantity")?,
+        items_created: number(row, "created")?,
         attempts: row.get("attempts")?,
         error: row.get("error")?,
     };

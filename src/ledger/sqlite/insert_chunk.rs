@@ -5,7 +5,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    columns::{key, now, status},
+    columns::{key, now, number, status},
     error::Result,
     finish_attempt::{finish_attempt, state_of_claim},
     item_writer::{ItemWriter, call},
@@ -90,7 +90,7 @@ fn chunk_context(conn: &Connection, claim: &Claim) -> Result<Option<ChunkContext
     let job = claim.job;
     let mut query = conn.prepare_cached(CLAIM_IS_CURRENT)?;
     let context = query.query_row((job.batch.get(), key(job.seq), job.generation, claim.epoch), |row| {
-        let (first, quantity): (u64, u64) = (row.get("first")?, row.get("quantity")?);
+        let (first, quantity) = (number(row, "first")?, number(row, "quantity")?);
         let status = status(row, "status")?;
         let gate = ChunkGate {
             is_cancelled: status == BatchStatus::Cancelled,
@@ -98,7 +98,7 @@ fn chunk_context(conn: &Connection, claim: &Claim) -> Result<Option<ChunkContext
             is_paused: status == BatchStatus::Paused,
             range: first..first + quantity,
         };
-        Ok(ChunkContext { gate, created: row.get("created")? })
+        Ok(ChunkContext { gate, created: number(row, "created")? })
     });
     Ok(context.optional()?)
 }

@@ -24,7 +24,7 @@ use crate::ledger::{
 ///   meanwhile, so do not open one.
 /// - **Do not end the transaction**: several calls share it. Do not commit it, roll it back, or
 ///   rely on deferred constraints, which would fail all of these calls. Savepoints are fine. The
-///   tables named `rocket_batch_…` are read-only for you.
+///   tables named `rocket_batch_…` belong to the ledger.
 ///
 /// A function or closure of the same signature is an item writer; see
 /// [`sqlite_item_writer`](crate::BatchFairing::sqlite_item_writer).

@@ -37,7 +37,7 @@ pub(super) enum MigrateError {
     Database(rusqlite::Error),
     /// The tables were created by a later version of this crate.
     #[error("its tables have version {0}, but this version of rocket_batch supports up to {known}", known = MIGRATIONS.len())]
-    TooNew(usize),
+    TooNew(i64),
 }
 
 /// Generic, so that rustc does not name this private type in a host whose own `?` is ambiguous.
@@ -52,13 +52,14 @@ impl<E: Into<rusqlite::Error>> From<E> for MigrateError {
 pub(super) fn migrate(conn: &mut Connection, options: SchemaOptions) -> Result<(), MigrateError> {
     let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute_batch(SETTINGS)?;
-    let version: usize = transaction.query_row(VERSION, [], |row| row.get(0)).optional()?.unwrap_or(0);
-    let pending = MIGRATIONS.get(version..).ok_or(MigrateError::TooNew(version))?;
+    let version = transaction.query_row(VERSION, [], |row| row.get(0)).optional()?.unwrap_or(0);
+    let pending = usize::try_from(version).ok().and_then(|version| MIGRATIONS.get(version..));
+    let pending = pending.ok_or(MigrateError::TooNew(version))?;
     for migration in pending {
         transaction.execute_batch(migration)?;
     }
     if !pending.is_empty() {
-        transaction.execute(SET_VERSION, [MIGRATIONS.len()])?;
+        transaction.execute(SET_VERSION, [MIGRATIONS.len() as i64])?;
     }
     for (name, value) in options.stored() {
         transaction.execute(STORE_SETTING, (name, key(value)))?;

@@ -59,8 +59,9 @@ struct Inner {
 
 /// The host's access to the database of the ledger.
 ///
-/// The tables named `batch_…` belong to the ledger. You may read them; change them through this
-/// crate only.
+/// Read the views `batch_batches`, `batch_jobs` and `batch_items`, which the guide describes under
+/// [tables](crate::guide::tables). The tables named `rocket_batch_…` belong to the ledger: change
+/// batches through this crate only.
 #[derive(Clone)]
 pub struct SqliteConnection(SqlitePool);
 

@@ -1,11 +1,9 @@
 //! batch, batches, items, `failed_jobs`: reads. Each runs on one snapshot.
 
-use std::time::Duration;
-
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{
-    columns::{as_json, batch_id, json, key, set_time, state, status, time},
+    columns::{as_json, batch_id, duration, json, key, number, optional_number, set_time, state, status, time},
     error::Result,
 };
 use crate::domain::{
@@ -49,7 +47,7 @@ pub(super) fn counts(conn: &Connection, id: BatchId) -> Result<(JobCounts, Measu
     let mut rows = query.query([id.get()])?;
     let (mut counts, mut measured) = (JobCounts::default(), Measured::default());
     while let Some(row) = rows.next()? {
-        *counts.of(state(row, "state")?) = row.get("jobs")?;
+        *counts.of(state(row, "state")?) = number(row, "jobs")?;
         let Measured { items, worked } = read_measured(row)?;
         measured.items += items;
         measured.worked += worked;
@@ -83,17 +81,17 @@ fn read_batch(row: &Row<'_>) -> rusqlite::Result<BatchRecord> {
     Ok(BatchRecord {
         batch_id: batch_id(row, "id")?,
         status: status(row, "status")?,
-        quantity: row.get("quantity")?,
+        quantity: number(row, "quantity")?,
         options: read_options(row)?,
         jobs: JobCounts {
-            waiting: row.get("waiting")?,
-            active: row.get("active")?,
-            delayed: row.get("delayed")?,
-            completed: row.get("completed")?,
-            failed: row.get("failed")?,
-            cancelled: row.get("cancelled")?,
+            waiting: number(row, "waiting")?,
+            active: number(row, "active")?,
+            delayed: number(row, "delayed")?,
+            completed: number(row, "completed")?,
+            failed: number(row, "failed")?,
+            cancelled: number(row, "cancelled")?,
         },
-        items_created: row.get("items_created")?,
+        items_created: number(row, "items_created")?,
         round: row.get("round")?,
         created_at: set_time(row, "created_at")?,
         started_at: time(row, "started_at")?,
@@ -107,15 +105,15 @@ fn read_batch(row: &Row<'_>) -> rusqlite::Result<BatchRecord> {
 /// Reads the options of a batch's items.
 pub(super) fn read_options(row: &Row<'_>) -> rusqlite::Result<ItemOptions> {
     Ok(ItemOptions {
-        batch_size: row.get("batch_size")?,
+        batch_size: number(row, "batch_size")?,
         qr_code_prefix: row.get("prefix")?,
-        max_jobs_per_batch: row.get("max_jobs")?,
+        max_jobs_per_batch: optional_number(row, "max_jobs")?,
     })
 }
 
 /// Reads the work done in a batch.
 pub(super) fn read_measured(row: &Row<'_>) -> rusqlite::Result<Measured> {
-    Ok(Measured { items: row.get("items_created")?, worked: Duration::from_millis(row.get("worked_ms")?) })
+    Ok(Measured { items: number(row, "items_created")?, worked: duration(row, "worked_ms")? })
 }
 
 pub(super) fn items(conn: &Connection, id: BatchId, page: PageRequest) -> Result<Vec<Item>> {
@@ -128,7 +126,7 @@ pub(super) fn items(conn: &Connection, id: BatchId, page: PageRequest) -> Result
 fn read_item(row: &Row<'_>) -> rusqlite::Result<Item> {
     Ok(Item {
         batch_id: batch_id(row, "batch")?,
-        ordinal: row.get("ordinal")?,
+        ordinal: number(row, "ordinal")?,
         code: row.get("code")?,
         created_at: set_time(row, "created_at")?,
     })
@@ -154,14 +152,14 @@ pub(super) fn failed_jobs(conn: &Connection, id: BatchId, page: PageRequest) -> 
 }
 
 fn read_failed_job(row: &Row<'_>, batch: BatchId) -> rusqlite::Result<FailedJob> {
-    let (seq, first, quantity): (u64, u64, u64) = (row.get("seq")?, row.get("first")?, row.get("quantity")?);
+    let (seq, first, quantity) = (number(row, "seq")?, number(row, "first")?, number(row, "quantity")?);
     let FailedChunks { ranges, more, more_items } = json(row, "failed_chunks")?;
     Ok(FailedJob {
         job_id: JobId { batch, seq, generation: row.get("generation")? }.to_string(),
         seq,
         first,
         last: first + quantity - 1,
-        items_created: row.get("created")?,
+        items_created: number(row, "created")?,
         attempts: row.get("attempts")?,
         crashes: row.get("crashes")?,
         error: row.get("error")?,

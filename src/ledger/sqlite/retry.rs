@@ -2,7 +2,13 @@
 
 use rusqlite::Connection;
 
-use super::{columns::key, error::Result, hooks, read::batch, summarize::count_batch};
+use super::{
+    columns::{key, number},
+    error::Result,
+    hooks,
+    read::batch,
+    summarize::count_batch,
+};
 use crate::{
     domain::{BatchId, JobId, RetryReport},
     ledger::{
@@ -47,7 +53,7 @@ fn retry_job(conn: &Connection, rules: Rules, FailedJobRow { job, has_all_items 
 fn failed_jobs(conn: &Connection, batch: BatchId) -> Result<Vec<FailedJobRow>> {
     let mut query = conn.prepare_cached(FAILED)?;
     let failed = query.query_map([batch.get()], |row| {
-        let job = JobId { batch, seq: row.get("seq")?, generation: row.get("generation")? };
+        let job = JobId { batch, seq: number(row, "seq")?, generation: row.get("generation")? };
         Ok(FailedJobRow { job, has_all_items: row.get("has_all_items")? })
     })?;
     Ok(failed.collect::<Result<_, _>>()?)

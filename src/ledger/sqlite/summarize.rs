@@ -6,7 +6,7 @@ use chrono::Utc;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
-    columns::{batch_id, key, millis},
+    columns::{batch_id, key, millis, number},
     error::Result,
     read::{counts, read_measured},
 };
@@ -38,7 +38,7 @@ pub(super) fn to_count(conn: &Connection, process: i64, work: &[RecentWork]) -> 
     for work in work {
         let batch = query
             .query_row((work.batch.get(), process, now.saturating_sub(micros(COUNT_INTERVAL)), now), |row| {
-                Ok(OpenBatch { work: *work, jobs: row.get("jobs")?, counted: row.get("counted")? })
+                Ok(OpenBatch { work: *work, jobs: number(row, "jobs")?, counted: row.get("counted")? })
             });
         open.extend(batch.optional()?);
     }
@@ -128,7 +128,7 @@ pub(super) fn left_behind(conn: &Connection) -> Result<Vec<BatchId>> {
 
 pub(super) fn backlog(conn: &Connection, limit: u64) -> Result<Backlog> {
     let mut query = conn.prepare_cached(BACKLOG)?;
-    let open = query.query_map([key(limit)], |row| row.get("open"))?.collect::<Result<_, _>>()?;
+    let open = query.query_map([key(limit)], |row| number(row, "open"))?.collect::<Result<_, _>>()?;
     let measured = conn.prepare_cached(MEASURED)?.query_row([], read_measured).optional()?.unwrap_or_default();
     Ok(Backlog { open, measured })
 }

@@ -19,6 +19,7 @@ pub mod read;
 pub mod retry;
 pub mod stateful;
 pub mod summarize;
+pub mod views;
 
 /// Every claim, run against the ledgers of one harness.
 macro_rules! every_ledger {
@@ -152,6 +153,11 @@ macro_rules! every_ledger {
             prune_history::concurrent_removals_share_the_work
             prune_history::given_up_hooks_are_removed_with_the_history_and_open_ones_stay
             prune_history::a_hook_given_up_during_a_removal_is_removed_too
+
+            views::a_host_reads_batches
+            views::a_host_reads_jobs
+            views::a_host_reads_items
+            views::a_host_can_change_nothing_through_a_view
 
             lifecycle::the_first_code_key_is_stored
             lifecycle::one_process_has_the_leadership

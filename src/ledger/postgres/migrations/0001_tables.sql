@@ -1,4 +1,4 @@
--- 0001: the tables of batches, jobs, items and hooks.
+-- 0001: the tables of batches, jobs, items and hooks, and the views of hosts.
 --
 -- Runs with the ledger's schema as the search path. States and statuses are stored as in JSON.
 -- CHECK constraints reject values that a defect of the crate might write. The table `settings`
@@ -188,6 +188,32 @@ CREATE TABLE hooks (
 
 CREATE INDEX hooks_open ON hooks (id) WHERE state = 'open';
 CREATE INDEX hooks_given_up ON hooks (batch) WHERE state = 'given_up';
+
+-- What hosts read: see docs/guide/tables.md. SQLite has views of the same names with the same
+-- columns, so that one query serves both. All numbers are `bigint`.
+--
+-- A view is merged into the query that reads it, so that a condition on `batch_id` or `code` uses
+-- the index of the table, and a column that the query does not name costs nothing. The join makes a
+-- view read-only: PostgreSQL lets no one write through a view of two relations. It costs nothing
+-- either. A view reads with the rights of its owner, so a reader needs rights on the view only.
+CREATE VIEW batch_batches AS
+SELECT b.id AS batch_id, b.status, b.quantity, b.batch_size, b.prefix AS qr_code_prefix,
+       b.max_jobs AS max_jobs_per_batch, b.jobs,
+       coalesce(b.items_created, (SELECT sum(created)::bigint FROM jobs WHERE batch = b.id), 0) AS items_created,
+       b.error, b.created_at, b.started_at, b.finished_at
+FROM batches b
+CROSS JOIN (SELECT) AS read_only;
+
+CREATE VIEW batch_jobs AS
+SELECT j.batch AS batch_id, j.seq, j.state, j.first AS first_ordinal, j.quantity, j.created AS items_created,
+       j.attempts::bigint AS attempts, j.crashes::bigint AS crashes, j.error, j.claimed_at AS started_at, j.finished_at
+FROM jobs j
+CROSS JOIN (SELECT) AS read_only;
+
+CREATE VIEW batch_items AS
+SELECT i.batch AS batch_id, i.ordinal, i.code, i.created_at
+FROM items i
+CROSS JOIN (SELECT) AS read_only;
 
 -- Creates a batch in a transaction of the host, with any driver. It has no jobs; the feeder plans
 -- it after the commit.

@@ -1,4 +1,4 @@
--- 0001: the tables of batches, jobs, items and hooks.
+-- 0001: the tables of batches, jobs, items and hooks, and the views of hosts.
 --
 -- Times are milliseconds since 1970, UTC. States and statuses are stored as in JSON. CHECK
 -- constraints reject values that a defect of the crate might write. The table
@@ -173,6 +173,35 @@ CREATE TABLE rocket_batch_hooks (
 
 CREATE INDEX rocket_batch_hooks_open ON rocket_batch_hooks (id) WHERE state = 'open';
 CREATE INDEX rocket_batch_hooks_given_up ON rocket_batch_hooks (batch) WHERE state = 'given_up';
+
+-- What hosts read: see docs/guide/tables.md. PostgreSQL has views of the same names with the same
+-- columns, so that one query serves both. Times are text, `2026-11-30T06:00:00.000Z`, which sorts
+-- like the times. SQLite allows no change of a view.
+--
+-- A view is merged into the query that reads it, so that a condition on `batch_id` or `code` uses
+-- the index of the table, and a column that the query does not name costs nothing.
+CREATE VIEW batch_batches AS
+SELECT id AS batch_id, status, quantity, batch_size, prefix AS qr_code_prefix, max_jobs AS max_jobs_per_batch, jobs,
+       coalesce(
+           items_created, (SELECT sum(created) FROM rocket_batch_jobs WHERE batch = rocket_batch_batches.id), 0
+       ) AS items_created,
+       error,
+       strftime('%Y-%m-%dT%H:%M:%fZ', created_at / 1000.0, 'unixepoch') AS created_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', started_at / 1000.0, 'unixepoch') AS started_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', finished_at / 1000.0, 'unixepoch') AS finished_at
+FROM rocket_batch_batches;
+
+CREATE VIEW batch_jobs AS
+SELECT batch AS batch_id, seq, state, first AS first_ordinal, quantity, created AS items_created, attempts, crashes,
+       error,
+       strftime('%Y-%m-%dT%H:%M:%fZ', claimed_at / 1000.0, 'unixepoch') AS started_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', finished_at / 1000.0, 'unixepoch') AS finished_at
+FROM rocket_batch_jobs;
+
+CREATE VIEW batch_items AS
+SELECT batch AS batch_id, ordinal, code,
+       strftime('%Y-%m-%dT%H:%M:%fZ', created_at / 1000.0, 'unixepoch') AS created_at
+FROM rocket_batch_items;
 
 -- Insert a row here to create a batch in a transaction of the host, with any driver. It has no
 -- jobs; the feeder plans it after the commit. Without a `batch_id` it gets the next id, which is

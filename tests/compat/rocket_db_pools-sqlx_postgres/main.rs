@@ -1,0 +1,19 @@
+//! A host whose own database library is `rocket_db_pools` with the feature `sqlx_postgres`.
+
+#[path = "../host.rs"]
+mod host;
+
+use rocket_db_pools::{Database, sqlx};
+
+#[derive(Database)]
+#[database("shop")]
+struct Shop(sqlx::PgPool);
+
+#[rocket::main]
+async fn main() -> host::Result {
+    let settings = host::settings_with(&host::postgres()?);
+    let client = host::open(rocket::custom(settings).attach(Shop::init())).await?;
+    let shop = Shop::fetch(client.rocket()).ok_or("the pool is not attached")?;
+    let answer: i64 = sqlx::query_scalar("SELECT 42::bigint").fetch_one(&**shop).await?;
+    host::close(client, answer).await
+}
