@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::{
-    columns::{as_json, key, state, time},
+    columns::{as_json, key, number, state, time},
     error::Result,
 };
 use crate::domain::{BatchId, JobId, JobRecord, JobState};
@@ -40,7 +40,7 @@ pub(super) fn jobs(
 
 /// The number of jobs of a batch whose history is complete.
 fn count(conn: &Connection, id: BatchId) -> Result<u64> {
-    let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?));
+    let read = |row: &Row<'_>| Ok((number(row, 0)?, row.get(1)?));
     match conn.prepare_cached(BATCH)?.query_row([id.get()], read).optional()? {
         None => Err(LedgerError::NoSuchBatch(id).into()),
         Some((_, true)) => Err(LedgerError::HistoryRemoved(id).into()),
@@ -49,14 +49,14 @@ fn count(conn: &Connection, id: BatchId) -> Result<u64> {
 }
 
 fn read_job(row: &Row<'_>, batch: BatchId) -> rusqlite::Result<JobRecord> {
-    let (seq, first, quantity): (u64, u64, u64) = (row.get("seq")?, row.get("first")?, row.get("quantity")?);
+    let (seq, first, quantity) = (number(row, "seq")?, number(row, "first")?, number(row, "quantity")?);
     Ok(JobRecord {
         job_id: JobId { batch, seq, generation: row.get("generation")? }.to_string(),
         seq,
         first,
         last: first + quantity - 1,
         quantity,
-        items_created: row.get("created")?,
+        items_created: number(row, "created")?,
         state: state(row, "state")?,
         attempts: row.get("attempts")?,
         crashes: row.get("crashes")?,
