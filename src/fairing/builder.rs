@@ -40,9 +40,10 @@ impl Batch {
         }
     }
 
-    /// Returns the OpenAPI 3.1 document of the routes with the default settings, for hosts that
-    /// merge it into their own. A running process serves the document with its actual settings and
-    /// security at `openapi.json` below its base.
+    /// Returns the OpenAPI 3.1 document of the routes with the default settings. To merge it, as
+    /// configured, into a document of your own, use
+    /// [`merge_openapi`](BatchFairing::merge_openapi). A running process serves the document with
+    /// its actual settings and security at `openapi.json` below its base.
     ///
     /// ```
     /// use rocket_batch::Batch;
