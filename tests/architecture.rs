@@ -270,6 +270,17 @@ mod examples {
     }
 
     #[test]
+    fn a_conversion_from_one_type_is_found_and_a_generic_one_is_not() {
+        let text = "impl From<rusqlite::Error> for One {} impl<E: Into<One>> From<E> for Two {}
+                    enum Three { Four(#[from] Five), Six(Seven) } impl From<(u8, u8)> for Eight {}";
+
+        let found = conversions(&syn::parse_file(text).unwrap());
+
+        let pairs = [("Error", "One"), ("Five", "Three"), ("()", "Eight")];
+        assert_eq!(found, pairs.map(|(from, to)| (from.to_owned(), to.to_owned())));
+    }
+
+    #[test]
     fn a_cycle_is_found() {
         let edge = |from: &str, to: &str| (from.to_owned(), to.to_owned());
         let edges = [edge("a", "b"), edge("b", "c"), edge("c", "a"), edge("c", "d"), edge("d", "e")];

@@ -174,7 +174,6 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        let limits = Limits::default();
         Self {
             base: "/batches".into(),
             role: Role::All,
@@ -182,9 +181,9 @@ impl Default for Config {
             allowed_origins: Vec::new(),
             batch_size: 100,
             chunk_size: 50,
-            max_jobs_per_batch: limits.max_jobs_per_batch,
-            max_items_per_job: limits.max_items_per_job,
-            max_quantity: limits.max_quantity,
+            max_jobs_per_batch: Limits::DEFAULT.max_jobs_per_batch,
+            max_items_per_job: Limits::DEFAULT.max_items_per_job,
+            max_quantity: Limits::DEFAULT.max_quantity,
             chunk_tries: 3,
             chunk_backoff: Duration::from_millis(100),
             max_crashes: 5,

@@ -58,10 +58,10 @@ pub(crate) fn mount(rocket: Rocket<Build>, rights: Rights, config: &Config) -> R
 }
 
 /// Returns the catchers of the routes, for a base of your own. Every error there is then answered
-/// with a problem document (RFC 9457), `application/problem+json`, as under the base of the batches.
+/// with a problem document (RFC 9457, `application/problem+json`), as for the batches.
 ///
 /// The document has `type`, `title`, `status` and, where the status says too little, `detail`. A
-/// 401 has `WWW-Authenticate: Bearer`, and a 503 `Retry-After`. The message of a panic is not shown.
+/// 401 has `WWW-Authenticate: Bearer`, and a 503 `Retry-After`. The message of a panic is hidden.
 /// Catchers that you register for a status, or for a longer base, still take precedence.
 ///
 /// ```

@@ -166,8 +166,8 @@ fn from_status(status: Status, request: &Request<'_>) -> Problem {
     }
 }
 
-/// One impl for every error of the service. An impl for a single type would be listed, with the name
-/// of this private type, when the compiler can't infer the type of an error in a host's code.
+/// One impl for every error of the service. rustc would list an impl for a single type, and so name
+/// this private type, in a host whose own `?` is ambiguous.
 impl<E: Into<BatchError>> From<E> for Problem {
     fn from(error: E) -> Self {
         Self::of(error.into())

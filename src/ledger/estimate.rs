@@ -58,8 +58,8 @@ impl Estimator {
         Ok(estimate_with(backlog, plan, throughput))
     }
 
-    /// Estimates as [`Estimator::estimate`], without waiting. If no backlog is cached, `read` returns
-    /// the one of at most as many batches as its argument.
+    /// Estimates as [`Estimator::estimate`], without waiting. If no backlog is cached, `read`
+    /// returns the one of at most as many batches as its argument.
     ///
     /// # Errors
     ///

@@ -35,7 +35,7 @@ impl SchemaOptions {
 
 impl Default for SchemaOptions {
     fn default() -> Self {
-        let Limits { max_quantity, max_jobs_per_batch, max_items_per_job } = Limits::default();
+        let Limits { max_quantity, max_jobs_per_batch, max_items_per_job } = Limits::DEFAULT;
         let batch_size = ItemOptions::default().batch_size;
         Self { index_codes: false, batch_size, max_quantity, max_jobs_per_batch, max_items_per_job }
     }

@@ -30,10 +30,10 @@ impl BatchService {
     #[cfg_attr(not(feature = "postgres"), doc = "```ignore")]
     /// use rocket_batch::{BatchError, BatchService, postgres::tokio_postgres::Transaction};
     ///
-    /// async fn order(batches: &BatchService, transaction: Transaction<'_>, order: i64) -> Result<(), BatchError> {
-    ///     transaction.execute("INSERT INTO shop.orders (id) VALUES ($1)", &[&order]).await?;
-    ///     batches.create_product_items_in(&transaction, order, 5_000, batches.default_options()).await?;
-    ///     transaction.commit().await?;
+    /// async fn order(id: i64, tx: Transaction<'_>, batches: &BatchService) -> Result<(), BatchError> {
+    ///     tx.execute("INSERT INTO shop.orders (id) VALUES ($1)", &[&id]).await?;
+    ///     batches.create_product_items_in(&tx, id, 500, batches.default_options()).await?;
+    ///     tx.commit().await?;
     ///     batches.wake_feeder();
     ///     Ok(())
     /// }
@@ -49,11 +49,13 @@ impl BatchService {
     /// use rocket_batch::{BatchDb, BatchError, BatchService};
     /// use rocket_db_pools::Connection;
     ///
-    /// async fn order(batches: BatchService, db: Connection<BatchDb>, order: i64) -> Result<(), BatchError> {
+    /// type Db = Connection<BatchDb>;
+    ///
+    /// async fn order(id: i64, db: Db, batches: BatchService) -> Result<(), BatchError> {
     ///     let service = batches.clone();
-    ///     let ordering = db.sqlite()?.interact_mut(move |transaction| {
-    ///         transaction.execute("INSERT INTO orders (id) VALUES (?1)", [order])?;
-    ///         service.create_product_items_in(transaction, order, 5_000, service.default_options())
+    ///     let ordering = db.sqlite()?.interact_mut(move |tx| {
+    ///         tx.execute("INSERT INTO orders (id) VALUES (?1)", [id])?;
+    ///         service.create_product_items_in(tx, id, 500, service.default_options())
     ///     });
     ///     ordering.await?;
     ///     batches.wake_feeder();
@@ -83,10 +85,10 @@ impl BatchService {
 /// A transaction of the host in which
 /// [`create_product_items_in`](BatchService::create_product_items_in) creates a batch.
 ///
-/// | database | transaction | returned |
-/// |---|---|---|
-/// | PostgreSQL | `&tokio_postgres::Transaction`, `&deadpool_postgres::Transaction` | a future of `Result<BatchAccepted, BatchError>` |
-/// | SQLite | `&rusqlite::Connection`, `&mut rusqlite::Connection`, `&rusqlite::Transaction`, `&rusqlite::Savepoint` | `Result<BatchAccepted, BatchError>` |
+/// - PostgreSQL: `&Transaction` of `tokio_postgres` or of `deadpool_postgres`. Returns a future of
+///   `Result<BatchAccepted, BatchError>`.
+/// - SQLite: `&Connection`, `&mut Connection`, `&Transaction` or `&Savepoint` of `rusqlite`.
+///   Returns `Result<BatchAccepted, BatchError>`.
 ///
 /// For another type that dereferences to one of these, write `&*transaction`. No other crate can
 /// implement it.

@@ -94,9 +94,9 @@ endpoint! {
 endpoint! {
     /// Lists the jobs of a batch, by their numbers.
     ///
-    /// A page is at most about 1 MB and looks at no more than 20,000 jobs. It may have fewer entries
-    /// than its limit, or none, although more follow: continue until `nextCursor` is null. A batch
-    /// that is not planned yet has no jobs.
+    /// A page is at most about 1 MB and looks at no more than 20,000 jobs. It may have fewer
+    /// entries than its limit, or none, although more follow: continue until `nextCursor` is null.
+    /// A batch that is not planned yet has no jobs.
     #[get("/<id>/jobs?<query..>")]
     async fn list_jobs(
         batches: BatchService,

@@ -37,8 +37,8 @@ impl<T> PageBuilder<T> {
 
 /// The numbers of the jobs that one page of a list looks at.
 ///
-/// No index contains the state of a job, so a page that lists one state looks at a bounded number of
-/// jobs. It may then have fewer rows than its limit, or none, although more follow.
+/// No index contains the state of a job, so a page that lists one state looks at a bounded number
+/// of jobs. It may then have fewer rows than its limit, or none, although more follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::ledger) struct JobWindow {
     pub first: u64,

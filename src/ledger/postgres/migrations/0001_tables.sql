@@ -218,8 +218,8 @@ CROSS JOIN (SELECT) AS read_only;
 -- Creates a batch in a transaction of the host, with any driver. It has no jobs; the feeder plans
 -- it after the commit.
 --
--- Checks the limits of the process that started last, which each launch stores in `settings`. Runs as
--- the owner of the tables, so that its caller needs no right on them, and in this schema
+-- Checks the limits of the process that started last, which each launch stores in `settings`. Runs
+-- as the owner of the tables, so that its caller needs no right on them, and in this schema
 -- whatever the caller's search path is.
 SELECT set_config('search_path', current_schema() || ', pg_temp', true);
 
@@ -250,8 +250,8 @@ BEGIN
         ('max_jobs_per_batch', max_jobs_per_batch, max_jobs, ' (setting `max_jobs_per_batch`)')
     LOOP
         IF argument NOT BETWEEN 1 AND max_value OR (argument IS NULL AND field = 'quantity') THEN
-            RAISE invalid_parameter_value USING MESSAGE =
-                format('`%s` must be 1 to %s%s, but is %s', field, max_value, setting, coalesce(argument::text, 'null'));
+            RAISE invalid_parameter_value USING MESSAGE = format(
+                '`%s` must be 1 to %s%s, but is %s', field, max_value, setting, coalesce(argument::text, 'null'));
         END IF;
     END LOOP;
     IF quantity > jobs * max_items THEN
