@@ -2,7 +2,7 @@
 //
 //   node benches/bullmq.js CASE '{"redis": PORT, "postgres": "URL", "prefix": "…", …}'
 //
-// Says one line of JSON: milliseconds. The same case in small goes before, in a prefix and a table of its own, so that what is measured runs on
+// Prints one line of JSON: milliseconds. The same case in small goes before, in a prefix and a table of its own, so that what is measured runs on
 // code that is compiled. The modules are those of tests/interop.
 
 const { randomBytes, randomUUID } = require('node:crypto');

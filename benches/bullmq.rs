@@ -239,8 +239,8 @@ impl Machine {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/bullmq.js");
         let mut node = Command::new("node");
         node.arg(script).arg(case).arg(support.to_string()).stderr(Stdio::inherit()).kill_on_drop(true);
-        let said = timeout(LIMIT, node.output()).await??;
-        Ok(serde_json::from_slice(&said.stdout)?)
+        let output = timeout(LIMIT, node.output()).await??;
+        Ok(serde_json::from_slice(&output.stdout)?)
     }
 }
 

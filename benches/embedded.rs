@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use figures::{ROUNDS, Result, say, say_ms};
+use figures::{ROUNDS, Result, print_median, print_median_ms};
 use rocket::{
     figment::{Figment, providers::Serialized},
     http::ContentType,
@@ -63,7 +63,7 @@ async fn throughput() -> Result<()> {
         }
     }
     println!("{ITEMS} items into SQLite, {CHUNK} a transaction, {ROUNDS} rounds, items/s (least to most):");
-    let ratio = say("rocket_batch, end to end", &mut ours) / say("bare prepared inserts", &mut bare);
+    let ratio = print_median("rocket_batch, end to end", &mut ours) / print_median("bare prepared inserts", &mut bare);
     println!("  ratio {ratio:.2}\n");
     Ok(())
 }
@@ -122,7 +122,7 @@ async fn posts() -> Result<()> {
             service(&client).cancel(id).await?;
         }
         let jobs = quantity / size;
-        medians.push(say_ms(&format!("{quantity} items, {jobs} jobs"), &mut figures[1..]));
+        medians.push(print_median_ms(&format!("{quantity} items, {jobs} jobs"), &mut figures[1..]));
     }
     println!("  ratio of 10,000,000 to 100,000 items: {:.2}\n", medians[2] / medians[1]);
     client.terminate().await;
@@ -167,7 +167,7 @@ async fn read_with(client: &Client, id: i64, quantity: u64) -> Result<Vec<f64>> 
             black_box(client.get(&path).dispatch().await.into_bytes().await.ok_or("no answer")?);
             figures.push(began.elapsed().as_secs_f64() * 1e3);
         }
-        medians.push(say_ms(&format!("{what}, {quantity} items"), &mut figures[1..]));
+        medians.push(print_median_ms(&format!("{what}, {quantity} items"), &mut figures[1..]));
     }
     Ok(medians)
 }

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use figures::{ROUNDS, Result, say, say_ms};
+use figures::{ROUNDS, Result, print_median, print_median_ms};
 use rocket::{
     figment::{Figment, providers::Serialized},
     http::ContentType,
@@ -75,7 +75,7 @@ async fn throughput(url: &str, chunk: u64, items: u64) -> Result<()> {
     println!(
         "{items} items into PostgreSQL, {chunk} a chunk, {CONNECTIONS} workers, {ROUNDS} rounds, items/s (least to most):"
     );
-    let ratio = say("rocket_batch, end to end", &mut ours) / say("bare array inserts", &mut bare);
+    let ratio = print_median("rocket_batch, end to end", &mut ours) / print_median("bare array inserts", &mut bare);
     println!("  ratio {ratio:.2}\n");
     Ok(())
 }
@@ -125,7 +125,7 @@ async fn bare_loop(url: &str, chunk: u64, items: u64) -> Result<Duration> {
 async fn insert(client: tokio_postgres::Client, jobs: Jobs, chunk: u64) -> Result<()> {
     let insert = "INSERT INTO items (batch, ordinal, code) SELECT 1, * FROM unnest($1::bigint[], $2::text[])";
     let insert = client.prepare(insert).await?;
-    let next = || jobs.lock().expect("nobody panics").next();
+    let next = || jobs.lock().expect("no code panics while holding this lock").next();
     while let Some((first, codes)) = next() {
         for (at, codes) in (0..).zip(codes.chunks(chunk as usize)) {
             let from = (first + at * chunk) as i64;
@@ -150,7 +150,7 @@ async fn posts(url: &str) -> Result<()> {
             figures.push(began.elapsed().as_secs_f64() * 1e3);
             service(&client).cancel(answer["batchId"].as_i64().ok_or("no id")?).await?;
         }
-        say_ms(&format!("{quantity} items, {} jobs", quantity / size), &mut figures[1..]);
+        print_median_ms(&format!("{quantity} items, {} jobs", quantity / size), &mut figures[1..]);
     }
     println!();
     client.terminate().await;
@@ -165,21 +165,21 @@ async fn progress(url: &str) -> Result<()> {
     let options = ItemOptions { batch_size: 1_000, ..ItemOptions::default() };
     service(&client).create_product_items_async(1, 1_000_000, options).await?;
     service(&client).pause(1).await?;
-    look(&client, "paused").await?;
+    time_reads(&client, "paused").await?;
     service(&client).resume(1).await?;
     service(&client).until_finished(1, Duration::from_secs(600)).await?;
-    look(&client, "completed").await?;
+    time_reads(&client, "completed").await?;
     client.terminate().await;
     Ok(())
 }
 
-async fn look(client: &Client, what: &str) -> Result<()> {
+async fn time_reads(client: &Client, what: &str) -> Result<()> {
     let mut figures = Vec::new();
     for _ in 0..201 {
         let began = Instant::now();
         client.get("/batches/1/progress").dispatch().await.into_bytes().await.ok_or("no answer")?;
         figures.push(began.elapsed().as_secs_f64() * 1e3);
     }
-    say_ms(what, &mut figures[1..]);
+    print_median_ms(what, &mut figures[1..]);
     Ok(())
 }

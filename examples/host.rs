@@ -176,8 +176,8 @@ fn index() -> &'static str {
 }
 
 /// Called for every finished batch.
-async fn shelve(end: BatchFinished) -> Result<(), std::io::Error> {
-    println!("The shop was told: batch {} is {} with {} items.", end.batch_id, end.status, end.items_created);
+async fn print_result(end: BatchFinished) -> Result<(), std::io::Error> {
+    println!("Batch {} finished: {}, {} items.", end.batch_id, end.status, end.items_created);
     Ok(())
 }
 
@@ -194,7 +194,7 @@ fn rocket() -> _ {
         .attach(
             Batch::fairing()
                 .guard::<Admin>()
-                .on_batch_finished(shelve)
+                .on_batch_finished(print_result)
                 .sqlite_item_writer(stockroom.clone())
                 .postgres_item_writer(stockroom.clone()),
         )

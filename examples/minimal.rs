@@ -8,9 +8,9 @@
 //! curl http://127.0.0.1:8000/batches/1/items
 //! ```
 //!
-//! By default at most 5 jobs of 100 items start in 10 seconds, so 500 items are there at once and
-//! 1,000 after 10 seconds. `ROCKET_BATCH__GENERATE__RATE_LIMIT=off` in the environment removes the
-//! limit.
+//! By default at most 5 jobs of 100 items start in 10 seconds, so the first 500 items exist almost
+//! immediately, and 1,000 after 10 seconds. `ROCKET_BATCH__GENERATE__RATE_LIMIT=off` in the
+//! environment removes the limit.
 
 use rocket::launch;
 use rocket_batch::Batch;

@@ -41,7 +41,7 @@ const TABLES: &str = "
 /// The connections to the ledger's file, for the hook: it runs outside of a request.
 static DATABASE: OnceLock<BatchPool> = OnceLock::new();
 
-/// Inserts an order and asks for its batch, which has the order's id: both or neither.
+/// Inserts an order and requests a batch with the same id, in one transaction.
 #[post("/orders/<id>?<labels>")]
 async fn place(
     id: i64,
@@ -53,8 +53,8 @@ async fn place(
     let db = db.sqlite().map_err(|error| refused(error.into()))?;
     let placing = db.interact_mut(move |transaction| {
         transaction.execute("INSERT INTO orders (id, labels) VALUES (?1, ?2)", [id, labels])?;
-        let ask = "INSERT INTO batch_requests (batch_id, quantity, qr_code_prefix) VALUES (?1, ?2, 'QR')";
-        transaction.execute(ask, [id, labels])
+        let request = "INSERT INTO batch_requests (batch_id, quantity, qr_code_prefix) VALUES (?1, ?2, 'QR')";
+        transaction.execute(request, [id, labels])
     });
     placing.await.map_err(|error| refused(error.into()))?;
     // Otherwise the batch is found within `feed_interval`, 10 seconds by default.
@@ -62,7 +62,7 @@ async fn place(
     Ok(format!("order {id} is placed\n"))
 }
 
-/// Says how far an order is.
+/// Returns the state of an order and the number of its labels.
 #[get("/orders/<id>")]
 async fn show(id: i64, db: Connection<BatchDb>) -> Option<String> {
     let reading = db.sqlite().ok()?.interact(move |conn| {

@@ -10,9 +10,9 @@
 //! All processes share the ledger and the queues in Redis. With a ledger in SQLite they run on one
 //! machine and open the same file: `{batch={url="sqlite:///var/lib/shop/batch.db"}}`.
 //!
-//! Every process that runs jobs needs the hooks and the item writer of its host. So this worker
-//! fits a host that has neither. The workers of the shop in `host.rs` are the shop itself, started
-//! with `ROCKET_BATCH__ROLE=worker`.
+//! Every process that runs jobs needs the hooks and the item writer of its host. This example has
+//! none, so it only works for a host without hooks and item writer. To add workers to the shop of
+//! `host.rs`, run `host` itself with `ROCKET_BATCH__ROLE=worker`.
 
 use rocket::launch;
 use rocket_batch::{Batch, config::Role};

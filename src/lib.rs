@@ -146,11 +146,13 @@ pub use config::Config;
 pub use deadpool_redis;
 pub use domain::{
     BatchFinished, BatchId, BatchRecord, BatchStatus, Change, ChangeRefused, FailedChunk, FailedJob, Invalid, Item,
-    ItemOptions, JobCounts, JobEnded, JobRecord, JobState, Progress, RetryReport, SkippedJob, WaitingFor,
+    ItemOptions, JobCounts, JobFinished, JobRecord, JobState, Progress, RetryReport, SkippedJob, WaitingFor,
 };
 pub use fairing::{Batch, BatchFairing};
 pub use http::{MergeError, Right, catchers};
-pub use ledger::{BatchConnection, BatchDb, BatchPool, BoxError, LedgerError, NewItemRow, OpenError, OtherDatabase};
+pub use ledger::{
+    BatchConnection, BatchDb, BatchPool, BoxError, LedgerError, NewItemRow, OpenError, WrongDatabaseKind,
+};
 #[cfg(feature = "redis")]
 pub use queue::{
     QueueError,

@@ -28,7 +28,7 @@ fn refusal(toml: &str, environment: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn the_defaults_are_those_of_the_specification() {
+fn the_defaults_are_the_documented_ones() {
     let config = read("", &[]).unwrap();
 
     assert_eq!(config, Config::default());

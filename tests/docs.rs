@@ -1,4 +1,5 @@
-//! Checks README and guide against the crate: settings and their defaults, routes, links, commands.
+//! Checks README and guide against the crate: settings and their defaults, routes, messages, links,
+//! commands.
 //!
 //! The Rust blocks of README and guide are compiled and run as doc tests of `rocket_batch::guide`.
 
@@ -149,23 +150,61 @@ fn every_documented_route_is_mounted_and_the_readme_has_all_routes() {
     }
 }
 
-/// A number in a message stands for a variable in the source: `Batch 123 completed` is
-/// `Batch {id} completed`.
+/// A quote may have any value where the source has a placeholder: `Batch 123 was paused` quotes
+/// `Batch {id} was {status}`.
 #[test]
-fn every_log_message_of_the_guide_is_in_the_source() {
-    let sources = sources_below(&root().join("src"));
-    let messages: Vec<_> =
-        table_rows(&read("docs/guide/operating.md"), "| level |").map(|row| row[1].clone()).collect();
-    assert!(messages.len() > 10, "operating.md has no table of log messages");
+fn every_message_that_the_guide_quotes_is_in_the_source() {
+    let templates: Vec<_> = rust_files_below(&root().join("src")).iter().flat_map(|file| literals_in(file)).collect();
+    let operating = quotes_in(&read("docs/guide/operating.md"));
+    assert!(operating.len() > 30, "operating.md has no log messages");
 
-    for message in messages {
-        let words = message.trim_matches('`').split(' ').filter(|word| !word.contains(|c: char| c.is_ascii_digit()));
-        let words: Vec<_> = words.collect();
-        let found = sources.lines().filter(|line| !line.trim_start().starts_with("//")).any(|line| {
-            let mut rest = line;
-            words.iter().all(|word| rest.split_once(word).map(|(_, after)| rest = after).is_some())
-        });
-        assert!(found, "no source has {message}");
+    for (page, text) in texts() {
+        for quote in quotes_in(&text) {
+            let found = templates.iter().any(|template| is_quote_of(&quote, template));
+            assert!(found, "{page}: no source has the message {quote:?}");
+        }
+    }
+}
+
+#[test]
+fn a_quote_is_recognised_and_compared_with_the_whole_message() {
+    let page = r#"
+Set `drain = "8s"`, send `POST /batches`, see `a`, run `docker stop -t 30`.
+
+| `` `batch.lock` must be `1` or more `` |
+
+```sh
+git log # `not a quote here`
+```
+
+```text
+it is gone
+```
+
+```text
+one line
+two lines
+```
+"#;
+    assert_eq!(quotes_in(page), ["must be `1` or more", "it is gone"]);
+
+    let source = r#"
+        // "a comment"
+        warn!("job {job} failed for {}; it says \"no\" \
+               again");
+        text.trim_matches('"') + "end"
+    "#;
+    assert_eq!(literals_in(source), ["job {job} failed for {}; it says \"no\" again", "end"]);
+
+    let table = [
+        ("job 7 failed for batch 8", "job {job} failed for batch {batch}", true),
+        ("job 7 failed for batch 8", "job {job} failed for batch {batch}; it will be tried again", false),
+        ("job 7 failed for batch 8", "failed for batch {batch}", false),
+        ("job failed", "{job} {what}", false),
+        ("worker replaced", "worker replaced", true),
+    ];
+    for (quote, template, expected) in table {
+        assert_eq!(is_quote_of(quote, template), expected, "{quote} / {template}");
     }
 }
 
@@ -208,6 +247,24 @@ fn every_guide_page_is_part_of_the_rust_documentation() {
             assert!(here && read(&page).contains(&format!("\n[{label}]: {link}")), "{page}: {link}");
         }
     }
+}
+
+/// Each host of `tests/compat` is built and run, and depends on its database library as the guide
+/// says.
+#[test]
+fn the_guide_lists_each_database_library_that_is_tested_beside_the_crate() {
+    let folders = fs::read_dir(root().join("tests/compat")).unwrap().map(|entry| entry.unwrap().path());
+    let hosts: Vec<_> = folders.filter(|path| path.is_dir()).collect();
+    let table: Vec<_> = table_rows(&read("docs/guide/start.md"), "| your database library |").collect();
+    assert!(hosts.len() >= 10, "{hosts:?}");
+
+    for host in &hosts {
+        let manifest = fs::read_to_string(host.join("Cargo.toml")).unwrap();
+        let (_, dependencies) = manifest.split_once("[dependencies]\n").unwrap();
+        let own = dependencies.lines().take_while(|line| !line.is_empty()).last().unwrap();
+        assert!(table.iter().any(|row| row[1] == format!("`{own}`")), "the guide does not have `{own}`");
+    }
+    assert_eq!(table.len(), hosts.len() + 1, "one row is for an app without a database library");
 }
 
 #[test]
@@ -333,10 +390,10 @@ settings and their precedence are in [Configuration][configuration].
 
 - A **whole number** is written without quotes. The description gives its unit.
 - A **duration** is a text with its unit: `\"500ms\"`, `\"10s\"`, `\"1h 30m\"`. It is at most 30 days, unless the description has another limit.
-- A **rate** is `\"<jobs> per <duration>\"`, such as `\"5 per 10s\"`, or `\"off\"`.
+- A **rate** is `\"<number> per <duration>\"`, such as `\"5 per 10s\"`, or `\"off\"`.
 
-A dot separates a table from its key: `generate.concurrency` is `concurrency` under `[default.batch.generate]`, and `ROCKET_BATCH__GENERATE__CONCURRENCY` in
-the environment.
+A dot separates a table from its key: `generate.concurrency` is `concurrency` under `[default.batch.generate]`, and
+`ROCKET_BATCH__GENERATE__CONCURRENCY` in the environment.
 
 | setting | type | default | description |
 |---|---|---|---|
@@ -399,6 +456,99 @@ fn route(verb: &str, path: &str) -> Option<Route> {
     ours.then(|| Route { verb: verb.to_owned(), path: below_the_base(path) })
 }
 
+// The quotes of messages.
+
+/// Starts of texts that look like messages, but come from other programs.
+const OTHER_PROGRAMS: [&str; 10] = [
+    "appendonly yes",
+    "docker stop",
+    "duplicate key value",
+    "invalid type: ",
+    "node count.js",
+    "openssl rand",
+    "timeout http-request",
+    "umask 077",
+    "unknown field: ",
+    "unknown variant: ",
+];
+
+/// The messages that a page quotes: inline code of at least two words that is neither code nor a
+/// request, and `text` blocks of one line. A setting that is named in front of its message is left
+/// out.
+fn quotes_in(text: &str) -> Vec<String> {
+    let mut parts = text.split("\n```");
+    let mut quotes = spans_in(parts.next().unwrap_or_default());
+    while let (Some(block), outside) = (parts.next(), parts.next()) {
+        let only_line = block.strip_prefix("text\n").filter(|body| !body.contains('\n'));
+        quotes.extend(only_line.map(str::to_owned));
+        quotes.extend(spans_in(outside.unwrap_or_default()));
+    }
+    quotes.into_iter().map(without_setting).filter(|quote| is_message(quote)).collect()
+}
+
+/// The inline code of a text without blocks. It may be quoted by several backticks.
+fn spans_in(text: &str) -> Vec<String> {
+    let mut spans = Vec::new();
+    let mut rest = text;
+    while let Some(start) = rest.find('`') {
+        let ticks = rest[start..].len() - rest[start..].trim_start_matches('`').len();
+        rest = &rest[start + ticks..];
+        let fence = "`".repeat(ticks);
+        let Some(end) = rest.match_indices(&fence).map(|(at, _)| at).find(|at| !rest[at + ticks..].starts_with('`'))
+        else {
+            continue;
+        };
+        spans.push(rest[..end].split_whitespace().collect::<Vec<_>>().join(" "));
+        rest = &rest[end + ticks..];
+    }
+    spans
+}
+
+fn without_setting(quote: String) -> String {
+    let setting = quote.strip_prefix("`batch.").or_else(|| quote.strip_prefix("`databases.batch."));
+    setting.and_then(|rest| rest.split_once("` ")).map(|(_, message)| message.to_owned()).unwrap_or(quote)
+}
+
+fn is_message(text: &str) -> bool {
+    let mut words = text.split(' ').map(|word| word.trim_matches(&['`', ','][..]));
+    let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let is_word = |word: &str| !word.is_empty() && word.chars().all(char::is_alphabetic);
+    let is_upper = first.len() > 1 && first.chars().all(char::is_uppercase);
+    let is_foreign = OTHER_PROGRAMS.iter().any(|start| text.starts_with(start));
+    is_word(first) && !is_upper && !second.is_empty() && second != "=" && !is_foreign
+}
+
+/// The texts of the string literals in Rust code.
+fn literals_in(source: &str) -> Vec<String> {
+    let code: Vec<_> = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let code = code.join("\n").replace("'\"'", "").replace(r"\\", "\u{1}").replace(r#"\""#, "\u{2}");
+    let literals = code.split('"').skip(1).step_by(2);
+    let one_line = |text: &str| {
+        let lines: Vec<_> =
+            text.split("\\\n").enumerate().map(|(n, l)| if n == 0 { l } else { l.trim_start() }).collect();
+        lines.concat().replace('\u{1}', r"\").replace('\u{2}', "\"")
+    };
+    literals.map(one_line).collect()
+}
+
+/// Whether `quote` is `template` with a value for each placeholder. A template must have some text
+/// of its own.
+fn is_quote_of(quote: &str, template: &str) -> bool {
+    let pieces: Vec<_> =
+        template.split('{').map(|piece| piece.split_once('}').map_or(piece, |(_, text)| text)).collect();
+    let own_text = pieces.concat().chars().filter(|c| c.is_alphabetic()).count();
+    let (Some((first, between)), true) = (pieces.split_first(), own_text >= 8) else { return false };
+    let (Some(mut rest), Some((last, between))) = (quote.strip_prefix(first), between.split_last()) else {
+        return quote == template;
+    };
+    for piece in between {
+        // A value has at least one character.
+        let Some((at, _)) = rest.match_indices(piece).find(|(at, _)| *at > 0) else { return false };
+        rest = &rest[at + piece.len()..];
+    }
+    rest.len() > last.len() && rest.ends_with(last)
+}
+
 // The pages.
 
 fn root() -> PathBuf {
@@ -417,10 +567,14 @@ fn pages() -> Vec<String> {
     pages
 }
 
-fn sources_below(folder: &Path) -> String {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let read = |path: PathBuf| if path.is_dir() { sources_below(&path) } else { fs::read_to_string(path).unwrap() };
-    entries.map(read).collect()
+fn rust_files_below(folder: &Path) -> Vec<String> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let read = |path: PathBuf| match path.extension() {
+        None => rust_files_below(&path),
+        Some(rs) if rs == "rs" => vec![fs::read_to_string(path).unwrap()],
+        Some(_) => Vec::new(),
+    };
+    paths.flat_map(read).collect()
 }
 
 fn texts() -> Vec<(String, String)> {

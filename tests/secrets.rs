@@ -32,7 +32,7 @@ use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
 type TestResult<T = ()> = Result<T, Box<dyn Error>>;
 
-const IDEMPOTENCY_KEY: &str = "the-word-of-one-request-alone";
+const IDEMPOTENCY_KEY: &str = "the-idempotency-key";
 const REDIS_PASSWORD: &str = "the-password-of-redis";
 const POSTGRES_PASSWORD: &str = "the-password-of-postgres";
 const WRONG_PASSWORD: &str = "one-that-was-mistyped";
@@ -47,7 +47,7 @@ async fn no_secret_is_logged_with_sqlite_and_the_local_queue() -> TestResult {
 
 #[tokio::test]
 async fn no_secret_is_logged_with_sqlite_and_redis() -> TestResult {
-    let (home, redis) = (TempDir::new()?, locked_redis().await);
+    let (home, redis) = (TempDir::new()?, redis_with_password().await);
 
     assert_no_secret_is_logged(&on_redis(on_sqlite(&home), &redis)).await
 }
@@ -65,7 +65,7 @@ async fn no_secret_is_logged_with_postgres_and_the_local_queue() -> TestResult {
 
 #[tokio::test]
 async fn no_secret_is_logged_with_postgres_and_redis() -> TestResult {
-    let (server, redis) = (Server::start(), locked_redis().await);
+    let (server, redis) = (Server::start(), redis_with_password().await);
 
     assert_no_secret_is_logged(&on_redis(on_postgres(&server).await?, &redis)).await
 }
@@ -73,7 +73,7 @@ async fn no_secret_is_logged_with_postgres_and_redis() -> TestResult {
 #[tokio::test]
 async fn no_secret_is_logged_when_a_password_is_wrong() -> TestResult {
     let log = log();
-    let (home, server, redis) = (TempDir::new()?, Server::start(), locked_redis().await);
+    let (home, server, redis) = (TempDir::new()?, Server::start(), redis_with_password().await);
     let url = on_postgres(&server).await?.extract_inner::<String>("databases.batch.url")?;
     let wrong = [
         on_redis(on_sqlite(&home), &redis).merge(("batch.redis.password", WRONG_PASSWORD)),
@@ -174,7 +174,7 @@ async fn on_postgres(server: &Server) -> TestResult<Figment> {
     Ok(host().merge(("databases.batch.url", url)))
 }
 
-async fn locked_redis() -> Redis {
+async fn redis_with_password() -> Redis {
     let redis = Redis::start().await;
     redis.command(&["CONFIG", "SET", "requirepass", REDIS_PASSWORD]).await;
     redis

@@ -14,14 +14,14 @@ pub fn median(figures: &mut [f64]) -> f64 {
 }
 
 /// Prints the rounded median of `figures` with minimum and maximum. Returns the median.
-pub fn say(what: &str, figures: &mut [f64]) -> f64 {
+pub fn print_median(what: &str, figures: &mut [f64]) -> f64 {
     let median = median(figures);
     println!("  {what:<34} {median:>10.0}  ({:.0} to {:.0})", figures[0], figures[figures.len() - 1]);
     median
 }
 
 /// Prints a median of milliseconds, to the microsecond.
-pub fn say_ms(what: &str, figures: &mut [f64]) -> f64 {
+pub fn print_median_ms(what: &str, figures: &mut [f64]) -> f64 {
     let median = median(figures);
     println!("  {what:<40} {median:>8.3}  ({:.3} to {:.3})", figures[0], figures[figures.len() - 1]);
     median

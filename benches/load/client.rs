@@ -52,7 +52,7 @@ pub enum Route {
 }
 
 impl Route {
-    /// Whether it changes nothing.
+    /// Whether the route only reads.
     pub const fn reads(self) -> bool {
         match self {
             Self::List

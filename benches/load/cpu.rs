@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use crate::figures::Result;
 
-/// How finely the kernel tells it: `USER_HZ`, the same on all platforms.
+/// The unit of times in `/proc`, `USER_HZ`: 100 ticks per second on x86-64 and ARM64.
 const TICKS_PER_SECOND: u64 = 100;
 
 /// The parent of a process, and the processor time of it and of its children that have exited.
@@ -28,12 +28,12 @@ impl Stat {
     }
 }
 
-/// What a process has used.
+/// Returns the processor time of a process.
 pub fn of_process(pid: u32) -> Result<Duration> {
     Ok(Stat::of(pid)?.used)
 }
 
-/// What a process and its children have used. `child` is one of them.
+/// Returns the processor time of the parent of `child` and of all its children.
 pub fn of_siblings_and_parent(child: u32) -> Result<Duration> {
     let parent = Stat::of(child)?.parent;
     let mut used = of_process(parent)?;

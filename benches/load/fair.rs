@@ -80,8 +80,8 @@ fn mean_and_p99(mut figures: Vec<f64>) -> [f64; 2] {
 async fn compare_speed(servers: &Servers, scope: Scope, many: (u64, BatchOf), one: BatchOf) -> Result<()> {
     let (mut of_many, mut of_one) = (Vec::new(), Vec::new());
     for _ in 0..scope.rounds {
-        of_many.push(work(servers, &vec![many]).await?.items_a_second());
-        of_one.push(work(servers, &vec![(1, one)]).await?.items_a_second());
+        of_many.push(work(servers, &vec![many]).await?.items_per_second());
+        of_one.push(work(servers, &vec![(1, one)]).await?.items_per_second());
     }
     let title = "Many small batches beside one large one, Redis and PostgreSQL, 1 process x 2";
     let mut table = Table::new(title, &["", "items/s", "to the large one"]);
@@ -150,7 +150,7 @@ impl WorkedOff {
         self.batches.iter().filter(|batch| batch.jobs == jobs).map(|batch| batch.at).collect()
     }
 
-    fn items_a_second(&self) -> f64 {
+    fn items_per_second(&self) -> f64 {
         self.batches.iter().map(|batch| batch.items as f64).sum::<f64>() / self.took.as_secs_f64()
     }
 }

@@ -1,9 +1,9 @@
 //! `ledger`: the ledger in PostgreSQL alone, without a queue, beside plain inserts of the same
 //! rows.
 //!
-//! Each task works a job after the other: jobs of 100 items, in two chunks of 50. Its counterpart
-//! makes the same two inserts on as many connections, each in a transaction of its own, and keeps
-//! no ledger. The codes are made beforehand on both sides.
+//! Each task works one job after another: jobs of 100 items, in two chunks of 50. For comparison,
+//! the same number of connections insert the same rows, each chunk in a transaction of its own,
+//! without a ledger. The codes are computed beforehand on both sides.
 
 use std::{
     sync::{Arc, Mutex},
@@ -27,7 +27,7 @@ use crate::{
 const ITEMS_PER_JOB: u64 = 100;
 const CHUNK: usize = 50;
 
-/// Tasks at a time, and connections.
+/// Number of concurrent tasks, and of connections.
 const TASKS: [u32; 2] = [2, 16];
 
 /// The id of the first batch in a ledger.
@@ -54,7 +54,7 @@ pub async fn run(scope: Scope) -> Result<()> {
     let servers = Servers::postgres();
     let jobs = scope.pick(200, 4_000);
     let title = format!("The ledger alone: {jobs} jobs of {ITEMS_PER_JOB} items in chunks of {CHUNK}");
-    let columns = ["at a time", "ledger, items/s", "plain inserts, items/s", "ledger to plain", "deadlocks"];
+    let columns = ["concurrency", "ledger, items/s", "plain inserts, items/s", "ledger / plain", "deadlocks"];
     let mut table = Table::new(title, &columns);
     for tasks in TASKS {
         let mut measured = compare(&servers, scope, tasks, jobs).await?;
@@ -125,7 +125,7 @@ async fn work_job(ledger: &dyn Ledger, Prepared { job, chunks }: Prepared) -> Re
 }
 
 async fn time_plain_inserts(site: Site<'_>, tasks: u32, jobs: u64) -> Result<Duration> {
-    // For its tables alone.
+    // Opens a ledger only to create its tables.
     site.ledger(1).await?.shutdown().await;
     let jobs = prepare(jobs)?;
     let mut clients = Vec::new();

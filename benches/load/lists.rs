@@ -3,7 +3,8 @@
 //!
 //! The large batches are paused, so the small one is all the work there is. The clients that list
 //! honour `Retry-After`. The time of a small batch runs from the first attempt to send the request
-//! to the moment at which it was finished, by the clock that the database shares.
+//! to the end of the batch, measured with the system clock, which the client and the database have
+//! in common.
 
 use std::time::Duration;
 
@@ -74,7 +75,7 @@ pub async fn run(scope: Scope) -> Result<()> {
     Ok(())
 }
 
-/// The measurements of one part of a case.
+/// The measurements with or without load.
 struct Observation {
     small_ms: Vec<f64>,
     tally: Tally,

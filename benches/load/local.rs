@@ -24,7 +24,7 @@ async fn measure(servers: &Servers, name: &str, scope: Scope, batch: BatchOf) ->
     let mut figures = AT_A_TIME.map(|_| Vec::new());
     for _ in 0..scope.rounds {
         for (concurrency, figures) in AT_A_TIME.iter().zip(&mut figures) {
-            figures.push(items_a_second(servers, *concurrency, batch).await?);
+            figures.push(items_per_second(servers, *concurrency, batch).await?);
         }
     }
     let title = format!("One batch of {batch}, the queue in the process, {name}");
@@ -39,7 +39,7 @@ async fn measure(servers: &Servers, name: &str, scope: Scope, batch: BatchOf) ->
     Ok(())
 }
 
-async fn items_a_second(servers: &Servers, concurrency: u32, batch: BatchOf) -> Result<f64> {
+async fn items_per_second(servers: &Servers, concurrency: u32, batch: BatchOf) -> Result<f64> {
     let site = servers.site()?;
     let settings = Settings::unlimited(concurrency).with("MAX_JOBS_PER_BATCH", batch.jobs);
     let host = site.start(&settings).await?;

@@ -35,10 +35,10 @@ async fn compare(name: &str, traffic: Traffic, servers: &Servers) -> Result<()> 
 }
 
 fn print(title: &str, report: Report, alone: Report) {
-    let Report { tally, items_a_second, created, deadlocks, wrong } = report;
+    let Report { tally, items_per_second, created, deadlocks, wrong } = report;
     let (answered, faults) = (tally.answered(), tally.faults());
     tally.print(title, alone.tally);
-    println!("{answered} answers, {created} batches, {items_a_second:.0} items/s until the clients were done");
+    println!("{answered} answers, {created} batches, {items_per_second:.0} items/s until the clients were done");
     if let Some(deadlocks) = deadlocks {
         println!("{deadlocks} deadlocks");
     }

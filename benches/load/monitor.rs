@@ -75,8 +75,8 @@ struct Command {
 }
 
 impl Command {
-    /// Reads `1339518083.107412 [0 127.0.0.1:60866] "evalsha" "…"`. `None` for what a script calls,
-    /// and for what is not a command.
+    /// Reads `1339518083.107412 [0 127.0.0.1:60866] "evalsha" "…"`. Returns `None` for commands
+    /// that a script calls, and for lines that are not commands.
     fn parse(line: &str) -> Option<Self> {
         let (at, rest) = line.split_once(" [")?;
         let (connection, rest) = rest.split_once("] ")?;
@@ -89,7 +89,7 @@ impl Command {
     }
 }
 
-/// Takes the quotes and the escapes from the words of a command.
+/// Splits a command into its words, without quotes and escapes.
 fn words(text: &str) -> Vec<String> {
     let (mut words, mut word, mut quoted, mut bytes) = (Vec::new(), Vec::new(), false, text.bytes());
     while let Some(byte) = bytes.next() {
@@ -150,8 +150,8 @@ impl Script {
         match source.strip_prefix("-- ") {
             Some(ours) => Self::Ours(ours.split(':').next().unwrap_or_default().to_owned()),
             None => {
-                let said = source.lines().map(str::trim).find(|line| !line.is_empty() && *line != "--[[");
-                Self::Theirs(said.unwrap_or_default().to_owned())
+                let first_line = source.lines().map(str::trim).find(|line| !line.is_empty() && *line != "--[[");
+                Self::Theirs(first_line.unwrap_or_default().to_owned())
             }
         }
     }
@@ -161,7 +161,9 @@ impl Script {
         match self {
             Self::Ours(_) if arguments.iter().any(|word| is_id(word)) => Sender::Snapshot,
             Self::Ours(_) => Sender::Checks,
-            Self::Theirs(said) if said.starts_with("Adds a") || said.starts_with("Remove a job") => Sender::Bulk,
+            Self::Theirs(first_line) if first_line.starts_with("Adds a") || first_line.starts_with("Remove a job") => {
+                Sender::Bulk
+            }
             Self::Theirs(_) => Sender::Workers,
         }
     }
@@ -169,7 +171,7 @@ impl Script {
     fn name(&self) -> String {
         match self {
             Self::Ours(name) => format!("our script `{name}`"),
-            Self::Theirs(said) => format!("BullMQ: {said}"),
+            Self::Theirs(first_line) => format!("BullMQ: {first_line}"),
         }
     }
 }
@@ -183,22 +185,22 @@ fn is_id(word: &str) -> bool {
 /// The scripts since the start, and the commands since they were last taken.
 #[derive(Default)]
 struct Watched {
-    /// By the hash that names it.
+    /// By the hash of the script.
     scripts: HashMap<String, Script>,
-    /// The commands that the pool sent on each connection, before the sender is known.
-    tests: HashMap<String, u64>,
+    /// Number of pings that the pool sent on each connection since its last other command.
+    pings: HashMap<String, u64>,
     counts: Counts,
 }
 
 impl Watched {
     fn note(&mut self, command: Command) {
         if ["UNWATCH", "PING"].iter().any(|name| command.word(0).eq_ignore_ascii_case(name)) {
-            *self.tests.entry(command.connection).or_default() += 1;
+            *self.pings.entry(command.connection).or_default() += 1;
             return;
         }
         let (sender, name) = self.sender_and_name(&command);
-        let tests = self.tests.remove(&command.connection).unwrap_or_default();
-        self.counts.count(sender, name, command.at, tests);
+        let pings = self.pings.remove(&command.connection).unwrap_or_default();
+        self.counts.count(sender, name, command.at, pings);
     }
 
     fn sender_and_name(&mut self, command: &Command) -> (Sender, String) {
@@ -227,7 +229,7 @@ impl Watched {
     fn script(&self, hash: &str, words: &[String]) -> (Sender, String) {
         match self.scripts.get(hash) {
             Some(script) => (script.sender(words), script.name()),
-            // Its first call failed, since the server did not know it; its source follows.
+            // EVALSHA fails for a script that is not loaded; the client then sends EVAL.
             None => (Sender::Checks, "EVALSHA of a script that is not loaded".to_owned()),
         }
     }
@@ -243,20 +245,20 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Counts a command, and the commands before it that tested its connection.
-    fn count(&mut self, sender: Sender, name: String, at: f64, tests: u64) {
+    /// Counts a command, and the pings before it on its connection.
+    fn count(&mut self, sender: Sender, name: String, at: f64, pings: u64) {
         if sender.feeds() {
             let continues = sender == Sender::Bulk && self.last_bulk.is_some_and(|last| at - last < BULK_GAP);
             self.round_trips_of_feeder += u64::from(!continues);
             self.last_bulk = (sender == Sender::Bulk).then_some(at);
         }
         *self.commands.entry((sender, name)).or_default() += 1;
-        if tests > 0 {
-            *self.commands.entry((sender, "UNWATCH and PING before it".to_owned())).or_default() += tests;
+        if pings > 0 {
+            *self.commands.entry((sender, "UNWATCH and PING before it".to_owned())).or_default() += pings;
         }
     }
 
-    /// Prints the sums, and below them what they are made of, each divided by `by`.
+    /// Prints the total of each group and the commands in it, divided by `by`.
     pub fn print(&self, title: &str, by: f64) {
         let mut table = Table::new(title, &["commands in Redis", ""]);
         let mut row = |name: &str, count: u64| table.row(&[&name, &format!("{:.1}", count as f64 / by)]);

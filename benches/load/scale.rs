@@ -1,8 +1,7 @@
-//! `scale`: one large batch, worked by one process and by four, with 1 to 16 jobs at a time in
-//! each.
+//! `scale`: one large batch, worked by one process and by four, each with a concurrency of 1 to 16.
 //!
-//! More workers must be faster. Where a commit waits long for its flush they have to be much
-//! faster, since then they wait together.
+//! More workers must be faster. With a slow flush the gain must be larger, because one flush
+//! commits the transactions of several workers.
 
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use crate::{
     work::BatchOf,
 };
 
-/// A number of processes, and of jobs at a time in each.
+/// A number of processes, and the concurrency of each.
 #[derive(Debug, Clone, Copy)]
 struct Workers {
     processes: u32,
@@ -41,10 +40,10 @@ const fn workers(processes: u32, concurrency: u32) -> Workers {
     Workers { processes, concurrency }
 }
 
-/// What was measured of some workers, round by round.
+/// The results of one number of workers, per round.
 #[derive(Default)]
 struct Measured {
-    items_a_second: Vec<f64>,
+    items_per_second: Vec<f64>,
     deadlocks: i64,
 }
 
@@ -66,23 +65,23 @@ async fn compare(servers: &Servers, scope: Scope, batch: BatchOf, flush: Flush) 
         for (workers, measured) in all.iter().zip(&mut measured) {
             let before = servers.deadlocks().await?;
             let took = time(servers, *workers, batch).await?;
-            measured.items_a_second.push(batch.items() as f64 / took.as_secs_f64());
+            measured.items_per_second.push(batch.items() as f64 / took.as_secs_f64());
             measured.deadlocks += servers.deadlocks().await? - before;
         }
     }
     let title = format!("One batch of {batch}, Redis and PostgreSQL, flush {}", flush.name());
-    let mut table = Table::new(title, &["processes x at a time", "items/s", "to the first", "deadlocks"]);
-    let first = median(&mut measured[0].items_a_second);
+    let mut table = Table::new(title, &["processes x concurrency", "items/s", "ratio to first row", "deadlocks"]);
+    let first = median(&mut measured[0].items_per_second);
     for (workers, mut measured) in all.iter().zip(measured) {
-        let ratio = median(&mut measured.items_a_second) / first;
+        let ratio = median(&mut measured.items_per_second) / first;
         let name = format!("{} x {}", workers.processes, workers.concurrency);
-        table.row(&[&name, &spread(&mut measured.items_a_second), &format!("{ratio:.2}"), &measured.deadlocks]);
+        table.row(&[&name, &spread(&mut measured.items_per_second), &format!("{ratio:.2}"), &measured.deadlocks]);
     }
     table.print();
     Ok(())
 }
 
-/// How long these workers need for the batch. Their processes have exited afterwards.
+/// Returns the time that the workers need for the batch. Stops their processes before it returns.
 async fn time(servers: &Servers, workers: Workers, batch: BatchOf) -> Result<Duration> {
     let site = servers.site()?;
     let settings = Settings::unlimited(workers.concurrency).with("MAX_JOBS_PER_BATCH", batch.jobs);

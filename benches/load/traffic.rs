@@ -30,7 +30,7 @@ const FINISH_TIMEOUT: Duration = Duration::from_secs(300);
 
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Number of codes that a client remembers for look-ups.
+/// Number of codes that a client keeps for look-ups.
 const CODES: usize = 100;
 
 /// Number of calls of each route in a hundred: half of them are reads.
@@ -64,8 +64,8 @@ pub struct Traffic {
 /// The statistics of the clients, and the state of the batches.
 pub struct Report {
     pub tally: Tally,
-    /// The time until the clients were done.
-    pub items_a_second: f64,
+    /// Items per second, until the clients were done.
+    pub items_per_second: f64,
     pub created: usize,
     /// Deadlocks in PostgreSQL, if the ledger is there.
     pub deadlocks: Option<i64>,
@@ -81,7 +81,7 @@ impl Traffic {
         let hosts = Arc::new(site.start_all(self.processes, &Settings::unlimited(self.concurrency)).await?);
         let began = Instant::now();
         let (tally, cancelled) = self.drive(&hosts).await?;
-        let items_a_second = items(&all_batches(&hosts[0]).await?) as f64 / began.elapsed().as_secs_f64();
+        let items_per_second = items(&all_batches(&hosts[0]).await?) as f64 / began.elapsed().as_secs_f64();
         let batches = wait_until_all_finished(&hosts[0]).await?;
         stop_all(Arc::into_inner(hosts).ok_or("a client still runs")?).await?;
         let mut wrong: Vec<_> = batches.iter().filter_map(|batch| complaint(batch, &cancelled)).collect();
@@ -89,7 +89,7 @@ impl Traffic {
         site.remove().await?;
         let after = servers.deadlocks().await.ok();
         let deadlocks = before.zip(after).map(|(before, after)| after - before);
-        Ok(Report { tally, items_a_second, created: batches.len(), deadlocks, wrong })
+        Ok(Report { tally, items_per_second, created: batches.len(), deadlocks, wrong })
     }
 
     /// Runs all clients. Returns their statistics and the batches that they cancelled or may have
@@ -122,7 +122,7 @@ fn complaint(batch: &Value, cancelled: &HashSet<i64>) -> Option<String> {
 /// Whether the rows of the items differ from the counts of the batches.
 fn miscount(batches: &[Value], rows: u64) -> Option<String> {
     let items = items(batches);
-    (items != rows).then(|| format!("the batches say {items} items, and there are {rows}"))
+    (items != rows).then(|| format!("the batches count {items} items, but the table has {rows}"))
 }
 
 fn items(batches: &[Value]) -> u64 {
@@ -145,7 +145,7 @@ async fn wait_until_all_finished(host: &Host) -> Result<Vec<Value>> {
 struct User {
     client: Client,
     hosts: Arc<Vec<Host>>,
-    chance: Rng,
+    rng: Rng,
     batches: Vec<i64>,
     paused: HashSet<i64>,
     cancelled: HashSet<i64>,
@@ -157,7 +157,7 @@ impl User {
         Ok(Self {
             client: Client::new()?,
             hosts,
-            chance: Rng::with_seed(seed),
+            rng: Rng::with_seed(seed),
             batches: Vec::new(),
             paused: HashSet::new(),
             cancelled: HashSet::new(),
@@ -169,7 +169,7 @@ impl User {
     async fn run(mut self, end: Instant, think: Duration) -> Result<Self> {
         while Instant::now() < end {
             let route = self.choose();
-            let wait = self.call(route).await.unwrap_or_else(|| think.mul_f64(2.0 * self.chance.f64()));
+            let wait = self.call(route).await.unwrap_or_else(|| think.mul_f64(2.0 * self.rng.f64()));
             sleep_until(end.min(Instant::now() + wait)).await;
         }
         self.resume_all().await;
@@ -178,20 +178,19 @@ impl User {
 
     fn choose(&mut self) -> Route {
         let all: usize = SHARES.iter().map(|(_, share)| share).sum();
-        let open = self.chance.usize(..all);
+        let index = self.rng.usize(..all);
         let mut shares = SHARES.iter().flat_map(|(route, share)| repeat_n(*route, *share));
-        shares.nth(open).expect("it is below the sum of the shares")
+        shares.nth(index).expect("it is below the sum of the shares")
     }
 
-    /// Sends one request, and remembers its effect. Returns how long to wait before the next
-    /// request.
+    /// Sends one request, and records its effect. Returns how long to wait before the next request.
     async fn call(&mut self, route: Route) -> Option<Duration> {
-        let batch = self.chance.choice(&self.batches).copied();
+        let batch = self.rng.choice(&self.batches).copied();
         let (path, body) = match (route, batch) {
             (Route::List, _) => ("?limit=100".to_owned(), None),
-            // The first thing that a client does is a create.
+            // A client without a batch creates one first.
             (Route::Create, _) | (_, None) => return self.create().await,
-            (Route::ItemByCode, Some(batch)) => match self.chance.choice(&self.codes) {
+            (Route::ItemByCode, Some(batch)) => match self.rng.choice(&self.codes) {
                 Some(code) => (format!("/items/{code}"), None),
                 None => return self.read_items(batch).await,
             },
@@ -208,7 +207,7 @@ impl User {
     }
 
     async fn create(&mut self) -> Option<Duration> {
-        let batch = BatchOf { jobs: self.chance.u64(1..=10), items_per_job: 20 };
+        let batch = BatchOf { jobs: self.rng.u64(1..=10), items_per_job: 20 };
         let url = self.url("");
         let outcome = self.client.send(Route::Create, &url, Some(&batch.body())).await;
         let wait = outcome.wait();
@@ -255,6 +254,6 @@ impl User {
 
     /// Returns the URL of a path on any of the hosts.
     fn url(&mut self, path: &str) -> String {
-        self.hosts[self.chance.usize(..self.hosts.len())].url(path)
+        self.hosts[self.rng.usize(..self.hosts.len())].url(path)
     }
 }

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 use crate::{figures::Result, host::Host, site::codes};
 
 /// The time limit of a batch.
-const LIMIT: Duration = Duration::from_secs(1_800);
+const BATCH_TIMEOUT: Duration = Duration::from_secs(1_800);
 
 /// The interval of reads, long enough not to slow down the workers.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -107,7 +107,7 @@ impl fmt::Display for BatchOf {
 
 /// Reads a batch until it has finished.
 pub async fn wait_until_finished(http: &reqwest::Client, host: &Host, id: i64) -> Result<Value> {
-    let end = Instant::now() + LIMIT;
+    let end = Instant::now() + BATCH_TIMEOUT;
     loop {
         let batch: Value = http.get(host.url(&format!("/{id}"))).send().await?.error_for_status()?.json().await?;
         if !batch["finishedAt"].is_null() {

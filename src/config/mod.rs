@@ -61,91 +61,96 @@ pub struct Config {
     pub docs: bool,
 
     /// Other origins whose web pages may send requests that write, each as `scheme://host[:port]`,
-    /// such as `https://admin.example`. Requests that a browser sends from a page of any other
-    /// origin than your own are refused. Behind a proxy that changes `Host` or terminates TLS, list
-    /// your own origin too. Default: `[]`.
+    /// such as `https://admin.example`. Such requests from pages of origins that are neither yours
+    /// nor listed are refused. Behind a proxy that changes `Host` or terminates TLS, list your own
+    /// origin too. Default: `[]`.
     pub allowed_origins: Vec<String>,
 
-    /// How many items a job has if the request does not specify it. Larger jobs are faster; smaller
-    /// jobs spread better over the workers, and less work is repeated when a worker dies. Default:
-    /// 100.
+    /// The number of items of a job if the request does not specify it. Larger jobs have less
+    /// overhead; smaller jobs are distributed more evenly over the workers. After a crash only the
+    /// missing items are generated, in both cases. 1 to `max_items_per_job`. Default: 100.
     pub batch_size: u64,
 
-    /// How many items one transaction inserts. Larger chunks are faster; smaller chunks react
-    /// sooner to a pause or a cancel. Default: 50.
+    /// The number of items that one transaction inserts. Larger chunks are faster; smaller chunks
+    /// react sooner to a pause or a cancel. 1 to 10,000. Default: 50.
     pub chunk_size: u64,
 
-    /// The maximum number of jobs of one batch, at most 100,000. If a batch would need more, its
-    /// jobs get larger. A request may ask for a lower maximum, not for a higher one. Default:
-    /// 1,000.
+    /// The maximum number of jobs of one batch. If a batch would need more, its jobs get larger. A
+    /// request may ask for a lower maximum, not for a higher one. 1 to 100,000. Default: 1,000.
     pub max_jobs_per_batch: u64,
 
-    /// The maximum number of items of one job. A request that would need larger jobs is refused.
-    /// Default: 10,000.
+    /// The maximum number of items of one job. A request that would need larger jobs is refused. 1
+    /// to 1,000,000. Default: 10,000.
     pub max_items_per_job: u64,
 
-    /// The maximum number of items of one batch. Default: 10,000,000.
+    /// The maximum number of items of one batch. 1 to 1,099,511,627,776 (2 to the power of 40).
+    /// Default: 10,000,000.
     pub max_quantity: u64,
 
-    /// How often a chunk is tried within one attempt before it counts as failed. Default: 3.
+    /// The number of tries of a chunk within one attempt before it counts as failed. The first
+    /// chunk of a job may be tried once more, together with the claim. 1 to 100. Default: 3.
     pub chunk_tries: u32,
 
     /// The delay after a chunk's first failure. It doubles with each further one, up to 10 seconds.
-    /// Random jitter shortens it by up to a half. Default: `"100ms"`.
+    /// Random jitter shortens it by up to a half. 0 to 30 days. Default: `"100ms"`.
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub chunk_backoff: Duration,
 
-    /// How often a job may lose its worker, without one new item in between, before it fails.
-    /// Default: 5.
+    /// The number of crashes of a job's worker that are tolerated without a new item. The next one
+    /// fails the job. Default: 5.
     pub max_crashes: u32,
 
-    /// How often the feeder searches the ledger for jobs that are in no queue. Random jitter of up
-    /// to a tenth is added or subtracted. A longer interval means less load on the database; a
-    /// shorter one finds sooner what another process accepted. Default: `"10s"`.
+    /// The interval of searching the ledger for jobs that are in no queue. Random jitter of up to a
+    /// tenth is added or subtracted. A longer interval means less load on the database; a shorter
+    /// one finds sooner what another process accepted. 100 milliseconds to 30 days. Default:
+    /// `"10s"`.
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub feed_interval: Duration,
 
-    /// The pause between two pages of jobs that are added to the queue. Default: `"0s"`.
+    /// The pause between two pages of jobs that are added to the queue. 0 to 30 days. Default:
+    /// `"0s"`.
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub feed_pause: Duration,
 
-    /// How many requests read from the database at a time. Lists take at most half of these places,
-    /// and no more than half the number of processors. Other requests wait up to a second, and then
-    /// get 503 with `Retry-After`. In PostgreSQL, keep it well below `request_connections`, so that
-    /// writes always find a connection. Default: 4.
+    /// The maximum number of requests that read from the database at a time. Lists may use half of
+    /// it, and at most half the number of processors, but at least 1. A request beyond the maximum
+    /// waits for up to one second (a list: two), and is then answered with 503 and `Retry-After`.
+    /// In PostgreSQL, keep it well below `request_connections`, so that writes always find a
+    /// connection. 1 to 1,000. Default: 4.
     pub concurrent_reads: u32,
 
-    /// How many batches are fed into the queue at a time: half of them the oldest ones, half those
-    /// with the fewest open jobs. Very small batches may exceed it. With a smaller window, batches
-    /// finish one after the other; with a larger one, they advance together. Default: 64.
+    /// The number of batches that are fed into the queue at a time: half of them the oldest ones,
+    /// half those with the fewest open jobs. If the batches are very small, more of them are fed.
+    /// With a smaller window, batches finish one after the other; with a larger one, they advance
+    /// together. 1 to 10,000. Default: 64.
     pub feed_window: u64,
 
-    /// The maximum number of jobs of one batch in the queue. Default: 1,000.
+    /// The maximum number of jobs of one batch in the queue. 1 to `queued`. Default: 1,000.
     pub queued_per_batch: u64,
 
     /// The maximum number of jobs in the queue. The next 100 jobs to run are always added, even if
-    /// the queue is full. Jobs that wait for their next attempt are not counted here; there may be
-    /// as many of those again. Default: 10,000.
+    /// the queue is full. Delayed jobs are not counted. Their maximum is the same number,
+    /// separately. 1 to 1,000,000. Default: 10,000.
     pub queued: u64,
 
-    /// How long a shutdown may take to finish running chunks and to give jobs back. Keep it below
-    /// the stop timeout of the service manager. Default: `"25s"`.
+    /// How long a shutdown may take to finish running chunks and to release their jobs. Keep it
+    /// below the stop timeout of the service manager. 0 to 30 days. Default: `"25s"`.
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub drain: Duration,
 
-    /// How long one call of a hook may take. Default: `"30s"`.
+    /// How long one call of a hook may take. 1 millisecond to 30 days. Default: `"30s"`.
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub hook_timeout: Duration,
 
-    /// How long the history of a finished batch is kept, at most 10 years: `"90days"`, or
-    /// `"forever"`. After that, the rows of its jobs and of hooks that failed finally are deleted
-    /// in small portions. The items, counts and times of the batch stay, but its failed jobs can
-    /// no longer be listed or retried. Default: `"forever"`.
+    /// How long the history of a finished batch is kept: `"90days"`, or `"forever"`. After that,
+    /// the rows of its jobs and of hooks whose last call failed are deleted in small portions. The
+    /// items, counts and times of the batch stay, but its failed jobs can no longer be listed or
+    /// retried. 1 second to 10 years. Default: `"forever"`.
     #[serde(with = "text")]
     #[schemars(with = "String")]
     pub keep_history: KeepSetting,
@@ -205,7 +210,7 @@ impl Default for Config {
     }
 }
 
-/// The part that a process plays.
+/// What a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -218,11 +223,13 @@ pub enum Role {
 }
 
 impl Role {
-    pub(crate) const fn works(self) -> bool {
+    /// Whether the process runs jobs.
+    pub(crate) const fn runs_jobs(self) -> bool {
         matches!(self, Self::All | Self::Worker)
     }
 
-    pub(crate) const fn serves(self) -> bool {
+    /// Whether the process serves all routes, not only the health probes.
+    pub(crate) const fn serves_routes(self) -> bool {
         matches!(self, Self::All | Self::Web)
     }
 }

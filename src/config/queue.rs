@@ -16,49 +16,55 @@ use crate::domain::{Backoff, RateLimit, Throughput};
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct QueueSettings {
-    /// How many jobs this process runs at a time. In the queue `update-batch-status`, a job closes
-    /// a batch or calls a hook. Default: 2.
+    /// The number of tasks that this process runs at a time: jobs in `generate`, closings of
+    /// batches and calls of hooks in `status`. In `status`, the default is 5. 1 to 1,000.
+    /// Default: 2.
     pub concurrency: u32,
 
-    /// The maximum number of jobs that run at a time in all processes together. Default: none.
+    /// The maximum number of tasks that run at a time in all processes together. 1 to 1,000,000.
+    /// Default: none.
     pub global_concurrency: Option<u32>,
 
-    /// The maximum number of jobs that start per unit of time in all processes together, as
-    /// `"<jobs> per <time>"`, or `"off"`. Default: `"5 per 10s"`.
+    /// The maximum number of tasks that start per unit of time in all processes together, as
+    /// `"<number> per <time>"`, or `"off"`: at least 1 task, in more than 0 and at most 30 days. In
+    /// `status`, the default is `"off"`. Default: `"5 per 10s"`.
     #[serde(with = "text")]
     #[schemars(with = "String")]
     pub rate_limit: RateLimitSetting,
 
-    /// The maximum number of attempts at a job, or of calls of a hook, the first one included.
-    /// Default: 3.
+    /// The maximum number of attempts at a job, or of calls of a hook, the first one included. 1 to
+    /// 100. Default: 3.
     pub attempts: u32,
 
     /// The delay after the first failed attempt. It doubles with each further one. Random jitter
-    /// shortens it by up to a half; in Redis, only a delay that could reach `max_backoff` is
-    /// shortened. Default: `"1s"`.
+    /// shortens it by up to a half. In Redis, delays have jitter only if the delay after the last
+    /// of the `attempts` would exceed `max_backoff`. 0 to 30 days. Default: `"1s"`.
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub backoff: Duration,
 
-    /// The longest delay after a failed attempt. Default: `"5m"`.
+    /// The longest delay after a failed attempt. 0 to 30 days. Default: `"5m"`.
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub max_backoff: Duration,
 
-    /// How many completed jobs the queue keeps for display. Default: 10.
+    /// The number of completed tasks that Redis keeps for display. Without Redis none are kept. In
+    /// `status`, the default is 5. Default: 10.
     pub keep_completed: u64,
 
-    /// How many failed jobs the queue keeps for display. Default: 5.
+    /// The number of failed tasks that Redis keeps for display. Without Redis none are kept. In
+    /// `status`, the default is 3. Default: 5.
     pub keep_failed: u64,
 
-    /// How long a worker's lock on a job lasts in Redis. The worker renews it twice in this time.
-    /// A shorter lock frees the jobs of a killed worker sooner; a longer one survives a slow
-    /// network. Default: `"10s"`.
+    /// How long a worker's lock on a job lasts in Redis. The worker renews it twice in this time. A
+    /// shorter lock frees the jobs of a killed worker sooner; a longer one survives a slow network.
+    /// 1 second to 30 days. Default: `"10s"`.
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub lock: Duration,
 
-    /// How often the workers search Redis for jobs whose lock has expired. Default: `"5s"`.
+    /// The interval at which the workers search Redis for jobs whose lock has expired. 500
+    /// milliseconds to 30 days. Default: `"5s"`.
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub stall_check: Duration,

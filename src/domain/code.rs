@@ -59,8 +59,7 @@ pub struct CodeScheme {
     fingerprint: String,
 }
 
-/// The item that a code names. The item may not exist, or may have another code: compare with the
-/// ledger.
+/// The item that a code names. The item may not exist, or may have another code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodedCode {
     /// The batch of the item.
@@ -76,7 +75,8 @@ impl CodeScheme {
     #[must_use]
     pub fn new(key: &CodeKey) -> Self {
         let cipher = Aes128::new(&key.0.into());
-        // Batch 0 does not exist, so this block is never the code of an item.
+        // The fingerprint is the first half of the encrypted zero block. No item has that code,
+        // because batch ids start at 1.
         let mut block = [0; 16].into();
         cipher.encrypt_block(&mut block);
         let fingerprint = format!("{:016x}", halves(block.into()).0);
@@ -106,8 +106,11 @@ impl CodeScheme {
         code
     }
 
-    /// Decodes a code. Returns `None` for a text that this scheme can't have encoded. Reads lower
-    /// case letters and the look-alikes O, I and L as Crockford's base 32 defines.
+    /// Decodes a code. Reads lower case letters and the look-alikes O, I and L as Crockford's base
+    /// 32 defines.
+    ///
+    /// Returns `None` if the text does not decrypt to a valid batch id. `Some` does not mean that
+    /// the item exists, nor that its prefix is right: compare `canonical` with the stored code.
     #[must_use]
     pub fn decode(&self, code: &str) -> Option<DecodedCode> {
         let (prefix, encoded) = code.split_at_checked(code.len().checked_sub(ENCODED)?)?;
@@ -191,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn decodes_no_other_text() {
+    fn rejects_text_that_is_not_a_code() {
         let other = CodeScheme::new(&CodeKey::from_bytes([7; 16]));
         let ours = scheme().encode(None, batch(1), 1);
 

@@ -20,12 +20,12 @@ impl Invalid {
         Self { field, why: why.into() }
     }
 
-    /// Rejects a `value` outside `min..=max`.
+    /// Checks that `value` is in `min..=max`.
     ///
     /// # Errors
     ///
     /// [`Invalid`] with the field, the limits and the value.
-    pub fn unless_within<N>(field: &'static str, value: N, min: N, max: N) -> Result<(), Self>
+    pub fn check_range<N>(field: &'static str, value: N, min: N, max: N) -> Result<(), Self>
     where
         N: PartialOrd + fmt::Display,
     {

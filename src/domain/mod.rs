@@ -39,7 +39,7 @@ pub use panic_message::panic_message;
 pub use progress::{JobCounts, Measured, estimate, in_words};
 pub(crate) use record::MAX_LISTED_JOBS;
 pub use record::{
-    BatchFinished, BatchRecord, FailedJob, HookEvent, Item, JobEnded, JobRecord, Progress, RetryReport, SkippedJob,
+    BatchFinished, BatchRecord, FailedJob, HookEvent, Item, JobFinished, JobRecord, Progress, RetryReport, SkippedJob,
     WaitingFor,
 };
 pub use request::{CreateRequest, IdempotencyKey};

@@ -1,8 +1,9 @@
 //! Job counts, and the estimated time until a batch is finished.
 //!
-//! Counts are disjoint and always sum to the total. An estimate is the later of two times: when the
-//! rate limit lets the last job start, and when the workers have written all items. The speed of
-//! the workers is measured, or assumed before anything was measured.
+//! Each job is counted in exactly one state, so the counts always sum to the total. An estimate is
+//! the longer of two durations: until the last job that the rate limit allows has started and run,
+//! and until the workers have written all items. The speed of the workers is measured, or assumed
+//! before anything was measured.
 
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ pub struct JobCounts {
     pub delayed: u64,
     /// All items exist.
     pub completed: u64,
-    /// Failed their last attempt.
+    /// Failed permanently.
     pub failed: u64,
     /// Cancelled with the batch.
     pub cancelled: u64,
@@ -43,9 +44,9 @@ impl JobCounts {
         self.waiting + self.active + self.delayed
     }
 
-    /// Returns the count of one state.
+    /// Returns the count of jobs in `state`, to be changed.
     #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "PostgreSQL counts in columns"))]
-    pub(crate) const fn of(&mut self, state: JobState) -> &mut u64 {
+    pub(crate) const fn count_mut(&mut self, state: JobState) -> &mut u64 {
         match state {
             JobState::Waiting => &mut self.waiting,
             JobState::Active => &mut self.active,
@@ -85,8 +86,8 @@ impl Measured {
 /// The longest estimate, in seconds: about 30,000 years.
 const MAX_SECONDS: f64 = 1e12;
 
-/// Estimates the time until the last of `jobs` jobs is finished, when `ahead` jobs of other batches
-/// are worked in between. In whole seconds, at least one.
+/// Estimates the time until the last of `jobs` jobs is finished, if `ahead` jobs of other batches
+/// run first. Whole seconds, at least one; zero if `jobs` is 0.
 #[must_use]
 pub fn estimate(jobs: u64, items: u64, ahead: u64, throughput: &Throughput, measured: Measured) -> Duration {
     if jobs == 0 {

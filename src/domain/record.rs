@@ -28,7 +28,8 @@ pub struct BatchRecord {
     pub jobs: JobCounts,
     /// Number of items that exist.
     pub items_created: u64,
-    /// How often the batch was closed: more than once after a retry.
+    /// The number of times that the batch was closed: 0 until it finishes, 1 when it finishes, and
+    /// one more each time it finishes after a retry.
     pub round: u32,
     /// When the batch was accepted.
     pub created_at: DateTime<Utc>,
@@ -56,13 +57,14 @@ pub struct Item {
     pub batch_id: BatchId,
     /// The position of the item in the batch, from 0.
     pub ordinal: u64,
-    /// The content of the QR code.
+    /// The code of the item.
     pub code: String,
     /// When the item was created.
     pub created_at: DateTime<Utc>,
 }
 
-/// A job that failed its last attempt.
+/// A job that failed permanently: no attempt is left, the configuration must be corrected, or the
+/// job lost its worker too often.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -79,15 +81,15 @@ pub struct FailedJob {
     pub items_created: u64,
     /// Number of failed attempts.
     pub attempts: u32,
-    /// How often a worker crashed during the job since the last new item.
+    /// Number of crashes of workers during the job since its last new item.
     pub crashes: u32,
     /// Why the job failed.
     pub error: String,
     /// The items that are missing because their chunk failed: the first 20 ranges.
     pub failed_chunks: Vec<FailedChunk>,
-    /// Number of failed chunks beyond those ranges.
+    /// Number of failed chunks that `failedChunks` does not list.
     pub more_failed_chunks: u64,
-    /// Number of items of those chunks.
+    /// Number of items in the failed chunks that `failedChunks` does not list.
     pub more_items: u64,
     /// When the last attempt started.
     pub started_at: Option<DateTime<Utc>>,
@@ -129,11 +131,10 @@ pub struct JobRecord {
     pub error: Option<String>,
 }
 
-/// Maximum number of jobs in one response. A batch may have 100,000 jobs.
+/// The maximum number of jobs in each list of a response. A batch may have 100,000 jobs.
 pub(crate) const MAX_LISTED_JOBS: usize = 1_000;
 
-/// The result of a manual retry. `found` and `recreated` count all jobs; the lists have the first
-/// 1,000.
+/// The result of a retry. `found` and `recreated` count all jobs; each list has the first 1,000.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -158,7 +159,7 @@ pub struct RetryReport {
 
 impl RetryReport {
     /// Makes the report of a retry that found no failed jobs.
-    pub(crate) const fn of_none(batch_id: BatchId, status: BatchStatus) -> Self {
+    pub(crate) const fn empty(batch_id: BatchId, status: BatchStatus) -> Self {
         Self {
             batch_id,
             found: 0,
@@ -203,10 +204,10 @@ pub struct SkippedJob {
 pub enum HookEvent {
     /// A batch finished.
     BatchFinished(BatchFinished),
-    /// A job failed its last attempt.
-    JobFailed(JobEnded),
+    /// A job failed permanently.
+    JobFailed(JobFinished),
     /// A job was completed.
-    JobCompleted(JobEnded),
+    JobCompleted(JobFinished),
 }
 
 /// The event of a finished batch, with its state at that time.
@@ -216,7 +217,8 @@ pub enum HookEvent {
 pub struct BatchFinished {
     /// The batch.
     pub batch_id: BatchId,
-    /// How often the batch had finished before. After a retry, the second event has round 1.
+    /// The number of times that the batch was closed, including this time: 1 for the first event, 2
+    /// for the event after a retry. Equal to [`BatchRecord::round`] once the batch is closed.
     #[serde(default)]
     pub round: u32,
     /// `completed`, `failed` or `cancelled`.
@@ -236,8 +238,7 @@ impl BatchFinished {
     pub(crate) const fn of(closed: &BatchRecord) -> Self {
         Self {
             batch_id: closed.batch_id,
-            // Closing the batch raised its round.
-            round: closed.round.saturating_sub(1),
+            round: closed.round,
             status: closed.status,
             quantity: closed.quantity,
             items_created: closed.items_created,
@@ -250,7 +251,7 @@ impl BatchFinished {
 //
 // Exhaustive, so that hosts can build one in the tests of their hooks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JobEnded {
+pub struct JobFinished {
     /// The batch.
     pub batch_id: BatchId,
     /// The id of the job, such as `b123-j4-g0`.
@@ -293,20 +294,32 @@ pub struct Progress {
     /// The percentage of items that exist, rounded down. 100 only when the batch is finished.
     #[schemars(range(max = 100))]
     pub percent: u8,
-    /// Estimated seconds until the batch is finished, at the measured speed. 0 when it is finished,
-    /// null while it is paused or not planned yet.
+    /// Estimated seconds until the batch is finished, at the measured speed. Assumes that only the
+    /// workers of this process work, and only on this batch. 0 when the batch is finished, null
+    /// while it is paused or not planned yet.
     pub eta_seconds: Option<u64>,
-    /// What all work of this process is waiting for; null when it is not waiting.
+    /// Why no job of the batch can run now; null if jobs can run, or for another reason.
     pub waiting_for: Option<WaitingFor>,
 }
 
-/// A reason for which work waits. Waiting uses up no attempt.
+/// A reason why jobs can't run. No attempt is counted meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum WaitingFor {
-    /// The database does not answer.
+    /// The database does not respond.
     Database,
+    /// Jobs wait and none runs, because as many have started as `generate.rate_limit` allows: by
+    /// default 5 per 10 seconds, over all processes and batches.
+    RateLimit,
+}
+
+impl BatchRecord {
+    /// Returns whether jobs of the batch may start, and none is active.
+    pub(crate) fn has_only_waiting_jobs(&self) -> bool {
+        let may_start = matches!(self.status, BatchStatus::Pending | BatchStatus::Running);
+        may_start && self.jobs.waiting > 0 && self.jobs.active == 0
+    }
 }
 
 impl Progress {
@@ -347,7 +360,7 @@ mod tests {
             recreated: recreated as u64,
             skipped: (0..skipped).map(skip).collect(),
             job_ids: (skipped..skipped + recreated).map(|seq| format!("b7-j{seq}-g1")).collect(),
-            ..RetryReport::of_none(batch, BatchStatus::Running)
+            ..RetryReport::empty(batch, BatchStatus::Running)
         }
     }
 

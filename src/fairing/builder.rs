@@ -7,7 +7,7 @@ use rocket::{Request, futures::future::BoxFuture, http::Status, request::FromReq
 use super::item_writers::ItemWriters;
 use crate::{
     config::Config,
-    domain::{BatchFinished, JobEnded},
+    domain::{BatchFinished, JobFinished},
     http::{self, MergeError, Right},
     ledger::BoxError,
     worker::{Hooks, callback},
@@ -288,11 +288,11 @@ impl BatchFairing {
         self
     }
 
-    /// Called at least once for each job that failed finally. Calls are repeated as those of
+    /// Called at least once for each job that failed permanently. Calls are repeated as those of
     /// [`on_batch_finished`](Self::on_batch_finished).
     pub fn on_job_failed<F, Fut, E>(mut self, hook: F) -> Self
     where
-        F: Fn(JobEnded) -> Fut + Send + Sync + 'static,
+        F: Fn(JobFinished) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<BoxError>,
     {
@@ -305,7 +305,7 @@ impl BatchFairing {
     /// one more job in the queue `update-batch-status` per job.
     pub fn on_job_completed<F, Fut, E>(mut self, hook: F) -> Self
     where
-        F: Fn(JobEnded) -> Fut + Send + Sync + 'static,
+        F: Fn(JobFinished) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), E>> + Send + 'static,
         E: Into<BoxError>,
     {

@@ -19,7 +19,7 @@ use crate::{
     ledger::{BatchDb, BatchPool, BoxError, Estimator, HostTransactions, Ledger, Outage, Rules},
     queue::Queues,
     service::{BatchService, Parts, Reads},
-    worker::{Context, Ends, Recipes, Runtime, Summaries, Wakeup},
+    worker::{CodeParametersCache, Context, FinishedJobs, Runtime, Summaries, Wakeup},
 };
 
 /// What a successful ignition creates.
@@ -97,14 +97,14 @@ impl BatchFairing {
             config: config.clone(),
             hooks: self.hooks.clone(),
             estimator: Arc::new(Estimator::new(store.ledger.clone())),
-            recipes: Recipes::default(),
-            ends: Ends::default(),
+            code_parameters: CodeParametersCache::default(),
+            finished_jobs: FinishedJobs::default(),
             summaries: Summaries::default(),
             delayed: AtomicU64::new(0),
             wakeup: Arc::new(Wakeup::default()),
             draining: CancellationToken::new(),
             outage: Arc::new(Outage::default()),
-            ended: Arc::new(Notify::new()),
+            finished: Arc::new(Notify::new()),
         }
     }
 }
@@ -135,7 +135,7 @@ fn service(workers: &Context, pool: &BatchPool, rights: &Rights) -> BatchService
         openapi: http::document(&workers.config, &rights.security()),
         draining: workers.draining.clone(),
         outage: workers.outage.clone(),
-        ended: workers.ended.clone(),
+        finished: workers.finished.clone(),
     })
 }
 

@@ -1,4 +1,4 @@
-//! The plugin in the life of a Rocket: ignition, liftoff, shutdown.
+//! Starts and stops the plugin at the ignition, liftoff and shutdown of Rocket.
 
 use rocket::{
     Build, Orbit, Rocket,
@@ -60,7 +60,7 @@ fn mount(rocket: Rocket<Build>, ignited: Ignited) -> Rocket<Build> {
 
 /// Logs the rate limit of the jobs, because the default one surprises new users.
 fn log_rate_limit(config: &Config) {
-    if config.role.works() && config.generate.rate_limit.0.is_some() {
+    if config.role.runs_jobs() && config.generate.rate_limit.0.is_some() {
         tracing::info!(
             rate_limit = %config.generate.rate_limit,
             "starts of jobs are rate limited; to change this, set `batch.generate.rate_limit` to another limit \

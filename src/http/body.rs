@@ -21,8 +21,8 @@ use super::{
 pub(super) struct JsonBody<T>(pub T);
 
 /// How long a body may take to arrive, so that a caller that stops half-way does not keep a
-/// connection open for ever. It starts after Rocket has read the first 14 bytes, in which Rocket
-/// looks for a form's `_method`; Rocket itself waits for those without a limit.
+/// connection open for ever. The timeout starts after the first 14 bytes. Rocket reads those
+/// itself, without a timeout, to find a form's `_method`.
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[rocket::async_trait]

@@ -45,10 +45,10 @@ use crate::config::Config;
 /// [`BatchService`](crate::BatchService).
 pub(crate) fn mount(rocket: Rocket<Build>, rights: Rights, config: &Config) -> Rocket<Build> {
     let mut routes: Vec<_> = routes::open().into_iter().map(Endpoint::open).collect();
-    if config.role.serves() {
+    if config.role.serves_routes() {
         routes.extend(routes::guarded().into_iter().map(|endpoint| endpoint.guarded(&rights)));
     }
-    if config.role.serves() && config.docs {
+    if config.role.serves_routes() && config.docs {
         routes.extend(docs::files(config, &rights.security()));
     }
     let allowed_origins = AllowedOrigins::new(config);

@@ -183,13 +183,13 @@ impl Problem {
             BatchError::NoSuchBatch(id) => problem.with("batchId", id),
             BatchError::KeyReused(id) => problem.with("header", IdempotencyKey::HEADER).with("batchId", id.get()),
             BatchError::NotAllowed(refused) => problem.with("batchStatus", refused.status.as_str()),
-            BatchError::Taken(id) | BatchError::HistoryRemoved(id) => problem.with("batchId", id.get()),
+            BatchError::IdInUse(id) | BatchError::HistoryRemoved(id) => problem.with("batchId", id.get()),
             BatchError::NothingToRetry(report) => problem.with("report", json!(report)),
             BatchError::NotFinished(progress) => problem.with("progress", json!(progress)),
             BatchError::BadCursor => problem.with("field", "cursor"),
             // The service has logged the sources of these errors. Responses do not contain them.
             BatchError::NoSuchItem
-            | BatchError::OtherDatabase(_)
+            | BatchError::WrongDatabaseKind(_)
             | BatchError::Busy
             | BatchError::Unavailable(_)
             | BatchError::Internal(_) => problem,
@@ -203,7 +203,7 @@ const fn classify(error: &BatchError) -> (Status, &'static str, &'static str) {
         BatchError::Invalid(_) => (Status::UnprocessableEntity, INVALID, "Invalid request"),
         BatchError::NoSuchBatch(_) => (Status::NotFound, NO_SUCH_BATCH, "No such batch"),
         BatchError::NoSuchItem => (Status::NotFound, "urn:rocket-batch:no-such-item", "No such item"),
-        BatchError::Taken(_) => (Status::Conflict, "urn:rocket-batch:taken", "Batch id in use"),
+        BatchError::IdInUse(_) => (Status::Conflict, "urn:rocket-batch:taken", "Batch id in use"),
         BatchError::KeyReused(_) => (Status::UnprocessableEntity, KEY_REUSED, "Idempotency-Key reused"),
         BatchError::NotAllowed(_) => (Status::Conflict, "urn:rocket-batch:not-allowed", "Not allowed in this status"),
         BatchError::NothingToRetry(_) => (Status::Conflict, "urn:rocket-batch:nothing-to-retry", "Nothing to retry"),
@@ -213,7 +213,7 @@ const fn classify(error: &BatchError) -> (Status, &'static str, &'static str) {
         BatchError::Busy | BatchError::Unavailable(_) => {
             (Status::ServiceUnavailable, ABOUT_BLANK, "Service Unavailable")
         }
-        BatchError::OtherDatabase(_) | BatchError::Internal(_) => {
+        BatchError::WrongDatabaseKind(_) | BatchError::Internal(_) => {
             (Status::InternalServerError, ABOUT_BLANK, "Internal Server Error")
         }
     }
@@ -239,7 +239,9 @@ impl<'r> Responder<'r, 'static> for Problem {
 impl Output for Problem {
     fn describe(operation: &mut Operation<'_>) {
         let unavailable = Self::from(BatchError::Unavailable("".into()));
-        operation.problem("The database does not answer. A change may or may not have taken effect.", &unavailable);
+        let reason = "The database does not respond, or too many requests read at once. A change that was requested may or \
+            may not have taken effect.";
+        operation.problem(reason, &unavailable);
     }
 }
 
@@ -316,12 +318,12 @@ mod tests {
     fn errors() -> [(BatchError, u16, &'static str); 12] {
         let id = BatchId::new(7).unwrap();
         let refused = ChangeRefused { status: BatchStatus::Completed, change: Change::Pause };
-        let report = RetryReport::of_none(id, BatchStatus::Running);
+        let report = RetryReport::empty(id, BatchStatus::Running);
         [
             (Invalid::new("quantity", "must be 1 to 5, but is 6").into(), 422, "`quantity` must be 1 to 5, but is 6"),
             (BatchError::NoSuchBatch(-1), 404, "there is no batch -1"),
             (BatchError::NoSuchItem, 404, "there is no item with this code"),
-            (BatchError::Taken(id), 409, "batch 7 exists already"),
+            (BatchError::IdInUse(id), 409, "batch 7 already exists"),
             (
                 BatchError::KeyReused(id),
                 422,
@@ -336,7 +338,7 @@ mod tests {
             ),
             (BatchError::BadCursor, 400, "`cursor` is not a cursor of this list"),
             (BatchError::Busy, 503, "too many requests read at once; try again in a moment"),
-            (BatchError::Unavailable("a secret".into()), 503, "the database does not answer; try again later"),
+            (BatchError::Unavailable("a secret".into()), 503, "the database does not respond; try again later"),
             (BatchError::Internal("a secret".into()), 500, "internal error"),
         ]
     }

@@ -49,7 +49,7 @@ impl Output for IdTaken {
     fn describe(operation: &mut Operation<'_>) {
         operation.problem(
             "The id is already in use. The existing batch is unchanged.",
-            &Problem::from(BatchError::Taken(example_id())),
+            &Problem::from(BatchError::IdInUse(example_id())),
         );
     }
 }
@@ -72,7 +72,7 @@ pub(super) struct NoFailedJobs;
 
 impl Output for NoFailedJobs {
     fn describe(operation: &mut Operation<'_>) {
-        let report = RetryReport::of_none(example_id(), BatchStatus::Running);
+        let report = RetryReport::empty(example_id(), BatchStatus::Running);
         let error = BatchError::NothingToRetry(Box::new(report));
         operation.problem(
             "The batch has no failed jobs. Of two retries at the same time, the second one gets this.",

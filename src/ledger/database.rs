@@ -68,12 +68,12 @@ pub enum BatchConnection {
     Postgres(PostgresConnection),
 }
 
-/// The ledger is in another kind of database than the requested one.
+/// The ledger is in SQLite, but the call needs PostgreSQL, or the other way round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}; see `databases.batch.url`")]
-pub struct OtherDatabase(&'static str);
+pub struct WrongDatabaseKind(&'static str);
 
-impl OtherDatabase {
+impl WrongDatabaseKind {
     #[cfg(feature = "sqlite")]
     const NOT_SQLITE: Self = Self("the ledger is not in SQLite");
     #[cfg(feature = "postgres")]
@@ -110,13 +110,13 @@ impl HostTransactions {
     ///
     /// # Errors
     ///
-    /// [`OtherDatabase`] if the ledger is not in a SQLite file.
+    /// [`WrongDatabaseKind`] if the ledger is not in a SQLite file.
     #[cfg(feature = "sqlite")]
-    pub const fn sqlite(&self) -> std::result::Result<&sqlite::HostTransactions, OtherDatabase> {
+    pub const fn sqlite(&self) -> std::result::Result<&sqlite::HostTransactions, WrongDatabaseKind> {
         match self {
             Self::Sqlite(transactions) => Ok(transactions),
             #[cfg(feature = "postgres")]
-            Self::Postgres(_) => Err(OtherDatabase::NOT_SQLITE),
+            Self::Postgres(_) => Err(WrongDatabaseKind::NOT_SQLITE),
         }
     }
 
@@ -124,13 +124,13 @@ impl HostTransactions {
     ///
     /// # Errors
     ///
-    /// [`OtherDatabase`] if the ledger is not in a PostgreSQL server.
+    /// [`WrongDatabaseKind`] if the ledger is not in a PostgreSQL server.
     #[cfg(feature = "postgres")]
-    pub const fn postgres(&self) -> std::result::Result<&postgres::HostTransactions, OtherDatabase> {
+    pub const fn postgres(&self) -> std::result::Result<&postgres::HostTransactions, WrongDatabaseKind> {
         match self {
             Self::Postgres(transactions) => Ok(transactions),
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(_) => Err(OtherDatabase::NOT_POSTGRES),
+            Self::Sqlite(_) => Err(WrongDatabaseKind::NOT_POSTGRES),
         }
     }
 }
@@ -140,13 +140,13 @@ impl BatchConnection {
     ///
     /// # Errors
     ///
-    /// [`OtherDatabase`] if it is not.
+    /// [`WrongDatabaseKind`] if it is not.
     #[cfg(feature = "sqlite")]
-    pub const fn sqlite(&self) -> std::result::Result<&SqliteConnection, OtherDatabase> {
+    pub const fn sqlite(&self) -> std::result::Result<&SqliteConnection, WrongDatabaseKind> {
         match self {
             Self::Sqlite(connection) => Ok(connection),
             #[cfg(feature = "postgres")]
-            Self::Postgres(_) => Err(OtherDatabase::NOT_SQLITE),
+            Self::Postgres(_) => Err(WrongDatabaseKind::NOT_SQLITE),
         }
     }
 
@@ -154,13 +154,13 @@ impl BatchConnection {
     ///
     /// # Errors
     ///
-    /// [`OtherDatabase`] if it is not.
+    /// [`WrongDatabaseKind`] if it is not.
     #[cfg(feature = "postgres")]
-    pub const fn postgres(&mut self) -> std::result::Result<&mut PostgresConnection, OtherDatabase> {
+    pub const fn postgres(&mut self) -> std::result::Result<&mut PostgresConnection, WrongDatabaseKind> {
         match self {
             Self::Postgres(connection) => Ok(connection),
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(_) => Err(OtherDatabase::NOT_POSTGRES),
+            Self::Sqlite(_) => Err(WrongDatabaseKind::NOT_POSTGRES),
         }
     }
 }

@@ -22,7 +22,8 @@ pub enum LedgerError {
         source: BoxError,
     },
 
-    /// The database or the host's item writer refused the rows. It may refuse them again.
+    /// The database or the host's item writer refused the rows. Inserting the same rows may fail
+    /// again.
     #[error("the rows were refused: {why}")]
     Refused {
         /// The message of the database or of the item writer.
@@ -58,10 +59,4 @@ pub enum LedgerError {
         #[source]
         source: BoxError,
     },
-}
-
-/// Returns the message of a panic.
-pub(super) fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

@@ -39,7 +39,7 @@ mod types;
 mod verbs;
 
 pub use self::{
-    database::{BatchConnection, BatchDb, BatchPool, HostTransactions, OtherDatabase},
+    database::{BatchConnection, BatchDb, BatchPool, HostTransactions, WrongDatabaseKind},
     error::{BoxError, LedgerError, Result},
     estimate::Estimator,
     leadership::Leadership,

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::types::Unplanned;
 use crate::domain::{BatchId, JobId, Measured, QueueCapacity, StatusTask};
 
-/// The jobs to look for, for [`Ledger::open_jobs`](super::Ledger::open_jobs).
+/// The jobs to find, for [`Ledger::open_jobs`](super::Ledger::open_jobs).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobQuery {
     /// The number of batches to feed at a time. Half of them are the oldest, half those with the
@@ -15,7 +15,7 @@ pub struct JobQuery {
     pub window: u64,
     /// The number of jobs that may be in the queue.
     pub capacity: QueueCapacity,
-    /// How many more jobs fit into the queue now.
+    /// Number of jobs that still fit into the queue.
     pub free: u64,
     /// The first job number not yet offered, per batch. No job of a batch missing here was offered:
     /// all its first jobs are returned, including active ones.
@@ -38,7 +38,7 @@ pub struct OpenJobs {
     /// Delayed jobs of any batch that are due, up to a limit.
     pub due: Vec<OpenJob>,
     /// Whether there are more open jobs, inside or outside the window.
-    pub left_out: bool,
+    pub has_more: bool,
     /// The time until the next delayed job is due. Zero if more are due than were returned.
     pub next_due: Option<Duration>,
 }
@@ -58,15 +58,15 @@ pub struct OpenJob {
     pub attempts_made: u32,
 }
 
-/// The tasks to look for, for [`Ledger::open_tasks`](super::Ledger::open_tasks).
+/// The tasks to find, for [`Ledger::open_tasks`](super::Ledger::open_tasks).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskQuery {
     /// Hooks only.
     Hooks,
     /// All tasks.
     All {
-        /// Batches to close are looked for in the page after this batch, or in the first page.
-        ends_after: Option<BatchId>,
+        /// The batches to close are searched in the page after this batch, or in the first page.
+        close_after: Option<BatchId>,
     },
 }
 
@@ -77,13 +77,13 @@ pub struct OpenTasks {
     pub status: Vec<(StatusTask, Duration)>,
     /// Batches to plan, the oldest first, up to a limit.
     pub unplanned: Vec<Unplanned>,
-    /// Batches to [count](super::Records::summarize). Their last count found active jobs and is so
-    /// old that the process which worked on them must have died.
-    pub left_behind: Vec<BatchId>,
+    /// Batches whose last [count](super::Records::summarize) is outdated: it found active jobs, and
+    /// is so old that the process which worked on them must have died.
+    pub stale: Vec<BatchId>,
     /// Where the next search for batches to close continues. `None` if it starts again.
     pub next: Option<BatchId>,
     /// Whether there are more hooks than were returned.
-    pub left_out: bool,
+    pub has_more: bool,
 }
 
 /// The remaining work and the measured speed, see [`Records::backlog`](super::Records::backlog).
@@ -129,8 +129,8 @@ impl PageRequest {
 pub struct Portion<T> {
     /// The rows. Not empty, unless the page is.
     pub rows: Vec<T>,
-    /// Whether rows of the page were left out because of their size.
-    pub left_out: bool,
+    /// Whether the page has more rows, which were cut off because of their size.
+    pub truncated: bool,
     /// The last key that was looked at, if there are further ones that were not.
     pub looked_to: Option<u64>,
 }
@@ -139,6 +139,6 @@ impl<T> Portion<T> {
     /// A page of `rows` that left out none.
     #[must_use]
     pub const fn complete(rows: Vec<T>) -> Self {
-        Self { rows, left_out: false, looked_to: None }
+        Self { rows, truncated: false, looked_to: None }
     }
 }

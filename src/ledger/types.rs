@@ -9,7 +9,7 @@ use crate::domain::{BatchId, BatchRecord, CreateRequest, Failure, HookEvent, Ite
 /// The rules of a ledger, set when it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
-    /// A job fails when it loses its worker more often than this without a new item in between.
+    /// The number of crashes that are tolerated without a new item. The next one fails the job.
     pub max_crashes: u32,
     /// Which events get a hook row.
     pub hooks: HookKinds,
@@ -20,7 +20,7 @@ pub struct Rules {
 pub struct HookKinds {
     /// A batch finished.
     pub batch_finished: bool,
-    /// A job failed after its last attempt.
+    /// A job failed permanently.
     pub job_failed: bool,
     /// A job was completed.
     pub job_completed: bool,
@@ -37,7 +37,7 @@ pub struct NewBatch {
     pub options: ItemOptions,
     /// The fingerprint of the key that makes its codes.
     pub key_fingerprint: String,
-    /// How long it will take, see [`Estimator`](super::Estimator).
+    /// The estimated duration, see [`Estimator`](super::Estimator).
     pub estimated: Duration,
     /// The request that creates it, if the request is idempotent.
     pub request: Option<CreateRequest>,
@@ -76,7 +76,7 @@ pub struct PlanInput {
     pub plan: Plan,
     /// The fingerprint of the key that makes its codes.
     pub key_fingerprint: String,
-    /// How long it will take, see [`Estimator`](super::Estimator).
+    /// The estimated duration, see [`Estimator`](super::Estimator).
     pub estimated: Duration,
 }
 
@@ -95,7 +95,7 @@ pub enum Planned {
 pub struct Claim {
     /// The job.
     pub job: JobId,
-    /// How often the job has been claimed, including this claim.
+    /// The number of times that the job has been claimed, including this claim.
     pub epoch: u32,
 }
 
@@ -112,7 +112,7 @@ pub enum Claimed {
     Busy,
     /// The batch is paused: discard the task. The job is offered again after a resume.
     Paused,
-    /// The job lost its worker too often, and this call failed it.
+    /// The job's workers crashed too often, and this call failed the job.
     Poisoned(Failure),
     /// The job does not exist.
     Unknown,
@@ -284,14 +284,14 @@ pub enum HookOutcome {
 /// The rows that [`Ledger::prune_history`](super::Ledger::prune_history) removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pruned {
-    /// Batches with no rows left to remove.
+    /// Batches whose rows are all removed.
     pub batches: u64,
     /// Rows of jobs.
     pub jobs: u64,
     /// Rows of hooks that were given up.
     pub hooks: u64,
-    /// Whether more rows may be left to remove.
-    pub left_out: bool,
+    /// Whether there may be more rows to remove.
+    pub has_more: bool,
 }
 
 impl Pruned {
@@ -302,7 +302,7 @@ impl Pruned {
             batches: self.batches + more.batches,
             jobs: self.jobs + more.jobs,
             hooks: self.hooks + more.hooks,
-            left_out: more.left_out,
+            has_more: more.has_more,
         }
     }
 }

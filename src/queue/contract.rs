@@ -16,7 +16,7 @@ pub type Result<T> = std::result::Result<T, QueueError>;
 #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "only Redis can fail"))]
 pub enum QueueError {
     /// The queue can't be reached. Try again later; the feeder repeats what was missed.
-    #[error("the queue {queue} did not answer")]
+    #[error("the queue {queue} did not respond")]
     Unavailable {
         /// The queue's name.
         queue: String,
@@ -26,7 +26,7 @@ pub enum QueueError {
     },
 
     /// The queue's user lacks a permission. Grant it and start again.
-    #[error("the queue {queue} lacks rights")]
+    #[error("the Redis user of the queue {queue} lacks permissions")]
     Forbidden {
         /// The queue's name.
         queue: String,
@@ -55,9 +55,10 @@ pub struct Offer {
 pub enum Disposition {
     /// The attempt succeeded; complete the task.
     Ack,
-    /// The attempt failed; retry after the queue's backoff, as long as attempts are left.
+    /// The attempt failed; retry after the queue's backoff, as long as attempts are left. The text
+    /// is the reason, shown by queue tools.
     Retry(String),
-    /// The task failed permanently; do not retry it.
+    /// The task failed permanently; do not retry it. The text is the reason, shown by queue tools.
     Fail(String),
     /// The task was not run; deliver it again without spending an attempt.
     Release,
@@ -129,6 +130,8 @@ pub enum Drained {
 }
 
 /// A queue of tasks.
+///
+/// A dropped future may or may not have taken effect.
 #[async_trait]
 pub trait Queue: Send + Sync + fmt::Debug {
     /// Returns the queue's name, such as `generate-product-batch-items`.
@@ -136,8 +139,8 @@ pub trait Queue: Send + Sync + fmt::Debug {
 
     /// Returns whether other processes use the same queue.
     ///
-    /// A queue that exists only in this process requires that this process leads its ledger, see
-    /// `Ledger::try_acquire_leadership`. A shared queue needs no leader.
+    /// A queue that exists only in this process requires that this process is the leader of its
+    /// ledger, see `Ledger::try_acquire_leadership`. A shared queue needs no leader.
     fn is_shared(&self) -> bool;
 
     /// Puts every offered task into the queue and returns how many were absent.
@@ -145,8 +148,13 @@ pub trait Queue: Send + Sync + fmt::Debug {
     /// Idempotent: adds absent tasks, leaves waiting, delayed and active ones unchanged.
     async fn offer(&self, offers: &[Offer]) -> Result<u64>;
 
-    /// Removes the tasks of `batch` that are not active. Best effort.
+    /// Removes the tasks of `batch` that are not active. A task that a worker takes meanwhile
+    /// stays.
     async fn withdraw(&self, batch: BatchId) -> Result<()>;
+
+    /// Returns whether the rate limit lets no waiting task start now. In Redis the answer is at most
+    /// about a second old, and `false` while Redis does not answer.
+    async fn is_rate_limited(&self) -> bool;
 
     /// Counts the tasks in each state.
     async fn counts(&self) -> Result<QueueCounts>;
@@ -155,7 +163,8 @@ pub trait Queue: Send + Sync + fmt::Debug {
     /// once. A second call is a bug of the caller and does nothing.
     async fn work(&self, handler: Arc<dyn Handler>) -> Result<()>;
 
-    /// Starts no further task and waits for running handlers until `deadline`.
+    /// Starts no further task and waits for running handlers until `deadline`. After it, handlers
+    /// keep running; the result counts them.
     async fn drain(&self, deadline: Instant) -> Drained;
 
     /// Makes a round trip to the queue's server, if there is one.

@@ -8,7 +8,7 @@ use crate::{
     ledger::Created,
 };
 
-/// The response to a new batch. The batch is stored, and its items will be generated.
+/// The response to a request for a new batch. The batch is stored, and its items will be generated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]

@@ -2,7 +2,7 @@
 
 use super::{
     error::{BatchError, Result},
-    handle::{BatchService, existing},
+    handle::{BatchService, to_batch_id},
 };
 use crate::{
     domain::{BatchId, BatchRecord, RetryReport},
@@ -10,8 +10,8 @@ use crate::{
 };
 
 impl BatchService {
-    /// Wakes the feeder of this process, which otherwise looks for work every `feed_interval`. Call
-    /// it after the commit of a transaction that created a batch.
+    /// Wakes the feeder of this process, which otherwise searches for work every `feed_interval`.
+    /// Call this after the commit of a transaction that created a batch.
     pub fn wake_feeder(&self) {
         (self.parts().wake)(None);
     }
@@ -26,7 +26,7 @@ impl BatchService {
     /// [`BatchError::HistoryRemoved`] when the batch finished longer than `keep_history` ago;
     /// [`BatchError::NoSuchBatch`].
     pub async fn retry_failed_jobs(&self, batch_id: i64) -> Result<RetryReport> {
-        let report = self.bounded(self.parts().ledger.retry(existing(batch_id)?)).await?;
+        let report = self.bounded(self.parts().ledger.retry(to_batch_id(batch_id)?)).await?;
         if report.found == 0 {
             return Err(BatchError::NothingToRetry(Box::new(report)));
         }
@@ -47,7 +47,7 @@ impl BatchService {
     /// [`BatchError::NotAllowed`] when the batch is finished, [`BatchError::NoSuchBatch`].
     pub async fn cancel(&self, batch_id: i64) -> Result<BatchRecord> {
         let batch = self.control(batch_id, BatchCommand::Cancel).await?;
-        self.parts().ended.notify_waiters();
+        self.parts().finished.notify_waiters();
         self.withdraw(batch.batch_id).await;
         Ok(batch)
     }
@@ -74,7 +74,7 @@ impl BatchService {
     }
 
     async fn control(&self, batch_id: i64, command: BatchCommand) -> Result<BatchRecord> {
-        let batch = self.bounded(self.parts().ledger.control(existing(batch_id)?, command)).await?;
+        let batch = self.bounded(self.parts().ledger.control(to_batch_id(batch_id)?, command)).await?;
         let done = match command {
             BatchCommand::Cancel => "cancelled",
             BatchCommand::Pause => "paused",
@@ -91,7 +91,7 @@ impl BatchService {
     }
 
     /// Removes the jobs of a batch from the queue. Best effort: a worker that receives a remaining
-    /// job discards it after a look at the ledger.
+    /// job discards it, because the ledger does not let it claim the job.
     async fn withdraw(&self, batch: BatchId) {
         if let Err(error) = self.parts().generate.withdraw(batch).await {
             tracing::warn!(%batch, %error, "could not remove the jobs of a batch from the queue");

@@ -21,7 +21,7 @@ impl BatchService {
     /// # Errors
     ///
     /// [`BatchError::Invalid`](super::BatchError::Invalid) for a field out of its limits and
-    /// [`BatchError::Taken`](super::BatchError::Taken) for an id in use. Nothing is stored then.
+    /// [`BatchError::IdInUse`](super::BatchError::IdInUse) for an id in use. Nothing is stored then.
     pub async fn create_product_items_async(
         &self,
         batch_id: impl Into<Option<i64>>,

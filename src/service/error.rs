@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{BatchId, ChangeRefused, Invalid, Progress, RetryReport, error_chain},
-    ledger::{BoxError, LedgerError, OtherDatabase},
+    ledger::{BoxError, LedgerError, WrongDatabaseKind},
 };
 
 /// The error of a service call. As a responder it is the problem document that the routes of this
@@ -23,8 +23,8 @@ pub enum BatchError {
     NoSuchItem,
 
     /// The id is already in use. The existing batch is unchanged.
-    #[error("batch {0} exists already")]
-    Taken(BatchId),
+    #[error("batch {0} already exists")]
+    IdInUse(BatchId),
 
     /// The `Idempotency-Key` was used by another request, which created this batch. Nothing was
     /// changed. Only the route of this crate returns it.
@@ -52,20 +52,22 @@ pub enum BatchError {
     #[error("`cursor` is not a cursor of this list")]
     BadCursor,
 
-    /// The ledger is in another kind of database than the call requires. Nothing was changed.
+    /// The call needs PostgreSQL, but the ledger is in SQLite, or the other way round. Nothing was
+    /// changed.
     #[error(transparent)]
-    OtherDatabase(#[from] OtherDatabase),
+    WrongDatabaseKind(#[from] WrongDatabaseKind),
 
     /// Too many requests read at the same time. Nothing was read; try again in a moment.
     #[error("too many requests read at once; try again in a moment")]
     Busy,
 
-    /// The database did not answer in time. Whether a change took effect is unknown; read the
+    /// The database did not respond in time. Whether a change took effect is unknown; read the
     /// batch to find out.
-    #[error("the database does not answer; try again later")]
+    #[error("the database does not respond; try again later")]
     Unavailable(#[source] BoxError),
 
-    /// A defect of this crate, or a statement of the host failed. The log has the details.
+    /// The database rejected a statement: a defect of this crate, or a constraint or trigger that
+    /// you added to its tables, or a statement of your own. The log has the details.
     #[error("internal error")]
     Internal(#[source] BoxError),
 }
@@ -74,7 +76,7 @@ impl From<LedgerError> for BatchError {
     fn from(error: LedgerError) -> Self {
         match error {
             LedgerError::NoSuchBatch(id) => Self::NoSuchBatch(id.get()),
-            LedgerError::IdInUse(id) => Self::Taken(id),
+            LedgerError::IdInUse(id) => Self::IdInUse(id),
             LedgerError::KeyReused(id) => Self::KeyReused(id),
             LedgerError::NotAllowed(refusal) => Self::NotAllowed(refusal),
             LedgerError::HistoryRemoved(id) => Self::HistoryRemoved(id),

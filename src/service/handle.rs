@@ -11,12 +11,12 @@ use super::{
 };
 use crate::{
     config::Config,
-    domain::{BatchId, CodeScheme, ItemOptions, Limits, Throughput},
+    domain::{BatchId, CodeScheme, ItemOptions, Limits, Throughput, error_chain},
     ledger::{Estimator, HostTransactions, Ledger, LedgerError, Outage},
     queue::Queue,
 };
 
-/// The handle of the plugin: a request guard for the host's handlers, available elsewhere by
+/// The handle of the plugin: a request guard for your handlers. Elsewhere, get it with
 /// [`BatchService::fetch`]. Cheap to clone.
 ///
 /// ```
@@ -29,9 +29,10 @@ use crate::{
 /// }
 /// ```
 ///
-/// Every method is cancel safe: once a change has started, it is completed even if its future is
-/// dropped. Every method that uses the ledger returns [`BatchError::Unavailable`] after 30 seconds
-/// at the latest.
+/// Every method except `create_product_items_in` is cancel safe: once a change has started, it is
+/// completed even if its future is dropped. Each call of the ledger is limited to 30 seconds, after
+/// which the method returns [`BatchError::Unavailable`]. A method makes at most two such calls,
+/// except [`until_finished`](Self::until_finished), which repeats reads until its `limit`.
 #[derive(Clone)]
 pub struct BatchService(Arc<Parts>);
 
@@ -53,7 +54,7 @@ pub(crate) struct Parts {
     pub draining: CancellationToken,
     pub outage: Arc<Outage>,
     /// Notified when a batch finishes in this process.
-    pub ended: Arc<Notify>,
+    pub finished: Arc<Notify>,
 }
 
 /// How long a call of the ledger may take.
@@ -102,13 +103,14 @@ impl BatchService {
 /// Logs the errors whose sources no response contains.
 pub(super) fn logged<T>(result: Result<T>) -> Result<T> {
     if let Err(BatchError::Unavailable(error) | BatchError::Internal(error)) = &result {
-        tracing::error!(%error, cause = error.source().map(tracing::field::display), "a ledger call failed");
+        tracing::error!(error = error_chain(&**error), "a ledger call failed");
     }
     result
 }
 
-/// Checks the id of an existing batch. No batch has an id out of range.
-pub(super) fn existing(batch_id: i64) -> Result<BatchId> {
+/// Converts an id from a caller. An id out of range is reported as [`BatchError::NoSuchBatch`],
+/// because no batch can have it.
+pub(super) fn to_batch_id(batch_id: i64) -> Result<BatchId> {
     BatchId::new(batch_id).map_err(|_| BatchError::NoSuchBatch(batch_id))
 }
 

@@ -21,7 +21,7 @@ pub struct Page<T> {
     pub next_cursor: Option<String>,
 }
 
-/// Selects a page of a list: `limit` entries (1 to 1,000, default 100) after `cursor`.
+/// Selects a page of a list: at most `limit` entries after `cursor`.
 ///
 /// ```
 /// use rocket_batch::PageQuery;
@@ -33,7 +33,8 @@ pub struct Page<T> {
 pub struct PageQuery {
     /// The `next_cursor` of the previous page; `None` for the first page.
     pub cursor: Option<String>,
-    /// Number of entries.
+    /// The maximum number of entries, 1 to 1,000. Default: 100. A page may have fewer although more
+    /// follow; continue while `next_cursor` is set.
     pub limit: Option<u64>,
 }
 
@@ -48,7 +49,7 @@ impl PageQuery {
     /// follows.
     pub(super) fn request(&self, list: &str) -> Result<PageRequest> {
         let limit = self.limit.unwrap_or(Self::DEFAULT);
-        Invalid::unless_within("limit", limit, 1, Self::MAX)?;
+        Invalid::check_range("limit", limit, 1, Self::MAX)?;
         let after = self.cursor.as_deref().map(|cursor| read_cursor(list, cursor)).transpose()?;
         Ok(PageRequest { after, limit: limit + 1 })
     }
@@ -57,8 +58,8 @@ impl PageQuery {
 impl<T> Page<T> {
     /// Makes the page from the rows of a [`PageQuery::request`].
     pub(super) fn of(portion: Portion<T>, list: &str, request: PageRequest, key: impl Fn(&T) -> u64) -> Self {
-        let Portion { rows: mut entries, left_out, looked_to } = portion;
-        let more = left_out || entries.len() as u64 >= request.limit;
+        let Portion { rows: mut entries, truncated, looked_to } = portion;
+        let more = truncated || entries.len() as u64 >= request.limit;
         entries.truncate(request.limit as usize - 1);
         let last = entries.last().filter(|_| more);
         let next = last.map(key).or(looked_to);

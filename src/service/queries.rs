@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{
     error::{BatchError, Result},
-    handle::{BatchService, existing},
+    handle::{BatchService, to_batch_id},
     page::{Page, PageQuery},
 };
 use crate::{
@@ -25,8 +25,16 @@ impl BatchService {
     /// [`BatchError::NoSuchBatch`].
     pub async fn get_batch_job_progress(&self, batch_id: i64) -> Result<Progress> {
         let batch = self.batch(batch_id).await?;
-        let waiting_for = self.parts().outage.is_on().then_some(WaitingFor::Database);
+        let waiting_for = self.waiting_for(&batch).await;
         Ok(Progress::of(&batch, &self.throughput(), waiting_for))
+    }
+
+    async fn waiting_for(&self, batch: &BatchRecord) -> Option<WaitingFor> {
+        if self.parts().outage.is_on() {
+            return Some(WaitingFor::Database);
+        }
+        let is_limited = batch.has_only_waiting_jobs() && self.parts().generate.is_rate_limited().await;
+        is_limited.then_some(WaitingFor::RateLimit)
     }
 
     /// Waits until a batch is finished, at most `limit` plus the duration of one read.
@@ -41,9 +49,9 @@ impl BatchService {
     pub async fn until_finished(&self, batch_id: i64, limit: Duration) -> Result<Progress> {
         let deadline = Instant::now() + limit;
         loop {
-            let mut ended = pin!(self.parts().ended.notified());
+            let mut finished = pin!(self.parts().finished.notified());
             // From here on no notification is missed, including one during the read below.
-            ended.as_mut().enable();
+            finished.as_mut().enable();
             let progress = match self.get_batch_job_progress(batch_id).await {
                 // One of the next reads gets a permit.
                 Err(BatchError::Busy) if Instant::now() < deadline => continue,
@@ -53,7 +61,7 @@ impl BatchService {
                 return Ok(progress);
             }
             let next_read = (Instant::now() + READ_INTERVAL).min(deadline);
-            if timeout_at(next_read, ended).await.is_err() && next_read == deadline {
+            if timeout_at(next_read, finished).await.is_err() && next_read == deadline {
                 return Err(BatchError::NotFinished(Box::new(progress)));
             }
         }
@@ -65,7 +73,7 @@ impl BatchService {
     ///
     /// [`BatchError::NoSuchBatch`].
     pub async fn batch(&self, batch_id: i64) -> Result<BatchRecord> {
-        let id = existing(batch_id)?;
+        let id = to_batch_id(batch_id)?;
         let _permit = self.parts().reads.one().await?;
         self.bounded(self.parts().ledger.batch(id)).await
     }
@@ -90,7 +98,7 @@ impl BatchService {
     ///
     /// [`BatchError::NoSuchBatch`], and as [`BatchService::batches`].
     pub async fn items(&self, batch_id: i64, page: PageQuery) -> Result<Page<Item>> {
-        let (id, list) = (existing(batch_id)?, format!("items:{batch_id}"));
+        let (id, list) = (to_batch_id(batch_id)?, format!("items:{batch_id}"));
         let request = page.request(&list)?;
         let _permit = self.parts().reads.list().await?;
         let items = self.bounded(self.parts().ledger.items(id, request)).await?;
@@ -127,7 +135,7 @@ impl BatchService {
     /// As [`BatchService::failed_jobs`].
     pub async fn jobs(&self, batch_id: i64, state: Option<JobState>, page: PageQuery) -> Result<Page<JobRecord>> {
         let list = format!("jobs:{batch_id}:{}", state.map_or("all", JobState::as_str));
-        let (id, request) = (existing(batch_id)?, page.request(&list)?);
+        let (id, request) = (to_batch_id(batch_id)?, page.request(&list)?);
         let _permit = self.parts().reads.list().await?;
         let jobs = self.bounded(self.parts().ledger.jobs(id, state, request)).await?;
         Ok(Page::of(jobs, &list, request, |job| job.seq))
@@ -143,7 +151,7 @@ impl BatchService {
     /// As [`BatchService::items`], and [`BatchError::HistoryRemoved`] when the batch finished
     /// longer than `keep_history` ago.
     pub async fn failed_jobs(&self, batch_id: i64, page: PageQuery) -> Result<Page<FailedJob>> {
-        let (id, list) = (existing(batch_id)?, format!("failed-jobs:{batch_id}"));
+        let (id, list) = (to_batch_id(batch_id)?, format!("failed-jobs:{batch_id}"));
         let request = page.request(&list)?;
         let _permit = self.parts().reads.list().await?;
         let jobs = self.bounded(self.parts().ledger.failed_jobs(id, request)).await?;

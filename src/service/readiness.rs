@@ -19,17 +19,21 @@ pub struct Readiness {
     pub problems: Vec<String>,
 }
 
-/// How long the database and the queue may take to answer.
+/// How long the database and the queue may each take to respond.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl BatchService {
-    /// Whether this process takes requests. False from the start of a shutdown.
+    /// Whether the process is not shutting down: true after the launch, false from the start of a
+    /// shutdown. Does not contact the database or the queue; [`readiness`](Self::readiness) does,
+    /// so use that for a load balancer.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         !self.parts().draining.is_cancelled()
     }
 
-    /// Checks with one round trip each whether the database and the queue answer.
+    /// Checks with one round trip each whether the database and the queue
+    /// `generate-product-batch-items` respond, and whether the process is shutting down. Takes at
+    /// most 4 seconds. Cancel safe.
     pub async fn readiness(&self) -> Readiness {
         let (ledger, queue) = (&self.parts().ledger, &self.parts().generate);
         let mut problems = Vec::new();
@@ -37,10 +41,10 @@ impl BatchService {
             problems.push("the process is shutting down".to_owned());
         }
         if !matches!(timeout(PROBE_TIMEOUT, ledger.ping()).await, Ok(Ok(()))) {
-            problems.push("the database does not answer".to_owned());
+            problems.push("the database does not respond".to_owned());
         }
         if !matches!(timeout(PROBE_TIMEOUT, queue.ping()).await, Ok(Ok(()))) {
-            problems.push(format!("the queue {} does not answer", queue.name()));
+            problems.push(format!("the queue {} does not respond", queue.name()));
         }
         Readiness { ready: problems.is_empty(), problems }
     }

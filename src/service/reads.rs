@@ -1,5 +1,5 @@
-//! Limits how many callers read at the same time, which leaves connections and processors for
-//! writers and workers.
+//! Limits the number of callers that read at the same time, which leaves connections and processors
+//! for writers and workers.
 //!
 //! A caller waits for a permit for a short time and is then rejected, which is cheap.
 
@@ -30,8 +30,8 @@ impl Reads {
     /// How long a caller waits for a permit.
     const PERMIT_TIMEOUT: Duration = Duration::from_secs(1);
 
-    /// Makes `at_once` permits. At most half of them, and at most half of the number of processors,
-    /// are for lists.
+    /// Creates `at_once` permits. Half of them, and at most half of the number of processors, but
+    /// at least one, may be used by lists.
     pub fn new(at_once: u32) -> Self {
         let processors = available_parallelism().map_or(1, usize::from);
         let all = at_once.max(1) as usize;

@@ -10,7 +10,7 @@ use super::handle::logged;
 use super::{accepted::BatchAccepted, error::Result, handle::BatchService};
 use crate::domain::ItemOptions;
 #[cfg(feature = "sqlite")]
-use crate::ledger::{NewBatch, OtherDatabase};
+use crate::ledger::{NewBatch, WrongDatabaseKind};
 
 impl BatchService {
     /// Creates a batch in a transaction of the host, on any connection to the ledger's database.
@@ -63,11 +63,13 @@ impl BatchService {
     /// }
     /// ```
     ///
+    /// Not cancel safe: if you drop the future before it is ready, roll the transaction back.
+    ///
     /// # Errors
     ///
     /// As [`BatchService::create_product_items_async`], and
-    /// [`BatchError::OtherDatabase`](super::BatchError::OtherDatabase) when the ledger is in
-    /// another kind of database or in another SQLite file. After `Invalid` and `Taken` the
+    /// [`BatchError::WrongDatabaseKind`](super::BatchError::WrongDatabaseKind) when the ledger is in
+    /// another kind of database or in another SQLite file. After `Invalid` and `IdInUse` the
     /// transaction is still usable and unchanged. After any other error of PostgreSQL it can only
     /// be rolled back. In SQLite the transaction can always continue, unless SQLite itself rolled
     /// it back, for example because the disk is full.
@@ -171,7 +173,7 @@ impl Asked<'_> {
         let ledger = batches.parts().host_transactions.sqlite()?;
         let batch = batches.planned(batch_id, quantity, options)?;
         if !ledger.is_ledger(conn)? {
-            return Err(OtherDatabase::OTHER_FILE.into());
+            return Err(WrongDatabaseKind::OTHER_FILE.into());
         }
         let (estimator, throughput) = (&batches.parts().estimator, batches.throughput());
         let estimated = estimator.estimate_at_once(&batch.plan, &throughput, |limit| ledger.backlog(conn, limit))?;

@@ -3,7 +3,8 @@
 //! ```text
 //!   missing ordinals ──▶ chunk ──▶ chunk ──▶ … ──▶ verdict ──▶ finish_attempt ──▶ disposition
 //!                          │
-//!                          └─ rejected: tried again with backoff, then failed; others follow
+//!                          └─ rejected by the database: retried with backoff, then recorded as
+//!                             failed; the next chunk is inserted anyway
 //! ```
 //!
 //! Every insert carries the claim, so an attempt whose job was claimed again inserts nothing.
@@ -35,11 +36,11 @@ pub(super) struct AttemptRun<'a> {
     pub started: Instant,
 }
 
-/// What was recorded when all chunks were processed.
+/// The end of the generation.
 enum Generated {
-    /// All items exist, and the job is recorded as completed.
+    /// All items exist, and the job was recorded as completed.
     JobCompleted,
-    /// The outcome is not recorded yet.
+    /// The outcome, which is still to be recorded.
     Outcome(Outcome),
 }
 
@@ -61,7 +62,7 @@ impl AttemptRun<'_> {
     }
 
     async fn generate(&self) -> Generated {
-        if let Some(outcome) = self.other_code_key() {
+        if let Some(outcome) = self.check_code_key() {
             return Generated::Outcome(outcome);
         }
         let mut reporter = ProgressReporter::new(&self.work);
@@ -71,13 +72,13 @@ impl AttemptRun<'_> {
         self.insert_missing(&mut reporter).await
     }
 
-    /// Returns the outcome of a job whose batch was created with another code key.
-    fn other_code_key(&self) -> Option<Outcome> {
-        let (theirs, ours) = (&self.work.key_fingerprint, self.cx.codes.fingerprint());
-        (theirs != ours).then(|| {
-            Outcome::Unworkable(format!(
-                "the batch was created with another code key ({theirs}, this is {ours}); \
-                 set that `code_key` again, then retry"
+    /// Returns an outcome if the batch was created with another code key.
+    fn check_code_key(&self) -> Option<Outcome> {
+        let (of_batch, of_process) = (&self.work.key_fingerprint, self.cx.codes.fingerprint());
+        (of_batch != of_process).then(|| {
+            Outcome::Misconfigured(format!(
+                "the batch was created with the code key {of_batch} (fingerprint), but this process has {of_process}; \
+                 configure the earlier `code_key`, then retry the batch"
             ))
         })
     }
@@ -118,14 +119,15 @@ impl AttemptRun<'_> {
             Ok(Finished::Recorded) => self.follow_up(&result, disposition),
             Err(error) => {
                 let job = self.work.claim.job;
-                let cause = &error as &dyn std::error::Error;
-                tracing::error!(batch = %job.batch, %job, error = cause, "job result could not be recorded");
-                Disposition::Retry(error_chain(&error))
+                let error = error_chain(&error);
+                tracing::error!(batch = %job.batch, %job, error, "job result could not be recorded");
+                Disposition::Retry(error)
             }
         }
     }
 
-    /// Follows up on a recorded result.
+    /// Reports and logs a recorded result, and wakes what depends on it: the close of the batch,
+    /// the feeder, the summaries.
     fn follow_up(&self, result: &AttemptResult, disposition: Disposition) -> Disposition {
         if let AttemptResult::Delayed { failure, .. } | AttemptResult::Failed(failure) = result {
             self.progress.report(failure_update(self.attempt, failure));
@@ -133,15 +135,15 @@ impl AttemptRun<'_> {
         log_result(&self.work, self.attempt, result);
         let batch = self.work.claim.job.batch;
         match result {
-            AttemptResult::Completed | AttemptResult::Failed(_) => self.cx.job_ended(batch),
+            AttemptResult::Completed | AttemptResult::Failed(_) => self.cx.job_finished(batch),
             AttemptResult::Delayed { .. } => self.cx.job_delayed(batch),
             AttemptResult::Released => self.cx.summaries.changed(batch),
         }
         disposition
     }
 
-    /// Returns what to record in the ledger, and the disposition of the task. `None` when another
-    /// attempt records the result.
+    /// Returns what to record in the ledger, and the disposition of the task. `None` if there is
+    /// nothing to record: the job was cancelled, finished, or claimed by another worker.
     fn result_of(&self, verdict: Verdict) -> Option<(AttemptResult, Disposition)> {
         Some(match verdict {
             Verdict::Completed => (AttemptResult::Completed, Disposition::Ack),

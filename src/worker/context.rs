@@ -11,10 +11,13 @@ use std::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::{ends::Ends, hooks::Hooks, recipes::Recipes, summaries::Summaries, wakeup::Wakeup};
+use super::{
+    code_parameters::CodeParametersCache, finished_jobs::FinishedJobs, hooks::Hooks, summaries::Summaries,
+    wakeup::Wakeup,
+};
 use crate::{
     config::Config,
-    domain::{Backoff, BatchId, CodeScheme, StatusTask, Task},
+    domain::{Backoff, BatchId, CodeScheme, StatusTask, Task, error_chain},
     ledger::{Estimator, Ledger, LedgerError, Outage, Result, Waiting},
     queue::{Offer, Queue},
 };
@@ -28,8 +31,8 @@ pub(crate) struct Context {
     pub config: Arc<Config>,
     pub hooks: Hooks,
     pub estimator: Arc<Estimator>,
-    pub recipes: Recipes,
-    pub ends: Ends,
+    pub code_parameters: CodeParametersCache,
+    pub finished_jobs: FinishedJobs,
     pub summaries: Summaries,
     /// Number of delayed jobs in the queue, as last read by the feeder.
     pub delayed: AtomicU64,
@@ -39,7 +42,7 @@ pub(crate) struct Context {
     pub draining: CancellationToken,
     pub outage: Arc<Outage>,
     /// Notified when a batch finishes in this process.
-    pub ended: Arc<Notify>,
+    pub finished: Arc<Notify>,
 }
 
 /// The delay between two tries while the database is unavailable.
@@ -84,9 +87,9 @@ impl Context {
 
     /// Schedules the follow-up work of a finished job. Best effort: the feeder finds the same work
     /// in the ledger.
-    pub fn job_ended(&self, batch: BatchId) {
+    pub fn job_finished(&self, batch: BatchId) {
         self.summaries.changed(batch);
-        self.ends.job_ended(batch);
+        self.finished_jobs.job_finished(batch);
         self.wakeup.job_left(self.hooks.has_job_hooks());
     }
 
@@ -132,7 +135,8 @@ impl<'a> DatabaseWait<'a> {
         match result {
             Err(LedgerError::Unavailable { operation, source }) => {
                 if self.waiting.is_none() {
-                    tracing::warn!(operation, cause = %source, "the database does not answer; work waits for it");
+                    let error = error_chain(&*source);
+                    tracing::warn!(operation, error, "the database does not respond; work waits for it");
                     self.waiting = Some(self.outage.wait());
                 }
                 self.failures += 1;
@@ -140,7 +144,7 @@ impl<'a> DatabaseWait<'a> {
             }
             result => {
                 if self.waiting.is_some() {
-                    tracing::info!(tries = self.failures + 1, "the database answers again");
+                    tracing::info!(tries = self.failures + 1, "the database responds again");
                 }
                 Some(result)
             }

@@ -17,7 +17,7 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// Checks until the drain starts. A batch whose last job finishes later is found by the feeder of
 /// another process, or of the next start.
 pub(super) async fn check_ends(cx: &Context) {
-    while let Some(batches) = cx.draining.run_until_cancelled(cx.ends.take()).await {
+    while let Some(batches) = cx.draining.run_until_cancelled(cx.finished_jobs.take()).await {
         match cx.retry_until_drain(|| cx.ledger.at_end(&batches)).await {
             None => {}
             Some(Ok(ends)) => cx.offer_status(ends).await,

@@ -5,15 +5,15 @@
 //!   woken for a batch      the first jobs of batches that are new in the window
 //!   jobs finished, or the  the next jobs of all batches in the window
 //!   queue is half empty
-//!   every feed_interval    the head: the first of the offered jobs again. If one was absent, the
-//!                          queue has lost tasks, and everything is offered again. Also looks
-//!                          for batches to close, to plan and to count, and for hooks to call
+//!   every feed_interval    a check. Offers the first jobs of the window again; if one was absent,
+//!                          the queue has lost tasks, and everything is offered again. Also finds
+//!                          the batches to close, to plan and to count, and the hooks to call
 //! ```
 //!
 //! The ledger determines what belongs in the queues, and a queue adds only absent tasks. Offering a
-//! task twice is therefore harmless, and what the feeder remembers of its offers only saves work.
-//! The feeder also finds batches that it was not woken for, such as those of a host's transaction.
-//! It plans them first, and the next pass finds their jobs.
+//! task twice is therefore harmless, and the feeder's record of its offers is only an optimisation.
+//! The feeder also finds batches that it was not woken for. Batches requested by SQL have no jobs
+//! yet: the feeder plans them, and its next pass finds their jobs.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -42,13 +42,13 @@ pub(crate) struct Feeder {
     /// Number of waiting and active jobs in the queue: the last count, plus the jobs added since.
     queued: u64,
     /// Where the next read of batches to close continues.
-    ends_after: Option<BatchId>,
-    /// When the next complete pass is due.
+    close_after: Option<BatchId>,
+    /// When the next check is due.
     check_at: Instant,
-    /// When a delayed job is due that may be absent from the queue.
+    /// The earliest due time of a delayed job that may be missing from the queue.
     due_at: Option<Instant>,
     /// When to count the jobs in the queue. Only set while the ledger has more jobs than the queue.
-    level_at: Option<Instant>,
+    count_queue_at: Option<Instant>,
     /// When to read hooks again. Only set when the last read did not return all hooks.
     hooks_at: Option<Instant>,
 }
@@ -61,7 +61,7 @@ struct FeederPass {
     /// Offer the next jobs of all batches.
     refill: bool,
     /// Count the jobs in the queue, and refill it when it is half empty.
-    level: bool,
+    count_queue: bool,
     /// Offer hooks to call.
     hooks: bool,
     /// Check everything.
@@ -75,22 +75,22 @@ fn take_due(at: &mut Option<Instant>, now: Instant) -> bool {
 
 impl Feeder {
     /// Number of jobs that are offered even when the queue is full, because it may be full of the
-    /// jobs of other programs.
+    /// jobs of other programs. A check offers as many jobs again.
     const HEAD: u64 = 100;
     /// The shortest pause between two passes. Wakeups within it lead to one pass.
     const MIN_PAUSE: Duration = Duration::from_millis(5);
-    /// The pause after a pass, as a multiple of its duration: passes take at most a quarter of the
-    /// time.
+    /// The pause after a pass is three times its duration, but at least `MIN_PAUSE` and at most
+    /// `MAX_PAUSE`. Passes shorter than 83 ms therefore take at most a quarter of the time.
     const PAUSE_PER_PASS: u32 = 3;
     /// The longest pause between two passes while there is a wakeup.
     const MAX_PAUSE: Duration = Duration::from_millis(250);
     /// The interval of counting the jobs in the queue while the ledger has more. Needed because
     /// other processes may take jobs too, and each process counts only its own finished jobs.
-    const LEVEL_INTERVAL: Duration = Duration::from_secs(1);
+    const QUEUE_COUNT_INTERVAL: Duration = Duration::from_secs(1);
     /// When adding jobs takes longer than this, jobs may have been added after their batch was
     /// paused or cancelled.
     const LONG_OFFER: Duration = Duration::from_millis(50);
-    /// Maximum number of batches that are then checked.
+    /// Maximum number of batches that are checked after a long offer.
     const MAX_WITHDRAWN: usize = 20;
     /// The shortest interval of reading due jobs, and of reading more hooks.
     const DUE_INTERVAL: Duration = Duration::from_secs(1);
@@ -102,10 +102,10 @@ impl Feeder {
             cx,
             offered_to: HashMap::new(),
             queued: 0,
-            ends_after: None,
+            close_after: None,
             check_at: Instant::now(),
             due_at: None,
-            level_at: None,
+            count_queue_at: None,
             hooks_at: None,
         }
     }
@@ -137,7 +137,7 @@ impl Feeder {
         FeederPass {
             jobs: !reasons.batches.is_empty() || due || refill || check,
             refill: refill || check,
-            level: take_due(&mut self.level_at, now),
+            count_queue: take_due(&mut self.count_queue_at, now),
             hooks: reasons.hooks || take_due(&mut self.hooks_at, now),
             check,
         }
@@ -145,7 +145,7 @@ impl Feeder {
 
     /// Returns when the next pass is due without a wakeup.
     fn next_at(&self) -> Instant {
-        [self.due_at, self.level_at, self.hooks_at].into_iter().flatten().fold(self.check_at, Instant::min)
+        [self.due_at, self.count_queue_at, self.hooks_at].into_iter().flatten().fold(self.check_at, Instant::min)
     }
 
     /// Schedules the next check: after a short backoff when the queue could not be reached, so that
@@ -155,7 +155,7 @@ impl Feeder {
         if failures > 0 {
             // It is unknown which offers arrived. The next check covers all other work.
             self.offered_to.clear();
-            (self.due_at, self.level_at, self.hooks_at) = (None, None, None);
+            (self.due_at, self.count_queue_at, self.hooks_at) = (None, None, None);
             self.check_at = Instant::now() + Self::RETRY_BACKOFF.jittered(failures, fastrand::f64()).min(usual);
         } else if pass.check {
             self.check_at = Instant::now() + usual;
@@ -166,29 +166,29 @@ impl Feeder {
     async fn feed(&mut self, pass: &FeederPass) -> bool {
         let fed = self.try_feed(pass).await;
         if let Err(error) = &fed {
-            let cause = error_chain(error);
-            tracing::warn!(cause, "the feeder could not reach the queue; it will try again");
+            let error = error_chain(error);
+            tracing::warn!(error, "the feeder could not reach the queue; it will try again");
         }
         fed.is_ok()
     }
 
     async fn try_feed(&mut self, pass: &FeederPass) -> Result<(), QueueError> {
         if pass.check {
-            self.feed_tasks(TaskQuery::All { ends_after: self.ends_after }).await?;
+            self.feed_tasks(TaskQuery::All { close_after: self.close_after }).await?;
             self.check_head().await?;
         } else if pass.hooks {
             self.feed_tasks(TaskQuery::Hooks).await?;
         }
-        let refill = pass.refill || (pass.level && self.is_low().await?);
+        let refill = pass.refill || (pass.count_queue && self.is_low().await?);
         if pass.jobs || refill {
             self.feed_jobs(refill).await?;
         }
         Ok(())
     }
 
-    /// Whether at most half of the jobs are left in the queue.
+    /// Whether the queue has at most half as many jobs as after the last refill.
     async fn is_low(&mut self) -> Result<bool, QueueError> {
-        self.level_at = Some(Instant::now() + Self::LEVEL_INTERVAL);
+        self.count_queue_at = Some(Instant::now() + Self::QUEUE_COUNT_INTERVAL);
         let counts = self.cx.generate.counts().await?;
         Ok(counts.waiting + counts.active <= self.queued / 2)
     }
@@ -220,13 +220,13 @@ impl Feeder {
         offer_jobs(&self.cx, &open.due).await?;
         let added = offer_jobs(&self.cx, &open.jobs).await?;
         self.queued += added;
-        self.remember(&open);
+        self.record_offers(&open);
         if added > 0 && started.elapsed() > Self::LONG_OFFER {
             self.withdraw_stopped(&open.window).await?;
         }
         self.due_at = open.next_due.map(|due| Instant::now() + due.max(Self::DUE_INTERVAL));
-        if refill || open.left_out {
-            self.schedule_refill(open.left_out);
+        if refill || open.has_more {
+            self.schedule_refill(open.has_more);
         }
         Ok(())
     }
@@ -240,7 +240,7 @@ impl Feeder {
 
     /// Schedules the next refill, if the ledger has more jobs than the queue.
     fn schedule_refill(&mut self, ledger_has_more: bool) {
-        self.level_at = ledger_has_more.then(|| Instant::now() + Self::LEVEL_INTERVAL);
+        self.count_queue_at = ledger_has_more.then(|| Instant::now() + Self::QUEUE_COUNT_INTERVAL);
         let queued = self.queued.saturating_sub(self.cx.wakeup.jobs_left());
         self.cx.wakeup.refill_below(ledger_has_more.then_some(queued));
     }
@@ -285,8 +285,8 @@ impl Feeder {
         }
     }
 
-    /// Remembers which jobs of the batches in the window were offered.
-    fn remember(&mut self, offered: &OpenJobs) {
+    /// Records which jobs of the batches in the window were offered.
+    fn record_offers(&mut self, offered: &OpenJobs) {
         let window: HashSet<BatchId> = offered.window.iter().copied().collect();
         self.offered_to.retain(|batch, _| window.contains(batch));
         for job in offered.jobs.iter().map(|open| open.job).filter(|job| window.contains(&job.batch)) {
@@ -298,10 +298,10 @@ impl Feeder {
     async fn feed_tasks(&mut self, query: TaskQuery) -> Result<(), QueueError> {
         let Some(open) = self.open_tasks(query).await else { return Ok(()) };
         if let TaskQuery::All { .. } = query {
-            self.ends_after = open.next;
+            self.close_after = open.next;
         }
-        self.hooks_at = open.left_out.then(|| Instant::now() + Self::DUE_INTERVAL);
-        open.left_behind.iter().for_each(|batch| self.cx.summaries.changed(*batch));
+        self.hooks_at = open.has_more.then(|| Instant::now() + Self::DUE_INTERVAL);
+        open.stale.iter().for_each(|batch| self.cx.summaries.changed(*batch));
         let offered = offer_tasks(&self.cx, open.status).await;
         plan_batches(&self.cx, open.unplanned).await;
         offered

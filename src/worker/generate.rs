@@ -15,7 +15,7 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::{attempt::AttemptRun, chunk::items, context::Context, failpoints, recipes::Recipe};
+use super::{attempt::AttemptRun, chunk::items, code_parameters::CodeParameters, context::Context, failpoints};
 use crate::{
     domain::{Attempt, Delivery, Failure, Task, error_chain},
     ledger::{Claimed, FirstChunk, LedgerError, Work},
@@ -52,7 +52,7 @@ impl Generate {
             Claimed::NothingToDo => {
                 // The process that finished the job may have died before it checked whether the job
                 // was the last one of its batch.
-                self.0.ends.job_ended(delivery.batch_and_seq().0);
+                self.0.finished_jobs.job_finished(delivery.batch_and_seq().0);
                 Disposition::Ack
             }
             Claimed::Busy => Disposition::Ack,
@@ -63,16 +63,16 @@ impl Generate {
         }
     }
 
-    /// Claims the job. Inserts its first chunk in the same transaction when the recipe of its codes
-    /// is cached. Returns `None` when the drain started.
+    /// Claims the job. Inserts its first chunk in the same transaction when the parameters of its
+    /// codes are cached. Returns `None` when the drain started.
     async fn claim(&self, delivery: Delivery, range: Range<u64>) -> Option<Result<Claimed, LedgerError>> {
-        if let Some(recipe) = self.0.recipes.get(delivery.batch_and_seq().0)
-            && recipe.key_fingerprint == self.0.codes.fingerprint()
+        if let Some(parameters) = self.0.code_parameters.get(delivery.batch_and_seq().0)
+            && parameters.key_fingerprint == self.0.codes.fingerprint()
         {
-            match AssertUnwindSafe(self.claim_and_insert(delivery, &range, &recipe)).catch_unwind().await {
-                // A rejected chunk is tried again on its own, as often as configured. After a panic
-                // there is no claim yet that the panic could be counted for; the attempt that
-                // follows panics again.
+            match AssertUnwindSafe(self.claim_and_insert(delivery, &range, &parameters)).catch_unwind().await {
+                // A rejected chunk is tried again on its own, as many times as configured. A panic
+                // is ignored here, because no claim exists on which it could be recorded. The code
+                // that panicked runs again in the attempt below, which records it.
                 Err(_) | Ok(Some(Err(LedgerError::Refused { .. }))) => {}
                 Ok(claimed) => return claimed,
             }
@@ -84,11 +84,11 @@ impl Generate {
         &self,
         delivery: Delivery,
         range: &Range<u64>,
-        recipe: &Recipe,
+        parameters: &CodeParameters,
     ) -> Option<Result<Claimed, LedgerError>> {
         let chunk = range.start..range.end.min(range.start.saturating_add(self.0.config.chunk_size));
-        let items = items(&self.0, delivery.batch_and_seq().0, recipe.prefix.as_deref(), chunk);
-        let Recipe { prefix, key_fingerprint } = recipe.clone();
+        let items = items(&self.0, delivery.batch_and_seq().0, parameters.prefix.as_deref(), chunk);
+        let CodeParameters { prefix, key_fingerprint } = parameters.clone();
         let first_chunk = FirstChunk { range: range.clone(), prefix, key_fingerprint, items };
         failpoints::reach(failpoints::BEFORE_INSERT).await;
         let claimed =
@@ -99,7 +99,7 @@ impl Generate {
 
     async fn attempt(&self, work: Work, progress: &dyn ProgressSink) -> Disposition {
         let job = work.claim.job;
-        self.0.recipes.insert(job.batch, Recipe::of(&work));
+        self.0.code_parameters.insert(job.batch, CodeParameters::of(&work));
         self.0.summaries.changed(job.batch);
         let attempt = Attempt { failed: work.attempts_made, max: self.0.config.generate.attempts };
         let span = tracing::info_span!("attempt", batch = %job.batch, job = %job, attempt = attempt.number());
@@ -110,8 +110,8 @@ impl Generate {
     /// Fails a job during which workers crashed too often.
     fn poisoned(&self, delivery: Delivery, failure: Failure) -> Disposition {
         let (batch, _) = delivery.batch_and_seq();
-        tracing::error!(%batch, job = %delivery, reason = failure.reason, "Job {delivery} failed for batch {batch}");
-        self.0.job_ended(batch);
+        tracing::error!(%batch, job = %delivery, error = failure.reason, "Job {delivery} failed for batch {batch}");
+        self.0.job_finished(batch);
         Disposition::Fail(failure.reason)
     }
 }
@@ -120,9 +120,9 @@ impl Generate {
 /// offered again, so it fails.
 fn paused(delivery: Delivery) -> Disposition {
     match delivery {
-        Delivery::External { batch, .. } => {
-            Disposition::Fail(format!("batch {batch} is paused; its jobs go on when it is resumed"))
-        }
+        Delivery::External { batch, .. } => Disposition::Fail(format!(
+            "batch {batch} is paused; this task was not run. Add it again after the batch is resumed"
+        )),
         Delivery::Enqueued { .. } => Disposition::Discard,
     }
 }
@@ -134,13 +134,12 @@ fn unknown(delivery: Delivery) -> Disposition {
         Delivery::External { batch, seq } => format!("the ledger has no batch {batch} with a job {seq}"),
         Delivery::Enqueued { task: job, .. } => format!("the ledger has no job {job}"),
     };
-    tracing::warn!(reason, "a job that is not in the ledger failed in the queue");
+    tracing::warn!(error = reason, "a job that is not in the ledger failed in the queue");
     Disposition::Fail(reason)
 }
 
 fn could_not_claim(delivery: Delivery, error: &LedgerError) -> Disposition {
-    let (batch, _) = delivery.batch_and_seq();
-    let cause = error as &dyn std::error::Error;
-    tracing::error!(%batch, job = %delivery, error = cause, "job could not be claimed");
-    Disposition::Retry(error_chain(error))
+    let ((batch, _), error) = (delivery.batch_and_seq(), error_chain(error));
+    tracing::error!(%batch, job = %delivery, error, "job could not be claimed");
+    Disposition::Retry(error)
 }

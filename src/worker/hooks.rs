@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use futures_util::{FutureExt as _, future::BoxFuture};
 
 use crate::{
-    domain::{BatchFinished, HookEvent, JobEnded, panic_message},
+    domain::{BatchFinished, HookEvent, JobFinished, panic_message},
     ledger::{BoxError, HookKinds},
 };
 
@@ -15,8 +15,8 @@ type Callback<E> = Arc<dyn Fn(E) -> BoxFuture<'static, Result<(), BoxError>> + S
 #[derive(Clone, Default)]
 pub(crate) struct Hooks {
     pub batch_finished: Option<Callback<BatchFinished>>,
-    pub job_failed: Option<Callback<JobEnded>>,
-    pub job_completed: Option<Callback<JobEnded>>,
+    pub job_failed: Option<Callback<JobFinished>>,
+    pub job_completed: Option<Callback<JobFinished>>,
 }
 
 /// Erases the type of a callback.
@@ -61,7 +61,7 @@ impl Hooks {
         match tokio::time::timeout(limit, call).await {
             Ok(Ok(result)) => result.map_err(|error| error.to_string()),
             Ok(Err(panic)) => Err(format!("panicked: {}", panic_message(&*panic))),
-            Err(_) => Err(format!("did not answer within {limit:?}")),
+            Err(_) => Err(format!("did not respond within {limit:?}")),
         }
     }
 }

@@ -17,17 +17,17 @@
 mod attempt;
 mod chunk;
 mod cleaner;
+mod code_parameters;
 mod context;
 mod counter;
 mod end_checker;
-mod ends;
 mod failpoints;
 mod feeder;
+mod finished_jobs;
 mod generate;
 mod hooks;
 mod offers;
 mod planner;
-mod recipes;
 mod report;
 mod runtime;
 mod status;
@@ -35,10 +35,10 @@ mod summaries;
 mod wakeup;
 
 pub(crate) use self::{
+    code_parameters::CodeParametersCache,
     context::Context,
-    ends::Ends,
+    finished_jobs::FinishedJobs,
     hooks::{Hooks, callback},
-    recipes::Recipes,
     runtime::Runtime,
     summaries::Summaries,
     wakeup::Wakeup,

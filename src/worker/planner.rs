@@ -57,7 +57,7 @@ fn follow_up(cx: &Context, batch: &Unplanned, planned: Planned, input: &Result<P
         }
         (Planned::Now, Err(invalid)) => {
             tracing::error!(batch = %id, quantity, error = %invalid, "Batch {id} could not be planned and failed");
-            cx.ended.notify_waiters();
+            cx.finished.notify_waiters();
         }
     }
 }

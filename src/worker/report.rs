@@ -52,12 +52,12 @@ pub(super) fn log_result(work: &Work, attempt: Attempt, result: &AttemptResult) 
             tracing::info!("Job {job} completed successfully for batch {batch}");
         }
         AttemptResult::Delayed { failure, delay } => {
-            let reason = &failure.reason;
-            tracing::warn!(reason, ?delay, attempts, "Job {job} failed for batch {batch}; it will be tried again");
+            let error = &failure.reason;
+            tracing::warn!(error, ?delay, attempts, "Job {job} failed for batch {batch}; it will be tried again");
         }
         AttemptResult::Failed(failure) => {
-            let (reason, failed_items) = (&failure.reason, failure.chunks.items());
-            tracing::error!(reason, attempts, failed_items, "Job {job} failed for batch {batch}");
+            let (error, failed_items) = (&failure.reason, failure.chunks.items());
+            tracing::error!(error, attempts, failed_items, "Job {job} failed for batch {batch}");
         }
         AttemptResult::Released => tracing::info!("Job {job} was released for batch {batch}"),
     }
@@ -73,7 +73,7 @@ pub(super) fn failure_update(attempt: Attempt, failure: &Failure) -> ProgressUpd
         line.push_str("; failed chunks: items ");
         line.push_str(&shown.join(", "));
     }
-    let more = failure.chunks.ranges.len().saturating_sub(SHOWN) as u64 + failure.chunks.more;
+    let more = failure.chunks.ranges.len().saturating_sub(SHOWN) as u64 + failure.chunks.unlisted_chunks;
     let line = if more > 0 { format!("{line} and {more} more") } else { line };
     ProgressUpdate { percent: None, line }
 }

@@ -14,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use super::{
     cleaner::Cleaner,
     context::Context,
-    counter::{count_finally, keep_summaries},
+    counter::{count_before_exit, keep_summaries},
     end_checker::check_ends,
     feeder::Feeder,
     generate::Generate,
@@ -32,7 +32,7 @@ pub(crate) struct Runtime {
 }
 
 impl Runtime {
-    /// How often a process on standby tries to acquire the leadership.
+    /// The interval at which a process on standby tries to acquire the leadership.
     const LEADERSHIP_INTERVAL: Duration = Duration::from_secs(1);
 
     pub fn new(cx: Context) -> Self {
@@ -43,7 +43,7 @@ impl Runtime {
     /// Returns at once.
     pub fn start(&self) {
         let cx = self.cx.clone();
-        match (cx.generate.is_shared(), cx.config.role.works()) {
+        match (cx.generate.is_shared(), cx.config.role.runs_jobs()) {
             (false, true) => drop(self.tasks.spawn(lead_and_feed(cx))),
             (false, false) => {}
             (true, true) => drop(self.tasks.spawn(work_and_feed(cx))),
@@ -62,7 +62,7 @@ impl Runtime {
             tokio::time::timeout_at(deadline, self.tasks.wait()),
         );
         // Counts the jobs that were released last.
-        let _ = tokio::time::timeout_at(deadline, count_finally(&self.cx)).await;
+        let _ = tokio::time::timeout_at(deadline, count_before_exit(&self.cx)).await;
         for (queue, drained) in [(&self.cx.generate, generate), (&self.cx.status, status)] {
             if let Drained::Left(left) = drained {
                 let queue = queue.name();

@@ -11,7 +11,7 @@ use chrono::Utc;
 
 use super::{context::Context, failpoints};
 use crate::{
-    domain::{Attempt, BatchId, BatchRecord, BatchStatus, Delivery, HookId, StatusTask, Task},
+    domain::{Attempt, BatchId, BatchRecord, BatchStatus, Delivery, HookId, StatusTask, Task, error_chain},
     ledger::{Closed, Hook, HookOutcome, LedgerError},
     queue::{Disposition, Handler, ProgressSink},
 };
@@ -26,7 +26,7 @@ impl Handler for Status {
             return Disposition::Fail(format!("{delivery} is not a status task"));
         };
         match task {
-            Task::Status(StatusTask::End { batch, round }) => self.close(batch, round).await,
+            Task::Status(StatusTask::Close { batch, round }) => self.close(batch, round).await,
             Task::Status(StatusTask::Hook { batch, hook }) => self.hook(batch, hook).await,
             Task::Generate { .. } => Disposition::Fail(format!("{task} is not a status task")),
         }
@@ -40,7 +40,7 @@ impl Status {
             Some(Ok(Closed::NothingToDo)) => Disposition::Ack,
             Some(Ok(Closed::Now(batch))) => {
                 log_outcome(&batch);
-                self.0.ended.notify_waiters();
+                self.0.finished.notify_waiters();
                 failpoints::reach(failpoints::BEFORE_HOOK).await;
                 if self.0.hooks.has_batch_hook() {
                     self.0.wakeup.hook();
@@ -100,7 +100,7 @@ fn log_outcome(batch: &BatchRecord) {
 }
 
 fn failed(batch: BatchId, error: &LedgerError) -> Disposition {
-    let cause = error as &dyn std::error::Error;
-    tracing::error!(%batch, error = cause, "status task failed; it will be tried again");
+    let chain = error_chain(error);
+    tracing::error!(%batch, error = chain, "status task failed; it will be tried again");
     Disposition::Retry(error.to_string())
 }

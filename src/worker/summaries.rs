@@ -1,7 +1,7 @@
 //! Updates the summaries of open batches, which lists read.
 //!
 //! ```text
-//!   attempts ──▶ changed, inserted ──▶ batches to count ──▶ Ledger::summarize, 4 times/s at most
+//!   attempts ──▶ changed, inserted ──▶ batches to count ──▶ Ledger::summarize, at most 4 times/s
 //!                                        ▲                       │
 //!                                        └── failed, or just counted by another process
 //! ```
@@ -32,11 +32,11 @@ use crate::{
 };
 
 /// Number of batches in one call.
-const PORTION: usize = 20;
+const BATCHES_PER_CALL: usize = 20;
 /// Number of seconds for which items count as recent.
-const RECENT: u64 = 10;
+const RECENT_SECONDS: u64 = 10;
 
-/// The changes of this process since open batches were last counted.
+/// The batches to count, and the items that this process inserted in the last ten seconds.
 #[derive(Debug)]
 pub(crate) struct Summaries {
     /// Identifies this run of the process.
@@ -64,8 +64,8 @@ impl Default for Summaries {
 #[derive(Debug, Default)]
 struct Recent {
     to_count: bool,
-    /// Number of inserted items by second, modulo [`RECENT`].
-    items: [u64; RECENT as usize],
+    /// Number of inserted items by second, modulo [`RECENT_SECONDS`].
+    items: [u64; RECENT_SECONDS as usize],
     /// The last second with a change.
     second: u64,
     last_item_at: Option<DateTime<Utc>>,
@@ -73,24 +73,24 @@ struct Recent {
 
 impl Recent {
     fn inserted(&mut self, items: u64, second: u64) {
-        self.forget_before(second);
+        self.clear_before(second);
         *self.slot(second) += items;
         self.last_item_at = Some(Utc::now());
     }
 
-    /// Returns the number of items of the last [`RECENT`] seconds, up to `second`.
+    /// Returns the number of items of the last [`RECENT_SECONDS`] seconds, up to `second`.
     fn items(&mut self, second: u64) -> u64 {
-        self.forget_before(second);
+        self.clear_before(second);
         self.items.iter().sum()
     }
 
     #[expect(clippy::indexing_slicing, reason = "the index is a remainder of the length")]
     fn slot(&mut self, second: u64) -> &mut u64 {
-        &mut self.items[(second % RECENT) as usize]
+        &mut self.items[(second % RECENT_SECONDS) as usize]
     }
 
-    fn forget_before(&mut self, second: u64) {
-        for passed in (self.second + 1..=second).take(RECENT as usize) {
+    fn clear_before(&mut self, second: u64) {
+        for passed in (self.second + 1..=second).take(RECENT_SECONDS as usize) {
             *self.slot(passed) = 0;
         }
         self.second = self.second.max(second);
@@ -120,7 +120,7 @@ impl Summaries {
         }
     }
 
-    /// Takes the marked batches, and forgets batches without recent changes.
+    /// Takes the marked batches, and removes batches without recent changes.
     fn take(&self) -> Vec<RecentWork> {
         let second = self.second();
         let mut batches = self.batches();
@@ -145,15 +145,15 @@ impl Summaries {
         let mut work = self.take();
         // After a failure, counts batches one by one and in random sequence. A batch that can't be
         // counted then does not block the others for long.
-        let portion = if self.failed.swap(false, Relaxed) { 1 } else { PORTION };
+        let portion = if self.failed.swap(false, Relaxed) { 1 } else { BATCHES_PER_CALL };
         fastrand::shuffle(&mut work);
-        let mut remaining = Remaining::None;
+        let mut remaining = Remaining::Nothing;
         let mut portions = work.chunks(portion);
         while let Some(portion) = portions.next() {
             match summarize(self.process, portion.to_vec()).await {
                 Ok(left) => {
                     left.iter().for_each(|batch| self.changed(*batch));
-                    remaining = if left.is_empty() { remaining } else { Remaining::Some };
+                    remaining = if left.is_empty() { remaining } else { Remaining::Marked };
                 }
                 Err(error) => {
                     self.failed.store(true, Relaxed);
@@ -166,8 +166,9 @@ impl Summaries {
         Ok(remaining)
     }
 
-    /// Waits until a batch is marked. Cancel safe.
-    pub(super) async fn marked(&self) {
+    /// Waits until the map has a batch: a marked one, or one with items of the last ten seconds.
+    /// Cancel safe.
+    pub(super) async fn wait_for_batch(&self) {
         while self.batches().is_empty() {
             self.changed.notified().await;
         }
@@ -185,8 +186,10 @@ impl Summaries {
 /// Whether batches are still marked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Remaining {
-    None,
-    Some,
+    /// No batch is marked.
+    Nothing,
+    /// At least one batch is marked.
+    Marked,
 }
 
 #[cfg(test)]
@@ -208,7 +211,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn counts_a_changed_batch_once_and_forgets_it_later() {
+    async fn counts_a_changed_batch_once_and_removes_it_later() {
         let (summaries, batch) = (Summaries::default(), BatchId::new(7).unwrap());
 
         summaries.changed(batch);
@@ -218,7 +221,7 @@ mod tests {
         assert!(first[0].last_item_at.is_some());
         assert_eq!(summaries.take(), [], "nothing changed since");
 
-        tokio::time::advance(Duration::from_secs(RECENT + 1)).await;
+        tokio::time::advance(Duration::from_secs(RECENT_SECONDS + 1)).await;
         assert_eq!(summaries.take(), []);
         assert!(summaries.batches().is_empty());
     }
@@ -238,7 +241,7 @@ mod tests {
             summaries.count_with(async |_, work| Ok(vec![]).inspect(|_: &Vec<_>| assert_eq!(work.len(), 1))).await;
 
         assert!(failed.is_err());
-        assert_eq!((skipped.unwrap(), counted.unwrap()), (Remaining::Some, Remaining::None));
+        assert_eq!((skipped.unwrap(), counted.unwrap()), (Remaining::Marked, Remaining::Nothing));
         assert_eq!(summaries.take(), []);
     }
 
@@ -251,7 +254,7 @@ mod tests {
         for _ in 0..1_000 {
             let _failed = summaries
                 .count_with(async |_, work| {
-                    assert!(work.len() <= PORTION);
+                    assert!(work.len() <= BATCHES_PER_CALL);
                     if work.iter().any(|work| work.batch == failing) { Err(rejected()) } else { Ok(vec![]) }
                 })
                 .await;

@@ -44,7 +44,8 @@ impl Contract {
         })
     }
 
-    /// The operation of a request. If two match, the one with fewer parameters, as in Rocket.
+    /// Returns the operation of a request. If two match, returns the one whose path does not start
+    /// with a parameter, as Rocket does.
     fn operation(&self, method: &str, path: &str) -> Option<&Value> {
         let path = path.trim_end_matches('/');
         if ["/docs", "/openapi.json"].iter().any(|file| path.ends_with(file)) {
@@ -55,8 +56,9 @@ impl Contract {
         fitting.min_by_key(|(_, template, _)| template.starts_with("/batches/{")).map(|(_, _, operation)| operation)
     }
 
-    /// Panics if the response does not match the document. Ignores paths that are no operation.
-    pub fn judge(&self, method: &str, path: &str, reply: &Reply) {
+    /// Panics if the response does not match the document. Ignores paths that are not in the
+    /// document.
+    pub fn check(&self, method: &str, path: &str, reply: &Reply) {
         let Some(operation) = self.operation(method, path) else { return };
         let id = operation["operationId"].as_str().unwrap();
         self.seen.lock().unwrap().insert((id.to_owned(), reply.status));

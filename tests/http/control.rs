@@ -28,8 +28,8 @@ async fn a_batch_that_is(status: &str) -> Shop {
     for id in [BATCH, BYSTANDER] {
         shop.batch(id, 30).await;
         match status {
-            "paused" => drop(shop.tell(&format!("/batches/{id}/pause")).await.expect(200)),
-            "cancelled" => drop(shop.tell(&format!("/batches/{id}/cancel")).await.expect(200)),
+            "paused" => drop(shop.post_empty(&format!("/batches/{id}/pause")).await.expect(200)),
+            "cancelled" => drop(shop.post_empty(&format!("/batches/{id}/cancel")).await.expect(200)),
             _ => {}
         }
     }
@@ -83,7 +83,7 @@ async fn a_command_is_refused_in_a_status_that_does_not_allow_it() {
 
     for (before, verb, after) in table {
         let shop = a_batch_that_is(before).await;
-        let reply = shop.tell(&format!("/batches/{BATCH}/{verb}")).await;
+        let reply = shop.post_empty(&format!("/batches/{BATCH}/{verb}")).await;
 
         match after {
             Some(after) => assert_eq!(reply.expect(200)["status"], after, "{before} {verb}"),
@@ -98,7 +98,7 @@ async fn a_command_is_refused_in_a_status_that_does_not_allow_it() {
 async fn a_refusal_names_the_status_and_the_command() {
     let shop = a_batch_that_is("completed").await;
 
-    let problem = shop.tell("/batches/1/pause").await.problem(409, &["completed", "paused"]);
+    let problem = shop.post_empty("/batches/1/pause").await.problem(409, &["completed", "paused"]);
 
     assert_eq!(problem["batchStatus"], "completed");
 }
@@ -107,7 +107,7 @@ async fn a_refusal_names_the_status_and_the_command() {
 async fn retrying_a_batch_without_failed_jobs_returns_the_report() {
     let shop = a_batch_that_is("running").await;
 
-    let problem = shop.tell("/batches/1/retry").await.problem(409, &["batch 1", "no failed jobs"]);
+    let problem = shop.post_empty("/batches/1/retry").await.problem(409, &["batch 1", "no failed jobs"]);
 
     assert_eq!(problem["report"]["found"], 0);
     assert_eq!(problem["report"]["status"], "running");
@@ -125,7 +125,7 @@ async fn a_failed_batch_shows_its_error_and_completes_after_a_retry() {
     }
 
     take_items(&shop);
-    let report = shop.tell("/batches/1/retry").await.expect(200);
+    let report = shop.post_empty("/batches/1/retry").await.expect(200);
 
     assert_eq!((&report["found"], &report["recreated"], &report["status"]), (&3.into(), &3.into(), &"running".into()));
     assert_eq!(report["jobIds"], json!(["b1-j0-g1", "b1-j1-g1", "b1-j2-g1"]));
@@ -134,7 +134,7 @@ async fn a_failed_batch_shows_its_error_and_completes_after_a_retry() {
     assert_eq!(shop.pages("/batches/1/items", 100).await.0.len(), 30);
     assert_eq!(shop.pages("/batches/1/failed-jobs", 100).await.0.len(), 0);
     assert_eq!(shop.status(BYSTANDER).await, "failed");
-    shop.tell("/batches/1/retry").await.problem(409, &["batch"]);
+    shop.post_empty("/batches/1/retry").await.problem(409, &["batch"]);
 }
 
 /// The report was as long as the batch had jobs.
@@ -151,7 +151,7 @@ async fn the_report_of_a_retry_lists_at_most_a_thousand_jobs_and_counts_all() {
     shop.post("/batches", json!({ "quantity": 1_001, "batchId": 1, "batchSize": 1 })).await.expect(202);
     shop.until_it_is(1, "failed").await;
 
-    let report = shop.tell("/batches/1/retry").await.expect(200);
+    let report = shop.post_empty("/batches/1/retry").await.expect(200);
 
     assert_eq!((&report["found"], &report["recreated"]), (&json!(1_001), &json!(1_001)));
     assert_eq!((report["jobIds"].as_array().unwrap().len(), &report["jobIdsTruncated"]), (1_000, &json!(true)));
@@ -173,10 +173,10 @@ async fn a_batch_without_history_shows_that_and_keeps_its_items() {
     let problem = shop.get("/batches/1/failed-jobs").await.problem(409, &["history of batch 1 was removed"]);
     assert_eq!((&problem["type"], &problem["batchId"]), (&"urn:rocket-batch:history-removed".into(), &1.into()));
     assert_eq!(problem["title"], "History removed");
-    assert_eq!(shop.tell("/batches/1/retry").await.problem(409, &[]), problem);
-    for (path, wish) in [(1, "cancel"), (1, "pause"), (1, "resume"), (2, "retry"), (2, "cancel")] {
-        let problem = shop.tell(&format!("/batches/{path}/{wish}")).await.problem(409, &["a batch that is"]);
-        assert_eq!(problem["type"], "urn:rocket-batch:not-allowed", "{wish}");
+    assert_eq!(shop.post_empty("/batches/1/retry").await.problem(409, &[]), problem);
+    for (path, verb) in [(1, "cancel"), (1, "pause"), (1, "resume"), (2, "retry"), (2, "cancel")] {
+        let problem = shop.post_empty(&format!("/batches/{path}/{verb}")).await.problem(409, &["a batch that is"]);
+        assert_eq!(problem["type"], "urn:rocket-batch:not-allowed", "{verb}");
     }
     let progress = shop.get("/batches/1/progress").await.expect(200);
     assert_eq!((&progress["completed"], &progress["failed"], &progress), (&1.into(), &2.into(), &before));
@@ -189,11 +189,11 @@ async fn a_batch_without_history_shows_that_and_keeps_its_items() {
 #[rocket::async_test]
 async fn a_paused_batch_continues_after_a_resume() {
     let shop = a_batch_that_is("running").await;
-    shop.tell("/batches/1/pause").await.expect(200);
+    shop.post_empty("/batches/1/pause").await.expect(200);
 
-    let resumed = shop.tell("/batches/1/resume").await.expect(200);
+    let resumed = shop.post_empty("/batches/1/resume").await.expect(200);
 
-    assert_eq!(resumed["status"], "running", "it was begun before");
+    assert_eq!(resumed["status"], "running", "a job was claimed before the pause");
     assert_eq!(shop.status(BYSTANDER).await, "running");
 }
 
@@ -202,7 +202,7 @@ async fn the_second_of_two_retries_at_the_same_time_is_refused() {
     let shop = a_batch_that_is("failed").await;
     take_items(&shop);
 
-    let (one, other) = tokio::join!(shop.tell("/batches/1/retry"), shop.tell("/batches/1/retry"));
+    let (one, other) = tokio::join!(shop.post_empty("/batches/1/retry"), shop.post_empty("/batches/1/retry"));
 
     let mut answers = [one.status, other.status];
     answers.sort_unstable();

@@ -29,8 +29,8 @@ async fn readiness_problems_are_shown_only_to_callers_who_may_read() {
     let stranger = shop.until_answered("/batches/health/ready", 503).await;
     assert_eq!(stranger.expect(503), json!({ "ready": false }));
     assert_eq!(shop.ask(as_guest()).await.expect(503), json!({ "ready": false }));
-    let told = shop.ask(as_admin()).await.expect(503);
-    assert!(told["problems"][0].as_str().unwrap().contains("shutting down"), "{told}");
+    let readiness = shop.ask(as_admin()).await.expect(503);
+    assert!(readiness["problems"][0].as_str().unwrap().contains("shutting down"), "{readiness}");
     assert_eq!(shop.get("/batches/health/live").await.status, 200);
 }
 

@@ -20,14 +20,14 @@ async fn look(id: i64, batches: BatchService) -> Result<Json<Progress>, BatchErr
 async fn a_handler_of_the_host_creates_a_batch_and_returns_problems() {
     let shop = a_shop().open_with(|rocket| rocket.mount("/", routes![fill, look])).await;
 
-    let accepted = shop.tell("/product-batches/5/items?quantity=30").await;
+    let accepted = shop.post_empty("/product-batches/5/items?quantity=30").await;
     assert_eq!((accepted.status, &accepted.json()["jobsCreated"]), (200, &3.into()));
     shop.until_it_is(5, "completed").await;
     assert_eq!(shop.get("/product-batches/5").await.json()["percent"], 100);
 
-    assert_eq!(shop.tell("/product-batches/5/items?quantity=30").await.problem(409, &["batch 5"])["batchId"], 5);
-    shop.tell("/product-batches/6/items?quantity=0").await.problem(422, &["`quantity`", "is 0"]);
-    shop.tell("/product-batches/0/items?quantity=1").await.problem(422, &["`batchId`", "is 0"]);
+    assert_eq!(shop.post_empty("/product-batches/5/items?quantity=30").await.problem(409, &["batch 5"])["batchId"], 5);
+    shop.post_empty("/product-batches/6/items?quantity=0").await.problem(422, &["`quantity`", "is 0"]);
+    shop.post_empty("/product-batches/0/items?quantity=1").await.problem(422, &["`batchId`", "is 0"]);
     shop.get("/product-batches/6").await.problem(404, &["batch 6"]);
     let own = shop.get("/product-batches/six").await;
     assert_ne!(own.content_type.as_deref(), Some("application/problem+json"), "the host's own refusal stays its own");

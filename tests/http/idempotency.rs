@@ -51,7 +51,7 @@ async fn repeating_a_request_with_a_batch_id_is_not_a_conflict() {
     let again = accepted(&post_once(&shop, "k", &body).await, true);
 
     assert_eq!(again, first);
-    shop.post("/batches", body).await.problem(409, &["batch 7 exists"]);
+    shop.post("/batches", body).await.problem(409, &["batch 7 already exists"]);
 }
 
 #[rocket::async_test]

@@ -208,7 +208,7 @@ async fn a_path_with_an_impossible_batch_id_is_not_found() {
             assert!(!problem["batchId"].is_null(), "{problem}");
         }
         for verb in ["retry", "cancel", "pause", "resume"] {
-            shop.tell(&format!("/batches/{id}/{verb}")).await.problem(404, &["there is no batch"]);
+            shop.post_empty(&format!("/batches/{id}/{verb}")).await.problem(404, &["there is no batch"]);
         }
     }
     assert_eq!(shop.get("/batches/abc").await.problem(404, &["abc"])["batchId"], "abc");

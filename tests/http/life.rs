@@ -143,8 +143,8 @@ async fn batches_are_listed_by_status_page_by_page() {
     for id in 1..=5 {
         shop.batch(id, 10).await;
     }
-    shop.tell("/batches/2/pause").await.expect(200);
-    shop.tell("/batches/4/pause").await.expect(200);
+    shop.post_empty("/batches/2/pause").await.expect(200);
+    shop.post_empty("/batches/4/pause").await.expect(200);
     let ids = |entries: &[Value]| entries.iter().map(|batch| batch["batchId"].as_i64().unwrap()).collect::<Vec<_>>();
 
     let (all, sizes) = shop.pages("/batches", 2).await;

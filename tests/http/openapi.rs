@@ -17,14 +17,14 @@ fn document() -> Value {
 }
 
 /// Visits every value of the document, with its path.
-fn walk(value: &Value, place: &str, look: &mut impl FnMut(&str, &Value)) {
-    look(place, value);
+fn walk(value: &Value, path: &str, visit: &mut impl FnMut(&str, &Value)) {
+    visit(path, value);
     match value {
         Value::Object(members) => {
-            members.iter().for_each(|(name, member)| walk(member, &format!("{place}/{name}"), look));
+            members.iter().for_each(|(name, member)| walk(member, &format!("{path}/{name}"), visit));
         }
         Value::Array(entries) => {
-            entries.iter().enumerate().for_each(|(at, entry)| walk(entry, &format!("{place}/{at}"), look));
+            entries.iter().enumerate().for_each(|(at, entry)| walk(entry, &format!("{path}/{at}"), visit));
         }
         _ => {}
     }
@@ -73,19 +73,19 @@ fn every_operation_is_described_completely() {
     let mut names = BTreeSet::new();
 
     for (method, path, operation) in contract.operations() {
-        let place = format!("{method} {path}");
-        assert!(names.insert(operation["operationId"].as_str().unwrap()), "{place}: the name is in use");
-        assert!(operation["summary"].as_str().unwrap().ends_with('.'), "{place}");
-        assert!(contract_tags().contains(&operation["tags"][0]), "{place}");
+        let route = format!("{method} {path}");
+        assert!(names.insert(operation["operationId"].as_str().unwrap()), "{route}: the name is in use");
+        assert!(operation["summary"].as_str().unwrap().ends_with('.'), "{route}");
+        assert!(contract_tags().contains(&operation["tags"][0]), "{route}");
         let responses = operation["responses"].as_object().unwrap();
         for class in ['2', '5'] {
-            assert!(responses.keys().any(|status| status.starts_with(class)), "{place} has no {class}xx");
+            assert!(responses.keys().any(|status| status.starts_with(class)), "{route} has no {class}xx");
         }
         for (status, response) in responses {
-            assert!(!response["description"].as_str().unwrap().is_empty(), "{place} {status}");
+            assert!(!response["description"].as_str().unwrap().is_empty(), "{route} {status}");
             let kind = if status.starts_with('2') { "application/json" } else { "application/problem+json" };
             let probe = operation["operationId"] == "probeReady" && status == "503";
-            assert!(probe || response["content"][kind]["schema"].is_object(), "{place} {status}");
+            assert!(probe || response["content"][kind]["schema"].is_object(), "{route} {status}");
         }
     }
 }
@@ -100,36 +100,36 @@ fn the_document_is_valid_openapi() {
     let document = document();
     assert_eq!(document["openapi"], "3.1.0");
     assert!(document["info"]["title"].is_string() && document["info"]["version"].is_string());
-    let only = |place: &str, object: &Value, known: &[&str]| {
+    let only = |route: &str, object: &Value, known: &[&str]| {
         let unknown = object.as_object().unwrap().keys().find(|key| !known.contains(&key.as_str()));
-        assert!(unknown.is_none(), "{place} has {unknown:?}");
+        assert!(unknown.is_none(), "{route} has {unknown:?}");
     };
     only("the document", &document, &["openapi", "info", "tags", "paths", "components"]);
     only("its components", &document["components"], &["schemas", "securitySchemes"]);
 
     for (method, path, operation) in Contract::new(document.clone()).operations() {
-        let place = format!("{method} {path}");
+        let route = format!("{method} {path}");
         let known =
             ["operationId", "summary", "description", "tags", "parameters", "requestBody", "responses", "security"];
-        only(&place, operation, &known);
+        only(&route, operation, &known);
         let mut in_path = BTreeSet::new();
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
-            only(&place, parameter, &["name", "in", "required", "description", "schema"]);
-            assert!(parameter["description"].is_string() && parameter["schema"].is_object(), "{place}: {parameter}");
+            only(&route, parameter, &["name", "in", "required", "description", "schema"]);
+            assert!(parameter["description"].is_string() && parameter["schema"].is_object(), "{route}: {parameter}");
             if parameter["in"] == "path" {
-                assert_eq!(parameter["required"], true, "{place}");
+                assert_eq!(parameter["required"], true, "{route}");
                 in_path.insert(format!("{{{}}}", parameter["name"].as_str().unwrap()));
             }
         }
         let named = path.split('/').filter(|part| part.starts_with('{')).map(str::to_owned).collect();
-        assert_eq!(in_path, named, "{place}");
+        assert_eq!(in_path, named, "{route}");
         for (status, response) in operation["responses"].as_object().unwrap() {
-            assert!(status.len() == 3 && status.parse::<u16>().is_ok(), "{place}: {status}");
-            only(&place, response, &["description", "headers", "content"]);
+            assert!(status.len() == 3 && status.parse::<u16>().is_ok(), "{route}: {status}");
+            only(&route, response, &["description", "headers", "content"]);
         }
         for scheme in operation["security"].as_array().into_iter().flatten() {
             let name = scheme.as_object().unwrap().keys().next().unwrap();
-            assert!(document["components"]["securitySchemes"][name].is_object(), "{place}: {name}");
+            assert!(document["components"]["securitySchemes"][name].is_object(), "{route}: {name}");
         }
     }
 }
@@ -139,10 +139,10 @@ fn every_reference_has_a_schema_and_every_schema_is_referenced() {
     let document = document();
     let mut led_to = BTreeSet::new();
 
-    walk(&document, "", &mut |place, value| {
+    walk(&document, "", &mut |path, value| {
         if let Some(reference) = value.get("$ref").and_then(Value::as_str) {
-            let pointer = reference.strip_prefix('#').unwrap_or_else(|| panic!("{place}: {reference}"));
-            assert!(document.pointer(pointer).is_some(), "{place}: {reference}");
+            let pointer = reference.strip_prefix('#').unwrap_or_else(|| panic!("{path}: {reference}"));
+            assert!(document.pointer(pointer).is_some(), "{path}: {reference}");
             led_to.insert(reference.rsplit('/').next().unwrap().to_owned());
         }
     });
@@ -164,9 +164,9 @@ fn every_example_matches_its_schema() {
             examples += 1;
         }
     }
-    walk(&document["paths"], "", &mut |place, value| {
+    walk(&document["paths"], "", &mut |path, value| {
         for example in value.get("examples").and_then(Value::as_object).into_iter().flat_map(|all| all.values()) {
-            contract.fits(&value["schema"], &example["value"]).unwrap_or_else(|why| panic!("{place}: {why}"));
+            contract.fits(&value["schema"], &example["value"]).unwrap_or_else(|why| panic!("{path}: {why}"));
             examples += 1;
         }
     });
@@ -177,10 +177,10 @@ fn every_example_matches_its_schema() {
 /// Descriptions are the doc comments of the types, which could contain Rust.
 #[test]
 fn descriptions_do_not_contain_rust() {
-    walk(&document(), "", &mut |place, value| {
+    walk(&document(), "", &mut |path, value| {
         if let Some(text) = value.get("description").and_then(Value::as_str) {
             for word in ["```", "::", "[`", "rust", "_size", "_per_"] {
-                assert!(!text.contains(word), "{place} has {word}: {text}");
+                assert!(!text.contains(word), "{path} has {word}: {text}");
             }
         }
     });

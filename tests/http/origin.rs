@@ -8,9 +8,9 @@ use serde_json::json;
 use crate::shop::{Admin, Plan, Reply, Shop, a_shop, from, guarded_by};
 
 /// The headers by which a browser identifies the page.
-type Says = &'static [(&'static str, &'static str)];
+type Headers = &'static [(&'static str, &'static str)];
 
-const FOREIGN: [Says; 5] = [
+const FOREIGN: [Headers; 5] = [
     &[("Sec-Fetch-Site", "cross-site"), ("Origin", "https://other.example")],
     &[("Sec-Fetch-Site", "same-site"), ("Origin", "https://other.shop.example")],
     &[("Sec-Fetch-Site", "cross-site"), ("Origin", "null")],
@@ -18,7 +18,7 @@ const FOREIGN: [Says; 5] = [
     &[("Origin", "null")],
 ];
 
-const OWN: [Says; 4] = [
+const OWN: [Headers; 4] = [
     &[],
     &[("Sec-Fetch-Site", "none")],
     &[("Sec-Fetch-Site", "same-origin"), ("Origin", "http://shop.example:8000")],
@@ -34,10 +34,10 @@ async fn opened(plan: Plan) -> Shop {
     shop
 }
 
-async fn ask(shop: &Shop, method: Method, path: &str, says: Says, who: Option<&'static str>) -> Reply {
+async fn ask(shop: &Shop, method: Method, path: &str, headers: Headers, who: Option<&'static str>) -> Reply {
     let mut request = shop.client.req(method, path.to_owned());
     request.inner_mut().set_host(rocket::http::uri::Host::parse("shop.example:8000").unwrap());
-    says.iter().for_each(|(name, value)| request.add_header(Header::new(*name, *value)));
+    headers.iter().for_each(|(name, value)| request.add_header(Header::new(*name, *value)));
     who.into_iter().for_each(|who| request.add_header(from(who)));
     shop.ask(request).await
 }
@@ -57,14 +57,14 @@ async fn a_page_of_another_origin_writes_nothing() {
     let before = shop.get("/batches").await.json();
 
     for (method, path) in writing_routes(&shop) {
-        for says in FOREIGN {
-            let reply = ask(&shop, method, &path, says, None).await;
+        for headers in FOREIGN {
+            let reply = ask(&shop, method, &path, headers, None).await;
             let problem = reply.problem(403, &["another origin", "`batch.allowed_origins`"]);
             assert_eq!(
                 (&problem["type"], &problem["header"]),
-                (&json!("urn:rocket-batch:cross-site"), &json!(says[0].0))
+                (&json!("urn:rocket-batch:cross-site"), &json!(headers[0].0))
             );
-            let nameable = says.last().unwrap().1 != "null";
+            let nameable = headers.last().unwrap().1 != "null";
             assert_eq!(reply.body.contains("add \\\"https://other."), nameable, "{problem}");
         }
     }
@@ -76,9 +76,9 @@ async fn a_page_of_another_origin_writes_nothing() {
 async fn pages_of_the_own_origin_and_other_clients_may_write() {
     let shop = opened(a_shop()).await;
 
-    for says in OWN {
-        assert_eq!(ask(&shop, Method::Post, "/batches/1/pause", says, None).await.expect(200)["status"], "paused");
-        assert_eq!(ask(&shop, Method::Post, "/batches/1/resume", says, None).await.expect(200)["status"], "pending");
+    for headers in OWN {
+        assert_eq!(ask(&shop, Method::Post, "/batches/1/pause", headers, None).await.expect(200)["status"], "paused");
+        assert_eq!(ask(&shop, Method::Post, "/batches/1/resume", headers, None).await.expect(200)["status"], "pending");
     }
 }
 
@@ -86,9 +86,9 @@ async fn pages_of_the_own_origin_and_other_clients_may_write() {
 async fn pages_of_every_origin_may_read() {
     let shop = opened(a_shop()).await;
 
-    for says in FOREIGN {
+    for headers in FOREIGN {
         for path in ["/batches", "/batches/1", "/batches/health/live", "/batches/openapi.json"] {
-            let reply = ask(&shop, Method::Get, path, says, None).await;
+            let reply = ask(&shop, Method::Get, path, headers, None).await;
             assert_eq!((reply.status, reply.header("Access-Control-Allow-Origin")), (200, None), "{path}");
         }
     }
@@ -112,20 +112,20 @@ async fn no_guard_is_called_for_a_page_of_another_origin() {
 async fn a_listed_origin_may_write_with_any_sec_fetch_site() {
     let plan = guarded_by(Batch::fairing().guard::<Admin>());
     let shop = opened(plan.with("batch.allowed_origins", vec!["https://other.example"])).await;
-    let listed: [Says; 3] = [
+    let listed: [Headers; 3] = [
         &[("Origin", "https://other.example")],
         &[("Sec-Fetch-Site", "same-site"), ("Origin", "https://other.example")],
         &[("Sec-Fetch-Site", "cross-site"), ("Origin", "https://other.example:443")],
     ];
 
-    for says in listed {
-        let paused = ask(&shop, Method::Post, "/batches/1/pause", says, Some("admin")).await;
-        assert_eq!(paused.expect(200)["status"], "paused", "{says:?}");
-        ask(&shop, Method::Post, "/batches/1/resume", says, None).await.problem(401, &[]);
-        ask(&shop, Method::Post, "/batches/1/resume", says, Some("admin")).await.expect(200);
+    for headers in listed {
+        let paused = ask(&shop, Method::Post, "/batches/1/pause", headers, Some("admin")).await;
+        assert_eq!(paused.expect(200)["status"], "paused", "{headers:?}");
+        ask(&shop, Method::Post, "/batches/1/resume", headers, None).await.problem(401, &[]);
+        ask(&shop, Method::Post, "/batches/1/resume", headers, Some("admin")).await.expect(200);
     }
-    for says in [FOREIGN[1], FOREIGN[2], FOREIGN[4]] {
-        ask(&shop, Method::Post, "/batches/1/pause", says, Some("admin")).await.problem(403, &["another origin"]);
+    for headers in [FOREIGN[1], FOREIGN[2], FOREIGN[4]] {
+        ask(&shop, Method::Post, "/batches/1/pause", headers, Some("admin")).await.problem(403, &["another origin"]);
     }
 }
 
@@ -135,10 +135,10 @@ async fn over_a_real_connection_the_origin_must_match_the_host_header() {
     let shop = a_shop().without_workers().listen().await;
     let port = shop.port;
     let client = reqwest::Client::new();
-    let post = async |path: &str, says: &[(&str, &str)]| {
+    let post = async |path: &str, headers: &[(&str, &str)]| {
         let url = format!("http://127.0.0.1:{port}/batches{path}");
         let request = client.post(url).json(&json!({ "batchId": 1, "quantity": 10 }));
-        let request = says.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let answer = request.send().await.unwrap();
         (answer.status().as_u16(), answer.json::<serde_json::Value>().await.unwrap())
     };
@@ -146,9 +146,9 @@ async fn over_a_real_connection_the_origin_must_match_the_host_header() {
     let other_port = format!("http://127.0.0.1:{}", port ^ 1);
 
     assert_eq!(post("/", &[]).await.0, 202);
-    for says in [("Origin", other_port.as_str()), ("Origin", "http://127.0.0.1"), ("Sec-Fetch-Site", "cross-site")] {
-        let (status, problem) = post("/1/cancel", &[says]).await;
-        assert_eq!((status, &problem["type"]), (403, &json!("urn:rocket-batch:cross-site")), "{says:?}");
+    for headers in [("Origin", other_port.as_str()), ("Origin", "http://127.0.0.1"), ("Sec-Fetch-Site", "cross-site")] {
+        let (status, problem) = post("/1/cancel", &[headers]).await;
+        assert_eq!((status, &problem["type"]), (403, &json!("urn:rocket-batch:cross-site")), "{headers:?}");
     }
     assert_eq!(post("/1/pause", &[("Origin", &own)]).await.1["status"], "paused");
     assert_eq!(post("/1/cancel", &[("Origin", &other_port), ("Sec-Fetch-Site", "same-origin")]).await.0, 200);

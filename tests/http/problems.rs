@@ -12,7 +12,7 @@ async fn an_unknown_path_is_a_problem_under_the_base_only() {
         let problem = shop.get(path).await.problem(404, &["GET", path]);
         assert_eq!(problem["type"], "about:blank");
     }
-    shop.tell("/batches/1").await.problem(404, &["POST /batches/1"]);
+    shop.post_empty("/batches/1").await.problem(404, &["POST /batches/1"]);
     for path in ["/shelf", "/batches2", "/"] {
         let reply = shop.get(path).await;
         assert_eq!(reply.status, 404);

@@ -122,11 +122,11 @@ impl Plan {
 
     /// Listens on a port, for tests that the local client can't do.
     pub async fn listen(self) -> Listening {
-        let (tell, port) = oneshot::channel();
+        let (send_port, port) = oneshot::channel();
         let (rocket, folder) = self.with("port", 0).with("shutdown.ctrlc", false).rocket();
         let rocket = rocket.attach(AdHoc::on_liftoff("Port", |rocket| {
             let port = rocket.config().port;
-            Box::pin(async move { tell.send(port).unwrap() })
+            Box::pin(async move { send_port.send(port).unwrap() })
         }));
         let rocket = rocket.ignite().await.unwrap();
         let shutdown = rocket.shutdown();
@@ -174,7 +174,7 @@ impl Shop {
         let headers = response.headers().iter().map(header).collect();
         let body = response.into_string().await.unwrap_or_default();
         let reply = Reply { status, content_type, headers, body };
-        self.contract.iter().for_each(|contract| contract.judge(method.as_str(), &path, &reply));
+        self.contract.iter().for_each(|contract| contract.check(method.as_str(), &path, &reply));
         reply
     }
 
@@ -183,7 +183,7 @@ impl Shop {
     }
 
     /// Posts without a body.
-    pub async fn tell(&self, path: &str) -> Reply {
+    pub async fn post_empty(&self, path: &str) -> Reply {
         self.ask(self.client.post(path.to_owned())).await
     }
 

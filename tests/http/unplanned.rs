@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use crate::shop::{Shop, a_shop};
 
 /// Requests items with this batch id, as another process would in its own transaction.
-fn ask(shop: &Shop, id: i64, quantity: i64) {
-    ask_in_jobs(shop, id, quantity, None);
+fn request(shop: &Shop, id: i64, quantity: i64) {
+    request_in_jobs(shop, id, quantity, None);
 }
 
 /// Requests items in at most `max_jobs` jobs.
-fn ask_in_jobs(shop: &Shop, id: i64, quantity: i64, max_jobs: Option<u32>) {
+fn request_in_jobs(shop: &Shop, id: i64, quantity: i64, max_jobs: Option<u32>) {
     let mut outsider = Connection::open(shop.database()).unwrap();
     outsider.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
     let transaction = outsider.transaction().unwrap();
@@ -39,7 +39,7 @@ fn has_no_jobs(counts: &Value) {
 #[rocket::async_test]
 async fn an_unplanned_batch_is_pending_without_jobs() {
     let shop = a_shop().without_workers().open().await;
-    ask(&shop, 7, 250);
+    request(&shop, 7, 250);
 
     let batch = shop.get("/batches/7").await.expect(200);
     let progress = shop.get("/batches/7/progress").await.expect(200);
@@ -57,18 +57,18 @@ async fn an_unplanned_batch_is_pending_without_jobs() {
     for list in ["items", "jobs", "failed-jobs"] {
         assert_eq!(shop.pages(&format!("/batches/7/{list}"), 10).await, (vec![], vec![0]), "{list}");
     }
-    shop.tell("/batches/7/retry").await.problem(409, &["pending"]);
+    shop.post_empty("/batches/7/retry").await.problem(409, &["pending"]);
     let body = json!({ "quantity": 10, "batchId": 7 });
-    shop.post("/batches", body).await.problem(409, &["batch 7 exists already"]);
+    shop.post("/batches", body).await.problem(409, &["batch 7 already exists"]);
 }
 
 #[rocket::async_test]
 async fn an_unplanned_batch_can_be_cancelled_paused_and_resumed() {
     let shop = a_shop().without_workers().open().await;
-    ask(&shop, 7, 250);
+    request(&shop, 7, 250);
 
-    for (wish, status) in [("pause", "paused"), ("resume", "pending"), ("cancel", "cancelled")] {
-        let batch = shop.tell(&format!("/batches/7/{wish}")).await.expect(200);
+    for (verb, status) in [("pause", "paused"), ("resume", "pending"), ("cancel", "cancelled")] {
+        let batch = shop.post_empty(&format!("/batches/7/{verb}")).await.expect(200);
         assert_eq!(batch["status"], status);
         has_no_jobs(&batch["jobs"]);
     }
@@ -80,8 +80,8 @@ async fn an_unplanned_batch_can_be_cancelled_paused_and_resumed() {
 async fn a_batch_that_can_not_be_planned_fails_with_the_reason() {
     let shop = a_shop().with("batch.feed_interval", "100ms").open().await;
     accept_more(&shop);
-    ask(&shop, 7, 20_000_000);
-    ask(&shop, 8, 250);
+    request(&shop, 7, 20_000_000);
+    request(&shop, 8, 250);
 
     let progress = shop.until_it_is(7, "failed").await;
     let batch = shop.get("/batches/7").await.expect(200);
@@ -91,9 +91,9 @@ async fn a_batch_that_can_not_be_planned_fails_with_the_reason() {
     assert!(batch["finishedAt"].is_string() && batch["startedAt"].is_null(), "{batch}");
     let (failed, _) = shop.pages("/batches/7/failed-jobs", 10).await;
     assert_eq!(failed, Vec::<Value>::new());
-    let problem = shop.tell("/batches/7/retry").await.problem(409, &["batch 7 has no failed jobs to retry"]);
+    let problem = shop.post_empty("/batches/7/retry").await.problem(409, &["batch 7 has no failed jobs to retry"]);
     assert_eq!(problem["report"]["found"], 0);
-    shop.tell("/batches/7/cancel").await.problem(409, &["failed"]);
+    shop.post_empty("/batches/7/cancel").await.problem(409, &["failed"]);
     let other = shop.until_it_is(8, "completed").await;
     assert_eq!((&other["total"], &other["itemsCreated"]), (&json!(3), &json!(250)));
 }
@@ -102,8 +102,8 @@ async fn a_batch_that_can_not_be_planned_fails_with_the_reason() {
 async fn a_batch_with_more_jobs_than_the_setting_allows_fails_with_the_reason() {
     let shop = a_shop().with("batch.max_jobs_per_batch", 10).with("batch.feed_interval", "100ms").open().await;
     accept_more(&shop);
-    ask_in_jobs(&shop, 7, 250, Some(11));
-    ask_in_jobs(&shop, 8, 250, Some(10));
+    request_in_jobs(&shop, 7, 250, Some(11));
+    request_in_jobs(&shop, 8, 250, Some(10));
 
     let progress = shop.until_it_is(7, "failed").await;
     let batch = shop.get("/batches/7").await.expect(200);

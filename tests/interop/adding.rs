@@ -89,7 +89,7 @@ async fn a_job_that_is_not_in_the_ledger_fails_once_with_a_reason() -> TestResul
         assert_eq!(end, json!({ "failed": reason }));
         let job = fixture.node.ask_queue(GENERATE, "job", json!({ "job": job })).await?;
         assert_eq!((&job["attemptsMade"], &job["failedReason"]), (&json!(1), &json!(reason)));
-        fixture.host.until_it_says(&reason).await?;
+        fixture.host.until_printed(&reason).await?;
     }
     assert!(fixture.host.said_any("a job that is not in the ledger failed in the queue"));
     fixture.shut_down().await

@@ -65,7 +65,7 @@ async fn the_retry_button_is_a_retry(store: Store) -> TestResult {
     let (host, node) = (home.start().await?, Node::start(redis.port)?);
     let mut fixture = Fixture { host, node, home, redis };
     let batch = fixture.create_failed_batch().await?;
-    fixture.host.until_the_shop_was_told(batch).await?;
+    fixture.host.until_the_hook_was_called(batch).await?;
     let url = board(&mut fixture.node).await?;
     open_page(&mut fixture.node, format!("{url}/queue/{GENERATE}?status=failed")).await?;
     wait_for_text(&mut fixture.node, &id(batch, 0)).await?;
@@ -131,7 +131,7 @@ async fn a_crash_before_the_acknowledgement_is_not_a_manual_retry() -> TestResul
     fixture.host = fixture.home.start_at(Some("before-acknowledge")).await?;
     fixture.host.send(Method::POST, "/shortage/57").await?;
     let batch = fixture.host.post(&json!({ "quantity": 1_000, "batchSize": 1_000 })).await?;
-    fixture.host.until_it_says("failpoint before-acknowledge reached").await?;
+    fixture.host.until_printed("failpoint before-acknowledge reached").await?;
     fixture.host.kill().await?;
 
     // The shortage has ended, so a revived job would be completed.

@@ -83,8 +83,8 @@ async fn node_queue_events_see_a_batch_to_its_end() -> TestResult {
     fixture.wait_until_complete(batch, 2_000).await?;
     let failed = fixture.create_failed_batch().await?;
     let end = format!("b{failed}-end-r0");
-    let over = |seen: &Value| !events(seen, &end).is_empty() && events(seen, &end).last() == Some(&"completed");
-    let seen = fixture.node.until(GENERATE, "seen", json!({}), over).await?;
+    let is_finished = |seen: &Value| !events(seen, &end).is_empty() && events(seen, &end).last() == Some(&"completed");
+    let seen = fixture.node.until(GENERATE, "seen", json!({}), is_finished).await?;
 
     for seq in 0..2 {
         let events = events(&seen, &id(batch, seq));

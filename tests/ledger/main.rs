@@ -1,4 +1,5 @@
-//! What every ledger must do, run against each implementation, and tests of one alone.
+//! Tests that every ledger passes, run against each implementation, and tests of a single
+//! implementation.
 //!
 //! ```text
 //!   suite/       the tests of every ledger, one file per verb

@@ -1,4 +1,4 @@
-//! The ledger in PostgreSQL, and what is true of it alone.
+//! The ledger in PostgreSQL, and tests of it alone.
 
 use std::{
     collections::HashSet,
@@ -258,8 +258,8 @@ async fn every_change_of_a_batch_raises_its_version() -> TestResult {
     versions.push(counted().await?);
     ledger.insert_chunk(&other, chunk(100..110)).await?;
     versions.push(counted().await?);
-    for wish in [BatchCommand::Pause, BatchCommand::Resume] {
-        ledger.control(batch, wish).await?;
+    for command in [BatchCommand::Pause, BatchCommand::Resume] {
+        ledger.control(batch, command).await?;
         versions.push(schema.version(batch).await);
     }
     ledger.finish_attempt(&other, AttemptResult::Failed(because("no ink")), WORKED).await?;
@@ -534,17 +534,17 @@ async fn a_race_in_a_partitioned_table_of_items_is_repeated() -> TestResult {
 }
 
 #[tokio::test]
-async fn of_two_pools_of_a_schema_one_has_the_leadership() -> TestResult {
+async fn only_one_of_two_pools_of_a_schema_has_the_leadership() -> TestResult {
     let schema = Schema::new().await;
     let other = PostgresLedger::new(pool_at(servers::shared(), &schema.name).await, RULES);
     let neighbour = Schema::new().await;
 
-    let lead = schema.ledger.try_acquire_leadership().await?;
+    let leadership = schema.ledger.try_acquire_leadership().await?;
 
-    assert!(lead.is_some());
+    assert!(leadership.is_some());
     assert!(other.try_acquire_leadership().await?.is_none());
     assert!(neighbour.ledger.try_acquire_leadership().await?.is_some());
-    drop(lead);
+    drop(leadership);
     assert!(other.try_acquire_leadership().await?.is_some());
     Ok(())
 }
@@ -554,7 +554,7 @@ async fn a_leadership_is_acquired_again_after_its_connection_broke() -> TestResu
     let mut server = Server::start();
     let schema = Schema::at(server.url()).await;
     let other = PostgresLedger::new(pool_at(server.url(), &schema.name).await, RULES);
-    let _lead = schema.ledger.try_acquire_leadership().await?.expect("nobody has it");
+    let _leadership = schema.ledger.try_acquire_leadership().await?.expect("no process is the leader");
 
     server.order("fast");
 
@@ -758,12 +758,13 @@ async fn counting_proxy(server: &str) -> TestResult<(String, Arc<AtomicU64>)> {
         while let Ok((client, _)) = listener.accept().await {
             let (server, counted) = (TcpStream::connect(&server).await.expect("it is there"), counted.clone());
             tokio::spawn(async move {
-                let ((mut asks, mut hears), (mut says, mut serves)) = (client.into_split(), server.into_split());
-                tokio::spawn(async move { tokio::io::copy(&mut asks, &mut serves).await });
+                let ((mut from_client, mut to_client), (mut from_server, mut to_server)) =
+                    (client.into_split(), server.into_split());
+                tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
                 let mut buffer = vec![0; 64 * 1024];
-                while let Ok(read @ 1..) = says.read(&mut buffer).await {
+                while let Ok(read @ 1..) = from_server.read(&mut buffer).await {
                     counted.fetch_add(read as u64, Ordering::Relaxed);
-                    hears.write_all(&buffer[..read]).await.ok();
+                    to_client.write_all(&buffer[..read]).await.ok();
                 }
             });
         }
@@ -787,7 +788,7 @@ async fn a_page_of_failed_jobs_reads_about_its_own_size() -> TestResult {
     let portion = schema.ledger.share().failed_jobs(jobs[0].batch, ALL).await?;
 
     let read = counter.load(Ordering::Relaxed) - before;
-    assert!(portion.left_out && portion.rows.len() < 50, "{}", portion.rows.len());
+    assert!(portion.truncated && portion.rows.len() < 50, "{}", portion.rows.len());
     assert!((900_000..2_500_000).contains(&read), "of 20 MB it read {read}");
     Ok(())
 }
@@ -825,7 +826,7 @@ async fn racing_chunks_and_results_are_counted_once() -> TestResult {
         }
     }
 
-    assert_eq!(schema.ledger.at_end_of(batch).await?, end_of(batch, 0));
+    assert_eq!(schema.ledger.at_end_of(batch).await?, close_of(batch, 0));
     let closed = schema.ledger.closed(batch, 0).await?;
     assert_eq!((closed.status, closed.items_created), (BatchStatus::Completed, 2_000));
     assert_eq!(schema.number("SELECT items_created FROM batches").await, 2_000);
@@ -851,12 +852,12 @@ async fn racing_verbs_keep_the_counts_consistent() -> TestResult {
         for _ in 0..2 {
             race.spawn(close_and_retry(schema.ledger.share(), batch));
         }
-        let wishes = [BatchCommand::Pause, BatchCommand::Resume, BatchCommand::Cancel];
-        for wish in &wishes[..[3, 2, 1][round % 3]] {
-            let (ledger, wish, pause) = (schema.ledger.share(), *wish, stateful.u64(0..20));
+        let commands = [BatchCommand::Pause, BatchCommand::Resume, BatchCommand::Cancel];
+        for command in &commands[..[3, 2, 1][round % 3]] {
+            let (ledger, command, pause) = (schema.ledger.share(), *command, stateful.u64(0..20));
             race.spawn(async move {
                 sleep(Duration::from_millis(pause)).await;
-                allowed(ledger.control(batch, wish).await.map(drop))
+                allowed(ledger.control(batch, command).await.map(drop))
             });
         }
         while let Some(ended) = race.join_next().await {
@@ -888,11 +889,11 @@ async fn a_foreign_key_to_the_batch_does_not_deadlock_with_a_cancel_or_a_pause()
         for job in jobs {
             race.spawn(claim_and_complete(ledgers[round % 2].clone(), job));
         }
-        for wish in [BatchCommand::Pause, BatchCommand::Resume, BatchCommand::Cancel] {
+        for command in [BatchCommand::Pause, BatchCommand::Resume, BatchCommand::Cancel] {
             let ledger = schema.ledger.share();
             race.spawn(async move {
                 sleep(Duration::from_millis(fastrand::u64(0..15))).await;
-                allowed(ledger.control(batch, wish).await.map(drop))
+                allowed(ledger.control(batch, command).await.map(drop))
             });
         }
         while let Some(ended) = race.join_next().await {
@@ -966,7 +967,7 @@ async fn feeding_does_not_scan_delayed_jobs() -> TestResult {
     schema.ledger.jobs_of(a_batch()).await?;
     schema.outsider.batch_execute(MANY_DELAYED).await?;
     schema.outsider.batch_execute("ANALYZE jobs; ANALYZE batches").await?;
-    let looks = [
+    let queries = [
         (include_str!("../../src/ledger/postgres/sql/due_jobs.sql"), "500"),
         (include_str!("../../src/ledger/postgres/sql/next_due.sql"), ""),
         (include_str!("../../src/ledger/postgres/sql/cap_delays.sql"), "86400000"),
@@ -981,15 +982,15 @@ async fn feeding_does_not_scan_delayed_jobs() -> TestResult {
     ];
 
     schema.outsider.batch_execute("SET plan_cache_mode = force_generic_plan").await?;
-    for (at, (look, arguments)) in looks.into_iter().enumerate() {
-        schema.outsider.batch_execute(&format!("PREPARE s{at} AS {look}")).await?;
+    for (at, (query, arguments)) in queries.into_iter().enumerate() {
+        schema.outsider.batch_execute(&format!("PREPARE s{at} AS {query}")).await?;
         let arguments = if arguments.is_empty() { String::new() } else { format!("({arguments})") };
         let explain = format!("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF) EXECUTE s{at}{arguments}");
         let plan = schema.outsider.query(&explain, &[]).await?;
         let plan = plan.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n");
         let buffers = plan.lines().find_map(|line| line.trim().strip_prefix("Buffers: shared ")).unwrap_or("hit=0");
         let buffers: u64 = buffers.split([' ', '=']).filter_map(|word| word.parse::<u64>().ok()).sum();
-        assert!(buffers < 400, "{buffers} buffers: {look}\n{plan}");
+        assert!(buffers < 400, "{buffers} buffers: {query}\n{plan}");
     }
     Ok(())
 }
@@ -1084,10 +1085,10 @@ async fn overlapping_claims_do_not_delay_a_pause() -> TestResult {
     }
 
     let mut longest = Duration::ZERO;
-    for wish in [BatchCommand::Pause, BatchCommand::Resume].into_iter().cycle().take(20) {
+    for command in [BatchCommand::Pause, BatchCommand::Resume].into_iter().cycle().take(20) {
         sleep(Duration::from_millis(50)).await;
         let asked = Instant::now();
-        schema.ledger.control(batch, wish).await?;
+        schema.ledger.control(batch, command).await?;
         longest = longest.max(asked.elapsed());
     }
     stop.cancel();
@@ -1119,7 +1120,7 @@ async fn work_and_fail(ledger: Arc<dyn Ledger>, job: JobId, chunks: u64) -> Resu
     for from in (work.range.start..).step_by(3).take(chunks as usize) {
         ledger.insert_chunk(&work.claim, chunk(from..(from + 3).min(work.range.end))).await?;
     }
-    let how = if chunks == 4 { AttemptResult::Completed } else { AttemptResult::Failed(because("chance")) };
+    let how = if chunks == 4 { AttemptResult::Completed } else { AttemptResult::Failed(because("random failure")) };
     ledger.finish_attempt(&work.claim, how, WORKED).await.map(drop)
 }
 
@@ -1152,7 +1153,7 @@ async fn check_counts(schema: &Schema, id: BatchId) -> TestResult {
     assert_eq!(batch.finished_at.is_some(), batch.status.is_finished());
     let beside_a_pause = "SELECT count(*) FROM jobs j JOIN batches b ON b.id = j.batch
         WHERE b.status = 'paused' AND j.state = 'active' AND NOT j.paused";
-    assert_eq!(schema.number(beside_a_pause).await, 0, "a job was begun beside a pause");
+    assert_eq!(schema.number(beside_a_pause).await, 0, "a job was claimed during a pause");
     Ok(())
 }
 
@@ -1215,7 +1216,7 @@ async fn a_batch_survives_restarts_and_crashes_of_the_server() -> TestResult {
     again.outsider.batch_execute(&format!("SET search_path = {}", again.name)).await?;
     assert_eq!(again.number("SELECT count(*) FROM items").await, 400_000);
     assert_eq!(again.number("SELECT sum(attempts) + sum(crashes) FROM jobs").await, 0);
-    assert_eq!(again.ledger.end_task(batch).await?, Some(StatusTask::End { batch, round: 0 }));
+    assert_eq!(again.ledger.close_task(batch).await?, Some(StatusTask::Close { batch, round: 0 }));
     assert_eq!(again.ledger.closed(batch, 0).await?.status, BatchStatus::Completed);
     Ok(())
 }

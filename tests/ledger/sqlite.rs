@@ -1,4 +1,4 @@
-//! The ledger in SQLite: in a file and in memory, and what is true of its pool alone.
+//! The ledger in SQLite, in a file and in memory, and tests of its pool alone.
 
 #[cfg(unix)]
 use std::{fs::Permissions, os::unix::fs::PermissionsExt};
@@ -162,7 +162,7 @@ async fn a_new_file_is_private_and_an_existing_one_keeps_its_mode() -> TestResul
     {
         let ledger = SqliteLedger::new(pool_at(&path(name), 1).await, RULES);
         ledger.create(a_batch().build()).await?;
-        let _lead = ledger.try_acquire_leadership().await?;
+        let _leadership = ledger.try_acquire_leadership().await?;
         for beside in ["", "-wal", "-shm"] {
             let file = path(&format!("{behind}{beside}"));
             assert_eq!(std::fs::metadata(&file)?.permissions().mode() & 0o777, mode, "{file:?}");
@@ -272,8 +272,8 @@ async fn every_change_of_a_batch_raises_its_version() -> TestResult {
     versions.push(counted().await?);
     ledger.finish_attempt(&claim, AttemptResult::Completed, WORKED).await?;
     versions.push(counted().await?);
-    for wish in [BatchCommand::Pause, BatchCommand::Resume] {
-        ledger.control(batch, wish).await?;
+    for command in [BatchCommand::Pause, BatchCommand::Resume] {
+        ledger.control(batch, command).await?;
         versions.push(database.version(batch).await);
     }
     ledger.fail(jobs[1]).await?;
@@ -318,8 +318,8 @@ async fn open_tasks_returns_a_thousand_hooks_and_reports_more() -> TestResult {
     }
     let rest = database.ledger.open_tasks(EVERY_TASK).await?;
 
-    assert_eq!((many.status.len(), many.left_out), (1_000, true));
-    assert_eq!((rest.status.len(), rest.left_out), (2, false));
+    assert_eq!((many.status.len(), many.has_more), (1_000, true));
+    assert_eq!((rest.status.len(), rest.has_more), (2, false));
     Ok(())
 }
 
@@ -385,22 +385,22 @@ async fn an_unusable_database_is_named_in_the_error() {
 }
 
 #[tokio::test]
-async fn of_two_pools_of_a_file_one_has_the_leadership() -> TestResult {
+async fn only_one_of_two_pools_of_a_file_has_the_leadership() -> TestResult {
     let database = Database::new().await;
     let link = database.folder.path().join("link.db");
     std::os::unix::fs::symlink(database.path(), &link)?;
     let others = [&database.path(), &link];
 
-    let lead = database.ledger.try_acquire_leadership().await?;
+    let leadership = database.ledger.try_acquire_leadership().await?;
 
-    assert!(lead.is_some());
+    assert!(leadership.is_some());
     for path in others {
         assert!(SqliteLedger::new(pool_at(path, 1).await, RULES).try_acquire_leadership().await?.is_none());
     }
-    drop(lead);
+    drop(leadership);
     let other = SqliteLedger::new(pool_at(&link, 1).await, RULES);
-    let lead = other.try_acquire_leadership().await?;
-    assert!(lead.is_some());
+    let leadership = other.try_acquire_leadership().await?;
+    assert!(leadership.is_some());
     assert!(database.ledger.try_acquire_leadership().await?.is_none());
     Ok(())
 }
@@ -501,7 +501,7 @@ async fn feeding_does_not_scan_delayed_jobs() -> TestResult {
     database.ledger.jobs_of(a_batch()).await?;
     let file = database.outsider();
     file.execute_batch(MANY_DELAYED)?;
-    let looks = [
+    let queries = [
         (include_str!("../../src/ledger/sqlite/sql/due_jobs.sql"), vec![2_000_000_000_000_i64, 500]),
         (include_str!("../../src/ledger/sqlite/sql/oldest_batches.sql"), vec![65, 32]),
         (include_str!("../../src/ledger/sqlite/sql/smallest_batches.sql"), vec![65, 32]),
@@ -510,11 +510,11 @@ async fn feeding_does_not_scan_delayed_jobs() -> TestResult {
         (include_str!("../../src/ledger/sqlite/sql/at_end.sql"), vec![2000]),
     ];
 
-    for (look, arguments) in looks {
-        let mut look = file.prepare(look)?;
-        let rows = look.query_map(params_from_iter(arguments), |_| Ok(()))?.count();
-        let steps = look.get_status(StatementStatus::VmStep);
-        assert!(steps < 5_000, "{steps} steps for {rows} rows: {look:?}");
+    for (query, arguments) in queries {
+        let mut query = file.prepare(query)?;
+        let rows = query.query_map(params_from_iter(arguments), |_| Ok(()))?.count();
+        let steps = query.get_status(StatementStatus::VmStep);
+        assert!(steps < 5_000, "{steps} steps for {rows} rows: {query:?}");
     }
     Ok(())
 }
@@ -551,18 +551,18 @@ async fn a_call_that_ends_the_shared_transaction_fails() -> TestResult {
             async move { ledger.insert_chunk(&claim, chunk(claim.job.seq * 10..claim.job.seq * 10 + 10)).await },
         )
     });
-    let mut said = 0;
+    let mut reported = 0;
     for write in writes.collect::<Vec<_>>() {
         match write.await? {
-            Ok(ChunkInserted::New(new)) => said += new,
+            Ok(ChunkInserted::New(new)) => reported += new,
             Ok(other) => panic!("{other:?}"),
             Err(LedgerError::Refused { .. } | LedgerError::Unavailable { .. }) => {}
             Err(error) => return Err(error.into()),
         }
     }
 
-    assert_eq!(ledger.items_of(jobs[0].batch).await?.len() as u64, said);
-    assert_eq!(ledger.batch(jobs[0].batch).await?.items_created, said);
+    assert_eq!(ledger.items_of(jobs[0].batch).await?.len() as u64, reported);
+    assert_eq!(ledger.batch(jobs[0].batch).await?.items_created, reported);
     assert_eq!(ledger.insert_chunk(&holds[10], chunk(100..105)).await?, ChunkInserted::New(5));
     Ok(())
 }
@@ -809,11 +809,11 @@ async fn waiting_for_the_writer_times_out_and_queued_calls_run() -> TestResult {
         Ok::<_, rusqlite::Error>(released.recv().is_ok())
     }))
     .await;
-    // Otherwise some of the others would share its transaction, and leave places free.
+    // Otherwise some of the others would share its transaction, and leave capacity free.
     start.await?;
     let mut pings = JoinSet::new();
 
-    // More calls than places.
+    // More calls than the capacity of the queue.
     for _ in 0..300 {
         let ledger = database.ledger.share();
         pings.spawn(async move { ledger.ping().await });
@@ -827,7 +827,7 @@ async fn waiting_for_the_writer_times_out_and_queued_calls_run() -> TestResult {
 
     assert!(matches!(first, Err(LedgerError::Unavailable { .. })), "{first:?}");
     assert!(slow.await?);
-    // The queued calls, and those that got a place when the first timed out.
+    // The queued calls, and those that were queued when the first timed out.
     assert!((256..300).contains(&answered), "{answered}");
     Ok(())
 }
@@ -855,10 +855,10 @@ async fn closing_completes_queued_calls_and_leaves_one_sound_file() -> TestResul
 
     database.ledger.shutdown().await;
 
-    let mut said = 0;
+    let mut reported = 0;
     for write in writes {
         match write.await? {
-            Ok(ChunkInserted::New(new)) => said += new,
+            Ok(ChunkInserted::New(new)) => reported += new,
             Err(LedgerError::Unavailable { .. }) => {}
             other => panic!("{other:?}"),
         }
@@ -866,7 +866,10 @@ async fn closing_completes_queued_calls_and_leaves_one_sound_file() -> TestResul
     assert!(!database.folder.path().join("batch.db-wal").exists());
     let file = database.outsider();
     assert_eq!(file.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0))?, "ok");
-    assert_eq!(file.query_row("SELECT count(*) FROM rocket_batch_items", [], |row| row.get::<_, i64>(0))? as u64, said);
+    assert_eq!(
+        file.query_row("SELECT count(*) FROM rocket_batch_items", [], |row| row.get::<_, i64>(0))? as u64,
+        reported
+    );
     Ok(())
 }
 

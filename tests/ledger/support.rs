@@ -39,20 +39,20 @@ pub const UNBOUNDED: QueueCapacity = QueueCapacity { per_batch: 1_000_000, total
 /// The longest delay before a next attempt.
 pub const MAX_BACKOFF: Duration = Duration::from_secs(7_200);
 
-/// Asks for the first jobs of `window` batches, none of which was offered yet.
+/// A query for the first jobs of `window` batches, none of which was offered yet.
 pub fn first_jobs(window: u64, capacity: QueueCapacity) -> JobQuery {
     JobQuery { window, capacity, free: capacity.total, refill: true, max_backoff: MAX_BACKOFF, ..JobQuery::default() }
 }
 
-/// Asks for all tasks.
-pub const EVERY_TASK: TaskQuery = TaskQuery::All { ends_after: None };
+/// A query for all tasks.
+pub const EVERY_TASK: TaskQuery = TaskQuery::All { close_after: None };
 
 /// The result of finishing an attempt.
 pub const RECORDED: Finished = Finished::Recorded;
 
 /// The task that closes a batch that was closed `round` times before.
-pub fn end_of(batch: BatchId, round: u32) -> Vec<StatusTask> {
-    vec![StatusTask::End { batch, round }]
+pub fn close_of(batch: BatchId, round: u32) -> Vec<StatusTask> {
+    vec![StatusTask::Close { batch, round }]
 }
 
 /// All rows of a list.
@@ -436,9 +436,9 @@ impl Subject {
     }
 
     /// The task that closes the batch, as the feeder sees it.
-    pub async fn end_task(&self, batch: BatchId) -> Result<Option<StatusTask>, LedgerError> {
+    pub async fn close_task(&self, batch: BatchId) -> Result<Option<StatusTask>, LedgerError> {
         let mut tasks = self.open_tasks(EVERY_TASK).await?.status.into_iter().map(|(task, _)| task);
-        Ok(tasks.find(|task| matches!(task, StatusTask::End { batch: of, .. } if *of == batch)))
+        Ok(tasks.find(|task| matches!(task, StatusTask::Close { batch: of, .. } if *of == batch)))
     }
 
     /// The open hooks of a batch, the oldest first.
@@ -483,7 +483,7 @@ impl Subject {
 fn hook_about(task: StatusTask, batch: BatchId) -> Option<HookId> {
     match task {
         StatusTask::Hook { batch: of, hook } if of == batch => Some(hook),
-        StatusTask::Hook { .. } | StatusTask::End { .. } => None,
+        StatusTask::Hook { .. } | StatusTask::Close { .. } => None,
     }
 }
 

@@ -339,8 +339,9 @@ impl Host {
     }
 
     pub async fn until_finished(&self, batch: i64, limit: Duration) -> Result<Value> {
-        let over = |progress: &Value| ["completed", "failed", "cancelled"].iter().any(|s| progress["status"] == *s);
-        self.until_within(batch, limit, over).await
+        let is_finished =
+            |progress: &Value| ["completed", "failed", "cancelled"].iter().any(|s| progress["status"] == *s);
+        self.until_within(batch, limit, is_finished).await
     }
 
     async fn until_within(&self, batch: i64, limit: Duration, condition: impl Fn(&Value) -> bool) -> Result<Value> {
@@ -379,13 +380,13 @@ impl Host {
         Ok(response.status().is_success())
     }
 
-    pub async fn until_it_says(&self, words: &str) -> Result<()> {
+    pub async fn until_printed(&self, words: &str) -> Result<()> {
         self.printed.until(words).await
     }
 
     /// Waits until this host, or another host of the same home, called the hook for the batch.
-    pub async fn until_the_shop_was_told(&self, batch: i64) -> Result<()> {
-        self.printed_in_home.until(&format!("The shop was told: batch {batch} is ")).await
+    pub async fn until_the_hook_was_called(&self, batch: i64) -> Result<()> {
+        self.printed_in_home.until(&format!("Batch {batch} finished: ")).await
     }
 
     pub async fn kill(&mut self) -> Result<()> {

@@ -1,8 +1,9 @@
 //! The example host as a real process that is killed and stopped from outside, and the state of its
 //! database afterwards.
 //!
-//! Needs the feature `test-points`: named points at which the example stops, so that it can be
-//! killed exactly there. Cargo builds the example beside the tests.
+//! Needs `--cfg rocket_batch_failpoints`, which `.cargo/config.toml` sets: named points at which
+//! the example stops, so that it can be killed exactly there. Cargo builds the example beside the
+//! tests.
 
 #[cfg(feature = "redis")]
 mod compose;
@@ -90,7 +91,7 @@ async fn complete_despite_twenty_kills(home: &Home) -> TestResult {
         }
         batches.push((host.post(&json!({ "quantity": 300 })).await?, 300));
         match point {
-            Some(point) => host.until_it_says(&format!("failpoint {point} reached")).await?,
+            Some(point) => host.until_printed(&format!("failpoint {point} reached")).await?,
             None => tokio::time::sleep(Duration::from_millis(rng.u64(20..600))).await,
         }
         host.kill().await?;
@@ -118,7 +119,7 @@ async fn completes_without_an_item_writer_despite_kills_between_statements(store
         let point = POINTS[kill % POINTS.len()];
         let mut host = home.start_example("minimal", &[("ROCKET_BATCH_FAILPOINT", point)]).await?;
         batches.push(host.post(&json!({ "quantity": JOBS * 100 })).await?);
-        host.until_it_says(&format!("failpoint {point} reached")).await?;
+        host.until_printed(&format!("failpoint {point} reached")).await?;
         host.kill().await?;
     }
 
@@ -146,7 +147,7 @@ async fn is_complete(host: &Host, batch: i64, quantity: i64) -> TestResult {
     let ordinals: HashSet<_> = items.iter().map(|item| item["ordinal"].as_u64()).collect();
     let codes: HashSet<_> = items.iter().map(|item| item["code"].as_str()).collect();
     assert_eq!([items.len(), ordinals.len(), codes.len()], [usize::try_from(quantity)?; 3]);
-    host.until_the_shop_was_told(batch).await
+    host.until_the_hook_was_called(batch).await
 }
 
 /// The item writer of the shop fails on demand. Its chunk fails, the others are inserted, and a
@@ -208,7 +209,7 @@ async fn counts_no_crash_after_all_items_are_inserted(store: Store) -> TestResul
     let home = Home::on(store)?;
     let mut first = home.start_at(Some("before-finish")).await?;
     let batch = first.post(&json!({ "quantity": 100 })).await?;
-    first.until_it_says("failpoint before-finish reached").await?;
+    first.until_printed("failpoint before-finish reached").await?;
     first.kill().await?;
 
     let second = home.start().await?;
@@ -240,7 +241,7 @@ async fn takes_over_on_standby_when_the_leader_dies(store: Store) -> TestResult 
     let home = Home::on(store)?;
     let mut first = home.start().await?;
     let second = home.start().await?;
-    second.until_it_says("this process is on standby").await?;
+    second.until_printed("this process is on standby").await?;
     let batch = second.post(&json!({ "quantity": 300_000, "batchSize": 2_000 })).await?;
     first.until(batch, |progress| progress["itemsCreated"].as_u64() > Some(0)).await?;
 
@@ -248,7 +249,7 @@ async fn takes_over_on_standby_when_the_leader_dies(store: Store) -> TestResult 
 
     let progress = second.until_finished(batch, Duration::from_secs(120)).await?;
     assert_eq!((&progress["status"], &progress["itemsCreated"]), (&json!("completed"), &json!(300_000)));
-    second.until_the_shop_was_told(batch).await?;
+    second.until_the_hook_was_called(batch).await?;
     second.terminate().await?;
     Ok(())
 }
@@ -266,7 +267,7 @@ async fn fails_an_attempt_with_the_message_of_its_panic() -> TestResult {
     let failed = host.get(&format!("/batches/{batch}/failed-jobs")).await?;
     let job = &failed["items"][0];
     assert_eq!((&job["attempts"], &job["error"]), (&json!(3), &json!("panicked: failpoint before-insert")));
-    host.until_the_shop_was_told(batch).await?;
+    host.until_the_hook_was_called(batch).await?;
     host.terminate().await?;
     Ok(())
 }
@@ -314,7 +315,7 @@ async fn logs_the_steps_of_a_batch() -> TestResult {
         "Starting batch generation for batch 123, items 100-199",
         "Batch 123 completed",
     ] {
-        host.until_it_says(line).await?;
+        host.until_printed(line).await?;
     }
     host.terminate().await?;
     Ok(())
@@ -340,7 +341,7 @@ async fn prints_an_example_request_at_the_start() -> TestResult {
     let home = Home::new()?;
     let host = home.start().await?;
 
-    host.until_it_says("curl -X POST").await?;
+    host.until_printed("curl -X POST").await?;
     assert_eq!(host.get("/batches/health/ready").await?, json!({ "ready": true, "problems": [] }));
     let accepted: Value = host.fill(77).await?;
 

@@ -53,7 +53,7 @@ async fn completes_100000_items_despite_ten_kills_of_workers() -> TestResult {
     for _ in 0..5 {
         for worker in &mut workers[..2] {
             // Each worker completes a job before it is killed.
-            worker.until_it_says("Successfully generated").await?;
+            worker.until_printed("Successfully generated").await?;
             worker.kill().await?;
             *worker = home.start_as("worker").await?;
         }
@@ -194,7 +194,7 @@ async fn inserts_nothing_from_a_worker_that_continues_after_its_lock() -> TestRe
 
     first.signal("CONT").await?;
 
-    first.until_it_says(&format!("task=b{batch}-j{job}-g0 disposition=")).await?;
+    first.until_printed(&format!("task=b{batch}-j{job}-g0 disposition=")).await?;
     assert_eq!((home.count(&there).await?, home.count(&created).await?), (before, counted));
     assert_eq!(home.count(&of_job("epoch")).await?, 2);
     second.signal("CONT").await?;

@@ -51,7 +51,7 @@ async fn acknowledges_a_job_whose_row_was_removed() -> TestResult {
     let host = home.start().await?;
     let batch = host.post(&json!({ "quantity": 1_000, "batchSize": 100 })).await?;
     is_complete(&host, batch, 1_000).await?;
-    host.until_it_says("old history was removed").await?;
+    host.until_printed("old history was removed").await?;
     assert_eq!(home.count("SELECT count(*) FROM rocket_batch_jobs").await?, 0);
 
     redis.command(&["FLUSHALL"]).await;
@@ -85,7 +85,7 @@ async fn completes_a_batch_after_a_failover_of_sentinels() -> TestResult {
     host.until(batch, |progress| progress["itemsCreated"].as_u64() > Some(20_000)).await?;
 
     watched.master.kill();
-    watched.has_failed_over().await;
+    watched.wait_for_failover().await;
     let (decided, before) =
         (Instant::now(), home.count("SELECT coalesce(sum(created), 0) FROM rocket_batch_jobs").await?);
     host.until(batch, |progress| progress["itemsCreated"].as_i64() > Some(before + 4_000)).await?;
@@ -113,7 +113,7 @@ async fn completes_a_batch_after_a_failover_in_a_cluster() -> TestResult {
     host.until(batch, |progress| progress["itemsCreated"].as_u64() > Some(20_000)).await?;
 
     nodes.all[owner].kill();
-    nodes.has_failed_over(owner).await;
+    nodes.wait_for_failover(owner).await;
     let (decided, before) =
         (Instant::now(), home.count("SELECT coalesce(sum(created), 0) FROM rocket_batch_jobs").await?);
     host.until(batch, |progress| progress["itemsCreated"].as_i64() > Some(before + 4_000)).await?;

@@ -94,8 +94,7 @@ async fn needs_few_round_trips_for_the_feeder() -> Result<()> {
     let host = site.start(&Settings::limited(2)).await?;
     sleep(Duration::from_secs(2)).await;
 
-    // A check of the queue's level in each `feed_interval`, 10 seconds by default: 6 in a minute,
-    // with a margin of one.
+    // One check in each `feed_interval` of 10 seconds: 2 in 20 seconds, and one more as a margin.
     let idle = monitor.window(Duration::from_secs(20)).await.round_trips_of_feeder;
     assert!(idle <= 3, "an idle host: {idle} round trips in 20 s");
 

@@ -95,7 +95,7 @@ async fn work_moves_to_the_replica_of_a_killed_master() -> TestResult {
     let running = worker.next().await?;
 
     nodes.all[owner].kill();
-    nodes.has_failed_over(owner).await;
+    nodes.wait_for_failover(owner).await;
     let failed_over = Instant::now();
     running.finish_with(Disposition::Ack);
     let next = worker.next().await?;
@@ -121,7 +121,7 @@ async fn a_drain_after_a_failover_does_not_wait_for_the_old_master() -> TestResu
     queue.offer(&jobs_of(1, 20)).await?;
     let running = worker.next().await?;
     nodes.all[owner].kill();
-    nodes.has_failed_over(owner).await;
+    nodes.wait_for_failover(owner).await;
     running.finish_with(Disposition::Ack);
     worker.complete(1).await?;
 
@@ -166,7 +166,7 @@ async fn switches_to_the_replica(remove_master: impl AsyncFnOnce(&Nodes, usize))
     let running = worker.next().await?;
 
     remove_master(&nodes, owner).await;
-    nodes.has_failed_over(owner).await;
+    nodes.wait_for_failover(owner).await;
     let failed_over = Instant::now();
     running.finish_with(Disposition::Ack);
     let next = worker.next().await?;
@@ -253,7 +253,7 @@ async fn reported_nodes_are_queried_if_the_configured_ones_are_down() -> TestRes
     worker.complete(1).await?;
 
     nodes.all[owner].kill();
-    nodes.has_failed_over(owner).await;
+    nodes.wait_for_failover(owner).await;
 
     runs_all(&queue, &mut worker, 5).await?;
     wait_until_all_completed(&queue).await

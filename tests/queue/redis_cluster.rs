@@ -88,7 +88,7 @@ impl Nodes {
     }
 
     /// Waits until the replica of master `n` is a master, and the cluster is available again.
-    pub async fn has_failed_over(&self, n: usize) {
+    pub async fn wait_for_failover(&self, n: usize) {
         let successor = &self.all[n + MASTERS];
         successor.until(&["INFO", "replication"], |info| format!("{info:?}").contains("role:master")).await;
         successor.until(&["CLUSTER", "INFO"], |info| format!("{info:?}").contains("cluster_state:ok")).await;

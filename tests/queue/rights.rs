@@ -147,7 +147,7 @@ async fn a_missing_right_fails_the_launch_and_is_named() -> TestResult {
     for command in commands().into_iter().filter(|command| !OPTIONAL.contains(&command.as_str())) {
         server.change(&[&format!("-{command}")]).await;
         let message = server.launch_error().await;
-        assert!(message.contains("lacks rights") && message.contains("guide"), "{command}: {message}");
+        assert!(message.contains("lacks permissions") && message.contains("guide"), "{command}: {message}");
         assert!(
             message.contains(&format!("`{command}`")) || message.contains(&format!("'{command}'")),
             "{command}: {message}"
@@ -160,7 +160,7 @@ async fn a_missing_right_fails_the_launch_and_is_named() -> TestResult {
     assert!(server.launch_error().await.contains("`xtrim`, `zadd`"));
     server.change(&["+zadd", "+xtrim", "resetkeys", "~shop:*"]).await;
     let message = server.launch_error().await;
-    assert!(message.contains("lacks rights") && message.contains("keys"), "{message}");
+    assert!(message.contains("lacks permissions") && message.contains("keys"), "{message}");
     Ok(())
 }
 

@@ -35,8 +35,8 @@ async fn fail_over(watched: &Watched) -> TestResult {
     Ok(())
 }
 
-/// Offers as the feeder does until task `seq` has run, and returns how long that took.
-pub async fn runs_a_job_again(
+/// Offers task `seq` as the feeder does until it has run, and returns how long that took.
+pub async fn time_until_job_runs(
     queue: &dyn Queue,
     worker: &mut TestWorker,
     seq: u64,
@@ -60,11 +60,11 @@ async fn work_moves_to_the_replica_of_a_killed_master() -> TestResult {
     let mut watched = Watched::start().await;
     let queue = open(&redis_settings(&watched), &settings()).await;
     let mut worker = TestWorker::start(&queue).await?;
-    runs_a_job_again(&queue, &mut worker, 0).await?;
+    time_until_job_runs(&queue, &mut worker, 0).await?;
 
     watched.master.kill();
-    watched.has_failed_over().await;
-    let took = runs_a_job_again(&queue, &mut worker, 1).await?;
+    watched.wait_for_failover().await;
+    let took = time_until_job_runs(&queue, &mut worker, 1).await?;
 
     println!("ran {took:?} after the failover");
     assert!(took < RECOVERY_TIMEOUT, "{took:?}");
@@ -78,12 +78,12 @@ async fn work_moves_to_the_replica_after_a_manual_failover() -> TestResult {
     let watched = Watched::start().await;
     let queue = open(&redis_settings(&watched), &settings()).await;
     let mut worker = TestWorker::start(&queue).await?;
-    runs_a_job_again(&queue, &mut worker, 0).await?;
+    time_until_job_runs(&queue, &mut worker, 0).await?;
 
     fail_over(&watched).await?;
-    watched.has_failed_over().await;
+    watched.wait_for_failover().await;
     sleep(RECOVERY_TIMEOUT / 2).await;
-    let took = runs_a_job_again(&queue, &mut worker, 1).await?;
+    let took = time_until_job_runs(&queue, &mut worker, 1).await?;
 
     println!("ran after {took:?}");
     assert!(took < RECOVERY_TIMEOUT / 2, "{took:?}");
@@ -117,7 +117,7 @@ async fn sentinels_that_lack_the_master_or_do_not_answer_fail_the_launch() -> Te
     wrong.master = "another".into();
 
     let message = launch_error(&wrong).await?;
-    assert!(message.contains("it watches no master `another` (`redis.master`)"), "{message}");
+    assert!(message.contains("this Sentinel has no master named `another`; check `batch.redis.master`"), "{message}");
 
     watched.kill_sentinels(3);
     let message = launch_error(&redis_settings(&watched)).await?;

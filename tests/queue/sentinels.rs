@@ -58,7 +58,7 @@ impl Watched {
     }
 
     /// Waits until the Sentinels have made the replica the master.
-    pub async fn has_failed_over(&self) {
+    pub async fn wait_for_failover(&self) {
         self.replica.until(&["INFO", "replication"], |info| format!("{info:?}").contains("role:master")).await;
     }
 }

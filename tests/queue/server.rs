@@ -40,7 +40,7 @@ impl Redis {
         self.launch();
         let end = Instant::now() + Duration::from_secs(20);
         while self.try_command(&["PING"]).await.is_err() {
-            assert!(Instant::now() < end, "the server on port {} does not answer", self.port);
+            assert!(Instant::now() < end, "the server on port {} does not respond", self.port);
             sleep(Duration::from_millis(10)).await;
         }
     }

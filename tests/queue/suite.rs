@@ -19,7 +19,7 @@ use std::{
 use rocket::async_trait;
 use rocket_batch::{
     config::{QueueSettings, RateLimitSetting},
-    domain::{BatchId, Delivery, JobId, Task},
+    domain::{BatchId, Delivery, JobId, RateLimit, Task},
     queue::{Disposition, Drained, Handler, Offer, ProgressSink, ProgressUpdate, Queue, QueueCounts},
 };
 use tokio::{
@@ -63,6 +63,7 @@ macro_rules! every_queue {
             a_panic_is_a_failed_attempt_and_keeps_the_worker
             progress_updates_do_not_block_an_attempt
             accepts_ten_thousand_offers_at_once
+            a_rate_limit_is_reported_while_it_stops_waiting_tasks
             ping_succeeds_if_the_queue_is_reachable
         }
     };
@@ -537,6 +538,34 @@ pub async fn accepts_ten_thousand_offers_at_once(harness: impl Harness) -> TestR
     assert_eq!(queue.counts().await?, counts(10_000, 0, 0));
     assert!(took < Duration::from_secs(5), "it took {took:?}");
     assert_eq!(TestWorker::start(&*queue).await?.complete(2).await?, [job(1, 0), job(1, 1)]);
+    Ok(())
+}
+
+pub async fn a_rate_limit_is_reported_while_it_stops_waiting_tasks(harness: impl Harness) -> TestResult {
+    let limited = |settings: &mut QueueSettings| {
+        settings.rate_limit = RateLimitSetting(Some(RateLimit { jobs: 2, per: Duration::from_secs(4) }));
+    };
+    let queue = harness.queue(settings_with(limited)).await;
+    let mut worker = TestWorker::start(&*queue).await?;
+    let before = queue.is_rate_limited().await;
+
+    queue.offer(&jobs_of(1, 3)).await?;
+    worker.complete(2).await?;
+
+    assert!(!before);
+    wait_until_limited(&*queue, true).await?;
+    worker.complete(1).await?;
+    wait_until_limited(&*queue, false).await
+}
+
+async fn wait_until_limited(queue: &dyn Queue, expected: bool) -> TestResult {
+    let deadline = Instant::now() + WAIT_TIMEOUT;
+    while queue.is_rate_limited().await != expected {
+        if Instant::now() > deadline {
+            return Err(format!("the queue is not reported as limited: {expected}").into());
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     bullmq::open,
     certificate_authority::{CertificateAuthority, ClientCertificates},
-    sentinel::runs_a_job_again,
+    sentinel::time_until_job_runs,
     server::{Redis, free_port},
     suite::{TestResult, TestWorker, counts, jobs_of, settings, wait_for_counts},
 };
@@ -163,11 +163,11 @@ async fn sentinels_are_queried_over_tls_as_a_user() -> TestResult {
     wait_until_sentinel_has_replica(&authority, port).await?;
     let queue = open(&redis_settings, &settings()).await;
     let mut worker = TestWorker::start(&queue).await?;
-    runs_a_job_again(&queue, &mut worker, 0).await?;
+    time_until_job_runs(&queue, &mut worker, 0).await?;
 
     master.kill();
     replica.until(&["INFO", "replication"], |info| format!("{info:?}").contains("role:master")).await;
-    let took = runs_a_job_again(&queue, &mut worker, 1).await?;
+    let took = time_until_job_runs(&queue, &mut worker, 1).await?;
 
     println!("ran {took:?} after the failover");
     assert!(took < Duration::from_secs(5), "{took:?}");

@@ -50,9 +50,9 @@ impl Shop {
             .merge(Serialized::global("batch.generate.rate_limit", "off"))
             .merge(Serialized::global(key, value));
         let ends = Arc::<Mutex<Vec<BatchFinished>>>::default();
-        let told = ends.clone();
+        let received = ends.clone();
         let fairing = Batch::fairing().public().on_batch_finished(move |end| {
-            told.lock().unwrap().push(end);
+            received.lock().unwrap().push(end);
             async { Ok::<_, std::io::Error>(()) }
         });
         let plugin = Client::untracked(rocket::custom(figment).attach(fairing)).await?;
@@ -119,8 +119,8 @@ fn jobs_of(batch_size: u64) -> ItemOptions {
 
 /// The error code of the server, and its message.
 fn refusal(error: &tokio_postgres::Error) -> (SqlState, String) {
-    let said = error.as_db_error().expect("the server said no");
-    (said.code().clone(), said.message().to_owned())
+    let error = error.as_db_error().expect("the server refused the statement");
+    (error.code().clone(), error.message().to_owned())
 }
 
 #[rocket::async_test]
@@ -194,7 +194,7 @@ async fn a_rejected_batch_does_not_break_the_hosts_transaction() -> TestResult {
     transaction.commit().await?;
     batches.wake_feeder();
 
-    assert!(matches!(taken, Err(BatchError::Taken(id)) if id.get() == 7), "{taken:?}");
+    assert!(matches!(taken, Err(BatchError::IdInUse(id)) if id.get() == 7), "{taken:?}");
     for (refused, words) in [
         (nothing, "`quantity` must be 1 to 10000000, but is 0"),
         (no_id, "`batchId` must be 1 to 9007199254740991, but is 0"),
@@ -225,7 +225,7 @@ async fn a_ledger_in_sqlite_rejects_postgres_transactions() -> TestResult {
     let elsewhere = batches.create_product_items_in(&transaction, 7, 10, jobs_of(10)).await;
     transaction.query_one("SELECT 1", &[]).await?;
 
-    let Err(error @ BatchError::OtherDatabase(_)) = elsewhere else { panic!("{elsewhere:?}") };
+    let Err(error @ BatchError::WrongDatabaseKind(_)) = elsewhere else { panic!("{elsewhere:?}") };
     assert_eq!(error.to_string(), "the ledger is not in PostgreSQL; see `databases.batch.url`");
     drop(transaction);
     plugin.terminate().await;
@@ -351,7 +351,11 @@ async fn the_function_rejects_invalid_arguments() -> TestResult {
             &invalid,
             "`quantity` must be at most 20000 for 2 jobs of up to 10000 items (setting `max_items_per_job`), but is 20001",
         ),
-        (call("10, qr_code_prefix => ''"), &invalid, "`qr_code_prefix` must be 1 to 16 of A-Z a-z 0-9 _ -"),
+        (
+            call("10, qr_code_prefix => ''"),
+            &invalid,
+            "`qr_code_prefix` must be 1 to 16 characters of A-Z, a-z, 0-9, `_` and `-`",
+        ),
         (call("10, 7"), &SqlState::UNIQUE_VIOLATION, "batch 7 already exists"),
     ];
     shop.host.query_one(&call("10, 7"), &[]).await?;

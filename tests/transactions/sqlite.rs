@@ -235,7 +235,7 @@ async fn a_rejected_batch_does_not_break_the_transaction() -> TestResult {
     transaction.commit()?;
     batches.wake_feeder();
 
-    assert!(matches!(taken, Err(BatchError::Taken(id)) if id.get() == 7), "{taken:?}");
+    assert!(matches!(taken, Err(BatchError::IdInUse(id)) if id.get() == 7), "{taken:?}");
     for (refused, words) in [
         (nothing, "`quantity` must be 1 to 10000000, but is 0"),
         (no_id, "`batchId` must be 1 to 9007199254740991, but is 0"),
@@ -294,7 +294,7 @@ async fn a_transaction_in_another_database_is_rejected() -> TestResult {
     ] {
         let refused = batches.create_product_items_in(conn, 7, 10, jobs_of(10));
 
-        let Err(error @ BatchError::OtherDatabase(_)) = refused else { panic!("{refused:?}") };
+        let Err(error @ BatchError::WrongDatabaseKind(_)) = refused else { panic!("{refused:?}") };
         assert_eq!(error.to_string(), format!("{words}; see `databases.batch.url`"));
     }
     assert_eq!((shop.rows()?, other.rows()?), ([0; 3], [0; 3]));

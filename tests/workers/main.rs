@@ -14,7 +14,8 @@ use std::{
 
 use plugin::Plugin;
 use rocket_batch::{
-    Batch, BatchError, BatchFinished, BatchStatus, BoxError, ItemOptions, JobEnded, NewItemRow, PageQuery, WaitingFor,
+    Batch, BatchError, BatchFinished, BatchStatus, BoxError, ItemOptions, JobFinished, NewItemRow, PageQuery,
+    WaitingFor,
     config::{Config, KeepSetting, RateLimitSetting},
     sqlite::{ItemWriter, rusqlite::Connection},
 };
@@ -202,7 +203,7 @@ async fn removes_history_while_other_batches_run() -> TestResult {
     plugin.sql("DROP TRIGGER reject")?;
     service.create_product_items_async(4, 600, jobs_of(1)).await?;
 
-    plugin.until_number("SELECT count(*) FROM rocket_batch_jobs WHERE batch <= 2", 0).await?;
+    plugin.wait_until_number("SELECT count(*) FROM rocket_batch_jobs WHERE batch <= 2", 0).await?;
 
     let running = service.get_batch_job_progress(4).await?;
     assert_eq!((running.status, running.total), (BatchStatus::Running, 600));
@@ -239,11 +240,11 @@ async fn waits_for_the_database_without_blocking_a_shutdown_while_removing_histo
         plugin.service().create_product_items_async(batch, 300, jobs_of(100)).await?;
         plugin.until_finished(batch).await?;
         outsider.execute_batch("BEGIN IMMEDIATE")?;
-        plugin.until(batch, waits).await?;
+        plugin.wait_until(batch, waits).await?;
         if batch == 1 {
             outsider.execute_batch("COMMIT")?;
-            plugin.until_number("SELECT count(*) FROM rocket_batch_jobs", 0).await?;
-            plugin.until(batch, |progress| !waits(progress)).await?;
+            plugin.wait_until_number("SELECT count(*) FROM rocket_batch_jobs", 0).await?;
+            plugin.wait_until(batch, |progress| !waits(progress)).await?;
         }
     }
 
@@ -302,7 +303,7 @@ async fn uses_up_no_attempt_when_a_chunk_succeeds_after_retries() -> TestResult 
     .await?;
     plugin.sql(REJECT_57)?;
     plugin.service().create_product_items_async(1, 100, jobs_of(100)).await?;
-    plugin.until(1, |progress| progress.items_created == 50).await?;
+    plugin.wait_until(1, |progress| progress.items_created == 50).await?;
 
     plugin.sql("DROP TRIGGER reject")?;
 
@@ -321,10 +322,10 @@ async fn waits_for_an_unavailable_database_without_using_up_attempts() -> TestRe
     let plugin = Plugin::start(paced).await?;
     let outside = plugin.connection()?;
     plugin.service().create_product_items_async(1, 100_000, jobs_of(1_000)).await?;
-    plugin.until(1, |progress| progress.items_created > 0).await?;
+    plugin.wait_until(1, |progress| progress.items_created > 0).await?;
 
     outside.execute_batch("BEGIN IMMEDIATE")?;
-    let progress = plugin.until(1, |progress| progress.waiting_for == Some(WaitingFor::Database)).await?;
+    let progress = plugin.wait_until(1, |progress| progress.waiting_for == Some(WaitingFor::Database)).await?;
     assert_eq!(progress.status, BatchStatus::Running);
     outside.execute_batch("ROLLBACK")?;
 
@@ -335,12 +336,34 @@ async fn waits_for_an_unavailable_database_without_using_up_attempts() -> TestRe
     plugin.stop().await
 }
 
+/// The limit holds for all batches together, so a batch that has not started waits for it too.
+#[rocket::async_test]
+async fn progress_says_that_jobs_wait_for_the_rate_limit() -> TestResult {
+    let limited = |config: &mut Config| {
+        fast(config);
+        config.generate.rate_limit = "2 per 3s".parse().expect("it is a rate");
+    };
+    let plugin = Plugin::start(limited).await?;
+    plugin.service().create_product_items_async(1, 300, jobs_of(100)).await?;
+    plugin.service().create_product_items_async(2, 10, jobs_of(10)).await?;
+    let waits = |progress: &rocket_batch::Progress| progress.waiting_for == Some(WaitingFor::RateLimit);
+
+    for batch in [1, 2] {
+        let progress = plugin.wait_until(batch, waits).await?;
+        assert_eq!((progress.jobs.waiting, progress.jobs.active), (1, 0));
+    }
+    for batch in [1, 2] {
+        assert_eq!(plugin.until_finished(batch).await?.waiting_for, None);
+    }
+    plugin.stop().await
+}
+
 #[rocket::async_test]
 async fn inserts_nothing_after_a_cancel() -> TestResult {
     let plugin = Plugin::start(fast).await?;
     plugin.service().create_product_items_async(1, 200_000, jobs_of(1_000)).await?;
     plugin.service().create_product_items_async(2, 1_000, jobs_of(100)).await?;
-    plugin.until(1, |progress| progress.items_created > 0).await?;
+    plugin.wait_until(1, |progress| progress.items_created > 0).await?;
 
     let batch = plugin.service().cancel(1).await?;
 
@@ -358,11 +381,11 @@ async fn stops_a_paused_batch_and_resumes_it() -> TestResult {
     let plugin = Plugin::start(fast).await?;
     plugin.service().create_product_items_async(1, 50_000, jobs_of(1_000)).await?;
     plugin.service().create_product_items_async(2, 1_000, jobs_of(100)).await?;
-    plugin.until(1, |progress| progress.items_created > 0).await?;
+    plugin.wait_until(1, |progress| progress.items_created > 0).await?;
 
     let paused = plugin.service().pause(1).await?;
     assert_eq!(plugin.until_finished(2).await?.status, BatchStatus::Completed);
-    let stopped = plugin.until(1, |progress| progress.jobs.active == 0).await?;
+    let stopped = plugin.wait_until(1, |progress| progress.jobs.active == 0).await?;
     assert_eq!((stopped.status, stopped.eta_seconds), (BatchStatus::Paused, None));
     assert_eq!(stopped.items_created, paused.items_created);
 
@@ -407,7 +430,7 @@ async fn runs_other_jobs_during_a_long_backoff_and_retries_delayed_jobs_when_due
         BEGIN SELECT raise(ABORT, 'not now'); END",
     )?;
     plugin.service().create_product_items_async(1, 40, jobs_of(1)).await?;
-    plugin.until(1, |progress| progress.jobs.delayed == 40).await?;
+    plugin.wait_until(1, |progress| progress.jobs.delayed == 40).await?;
 
     plugin.service().create_product_items_async(2, 1, jobs_of(1)).await?;
     assert_eq!(plugin.until_finished(2).await?.status, BatchStatus::Completed);
@@ -423,7 +446,7 @@ async fn runs_other_jobs_during_a_long_backoff_and_retries_delayed_jobs_when_due
 async fn interleaves_a_small_batch_with_a_large_one() -> TestResult {
     let plugin = Plugin::start(fast).await?;
     plugin.service().create_product_items_async(1, 100_000, jobs_of(100)).await?;
-    plugin.until(1, |progress| progress.items_created > 0).await?;
+    plugin.wait_until(1, |progress| progress.items_created > 0).await?;
 
     plugin.service().create_product_items_async(2, 500, jobs_of(100)).await?;
     plugin.until_finished(2).await?;
@@ -444,14 +467,14 @@ async fn fails_a_batch_with_another_code_key_until_its_key_is_configured_again()
     };
     let plugin = Plugin::start(key("00112233445566778899aabbccddeeff")).await?;
     plugin.service().create_product_items_async(1, 200_000, jobs_of(1_000)).await?;
-    plugin.until(1, |progress| progress.items_created > 0).await?;
+    plugin.wait_until(1, |progress| progress.items_created > 0).await?;
     let home = plugin.stop_and_keep().await?;
 
     let plugin = Plugin::start_in(home, key("ffeeddccbbaa99887766554433221100")).await?;
     let progress = plugin.until_finished(1).await?;
     assert_eq!(progress.status, BatchStatus::Failed);
     let failed = plugin.service().failed_jobs(1, PageQuery::default()).await?.items;
-    assert!(failed[0].error.contains("another code key") && failed[0].attempts == 1, "{:?}", failed[0]);
+    assert!(failed[0].error.contains("was created with the code key") && failed[0].attempts == 1, "{:?}", failed[0]);
     let home = plugin.stop_and_keep().await?;
 
     let plugin = Plugin::start_in(home, key("00112233445566778899aabbccddeeff")).await?;
@@ -465,7 +488,7 @@ async fn fails_a_batch_with_another_code_key_until_its_key_is_configured_again()
 async fn releases_running_jobs_at_a_drain() -> TestResult {
     let plugin = Plugin::start(fast).await?;
     plugin.service().create_product_items_async(1, 100_000, jobs_of(10_000)).await?;
-    plugin.until(1, |progress| progress.items_created > 0).await?;
+    plugin.wait_until(1, |progress| progress.items_created > 0).await?;
 
     let home = plugin.stop_and_keep().await?;
 
@@ -483,7 +506,8 @@ type Events<E> = Arc<Mutex<Vec<E>>>;
 
 #[rocket::async_test]
 async fn calls_a_hook_for_every_finished_job_and_batch() -> TestResult {
-    let (batches, failed, completed): (Events<BatchFinished>, Events<JobEnded>, Events<JobEnded>) = Default::default();
+    let (batches, failed, completed): (Events<BatchFinished>, Events<JobFinished>, Events<JobFinished>) =
+        Default::default();
     let (b, f, c) = (batches.clone(), failed.clone(), completed.clone());
     let fairing = Batch::fairing()
         .public()
@@ -498,10 +522,10 @@ async fn calls_a_hook_for_every_finished_job_and_batch() -> TestResult {
     plugin.service().create_product_items_async(3, 1_000_000, jobs_of(1_000)).await?;
     plugin.service().cancel(3).await?;
 
-    plugin.until_no_hook_is_open().await?;
+    plugin.wait_until_no_hook_is_open().await?;
     plugin.until_finished(1).await?;
     plugin.until_finished(2).await?;
-    plugin.until_no_hook_is_open().await?;
+    plugin.wait_until_no_hook_is_open().await?;
 
     let status_of = |id: i64| {
         let events = batches.lock().unwrap();
@@ -550,7 +574,7 @@ async fn calls_a_failing_hook_three_times() -> TestResult {
     for id in 1..=3 {
         plugin.until_finished(id).await?;
     }
-    plugin.until_no_hook_is_open().await?;
+    plugin.wait_until_no_hook_is_open().await?;
 
     assert_eq!(calls.each_ref().map(|calls| calls.load(SeqCst)), [3, 1, 3]);
     assert_eq!(plugin.number("SELECT count(*) FROM rocket_batch_hooks")?, 1, "the failed event is kept");
@@ -576,9 +600,9 @@ async fn stops_a_slow_hook_at_its_timeout_without_delaying_others() -> TestResul
     plugin.until_finished(1).await?;
     plugin.service().create_product_items_async(2, 10, jobs_of(10)).await?;
     plugin.until_finished(2).await?;
-    plugin.until_no_hook_is_open().await?;
+    plugin.wait_until_no_hook_is_open().await?;
 
-    assert_eq!(plugin.text("SELECT error FROM rocket_batch_hooks")?, "did not answer within 200ms");
+    assert_eq!(plugin.text("SELECT error FROM rocket_batch_hooks")?, "did not respond within 200ms");
     plugin.stop().await
 }
 

@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// A folder with a database.
-pub struct Home(TempDir);
+/// The folder of a database.
+pub struct DatabaseDir(TempDir);
 
-impl Home {
+impl DatabaseDir {
     fn database(&self) -> PathBuf {
         self.0.path().join("batch.db")
     }
@@ -25,23 +25,23 @@ impl Home {
 
 pub struct Plugin {
     client: Client,
-    home: Home,
+    home: DatabaseDir,
 }
 
 impl Plugin {
     pub async fn start(configure: impl Fn(&mut Config) + Send + Sync + 'static) -> Result<Self> {
-        Self::start_in(Home(TempDir::new()?), configure).await
+        Self::start_in(DatabaseDir(TempDir::new()?), configure).await
     }
 
-    pub async fn start_in(home: Home, configure: impl Fn(&mut Config) + Send + Sync + 'static) -> Result<Self> {
+    pub async fn start_in(home: DatabaseDir, configure: impl Fn(&mut Config) + Send + Sync + 'static) -> Result<Self> {
         Self::attach_in(home, Batch::fairing().public().configure(configure)).await
     }
 
     pub async fn attach(fairing: BatchFairing) -> Result<Self> {
-        Self::attach_in(Home(TempDir::new()?), fairing).await
+        Self::attach_in(DatabaseDir(TempDir::new()?), fairing).await
     }
 
-    async fn attach_in(home: Home, fairing: BatchFairing) -> Result<Self> {
+    async fn attach_in(home: DatabaseDir, fairing: BatchFairing) -> Result<Self> {
         let url = format!("sqlite://{}", home.database().display());
         let figment = rocket::Config::figment()
             .merge(("log_level", "off"))
@@ -74,10 +74,10 @@ impl Plugin {
     }
 
     pub async fn until_finished(&self, batch: i64) -> Result<Progress> {
-        self.until(batch, |progress| progress.status.is_finished()).await
+        self.wait_until(batch, |progress| progress.status.is_finished()).await
     }
 
-    pub async fn until(&self, batch: i64, condition: impl Fn(&Progress) -> bool) -> Result<Progress> {
+    pub async fn wait_until(&self, batch: i64, condition: impl Fn(&Progress) -> bool) -> Result<Progress> {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let progress = self.service().get_batch_job_progress(batch).await?;
@@ -92,12 +92,12 @@ impl Plugin {
         }
     }
 
-    pub async fn until_no_hook_is_open(&self) -> Result<()> {
-        self.until_number("SELECT count(*) FROM rocket_batch_hooks WHERE state = 'open'", 0).await
+    pub async fn wait_until_no_hook_is_open(&self) -> Result<()> {
+        self.wait_until_number("SELECT count(*) FROM rocket_batch_hooks WHERE state = 'open'", 0).await
     }
 
     /// Waits until `sql` returns `expected`.
-    pub async fn until_number(&self, sql: &str, expected: i64) -> Result<()> {
+    pub async fn wait_until_number(&self, sql: &str, expected: i64) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let number = self.number(sql)?;
@@ -128,7 +128,7 @@ impl Plugin {
         self.stop_and_keep().await.map(drop)
     }
 
-    pub async fn stop_and_keep(self) -> Result<Home> {
+    pub async fn stop_and_keep(self) -> Result<DatabaseDir> {
         let Self { client, home } = self;
         drop(client.terminate().await);
         Ok(home)

@@ -23,7 +23,7 @@ impl BatchId {
     ///
     /// [`Invalid`] with field `batchId` when it is not.
     pub fn new(id: i64) -> Result<Self, Invalid> {
-        Invalid::unless_within("batchId", id, 1, Self::MAX).map(|()| Self(id))
+        Invalid::check_range("batchId", id, 1, Self::MAX).map(|()| Self(id))
     }
 
     /// Returns the id as a plain number.

@@ -21,7 +21,7 @@ pub struct ItemOptions {
     #[schemars(range(min = 1))]
     pub batch_size: u64,
 
-    /// Prefix of every code, separated by a `-`: 1 to 16 characters of `A-Z a-z 0-9 _ -`.
+    /// Prefix of every code, separated by a `-`: 1 to 16 characters of A-Z, a-z, 0-9, `_` and `-`.
     /// Default: none.
     #[schemars(regex(pattern = Self::PREFIX_PATTERN))]
     pub qr_code_prefix: Option<String>,
@@ -52,7 +52,8 @@ impl ItemOptions {
         if fits && plain {
             return Ok(());
         }
-        Err(Invalid::new("qrCodePrefix", format!("must be 1 to {} of A-Z a-z 0-9 _ -", Self::MAX_PREFIX)))
+        let rule = format!("must be 1 to {} characters of A-Z, a-z, 0-9, `_` and `-`", Self::MAX_PREFIX);
+        Err(Invalid::new("qrCodePrefix", rule))
     }
 }
 

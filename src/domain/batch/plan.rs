@@ -30,11 +30,11 @@ impl Plan {
     /// [`Invalid`] for a field out of its limits, and for a quantity that would need jobs with more
     /// than `max_items_per_job` items.
     pub fn new(quantity: u64, options: &ItemOptions, limits: &Limits) -> Result<Self, Invalid> {
-        Invalid::unless_within("quantity", quantity, 1, limits.max_quantity)?;
-        Invalid::unless_within("batchSize", options.batch_size, 1, limits.max_items_per_job)?;
+        Invalid::check_range("quantity", quantity, 1, limits.max_quantity)?;
+        Invalid::check_range("batchSize", options.batch_size, 1, limits.max_items_per_job)?;
         options.check_prefix()?;
         let max_jobs = options.max_jobs_per_batch.unwrap_or(limits.max_jobs_per_batch);
-        Invalid::unless_within("maxJobsPerBatch", max_jobs, 1, limits.max_jobs_per_batch)?;
+        Invalid::check_range("maxJobsPerBatch", max_jobs, 1, limits.max_jobs_per_batch)?;
 
         let items_per_job = options.batch_size.max(quantity.div_ceil(max_jobs));
         if items_per_job > limits.max_items_per_job {
@@ -69,7 +69,7 @@ fn too_large(quantity: u64, max_jobs: u64, max_items: u64) -> Invalid {
     let limit = max_jobs.saturating_mul(max_items);
     Invalid::new(
         "quantity",
-        format!("must be at most {limit} for {max_jobs} jobs of up to {max_items} items, but is {quantity}"),
+        format!("must be at most {limit} (maxJobsPerBatch {max_jobs} × {max_items} items per job), but is {quantity}"),
     )
 }
 
@@ -112,10 +112,10 @@ mod tests {
             (10_000_001, jobs_of(100), "`quantity` must be 1 to 10000000, but is 10000001"),
             (1, jobs_of(0), "`batchSize` must be 1 to 10000, but is 0"),
             (1, jobs_of(10_001), "`batchSize` must be 1 to 10000, but is 10001"),
-            (1, long, "`qrCodePrefix` must be 1 to 16 of A-Z a-z 0-9 _ -"),
-            (1, foreign, "`qrCodePrefix` must be 1 to 16 of A-Z a-z 0-9 _ -"),
+            (1, long, "`qrCodePrefix` must be 1 to 16 characters of A-Z, a-z, 0-9, `_` and `-`"),
+            (1, foreign, "`qrCodePrefix` must be 1 to 16 characters of A-Z, a-z, 0-9, `_` and `-`"),
             (1, many, "`maxJobsPerBatch` must be 1 to 1000, but is 1001"),
-            (10_001, few, "`quantity` must be at most 10000 for 1 jobs of up to 10000 items, but is 10001"),
+            (10_001, few, "`quantity` must be at most 10000 (maxJobsPerBatch 1 × 10000 items per job), but is 10001"),
         ];
 
         for (quantity, options, message) in table {

@@ -1,12 +1,16 @@
 //! The statuses of a batch, and the changes that each status allows.
 //!
 //! ```text
-//!   pending ──claim──▶ running ──close──▶ completed | failed
-//!      │  ▲              │  ▲                           │
-//!      │  └──resume──┐   │  └──────────retry────────────┘
-//!      └──pause──▶ paused ──close──▶ completed | failed     (its last running jobs finished)
-//!
-//!   pending | running | paused ──cancel──▶ cancelled
+//!   pending          ──claim───▶ running
+//!   running          ──claim───▶ running      (another job)
+//!   running | paused ──close───▶ completed | failed
+//!   failed           ──retry───▶ running
+//!   running          ──retry───▶ running
+//!   paused           ──retry───▶ paused
+//!   pending | running          ──pause──▶ paused
+//!   paused           ──resume──▶ pending      (no job was ever claimed)
+//!   paused           ──resume──▶ running      (a job was claimed)
+//!   pending | running | paused ──cancel─▶ cancelled
 //!   pending | paused ──refuse──▶ failed       (requested by SQL, and can't be planned)
 //! ```
 
@@ -23,7 +27,7 @@ use crate::domain::invalid::Invalid;
 pub enum BatchStatus {
     /// Accepted; none of its jobs has been claimed yet.
     Pending,
-    /// At least one job has been claimed, and at least one is unfinished.
+    /// At least one job has been claimed, and the batch is not closed yet.
     Running,
     /// Paused by a caller: no job starts until the batch is resumed.
     Paused,

@@ -44,8 +44,8 @@ pub enum Outcome {
     Panicked(String),
     /// The attempt ended with this error; the next attempt may succeed.
     Errored(String),
-    /// The job can't succeed until its configuration is corrected; the text says how.
-    Unworkable(String),
+    /// The job can't succeed until the configuration is corrected; the text says how.
+    Misconfigured(String),
     /// Another worker claimed the job.
     Fenced,
     /// The batch was cancelled.
@@ -56,7 +56,7 @@ pub enum Outcome {
     Interrupted,
 }
 
-/// The number of an attempt.
+/// The position of an attempt: the failed attempts before it, and the maximum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {
     /// Number of attempts that failed before.
@@ -88,11 +88,12 @@ pub enum Verdict {
     RetryLater(Failure),
     /// The job has failed.
     Failed(Failure),
-    /// The job returns to the queue unchanged, which delivers it again.
+    /// The job returns to the queue without a change, and the queue delivers it again.
     Released,
-    /// The job leaves the queue unchanged. The feeder offers it again when the batch is resumed.
+    /// The job is removed from the queue. Its row in the ledger is set to waiting, and the feeder
+    /// offers it again when the batch is resumed.
     ReleasedUntilResumed,
-    /// The job is finished or claimed elsewhere; this attempt records nothing.
+    /// The job is finished, or another worker claimed it; this attempt records nothing.
     Superseded,
 }
 
@@ -104,7 +105,7 @@ pub fn verdict(outcome: Outcome, attempt: Attempt) -> Verdict {
         Outcome::Fenced | Outcome::Cancelled => return Verdict::Superseded,
         Outcome::Paused => return Verdict::ReleasedUntilResumed,
         Outcome::Interrupted => return Verdict::Released,
-        Outcome::Unworkable(reason) => return Verdict::Failed(Failure::because(reason)),
+        Outcome::Misconfigured(reason) => return Verdict::Failed(Failure::because(reason)),
         Outcome::ChunksFailed(chunks) => Failure::from(chunks),
         Outcome::Panicked(message) => Failure::because(format!("panicked: {message}")),
         Outcome::Errored(reason) => Failure::because(reason),
@@ -115,10 +116,10 @@ pub fn verdict(outcome: Outcome, attempt: Attempt) -> Verdict {
 /// Whether a failed job that the queue delivers again was retried manually, for example with the
 /// retry button of Bull Board.
 ///
-/// `before` is the number of acknowledged results when the failed attempt started, `now` the number
-/// at this delivery. If the worker died before it acknowledged the failure, both are equal, and the
-/// queue delivered the job again by itself. `None` means that an external delivery started the
-/// attempt, which says nothing about the queue's own job.
+/// Compares the queue's count of finished attempts: `before` when the failed attempt started, `now`
+/// at this delivery. If the count grew, the queue had recorded the failure, so someone retried the
+/// job. Otherwise the worker died before it reported the failure, and the queue repeats the
+/// delivery by itself. `None`: an external delivery, which has no count.
 #[must_use]
 pub const fn is_manual_retry(before: Option<u32>, now: Option<u32>) -> bool {
     matches!((before, now), (Some(before), Some(now)) if now > before)
@@ -149,7 +150,7 @@ mod tests {
         assert_eq!(verdict(Outcome::ChunksFailed(chunks()), attempt(2)), Verdict::RetryLater(chunks().into()));
         assert_eq!(failed(Outcome::ChunksFailed(chunks())), "50 items could not be written: no");
         assert_eq!(failed(Outcome::Panicked("boom".into())), "panicked: boom");
-        assert_eq!(verdict(Outcome::Unworkable("key".into()), attempt(1)), Verdict::Failed(Failure::because("key")));
+        assert_eq!(verdict(Outcome::Misconfigured("key".into()), attempt(1)), Verdict::Failed(Failure::because("key")));
     }
 
     #[test]
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn detects_a_manual_retry_only_after_an_acknowledged_failure() {
+    fn detects_a_manual_retry_only_after_an_recorded_failure() {
         let table = [
             (Some(2), Some(3), true),
             (Some(0), Some(9), true),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub(super) const MAX_REASON: usize = 1024;
 
 /// A range of items that could not be inserted, with the error. It is one chunk, or several
-/// adjacent chunks with the same error.
+/// adjacent chunks with the same error and the same number of tries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct FailedChunk {
@@ -32,13 +32,13 @@ impl FailedChunk {
         self.to - self.from + 1
     }
 
-    /// Whether `next` is adjacent to this range and has the same error.
+    /// Whether `next` is adjacent to this range, and has the same error and number of tries.
     fn is_continued_by(&self, next: &Self) -> bool {
         self.to + 1 == next.from && self.tries == next.tries && self.error == next.error
     }
 }
 
-/// The failed chunks of an attempt: the first ranges, and the number of chunks beyond them.
+/// The failed chunks of an attempt: the first ranges, and the number of the other chunks.
 ///
 /// The list is bounded while it is collected, because a job may have thousands of chunks, each with
 /// an error of its own.
@@ -46,12 +46,14 @@ impl FailedChunk {
 #[serde(default)]
 pub struct FailedChunks {
     /// The first ranges in ascending order, at most [`FailedChunks::MAX_RANGES`]. Adjacent chunks
-    /// with the same error are one range.
+    /// with the same error and the same number of tries are one range.
     pub ranges: Vec<FailedChunk>,
     /// Number of chunks that are in none of the ranges.
-    pub more: u64,
-    /// Number of items of those chunks.
-    pub more_items: u64,
+    #[serde(rename = "more")]
+    pub unlisted_chunks: u64,
+    /// Number of items in the chunks that are in none of the ranges.
+    #[serde(rename = "more_items")]
+    pub unlisted_items: u64,
 }
 
 impl FailedChunks {
@@ -66,8 +68,8 @@ impl FailedChunks {
             Some(last) if last.is_continued_by(&chunk) => last.to = chunk.to,
             _ if !full => self.ranges.push(chunk),
             _ => {
-                self.more += 1;
-                self.more_items += chunk.items();
+                self.unlisted_chunks += 1;
+                self.unlisted_items += chunk.items();
             }
         }
     }
@@ -81,7 +83,7 @@ impl FailedChunks {
     /// Returns the number of items that could not be inserted.
     #[must_use]
     pub fn items(&self) -> u64 {
-        self.ranges.iter().map(FailedChunk::items).sum::<u64>() + self.more_items
+        self.ranges.iter().map(FailedChunk::items).sum::<u64>() + self.unlisted_items
     }
 }
 
@@ -135,7 +137,7 @@ mod tests {
         let chunks = |n: u64| (0..n).map(|at| failed_chunk(at * 50, at * 50 + 49, &at.to_string()));
         let kept = |n| {
             let chunks: FailedChunks = chunks(n).collect();
-            (chunks.ranges.len(), chunks.more, chunks.more_items, chunks.items())
+            (chunks.ranges.len(), chunks.unlisted_chunks, chunks.unlisted_items, chunks.items())
         };
 
         assert_eq!(kept(0), (0, 0, 0, 0));

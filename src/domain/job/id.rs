@@ -12,7 +12,7 @@ pub struct JobId {
     pub batch: BatchId,
     /// The number of the job within the batch, from 0.
     pub seq: u64,
-    /// How often the job was recreated by a manual retry.
+    /// The number of retries that recreated the job.
     pub generation: u32,
 }
 

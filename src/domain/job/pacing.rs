@@ -29,7 +29,8 @@ impl Backoff {
 
 /// At most `jobs` starts in each window of `per`. A window opens with its first start.
 ///
-/// BullMQ's limiter uses the same windows, so both queues have the same pace.
+/// BullMQ's limiter uses the same windows, so the queue in Redis and the queue in the process start
+/// jobs at the same rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
     /// Maximum number of starts in a window.
@@ -47,13 +48,13 @@ impl RateLimit {
     }
 }
 
-/// How fast the workers of a queue may take jobs.
+/// How fast the jobs of a queue may be run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(unnameable_types, reason = "only a hidden function takes it, which the tests of the ledger call")]
 pub struct Throughput {
-    /// Number of jobs at a time.
+    /// Number of jobs that this process runs at a time.
     pub concurrency: u32,
-    /// Starts over time; `None` means unlimited.
+    /// Maximum number of starts in a window; `None` means unlimited.
     pub rate_limit: Option<RateLimit>,
 }
 
@@ -72,7 +73,7 @@ pub const fn fair_priority(virtual_time: u64, rank: u64) -> u64 {
     if priority > LOWEST_PRIORITY { LOWEST_PRIORITY } else { priority }
 }
 
-/// How many jobs may be in the queue at once. The other jobs stay in the ledger.
+/// The maximum numbers of jobs in the queue. The other jobs stay in the ledger.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct QueueCapacity {
     /// Maximum for one batch.

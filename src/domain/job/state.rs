@@ -4,7 +4,7 @@
 //!   waiting ──claim──▶ active ──finish──▶ completed | failed
 //!      ▲                 │ │                           │
 //!      ├─── released ────┘ └─ retry later ─▶ delayed   │
-//!      └───────────────────── manual retry ────────────┘
+//!      └─────────────── retry | manual retry ──────────┘
 //! ```
 
 use std::fmt;
@@ -20,11 +20,11 @@ pub enum JobState {
     Waiting,
     /// Claimed by a worker, which may have died since.
     Active,
-    /// Failed an attempt; the next attempt waits for its time.
+    /// An attempt failed; the next one starts after a delay.
     Delayed,
     /// All its items exist.
     Completed,
-    /// Failed its last attempt; a manual retry recreates it.
+    /// Failed permanently; a retry recreates it, a manual retry revives it.
     Failed,
     /// Cancelled together with its batch.
     Cancelled,

@@ -5,7 +5,7 @@ use std::fmt;
 use super::id::JobId;
 use crate::domain::batch::BatchId;
 
-/// A task as a worker receives it from the queue; in the ledger the task is a job.
+/// A task as a worker receives it from the queue. `T` is the task, or the job that it stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery<T = JobId> {
     /// A task that the feeder enqueued.
@@ -16,8 +16,8 @@ pub enum Delivery<T = JobId> {
         /// acknowledged.
         acknowledged: u32,
     },
-    /// A job that another program added to the queue, under an id of its own. It means the job in
-    /// its current generation.
+    /// A task that another program added, with an id that the program chose. It refers to a job by
+    /// batch and number, whatever its generation.
     #[cfg_attr(not(feature = "redis"), allow(dead_code, reason = "only a shared queue has other clients"))]
     External {
         /// The batch.
@@ -91,10 +91,10 @@ pub enum Task {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StatusTask {
     /// Close a batch whose jobs are all finished.
-    End {
+    Close {
         /// The batch.
         batch: BatchId,
-        /// How often the batch was closed before.
+        /// The `round` of the batch before this close: the number of times that it was closed.
         round: u32,
     },
     /// Call the host's hook.
@@ -112,7 +112,7 @@ impl Task {
     pub const fn batch(&self) -> BatchId {
         match self {
             Self::Generate { job, .. } => job.batch,
-            Self::Status(StatusTask::End { batch, .. } | StatusTask::Hook { batch, .. }) => *batch,
+            Self::Status(StatusTask::Close { batch, .. } | StatusTask::Hook { batch, .. }) => *batch,
         }
     }
 }
@@ -123,7 +123,7 @@ impl fmt::Display for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Generate { job, .. } => job.fmt(f),
-            Self::Status(StatusTask::End { batch, round }) => write!(f, "b{batch}-end-r{round}"),
+            Self::Status(StatusTask::Close { batch, round }) => write!(f, "b{batch}-end-r{round}"),
             Self::Status(StatusTask::Hook { batch, hook }) => write!(f, "b{batch}-hook-h{}", hook.0),
         }
     }

@@ -28,7 +28,7 @@ fn all() -> [(&'static str, Value); 13] {
         ("FailedJob", failed_job()),
         ("PageOfFailedJob", page(failed_job())),
         ("RetryReport", retry_report()),
-        ("Ready", json!({ "ready": false, "problems": ["the database does not answer"] })),
+        ("Ready", json!({ "ready": false, "problems": ["the database does not respond"] })),
     ]
 }
 

@@ -31,7 +31,7 @@ use crate::config::Config;
 /// The document of a process with the settings `config` and the security scheme `security`.
 pub(crate) fn document(config: &Config, security: &Security) -> Value {
     let mut builder = Builder::new(&config.base);
-    if config.role.serves() {
+    if config.role.serves_routes() {
         for endpoint in routes::guarded() {
             builder.add(&endpoint, security.scheme_for(endpoint.method()));
         }

@@ -249,7 +249,7 @@ mod tests {
         #[derive(JsonSchema)]
         #[expect(dead_code, reason = "only described")]
         struct Form {
-            /// How many.
+            /// Number of entries.
             #[schemars(range(min = 1))]
             limit: Option<u8>,
         }
@@ -259,7 +259,10 @@ mod tests {
 
         let parameter = &operation["parameters"][0];
         assert_eq!((&parameter["name"], &parameter["in"]), (&json!("limit"), &json!("query")));
-        assert_eq!((&parameter["description"], &parameter["schema"]["type"]), (&json!("How many."), &json!("integer")));
+        assert_eq!(
+            (&parameter["description"], &parameter["schema"]["type"]),
+            (&json!("Number of entries."), &json!("integer"))
+        );
         assert_eq!(never_null(json!({ "anyOf": [{ "$ref": "#/a" }, { "type": "null" }] })), json!({ "$ref": "#/a" }));
     }
 

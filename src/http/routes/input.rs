@@ -30,7 +30,7 @@ impl Input for BatchService {
     fn describe(_: &str, _: &mut Operation<'_>) {}
 }
 
-/// The batch id in a path. A text that is not an id is an id of no batch.
+/// The batch id in a path. Any other text is answered like the id of a batch that does not exist.
 pub(super) struct PathId(Result<i64, Problem>);
 
 impl PathId {
@@ -76,7 +76,7 @@ impl Input for PathCode<'_> {
 
 /// The body of a request for a new batch.
 ///
-/// Serialized, equal bodies are equal texts, which idempotency relies on. Absent fields stay
+/// Equal bodies serialize to equal texts; idempotency compares these texts. Absent fields stay
 /// absent, so a later version with more fields serializes an old body to the same text.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[schemars(description = "A batch to create.")]
@@ -160,7 +160,7 @@ impl Whole {
     where
         N: Copy + Into<i128> + TryFrom<i128>,
     {
-        Invalid::unless_within(field, self.0, 1, max.into())?;
+        Invalid::check_range(field, self.0, 1, max.into())?;
         // The conversion can't fail, because the number is in range.
         Ok(N::try_from(self.0).unwrap_or(max))
     }
@@ -204,11 +204,11 @@ impl de::Visitor<'_> for WholeVisitor {
     }
 }
 
-/// A query parameter that may occur at most once. With an `Option`, Rocket would silently ignore a
-/// parameter that occurs several times.
-type AtMostOne = Vec<String>;
+/// All values of a query parameter. [`at_most_one`] rejects more than one. With an `Option`, Rocket
+/// would silently ignore a parameter that occurs several times.
+type RepeatedParam = Vec<String>;
 
-fn at_most_one(field: &'static str, mut values: AtMostOne) -> Result<Option<String>, Invalid> {
+fn at_most_one(field: &'static str, mut values: RepeatedParam) -> Result<Option<String>, Invalid> {
     match values.len() {
         0 | 1 => Ok(values.pop()),
         count => Err(Invalid::new(field, format!("must occur once, but occurs {count} times"))),
@@ -220,10 +220,10 @@ fn at_most_one(field: &'static str, mut values: AtMostOne) -> Result<Option<Stri
 pub(super) struct PageParams {
     /// The `nextCursor` of the previous page; absent for the first page.
     #[schemars(with = "Option<String>", regex(pattern = PageQuery::CURSOR_PATTERN))]
-    cursor: AtMostOne,
+    cursor: RepeatedParam,
     /// The maximum number of entries on the page.
     #[schemars(with = "Option<u64>", range(min = 1, max = PageQuery::MAX), extend("default" = PageQuery::DEFAULT))]
-    limit: AtMostOne,
+    limit: RepeatedParam,
 }
 
 impl Input for PageParams {
@@ -249,13 +249,13 @@ impl PageParams {
 pub(super) struct BatchesQuery {
     /// List only batches with this status.
     #[schemars(with = "Option<BatchStatus>")]
-    status: AtMostOne,
+    status: RepeatedParam,
     /// The `nextCursor` of the previous page; absent for the first page.
     #[schemars(with = "Option<String>", regex(pattern = PageQuery::CURSOR_PATTERN))]
-    cursor: AtMostOne,
+    cursor: RepeatedParam,
     /// The maximum number of entries on the page.
     #[schemars(with = "Option<u64>", range(min = 1, max = PageQuery::MAX), extend("default" = PageQuery::DEFAULT))]
-    limit: AtMostOne,
+    limit: RepeatedParam,
 }
 
 impl Input for BatchesQuery {
@@ -277,13 +277,13 @@ impl BatchesQuery {
 pub(super) struct JobsQuery {
     /// List only jobs in this state.
     #[schemars(with = "Option<JobState>")]
-    state: AtMostOne,
+    state: RepeatedParam,
     /// The `nextCursor` of the previous page; absent for the first page.
     #[schemars(with = "Option<String>", regex(pattern = PageQuery::CURSOR_PATTERN))]
-    cursor: AtMostOne,
+    cursor: RepeatedParam,
     /// The maximum number of entries on the page.
     #[schemars(with = "Option<u64>", range(min = 1, max = PageQuery::MAX), extend("default" = PageQuery::DEFAULT))]
-    limit: AtMostOne,
+    limit: RepeatedParam,
 }
 
 impl Input for JobsQuery {
@@ -300,7 +300,7 @@ impl JobsQuery {
     }
 }
 
-fn page(cursor: AtMostOne, limit: AtMostOne) -> Result<PageQuery, Invalid> {
+fn page(cursor: RepeatedParam, limit: RepeatedParam) -> Result<PageQuery, Invalid> {
     let limit = at_most_one("limit", limit)?;
     let limit = limit.map(|text| text.parse().map_err(|_| wrong_limit(&text))).transpose()?;
     Ok(PageQuery { cursor: at_most_one("cursor", cursor)?, limit })

@@ -49,9 +49,9 @@ pub(super) fn open() -> Vec<Endpoint> {
 endpoint! {
     /// Creates a batch. Its items are created in the background.
     ///
-    /// The batch is split into jobs, which workers run in turns with those of other batches. The
-    /// response is sent as soon as the batch is in the database; request its progress to follow the
-    /// work. Without `batchId`, the batch gets the next free id. The same request with the same
+    /// The batch is split into jobs. Workers take jobs of several batches in turn. The response is
+    /// sent as soon as the batch is in the database; request its progress to follow the work.
+    /// Without `batchId`, the batch gets the next free id. The same request with the same
     /// `Idempotency-Key` gets the same response and creates no second batch.
     #[post("/", data = "<body>")]
     async fn create_batch(

@@ -11,7 +11,7 @@ use crate::{
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::ledger) struct JobChange<'a> {
     pub state: JobState,
-    /// How many attempts to add.
+    /// Number of attempts to add.
     pub attempts_more: u32,
     pub delay: Option<Duration>,
     pub failure: Option<&'a Failure>,

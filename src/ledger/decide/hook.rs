@@ -1,7 +1,7 @@
 //! Which ends of jobs the host is notified of.
 
 use crate::{
-    domain::{HookEvent, JobEnded, JobState},
+    domain::{HookEvent, JobFinished, JobState},
     ledger::types::HookKinds,
 };
 
@@ -15,10 +15,10 @@ pub(in crate::ledger) const fn wants_job_hook(kinds: HookKinds, state: JobState)
 }
 
 /// The kind of the hook row, and its event, of a job that ended in `state`.
-pub(in crate::ledger) fn job_event(state: JobState, ended: JobEnded) -> Option<(&'static str, HookEvent)> {
+pub(in crate::ledger) fn job_event(state: JobState, finished: JobFinished) -> Option<(&'static str, HookEvent)> {
     match state {
-        JobState::Failed => Some(("job_failed", HookEvent::JobFailed(ended))),
-        JobState::Completed => Some(("job_completed", HookEvent::JobCompleted(ended))),
+        JobState::Failed => Some(("job_failed", HookEvent::JobFailed(finished))),
+        JobState::Completed => Some(("job_completed", HookEvent::JobCompleted(finished))),
         JobState::Waiting | JobState::Active | JobState::Delayed | JobState::Cancelled => None,
     }
 }

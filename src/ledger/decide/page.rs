@@ -11,7 +11,7 @@ pub(in crate::ledger) struct PageBuilder<T> {
 
 impl<T> PageBuilder<T> {
     pub(in crate::ledger) const fn new() -> Self {
-        Self { portion: Portion { rows: Vec::new(), left_out: false, looked_to: None }, bytes: 1 }
+        Self { portion: Portion { rows: Vec::new(), truncated: false, looked_to: None }, bytes: 1 }
     }
 
     /// Adds the next row, whose JSON is `json`, if it fits.
@@ -21,13 +21,13 @@ impl<T> PageBuilder<T> {
         if self.portion.rows.is_empty() || (self.bytes <= PageRequest::MAX_BYTES && !self.is_full()) {
             self.portion.rows.push(row);
         } else {
-            self.portion.left_out = true;
+            self.portion.truncated = true;
         }
     }
 
     /// Whether a row did not fit. No row may follow it.
     pub(in crate::ledger) const fn is_full(&self) -> bool {
-        self.portion.left_out
+        self.portion.truncated
     }
 
     pub(in crate::ledger) fn build(self) -> Portion<T> {
@@ -57,7 +57,7 @@ impl JobWindow {
 
     /// Adds where the list continues, in a batch of `jobs` jobs.
     pub(in crate::ledger) fn finish<T>(self, portion: Portion<T>, jobs: u64) -> Portion<T> {
-        let is_whole = portion.left_out || portion.rows.len() as u64 >= self.limit;
+        let is_whole = portion.truncated || portion.rows.len() as u64 >= self.limit;
         let looked_to = (!is_whole && self.last.saturating_add(1) < jobs).then_some(self.last);
         Portion { looked_to, ..portion }
     }
@@ -93,8 +93,8 @@ mod tests {
                     break;
                 }
             }
-            let Portion { rows, left_out, .. } = page.build();
-            (rows.len(), left_out)
+            let Portion { rows, truncated, .. } = page.build();
+            (rows.len(), truncated)
         };
 
         assert_eq!(filled(&[]), (0, false));

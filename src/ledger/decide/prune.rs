@@ -1,4 +1,4 @@
-//! How far one removal of history goes.
+//! The limits of one removal of history.
 
 use crate::ledger::types::Pruned;
 
@@ -13,7 +13,7 @@ pub(in crate::ledger) struct Sweep {
 impl Sweep {
     /// Removes at most `max` rows, of at most as many batches.
     pub(in crate::ledger) const fn of(max: u64) -> Self {
-        let pruned = Pruned { batches: 0, jobs: 0, hooks: 0, left_out: false };
+        let pruned = Pruned { batches: 0, jobs: 0, hooks: 0, has_more: false };
         Self { rows_left: max, batches_left: max, pruned }
     }
 
@@ -22,7 +22,7 @@ impl Sweep {
         self.rows_left > 0 && self.batches_left > 0
     }
 
-    /// How many rows may be removed of the next batch.
+    /// The maximum number of rows to remove of the next batch.
     pub(in crate::ledger) const fn rows_left(&self) -> u64 {
         self.rows_left
     }
@@ -47,7 +47,7 @@ impl Sweep {
 
     /// The result, if the limit was reached.
     pub(in crate::ledger) const fn interrupted(self) -> Pruned {
-        Pruned { left_out: true, ..self.pruned }
+        Pruned { has_more: true, ..self.pruned }
     }
 }
 
@@ -62,7 +62,7 @@ mod tests {
         assert_eq!((sweep.add(3, 1), sweep.rows_left()), ("pruned", 6));
         assert_eq!((sweep.add(6, 0), sweep.rows_left()), ("pruning", 0));
         assert!(!sweep.has_capacity());
-        assert_eq!(sweep.interrupted(), Pruned { batches: 1, jobs: 9, hooks: 1, left_out: true });
+        assert_eq!(sweep.interrupted(), Pruned { batches: 1, jobs: 9, hooks: 1, has_more: true });
     }
 
     #[test]

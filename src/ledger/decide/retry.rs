@@ -24,7 +24,7 @@ pub(in crate::ledger) fn reopened_status(batch: &BatchRecord) -> Result<BatchSta
 }
 
 /// The report of a retry that completes the jobs with all items and recreates the others.
-pub(in crate::ledger) fn retry_report(none: RetryReport, failed: &[FailedJobRow]) -> RetryReport {
+pub(in crate::ledger) fn retry_report(empty: RetryReport, failed: &[FailedJobRow]) -> RetryReport {
     let (complete, others): (Vec<_>, Vec<_>) = failed.iter().partition(|failed| failed.has_all_items);
     let skipped = |FailedJobRow { job, .. }: &FailedJobRow| SkippedJob {
         job_id: job.to_string(),
@@ -36,7 +36,7 @@ pub(in crate::ledger) fn retry_report(none: RetryReport, failed: &[FailedJobRow]
         recreated: others.len() as u64,
         job_ids: others.iter().map(recreated).map(|job| job.to_string()).collect(),
         skipped: complete.iter().map(skipped).collect(),
-        ..none
+        ..empty
     }
 }
 
@@ -51,8 +51,8 @@ mod tests {
         let failed =
             |seq, generation, has_all_items| FailedJobRow { job: JobId { batch, seq, generation }, has_all_items };
 
-        let none = RetryReport::of_none(batch, BatchStatus::Running);
-        let report = retry_report(none, &[failed(0, 0, false), failed(3, 1, true), failed(4, 2, false)]);
+        let empty = RetryReport::empty(batch, BatchStatus::Running);
+        let report = retry_report(empty, &[failed(0, 0, false), failed(3, 1, true), failed(4, 2, false)]);
 
         assert_eq!((report.found, report.recreated), (3, 2));
         assert_eq!(report.job_ids, ["b7-j0-g1", "b7-j4-g3"]);

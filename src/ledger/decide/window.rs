@@ -24,7 +24,7 @@ const MIN_JOBS: u64 = 500;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::ledger) struct Candidate {
     pub batch: BatchId,
-    /// Its waiting and active jobs, counted no further than [`WindowSearch::ready_limit`].
+    /// Number of its waiting and active jobs, at most [`WindowSearch::ready_limit`].
     pub ready: u64,
 }
 
@@ -33,14 +33,14 @@ pub(in crate::ledger) struct Candidate {
 pub(in crate::ledger) struct Window {
     pub batches: Vec<BatchId>,
     /// Whether other batches have jobs to work as well.
-    pub leaves_out: bool,
+    pub has_more: bool,
 }
 
 /// A search for the window, among more and more candidates. Usually the first ones suffice.
 #[derive(Debug)]
 pub(in crate::ledger) struct WindowSearch {
     size: u64,
-    /// How many candidates of each list are considered.
+    /// Number of candidates of each list to consider.
     width: u64,
 }
 
@@ -50,14 +50,14 @@ impl WindowSearch {
         Self { size, width: size }
     }
 
-    /// How many candidates of each list to look up: one more than are taken, which shows whether
-    /// there are others.
+    /// Returns the number of candidates of each list to read: one more than are taken, which shows
+    /// whether there are others.
     pub(in crate::ledger) const fn candidates(&self) -> u64 {
         self.width + 1
     }
 
-    /// How far the jobs of a candidate are counted: if a quarter of the window's batches have this
-    /// many, the window has enough.
+    /// Returns the number at which counting the jobs of a candidate stops. If a quarter of the
+    /// window's batches have this many, the window has enough.
     pub(in crate::ledger) const fn ready_limit(&self) -> u64 {
         MIN_JOBS.div_ceil(if self.size > 4 { self.size / 4 } else { 1 })
     }
@@ -92,12 +92,12 @@ fn window(oldest: &[Candidate], smallest: &[Candidate], size: u64, max: u64) -> 
     let in_turn = (0..longest).flat_map(|at| [oldest.get(at), smallest.get(at)]).flatten();
     for candidate in in_turn.filter(|candidate| taken.insert(candidate.batch)) {
         if batches.len() as u64 >= size && jobs >= MIN_JOBS {
-            return Some(Window { batches, leaves_out: true });
+            return Some(Window { batches, has_more: true });
         }
         batches.push(candidate.batch);
         jobs = jobs.saturating_add(candidate.ready);
     }
-    (all || max == max_width(size)).then_some(Window { batches, leaves_out: !all })
+    (all || max == max_width(size)).then_some(Window { batches, has_more: !all })
 }
 
 /// The batches of `window` to feed now, each with its first job number not yet offered.
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn jobs_beyond_a_limit_are_left_out() {
+    fn jobs_beyond_a_limit_are_not_returned() {
         let job = |batch, seq| OpenJob {
             job: JobId { batch: id(batch), seq, generation: 0 },
             first: 0,
@@ -204,8 +204,8 @@ mod tests {
         let oldest = candidates(&[(1, 900), (2, 800), (3, 700), (4, 10), (5, 20)]);
         let smallest = candidates(&[(4, 10), (5, 20), (3, 700), (2, 800), (1, 900)]);
         let taken = |size| {
-            let Window { batches, leaves_out } = window(&oldest, &smallest, size, 5).unwrap();
-            (batches.into_iter().map(BatchId::get).collect::<Vec<_>>(), leaves_out)
+            let Window { batches, has_more } = window(&oldest, &smallest, size, 5).unwrap();
+            (batches.into_iter().map(BatchId::get).collect::<Vec<_>>(), has_more)
         };
 
         assert_eq!(taken(1), (vec![1], true));
@@ -220,7 +220,7 @@ mod tests {
         let tiny = candidates(&(1..=2_000).map(|batch| (batch, 1)).collect::<Vec<_>>());
         let taken = |found: usize, max| {
             let found = window(&tiny[..found], &tiny[..found], 64, max)?;
-            Some((found.batches.len() as u64, found.leaves_out))
+            Some((found.batches.len() as u64, found.has_more))
         };
 
         assert_eq!(taken(65, 64), None, "more must be looked up");
@@ -230,12 +230,12 @@ mod tests {
     }
 
     #[test]
-    fn a_full_window_leaves_out_candidates() {
+    fn a_full_window_has_more_candidates() {
         let small = candidates(&(1..=125).map(|batch| (batch, 10)).collect::<Vec<_>>());
 
-        let Window { batches, leaves_out } = window(&small, &small, 64, 128).unwrap();
+        let Window { batches, has_more } = window(&small, &small, 64, 128).unwrap();
 
-        assert_eq!((batches.len(), leaves_out), (64, true));
+        assert_eq!((batches.len(), has_more), (64, true));
     }
 
     #[test]

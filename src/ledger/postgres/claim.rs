@@ -1,4 +1,4 @@
-//! claim: starts an attempt at a job, or tells why there is none.
+//! claim: starts an attempt at a job, or returns why it can't.
 //!
 //! Usually one statement does it, with or without the first chunk. Otherwise this reads the job,
 //! decides, and changes it only if it is still as it was read. If not, it reads it again.

@@ -32,7 +32,7 @@ pub(super) struct AtEnd(pub Vec<i64>);
 #[async_trait]
 impl Verb for AtEnd {
     type Output = Vec<StatusTask>;
-    const OPERATION: &'static str = "look for batches to close";
+    const OPERATION: &'static str = "find batches to close";
 
     async fn run(&self, conn: &mut Client) -> Result<Vec<StatusTask>> {
         at_end(conn, &self.0).await
@@ -41,7 +41,7 @@ impl Verb for AtEnd {
 
 pub(super) async fn at_end(conn: &impl GenericClient, batches: &[i64]) -> Result<Vec<StatusTask>> {
     let rows = conn.query(&conn.prepare_cached(AT_END).await?, &[&batches]).await?;
-    let end = |row| Ok(StatusTask::End { batch: batch_id(row, "id")?, round: small_number(row, "round")? });
+    let end = |row| Ok(StatusTask::Close { batch: batch_id(row, "id")?, round: small_number(row, "round")? });
     rows.iter().map(end).collect()
 }
 

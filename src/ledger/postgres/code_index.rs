@@ -31,7 +31,7 @@ const NO_TIMEOUTS: &str = "SET statement_timeout = 0; SET lock_timeout = 0; SET 
 const TRY_LOCK: &str = "SELECT pg_try_advisory_lock(hashtextextended('rocket_batch code index of ' || $1, 0))";
 const LOCK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How often the progress of a build is logged.
+/// The interval of logging the progress of a build.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(10);
 const PROGRESS: &str = "SELECT phase, blocks_done, blocks_total FROM pg_stat_progress_create_index
     WHERE relid = 'items'::regclass";

@@ -13,7 +13,7 @@ use super::{
     error::Result,
     pool::Verb,
     read::read_options,
-    summarize::left_behind,
+    summarize::stale_batches,
 };
 use crate::domain::{BatchId, HookId, JobId, StatusTask};
 use crate::ledger::{
@@ -44,18 +44,18 @@ pub(super) struct Jobs(pub JobQuery);
 #[async_trait]
 impl Verb for Jobs {
     type Output = OpenJobs;
-    const OPERATION: &'static str = "look for open jobs";
+    const OPERATION: &'static str = "find open jobs";
 
     async fn run(&self, conn: &mut Client) -> Result<OpenJobs> {
         conn.execute(&conn.prepare_cached(CAP_DELAYS).await?, &[&millis(self.0.max_backoff)]).await?;
-        let Window { batches, leaves_out } = self.window(conn).await?;
+        let Window { batches, has_more } = self.window(conn).await?;
         let (jobs, more) = self.next_jobs(conn, &batches).await?;
         let due = conn.query(&conn.prepare_cached(DUE).await?, &[&key(DUE_JOBS)]).await?;
         let due = due.iter().map(read_job).collect::<Result<Vec<_>>>()?;
         let next_due: Option<i64> = conn.query_one(&conn.prepare_cached(NEXT_DUE).await?, &[]).await?.try_get(0)?;
         let next_due = next_due.map(|millis| Duration::from_millis(u64::try_from(millis).unwrap_or_default()));
         let next_due = if due.len() as u64 == DUE_JOBS { Some(Duration::ZERO) } else { next_due };
-        Ok(OpenJobs { window: batches, jobs, due, left_out: leaves_out || more, next_due })
+        Ok(OpenJobs { window: batches, jobs, due, has_more: has_more || more, next_due })
     }
 }
 
@@ -109,22 +109,22 @@ pub(super) struct Tasks(pub TaskQuery);
 #[async_trait]
 impl Verb for Tasks {
     type Output = OpenTasks;
-    const OPERATION: &'static str = "look for open tasks";
+    const OPERATION: &'static str = "find open tasks";
 
     async fn run(&self, conn: &mut Client) -> Result<OpenTasks> {
         let hooks = hooks(conn).await?;
-        let left_out = hooks.len() as u64 == HOOKS;
-        let TaskQuery::All { ends_after } = self.0 else {
-            return Ok(OpenTasks { status: hooks, left_out, ..OpenTasks::default() });
+        let has_more = hooks.len() as u64 == HOOKS;
+        let TaskQuery::All { close_after } = self.0 else {
+            return Ok(OpenTasks { status: hooks, has_more, ..OpenTasks::default() });
         };
-        let after = ends_after.map_or(0, BatchId::get);
+        let after = close_after.map_or(0, BatchId::get);
         let rows = conn.query(&conn.prepare_cached(STARTED).await?, &[&after, &key(ENDS_PAGE)]).await?;
         let started = rows.iter().map(|row| row.try_get("id")).collect::<Result<Vec<i64>, _>>()?;
         let ends = at_end(conn, &started).await?.into_iter().map(|end| (end, Duration::ZERO));
         let full = started.len() as u64 == ENDS_PAGE;
         let next = rows.last().filter(|_| full).map(|row| batch_id(row, "id")).transpose()?;
-        let (unplanned, left_behind) = (unplanned(conn).await?, left_behind(conn).await?);
-        Ok(OpenTasks { status: ends.chain(hooks).collect(), unplanned, left_behind, next, left_out })
+        let (unplanned, stale) = (unplanned(conn).await?, stale_batches(conn).await?);
+        Ok(OpenTasks { status: ends.chain(hooks).collect(), unplanned, stale, next, has_more })
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     read::batch,
 };
 use crate::{
-    domain::{BatchFinished, BatchId, HookEvent, HookId, JobEnded, JobId},
+    domain::{BatchFinished, BatchId, HookEvent, HookId, JobFinished, JobId},
     ledger::{
         decide::{job_event, wants_job_hook},
         types::{HookOutcome, Rules},
@@ -52,9 +52,9 @@ pub(super) async fn record_job_end(conn: &impl GenericClient, rules: Rules, job:
     }
 }
 
-fn read_job(row: &Row, batch_id: BatchId, seq: u64) -> Result<JobEnded> {
+fn read_job(row: &Row, batch_id: BatchId, seq: u64) -> Result<JobFinished> {
     let job = JobId { batch: batch_id, seq, generation: small_number(row, "generation")? };
-    Ok(JobEnded {
+    Ok(JobFinished {
         batch_id,
         job_id: job.to_string(),
         seq,

@@ -25,7 +25,7 @@ const OPERATION: &str = "acquire the leadership";
 const LOCK_TIMEOUT: &str = "SET lock_timeout = '250ms'";
 const LOCK: &str = "SELECT pg_advisory_lock(hashtextextended('rocket_batch leader of ' || $1, 0))";
 
-/// How often the connection is checked.
+/// The interval of checks of the connection.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How long to wait between attempts to acquire the lock again.
 const REACQUIRE_INTERVAL: Duration = Duration::from_millis(100);

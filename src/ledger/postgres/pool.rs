@@ -4,7 +4,7 @@
 //!   verb ──▶ connection ──▶ run ──┬─▶ result
 //!                                 ├─▶ rolled back, or in doubt and repeatable: repeat it
 //!                                 ├─▶ no response: drop the connection, and all idle ones
-//!                                 └─▶ the caller has gone: continue as a task
+//!                                 └─▶ the future was dropped: continue as a task
 //! ```
 //!
 //! The server enforces the timeout of a statement, and the pool awaits its response. So a
@@ -35,9 +35,9 @@ use super::{
     migrate::migrate,
     search_path, tls,
 };
-use crate::domain::Backoff;
+use crate::domain::{Backoff, panic_message};
 use crate::ledger::{
-    error::{LedgerError, Result, panic_message},
+    error::{LedgerError, Result},
     open::{OpenError, SchemaOptions},
 };
 

@@ -219,7 +219,7 @@ impl FailedJobs {
 
 fn read_failed_job(row: &Row, batch: BatchId) -> Result<FailedJob> {
     let (seq, first, quantity) = (number(row, "seq")?, number(row, "first")?, number(row, "quantity")?);
-    let FailedChunks { ranges, more, more_items } = json(row, "failed_chunks")?;
+    let FailedChunks { ranges, unlisted_chunks, unlisted_items } = json(row, "failed_chunks")?;
     Ok(FailedJob {
         job_id: JobId { batch, seq, generation: small_number(row, "generation")? }.to_string(),
         seq,
@@ -230,8 +230,8 @@ fn read_failed_job(row: &Row, batch: BatchId) -> Result<FailedJob> {
         crashes: small_number(row, "crashes")?,
         error: row.try_get("error")?,
         failed_chunks: ranges,
-        more_failed_chunks: more,
-        more_items,
+        more_failed_chunks: unlisted_chunks,
+        more_items: unlisted_items,
         started_at: row.try_get("claimed_at")?,
         finished_at: row.try_get("finished_at")?,
     })

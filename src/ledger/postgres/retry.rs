@@ -58,14 +58,14 @@ impl Retry {
         let status = reopened_status(&before)?;
         let failed = conn.query(&conn.prepare_cached(FAILED).await?, &[&self.batch.get()]).await?;
         if failed.is_empty() {
-            return Ok(RetryReport::of_none(self.batch, before.status));
+            return Ok(RetryReport::empty(self.batch, before.status));
         }
         let failed = failed.iter().map(|row| read_failed(row, self.batch)).collect::<Result<Vec<_>>>()?;
         self.retry_jobs(conn, &failed).await?;
         let statement = conn.prepare_cached(REOPEN).await?;
         conn.execute(&statement, &[&self.batch.get(), &status.as_str()]).await?;
         count_batch(conn, self.batch).await?;
-        Ok(retry_report(RetryReport::of_none(self.batch, status), &failed))
+        Ok(retry_report(RetryReport::empty(self.batch, status), &failed))
     }
 
     async fn retry_jobs(&self, conn: &impl GenericClient, failed: &[FailedJobRow]) -> Result<()> {

@@ -44,7 +44,7 @@ pub(super) struct ToCount {
 #[async_trait]
 impl Verb for ToCount {
     type Output = Vec<OpenBatch>;
-    const OPERATION: &'static str = "look for batches to count";
+    const OPERATION: &'static str = "find batches to count";
 
     async fn run(&self, conn: &mut Client) -> Result<Vec<OpenBatch>> {
         let batches: Vec<i64> = self.work.iter().map(|work| work.batch.get()).collect();
@@ -136,7 +136,7 @@ impl Counted {
 }
 
 /// Batches that the process which worked on them no longer counts.
-pub(super) async fn left_behind(conn: &impl GenericClient) -> Result<Vec<BatchId>> {
+pub(super) async fn stale_batches(conn: &impl GenericClient) -> Result<Vec<BatchId>> {
     let statement = conn.prepare_cached(LEFT_BEHIND).await?;
     let rows = conn.query(&statement, &[&millis(LEFT_BEHIND_AFTER), &key(LEFT_BEHIND_BATCHES)]).await?;
     rows.iter().map(|row| batch_id(row, "batch")).collect()

@@ -1,4 +1,4 @@
-//! claim: starts an attempt at a job, or tells why there is none.
+//! claim: starts an attempt at a job, or returns why it can't.
 
 use std::ops::Range;
 
@@ -8,7 +8,7 @@ use super::{
     columns::{key, now, number, state, status},
     error::Result,
     hooks,
-    insert_chunk::{count, insert},
+    insert_chunk::{add_to_job, insert},
     read::is_history_removed,
     summarize::count_batch,
 };
@@ -67,7 +67,7 @@ pub(super) fn claim_and_insert(
         return Ok(Claimed::Work(work));
     }
     let new = insert(conn, &work.claim, items)?.len() as u64;
-    count(conn, &work.claim, new)?;
+    add_to_job(conn, &work.claim, new)?;
     let missing = range.start + new..range.end;
     let missing = if missing.is_empty() { Vec::new() } else { vec![missing] };
     Ok(Claimed::Work(Work { missing, inserted: new, ..work }))

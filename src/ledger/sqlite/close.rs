@@ -28,7 +28,7 @@ pub(super) fn at_end(conn: &Connection, batches: &[BatchId]) -> Result<Vec<Statu
     let mut ends = Vec::new();
     for batch in batches {
         let round = query.query_row([batch.get()], |row| row.get(0)).optional()?;
-        ends.extend(round.map(|round| StatusTask::End { batch: *batch, round }));
+        ends.extend(round.map(|round| StatusTask::Close { batch: *batch, round }));
     }
     Ok(ends)
 }

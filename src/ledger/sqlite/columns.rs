@@ -89,3 +89,22 @@ pub(super) fn as_json(value: &impl serde::Serialize) -> Result<String> {
 fn wrong(kind: Type, why: impl Into<BoxError>) -> Error {
     Error::FromSqlConversionFailure(0, kind, why.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    #[test]
+    fn a_number_is_read_unless_it_is_negative_or_null() {
+        let conn = Connection::open_in_memory().unwrap();
+        let read = |sql: &str| conn.query_row(&format!("SELECT {sql} AS n"), [], |row| number(row, "n"));
+
+        assert_eq!(read("9007199254740991").unwrap(), 9_007_199_254_740_991);
+        assert!(matches!(read("-1"), Err(Error::IntegralValueOutOfRange(_, -1))));
+        assert!(matches!(read("NULL"), Err(Error::InvalidColumnType(..))));
+        let optional = conn.query_row("SELECT NULL AS n", [], |row| optional_number(row, "n"));
+        assert_eq!(optional.unwrap(), None);
+    }
+}

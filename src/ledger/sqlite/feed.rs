@@ -9,7 +9,7 @@ use super::{
     columns::{batch_id, key, millis, now, number},
     error::Result,
     read::read_options,
-    summarize::left_behind,
+    summarize::stale_batches,
 };
 use crate::domain::{BatchId, HookId, JobId, StatusTask};
 use crate::ledger::{
@@ -64,7 +64,7 @@ pub(super) fn cap_delays(conn: &Connection, max_backoff: Duration) -> Result<()>
 
 pub(super) fn open_jobs(conn: &Connection, query: &JobQuery) -> Result<OpenJobs> {
     let now = now();
-    let Window { batches, leaves_out } = window(conn, query.window)?;
+    let Window { batches, has_more } = window(conn, query.window)?;
     let (jobs, more) = next_jobs(conn, query, &batches)?;
     let mut due = conn.prepare_cached(DUE)?;
     let due = due.query_map((now, key(DUE_JOBS)), |row| read_job(row, 0))?;
@@ -72,7 +72,7 @@ pub(super) fn open_jobs(conn: &Connection, query: &JobQuery) -> Result<OpenJobs>
     let next_due: Option<i64> = conn.prepare_cached(NEXT_DUE)?.query_row([now], |row| row.get(0))?;
     let next_due = next_due.map(|due| Duration::from_millis(u64::try_from(due - now).unwrap_or_default()));
     let next_due = if due.len() as u64 == DUE_JOBS { Some(Duration::ZERO) } else { next_due };
-    Ok(OpenJobs { window: batches, jobs, due, left_out: leaves_out || more, next_due })
+    Ok(OpenJobs { window: batches, jobs, due, has_more: has_more || more, next_due })
 }
 
 fn window(conn: &Connection, size: u64) -> Result<Window> {
@@ -134,17 +134,17 @@ fn read_job(row: &Row<'_>, rank: u64) -> rusqlite::Result<OpenJob> {
 
 pub(super) fn open_tasks(conn: &Connection, query: TaskQuery) -> Result<OpenTasks> {
     let hooks = hooks(conn)?;
-    let left_out = hooks.len() as u64 == HOOKS;
-    let TaskQuery::All { ends_after } = query else {
-        return Ok(OpenTasks { status: hooks, left_out, ..OpenTasks::default() });
+    let has_more = hooks.len() as u64 == HOOKS;
+    let TaskQuery::All { close_after } = query else {
+        return Ok(OpenTasks { status: hooks, has_more, ..OpenTasks::default() });
     };
     let mut query = conn.prepare_cached(STARTED)?;
-    let started = query.query_map((ends_after.map_or(0, BatchId::get), key(ENDS_PAGE)), |row| batch_id(row, "id"))?;
+    let started = query.query_map((close_after.map_or(0, BatchId::get), key(ENDS_PAGE)), |row| batch_id(row, "id"))?;
     let started = started.collect::<Result<Vec<_>, _>>()?;
     let ends = at_end(conn, &started)?.into_iter().map(|end| (end, Duration::ZERO));
     let next = started.last().copied().filter(|_| started.len() as u64 == ENDS_PAGE);
-    let (unplanned, left_behind) = (unplanned(conn)?, left_behind(conn)?);
-    Ok(OpenTasks { status: ends.chain(hooks).collect(), unplanned, left_behind, next, left_out })
+    let (unplanned, stale) = (unplanned(conn)?, stale_batches(conn)?);
+    Ok(OpenTasks { status: ends.chain(hooks).collect(), unplanned, stale, next, has_more })
 }
 
 fn unplanned(conn: &Connection) -> Result<Vec<Unplanned>> {

@@ -11,7 +11,7 @@ use super::{
     read::batch,
 };
 use crate::{
-    domain::{BatchFinished, BatchId, HookEvent, HookId, JobEnded, JobId, JobState},
+    domain::{BatchFinished, BatchId, HookEvent, HookId, JobFinished, JobId, JobState},
     ledger::{
         decide::{job_event, wants_job_hook},
         types::{Hook, HookOutcome, Rules},
@@ -37,18 +37,18 @@ pub(super) fn record_job_end(conn: &Connection, rules: Rules, job: JobId) -> Res
     if !rules.hooks.job_failed && !rules.hooks.job_completed {
         return Ok(());
     }
-    let (state, ended) = conn
+    let (state, finished) = conn
         .prepare_cached(JOB)?
         .query_row((job.batch.get(), key(job.seq)), |row| read_job(row, job.batch, job.seq))?;
-    match job_event(state, ended) {
+    match job_event(state, finished) {
         Some((kind, event)) if wants_job_hook(rules.hooks, state) => insert(conn, job.batch, kind, &event),
         _ => Ok(()),
     }
 }
 
-fn read_job(row: &Row<'_>, batch_id: BatchId, seq: u64) -> rusqlite::Result<(JobState, JobEnded)> {
+fn read_job(row: &Row<'_>, batch_id: BatchId, seq: u64) -> rusqlite::Result<(JobState, JobFinished)> {
     let job = JobId { batch: batch_id, seq, generation: row.get("generation")? };
-    let ended = JobEnded {
+    let finished = JobFinished {
         batch_id,
         job_id: job.to_string(),
         seq,
@@ -58,7 +58,7 @@ fn read_job(row: &Row<'_>, batch_id: BatchId, seq: u64) -> rusqlite::Result<(Job
         attempts: row.get("attempts")?,
         error: row.get("error")?,
     };
-    Ok((state(row, "state")?, ended))
+    Ok((state(row, "state")?, finished))
 }
 
 /// Inserts a hook row for a finished batch, if the host has a hook for that.

@@ -20,9 +20,10 @@ use crate::{
 
 const CLAIM_IS_CURRENT: &str = include_str!("sql/claim_is_current.sql");
 const INSERT: &str = include_str!("sql/insert_item.sql");
-const COUNT_IN_JOB: &str = "UPDATE rocket_batch_jobs SET created = created + ?3, crashes = 0
+const ADD_TO_JOB: &str = "UPDATE rocket_batch_jobs SET created = created + ?3, crashes = 0
     WHERE batch = ?1 AND seq = ?2";
-const ANY: &str = "SELECT EXISTS (SELECT 1 FROM rocket_batch_items WHERE batch = ?1 AND ordinal BETWEEN ?2 AND ?3)";
+const ANY_ITEM_EXISTS: &str =
+    "SELECT EXISTS (SELECT 1 FROM rocket_batch_items WHERE batch = ?1 AND ordinal BETWEEN ?2 AND ?3)";
 
 pub(super) fn insert_chunk(
     conn: &Connection,
@@ -36,7 +37,7 @@ pub(super) fn insert_chunk(
     }
     gate.check_range(items)?;
     let new = insert(conn, claim, items)?;
-    count(conn, claim, new.len() as u64)?;
+    add_to_job(conn, claim, new.len() as u64)?;
     // Last, so that the ledger's rows are complete whatever the writer does.
     match item_writer {
         Some(writer) if !new.is_empty() => call(writer, conn, &new)?,
@@ -56,7 +57,7 @@ pub(super) fn insert_and_complete(
     match chunk_context(conn, claim)? {
         Some(context) if context.lacks_only(conn, claim, items)? => {
             let new = insert(conn, claim, items)?.len() as u64;
-            count(conn, claim, new)?;
+            add_to_job(conn, claim, new)?;
             finish_attempt(conn, rules, claim, &AttemptResult::Completed, worked)?;
             Ok(LastChunk::Completed)
         }
@@ -82,7 +83,7 @@ impl ChunkContext {
             return Ok(false);
         }
         let row = (claim.job.batch.get(), key(first.ordinal), key(last.ordinal));
-        Ok(!conn.prepare_cached(ANY)?.query_row(row, |row| row.get::<_, bool>(0))?)
+        Ok(!conn.prepare_cached(ANY_ITEM_EXISTS)?.query_row(row, |row| row.get::<_, bool>(0))?)
     }
 }
 
@@ -121,12 +122,12 @@ pub(super) fn insert<'a>(conn: &Connection, claim: &Claim, items: &'a [NewItem])
     Ok(new)
 }
 
-/// Adds `new` items to the count of the job.
-pub(super) fn count(conn: &Connection, claim: &Claim, new: u64) -> Result<()> {
+/// Adds `new` items to the job's count, and resets its crashes, because the job made progress.
+pub(super) fn add_to_job(conn: &Connection, claim: &Claim, new: u64) -> Result<()> {
     if new == 0 {
         return Ok(());
     }
     let batch = claim.job.batch.get();
-    conn.prepare_cached(COUNT_IN_JOB)?.execute(params![batch, key(claim.job.seq), key(new)])?;
+    conn.prepare_cached(ADD_TO_JOB)?.execute(params![batch, key(claim.job.seq), key(new)])?;
     Ok(())
 }

@@ -36,7 +36,8 @@ pub(super) async fn try_acquire(pool: &SqlitePool) -> Result<Option<Leadership>>
 }
 
 fn locked(path: &Path) -> io::Result<Option<File>> {
-    // Never deleted: another process could lock a new file of the same name, and both would lead.
+    // Never deleted: another process could lock a new file of the same name, and both would be
+    // leaders.
     let file = private().create(true).truncate(false).open(path)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),

@@ -68,8 +68,9 @@ use crate::domain::{
 
 /// The ledger in a SQLite database.
 ///
-/// A verb waits for a place in the queue of the writer, for at most the pool's `connect_timeout`.
-/// If it is dropped before, it does not run at all. Once queued, it runs to completion.
+/// A verb waits until the queue of the writer has capacity, for at most the pool's
+/// `connect_timeout`. If it is dropped before, it does not run at all. Once queued, it runs to
+/// completion.
 pub struct SqliteLedger {
     pool: SqlitePool,
     rules: Rules,
@@ -182,7 +183,7 @@ impl Ledger for SqliteLedger {
 
     async fn at_end(&self, batches: &[BatchId]) -> Result<Vec<StatusTask>> {
         let batches = batches.to_vec();
-        self.pool.read_for_work("look for batches to close", move |conn| close::at_end(conn, &batches)).await
+        self.pool.read_for_work("find batches to close", move |conn| close::at_end(conn, &batches)).await
     }
 
     async fn close(&self, batch: BatchId, round: u32) -> Result<Closed> {
@@ -204,16 +205,16 @@ impl Ledger for SqliteLedger {
         let max_backoff = query.max_backoff;
         if self
             .pool
-            .read_for_work("look for delayed jobs", move |conn| feed::has_excessive_delay(conn, max_backoff))
+            .read_for_work("find delayed jobs", move |conn| feed::has_excessive_delay(conn, max_backoff))
             .await?
         {
             self.pool.write("shorten delays", move |conn| feed::cap_delays(conn, max_backoff)).await?;
         }
-        self.pool.read_for_work("look for open jobs", move |conn| feed::open_jobs(conn, &query)).await
+        self.pool.read_for_work("find open jobs", move |conn| feed::open_jobs(conn, &query)).await
     }
 
     async fn open_tasks(&self, query: TaskQuery) -> Result<OpenTasks> {
-        self.pool.read_for_work("look for open tasks", move |conn| feed::open_tasks(conn, query)).await
+        self.pool.read_for_work("find open tasks", move |conn| feed::open_tasks(conn, query)).await
     }
 
     async fn hook(&self, hook: HookId) -> Result<Option<Hook>> {

@@ -28,10 +28,10 @@ use crate::ledger::{
 /// Configured in `[default.databases.batch]`:
 ///
 /// ```toml
-/// [default.databases.batch] url = "sqlite://batch.db"   # or "sqlite:///var/lib/shop/batch.db", or
-/// "sqlite://:memory:" for a test max_connections = 4         # readers for requests; one writer
-/// and two readers for workers are added connect_timeout = 5         # seconds to wait for a
-/// connection or for a lock of another process
+/// [default.databases.batch]
+/// url = "sqlite://batch.db" # or "sqlite:///var/lib/shop/batch.db", or "sqlite://:memory:" for tests
+/// max_connections = 4       # readers for requests; one writer and two readers are added
+/// connect_timeout = 5       # seconds to wait for a connection, or for a lock of another process
 /// ```
 #[derive(Clone)]
 pub struct SqlitePool(Arc<Inner>);

@@ -47,7 +47,7 @@ pub(super) fn counts(conn: &Connection, id: BatchId) -> Result<(JobCounts, Measu
     let mut rows = query.query([id.get()])?;
     let (mut counts, mut measured) = (JobCounts::default(), Measured::default());
     while let Some(row) = rows.next()? {
-        *counts.of(state(row, "state")?) = number(row, "jobs")?;
+        *counts.count_mut(state(row, "state")?) = number(row, "jobs")?;
         let Measured { items, worked } = read_measured(row)?;
         measured.items += items;
         measured.worked += worked;
@@ -153,7 +153,7 @@ pub(super) fn failed_jobs(conn: &Connection, id: BatchId, page: PageRequest) -> 
 
 fn read_failed_job(row: &Row<'_>, batch: BatchId) -> rusqlite::Result<FailedJob> {
     let (seq, first, quantity) = (number(row, "seq")?, number(row, "first")?, number(row, "quantity")?);
-    let FailedChunks { ranges, more, more_items } = json(row, "failed_chunks")?;
+    let FailedChunks { ranges, unlisted_chunks, unlisted_items } = json(row, "failed_chunks")?;
     Ok(FailedJob {
         job_id: JobId { batch, seq, generation: row.get("generation")? }.to_string(),
         seq,
@@ -164,8 +164,8 @@ fn read_failed_job(row: &Row<'_>, batch: BatchId) -> rusqlite::Result<FailedJob>
         crashes: row.get("crashes")?,
         error: row.get("error")?,
         failed_chunks: ranges,
-        more_failed_chunks: more,
-        more_items,
+        more_failed_chunks: unlisted_chunks,
+        more_items: unlisted_items,
         started_at: time(row, "claimed_at")?,
         finished_at: time(row, "finished_at")?,
     })

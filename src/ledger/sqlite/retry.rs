@@ -30,14 +30,14 @@ pub(super) fn retry(conn: &Connection, rules: Rules, id: BatchId) -> Result<Retr
     let status = reopened_status(&before)?;
     let failed = failed_jobs(conn, id)?;
     if failed.is_empty() {
-        return Ok(RetryReport::of_none(id, before.status));
+        return Ok(RetryReport::empty(id, before.status));
     }
     for job in &failed {
         retry_job(conn, rules, job)?;
     }
     conn.prepare_cached(REOPEN)?.execute((id.get(), status.as_str()))?;
     count_batch(conn, id)?;
-    Ok(retry_report(RetryReport::of_none(id, status), &failed))
+    Ok(retry_report(RetryReport::empty(id, status), &failed))
 }
 
 fn retry_job(conn: &Connection, rules: Rules, FailedJobRow { job, has_all_items }: &FailedJobRow) -> Result<()> {

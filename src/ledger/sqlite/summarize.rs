@@ -119,7 +119,7 @@ fn micros(span: Duration) -> i64 {
 }
 
 /// Batches that the process which worked on them no longer counts.
-pub(super) fn left_behind(conn: &Connection) -> Result<Vec<BatchId>> {
+pub(super) fn stale_batches(conn: &Connection) -> Result<Vec<BatchId>> {
     let mut query = conn.prepare_cached(LEFT_BEHIND)?;
     let before = now_micros().saturating_sub(micros(LEFT_BEHIND_AFTER));
     let left = query.query_map((before, key(LEFT_BEHIND_BATCHES)), |row| batch_id(row, "batch"))?;

@@ -10,7 +10,7 @@
 //! SQLite allows one writer at a time, and a commit costs a flush of the disk. So calls that wait
 //! at the same time share a commit. Each has its own savepoint, so the failure of one does not
 //! affect the others. A call returns after the commit. A queued call runs to completion even if its
-//! caller has gone.
+//! future is dropped.
 
 use std::{
     collections::VecDeque,
@@ -28,9 +28,9 @@ use tokio::sync::{
 };
 
 use super::error::{closed, failed, unavailable};
-use crate::ledger::error::{LedgerError, panic_message};
+use crate::{domain::panic_message, ledger::error::LedgerError};
 
-/// The capacity of the queue. Further calls wait for a place, with a timeout.
+/// The capacity of the queue. Further calls wait until it has capacity, with a timeout.
 const QUEUED: usize = 256;
 /// The maximum number of calls per commit. More would delay the first of them too long.
 const GROUP: usize = 64;
@@ -43,7 +43,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Moves `conn` to a new thread. A call waits at most `wait_timeout` for a place in the queue.
+    /// Moves `conn` to a new thread. A call waits at most `wait_timeout` for capacity in the queue.
     pub(super) fn start(conn: Connection, wait_timeout: Duration) -> io::Result<Self> {
         let (queue, turns) = mpsc::channel(QUEUED);
         let thread = thread::Builder::new().name("batch-sqlite".into()).spawn(|| Thread { conn, turns }.run())?;
@@ -132,7 +132,7 @@ where
             (Some(Ok(_)) | None, Err(why)) => Err(unavailable(operation, why.clone()).into()),
             (None, Ok(())) => Err(failed(operation, "the call did not run").into()),
         };
-        // An error means that the caller has gone; the work is done anyway.
+        // An error means that the future of the call was dropped; the work is done anyway.
         let _ = reply.send(answer);
     }
 }

@@ -40,7 +40,7 @@ impl BullQueue {
     ///
     /// [`QueueError::Forbidden`](crate::queue::QueueError::Forbidden) if the Redis user lacks a
     /// permission, and [`QueueError::Unavailable`](crate::queue::QueueError::Unavailable) if Redis
-    /// does not answer or replies with an error.
+    /// does not respond or replies with an error.
     pub async fn open(name: impl Into<String>, settings: &QueueSettings, server: Arc<Server>) -> Result<Self> {
         let shared = Arc::new(Shared::new(name.into(), settings, server));
         shared.server.check(&shared.keys).await.map_err(|error| open_error(&shared.name, error))?;
@@ -70,6 +70,10 @@ impl Queue for BullQueue {
 
     async fn withdraw(&self, batch: BatchId) -> Result<()> {
         self.shared.withdraw(batch).await
+    }
+
+    async fn is_rate_limited(&self) -> bool {
+        self.shared.is_rate_limited().await
     }
 
     async fn counts(&self) -> Result<QueueCounts> {

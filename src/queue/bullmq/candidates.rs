@@ -1,7 +1,7 @@
 //! Servers that can report where the Redis master is: Sentinels, or the nodes of a cluster.
 //!
-//! They are queried one after the other, starting with the one that answered last. The first answer
-//! counts.
+//! They are queried one after the other, starting with the one that answered the previous query.
+//! The first answer is used.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -26,8 +26,8 @@ pub(super) struct Candidates {
     /// The kind, for error messages.
     kind: &'static str,
     all: Vec<(Address, Client)>,
-    /// The index of the one that answered last.
-    last: AtomicUsize,
+    /// The index of the candidate that answered the previous query.
+    last_answered: AtomicUsize,
 }
 
 impl Candidates {
@@ -39,7 +39,7 @@ impl Candidates {
     ) -> BoxResult<Self> {
         let client = |address: Address| Ok((address.clone(), options::client(&connection_to(&address))?));
         let all = addresses.into_iter().map(client).collect::<BoxResult<_>>()?;
-        Ok(Self { kind, all, last: AtomicUsize::new(0) })
+        Ok(Self { kind, all, last_answered: AtomicUsize::new(0) })
     }
 
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
@@ -55,13 +55,13 @@ impl Candidates {
     where
         F: Future<Output = BoxResult<T>>,
     {
-        let start = self.last.load(Ordering::Relaxed);
+        let start = self.last_answered.load(Ordering::Relaxed);
         let mut errors = Vec::new();
         for (index, (address, client)) in self.all.iter().enumerate().cycle().skip(start).take(self.all.len()) {
             let answer = async { query(connect(client).await?, address.clone()).await };
             match timeout(CANDIDATE_TIMEOUT, answer).await.unwrap_or_else(|_| Err(timed_out(CANDIDATE_TIMEOUT))) {
                 Ok(answer) => {
-                    self.last.store(index, Ordering::Relaxed);
+                    self.last_answered.store(index, Ordering::Relaxed);
                     return Ok(answer);
                 }
                 Err(error) => errors.push(format!("the {} {address}: {error}", self.kind)),

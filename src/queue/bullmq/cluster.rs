@@ -20,7 +20,7 @@ use super::{
 };
 use crate::config::RedisSettings;
 
-/// The number of reported nodes to remember, for when none of the configured ones answers.
+/// The number of reported nodes to keep, for when none of the configured ones responds.
 const MAX_REMEMBERED: usize = 16;
 
 /// The nodes that can report the owner of the queues' slot.
@@ -56,7 +56,7 @@ impl Cluster {
             Ok(slot_map) => slot_map,
             Err(error) => self.remembered().first_answer(query).await.map_err(|_| error)?,
         };
-        self.remember(slot_map.nodes)?;
+        self.keep_nodes(slot_map.nodes)?;
         Ok(slot_map.owner)
     }
 
@@ -77,7 +77,7 @@ impl Cluster {
         self.remembered.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn remember(&self, mut nodes: Vec<Address>) -> BoxResult<()> {
+    fn keep_nodes(&self, mut nodes: Vec<Address>) -> BoxResult<()> {
         nodes.truncate(MAX_REMEMBERED);
         if !self.remembered().addresses().eq(&nodes) {
             let candidates = candidates(&self.settings, self.tls.as_ref(), nodes)?;

@@ -44,7 +44,7 @@ fn server_error(error: &BoxError) -> Option<ServerErrorKind> {
 
 /// The error of a call that exceeded its timeout.
 pub(super) fn timed_out(limit: Duration) -> BoxError {
-    format!("no answer within {limit:?}").into()
+    format!("no response within {limit:?}").into()
 }
 
 /// The error of a queue that could not be opened.

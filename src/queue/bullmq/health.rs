@@ -15,13 +15,13 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(4);
 /// The result of a round trip that is independent of the worker's connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Probe {
-    /// Redis did not answer.
+    /// Redis did not respond.
     Failed,
-    /// Redis answered, and has no job for this worker.
+    /// Redis responded, and has no job for this worker.
     Idle,
-    /// Redis answered, and has a job that this worker could take.
+    /// Redis responded, and has a job that this worker could take.
     JobsReady,
-    /// Redis answered, and some round trip of this process failed since the worker was started.
+    /// Redis responded, and some round trip of this process failed since the worker was started.
     Recovered,
 }
 
@@ -62,7 +62,7 @@ impl Health {
     pub fn record_probe(&mut self, probe: Probe, now: Instant) -> Option<String> {
         self.failures = if probe == Probe::Failed { self.failures.saturating_add(1) } else { 0 };
         match probe {
-            Probe::Recovered => Some("Redis answers again after a failure".into()),
+            Probe::Recovered => Some("Redis responds again after a failure".into()),
             Probe::JobsReady if now - self.last_progress > STALL_TIMEOUT => {
                 Some("it takes no jobs although some are ready".into())
             }
@@ -161,7 +161,7 @@ mod tests {
         assert_eq!(health.record_probe(Probe::Failed, now), None);
         assert_eq!(health.record_probe(Probe::Failed, now), None);
         assert_eq!(health.failures(), 2);
-        assert_eq!(health.record_probe(Probe::Recovered, now), Some("Redis answers again after a failure".into()));
+        assert_eq!(health.record_probe(Probe::Recovered, now), Some("Redis responds again after a failure".into()));
         assert_eq!(health.failures(), 0);
     }
 }

@@ -21,7 +21,7 @@ pub(super) async fn keep_checking(shared: Arc<Shared>) {
             }
         }
     };
-    // Boxed, because the commands make it large.
+    // The future is boxed because it is large.
     shared.draining.run_until_cancelled(Box::pin(checks)).await;
 }
 

@@ -45,6 +45,7 @@ mod options;
 mod pool;
 mod producer;
 mod progress;
+mod rate_check;
 mod repair;
 mod rights;
 mod round_trips;

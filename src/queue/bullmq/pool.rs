@@ -58,7 +58,7 @@ impl RedisConnection {
     ///
     /// # Errors
     ///
-    /// [`QueueError::Unavailable`](crate::queue::QueueError::Unavailable) if Redis did not answer,
+    /// [`QueueError::Unavailable`](crate::queue::QueueError::Unavailable) if Redis did not respond,
     /// or replied with an error.
     pub async fn command(&mut self, words: &[&str]) -> Result<serde_json::Value> {
         let mut command = Cmd::new();

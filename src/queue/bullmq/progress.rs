@@ -59,7 +59,7 @@ async fn write_all(mut job: Job, mut updates: mpsc::Receiver<ProgressUpdate>) {
             // The job may already be removed.
             Ok(Err(error)) => tracing::trace!(job = id, %error, "progress update rejected"),
             Err(_) => {
-                tracing::debug!(job = id, "progress updates dropped, Redis did not answer in time");
+                tracing::debug!(job = id, "progress updates dropped, Redis did not respond in time");
                 while updates.try_recv().is_ok() {}
             }
         }

@@ -13,7 +13,7 @@ use super::{
 ///
 /// # Errors
 ///
-/// [`Forbidden`] if a permission is missing, and any other error if Redis does not answer.
+/// [`Forbidden`] if a permission is missing, and any other error if Redis does not respond.
 pub(super) async fn check_rights(round_trips: &RoundTrips, keys: &QueueKeys) -> BoxResult<()> {
     let key = format!("{}rocket_batch:rights", keys.key_prefix());
     for command in commands_outside_scripts(&key) {

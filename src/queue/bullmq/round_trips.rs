@@ -35,8 +35,8 @@ impl RoundTrips {
         &self.pool
     }
 
-    /// Returns how many round trips have failed, and how often the server changed. Replace a
-    /// connection that is older than the last increase.
+    /// Returns the number of failed round trips and of changes of the server. Replace a connection
+    /// that is older than the last increase.
     pub fn failures(&self) -> u64 {
         self.failures.load(Ordering::SeqCst)
     }

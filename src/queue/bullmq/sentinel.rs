@@ -29,7 +29,9 @@ impl Sentinels {
         let mut command = redis::cmd("SENTINEL");
         command.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.master);
         let address: Option<(String, u16)> = command.query_async(&mut sentinel).await?;
-        let address = address.ok_or_else(|| format!("it watches no master `{}` (`redis.master`)", self.master))?;
+        let address = address.ok_or_else(|| {
+            format!("this Sentinel has no master named `{}`; check `batch.redis.master`", self.master)
+        })?;
         Ok(Address::of(address))
     }
 }

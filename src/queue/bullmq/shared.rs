@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     error::BoxResult,
     producer::Producer,
+    rate_check::RateCheck,
     server::Server,
     snapshot::{QueueSnapshot, SnapshotQuery},
 };
@@ -35,6 +36,7 @@ pub(super) struct Shared {
     pub running: AtomicU64,
     /// Whether another client has paused the queue, as seen by the last check.
     paused: AtomicBool,
+    rate_check: RateCheck,
     /// Cancelled when no further job may start.
     pub draining: CancellationToken,
     /// When a drain ends. Set before a drain cancels `draining`.
@@ -51,6 +53,7 @@ impl Shared {
             server,
             running: AtomicU64::new(0),
             paused: AtomicBool::new(false),
+            rate_check: RateCheck::default(),
             draining: CancellationToken::new(),
             deadline: OnceLock::new(),
         }
@@ -75,6 +78,14 @@ impl Shared {
                 None => queue.remove_global_concurrency().await,
             })
             .await
+    }
+
+    /// Returns whether the rate limit is used up.
+    pub async fn is_rate_limited(&self) -> bool {
+        match self.settings.rate_limit.0 {
+            Some(limit) => self.rate_check.is_limited(self.server.round_trips(), &self.keys, limit.jobs).await,
+            None => false,
+        }
     }
 
     /// Logs whether another client has paused the queue, on the first call and after each change. A

@@ -168,7 +168,7 @@ impl Supervisor {
         sleep(delay).await;
         match self.shared.snapshot(&[]).await {
             Err(error) => {
-                tracing::debug!(queue = self.shared.name, %error, "probe failed, Redis did not answer");
+                tracing::debug!(queue = self.shared.name, %error, "probe failed, Redis did not respond");
                 Probe::Failed
             }
             Ok(_) if self.shared.server.round_trips().failures() != worker.failures => Probe::Recovered,

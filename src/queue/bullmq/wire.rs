@@ -38,7 +38,7 @@ pub(super) enum Unreadable {
 #[serde(untagged)]
 enum Data {
     Generate { batch: i64, seq: u64, generation: Option<u32>, first: Option<u64>, quantity: Option<u64> },
-    End { batch: i64, round: u32 },
+    Close { batch: i64, round: u32 },
     Hook { batch: i64, hook: i64 },
 }
 
@@ -46,7 +46,7 @@ enum Data {
 pub(super) const fn name(task: &Task) -> &'static str {
     match task {
         Task::Generate { .. } => "generate",
-        Task::Status(StatusTask::End { .. }) => "end",
+        Task::Status(StatusTask::Close { .. }) => "end",
         Task::Status(StatusTask::Hook { .. }) => "hook",
     }
 }
@@ -61,7 +61,7 @@ pub(super) fn write(task: &Task) -> Value {
                 "v": VERSION, "batch": batch, "seq": seq, "generation": generation, "first": first, "quantity": quantity
             })
         }
-        Task::Status(StatusTask::End { round, .. }) => json!({"v": VERSION, "batch": batch, "round": round}),
+        Task::Status(StatusTask::Close { round, .. }) => json!({"v": VERSION, "batch": batch, "round": round}),
         Task::Status(StatusTask::Hook { hook, .. }) => json!({"v": VERSION, "batch": batch, "hook": hook.0}),
     }
 }
@@ -99,7 +99,7 @@ fn task_of(data: &Data, id: Option<JobId>) -> Result<Task, Unreadable> {
             let job = JobId { batch: batch_of(batch)?, seq, generation };
             Task::Generate { job, first: first.unwrap_or(0), quantity: quantity.unwrap_or(0) }
         }
-        Data::End { batch, round } => Task::Status(StatusTask::End { batch: batch_of(batch)?, round }),
+        Data::Close { batch, round } => Task::Status(StatusTask::Close { batch: batch_of(batch)?, round }),
         Data::Hook { batch, hook } => Task::Status(StatusTask::Hook { batch: batch_of(batch)?, hook: HookId(hook) }),
     })
 }
@@ -115,7 +115,7 @@ mod tests {
         (batch, any::<(u64, u32, u64, u64, i64)>(), 0..3).prop_map(
             |(batch, (seq, count, first, quantity, hook), kind)| match kind {
                 0 => Task::Generate { job: JobId { batch, seq, generation: count }, first, quantity },
-                1 => Task::Status(StatusTask::End { batch, round: count }),
+                1 => Task::Status(StatusTask::Close { batch, round: count }),
                 _ => Task::Status(StatusTask::Hook { batch, hook: HookId(hook) }),
             },
         )

@@ -82,6 +82,10 @@ impl Queue for LocalQueue {
         Ok(())
     }
 
+    async fn is_rate_limited(&self) -> bool {
+        self.shared.scheduler().is_rate_limited(Instant::now())
+    }
+
     async fn counts(&self) -> Result<QueueCounts> {
         Ok(self.shared.scheduler().counts())
     }

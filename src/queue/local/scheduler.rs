@@ -172,6 +172,11 @@ impl Scheduler {
         self.closed = true;
     }
 
+    /// Returns whether the rate limit keeps a waiting task from starting.
+    pub(super) fn is_rate_limited(&self, now: Instant) -> bool {
+        !self.waiting.is_empty() && self.window.closed_until(now).is_some()
+    }
+
     pub(super) fn counts(&self) -> QueueCounts {
         QueueCounts {
             waiting: self.waiting.len() as u64,

@@ -62,8 +62,8 @@ pub async fn a_finished_job_is_not_claimed(harness: impl Harness) -> TestResult 
     ledger.control(cancelled.batch, BatchCommand::Cancel).await?;
 
     let recreated = jobs[1];
-    for over in [jobs[0], recreated, jobs[2], cancelled] {
-        assert_eq!(ledger.claim(over).await?, Claimed::NothingToDo, "{over}");
+    for finished in [jobs[0], recreated, jobs[2], cancelled] {
+        assert_eq!(ledger.claim(finished).await?, Claimed::NothingToDo, "{finished}");
     }
     let again = JobId { generation: 1, ..jobs[2] };
     assert_eq!(ledger.claim(again).await?, Claimed::Failed("no ink".into()));
@@ -142,7 +142,7 @@ pub async fn a_job_that_loses_its_worker_too_often_fails(harness: impl Harness) 
 
     let why = "lost its worker 3 times without a new item";
     assert_eq!(poisoned, Claimed::Poisoned(because(why)));
-    assert_eq!(ledger.at_end_of(jobs[0].batch).await?, end_of(jobs[0].batch, 0));
+    assert_eq!(ledger.at_end_of(jobs[0].batch).await?, close_of(jobs[0].batch, 0));
     assert_eq!(ledger.claim(jobs[1]).await?, Claimed::Failed(why.into()));
     let failed = ledger.failed_jobs(jobs[0].batch, ALL).await?;
     assert_eq!((failed[0].seq, failed[0].crashes, failed[0].attempts, failed[0].error.as_str()), (1, 3, 0, why));

@@ -55,31 +55,31 @@ pub async fn a_first_chunk_is_not_inserted_unless_the_job_is_as_expected(harness
     ledger.insert_chunk(&partly, chunk(10..20)).await?;
     ledger.end(jobs[2], delayed(because("later"), Duration::ZERO)).await?;
     ledger.lose(jobs[3]).await?;
-    let by_order = Delivery::External { batch: jobs[4].batch, seq: 4 };
+    let external = Delivery::External { batch: jobs[4].batch, seq: 4 };
     let table = [
-        ("the batch was never begun", pending[0].into(), 0..100, 0..50, vec![0..100]),
+        ("no job of the batch was claimed before", pending[0].into(), 0..100, 0..50, vec![0..100]),
         ("some items exist", jobs[0].into(), 0..100, 0..50, vec![0..10, 20..100]),
-        ("another range was told", jobs[1].into(), 0..100, 0..50, vec![100..200]),
-        ("it was tried before", jobs[2].into(), 200..300, 200..250, vec![200..300]),
-        ("its worker was lost", jobs[3].into(), 300..400, 300..350, vec![300..400]),
-        ("somebody ordered it", by_order, 400..500, 400..450, vec![400..500]),
-        ("the chunk does not begin the job", jobs[5].into(), 500..600, 510..550, vec![500..600]),
+        ("the delivery has another range", jobs[1].into(), 0..100, 0..50, vec![100..200]),
+        ("the job had an earlier attempt", jobs[2].into(), 200..300, 200..250, vec![200..300]),
+        ("the worker of the job was lost", jobs[3].into(), 300..400, 300..350, vec![300..400]),
+        ("an external job", external, 400..500, 400..450, vec![400..500]),
+        ("the chunk does not start with the job's first item", jobs[5].into(), 500..600, 510..550, vec![500..600]),
         ("there is no chunk", jobs[6].into(), 600..700, 600..600, vec![600..700]),
     ];
 
     for (why, delivery, range, items, missing) in table {
         let claimed = ledger.claim_and_insert(delivery, first_chunk(range, items)).await?;
-        // SQLite looks at the rows, and inserts if none exists.
+        // SQLite checks the rows and inserts the chunk if none of it exists; PostgreSQL does not.
         let Claimed::Work(work) = claimed else { return Err(format!("{why}: {claimed:?}").into()) };
-        let came = if work.missing == missing { 0 } else { 50 };
-        assert_eq!(work.inserted, came, "{why}");
-        let there = ledger.items_of(work.claim.job.batch).await?;
-        let lacks: Vec<u64> = work.range.filter(|ordinal| !there.contains(ordinal)).collect();
-        assert_eq!(work.missing.into_iter().flatten().collect::<Vec<_>>(), lacks, "{why}");
-        if there.len() == 10 {
+        let inserted = if work.missing == missing { 0 } else { 50 };
+        assert_eq!(work.inserted, inserted, "{why}");
+        let existing = ledger.items_of(work.claim.job.batch).await?;
+        let absent: Vec<u64> = work.range.filter(|ordinal| !existing.contains(ordinal)).collect();
+        assert_eq!(work.missing.into_iter().flatten().collect::<Vec<_>>(), absent, "{why}");
+        if existing.len() == 10 {
             assert_eq!(
-                lacks,
-                missing.into_iter().flatten().filter(|at| !there.contains(at)).collect::<Vec<_>>(),
+                absent,
+                missing.into_iter().flatten().filter(|at| !existing.contains(at)).collect::<Vec<_>>(),
                 "{why}"
             );
         }

@@ -24,7 +24,7 @@ pub async fn a_batch_is_closed_once(harness: impl Harness) -> TestResult {
     assert_eq!(closed.jobs, JobCounts { completed: 1, ..JobCounts::default() });
     assert!(is_recent(closed.finished_at));
     assert_eq!(ledger.batch(job.batch).await?, closed);
-    assert_eq!(ledger.end_task(job.batch).await?, None);
+    assert_eq!(ledger.close_task(job.batch).await?, None);
     bystander.assert_unchanged(&ledger).await
 }
 
@@ -78,8 +78,8 @@ pub async fn a_paused_batch_is_closed_when_its_last_jobs_finished(harness: impl 
 
     let finished = ledger.finish_attempt(&claim, AttemptResult::Completed, WORKED).await?;
 
-    assert_eq!((finished, ledger.at_end_of(job.batch).await?), (RECORDED, end_of(job.batch, 0)));
-    assert_eq!(ledger.end_task(job.batch).await?, Some(StatusTask::End { batch: job.batch, round: 0 }));
+    assert_eq!((finished, ledger.at_end_of(job.batch).await?), (RECORDED, close_of(job.batch, 0)));
+    assert_eq!(ledger.close_task(job.batch).await?, Some(StatusTask::Close { batch: job.batch, round: 0 }));
     assert_eq!(ledger.closed(job.batch, 0).await?.status, BatchStatus::Completed);
     Ok(())
 }

@@ -25,12 +25,12 @@ pub async fn a_cancel_finishes_the_batch_and_its_open_jobs(harness: impl Harness
     assert!(is_recent(cancelled.finished_at));
     assert_eq!(ledger.batch(jobs[0].batch).await?, cancelled);
     assert_eq!(ledger.open_jobs_of(jobs[0].batch).await?, []);
-    assert_eq!(ledger.end_task(jobs[0].batch).await?, None);
+    assert_eq!(ledger.close_task(jobs[0].batch).await?, None);
     assert_eq!(ledger.items_of(jobs[0].batch).await?.len(), 100);
     bystander.assert_unchanged(&ledger).await
 }
 
-pub async fn a_command_is_obeyed_where_the_status_allows_it(harness: impl Harness) -> TestResult {
+pub async fn a_command_succeeds_in_the_statuses_that_allow_it_and_fails_in_others(harness: impl Harness) -> TestResult {
     use BatchStatus::{Cancelled, Paused, Pending, Running};
     let ledger = harness.ledger().await;
     let bystander = ledger.bystander().await?;
@@ -43,18 +43,18 @@ pub async fn a_command_is_obeyed_where_the_status_allows_it(harness: impl Harnes
         (Paused, BatchCommand::Resume, Pending),
     ];
 
-    for (status, wish) in BatchStatus::ALL.into_iter().flat_map(|s| {
-        [BatchCommand::Cancel, BatchCommand::Pause, BatchCommand::Resume].into_iter().map(move |wish| (s, wish))
+    for (status, command) in BatchStatus::ALL.into_iter().flat_map(|s| {
+        [BatchCommand::Cancel, BatchCommand::Pause, BatchCommand::Resume].into_iter().map(move |command| (s, command))
     }) {
         let batch = ledger.batch_with_status(status).await?;
         let before = ledger.batch(batch).await?;
-        match granted.iter().find(|(from, of, _)| (*from, *of) == (status, wish)) {
-            Some((.., to)) => assert_eq!(ledger.control(batch, wish).await?.status, *to, "{status} {wish:?}"),
+        match granted.iter().find(|(from, of, _)| (*from, *of) == (status, command)) {
+            Some((.., to)) => assert_eq!(ledger.control(batch, command).await?.status, *to, "{status} {command:?}"),
             None => {
-                let refused = ledger.control(batch, wish).await;
+                let refused = ledger.control(batch, command).await;
                 assert!(
                     matches!(refused, Err(LedgerError::NotAllowed(refused)) if refused.status == status),
-                    "{status} {wish:?}"
+                    "{status} {command:?}"
                 );
                 assert_eq!(ledger.batch(batch).await?, before);
             }
@@ -79,8 +79,8 @@ pub async fn a_resume_restores_the_status_before_the_pause(harness: impl Harness
 pub async fn a_nonexistent_batch_can_not_be_controlled(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
 
-    for wish in [BatchCommand::Cancel, BatchCommand::Pause, BatchCommand::Resume] {
-        assert!(matches!(ledger.control(id(9), wish).await, Err(LedgerError::NoSuchBatch(batch)) if batch == id(9)));
+    for command in [BatchCommand::Cancel, BatchCommand::Pause, BatchCommand::Resume] {
+        assert!(matches!(ledger.control(id(9), command).await, Err(LedgerError::NoSuchBatch(batch)) if batch == id(9)));
     }
     assert!(matches!(ledger.retry(id(9)).await, Err(LedgerError::NoSuchBatch(_))));
     assert!(matches!(ledger.batch(id(9)).await, Err(LedgerError::NoSuchBatch(_))));

@@ -1,4 +1,4 @@
-//! `open_jobs`, `open_tasks`: what the feeder gets.
+//! `open_jobs`, `open_tasks`: the jobs and tasks for the feeder.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,7 +19,7 @@ pub async fn open_jobs_shares_the_capacity_between_batches(harness: impl Harness
     let fed = async |per_batch, total| -> TestResult<_> {
         let work = ledger.open_jobs(first_jobs(64, QueueCapacity { per_batch, total })).await?;
         let of = |batch| work.jobs.iter().filter(|open| open.job.batch == batch).count();
-        Ok((of(large), of(small), work.left_out))
+        Ok((of(large), of(small), work.has_more))
     };
 
     assert_eq!(fed(100, 100).await?, (10, 2, false));
@@ -46,7 +46,7 @@ pub async fn a_window_has_the_oldest_and_the_smallest_batches(harness: impl Harn
 
     let expected: HashSet<_> = [0, 5, 1, 4].map(|at| batches[at]).into();
     assert_eq!(found.window.iter().copied().collect::<HashSet<_>>(), expected);
-    assert!(found.left_out);
+    assert!(found.has_more);
     let jobs: HashSet<_> = found.jobs.iter().map(|open| (open.job.batch, open.job.seq)).collect();
     assert_eq!(jobs, expected.into_iter().flat_map(|batch| [(batch, 0), (batch, 1)]).collect());
     Ok(())
@@ -79,7 +79,7 @@ pub async fn tiny_batches_widen_the_window(harness: impl Harness) -> TestResult 
 
     let found = ledger.open_jobs(first_jobs(4, UNBOUNDED)).await?;
 
-    assert_eq!((found.window.len(), found.jobs.len(), found.left_out), (20, 20, false));
+    assert_eq!((found.window.len(), found.jobs.len(), found.has_more), (20, 20, false));
     Ok(())
 }
 
@@ -92,7 +92,7 @@ pub async fn a_full_window_leaves_out_other_candidates(harness: impl Harness) ->
 
     let found = ledger.open_jobs(first_jobs(64, UNBOUNDED)).await?;
 
-    assert_eq!((found.window.len(), found.left_out), (72, true));
+    assert_eq!((found.window.len(), found.has_more), (72, true));
     Ok(())
 }
 
@@ -104,17 +104,17 @@ pub async fn offered_jobs_are_not_returned_again(harness: impl Harness) -> TestR
     }
     let room = QueueCapacity { per_batch: 4, total: 100 };
     let offered_to = HashMap::from([(fed[0].batch, 4)]);
-    let look = async |refill, free| -> TestResult<_> {
+    let read = async |refill, free| -> TestResult<_> {
         let query = JobQuery { offered_to: offered_to.clone(), refill, free, ..first_jobs(64, room) };
         let found = ledger.open_jobs(query).await?;
         let of = |batch| found.jobs.iter().filter(move |open| open.job.batch == batch).map(|open| open.job.seq);
         Ok((of(fed[0].batch).collect::<Vec<_>>(), of(new[0].batch).collect::<Vec<_>>()))
     };
 
-    assert_eq!(look(false, 100).await?, (vec![], vec![0, 1, 2, 3]), "a new batch was called for");
+    assert_eq!(read(false, 100).await?, (vec![], vec![0, 1, 2, 3]), "only new batches were requested");
     // Two of the four offered jobs are done, so two more fit.
-    assert_eq!(look(true, 100).await?, (vec![4, 5], vec![0, 1, 2, 3]));
-    assert_eq!(look(true, 1).await?.0.len() + look(true, 1).await?.1.len(), 1, "the queue is full");
+    assert_eq!(read(true, 100).await?, (vec![4, 5], vec![0, 1, 2, 3]));
+    assert_eq!(read(true, 1).await?.0.len() + read(true, 1).await?.1.len(), 1, "the queue is full");
     Ok(())
 }
 
@@ -180,11 +180,11 @@ pub async fn no_job_waits_longer_than_the_longest_backoff(harness: impl Harness)
     let year = Duration::from_secs(365 * 24 * 3_600);
     ledger.end(jobs[1], delayed(because("no ink"), year)).await?;
     let max_backoff = Duration::from_millis(200);
-    let look = async || ledger.open_jobs(JobQuery { max_backoff, ..first_jobs(64, UNBOUNDED) }).await;
+    let read = async || ledger.open_jobs(JobQuery { max_backoff, ..first_jobs(64, UNBOUNDED) }).await;
 
-    let early = look().await?;
+    let early = read().await?;
     tokio::time::sleep(max_backoff * 2).await;
-    let due = look().await?;
+    let due = read().await?;
 
     assert!(early.next_due.is_some_and(|due| due <= max_backoff), "{early:?}");
     assert!(early.due.is_empty());
@@ -200,8 +200,8 @@ pub async fn open_tasks_includes_batches_to_close(harness: impl Harness) -> Test
 
     let work = ledger.open_tasks(EVERY_TASK).await?;
 
-    assert_eq!(work.status, [(StatusTask::End { batch: job.batch, round: 0 }, Duration::ZERO)]);
-    assert!(!work.left_out);
+    assert_eq!(work.status, [(StatusTask::Close { batch: job.batch, round: 0 }, Duration::ZERO)]);
+    assert!(!work.has_more);
     Ok(())
 }
 
@@ -214,7 +214,7 @@ pub async fn open_jobs_ignores_a_paused_batch(harness: impl Harness) -> TestResu
     ledger.control(job.batch, BatchCommand::Resume).await?;
     let resumed = ledger.every_open_job().await?;
 
-    assert_eq!((paused.jobs.len(), paused.left_out), (0, false));
+    assert_eq!((paused.jobs.len(), paused.has_more), (0, false));
     assert_eq!(resumed.jobs.len(), 1);
     Ok(())
 }

@@ -51,7 +51,7 @@ pub async fn finishing_again_returns_the_same(harness: impl Harness) -> TestResu
     ledger.insert_chunk(&last, chunk(100..200)).await?;
     for _ in 0..3 {
         let finished = ledger.finish_attempt(&last, AttemptResult::Completed, WORKED).await?;
-        assert_eq!((finished, ledger.at_end_of(jobs[1].batch).await?), (RECORDED, end_of(jobs[1].batch, 0)));
+        assert_eq!((finished, ledger.at_end_of(jobs[1].batch).await?), (RECORDED, close_of(jobs[1].batch, 0)));
     }
 
     let failed = ledger.failed_jobs(jobs[0].batch, ALL).await?;
@@ -81,8 +81,9 @@ pub async fn rejects_a_result_from_a_superseded_claim(harness: impl Harness) -> 
     bystander.assert_unchanged(&ledger).await
 }
 
-/// Each worker asks after its own job. Both may find the batch, and at least one must.
-pub async fn of_two_concurrent_last_jobs_at_least_one_finds_the_end(harness: impl Harness) -> TestResult {
+/// Each worker calls `at_end` after it has finished its own job. Both may find the batch, and at
+/// least one must.
+pub async fn at_least_one_of_two_concurrent_last_jobs_finds_the_end(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
 
     for _ in 0..30 {
@@ -104,7 +105,7 @@ pub async fn of_two_concurrent_last_jobs_at_least_one_finds_the_end(harness: imp
             found.extend(end.await??);
         }
         assert!((1..=2).contains(&found.len()), "{found:?}");
-        assert!(found.iter().all(|task| vec![*task] == end_of(jobs[0].batch, 0)), "{found:?}");
+        assert!(found.iter().all(|task| vec![*task] == close_of(jobs[0].batch, 0)), "{found:?}");
     }
     Ok(())
 }
@@ -122,7 +123,7 @@ pub async fn only_batches_without_open_jobs_are_at_their_end(harness: impl Harne
     ledger.complete(ended[1]).await?;
     batches.extend([delayed.batch, ended[0].batch, ledger.requested(a_batch()).await?, id(4_711)]);
 
-    assert_eq!(ledger.at_end(&batches).await?, end_of(ended[0].batch, 0));
+    assert_eq!(ledger.at_end(&batches).await?, close_of(ended[0].batch, 0));
     assert_eq!(ledger.at_end(&[]).await?, []);
     Ok(())
 }

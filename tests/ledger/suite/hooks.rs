@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use rocket_batch::{
-    domain::{BatchFinished, BatchStatus, HookEvent, HookId, JobEnded, StatusTask},
+    domain::{BatchFinished, BatchStatus, HookEvent, HookId, JobFinished, StatusTask},
     ledger::{BatchCommand, Hook, HookKinds, HookOutcome, Rules},
 };
 
@@ -127,15 +127,15 @@ pub async fn events_without_hooks_are_not_recorded(harness: impl Harness) -> Tes
         ledger.complete(jobs[0]).await?;
         ledger.fail(jobs[1]).await?;
         ledger.closed(jobs[0].batch, 0).await?;
-        let mut told = [0, 0, 0];
+        let mut counts = [0, 0, 0];
         for event in ledger.events_of(jobs[0].batch).await? {
-            told[match event {
+            counts[match event {
                 HookEvent::BatchFinished(_) => 0,
                 HookEvent::JobFailed(_) => 1,
                 HookEvent::JobCompleted(_) => 2,
             }] += 1;
         }
-        assert_eq!(told, expected, "{hooks:?}");
+        assert_eq!(counts, expected, "{hooks:?}");
     }
     Ok(())
 }
@@ -151,7 +151,7 @@ pub async fn each_event_is_recorded_as_it_was(harness: impl Harness) -> TestResu
     ledger.retry(batch_id).await?;
     ledger.control(batch_id, BatchCommand::Cancel).await?;
 
-    let job = |seq: u64, items_created, attempts, error: Option<&str>| JobEnded {
+    let job = |seq: u64, items_created, attempts, error: Option<&str>| JobFinished {
         batch_id,
         job_id: jobs[seq as usize].to_string(),
         seq,
@@ -176,8 +176,8 @@ pub async fn each_event_is_recorded_as_it_was(harness: impl Harness) -> TestResu
         [
             HookEvent::JobCompleted(job(0, 100, 0, None)),
             HookEvent::JobFailed(job(1, 0, 1, Some("no ink"))),
-            finished(0, BatchStatus::Failed, 1),
-            finished(1, BatchStatus::Cancelled, 0),
+            finished(1, BatchStatus::Failed, 1),
+            finished(2, BatchStatus::Cancelled, 0),
         ]
     );
     let first = ledger.hooks_of(batch_id).await?[0];

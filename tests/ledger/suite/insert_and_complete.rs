@@ -43,21 +43,21 @@ pub async fn a_last_chunk_changes_nothing_unless_the_job_is_as_expected(harness:
     let _current = half_of(0, 50).await?;
     let lacking = half_of(1, 40).await?;
     let twice = half_of(2, 60).await?;
-    let over = half_of(3, 50).await?;
-    ledger.finish_attempt(&over, AttemptResult::Failed(because("no ink")), WORKED).await?;
+    let failed = half_of(3, 50).await?;
+    ledger.finish_attempt(&failed, AttemptResult::Failed(because("no ink")), WORKED).await?;
     let paused = half_of(4, 50).await?;
     let before = ledger.items_of(jobs[0].batch).await?;
     let last = async |claim, from: u64| ledger.insert_and_complete(claim, chunk(from..from + 50), WORKED).await;
 
-    assert_eq!(last(&late, 50).await?, LastChunk::Unchanged, "it was begun again");
+    assert_eq!(last(&late, 50).await?, LastChunk::Unchanged, "the job was claimed again");
     assert_eq!(last(&lacking, 150).await?, LastChunk::Unchanged, "another item is missing");
-    assert_eq!(last(&twice, 250).await?, LastChunk::Unchanged, "some of them exist");
-    assert_eq!(last(&over, 350).await?, LastChunk::Unchanged, "it failed");
-    assert_eq!(last(&lacking, 160).await?, LastChunk::Unchanged, "they are not all the job's");
+    assert_eq!(last(&twice, 250).await?, LastChunk::Unchanged, "some of the items exist");
+    assert_eq!(last(&failed, 350).await?, LastChunk::Unchanged, "the job failed");
+    assert_eq!(last(&lacking, 160).await?, LastChunk::Unchanged, "some ordinals belong to another job");
     ledger.control(jobs[0].batch, BatchCommand::Pause).await?;
-    assert_eq!(last(&paused, 450).await?, LastChunk::Unchanged, "it is paused");
+    assert_eq!(last(&paused, 450).await?, LastChunk::Unchanged, "the batch is paused");
     ledger.control(jobs[0].batch, BatchCommand::Cancel).await?;
-    assert_eq!(last(&paused, 450).await?, LastChunk::Unchanged, "it was cancelled");
+    assert_eq!(last(&paused, 450).await?, LastChunk::Unchanged, "the batch was cancelled");
 
     assert_eq!(ledger.items_of(jobs[0].batch).await?, before);
     assert_eq!(ledger.batch(jobs[0].batch).await?.jobs.completed, 0);

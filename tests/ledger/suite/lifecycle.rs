@@ -21,10 +21,10 @@ pub async fn the_first_code_key_is_stored(harness: impl Harness) -> TestResult {
 pub async fn one_process_has_the_leadership(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
 
-    let lead = ledger.try_acquire_leadership().await?;
-    assert!(lead.is_some());
+    let leadership = ledger.try_acquire_leadership().await?;
+    assert!(leadership.is_some());
     assert!(ledger.try_acquire_leadership().await?.is_none());
-    drop(lead);
+    drop(leadership);
     assert!(ledger.try_acquire_leadership().await?.is_some());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What every ledger must do, one file per verb. A backend implements
+//! The tests that every ledger passes, one file per verb. A backend implements
 //! [`Harness`](crate::support::Harness) and calls `every_ledger!(harness)`.
 
 pub mod claim;
@@ -21,7 +21,7 @@ pub mod stateful;
 pub mod summarize;
 pub mod views;
 
-/// Every claim, run against the ledgers of one harness.
+/// Every test, run against the ledgers of one harness.
 macro_rules! every_ledger {
     ($harness:expr) => {
         every_ledger! { $harness;
@@ -37,12 +37,12 @@ macro_rules! every_ledger {
             create::each_caller_has_separate_keys
             create::a_refused_request_does_not_use_up_its_key
             create::an_expired_key_can_be_used_again
-            create::of_fifty_equal_concurrent_requests_one_creates_the_batch
+            create::only_one_of_fifty_equal_concurrent_requests_creates_the_batch
 
             plan::a_requested_batch_has_no_jobs_before_it_is_planned
             plan::plan_inserts_the_jobs_of_a_batch
             plan::a_batch_that_can_not_be_planned_fails_with_the_reason
-            plan::of_many_concurrent_plans_one_takes_effect
+            plan::only_one_of_many_concurrent_plans_takes_effect
             plan::a_cancelled_batch_is_not_planned
             plan::a_paused_batch_is_planned_and_stays_paused
             plan::unplanned_batches_are_returned_up_to_a_limit
@@ -79,7 +79,7 @@ macro_rules! every_ledger {
             finish_attempt::each_result_leaves_the_job_in_its_state
             finish_attempt::finishing_again_returns_the_same
             finish_attempt::rejects_a_result_from_a_superseded_claim
-            finish_attempt::of_two_concurrent_last_jobs_at_least_one_finds_the_end
+            finish_attempt::at_least_one_of_two_concurrent_last_jobs_finds_the_end
             finish_attempt::only_batches_without_open_jobs_are_at_their_end
             finish_attempt::a_released_job_is_as_if_it_had_not_been_claimed
             finish_attempt::a_job_of_a_paused_batch_is_released_without_a_crash
@@ -92,14 +92,14 @@ macro_rules! every_ledger {
             close::a_paused_batch_is_closed_when_its_last_jobs_finished
 
             control::a_cancel_finishes_the_batch_and_its_open_jobs
-            control::a_command_is_obeyed_where_the_status_allows_it
+            control::a_command_succeeds_in_the_statuses_that_allow_it_and_fails_in_others
             control::a_resume_restores_the_status_before_the_pause
             control::a_nonexistent_batch_can_not_be_controlled
 
             retry::a_retry_recreates_the_failed_jobs_and_no_other
             retry::a_retried_batch_runs_and_finishes_again
             retry::a_failed_job_whose_items_all_exist_is_completed_by_a_retry
-            retry::of_two_concurrent_retries_one_finds_nothing
+            retry::only_one_of_two_concurrent_retries_finds_jobs
             retry::a_retry_leaves_a_paused_batch_paused
             retry::a_retry_is_rejected_where_the_status_forbids_it
             retry::a_retry_without_failed_jobs_changes_nothing
@@ -109,7 +109,7 @@ macro_rules! every_ledger {
             read::items_are_listed_in_pages
             read::an_item_is_found_by_the_ordinal_before_it
             read::failed_jobs_are_listed_in_pages_with_their_failed_chunks
-            read::of_many_failed_chunks_the_first_are_listed_and_the_others_counted
+            read::lists_the_first_failed_chunks_and_counts_the_others
             read::failed_jobs_are_listed_up_to_the_size_of_a_page
             read::jobs_are_listed_in_pages_and_by_state
             read::a_page_of_jobs_in_one_state_looks_at_a_bounded_number
@@ -127,7 +127,7 @@ macro_rules! every_ledger {
             summarize::finished_batches_are_listed_exactly_despite_late_counts
             summarize::a_batch_counted_by_another_process_is_counted_later
             summarize::many_batches_are_counted_in_portions
-            summarize::of_two_concurrent_counts_the_later_one_is_listed
+            summarize::the_later_of_two_concurrent_counts_is_listed
             summarize::verbs_that_change_a_whole_batch_count_it
             feed::a_delayed_job_is_returned_when_it_is_due
             feed::no_job_waits_longer_than_the_longest_backoff
@@ -148,7 +148,7 @@ macro_rules! every_ledger {
             prune_history::open_and_recently_finished_batches_keep_their_history
             prune_history::a_pruned_batch_and_its_items_stay_as_they_were
             prune_history::jobs_of_a_pruned_batch_have_nothing_to_do
-            prune_history::of_a_concurrent_retry_and_removal_one_wins
+            prune_history::only_one_of_a_concurrent_retry_and_removal_succeeds
             prune_history::a_retried_batch_is_pruned_after_it_finishes_again
             prune_history::concurrent_removals_share_the_work
             prune_history::given_up_hooks_are_removed_with_the_history_and_open_ones_stay

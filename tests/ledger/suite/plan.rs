@@ -25,7 +25,7 @@ pub async fn a_requested_batch_has_no_jobs_before_it_is_planned(harness: impl Ha
     let progress = Progress::of(&record, &UNLIMITED, None);
     assert_eq!((progress.total, progress.percent, progress.eta_seconds), (0, 0, None));
     assert_eq!(ledger.unplanned().await?, [Unplanned { batch, quantity: 250, options }]);
-    assert_eq!((ledger.open_jobs_of(batch).await?, ledger.end_task(batch).await?), (vec![], None));
+    assert_eq!((ledger.open_jobs_of(batch).await?, ledger.close_task(batch).await?), (vec![], None));
     assert_eq!((ledger.items_of(batch).await?, ledger.failed_jobs(batch, ALL).await?), (vec![], vec![]));
     assert_eq!(ledger.share().jobs(batch, None, ALL).await?.rows, []);
     assert_eq!(ledger.claim(JobId { batch, seq: 0, generation: 0 }).await?, Claimed::Unknown);
@@ -82,18 +82,18 @@ pub async fn a_batch_that_can_not_be_planned_fails_with_the_reason(harness: impl
     assert_eq!((progress.total, progress.percent, progress.eta_seconds), (0, 0, Some(0)));
     let finished = BatchFinished {
         batch_id: batch,
-        round: 0,
+        round: refused.round,
         status: BatchStatus::Failed,
         quantity: 200,
         items_created: 0,
         failed_jobs: 0,
     };
     assert_eq!(ledger.events_of(batch).await?, [HookEvent::BatchFinished(finished)]);
-    assert_eq!((ledger.end_task(batch).await?, ledger.close(batch, 1).await?), (None, Closed::NothingToDo));
+    assert_eq!((ledger.close_task(batch).await?, ledger.close(batch, 1).await?), (None, Closed::NothingToDo));
     let report = ledger.retry(batch).await?;
     assert_eq!((report.found, report.recreated, report.status), (0, 0, BatchStatus::Failed));
-    for wish in [BatchCommand::Cancel, BatchCommand::Pause, BatchCommand::Resume] {
-        assert!(matches!(ledger.control(batch, wish).await, Err(LedgerError::NotAllowed(_))), "{wish:?}");
+    for command in [BatchCommand::Cancel, BatchCommand::Pause, BatchCommand::Resume] {
+        assert!(matches!(ledger.control(batch, command).await, Err(LedgerError::NotAllowed(_))), "{command:?}");
     }
     assert_eq!(ledger.plan(batch, plan_input(a_batch())).await?, Planned::NothingToDo);
     assert_eq!(ledger.batch(batch).await?, refused);
@@ -101,7 +101,7 @@ pub async fn a_batch_that_can_not_be_planned_fails_with_the_reason(harness: impl
     bystander.assert_unchanged(&ledger).await
 }
 
-pub async fn of_many_concurrent_plans_one_takes_effect(harness: impl Harness) -> TestResult {
+pub async fn only_one_of_many_concurrent_plans_takes_effect(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let bystander = ledger.bystander().await?;
 
@@ -139,7 +139,7 @@ pub async fn a_cancelled_batch_is_not_planned(harness: impl Harness) -> TestResu
     assert_eq!((cancelled.status, cancelled.jobs, cancelled.round), (BatchStatus::Cancelled, JobCounts::default(), 1));
     assert!(is_recent(cancelled.finished_at));
     assert_eq!(ledger.events_of(batch).await?.len(), 1);
-    assert_eq!((ledger.unplanned().await?, ledger.end_task(batch).await?), (vec![], None));
+    assert_eq!((ledger.unplanned().await?, ledger.close_task(batch).await?), (vec![], None));
     assert_eq!(ledger.plan(batch, plan_input(a_batch())).await?, Planned::NothingToDo);
     assert_eq!(ledger.plan(batch, too_many()).await?, Planned::NothingToDo);
     assert_eq!(ledger.batch(batch).await?, cancelled);
@@ -210,7 +210,7 @@ pub async fn requested_and_created_batches_share_the_sequence(harness: impl Harn
 pub async fn a_request_with_invalid_values_is_rejected(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let bystander = ledger.bystander().await?;
-    let prefix = ["`qr_code_prefix` must be 1 to 16 of A-Z a-z 0-9 _ -", ""];
+    let prefix = ["`qr_code_prefix` must be 1 to 16 characters of A-Z, a-z, 0-9, `_` and `-`", ""];
     let table = [
         (a_batch().of(0), ["`quantity` must be 1 to ", "`max_quantity`"]),
         (a_batch().in_jobs_of(0), ["`batch_size` must be 1 to ", "`max_items_per_job`"]),

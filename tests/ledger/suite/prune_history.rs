@@ -14,7 +14,7 @@ use crate::support::*;
 const LONG_AGO: Duration = Duration::ZERO;
 
 /// A closed batch of `failed` failed jobs and a completed one.
-async fn over(ledger: &Subject, failed: u64) -> TestResult<Vec<JobId>> {
+async fn finished_batch(ledger: &Subject, failed: u64) -> TestResult<Vec<JobId>> {
     let jobs = ledger.jobs_of(a_batch().of((failed + 1) * 10).in_jobs_of(10)).await?;
     for job in &jobs[1..] {
         ledger.fail(*job).await?;
@@ -31,7 +31,7 @@ async fn prune_all(ledger: &Subject, max: u64) -> TestResult<Pruned> {
         let portion = ledger.prune_history(LONG_AGO, max).await?;
         assert!(portion.jobs + portion.hooks <= max, "{portion:?}");
         sum = sum.and(portion);
-        if !portion.left_out {
+        if !portion.has_more {
             return Ok(sum);
         }
     }
@@ -47,7 +47,7 @@ pub async fn history_is_removed_in_portions_oldest_batch_first(harness: impl Har
     let bystander = ledger.bystander().await?;
     let mut batches = Vec::new();
     for _ in 0..3 {
-        batches.push(over(&ledger, 4).await?[0].batch);
+        batches.push(finished_batch(&ledger, 4).await?[0].batch);
     }
     let marks = async || {
         let mut marks = Vec::new();
@@ -65,7 +65,7 @@ pub async fn history_is_removed_in_portions_oldest_batch_first(harness: impl Har
         }
         Ok::<_, LedgerError>(marks)
     };
-    let portion = |batches| Pruned { batches, jobs: 3, hooks: 0, left_out: true };
+    let portion = |batches| Pruned { batches, jobs: 3, hooks: 0, has_more: true };
 
     assert_eq!(marks().await?, [false; 3]);
     assert_eq!(ledger.prune_history(LONG_AGO, 3).await?, portion(0));
@@ -97,10 +97,10 @@ pub async fn a_long_history_is_removed_in_portions(harness: impl Harness) -> Tes
 pub async fn open_and_recently_finished_batches_keep_their_history(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let bystander = ledger.bystander().await?;
-    let mut over = Vec::new();
+    let mut finished = Vec::new();
     for status in BatchStatus::ALL {
         let batch = ledger.batch_with_status(status).await?;
-        over.extend(status.is_finished().then_some(batch));
+        finished.extend(status.is_finished().then_some(batch));
     }
 
     for kept in [Duration::from_secs(60), Duration::from_secs(10 * 366 * 24 * 60 * 60)] {
@@ -108,10 +108,10 @@ pub async fn open_and_recently_finished_batches_keep_their_history(harness: impl
     }
     let gone = ledger.prune_history(LONG_AGO, 1_000).await?;
 
-    assert_eq!((gone.batches, gone.jobs, gone.left_out), (3, 3, false));
+    assert_eq!((gone.batches, gone.jobs, gone.has_more), (3, 3, false));
     let all = ledger.batches(None, ALL).await?;
     let removed: HashSet<_> = all.iter().filter(|batch| batch.history_removed).map(|batch| batch.batch_id).collect();
-    assert_eq!(removed, over.into_iter().collect());
+    assert_eq!(removed, finished.into_iter().collect());
     for open in all.iter().filter(|batch| !batch.status.is_finished() && batch.quantity == 100) {
         assert_eq!(open.jobs.total(), 1);
         ledger.control(open.batch_id, BatchCommand::Cancel).await?;
@@ -138,11 +138,11 @@ pub async fn a_pruned_batch_and_its_items_stay_as_they_were(harness: impl Harnes
     assert_eq!(after, expected);
     assert_eq!((items.len(), ledger.items(id(77), ALL).await?), (100, items));
     assert!(is_removed(&ledger.retry(id(77)).await, id(77)));
-    for wish in [BatchCommand::Cancel, BatchCommand::Pause, BatchCommand::Resume] {
-        assert!(matches!(ledger.control(id(77), wish).await, Err(LedgerError::NotAllowed(_))));
+    for command in [BatchCommand::Cancel, BatchCommand::Pause, BatchCommand::Resume] {
+        assert!(matches!(ledger.control(id(77), command).await, Err(LedgerError::NotAllowed(_))));
     }
     assert_eq!(ledger.close(id(77), 1).await?, Closed::NothingToDo);
-    assert_eq!(ledger.end_task(id(77)).await?, None);
+    assert_eq!(ledger.close_task(id(77)).await?, None);
     assert!(ledger.create(new().build()).await?.repeated, "the request is remembered");
     assert!(matches!(ledger.create(a_batch().with_id(77).build()).await, Err(LedgerError::IdInUse(_))));
     bystander.assert_unchanged(&ledger).await
@@ -171,22 +171,22 @@ pub async fn jobs_of_a_pruned_batch_have_nothing_to_do(harness: impl Harness) ->
     bystander.assert_unchanged(&ledger).await
 }
 
-pub async fn of_a_concurrent_retry_and_removal_one_wins(harness: impl Harness) -> TestResult {
+pub async fn only_one_of_a_concurrent_retry_and_removal_succeeds(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let bystander = ledger.bystander().await?;
 
     for round in 0..40 {
-        let batch = over(&ledger, 3).await?[0].batch;
+        let batch = finished_batch(&ledger, 3).await?[0].batch;
         let (one, other) = (ledger.share(), ledger.share());
         let retry = async move { one.retry(batch).await };
-        let forget = async move { other.prune_history(LONG_AGO, 2).await };
+        let prune = async move { other.prune_history(LONG_AGO, 2).await };
         // The first one is likelier to win, so they alternate.
         let (retried, pruned) = if round % 2 == 0 {
-            let (retry, forget) = (tokio::spawn(retry), tokio::spawn(forget));
-            (retry.await?, forget.await??)
+            let (retry, prune) = (tokio::spawn(retry), tokio::spawn(prune));
+            (retry.await?, prune.await??)
         } else {
-            let (forget, retry) = (tokio::spawn(forget), tokio::spawn(retry));
-            (retry.await?, forget.await??)
+            let (prune, retry) = (tokio::spawn(prune), tokio::spawn(retry));
+            (retry.await?, prune.await??)
         };
 
         let after = ledger.batch(batch).await?;
@@ -207,7 +207,7 @@ pub async fn of_a_concurrent_retry_and_removal_one_wins(harness: impl Harness) -
 
 pub async fn a_retried_batch_is_pruned_after_it_finishes_again(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
-    let jobs = over(&ledger, 1).await?;
+    let jobs = finished_batch(&ledger, 1).await?;
     let batch = jobs[0].batch;
     ledger.retry(batch).await?;
 
@@ -226,7 +226,7 @@ pub async fn concurrent_removals_share_the_work(harness: impl Harness) -> TestRe
     let ledger = harness.ledger().await;
     let bystander = ledger.bystander().await?;
     for failed in 0..20 {
-        over(&ledger, failed % 5).await?;
+        finished_batch(&ledger, failed % 5).await?;
     }
 
     let mut at_once = JoinSet::new();
@@ -236,7 +236,7 @@ pub async fn concurrent_removals_share_the_work(harness: impl Harness) -> TestRe
             let mut sum = Pruned::default();
             loop {
                 sum = sum.and(ledger.prune_history(LONG_AGO, 3).await?);
-                if !sum.left_out {
+                if !sum.has_more {
                     return Ok::<_, LedgerError>(sum);
                 }
             }
@@ -258,7 +258,7 @@ pub async fn given_up_hooks_are_removed_with_the_history_and_open_ones_stay(harn
     let bystander = ledger.jobs_of(a_batch()).await?;
     ledger.fail(bystander[0]).await?;
     ledger.record_hook_outcome(ledger.hooks_of(bystander[0].batch).await?[0], 0, given_up()).await?;
-    let batch = over(&ledger, 3).await?[0].batch;
+    let batch = finished_batch(&ledger, 3).await?[0].batch;
     let hooks = ledger.hooks_of(batch).await?;
     assert_eq!(hooks.len(), 5);
     for hook in &hooks[..3] {
@@ -266,7 +266,7 @@ pub async fn given_up_hooks_are_removed_with_the_history_and_open_ones_stay(harn
     }
     let (events, rows) = (ledger.events_of(batch).await?, |jobs, hooks| Pruned { jobs, hooks, ..Pruned::default() });
 
-    assert_eq!(ledger.prune_history(LONG_AGO, 5).await?, Pruned { left_out: true, ..rows(4, 1) });
+    assert_eq!(ledger.prune_history(LONG_AGO, 5).await?, Pruned { has_more: true, ..rows(4, 1) });
     assert_eq!(ledger.prune_history(LONG_AGO, 5).await?, Pruned { batches: 1, ..rows(0, 2) });
 
     assert_eq!(ledger.hooks_of(batch).await?, hooks[3..]);
@@ -288,7 +288,7 @@ pub async fn a_hook_given_up_during_a_removal_is_removed_too(harness: impl Harne
     let bystander = ledger.bystander().await?;
 
     for _ in 0..20 {
-        let batch = over(&ledger, 1).await?[0].batch;
+        let batch = finished_batch(&ledger, 1).await?[0].batch;
         let mut at_once = JoinSet::new();
         for hook in ledger.hooks_of(batch).await? {
             let ledger = ledger.share();

@@ -30,8 +30,8 @@ pub async fn batches_are_listed_newest_first_in_pages_and_by_status(harness: imp
     for number in [2, 4, 5] {
         ledger.control(id(number), BatchCommand::Cancel).await?;
     }
-    let listed = async |status, slice| -> TestResult<Vec<i64>> {
-        Ok(ledger.batches(status, slice).await?.iter().map(|batch| batch.batch_id.get()).collect())
+    let listed = async |status, page| -> TestResult<Vec<i64>> {
+        Ok(ledger.batches(status, page).await?.iter().map(|batch| batch.batch_id.get()).collect())
     };
 
     assert_eq!(listed(None, page(None, 3)).await?, [5, 4, 3]);
@@ -67,8 +67,8 @@ pub async fn items_are_listed_in_pages(harness: impl Harness) -> TestResult {
 pub async fn an_item_is_found_by_the_ordinal_before_it(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let job = ledger.completed_batch().await?;
-    let after = async |place| {
-        let found = ledger.items(job.batch, page(place, 1)).await?;
+    let after = async |key| {
+        let found = ledger.items(job.batch, page(key, 1)).await?;
         Ok::<_, LedgerError>(found.into_iter().map(|item| item.code).collect::<Vec<_>>())
     };
 
@@ -92,8 +92,8 @@ pub async fn failed_jobs_are_listed_in_pages_with_their_failed_chunks(harness: i
         ledger.finish_attempt(&claim, AttemptResult::Failed(failure.clone()), WORKED).await?;
     }
 
-    let seqs = async |slice| -> TestResult<Vec<u64>> {
-        Ok(ledger.failed_jobs(jobs[0].batch, slice).await?.iter().map(|job| job.seq).collect())
+    let seqs = async |page| -> TestResult<Vec<u64>> {
+        Ok(ledger.failed_jobs(jobs[0].batch, page).await?.iter().map(|job| job.seq).collect())
     };
     let last = ledger.failed_jobs(jobs[0].batch, page(Some(3), 10)).await?.remove(0);
 
@@ -107,20 +107,20 @@ pub async fn failed_jobs_are_listed_in_pages_with_their_failed_chunks(harness: i
     Ok(())
 }
 
-/// The longest row: every chunk failed for a different long reason.
-async fn job_that_says_much(ledger: &Subject, job: JobId) -> TestResult {
+/// Fails a job with the largest error that is stored: each chunk has a long error of its own.
+async fn job_with_the_largest_error(ledger: &Subject, job: JobId) -> TestResult {
     let first = job.seq * 100;
     let reason = |at| format!("{at} {}", "is too long. ".repeat(100));
     let chunks = (first..first + 100).map(|at| (at..at + 1, reason(at)));
     ledger.end(job, AttemptResult::Failed(failed_chunks(chunks))).await.map(drop)
 }
 
-pub async fn of_many_failed_chunks_the_first_are_listed_and_the_others_counted(harness: impl Harness) -> TestResult {
+pub async fn lists_the_first_failed_chunks_and_counts_the_others(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let bystander = ledger.bystander().await?;
     let job = ledger.one_job().await?;
 
-    job_that_says_much(&ledger, job).await?;
+    job_with_the_largest_error(&ledger, job).await?;
 
     let failed = ledger.failed_jobs(job.batch, ALL).await?.remove(0);
     assert_eq!(failed.failed_chunks.iter().map(|chunk| chunk.from).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
@@ -130,13 +130,13 @@ pub async fn of_many_failed_chunks_the_first_are_listed_and_the_others_counted(h
     bystander.assert_unchanged(&ledger).await
 }
 
-/// 300 of them made a response of 64 MB.
+/// Regression: a page of 300 such jobs was 64 MB.
 pub async fn failed_jobs_are_listed_up_to_the_size_of_a_page(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let bystander = ledger.bystander().await?;
     let jobs = ledger.jobs_of(a_batch().of(12_000)).await?;
     for job in &jobs {
-        job_that_says_much(&ledger, *job).await?;
+        job_with_the_largest_error(&ledger, *job).await?;
     }
 
     let (mut seen, mut sizes) = (Vec::new(), Vec::new());
@@ -145,14 +145,14 @@ pub async fn failed_jobs_are_listed_up_to_the_size_of_a_page(harness: impl Harne
         let portion = ledger.share().failed_jobs(jobs[0].batch, page(seen.last().copied(), 1_000)).await?;
         sizes.push(serde_json::to_vec(&portion.rows)?.len());
         seen.extend(portion.rows.iter().map(|job| job.seq));
-        more = portion.left_out;
+        more = portion.truncated;
     }
 
     assert_eq!(seen, (0..120).collect::<Vec<_>>());
     assert!(sizes.iter().all(|size| *size <= PageRequest::MAX_BYTES), "{sizes:?}");
     assert!(sizes[..sizes.len() - 1].iter().all(|size| *size > PageRequest::MAX_BYTES * 9 / 10), "{sizes:?}");
     let few = ledger.share().failed_jobs(jobs[0].batch, page(None, 10)).await?;
-    assert_eq!((few.rows.len(), few.left_out), (10, false));
+    assert_eq!((few.rows.len(), few.truncated), (10, false));
     bystander.assert_unchanged(&ledger).await
 }
 
@@ -171,7 +171,7 @@ pub async fn jobs_are_listed_in_pages_and_by_state(harness: impl Harness) -> Tes
 
     let seqs = async |state, slice| -> TestResult<Vec<u64>> {
         let portion = ledger.share().jobs(batch, state, slice).await?;
-        assert_eq!((portion.left_out, portion.looked_to), (false, None));
+        assert_eq!((portion.truncated, portion.looked_to), (false, None));
         Ok(portion.rows.iter().map(|job| job.seq).collect())
     };
     let mut all = ledger.share().jobs(batch, None, ALL).await?.rows;
@@ -229,7 +229,7 @@ pub async fn jobs_are_listed_up_to_the_size_of_a_page(harness: impl Harness) -> 
     let ledger = harness.ledger().await;
     let jobs = ledger.jobs_of(a_batch().of(90_000)).await?;
     for job in &jobs {
-        job_that_says_much(&ledger, *job).await?;
+        job_with_the_largest_error(&ledger, *job).await?;
     }
 
     let portion = ledger.share().jobs(jobs[0].batch, None, page(None, 1_000)).await?;
@@ -237,7 +237,7 @@ pub async fn jobs_are_listed_up_to_the_size_of_a_page(harness: impl Harness) -> 
     let rest = ledger.share().jobs(jobs[0].batch, None, page(Some(last), 1_000)).await?;
 
     let size = serde_json::to_vec(&portion.rows)?.len();
-    assert!(portion.left_out && size <= PageRequest::MAX_BYTES && size > PageRequest::MAX_BYTES * 9 / 10, "{size}");
+    assert!(portion.truncated && size <= PageRequest::MAX_BYTES && size > PageRequest::MAX_BYTES * 9 / 10, "{size}");
     assert_eq!(portion.rows.len() + rest.rows.len(), 900);
     Ok(())
 }

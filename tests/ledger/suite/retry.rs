@@ -47,12 +47,13 @@ pub async fn a_retried_batch_runs_and_finishes_again(harness: impl Harness) -> T
 
     assert_eq!((running.status, running.round, running.error), (BatchStatus::Running, 1, None));
     assert_eq!((running.finished_at, running.jobs.total()), (None, 1));
-    assert_eq!((finished, at_end), (RECORDED, end_of(job.batch, 1)));
+    assert_eq!((finished, at_end), (RECORDED, close_of(job.batch, 1)));
     assert_eq!((closed.status, closed.round, closed.items_created), (BatchStatus::Completed, 2, 100));
     bystander.assert_unchanged(&ledger).await
 }
 
-/// Its worker was lost too often between the last item and its result.
+/// The worker crashed several times after the last item was inserted and before the job was
+/// completed.
 pub async fn a_failed_job_whose_items_all_exist_is_completed_by_a_retry(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let bystander = ledger.bystander().await?;
@@ -60,7 +61,7 @@ pub async fn a_failed_job_whose_items_all_exist_is_completed_by_a_retry(harness:
     let job = ledger.one_job().await?;
     let claim = ledger.claim_job(job).await?;
     ledger.insert_chunk(&claim, chunk(0..100)).await?;
-    ledger.finish_attempt(&claim, AttemptResult::Failed(because("died at the door")), WORKED).await?;
+    ledger.finish_attempt(&claim, AttemptResult::Failed(because("worker lost before the result")), WORKED).await?;
     ledger.closed(job.batch, 0).await?;
 
     let report = ledger.retry(job.batch).await?;
@@ -68,13 +69,13 @@ pub async fn a_failed_job_whose_items_all_exist_is_completed_by_a_retry(harness:
     assert_eq!((report.found, report.recreated, report.job_ids), (1, 0, vec![]));
     assert_eq!((report.skipped.len(), report.skipped[0].job_id.as_str()), (1, job.to_string().as_str()));
     assert!(report.skipped[0].reason.contains("all its items exist"));
-    assert_eq!(ledger.end_task(job.batch).await?, Some(StatusTask::End { batch: job.batch, round: 1 }));
+    assert_eq!(ledger.close_task(job.batch).await?, Some(StatusTask::Close { batch: job.batch, round: 1 }));
     assert_eq!(ledger.closed(job.batch, 1).await?.status, BatchStatus::Completed);
     assert_eq!(ledger.failed_jobs(other.batch, ALL).await?.len(), 1);
     bystander.assert_unchanged(&ledger).await
 }
 
-pub async fn of_two_concurrent_retries_one_finds_nothing(harness: impl Harness) -> TestResult {
+pub async fn only_one_of_two_concurrent_retries_finds_jobs(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
 
     for _ in 0..20 {

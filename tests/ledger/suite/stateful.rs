@@ -58,7 +58,7 @@ enum Step {
     Retry {
         batch: usize,
     },
-    Forget {
+    Prune {
         max: u64,
     },
 }
@@ -79,7 +79,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (batch.clone(), 0_u32..3).prop_map(|(batch, round)| Step::Close { batch, round }),
         1 => (batch.clone(), command).prop_map(|(batch, command)| Step::Control { batch, command }),
         2 => batch.prop_map(|batch| Step::Retry { batch }),
-        1 => (1_u64..5).prop_map(|max| Step::Forget { max }),
+        1 => (1_u64..5).prop_map(|max| Step::Prune { max }),
     ]
 }
 
@@ -144,13 +144,17 @@ impl World<'_> {
                 self.insert_chunk(claim, 0, ITEMS).await?;
                 self.finish(claim).await?;
             }
-            Step::Fail { claim } => self.finish_attempt(claim, AttemptResult::Failed(because("chance"))).await?,
-            Step::Delay { claim } => self.finish_attempt(claim, delayed(because("chance"), Duration::ZERO)).await?,
+            Step::Fail { claim } => {
+                self.finish_attempt(claim, AttemptResult::Failed(because("random failure"))).await?;
+            }
+            Step::Delay { claim } => {
+                self.finish_attempt(claim, delayed(because("random failure"), Duration::ZERO)).await?;
+            }
             Step::Release { claim } => self.finish_attempt(claim, AttemptResult::Released).await?,
             Step::Close { batch, round } => drop(self.ledger.close(self.batches[batch], round).await?),
             Step::Control { batch, command } => drop(allowed(self.ledger.control(self.batches[batch], command).await)?),
             Step::Retry { batch } => self.retry(self.batches[batch]).await?,
-            Step::Forget { max } => drop(self.ledger.prune_history(Duration::ZERO, max).await?),
+            Step::Prune { max } => drop(self.ledger.prune_history(Duration::ZERO, max).await?),
         }
         Ok(())
     }
@@ -214,7 +218,7 @@ async fn check_counts(ledger: &Subject, id: BatchId) -> TestResult {
     let (jobs, items) = (ledger.every_open_job().await?.jobs, ledger.items_of(id).await?);
     let work = ledger.open_tasks(EVERY_TASK).await?;
     let open = jobs.iter().filter(|open| open.job.batch == id).count() as u64;
-    let to_end = work.status.iter().any(|(task, _)| matches!(task, StatusTask::End { batch, .. } if *batch == id));
+    let to_end = work.status.iter().any(|(task, _)| matches!(task, StatusTask::Close { batch, .. } if *batch == id));
     let unplanned = work.unplanned.iter().any(|batch| batch.batch == id);
     let works = matches!(batch.status, BatchStatus::Pending | BatchStatus::Running);
     let ends =

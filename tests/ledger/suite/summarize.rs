@@ -17,7 +17,7 @@ pub async fn a_list_shows_the_latest_counts(harness: impl Harness) -> TestResult
     ledger.end(jobs[2], delayed(because("later"), Duration::from_secs(60))).await?;
     let claim = ledger.claim_job(jobs[3]).await?;
     ledger.insert_chunk(&claim, chunk(300..310)).await?;
-    assert_eq!(ledger.listed(batch).await?.jobs.waiting, 5, "nobody has counted");
+    assert_eq!(ledger.listed(batch).await?.jobs.waiting, 5, "no process has counted the batch");
     ledger.summarized(7, batch).await?;
     assert_eq!(ledger.listed(batch).await?, ledger.batch(batch).await?);
 
@@ -81,7 +81,7 @@ pub async fn many_batches_are_counted_in_portions(harness: impl Harness) -> Test
 }
 
 /// Often within one millisecond. The id of the process sorts before that of the verbs.
-pub async fn of_two_concurrent_counts_the_later_one_is_listed(harness: impl Harness) -> TestResult {
+pub async fn the_later_of_two_concurrent_counts_is_listed(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
 
     for _ in 0..50 {

@@ -2,7 +2,7 @@
 --
 -- Runs with the ledger's schema as the search path. States and statuses are stored as in JSON.
 -- CHECK constraints reject values that a defect of the crate might write. The table `settings`
--- exists already; it stores the version of these tables.
+-- already exists; it stores the version of these tables.
 
 -- Ids for batches without a chosen one. Does not continue from the largest id, which a host may
 -- have chosen close to the maximum.
@@ -260,7 +260,8 @@ BEGIN
             jobs * max_items, jobs, max_items, quantity);
     END IF;
     IF qr_code_prefix !~ '^[A-Za-z0-9_-]{1,16}$' THEN
-        RAISE invalid_parameter_value USING MESSAGE = '`qr_code_prefix` must be 1 to 16 of A-Z a-z 0-9 _ -';
+        RAISE invalid_parameter_value USING MESSAGE =
+            '`qr_code_prefix` must be 1 to 16 characters of A-Z, a-z, 0-9, `_` and `-`';
     END IF;
 
     LOOP

@@ -2,12 +2,11 @@
 --
 --   $1 batches, bigint[]
 --
--- Returns (id, round), one row for each batch to close. A caller that asks after it finished a job
--- sees that job as finished. So when two callers finish the last two jobs at once, at least one of
--- them finds the batch.
+-- Returns (id, round), one row for each batch to close. A caller that runs this after it finished a
+-- job sees that job as finished. So when two callers finish the last two jobs at once, at least one
+-- of them finds the batch.
 --
--- Looks at the batches one by one, in the order of an index. EXISTS could become a join that reads
--- all jobs.
+-- Reads each batch through its index. EXISTS could become a join that reads all jobs.
 
 SELECT b.id, b.round
 FROM batches b

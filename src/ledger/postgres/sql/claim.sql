@@ -2,7 +2,7 @@
 --
 --   $1 batch         $4 epoch             $7 crashes as read
 --   $2 job number    $5 batch status      $8 token
---   $3 generation    $6 job state         $9 crashes from now on
+--   $3 generation    $6 job state         $9 new number of crashes
 --                                         $10 finished attempts acknowledged by the queue
 --
 -- Returns one row (claimed), or none if the job or its batch changed: read them again.

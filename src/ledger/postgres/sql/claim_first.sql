@@ -2,8 +2,8 @@
 --
 --   $1 batch         $4 epoch             $7 crashes as read
 --   $2 job number    $5 batch status      $8 token
---   $3 generation    $6 job state         $9 crashes from now on
---   $11 batch status from now on          $10 finished attempts acknowledged by the queue
+--   $3 generation    $6 job state         $9 new number of crashes
+--   $11 new batch status                  $10 finished attempts acknowledged by the queue
 --
 -- Of several concurrent claims, one finds the batch pending. The others find it changed, read it
 -- again and use claim.sql.

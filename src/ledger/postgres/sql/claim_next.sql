@@ -3,7 +3,7 @@
 --   $1 batch         $3 generation                                     $5 token
 --   $2 job number    $4 finished attempts acknowledged by the queue    $6 crashes that fail the job
 --
--- Returns the claimed job, or no row if any of this does not hold: read_job.sql tells why.
+-- Returns the claimed job, or no row if any of this does not hold: read_job.sql shows why.
 --
 -- Nearly every claim is this one round trip. No item is looked up, because no row at or beyond
 -- written_to was ever inserted. The gate and the batch are locked as in claim.sql. The first claim

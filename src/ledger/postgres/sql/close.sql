@@ -3,7 +3,7 @@
 --   $1 batch     $3 error        $5 failed       $7 items created
 --   $2 status    $4 completed    $6 cancelled    $8 time worked, milliseconds
 --
--- From now on lists read this row and no summary.
+-- After this, lists read this row and no summary.
 
 WITH summary AS (
     DELETE FROM summaries WHERE batch = $1 RETURNING version

@@ -5,6 +5,9 @@
 --   $3 batch size    $7 token              $11 request fingerprint    $14 quantities, bigint[]
 --   $4 prefix        $8 estimate, ms
 --
+-- The token is a random number that identifies this call, so that a repetition recognises its own
+-- batch.
+--
 -- Returns (created): false if the id or the key is in use. Of two concurrent calls, the second
 -- waits here for the first.
 --

@@ -1,10 +1,10 @@
--- open_jobs: delayed jobs that are due, in running batches. A pending batch has none, and those of
--- a paused batch stay where they are.
+-- open_jobs: delayed jobs that are due, in running batches. Jobs of paused batches are not
+-- returned, and pending batches have no delayed jobs.
 --
 --   $1 maximum number of jobs
 --
--- Their rank is 0: they go first. Looks at the batches one by one, since a paused batch may have
--- any number of delayed jobs.
+-- The jobs get rank 0, so they are delivered first. Reads each batch through its index, so that the
+-- delayed jobs of paused batches are not scanned.
 
 SELECT b.id AS batch, j.seq, j.generation, j.first, j.quantity, j.attempts, 0::bigint AS rank
 FROM batches b

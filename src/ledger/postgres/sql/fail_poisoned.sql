@@ -1,12 +1,12 @@
--- claim: fails a job that lost its worker too often, unless the job changed since it was read.
+-- claim: fails a job whose workers crashed too often, unless the job changed since it was read.
 --
---   $1 batch         $4 epoch              $7 crashes from now on
+--   $1 batch         $4 epoch              $7 new number of crashes
 --   $2 job number    $5 job state          $8 error
 --   $3 generation    $6 crashes as read    $9 finished attempts acknowledged by the queue
 --
 -- Returns one row, or none if the job changed. The gate and the batch are locked as in claim.sql.
 --
--- Raises the epoch as a claim does, so that the lost worker is fenced if it comes back.
+-- Raises the epoch as a claim does, so that a lost worker is fenced if it returns.
 
 WITH gate AS MATERIALIZED (
     SELECT pg_advisory_xact_lock_shared(hashtextextended('rocket_batch batch of ' || current_schema()::text, $1))

@@ -1,4 +1,5 @@
--- open_jobs: milliseconds until the next delayed job of a running batch is due, or NULL.
+-- open_jobs: returns the milliseconds until the next delayed job of a running batch is due, or
+-- NULL.
 
 SELECT ceil(extract(epoch FROM min(j.not_before) - now()) * 1000)::bigint AS millis
 FROM batches b

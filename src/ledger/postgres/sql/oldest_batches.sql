@@ -1,6 +1,6 @@
 -- open_jobs: the oldest batches that have a waiting or active job.
 --
---   $1 maximum number of batches    $2 count the jobs of each no further than this
+--   $1 maximum number of batches    $2 stop counting the jobs of a batch at this number
 --
 -- All jobs of a pending batch are open. For other batches the jobs are counted, because summaries
 -- lag many jobs behind when jobs are short. Counts batch by batch in the order of an index: EXISTS

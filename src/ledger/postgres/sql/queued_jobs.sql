@@ -1,9 +1,9 @@
--- open_jobs: how many jobs of some batches may be in the queue: offered ones that wait or are
--- active.
+-- open_jobs: counts the jobs of some batches that were offered and are still waiting or active.
+-- Some of them may no longer be in the queue.
 --
 --   $1 batches, bigint[]
 --   $2 first job number not yet offered, per batch, bigint[]
---   $3 count no further than this
+--   $3 stop counting the jobs of a batch at this number
 
 SELECT b.id, queued.jobs
 FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS b (id, offered_to, position)

@@ -1,10 +1,11 @@
 -- open_jobs: the batches with the fewest open jobs that have a waiting or active job.
 --
---   $1 maximum number of batches    $2 count the jobs of each no further than this
+--   $1 maximum number of batches    $2 stop counting the jobs of a batch at this number
 --
--- All jobs of a pending batch are open, and an index orders pending batches by that number. For
--- running batches the summaries are read, of the first thousand only. More than that run at once
--- only if most of them were paused and resumed.
+-- All jobs of a pending batch are open, and an index orders pending batches by that number. Running
+-- batches are ordered by their latest summary. Reads only the 1,000 with the lowest ids: the
+-- feeder's window keeps fewer running, unless many were paused and resumed. Returns (id, ready):
+-- `ready` is the number of waiting and active jobs.
 
 SELECT id, CASE WHEN pending THEN least(open, $2) ELSE (
     SELECT count(*)

@@ -2,15 +2,16 @@
 --
 --   $1 process               $5 delayed      $8 items created     $11 items this process inserted
 --   $2 batches, bigint[]     $6 completed    $9 time worked, ms       in the last ten seconds
---   $3 waiting  $4 active    $7 failed       $10 counted at       $12 its latest insert
+--   $3 waiting  $4 active    $7 failed       $10 counted at       $12 time of the last insert by
+--                                                                     this process, timestamptz[]
 --
 -- All parameters but the process are arrays with one element per batch. Returns the batches whose
 -- counts were stored.
 --
--- A finished batch must have no summary, because no later statement would delete it. So this
--- statement locks the batch while it writes. `close`, and every verb that changes a whole batch,
--- locks the batch first: either it commits earlier and this statement sees that, or it finds this
--- row.
+-- A finished batch must have no summary, because no later statement would delete the summary. So
+-- this statement locks the batch while it writes. `close`, and every verb that changes a whole
+-- batch, locks the batch first. Either that verb commits first and this statement finds the batch
+-- finished, or that verb finds the row written here and deletes it.
 --
 -- Counting is a separate statement, run before this one, since a lock held while many jobs are
 -- counted would delay a pause. This statement waits for no lock: the counts of a locked batch are

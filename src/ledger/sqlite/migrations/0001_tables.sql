@@ -2,7 +2,7 @@
 --
 -- Times are milliseconds since 1970, UTC. States and statuses are stored as in JSON. CHECK
 -- constraints reject values that a defect of the crate might write. The table
--- `rocket_batch_settings` exists already; it stores the version of these tables.
+-- `rocket_batch_settings` already exists; it stores the version of these tables.
 
 CREATE TABLE rocket_batch_batches (
     id                  INTEGER PRIMARY KEY CHECK (id BETWEEN 1 AND 9007199254740991),
@@ -224,7 +224,7 @@ BEGIN
     WHERE new.batch_id NOT BETWEEN 1 AND 9007199254740991;
     SELECT raise(ABORT, '`batch_size` must be 1 to the setting `max_items_per_job`')
     WHERE new.batch_size NOT BETWEEN 1 AND (SELECT value FROM rocket_batch_settings WHERE name = 'max_items_per_job');
-    SELECT raise(ABORT, '`qr_code_prefix` must be 1 to 16 of A-Z a-z 0-9 _ -')
+    SELECT raise(ABORT, '`qr_code_prefix` must be 1 to 16 characters of A-Z, a-z, 0-9, `_` and `-`')
     WHERE length(new.qr_code_prefix) NOT BETWEEN 1 AND 16 OR new.qr_code_prefix GLOB '*[^A-Za-z0-9_-]*';
     SELECT raise(ABORT, '`max_jobs_per_batch` must be 1 to the setting of the same name')
     WHERE new.max_jobs_per_batch

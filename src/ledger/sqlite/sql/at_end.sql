@@ -1,4 +1,4 @@
--- at_end: the round of a started batch that has no open job.
+-- at_end: returns (round) if the batch is started and has no open job; otherwise no row.
 --
 --   ?1 batch
 

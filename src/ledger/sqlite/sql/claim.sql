@@ -1,6 +1,6 @@
 -- claim: claims a job and fences every earlier claim.
 --
---   ?1 batch         ?3 crashes from now on    ?5 finished attempts acknowledged by the queue
+--   ?1 batch         ?3 new number of crashes    ?5 finished attempts acknowledged by the queue
 --   ?2 job number    ?4 now
 
 UPDATE rocket_batch_jobs

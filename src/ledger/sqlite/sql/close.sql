@@ -3,7 +3,7 @@
 --   ?1 batch     ?3 error    ?5 completed    ?7 cancelled        ?9 time worked, milliseconds
 --   ?2 status    ?4 now      ?6 failed       ?8 items created
 --
--- From now on lists read this row. The summaries are deleted afterwards, so their versions are
+-- After this, lists read this row. The summaries are deleted afterwards, so their versions are
 -- added to the batch's.
 
 UPDATE rocket_batch_batches

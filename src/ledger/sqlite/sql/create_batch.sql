@@ -1,6 +1,6 @@
 -- create: inserts a batch.
 --
---   ?1 id            ?4 prefix             ?7 jobs            ?10 caller
+--   ?1 id            ?4 prefix             ?7 number of jobs  ?10 caller
 --   ?2 quantity      ?5 maximum jobs       ?8 estimate, ms    ?11 idempotency key
 --   ?3 batch size    ?6 key fingerprint    ?9 now             ?12 request fingerprint
 

@@ -1,10 +1,10 @@
--- open_jobs: delayed jobs that are due, in running batches. A pending batch has none, and those of
--- a paused batch stay where they are.
+-- open_jobs: delayed jobs that are due, in running batches. Jobs of paused batches are not
+-- returned, and pending batches have no delayed jobs.
 --
 --   ?1 now    ?2 maximum number of jobs
 --
--- They go first. Looks at the batches one by one, since a paused batch may have any number of
--- delayed jobs.
+-- The jobs get rank 0, so they are delivered first. Reads each batch through its index, so that the
+-- delayed jobs of paused batches are not scanned.
 
 SELECT j.batch, j.seq, j.generation, j.first, j.quantity, j.attempts
 FROM rocket_batch_batches b INDEXED BY rocket_batch_batches_by_status

@@ -1,9 +1,9 @@
--- claim: fails a job that lost its worker too often.
+-- claim: fails a job whose workers crashed too often.
 --
---   ?1 batch         ?3 crashes from now on    ?5 now
+--   ?1 batch         ?3 new number of crashes    ?5 now
 --   ?2 job number    ?4 error                  ?6 finished attempts acknowledged by the queue
 --
--- Raises the epoch as a claim does, so that the lost worker is fenced if it comes back.
+-- Raises the epoch as a claim does, so that a lost worker is fenced if it returns.
 
 UPDATE rocket_batch_jobs
 SET state = 'failed', epoch = epoch + 1, crashes = ?3, error = ?4, failed_chunks = NULL, not_before = NULL,

@@ -1,6 +1,7 @@
--- open_jobs: how many jobs of a batch may be in the queue: offered ones that wait or are active.
+-- open_jobs: counts the jobs of a batch that were offered and are still waiting or active. Some of
+-- them may no longer be in the queue.
 --
---   ?1 batch    ?2 first job number not yet offered    ?3 count no further than this
+--   ?1 batch    ?2 first job number not yet offered    ?3 stop counting at this number
 
 SELECT count(*)
 FROM (

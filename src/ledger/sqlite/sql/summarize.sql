@@ -1,9 +1,10 @@
 -- summarize: stores the counts of an open batch, for lists.
 --
---   ?1 batch      ?5 delayed         ?9 time worked, ms           ?12 its latest insert
---   ?2 process    ?6 completed       ?10 counted at, microseconds ?13 versions of deleted rows
---   ?3 waiting    ?7 failed          ?11 items inserted by this process in the last ten seconds
---   ?4 active     ?8 items created
+--   ?1 batch      ?5 delayed          ?9 time worked, ms
+--   ?2 process    ?6 completed        ?10 counted at, microseconds
+--   ?3 waiting    ?7 failed           ?11 items inserted by this process in the last ten seconds
+--   ?4 active     ?8 items created    ?12 time of the last insert by this process
+--                                     ?13 versions of deleted rows
 --
 -- The counts come from an earlier snapshot, so the batch may be finished by now. A finished batch
 -- gets no row.

@@ -45,8 +45,8 @@ fn two_ids_are_equal_if_their_texts_are() {
         job(1, 0),
         job(1, 1),
         job(2, 0),
-        status(StatusTask::End { batch, round: 0 }),
-        status(StatusTask::End { batch, round: 1 }),
+        status(StatusTask::Close { batch, round: 0 }),
+        status(StatusTask::Close { batch, round: 1 }),
         status(StatusTask::Hook { batch, hook: HookId(0) }),
     ];
     for a in tasks {

@@ -9,27 +9,27 @@ use tokio::sync::Notify;
 
 use crate::domain::BatchId;
 
-/// The batches with jobs that finished in this process since the last check.
+/// The batches with jobs that finished in this process and were not taken yet.
 #[derive(Debug, Default)]
-pub(crate) struct Ends {
+pub(crate) struct FinishedJobs {
     batches: Mutex<HashSet<BatchId>>,
-    ended: Notify,
+    finished: Notify,
 }
 
-impl Ends {
-    /// Requests a check of `batch`, because one of its jobs finished.
-    pub fn job_ended(&self, batch: BatchId) {
+impl FinishedJobs {
+    /// Adds `batch`, because one of its jobs finished.
+    pub fn job_finished(&self, batch: BatchId) {
         if self.batches.lock().unwrap_or_else(PoisonError::into_inner).insert(batch) {
-            self.ended.notify_one();
+            self.finished.notify_one();
         }
     }
 
-    /// Waits for a request, and takes all requests. Cancel safe.
+    /// Waits until there is a batch, and takes all batches. Cancel safe.
     pub(super) async fn take(&self) -> Vec<BatchId> {
         loop {
-            self.ended.notified().await;
+            self.finished.notified().await;
             let batches = std::mem::take(&mut *self.batches.lock().unwrap_or_else(PoisonError::into_inner));
-            // The check before may have taken the batches of this notification.
+            // An earlier call may already have taken the batches of this notification.
             if !batches.is_empty() {
                 return batches.into_iter().collect();
             }
@@ -48,17 +48,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn requests_a_check_after_every_finished_job() {
-        let ends = Ends::default();
-        let taken = || ends.take().now_or_never().map(|mut batches| (batches.sort(), batches).1);
+    async fn returns_a_batch_after_every_finished_job() {
+        let finished = FinishedJobs::default();
+        let taken = || finished.take().now_or_never().map(|mut batches| (batches.sort(), batches).1);
 
         assert_eq!(taken(), None);
-        [1, 2, 1].into_iter().for_each(|batch| ends.job_ended(id(batch)));
+        [1, 2, 1].into_iter().for_each(|batch| finished.job_finished(id(batch)));
         assert_eq!(taken(), Some(vec![id(1), id(2)]));
         assert_eq!(taken(), None);
 
-        // During the check of the same batch.
-        ends.job_ended(id(1));
+        // While the caller still checks the same batch.
+        finished.job_finished(id(1));
         assert_eq!(taken(), Some(vec![id(1)]));
     }
 }
