@@ -28,9 +28,9 @@ impl BatchService {
     ///
     #[cfg_attr(feature = "postgres", doc = "```")]
     #[cfg_attr(not(feature = "postgres"), doc = "```ignore")]
-    /// use rocket_batch::{BatchError, BatchService, postgres::tokio_postgres::Transaction};
+    /// use rocket_batch::{BatchService, Result, postgres::tokio_postgres::Transaction};
     ///
-    /// async fn order(id: i64, tx: Transaction<'_>, batches: BatchService) -> Result<(), BatchError> {
+    /// async fn order(id: i64, tx: Transaction<'_>, batches: BatchService) -> Result<()> {
     ///     tx.execute("INSERT INTO shop.orders (id) VALUES ($1)", &[&id]).await?;
     ///     batches.create_product_items_in(&tx, id, 500, batches.default_options()).await?;
     ///     tx.commit().await?;
