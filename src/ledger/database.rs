@@ -74,9 +74,9 @@ pub enum BatchConnection {
 pub struct WrongDatabaseKind(&'static str);
 
 impl WrongDatabaseKind {
-    #[cfg(feature = "sqlite")]
+    #[cfg(all(feature = "sqlite", feature = "postgres"))]
     const NOT_SQLITE: Self = Self("the ledger is not in SQLite");
-    #[cfg(feature = "postgres")]
+    #[cfg(all(feature = "sqlite", feature = "postgres"))]
     const NOT_POSTGRES: Self = Self("the ledger is not in PostgreSQL");
     /// A transaction of the host is in another SQLite file.
     #[cfg(feature = "sqlite")]
