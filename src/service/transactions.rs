@@ -109,6 +109,7 @@ pub trait HostTransaction<'a>: sealed::Sealed {
 }
 
 /// A batch that a host asks for in its transaction.
+#[allow(unnameable_types, reason = "it seals a trait")]
 pub struct Asked<'a> {
     batches: &'a BatchService,
     batch_id: Option<i64>,
@@ -117,6 +118,7 @@ pub struct Asked<'a> {
 }
 
 mod sealed {
+    #[allow(unnameable_types, reason = "it seals a trait")]
     pub trait Sealed {}
 }
 

@@ -76,6 +76,7 @@ impl InteractError for Error {
 }
 
 mod sealed {
+    #[allow(unnameable_types, reason = "it seals a trait")]
     pub trait Sealed {}
 
     impl<E: From<crate::ledger::error::LedgerError>> Sealed for E {}
