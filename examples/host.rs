@@ -49,8 +49,7 @@ use rocket::{
     serde::json::Json,
 };
 use rocket_batch::{
-    Batch, BatchAccepted, BatchConnection, BatchDb, BatchError, BatchFinished, BatchService, BoxError, ItemOptions,
-    NewItemRow,
+    Batch, BatchAccepted, BatchDb, BatchError, BatchFinished, BatchService, BoxError, ItemOptions, NewItemRow,
     postgres::{self, tokio_postgres::Transaction},
     sqlite::{self, rusqlite::Connection},
 };
@@ -87,15 +86,14 @@ const PRODUCTS: &str = "CREATE TABLE IF NOT EXISTS products (
 /// Creates the shop's table before any worker starts.
 async fn create_products_table(rocket: Rocket<Build>) -> fairing::Result {
     let created = async {
-        match BatchDb::fetch(&rocket).ok_or("the fairing of the batches is not attached")?.get().await? {
-            BatchConnection::Sqlite(db) => db.interact_mut(|db| db.execute_batch(PRODUCTS)).await?,
-            // When several processes start at once, the lock lets one of them create it.
-            BatchConnection::Postgres(db) => {
-                db.batch_execute(&format!("SELECT pg_advisory_xact_lock(57); {PRODUCTS}")).await?;
-            }
-            _ => return Err("the shop supports no other database".into()),
-        }
-        Ok::<_, BoxError>(())
+        let mut db = BatchDb::fetch(&rocket).ok_or("the fairing of the batches is not attached")?.get().await?;
+        // When several processes start at once, the lock lets one of them create it.
+        let in_postgres = format!("SELECT pg_advisory_xact_lock(57); {PRODUCTS}");
+        db.either(
+            async |db| Ok::<_, BoxError>(db.interact_mut(|db| db.execute_batch(PRODUCTS)).await?),
+            async |db| Ok(db.batch_execute(&in_postgres).await?),
+        )
+        .await
     };
     match created.await {
         Ok(()) => Ok(rocket),

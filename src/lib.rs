@@ -51,7 +51,7 @@
 //! # Guide
 //!
 //! [Start](guide::start), [configuration](guide::configuration), [settings](guide::settings),
-//! [rights](guide::rights), [hooks](guide::hooks), [item writers](guide::item_writers),
+//! [rights](guide::rights), [OpenAPI](guide::openapi), [hooks](guide::hooks), [item writers](guide::item_writers),
 //! [transactions](guide::transactions), [tables](guide::tables), [Redis](guide::redis),
 //! [coming from Node](guide::coming_from_node), [operating](guide::operating),
 //! [testing](guide::testing), [guarantees](guide::guarantees).
@@ -146,10 +146,10 @@ pub use config::Config;
 pub use deadpool_redis;
 pub use domain::{
     BatchFinished, BatchId, BatchRecord, BatchStatus, Change, ChangeRefused, FailedChunk, FailedJob, Invalid, Item,
-    ItemOptions, JobCounts, JobFinished, Progress, RetryReport, SkippedJob, WaitingFor,
+    ItemOptions, JobCounts, JobFinished, JobRecord, JobState, Progress, RetryReport, SkippedJob, WaitingFor,
 };
 pub use fairing::{Batch, BatchFairing};
-pub use http::Right;
+pub use http::{MergeError, Right, catchers};
 pub use ledger::{
     BatchConnection, BatchDb, BatchPool, BoxError, LedgerError, NewItemRow, OpenError, WrongDatabaseKind,
 };
@@ -158,7 +158,7 @@ pub use queue::{
     QueueError,
     bullmq::{BatchRedis, RedisConnection, RedisPool},
 };
-pub use service::{BatchAccepted, BatchError, BatchService, Page, PageQuery, Readiness, Result};
+pub use service::{BatchAccepted, BatchError, BatchService, HostTransaction, Page, PageQuery, Readiness, Result};
 
 /// The Rust blocks of the README, compiled as doc tests.
 #[cfg(doctest)]

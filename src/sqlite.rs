@@ -8,9 +8,10 @@
 //!
 //! - [`ItemWriter`] receives the rows of new items, in the transaction that inserts them. Attach it
 //!   with [`sqlite_item_writer`](crate::BatchFairing::sqlite_item_writer).
-//! - [`SqliteConnection`] gives handlers access to the file, as `Connection<BatchDb>`. Use it to
-//!   create your tables, or to request a batch in your own transaction: insert a row into the view
-//!   `batch_requests`.
+//! - [`SqliteConnection`] gives handlers access to the file, as `Connection<BatchDb>`. Its closures
+//!   may return your own errors, see [`InteractError`].
+//! - [`create_product_items_in`](crate::BatchService::create_product_items_in) creates a batch in
+//!   your transaction. With another driver, insert a row into the view `batch_requests`.
 //! - [`rusqlite`], re-exported in the version that this crate uses.
 
 #[doc(no_inline)]
@@ -18,5 +19,5 @@ pub use rusqlite;
 
 pub use crate::ledger::{
     NewItemRow,
-    sqlite::{ItemWriter, SqliteConnection, SqlitePool},
+    sqlite::{InteractError, ItemWriter, SqliteConnection, SqlitePool},
 };

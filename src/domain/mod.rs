@@ -41,7 +41,8 @@ pub use panic_message::panic_message;
 pub use progress::{JobCounts, Measured, estimate, in_words};
 pub(crate) use record::MAX_LISTED_JOBS;
 pub use record::{
-    BatchFinished, BatchRecord, FailedJob, HookEvent, Item, JobFinished, Progress, RetryReport, SkippedJob, WaitingFor,
+    BatchFinished, BatchRecord, FailedJob, HookEvent, Item, JobFinished, JobRecord, Progress, RetryReport, SkippedJob,
+    WaitingFor,
 };
 pub use request::{CreateRequest, IdempotencyKey};
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     batch::{BatchId, BatchStatus, ItemOptions},
-    job::{FailedChunk, JobId, Throughput},
+    job::{FailedChunk, JobId, JobState, Throughput},
     progress::{JobCounts, Measured, estimate, percent},
 };
 
@@ -95,6 +95,40 @@ pub struct FailedJob {
     pub started_at: Option<DateTime<Utc>>,
     /// When the job failed.
     pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(rename = "Job")]
+#[non_exhaustive]
+pub struct JobRecord {
+    /// The id of the job, such as `b123-j4-g0`.
+    pub job_id: String,
+    /// The number of the job within the batch, from 0.
+    pub seq: u64,
+    /// The first ordinal of the job.
+    pub first: u64,
+    /// The last ordinal of the job, inclusive.
+    pub last: u64,
+    /// Number of items of the job.
+    pub quantity: u64,
+    /// Number of its items that exist.
+    pub items_created: u64,
+    /// The state of the job.
+    pub state: JobState,
+    /// Number of failed attempts.
+    pub attempts: u32,
+    /// How often a worker crashed during the job since the last new item.
+    pub crashes: u32,
+    /// When the last attempt started.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When the job finished.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// The earliest time of the next attempt, while the job is delayed.
+    pub not_before: Option<DateTime<Utc>>,
+    /// Why the last failed attempt failed.
+    pub error: Option<String>,
 }
 
 /// The maximum number of jobs in each list of a response. A batch may have 100,000 jobs.

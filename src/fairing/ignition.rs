@@ -15,8 +15,8 @@ use super::builder::BatchFairing;
 use crate::{
     config::{self, Config, RedisSettings},
     domain::{CodeKey, CodeScheme},
-    http::{Check, Rights},
-    ledger::{BatchDb, BatchPool, BoxError, Estimator, Ledger, Outage, Rules},
+    http::{self, Check, Rights},
+    ledger::{BatchDb, BatchPool, BoxError, Estimator, HostTransactions, Ledger, Outage, Rules},
     queue::Queues,
     service::{BatchService, Parts, Reads},
     worker::{CodeParametersCache, Context, FinishedJobs, LaunchSummary, Runtime, Summaries, Wakeup},
@@ -57,7 +57,7 @@ impl BatchFairing {
         let store = self.open(rocket.figment(), &config).await?;
         let queues = Queues::open(&config, &store.ledger.identity().await?).await?;
         let context = self.context(&config, &store, &queues);
-        let service = service(&context, &store.pool);
+        let service = service(&context, &store.pool, &rights);
         let draining = context.draining.clone();
         let summary = LaunchSummary::new(&config, store.pool.place());
         let plugin = Plugin { runtime: Runtime::new(context, summary), ledger: store.ledger, queues, config, draining };
@@ -73,7 +73,7 @@ impl BatchFairing {
         })
     }
 
-    fn settings(&self, host: &Figment) -> Result<Config, BoxError> {
+    pub(super) fn settings(&self, host: &Figment) -> Result<Config, BoxError> {
         let mut config = Config::from(host)?;
         self.configure.iter().for_each(|change| change(&mut config));
         if config.testing {
@@ -127,19 +127,18 @@ fn guarded(verb: &str, check: Option<&Check>) -> Result<Check, BoxError> {
 }
 
 /// The service, which shares its state with the workers.
-#[cfg_attr(not(feature = "postgres"), expect(unused_variables, reason = "only PostgreSQL has host transactions"))]
-fn service(workers: &Context, pool: &BatchPool) -> BatchService {
+fn service(workers: &Context, pool: &BatchPool, rights: &Rights) -> BatchService {
     let wakeup = workers.wakeup.clone();
     BatchService::new(Parts {
         ledger: workers.ledger.clone(),
         reads: Reads::new(workers.config.concurrent_reads),
-        #[cfg(feature = "postgres")]
-        host_transactions: pool.host_transactions(),
+        host_transactions: HostTransactions::new(pool),
         generate: workers.generate.clone(),
         codes: workers.codes.clone(),
         config: workers.config.clone(),
         estimator: workers.estimator.clone(),
         wake: Box::new(move |batch| batch.map_or_else(|| wakeup.wake(), |batch| wakeup.batch(batch))),
+        openapi: http::document(&workers.config, &rights.security()),
         draining: workers.draining.clone(),
         outage: workers.outage.clone(),
         finished: workers.finished.clone(),
@@ -168,6 +167,9 @@ fn database_settings(host: &Figment, config: &Config) -> Figment {
         .join(Serialized::default("url", "sqlite://batch.db"))
         .merge(Serialized::default("index_codes", config.index_codes))
         .merge(Serialized::default("batch_size", config.batch_size))
+        .merge(Serialized::default("max_quantity", config.max_quantity))
+        .merge(Serialized::default("max_jobs_per_batch", config.max_jobs_per_batch))
+        .merge(Serialized::default("max_items_per_job", config.max_items_per_job))
 }
 
 /// The code scheme with the key from the settings. Without one, a random key is generated at the

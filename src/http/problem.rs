@@ -19,7 +19,7 @@ use super::{
     openapi::{Operation, Output, ProblemExample, ProblemHeader},
 };
 use crate::{
-    domain::{BatchStatus, IdempotencyKey, Invalid, RetryReport},
+    domain::{BatchStatus, IdempotencyKey, RetryReport},
     service::BatchError,
 };
 
@@ -166,14 +166,16 @@ fn from_status(status: Status, request: &Request<'_>) -> Problem {
     }
 }
 
-impl From<Invalid> for Problem {
-    fn from(invalid: Invalid) -> Self {
-        BatchError::from(invalid).into()
+/// One impl for every error of the service. rustc would list an impl for a single type, and so name
+/// this private type, in a host whose own `?` is ambiguous.
+impl<E: Into<BatchError>> From<E> for Problem {
+    fn from(error: E) -> Self {
+        Self::of(error.into())
     }
 }
 
-impl From<BatchError> for Problem {
-    fn from(error: BatchError) -> Self {
+impl Problem {
+    fn of(error: BatchError) -> Self {
         let (status, kind, title) = classify(&error);
         let problem = Self::new(status, kind, title, error.to_string());
         match error {
@@ -317,7 +319,7 @@ mod tests {
     use rocket::local::asynchronous::Client;
 
     use super::*;
-    use crate::domain::{BatchId, Change, ChangeRefused};
+    use crate::domain::{BatchId, Change, ChangeRefused, Invalid};
 
     fn errors() -> [(BatchError, u16, &'static str); 12] {
         let id = BatchId::new(7).unwrap();
@@ -338,7 +340,7 @@ mod tests {
             (
                 BatchError::HistoryRemoved(id),
                 409,
-                "the history of batch 7 was removed: its failed jobs can't be listed or retried any more",
+                "the history of batch 7 was removed: its jobs can't be listed or retried any more",
             ),
             (BatchError::BadCursor, 400, "`cursor` is not a cursor of this list"),
             (BatchError::Busy, 503, "too many requests read at once; try again in a moment"),

@@ -15,9 +15,9 @@ use rocket::{
 use rocket_db_pools::{Database, Error, Pool};
 
 #[cfg(feature = "postgres")]
-use super::postgres::{HostTransactions, PostgresConnection, PostgresPool};
+use super::postgres::{self, PostgresConnection, PostgresPool};
 #[cfg(feature = "sqlite")]
-use super::sqlite::{SqliteConnection, SqlitePool};
+use super::sqlite::{self, SqliteConnection, SqlitePool};
 use super::{
     error::LedgerError,
     open::{OpenError, url_scheme},
@@ -134,7 +134,7 @@ pub enum BatchConnection {
 
 /// The ledger is in SQLite, but the call needs PostgreSQL, or the other way round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the ledger is not in {0}; see `databases.batch.url`")]
+#[error("{0}; see `databases.batch.url`")]
 pub struct WrongDatabaseKind(&'static str);
 
 impl BatchPool {
@@ -159,15 +159,64 @@ impl BatchPool {
     }
 }
 
-#[cfg(feature = "postgres")]
-impl BatchPool {
-    /// Returns a handle that creates batches in transactions of the host, if the ledger is in a
-    /// PostgreSQL server.
-    pub(crate) fn host_transactions(&self) -> std::result::Result<HostTransactions, WrongDatabaseKind> {
-        match self {
-            Self::Postgres(pool) => Ok(HostTransactions::new(pool)),
+impl WrongDatabaseKind {
+    #[cfg(all(feature = "sqlite", feature = "postgres"))]
+    const NOT_SQLITE: Self = Self("the ledger is not in SQLite");
+    #[cfg(all(feature = "sqlite", feature = "postgres"))]
+    const NOT_POSTGRES: Self = Self("the ledger is not in PostgreSQL");
+    /// A transaction of the host is in another SQLite file.
+    #[cfg(feature = "sqlite")]
+    pub(crate) const OTHER_FILE: Self = Self("the transaction is not in the SQLite file of the ledger");
+}
+
+/// Creates batches in transactions of the host, in either kind of database.
+#[derive(Clone)]
+pub enum HostTransactions {
+    /// In the ledger's SQLite file.
+    #[cfg(feature = "sqlite")]
+    Sqlite(sqlite::HostTransactions),
+    /// In the ledger's PostgreSQL database.
+    #[cfg(feature = "postgres")]
+    Postgres(postgres::HostTransactions),
+}
+
+impl HostTransactions {
+    /// Creates batches in the ledger of `pool`.
+    #[must_use]
+    pub fn new(pool: &BatchPool) -> Self {
+        match pool {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(_) => Err(WrongDatabaseKind("PostgreSQL")),
+            BatchPool::Sqlite(pool) => Self::Sqlite(sqlite::HostTransactions::new(pool)),
+            #[cfg(feature = "postgres")]
+            BatchPool::Postgres(pool) => Self::Postgres(postgres::HostTransactions::new(pool)),
+        }
+    }
+
+    /// Returns those in SQLite.
+    ///
+    /// # Errors
+    ///
+    /// [`WrongDatabaseKind`] if the ledger is not in a SQLite file.
+    #[cfg(feature = "sqlite")]
+    pub const fn sqlite(&self) -> std::result::Result<&sqlite::HostTransactions, WrongDatabaseKind> {
+        match self {
+            Self::Sqlite(transactions) => Ok(transactions),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => Err(WrongDatabaseKind::NOT_SQLITE),
+        }
+    }
+
+    /// Returns those in PostgreSQL.
+    ///
+    /// # Errors
+    ///
+    /// [`WrongDatabaseKind`] if the ledger is not in a PostgreSQL server.
+    #[cfg(feature = "postgres")]
+    pub const fn postgres(&self) -> std::result::Result<&postgres::HostTransactions, WrongDatabaseKind> {
+        match self {
+            Self::Postgres(transactions) => Ok(transactions),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => Err(WrongDatabaseKind::NOT_POSTGRES),
         }
     }
 }
@@ -183,7 +232,7 @@ impl BatchConnection {
         match self {
             Self::Sqlite(connection) => Ok(connection),
             #[cfg(feature = "postgres")]
-            Self::Postgres(_) => Err(WrongDatabaseKind("SQLite")),
+            Self::Postgres(_) => Err(WrongDatabaseKind::NOT_SQLITE),
         }
     }
 
@@ -197,7 +246,41 @@ impl BatchConnection {
         match self {
             Self::Postgres(connection) => Ok(connection),
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(_) => Err(WrongDatabaseKind("PostgreSQL")),
+            Self::Sqlite(_) => Err(WrongDatabaseKind::NOT_POSTGRES),
+        }
+    }
+}
+
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
+impl BatchConnection {
+    /// Runs one of two closures, by the database that the ledger is in. Both return a future of the
+    /// same type of result. Exists if both features, `sqlite` and `postgres`, are enabled.
+    ///
+    /// ```
+    /// use rocket_batch::{BatchConnection, BoxError};
+    ///
+    /// const LABELS: &str = "CREATE TABLE IF NOT EXISTS labels (code text PRIMARY KEY)";
+    ///
+    /// async fn create_table(db: &mut BatchConnection) -> Result<(), BoxError> {
+    ///     db.either(
+    ///         async |db| Ok(db.interact_mut(|transaction| transaction.execute_batch(LABELS)).await?),
+    ///         async |db| Ok(db.batch_execute(LABELS).await?),
+    ///     )
+    ///     .await
+    /// }
+    /// ```
+    pub async fn either<'a, T, S, P>(
+        &'a mut self,
+        sqlite: impl FnOnce(&'a SqliteConnection) -> S,
+        postgres: impl FnOnce(&'a mut PostgresConnection) -> P,
+    ) -> T
+    where
+        S: Future<Output = T>,
+        P: Future<Output = T>,
+    {
+        match self {
+            Self::Sqlite(connection) => sqlite(connection).await,
+            Self::Postgres(connection) => postgres(connection).await,
         }
     }
 }

@@ -44,7 +44,7 @@ mod types;
 mod verbs;
 
 pub use self::{
-    database::{BatchConnection, BatchDb, BatchPool, WrongDatabaseKind},
+    database::{BatchConnection, BatchDb, BatchPool, HostTransactions, WrongDatabaseKind},
     error::{BoxError, LedgerError, Result},
     estimate::Estimator,
     leadership::Leadership,

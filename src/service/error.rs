@@ -1,7 +1,7 @@
 //! The errors of the service, by what the caller can do.
 
 use crate::{
-    domain::{BatchId, ChangeRefused, Invalid, Progress, RetryReport},
+    domain::{BatchId, ChangeRefused, Invalid, Progress, RetryReport, error_chain},
     ledger::{BoxError, LedgerError, WrongDatabaseKind},
 };
 
@@ -54,7 +54,7 @@ pub enum BatchError {
 
     /// The batch finished longer than `keep_history` ago, and the rows of its jobs were removed
     /// permanently.
-    #[error("the history of batch {0} was removed: its failed jobs can't be listed or retried any more")]
+    #[error("the history of batch {0} was removed: its jobs can't be listed or retried any more")]
     HistoryRemoved(BatchId),
 
     /// The cursor is not from this list.
@@ -76,7 +76,7 @@ pub enum BatchError {
     Unavailable(#[source] BoxError),
 
     /// The database rejected a statement: a defect of this crate, or a constraint or trigger that
-    /// you added to its tables. The log has the details.
+    /// you added to its tables, or a statement of your own. The log has the details.
     #[error("internal error")]
     Internal(#[source] BoxError),
 }
@@ -93,6 +93,31 @@ impl From<LedgerError> for BatchError {
             error @ (LedgerError::Refused { .. } | LedgerError::Failed { .. }) => Self::Internal(error.into()),
         }
     }
+}
+
+/// For closures and handlers that run statements of their own. Logs the cause, which the response
+/// does not contain.
+#[cfg(feature = "sqlite")]
+impl From<rusqlite::Error> for BatchError {
+    fn from(error: rusqlite::Error) -> Self {
+        of_host_statement(crate::ledger::sqlite::classified(error, HOST_STATEMENT))
+    }
+}
+
+/// For handlers that run statements of their own. Logs the cause, which the response does not
+/// contain.
+#[cfg(feature = "postgres")]
+impl From<tokio_postgres::Error> for BatchError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        of_host_statement(crate::ledger::postgres::classified(error, HOST_STATEMENT))
+    }
+}
+
+const HOST_STATEMENT: &str = "run a statement of the host";
+
+fn of_host_statement(error: LedgerError) -> BatchError {
+    tracing::error!(error = error_chain(&error), "a statement of the host failed");
+    error.into()
 }
 
 /// The result of a service call.

@@ -27,7 +27,6 @@ mod page;
 mod queries;
 mod readiness;
 mod reads;
-#[cfg(feature = "postgres")]
 mod transactions;
 mod waiting;
 
@@ -38,4 +37,5 @@ pub use self::{
     handle::BatchService,
     page::{Page, PageQuery},
     readiness::Readiness,
+    transactions::HostTransaction,
 };

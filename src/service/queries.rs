@@ -6,8 +6,8 @@ use super::{
     page::{Page, PageQuery},
 };
 use crate::{
-    domain::{BatchRecord, BatchStatus, FailedJob, Item, Progress, WaitingFor},
-    ledger::PageRequest,
+    domain::{BatchRecord, BatchStatus, FailedJob, Item, JobRecord, JobState, Progress, WaitingFor},
+    ledger::{PageRequest, Portion},
 };
 
 impl BatchService {
@@ -52,7 +52,7 @@ impl BatchService {
         let request = page.request(&list)?;
         let _permit = self.parts().reads.list().await?;
         let batches = self.bounded(self.parts().ledger.batches(status, request)).await?;
-        Ok(Page::of(batches, &list, request, |batch| batch.batch_id.get().unsigned_abs()))
+        Ok(Page::of(Portion::complete(batches), &list, request, |batch| batch.batch_id.get().unsigned_abs()))
     }
 
     /// Returns a page of the items of a batch, in ascending order of ordinals.
@@ -65,7 +65,7 @@ impl BatchService {
         let request = page.request(&list)?;
         let _permit = self.parts().reads.list().await?;
         let items = self.bounded(self.parts().ledger.items(id, request)).await?;
-        Ok(Page::of(items, &list, request, |item| item.ordinal))
+        Ok(Page::of(Portion::complete(items), &list, request, |item| item.ordinal))
     }
 
     /// Returns the item with `code`.
@@ -84,6 +84,24 @@ impl BatchService {
         // The page starts with the next item that exists, which may be another one.
         let matches = |item: &Item| item.ordinal == decoded.ordinal && item.code == decoded.canonical;
         items.into_iter().find(matches).ok_or(BatchError::NoSuchItem)
+    }
+
+    /// Returns a page of the jobs of a batch, in ascending order of their numbers, optionally only
+    /// those in one `state`.
+    ///
+    /// A page looks at no more than 20,000 jobs and ends after 1 MB of JSON. It may then have fewer
+    /// entries than `limit`, or none: follow `next_cursor`. A batch that is not planned yet has no
+    /// jobs.
+    ///
+    /// # Errors
+    ///
+    /// As [`BatchService::failed_jobs`].
+    pub async fn jobs(&self, batch_id: i64, state: Option<JobState>, page: PageQuery) -> Result<Page<JobRecord>> {
+        let list = format!("jobs:{batch_id}:{}", state.map_or("all", JobState::as_str));
+        let (id, request) = (to_batch_id(batch_id)?, page.request(&list)?);
+        let _permit = self.parts().reads.list().await?;
+        let jobs = self.bounded(self.parts().ledger.jobs(id, state, request)).await?;
+        Ok(Page::of(jobs, &list, request, |job| job.seq))
     }
 
     /// Returns a page of the failed jobs of a batch, in ascending order of their numbers.

@@ -7,6 +7,7 @@ mod hosting;
 mod idempotency;
 mod input;
 mod life;
+mod merging;
 mod openapi;
 mod origin;
 mod problems;

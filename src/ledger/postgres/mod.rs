@@ -40,6 +40,7 @@ mod host;
 mod identity;
 mod insert_chunk;
 mod item_writer;
+mod jobs;
 mod leadership;
 mod migrate;
 mod open_hooks;
@@ -59,6 +60,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use rocket_db_pools::Pool as _;
 
+pub(crate) use self::error::classified;
 use self::token::token;
 pub use self::{
     host::HostTransactions,
@@ -78,7 +80,8 @@ use super::{
     verbs::{Ledger, Records},
 };
 use crate::domain::{
-    BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
+    BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, JobRecord, JobState,
+    RetryReport, StatusTask,
 };
 
 /// The ledger in a PostgreSQL database.
@@ -132,6 +135,10 @@ impl Records for PostgresLedger {
 
     async fn open_hooks(&self, batch: BatchId) -> Result<u64> {
         self.pool.run(open_hooks::OpenHooks(batch)).await
+    }
+
+    async fn jobs(&self, batch: BatchId, state: Option<JobState>, page: PageRequest) -> Result<Portion<JobRecord>> {
+        self.pool.run(jobs::Jobs { batch, state, page }).await
     }
 
     async fn backlog(&self, limit: u64) -> Result<Backlog> {

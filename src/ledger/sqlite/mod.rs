@@ -22,9 +22,12 @@ mod error;
 mod feed;
 mod finish_attempt;
 mod hooks;
+mod host;
 mod identity;
 mod insert_chunk;
+mod interact;
 mod item_writer;
+mod jobs;
 mod leadership;
 mod migrate;
 mod open_hooks;
@@ -42,7 +45,10 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use rocket_db_pools::Pool as _;
 
+pub(crate) use self::error::classified;
 pub use self::{
+    host::HostTransactions,
+    interact::InteractError,
     item_writer::ItemWriter,
     pool::{SqliteConnection, SqlitePool},
 };
@@ -60,7 +66,8 @@ use super::{
     verbs::{Ledger, Records},
 };
 use crate::domain::{
-    BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
+    BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, JobRecord, JobState,
+    RetryReport, StatusTask,
 };
 
 /// The ledger in a SQLite database.
@@ -113,6 +120,10 @@ impl Records for SqliteLedger {
 
     async fn open_hooks(&self, batch: BatchId) -> Result<u64> {
         self.pool.read(operation::OPEN_HOOKS, move |conn| open_hooks::open_hooks(conn, batch)).await
+    }
+
+    async fn jobs(&self, batch: BatchId, state: Option<JobState>, page: PageRequest) -> Result<Portion<JobRecord>> {
+        self.pool.read(operation::JOBS, move |conn| jobs::jobs(conn, batch, state, page)).await
     }
 
     async fn backlog(&self, limit: u64) -> Result<Backlog> {

@@ -48,6 +48,7 @@ macro_rules! every_ledger {
             plan::unplanned_batches_are_returned_up_to_a_limit
             plan::requested_and_created_batches_share_the_sequence
             plan::a_request_with_invalid_values_is_rejected
+            plan::a_request_beyond_the_settings_is_rejected
 
             claim::the_first_claim_sets_the_batch_running
             claim::a_claim_returns_the_missing_items
@@ -110,6 +111,9 @@ macro_rules! every_ledger {
             read::failed_jobs_are_listed_in_pages_with_their_failed_chunks
             read::lists_the_first_failed_chunks_and_counts_the_others
             read::failed_jobs_are_listed_up_to_the_size_of_a_page
+            read::jobs_are_listed_in_pages_and_by_state
+            read::a_page_of_jobs_in_one_state_looks_at_a_bounded_number
+            read::jobs_are_listed_up_to_the_size_of_a_page
             read::lists_of_an_unknown_batch_are_rejected
 
             feed::open_jobs_shares_the_capacity_between_batches
