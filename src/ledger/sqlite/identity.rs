@@ -4,7 +4,8 @@ use rusqlite::Connection;
 
 use super::error::Result;
 
-const STORE: &str = "INSERT INTO rocket_batch_settings (name, value) VALUES ('ledger_id', ?1) ON CONFLICT (name) DO NOTHING";
+const STORE: &str =
+    "INSERT INTO rocket_batch_settings (name, value) VALUES ('ledger_id', ?1) ON CONFLICT (name) DO NOTHING";
 const READ: &str = "SELECT value FROM rocket_batch_settings WHERE name = 'ledger_id'";
 
 pub(super) fn identity(conn: &Connection, candidate: &str) -> Result<String> {
