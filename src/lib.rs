@@ -51,10 +51,10 @@
 //! # Guide
 //!
 //! [Start](guide::start), [configuration](guide::configuration), [settings](guide::settings),
-//! [rights](guide::rights), [OpenAPI](guide::openapi), [hooks](guide::hooks), [item writers](guide::item_writers),
-//! [transactions](guide::transactions), [tables](guide::tables), [Redis](guide::redis),
-//! [coming from Node](guide::coming_from_node), [operating](guide::operating),
-//! [testing](guide::testing), [guarantees](guide::guarantees).
+//! [rights](guide::rights), [OpenAPI](guide::openapi), [hooks](guide::hooks),
+//! [item writers](guide::item_writers), [transactions](guide::transactions),
+//! [tables](guide::tables), [Redis](guide::redis), [coming from Node](guide::coming_from_node),
+//! [operating](guide::operating), [testing](guide::testing), [guarantees](guide::guarantees).
 //!
 //! # What it offers
 //!

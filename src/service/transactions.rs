@@ -68,8 +68,8 @@ impl BatchService {
     /// # Errors
     ///
     /// As [`BatchService::create_product_items_async`], and
-    /// [`BatchError::WrongDatabaseKind`](super::BatchError::WrongDatabaseKind) when the ledger is in
-    /// another kind of database or in another SQLite file. After `Invalid` and `IdInUse` the
+    /// [`BatchError::WrongDatabaseKind`](super::BatchError::WrongDatabaseKind) when the ledger is
+    /// in another kind of database or in another SQLite file. After `Invalid` and `IdInUse` the
     /// transaction is still usable and unchanged. After any other error of PostgreSQL it can only
     /// be rolled back. In SQLite the transaction can always continue, unless SQLite itself rolled
     /// it back, for example because the disk is full.
