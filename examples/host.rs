@@ -84,13 +84,12 @@ const PRODUCTS: &str = "CREATE TABLE IF NOT EXISTS products (
 )";
 
 /// Creates the shop's table before any worker starts.
-async fn create_products_table(db: BatchConnection) -> Result<(), BoxError> {
-    match db {
-        BatchConnection::Sqlite(db) => db.interact_mut(|db| db.execute_batch(PRODUCTS)).await?,
-        BatchConnection::Postgres(db) => db.batch_execute(PRODUCTS).await?,
-        _ => return Err("the shop supports no other database".into()),
-    }
-    Ok(())
+async fn create_products_table(mut db: BatchConnection) -> Result<(), BoxError> {
+    db.either(
+        async |db| Ok::<_, BoxError>(db.interact_mut(|db| db.execute_batch(PRODUCTS)).await?),
+        async |db| Ok(db.batch_execute(PRODUCTS).await?),
+    )
+    .await
 }
 
 /// Puts a label on every new item, unless labels have run out.

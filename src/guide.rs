@@ -15,6 +15,7 @@ page!(start);
 page!(configuration);
 page!(settings);
 page!(rights);
+page!(openapi);
 page!(hooks);
 page!(item_writers);
 page!(transactions);

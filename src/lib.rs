@@ -51,10 +51,10 @@
 //! # Guide
 //!
 //! [Start](guide::start), [configuration](guide::configuration), [settings](guide::settings),
-//! [rights](guide::rights), [hooks](guide::hooks), [item writers](guide::item_writers),
-//! [transactions](guide::transactions), [tables](guide::tables), [Redis](guide::redis),
-//! [coming from Node](guide::coming_from_node), [operating](guide::operating),
-//! [testing](guide::testing), [guarantees](guide::guarantees).
+//! [rights](guide::rights), [OpenAPI](guide::openapi), [hooks](guide::hooks),
+//! [item writers](guide::item_writers), [transactions](guide::transactions),
+//! [tables](guide::tables), [Redis](guide::redis), [coming from Node](guide::coming_from_node),
+//! [operating](guide::operating), [testing](guide::testing), [guarantees](guide::guarantees).
 //!
 //! # What it offers
 //!
@@ -147,10 +147,10 @@ pub use config::Config;
 pub use deadpool_redis;
 pub use domain::{
     BatchFinished, BatchId, BatchRecord, BatchStatus, Change, ChangeRefused, FailedChunk, FailedJob, Invalid, Item,
-    ItemOptions, JobCounts, JobFinished, Progress, RetryReport, SkippedJob, WaitingFor,
+    ItemOptions, JobCounts, JobFinished, JobRecord, JobState, Progress, RetryReport, SkippedJob, WaitingFor,
 };
 pub use fairing::{Batch, BatchFairing};
-pub use http::Right;
+pub use http::{MergeError, Right, catchers};
 pub use ledger::{
     BatchConnection, BatchDb, BatchInfo, BatchPool, BoxError, LedgerError, NewItemRow, OpenError, WrongDatabaseKind,
 };
@@ -160,7 +160,8 @@ pub use queue::{
     bullmq::{BatchRedis, RedisConnection, RedisPool},
 };
 pub use service::{
-    BatchAccepted, BatchError, BatchService, HookContext, ItemContext, MissingState, Page, PageQuery, Readiness, Result,
+    BatchAccepted, BatchError, BatchService, HookContext, HostTransaction, ItemContext, MissingState, Page, PageQuery,
+    Readiness, Result,
 };
 
 /// The Rust blocks of the README, compiled as doc tests.

@@ -10,9 +10,10 @@
 //!   with [`sqlite_item_writer`](crate::BatchFairing::sqlite_item_writer).
 //! - [`FinishHook`] writes your rows in the transaction that finishes a batch. Attach it with
 //!   [`sqlite_finish_hook`](crate::BatchFairing::sqlite_finish_hook).
-//! - [`SqliteConnection`] gives handlers access to the file, as `Connection<BatchDb>`. Use it to
-//!   create your tables, or to request a batch in your own transaction: insert a row into the view
-//!   `batch_requests`.
+//! - [`SqliteConnection`] gives handlers access to the file, as `Connection<BatchDb>`. Its closures
+//!   may return your own errors, see [`InteractError`].
+//! - [`create_product_items_in`](crate::BatchService::create_product_items_in) creates a batch in
+//!   your transaction. With another driver, insert a row into the view `batch_requests`.
 //! - [`rusqlite`], re-exported in the version that this crate uses.
 
 mod finish_hook;
@@ -24,5 +25,5 @@ pub use rusqlite;
 pub use self::{finish_hook::FinishHook, item_writer::ItemWriter};
 pub use crate::ledger::{
     NewItemRow,
-    sqlite::{SqliteConnection, SqlitePool},
+    sqlite::{InteractError, SqliteConnection, SqlitePool},
 };

@@ -165,6 +165,94 @@ fn contracts_stay_narrow() {
     assert!(verbs("Queue") <= 10);
 }
 
+/// Where rustc can't infer an error type, it lists every `impl From<E>` for one type, of private
+/// types as well. So only public types have such impls for types that a host meets. A generic impl
+/// is not listed.
+#[test]
+fn only_public_types_convert_from_types_that_a_host_meets() {
+    let tree = Tree::read();
+    let public: BTreeSet<_> = ["lib.rs", "config/mod.rs", "sqlite.rs", "postgres.rs"]
+        .into_iter()
+        .flat_map(|path| exported_by(tree.files.iter().find(|file| file.path == path).unwrap()))
+        .collect();
+    let defined: BTreeSet<_> = tree.files.iter().flat_map(|file| type_names(&file.syntax)).collect();
+    let mut wrong = Vec::new();
+    for file in &tree.files {
+        for (from, to) in conversions(&file.syntax) {
+            let is_met = public.contains(&from) || !defined.contains(&from);
+            if is_met && defined.contains(&to) && !public.contains(&to) {
+                wrong.push(format!("{}: {to} from {from}", file.path));
+            }
+        }
+    }
+
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(public.contains("BatchError") && public.contains("Config") && defined.contains("VerbError"));
+}
+
+/// The names that a file exports with `pub use`.
+fn exported_by(file: &SourceFile) -> Vec<String> {
+    let mut names = Vec::new();
+    for item in &file.syntax.items {
+        match item {
+            Item::Use(item) if matches!(item.vis, syn::Visibility::Public(_)) => {
+                let mut brought = Vec::new();
+                flatten(&item.tree, &mut Vec::new(), &mut brought);
+                names.extend(brought.into_iter().map(|(name, _)| name));
+            }
+            Item::Struct(item) => names.push(item.ident.to_string()),
+            Item::Enum(item) => names.push(item.ident.to_string()),
+            _ => {}
+        }
+    }
+    names
+}
+
+fn type_names(file: &syn::File) -> Vec<String> {
+    let name = |item: &Item| match item {
+        Item::Struct(item) => Some(item.ident.to_string()),
+        Item::Enum(item) => Some(item.ident.to_string()),
+        _ => None,
+    };
+    file.items.iter().filter_map(name).collect()
+}
+
+/// The names of the types in each `impl From<A> for B`, and of `#[from]` fields of errors. A tuple
+/// and a reference are named `()`. Impls for a type parameter are left out.
+fn conversions(file: &syn::File) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for item in &file.items {
+        match item {
+            Item::Impl(item) => found.extend(conversion(item)),
+            Item::Enum(item) => {
+                let fields = item.variants.iter().flat_map(|variant| &variant.fields);
+                let from = fields.filter(|field| field.attrs.iter().any(|attribute| attribute.path().is_ident("from")));
+                found.extend(from.map(|field| (type_name(&field.ty), item.ident.to_string())));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+fn conversion(item: &syn::ItemImpl) -> Option<(String, String)> {
+    let last = item.trait_.as_ref()?.1.segments.last()?;
+    let syn::PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+    let (Some(syn::GenericArgument::Type(from)), true) = (arguments.args.first(), last.ident == "From") else {
+        return None;
+    };
+    let from = type_name(from);
+    let is_parameter = item.generics.type_params().any(|parameter| parameter.ident == from);
+    (!is_parameter).then(|| (from, type_name(&item.self_ty)))
+}
+
+fn type_name(ty: &syn::Type) -> String {
+    match ty {
+        syn::Type::Path(path) => path.path.segments.last().map_or_else(String::new, |last| last.ident.to_string()),
+        _ => "()".into(),
+    }
+}
+
 fn find_trait<'a>(file: &'a SourceFile, name: &str) -> Option<&'a syn::ItemTrait> {
     file.syntax.items.iter().find_map(|item| match item {
         Item::Trait(item) if item.ident == name => Some(item),
@@ -236,6 +324,17 @@ mod examples {
 
         assert_eq!(wide_lines(&lines.join("\n"), true), [1, 2, 5, 9]);
         assert_eq!(wide_lines(&lines.join("\n"), false), [1, 2, 9]);
+    }
+
+    #[test]
+    fn a_conversion_from_one_type_is_found_and_a_generic_one_is_not() {
+        let text = "impl From<rusqlite::Error> for One {} impl<E: Into<One>> From<E> for Two {}
+                    enum Three { Four(#[from] Five), Six(Seven) } impl From<(u8, u8)> for Eight {}";
+
+        let found = conversions(&syn::parse_file(text).unwrap());
+
+        let pairs = [("Error", "One"), ("Five", "Three"), ("()", "Eight")];
+        assert_eq!(found, pairs.map(|(from, to)| (from.to_owned(), to.to_owned())));
     }
 
     #[test]

@@ -170,6 +170,51 @@ fn redis_variables_are_read_without_conversion() {
     assert_eq!((config.redis.prefix.as_str(), config.redis.host()), ("{bull}", None));
 }
 
+/// Rocket ignores such a variable, so a wrong name would silently mean the default.
+#[test]
+fn a_variable_whose_name_is_almost_right_is_refused_with_the_right_name() {
+    for (name, right) in [
+        ("ROCKET_BATCH_CHUNK_SIZE", "ROCKET_BATCH__CHUNK_SIZE"),
+        ("ROCKET_BATCH__CHUNKSIZE", "ROCKET_BATCH__CHUNK_SIZE"),
+        ("ROCKET_BATCH__REDIS_HOST", "ROCKET_BATCH__REDIS__HOST"),
+        ("ROCKET_DATABASE__BATCH__URL", "ROCKET_DATABASES__BATCH__URL"),
+    ] {
+        let message = refusal("", &[(name, "opensesame")]);
+        assert_eq!(message, format!("`{name}` in the environment is not read; did you mean `{right}`?"));
+    }
+    assert!(read("", &[("ROCKET_BATCH", "{chunk_size=7}"), ("REDIS_URL", "redis://x")]).is_ok());
+}
+
+#[test]
+fn the_case_of_a_variable_does_not_matter() {
+    let environment =
+        [("rocket_batch__chunk_size", "7"), ("rocket_batch__redis__password", "007"), ("redis_host", "here")];
+
+    let config = read("", &environment).unwrap();
+
+    assert_eq!((config.chunk_size, config.redis.host()), (7, Some("here")));
+    assert_eq!(config.redis.password.unwrap().expose(), "007");
+}
+
+#[test]
+fn a_host_under_test_reads_no_variable_of_this_crate() {
+    let toml = "[default.batch]\ntesting = true\nchunk_size = 9";
+    let environment = [
+        ("REDIS_HOST", "redis.example"),
+        ("REDIS_PORT", "1"),
+        ("REDIS_PASSWORD", "007"),
+        ("ROCKET_BATCH__REDIS__HOST", "redis.example"),
+        ("ROCKET_BATCH__CHUNK_SIZE", "7"),
+        ("ROCKET_BATCH_ROLE", "misspelt, but not read"),
+    ];
+
+    let config = read(toml, &environment).unwrap();
+
+    assert_eq!((config.testing, config.chunk_size), (true, 9));
+    assert_eq!(config.redis, Config::default().redis);
+    assert!(refusal("", &[("ROCKET_BATCH__TESTING", "true")]).contains("can't be set in the environment"));
+}
+
 /// Without the feature, each process would have a queue of its own instead of the shared one.
 #[cfg(not(feature = "redis"))]
 #[test]

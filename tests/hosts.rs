@@ -2,15 +2,22 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
 use rocket::{
-    Build, Rocket, figment::Figment, http::Status, local::asynchronous::Client, post, routes, serde::json::Json,
+    Build, Rocket, error::ErrorKind, fairing::AdHoc, figment::Figment, http::Status, local::asynchronous::Client, post,
+    routes, serde::json::Json,
 };
-use rocket_batch::{Batch, BatchAccepted, BatchError, BatchService, BatchStatus, ItemOptions, config};
-use tracing::instrument::WithSubscriber;
+use rocket_batch::{
+    Batch, BatchAccepted, BatchDb, BatchError, BatchFinished, BatchService, BatchStatus, HookContext, ItemOptions,
+    config,
+};
+use rocket_db_pools::{Connection, Database};
 
 /// Builds the host, in its tests and in its `main`.
 fn shop() -> Rocket<Build> {
@@ -79,31 +86,148 @@ async fn waiting_for_a_batch_ends_when_it_is_cancelled() {
     assert_eq!(cancelled.unwrap().status, BatchStatus::Cancelled);
 }
 
-/// A new user meets the default rate limit first, so the log says how to change it.
-#[rocket::async_test]
-async fn the_launch_logs_the_rate_limit_and_how_to_change_it() {
+/// A new user sees in one line where the batches are, who works on them, and why they are slow.
+#[tokio::test]
+async fn the_launch_logs_one_summary() {
     let without_limit = rocket::Config::figment().merge(config::testing());
     let with_limit = without_limit.clone().merge(("batch.generate.rate_limit", "5 per 10s"));
 
-    let lines = rate_limit_lines(with_limit.clone()).await;
-    assert_eq!(lines.len(), 1, "{lines:?}");
-    for part in ["INFO", "5 per 10s", "`batch.generate.rate_limit`"] {
-        assert!(lines[0].contains(part), "{lines:?}");
+    let line = summary(with_limit.clone()).await;
+    for part in [
+        "INFO",
+        "batch workers started",
+        "ledger=SQLite in memory",
+        "queue=in this process",
+        "role=all",
+        "concurrency=2",
+        "rate_limit=at most 5 jobs, 500 items, per 10 s: `generate.rate_limit`",
+    ] {
+        assert!(line.contains(part), "{line}");
     }
-    assert!(rate_limit_lines(without_limit).await.is_empty());
-    let of_web = rate_limit_lines(with_limit.merge(("batch.role", "web"))).await;
-    assert!(of_web.is_empty(), "a process without workers starts no jobs: {of_web:?}");
+    assert!(summary(without_limit).await.contains("rate_limit=no rate limit"));
+    let of_web = summary(with_limit.merge(("batch.role", "web"))).await;
+    assert!(of_web.contains("without workers") && of_web.contains("role=web"), "{of_web}");
+    assert!(!of_web.contains("rate_limit"), "a process without workers starts no jobs: {of_web}");
 }
 
-async fn rate_limit_lines(settings: Figment) -> Vec<String> {
+/// Returns the only line that says where the ledger is.
+async fn summary(settings: Figment) -> String {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
-    let client =
-        Client::tracked(shop().configure(settings)).with_subscriber(subscriber).await.expect("the shop ignites");
+    // All tasks of this test run on its thread.
+    let guard = tracing::subscriber::set_default(subscriber);
+    let client = Client::tracked(shop().configure(settings)).await.expect("the shop ignites");
+    let batches = BatchService::fetch(client.rocket()).unwrap();
+    batches.create_product_items_async(1, 1, ItemOptions::default()).await.unwrap();
+    // The workers log their start before they work.
+    let _ = batches.until_finished(1, Duration::from_millis(500)).await;
     client.terminate().await;
+    drop(guard);
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    text.lines().filter(|line| line.contains("rate limited")).map(str::to_owned).collect()
+    let lines: Vec<_> = text.lines().filter(|line| line.contains("ledger=")).collect();
+    assert_eq!(lines.len(), 1, "{text}");
+    lines[0].to_owned()
+}
+
+/// Rocket runs the other fairings of the host after a failed one. Its message for the missing
+/// database was to attach `BatchDb::init()`.
+#[rocket::async_test]
+async fn a_failed_launch_logs_only_its_cause() {
+    let log = log_of_all_crates();
+    let migrate = AdHoc::try_on_ignite("Migrations", |rocket| async {
+        if BatchDb::fetch(&rocket).is_some() { Ok(rocket) } else { Err(rocket) }
+    });
+    let settings = rocket::Config::figment().merge(config::testing()).merge(("batch.chunk_size", 0));
+    let shop = shop().configure(settings).attach(migrate).mount("/", routes![count]);
+
+    let failed = Client::tracked(shop).await.expect_err("the launch must fail");
+
+    assert!(matches!(failed.kind(), ErrorKind::FailedFairings(_)), "{failed}");
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("`batch.chunk_size` must be 1 to 10000"), "{text}");
+    for wrong in ["unattached", "init()", "not attached"] {
+        assert!(!text.contains(wrong), "{text}");
+    }
+}
+
+#[rocket::async_test]
+async fn a_handler_without_the_fairing_logs_how_to_attach_it() {
+    let log = log_of_all_crates();
+
+    let failed = Client::tracked(rocket::build().mount("/", routes![count])).await.expect_err("it must fail");
+
+    assert!(matches!(failed.kind(), ErrorKind::SentinelAborts(_)), "{failed}");
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("add `.attach(Batch::fairing()") && !text.contains("init()"), "{text}");
+}
+
+/// Rocket logs with another crate than this one. A test runs in a process of its own.
+fn log_of_all_crates() -> Log {
+    let log = Log::default();
+    let writer = log.clone();
+    let _ = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).try_init();
+    log
+}
+
+#[rocket::get("/count")]
+async fn count(db: Connection<BatchDb>, _batches: BatchService) -> Option<String> {
+    let sql = "SELECT count(*) FROM batch_items";
+    let count = db.sqlite().ok()?.interact(|conn| conn.query_row(sql, [], |row| row.get::<_, i64>(0)));
+    Some(count.await.ok()?.to_string())
+}
+
+#[rocket::async_test]
+async fn waiting_for_hooks_ends_when_the_last_one_was_called() {
+    let calls = Arc::new(AtomicU64::new(0));
+    let counter = calls.clone();
+    let hook = move |_: BatchFinished, _: HookContext| {
+        let counter = counter.clone();
+        async move {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            match counter.fetch_add(1, SeqCst) {
+                0 => Err("the first call fails"),
+                _ => Ok(()),
+            }
+        }
+    };
+    let client = under_test(rocket::build().attach(Batch::fairing().public().on_batch_finished(hook))).await;
+    let batches = BatchService::fetch(client.rocket()).unwrap();
+    batches.create_product_items_async(7, 300, ItemOptions::default()).await.unwrap();
+
+    batches.until_finished(7, Duration::from_secs(30)).await.unwrap();
+    let early = batches.until_hooks_done(7, Duration::from_millis(20)).await;
+    let progress = batches.until_hooks_done(7, Duration::from_secs(30)).await.unwrap();
+
+    let Err(BatchError::HooksPending { batch_id, open }) = early else { panic!("{early:?}") };
+    assert_eq!((batch_id.get(), open), (7, 1));
+    assert_eq!((progress.status, calls.load(SeqCst)), (BatchStatus::Completed, 2));
+}
+
+#[rocket::async_test]
+async fn waiting_for_hooks_ends_when_the_last_one_was_given_up() {
+    let hook = |_: BatchFinished, _: HookContext| async { Err::<(), _>("it always fails") };
+    let client = under_test(rocket::build().attach(Batch::fairing().public().on_batch_finished(hook))).await;
+    let batches = BatchService::fetch(client.rocket()).unwrap();
+    batches.create_product_items_async(7, 300, ItemOptions::default()).await.unwrap();
+
+    let progress = batches.until_hooks_done(7, Duration::from_secs(30)).await.unwrap();
+
+    assert_eq!(progress.status, BatchStatus::Completed);
+    let unknown = batches.until_hooks_done(8, Duration::ZERO).await;
+    assert!(matches!(unknown, Err(BatchError::NoSuchBatch(8))), "{unknown:?}");
+}
+
+#[rocket::async_test]
+async fn waiting_for_hooks_of_an_unfinished_batch_times_out() {
+    let client = under_test(shop()).await;
+    let batches = BatchService::fetch(client.rocket()).unwrap();
+    batches.create_product_items_async(1, 100_000, ItemOptions::default()).await.unwrap();
+    batches.pause(1).await.unwrap();
+
+    let waited = batches.until_hooks_done(1, Duration::from_millis(20)).await;
+
+    assert!(matches!(waited, Err(BatchError::NotFinished(_))), "{waited:?}");
 }
 
 #[derive(Clone, Default)]

@@ -2,17 +2,22 @@
 
 use std::time::Duration;
 
-/// A configuration that can't be used: the key, the reason, and how to correct it.
+/// A configuration that can't be used: the key or the variable, the reason, and how to correct it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`batch.{key}` {reason}")]
+#[error("{subject} {reason}")]
 pub struct ConfigError {
-    key: String,
+    subject: String,
     reason: String,
 }
 
 impl ConfigError {
     pub(super) fn new(key: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { key: key.into(), reason: reason.into() }
+        Self { subject: format!("`batch.{}`", key.into()), reason: reason.into() }
+    }
+
+    /// The error of a variable in the environment.
+    pub(super) fn of_variable(name: &str, reason: impl Into<String>) -> Self {
+        Self { subject: format!("`{name}` in the environment"), reason: reason.into() }
     }
 }
 

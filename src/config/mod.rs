@@ -3,36 +3,38 @@
 //! Later sources override earlier ones: the defaults here, `[default.batch]` of the host's figment
 //! (with its profiles, and `ROCKET_BATCH={..}`), `REDIS_*`, `ROCKET_BATCH__*`, and last the host's
 //! [`BatchFairing::configure`](crate::BatchFairing::configure). The error for an unknown key lists
-//! the known ones. Everything is checked once, at ignition.
+//! the known ones, and a variable whose name is almost right is refused with the right one.
+//! Everything is checked once, at ignition.
 
 mod error;
 mod origin;
 mod queue;
 mod redis;
 mod role;
+mod sources;
+mod testing;
 mod values;
+mod variables;
 
 use std::time::Duration;
 
-use figment::{
-    Figment,
-    providers::{Env, Serialized},
-};
+use figment::Figment;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::origin::Origin;
 pub use self::{
     error::ConfigError,
     queue::QueueSettings,
     redis::RedisSettings,
     role::Role,
+    testing::testing,
     values::{KeepSetting, ParseSettingError, RateLimitSetting, Secret},
 };
 use self::{
     error::{check_duration, check_range},
     values::{duration, text},
 };
+pub(crate) use self::{origin::Origin, sources::database};
 pub use crate::domain::RateLimit;
 use crate::domain::{CodeKey, Limits, QueueCapacity};
 
@@ -57,6 +59,12 @@ pub struct Config {
     /// What this process does: `all`, `web` (routes, no workers) or `worker` (workers and health
     /// probes). Default: `"all"`.
     pub role: Role,
+
+    /// Whether this is a test of your app, which must reach no real server. If true, no `REDIS_*`,
+    /// `ROCKET_BATCH__*` or `ROCKET_DATABASES__BATCH__*` in the environment is read, and the queues
+    /// are in this process whatever `redis` is set to, also by `.configure(..)`. The function
+    /// `config::testing()` sets it; it can't be set in the environment. Default: false.
+    pub testing: bool,
 
     /// Whether to serve the OpenAPI document at `openapi.json` below the base, and a page that
     /// shows it at `docs`. They contain no data and need no credentials. Default: true.
@@ -144,8 +152,8 @@ pub struct Config {
     #[schemars(with = "String")]
     pub drain: Duration,
 
-    /// How long one call of a hook may take. It can't interrupt a finish hook in SQLite. 1 millisecond
-    /// to 30 days. Default: `"30s"`.
+    /// How long one call of a hook may take. It can't interrupt a finish hook in SQLite. 1
+    /// millisecond to 30 days. Default: `"30s"`.
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub hook_timeout: Duration,
@@ -184,17 +192,18 @@ pub struct Config {
 }
 
 impl Default for Config {
+    #[rustfmt::skip] // It is as long as there are settings.
     fn default() -> Self {
         Self {
             base: "/batches".into(),
             role: Role::All,
-            docs: true,
+            testing: false, docs: true,
             allowed_origins: Vec::new(),
             batch_size: 100,
             chunk_size: 50,
-            max_jobs_per_batch: 1_000,
-            max_items_per_job: 10_000,
-            max_quantity: 10_000_000,
+            max_jobs_per_batch: Limits::DEFAULT.max_jobs_per_batch,
+            max_items_per_job: Limits::DEFAULT.max_items_per_job,
+            max_quantity: Limits::DEFAULT.max_quantity,
             chunk_tries: 3,
             chunk_backoff: Duration::from_millis(100),
             max_crashes: 5,
@@ -216,70 +225,17 @@ impl Default for Config {
     }
 }
 
-/// Settings for your own tests: a ledger in memory, no rate limit, short delays.
-///
-/// They need no server and leave no files behind. Merge them over your own settings:
-///
-/// ```
-/// # fn rocket() -> rocket::Rocket<rocket::Build> { rocket::build().attach(rocket_batch::Batch::fairing().public()) }
-/// let rocket = rocket().configure(rocket::Config::figment().merge(rocket_batch::config::testing()));
-/// # let _ = rocket;
-/// ```
-#[must_use]
-pub fn testing() -> Figment {
-    Figment::new()
-        .merge(Serialized::global("databases.batch.url", "sqlite://:memory:"))
-        .merge(Serialized::global("batch.generate.rate_limit", "off"))
-        .merge(Serialized::global("batch.generate.backoff", "10ms"))
-        .merge(Serialized::global("batch.status.backoff", "10ms"))
-        .merge(Serialized::global("batch.chunk_backoff", "1ms"))
-}
-
-/// The environment variables whose value is used as it is, each with its key. Figment would read
-/// `007` as the number 7, and show the value in its errors.
-const TEXT_VARIABLES: [(&str, &str); 13] = [
-    ("REDIS_HOST", "redis.host"),
-    ("REDIS_PASSWORD", "redis.password"),
-    ("ROCKET_BATCH__REDIS__HOST", "redis.host"),
-    ("ROCKET_BATCH__REDIS__USERNAME", "redis.username"),
-    ("ROCKET_BATCH__REDIS__PASSWORD", "redis.password"),
-    ("ROCKET_BATCH__REDIS__PREFIX", "redis.prefix"),
-    ("ROCKET_BATCH__REDIS__CA", "redis.ca"),
-    ("ROCKET_BATCH__REDIS__CERT", "redis.cert"),
-    ("ROCKET_BATCH__REDIS__KEY", "redis.key"),
-    ("ROCKET_BATCH__REDIS__MASTER", "redis.master"),
-    ("ROCKET_BATCH__REDIS__SENTINEL_USERNAME", "redis.sentinel_username"),
-    ("ROCKET_BATCH__REDIS__SENTINEL_PASSWORD", "redis.sentinel_password"),
-    ("ROCKET_BATCH__CODE_KEY", "code_key"),
-];
-
-/// The prefix of the environment variables of this crate.
-const VARIABLE_PREFIX: &str = "ROCKET_BATCH__";
-
 impl Config {
-    /// Reads the settings from `host`, the figment of a Rocket, and from the environment. Does not
-    /// check their values; see [`check`](Self::check).
+    /// Reads the settings from `host`, the figment of a Rocket, and from the environment. With
+    /// [`testing`](Self::testing) in `host`, the environment is not read. Does not check the
+    /// values; see [`check`](Self::check).
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for an unknown key or a value of the wrong type. It names the key, the value
-    /// and their source.
+    /// [`ConfigError`] for an unknown key, a value of the wrong type, or an environment variable
+    /// whose name is almost that of a setting. It names the key, the value and their source.
     pub fn from(host: &Figment) -> Result<Self, ConfigError> {
-        let mut figment = Figment::from(Serialized::defaults(Self::default()))
-            .merge(host.focus("batch"))
-            .merge(Env::prefixed("REDIS_").only(&["port", "db"]).map(|key| format!("redis.{key}").into()).global())
-            .merge(
-                Env::prefixed(VARIABLE_PREFIX)
-                    .filter(|key| !is_text_variable(&format!("{VARIABLE_PREFIX}{key}")))
-                    .split("__")
-                    .global(),
-            );
-        for (name, key) in TEXT_VARIABLES {
-            if let Ok(value) = std::env::var(name) {
-                figment = figment.merge(Serialized::global(key, value));
-            }
-        }
-        Ok(figment.select(host.profile().clone()).extract()?)
+        Ok(sources::merge(&Self::default(), host)?.extract()?)
     }
 
     /// Checks the values of all settings.
@@ -374,9 +330,4 @@ impl Config {
     pub(crate) const fn capacity(&self) -> QueueCapacity {
         QueueCapacity { per_batch: self.queued_per_batch, total: self.queued }
     }
-}
-
-/// Whether `name` is one of [`TEXT_VARIABLES`], in any case.
-fn is_text_variable(name: &str) -> bool {
-    TEXT_VARIABLES.iter().any(|(variable, _)| variable.eq_ignore_ascii_case(name))
 }

@@ -71,8 +71,8 @@ pub struct RedisSettings {
     pub sentinel_password: Option<Secret>,
 
     /// The prefix of all keys in Redis, followed by a colon: letters, digits, `_`, `.`, `-`, and
-    /// at most one hash tag in braces, such as `{bull}`. All processes with the same prefix share
-    /// the queues. Default: `"bull"`.
+    /// at most one hash tag in braces, such as `{bull}`. All processes of one ledger with the same
+    /// prefix share the queues. Two ledgers need two prefixes. Default: `"bull"`.
     pub prefix: String,
 }
 

@@ -4,7 +4,8 @@
 //!   batch/            options, the plan (quantity -> jobs), statuses
 //!   job/              id, tasks, attempts, pace of the queue
 //!   code.rs           (batch, ordinal) <-> the code on the item
-//!   record.rs         batches, jobs, items and events as callers see them
+//!   record.rs         batches, jobs and items as callers see them
+//!   event.rs          the events of hooks
 //!   progress.rs       job counts, estimates
 //!   request.rs        idempotent requests
 //!   invalid.rs        a request that is out of its limits
@@ -18,8 +19,10 @@
 mod batch;
 mod code;
 mod error_chain;
+mod event;
 mod invalid;
 mod job;
+mod launch_failed;
 mod panic_message;
 mod progress;
 mod record;
@@ -28,6 +31,7 @@ mod request;
 pub use batch::{BatchId, BatchStatus, Change, ChangeRefused, ItemOptions, Limits, Plan};
 pub use code::{CodeKey, CodeScheme};
 pub use error_chain::error_chain;
+pub use event::{BatchFinished, HookEvent, JobFinished};
 pub use invalid::Invalid;
 #[cfg(feature = "redis")]
 pub(crate) use job::LOWEST_PRIORITY;
@@ -35,12 +39,11 @@ pub use job::{
     Attempt, Backoff, Delivery, FailedChunk, FailedChunks, Failure, HookId, JobId, JobState, Outcome, QueueCapacity,
     RateLimit, StatusTask, Task, Throughput, Verdict, fair_priority, is_manual_retry, verdict,
 };
+pub(crate) use launch_failed::LaunchFailed;
 pub use panic_message::panic_message;
 pub use progress::{JobCounts, Measured, estimate, in_words};
 pub(crate) use record::MAX_LISTED_JOBS;
-pub use record::{
-    BatchFinished, BatchRecord, FailedJob, HookEvent, Item, JobFinished, Progress, RetryReport, SkippedJob, WaitingFor,
-};
+pub use record::{BatchRecord, FailedJob, Item, JobRecord, Progress, RetryReport, SkippedJob, WaitingFor};
 pub use request::{CreateRequest, IdempotencyKey};
 
 #[cfg(rocket_batch_internals)]

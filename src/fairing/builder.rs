@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::Config,
     domain::{BatchFinished, JobFinished},
-    http::{self, Right},
+    http::{self, MergeError, Right},
     ledger::BoxError,
     service::HookContext,
 };
@@ -46,9 +46,10 @@ impl Batch {
         }
     }
 
-    /// Returns the OpenAPI 3.1 document of the routes with the default settings, for hosts that
-    /// merge it into their own. A running process serves the document with its actual settings and
-    /// security at `openapi.json` below its base.
+    /// Returns the OpenAPI 3.1 document of the routes with the default settings. To merge it, as
+    /// configured, into a document of your own, use
+    /// [`merge_openapi`](BatchFairing::merge_openapi). A running process serves the document with
+    /// its actual settings and security at `openapi.json` below its base.
     ///
     /// ```
     /// use rocket_batch::Batch;
@@ -174,6 +175,45 @@ impl BatchFairing {
     pub fn actor(mut self, name: impl Fn(&Request<'_>) -> Option<String> + Send + Sync + 'static) -> Self {
         self.actor = Some(Arc::new(name));
         self
+    }
+
+    /// Merges the OpenAPI document of the routes into `document`, the OpenAPI 3.1 document of your
+    /// own routes, made by a crate such as `utoipa` or by hand.
+    ///
+    /// The base, the limits and the role are those of [`rocket::Config::figment`], the environment
+    /// and [`configure`](Self::configure), and the security scheme is that of this fairing. For a
+    /// Rocket with another figment, use
+    /// [`BatchService::merge_openapi`](crate::BatchService::merge_openapi) after its ignition.
+    ///
+    /// Adds paths, components and tags. A tag that you have too stays yours. If your document has
+    /// a default `security`, open routes get `"security": []`.
+    ///
+    /// ```
+    /// use rocket_batch::Batch;
+    /// use serde_json::json;
+    ///
+    /// let mut document = json!({
+    ///     "openapi": "3.1.0",
+    ///     "info": { "title": "Shop", "version": "1.0.0" },
+    ///     "paths": { "/orders": { "get": { "operationId": "listOrders", "responses": {} } } },
+    /// });
+    /// Batch::fairing().public().merge_openapi(&mut document)?;
+    ///
+    /// assert!(document["paths"]["/orders"].is_object() && document["paths"]["/batches/{id}"].is_object());
+    /// # Ok::<_, rocket_batch::MergeError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`MergeError`] if a path, a component or an operation id exists in both documents with
+    /// different contents, if the document is not OpenAPI 3.1, or if the settings are not valid.
+    /// `document` is unchanged then.
+    pub fn merge_openapi(&self, document: &mut serde_json::Value) -> Result<(), MergeError> {
+        let config = self.settings(&rocket::Config::figment()).map_err(MergeError::Settings)?;
+        // A right without a guard stops the launch; until then it is described as guarded.
+        let is_open = |check: &Option<http::Check>| check.as_ref().is_some_and(|check| !check.is_guarded());
+        let security = http::Security::new(!is_open(&self.read), !is_open(&self.write), self.scheme.clone());
+        http::merge(document, &http::document(&config, &security))
     }
 
     /// Calls `writer` in the transaction that inserts new items, so that it can write rows of your

@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{builder::BatchFairing, host_rows::LedgerParts, setup::prepare_tables};
 use crate::{
-    config::Config,
+    config::{self, Config, RedisSettings},
     domain::{CodeKey, CodeScheme},
-    http::{Check, Rights},
-    ledger::{BatchDb, BatchPool, BoxError, Estimator, Ledger, Outage, Rules},
+    http::{self, Check, Rights},
+    ledger::{BatchDb, BatchPool, BoxError, Estimator, HostTransactions, Ledger, Outage, Rules},
     queue::Queues,
     service::{BatchService, HookContext, LateContext, Parts, Reads},
-    worker::{CodeParametersCache, Context, FinishedJobs, Hooks, Runtime, Summaries, Wakeup},
+    worker::{CodeParametersCache, Context, FinishedJobs, Hooks, LaunchSummary, Runtime, Summaries, Wakeup},
 };
 
 /// What a successful ignition creates.
@@ -59,15 +59,15 @@ impl BatchFairing {
         let config = Arc::new(self.settings(rocket.figment())?);
         let store = self.open(rocket.figment(), &config).await?;
         prepare_tables(&self.ledger_ready, &store.pool).await?;
-        let queues = Queues::open(&config).await?;
+        let queues = Queues::open(&config, &store.ledger.identity().await?).await?;
         let mut context = context(&config, &store, &queues);
-        let service = service(&context, &store.pool);
+        let service = service(&context, &store.pool, &rights);
         let hook_context = HookContext::new(service.clone(), store.pool.clone());
         store.context.set(&hook_context);
         context.hooks = self.hooks.with_context(&hook_context);
         context.host = hook_context.keep_alive();
         let draining = context.draining.clone();
-        let runtime = Runtime::new(context);
+        let runtime = Runtime::new(context, LaunchSummary::new(&config, store.pool.place()));
         let plugin = Plugin { runtime, hook_context, ledger: store.ledger, queues, config, draining };
         Ok(Ignited { plugin, service, db: BatchDb::from(store.pool), rights })
     }
@@ -81,15 +81,19 @@ impl BatchFairing {
         })
     }
 
-    fn settings(&self, host: &Figment) -> Result<Config, BoxError> {
+    pub(super) fn settings(&self, host: &Figment) -> Result<Config, BoxError> {
         let mut config = Config::from(host)?;
         self.configure.iter().for_each(|change| change(&mut config));
+        if config.testing {
+            config.redis = RedisSettings::default();
+        }
         config.check()?;
         Ok(config)
     }
 
     async fn open(&self, host: &Figment, config: &Config) -> Result<Store, BoxError> {
         let pool = BatchPool::init(&database_settings(host, config)).await?;
+        check_memory(&pool, config)?;
         let rules = Rules { max_crashes: config.max_crashes, hooks: self.hooks.kinds() };
         let context = LateContext::default();
         let ledger = self.host_rows.ledger(&pool, &LedgerParts { rules, config, context: &context })?;
@@ -118,6 +122,7 @@ fn context(config: &Arc<Config>, store: &Store, queues: &Queues) -> Context {
         outage: Arc::new(Outage::default()),
         refusing: Arc::default(),
         finished: Arc::new(Notify::new()),
+        hook_ended: Arc::new(Notify::new()),
     }
 }
 /// The check for the right to `verb`.
@@ -132,31 +137,49 @@ fn guarded(verb: &str, check: Option<&Check>) -> Result<Check, BoxError> {
 }
 
 /// The service, which shares its state with the workers.
-#[cfg_attr(not(feature = "postgres"), expect(unused_variables, reason = "only PostgreSQL has host transactions"))]
-fn service(workers: &Context, pool: &BatchPool) -> BatchService {
+fn service(workers: &Context, pool: &BatchPool, rights: &Rights) -> BatchService {
     let wakeup = workers.wakeup.clone();
     BatchService::new(Parts {
         ledger: workers.ledger.clone(),
         reads: Reads::new(workers.config.concurrent_reads),
-        #[cfg(feature = "postgres")]
-        host_transactions: pool.host_transactions(),
+        host_transactions: HostTransactions::new(pool),
         generate: workers.generate.clone(),
         codes: workers.codes.clone(),
         config: workers.config.clone(),
         estimator: workers.estimator.clone(),
         wake: Box::new(move |batch| batch.map_or_else(|| wakeup.wake(), |batch| wakeup.batch(batch))),
+        openapi: http::document(&workers.config, &rights.security()),
         draining: workers.draining.clone(),
         outage: workers.outage.clone(),
         finished: workers.finished.clone(),
+        hook_ended: workers.hook_ended.clone(),
     })
 }
 
-/// `[default.databases.batch]` with the default URL, and the settings that the pool needs.
+/// Refuses a ledger in memory with queues in Redis: no other process can share the ledger, and the
+/// next launch would find the jobs of a ledger that no longer exists.
+fn check_memory(pool: &BatchPool, config: &Config) -> Result<(), BoxError> {
+    match config.redis.address_for_messages() {
+        Some(server) if pool.is_in_memory() => Err(format!(
+            "`databases.batch.url` keeps the ledger in memory, which ends with this process, but its jobs would stay \
+             in \
+             {server}; name a file, such as \"sqlite://batch.db\", or remove the Redis settings (`batch.redis`, \
+             REDIS_HOST)"
+        )
+        .into()),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The settings of the database with the default URL, and the settings that the pool needs.
 fn database_settings(host: &Figment, config: &Config) -> Figment {
-    host.focus("databases.batch")
+    config::database(host, config.testing)
         .join(Serialized::default("url", "sqlite://batch.db"))
         .merge(Serialized::default("index_codes", config.index_codes))
         .merge(Serialized::default("batch_size", config.batch_size))
+        .merge(Serialized::default("max_quantity", config.max_quantity))
+        .merge(Serialized::default("max_jobs_per_batch", config.max_jobs_per_batch))
+        .merge(Serialized::default("max_items_per_job", config.max_items_per_job))
 }
 
 /// The code scheme with the key from the settings. Without one, a random key is generated at the

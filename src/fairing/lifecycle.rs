@@ -11,7 +11,11 @@ use super::{
     ignition::{Ignited, Plugin},
     setup::copy_states,
 };
-use crate::{config::Config, domain::error_chain, http, queue::Queues};
+use crate::{
+    domain::{LaunchFailed, error_chain},
+    http,
+    queue::Queues,
+};
 
 #[rocket::async_trait]
 impl Fairing for BatchFairing {
@@ -24,7 +28,8 @@ impl Fairing for BatchFairing {
             Ok(ignited) => Ok(mount(rocket, ignited)),
             Err(error) => {
                 tracing::error!("Batch: {}", error_chain(&*error));
-                Err(rocket)
+                let is_marked = rocket.state::<LaunchFailed>().is_some();
+                Err(if is_marked { rocket } else { rocket.manage(LaunchFailed) })
             }
         }
     }
@@ -43,7 +48,6 @@ impl Fairing for BatchFairing {
                 return rocket.shutdown().notify();
             }
         }
-        log_rate_limit(&plugin.config);
         plugin.runtime.start();
     }
 
@@ -64,17 +68,6 @@ fn mount(rocket: Rocket<Build>, ignited: Ignited) -> Rocket<Build> {
     let config = plugin.config.clone();
     let rocket = manage_redis(rocket, &plugin.queues);
     http::mount(rocket.manage(plugin).manage(service).manage(db), rights, &config)
-}
-
-/// Logs the rate limit of the jobs, because the default one surprises new users.
-fn log_rate_limit(config: &Config) {
-    if config.role.runs_jobs() && config.generate.rate_limit.0.is_some() {
-        tracing::info!(
-            rate_limit = %config.generate.rate_limit,
-            "starts of jobs are rate limited; to change this, set `batch.generate.rate_limit` to another limit \
-             or to \"off\"",
-        );
-    }
 }
 
 /// Manages the host's access to Redis, if the queues are in Redis.

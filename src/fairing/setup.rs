@@ -20,10 +20,13 @@ use crate::{
 /// Prepares tables of the host.
 pub(super) type LedgerReady = Box<dyn Fn(BatchConnection) -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync>;
 
+/// A state, and its type.
+type TypedState = (TypeId, Box<dyn Any + Send + Sync>);
+
 /// Copies state of one type from a Rocket instance, for hooks.
 pub(super) struct StateCopy {
     name: &'static str,
-    copy: fn(&Rocket<Orbit>) -> Option<(TypeId, Box<dyn Any + Send + Sync>)>,
+    copy: fn(&Rocket<Orbit>) -> Option<TypedState>,
 }
 
 impl StateCopy {

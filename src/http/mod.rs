@@ -28,9 +28,10 @@ mod refusal;
 mod rights;
 mod routes;
 
-use rocket::{Build, Rocket, Route, catchers};
+use rocket::{Build, Catcher, Rocket, Route};
 
-pub(crate) use self::document::document;
+pub use self::document::MergeError;
+pub(crate) use self::document::{document, merge};
 pub use self::rights::Right;
 pub(crate) use self::rights::{Actor, Check, Rights, Security, SecurityScheme, by_closure, by_guard};
 
@@ -53,7 +54,24 @@ pub(crate) fn mount(rocket: Rocket<Build>, rights: Rights, config: &Config) -> R
     let allowed_origins = AllowedOrigins::new(config);
     let routes: Vec<_> =
         routes.into_iter().map(|route| allowed_origins.protect(route)).map(rank_before_host_routes).collect();
-    rocket.manage(rights).mount(&config.base, routes).register(&config.base, catchers![problem::catch])
+    rocket.manage(rights).mount(&config.base, routes).register(&config.base, catchers())
+}
+
+/// Returns the catchers of the routes, for a base of your own. Every error there is then answered
+/// with a problem document (RFC 9457, `application/problem+json`), as for the batches.
+///
+/// The document has `type`, `title`, `status` and, where the status says too little, `detail`. A
+/// 401 has `WWW-Authenticate: Bearer`, and a 503 `Retry-After`. The message of a panic is hidden.
+/// Catchers that you register for a status, or for a longer base, still take precedence.
+///
+/// ```
+/// use rocket_batch::Batch;
+///
+/// let rocket = rocket::build().attach(Batch::fairing().public()).register("/", rocket_batch::catchers());
+/// ```
+#[must_use]
+pub fn catchers() -> Vec<Catcher> {
+    rocket::catchers![problem::catch]
 }
 
 /// Ranks `route` before all routes of the host. Rocket's default rank depends on the path below the

@@ -19,7 +19,7 @@ use super::{
     openapi::{Operation, Output, ProblemExample, ProblemHeader},
 };
 use crate::{
-    domain::{BatchStatus, IdempotencyKey, Invalid, RetryReport},
+    domain::{BatchStatus, IdempotencyKey, RetryReport},
     service::BatchError,
 };
 
@@ -166,14 +166,16 @@ fn from_status(status: Status, request: &Request<'_>) -> Problem {
     }
 }
 
-impl From<Invalid> for Problem {
-    fn from(invalid: Invalid) -> Self {
-        BatchError::from(invalid).into()
+/// One impl for every error of the service. rustc would list an impl for a single type, and so name
+/// this private type, in a host whose own `?` is ambiguous.
+impl<E: Into<BatchError>> From<E> for Problem {
+    fn from(error: E) -> Self {
+        Self::of(error.into())
     }
 }
 
-impl From<BatchError> for Problem {
-    fn from(error: BatchError) -> Self {
+impl Problem {
+    fn of(error: BatchError) -> Self {
         let (status, kind, title) = classify(&error);
         let problem = Self::new(status, kind, title, error.to_string());
         match error {
@@ -184,6 +186,9 @@ impl From<BatchError> for Problem {
             BatchError::IdInUse(id) | BatchError::HistoryRemoved(id) => problem.with("batchId", id.get()),
             BatchError::NothingToRetry(report) => problem.with("report", json!(report)),
             BatchError::NotFinished(progress) => problem.with("progress", json!(progress)),
+            BatchError::HooksPending { batch_id, open } => {
+                problem.with("batchId", batch_id.get()).with("openHooks", open)
+            }
             BatchError::BadCursor => problem.with("field", "cursor"),
             // The service has logged the sources of these errors. Responses do not contain them.
             BatchError::NoSuchItem
@@ -209,6 +214,9 @@ const fn classify(error: &BatchError) -> (Status, &'static str, &'static str) {
         BatchError::NothingToRetry(_) => (Status::Conflict, "urn:rocket-batch:nothing-to-retry", "Nothing to retry"),
         BatchError::HistoryRemoved(_) => (Status::Conflict, "urn:rocket-batch:history-removed", "History removed"),
         BatchError::NotFinished(_) => (Status::ServiceUnavailable, "urn:rocket-batch:not-finished", "Not finished yet"),
+        BatchError::HooksPending { .. } => {
+            (Status::ServiceUnavailable, "urn:rocket-batch:hooks-pending", "Hooks not called yet")
+        }
         BatchError::BadCursor => (Status::BadRequest, "urn:rocket-batch:bad-cursor", "Bad cursor"),
         BatchError::Busy | BatchError::Unavailable(_) => {
             (Status::ServiceUnavailable, ABOUT_BLANK, "Service Unavailable")
@@ -313,7 +321,7 @@ mod tests {
     use rocket::local::asynchronous::Client;
 
     use super::*;
-    use crate::domain::{BatchId, Change, ChangeRefused};
+    use crate::domain::{BatchId, Change, ChangeRefused, Invalid};
 
     fn errors() -> [(BatchError, u16, &'static str); 13] {
         let id = BatchId::new(7).unwrap();
@@ -335,7 +343,7 @@ mod tests {
             (
                 BatchError::HistoryRemoved(id),
                 409,
-                "the history of batch 7 was removed: its failed jobs can't be listed or retried any more",
+                "the history of batch 7 was removed: its jobs can't be listed or retried any more",
             ),
             (BatchError::BadCursor, 400, "`cursor` is not a cursor of this list"),
             (BatchError::Busy, 503, "too many requests read at once; try again in a moment"),

@@ -58,7 +58,7 @@ impl Check {
         }
     }
 
-    const fn is_guarded(&self) -> bool {
+    pub(crate) const fn is_guarded(&self) -> bool {
         matches!(self, Self::Host(_))
     }
 }
@@ -135,7 +135,7 @@ impl Rights {
 
     /// The security section of the OpenAPI document.
     pub(crate) fn security(&self) -> Security {
-        Security { read: self.read.is_guarded(), write: self.write.is_guarded(), scheme: self.scheme.clone() }
+        Security::new(self.read.is_guarded(), self.write.is_guarded(), self.scheme.clone())
     }
 }
 
@@ -168,6 +168,11 @@ impl Default for Security {
 }
 
 impl Security {
+    /// Whether reading and writing are guarded, and how callers authenticate.
+    pub(crate) const fn new(read: bool, write: bool, scheme: SecurityScheme) -> Self {
+        Self { read, write, scheme }
+    }
+
     /// The name of the scheme that a route with this method requires, if it is guarded.
     pub(super) fn scheme_for(&self, method: Method) -> Option<&str> {
         let guarded = match Right::of(method) {

@@ -1,16 +1,28 @@
 //! The database of the ledger, of either kind, and the host's access to it.
 //!
-//! The URL selects it: `sqlite://batch.db`, `postgres://user:password@host/database`.
+//! The URL selects it: `sqlite://batch.db`, `postgres://user:password@host/database`. A path alone
+//! is that of a SQLite file.
+
+use std::ops::{Deref, DerefMut};
 
 use async_trait::async_trait;
-use rocket::figment::Figment;
-use rocket_db_pools::{Error, Pool};
+use rocket::{
+    Ignite, Phase, Request, Rocket, Sentinel,
+    figment::Figment,
+    http::Status,
+    request::{FromRequest, Outcome},
+};
+use rocket_db_pools::{Database, Error, Pool};
 
 #[cfg(feature = "postgres")]
-use super::postgres::{HostTransactions, PostgresConnection, PostgresPool, SetupLock as PostgresSetupLock};
+use super::postgres::{self, PostgresConnection, PostgresPool, SetupLock as PostgresSetupLock};
 #[cfg(feature = "sqlite")]
-use super::sqlite::{SqliteConnection, SqlitePool};
-use super::{error::LedgerError, open::OpenError};
+use super::sqlite::{self, SqliteConnection, SqlitePool};
+use super::{
+    error::LedgerError,
+    open::{OpenError, url_scheme},
+};
+use crate::domain::LaunchFailed;
 
 /// The database of the ledger, for handlers of the host: `db: Connection<BatchDb>`, with the
 /// `Connection` of `rocket_db_pools` 0.2.
@@ -41,9 +53,61 @@ use super::{error::LedgerError, open::OpenError};
 ///     Ok(db.postgres()?.query_one("SELECT count(*) FROM batch_items", &[]).await?.try_get(0)?)
 /// }
 /// ```
-#[derive(rocket_db_pools::Database)]
-#[database("batch")]
 pub struct BatchDb(BatchPool);
+
+#[async_trait]
+impl Database for BatchDb {
+    type Pool = BatchPool;
+    const NAME: &'static str = "batch";
+
+    /// Rocket's own version would tell the host to attach `BatchDb::init()`.
+    fn fetch<P: Phase>(rocket: &Rocket<P>) -> Option<&Self> {
+        let database = rocket.state();
+        if database.is_none() && rocket.state::<LaunchFailed>().is_none() {
+            tracing::error!(
+                "`BatchDb` is used, but the fairing of rocket_batch is not attached, or only after the fairing that \
+                 uses it; \
+                 add `.attach(Batch::fairing().guard::<YourGuard>())` before it"
+            );
+        }
+        database
+    }
+}
+
+impl From<BatchPool> for BatchDb {
+    fn from(pool: BatchPool) -> Self {
+        Self(pool)
+    }
+}
+
+impl Deref for BatchDb {
+    type Target = BatchPool;
+
+    fn deref(&self) -> &BatchPool {
+        &self.0
+    }
+}
+
+impl DerefMut for BatchDb {
+    fn deref_mut(&mut self) -> &mut BatchPool {
+        &mut self.0
+    }
+}
+
+#[async_trait]
+impl<'r> FromRequest<'r> for &'r BatchDb {
+    type Error = ();
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ()> {
+        BatchDb::fetch(request.rocket()).map_or(Outcome::Error((Status::InternalServerError, ())), Outcome::Success)
+    }
+}
+
+impl Sentinel for &BatchDb {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        BatchDb::fetch(rocket).is_none()
+    }
+}
 
 /// The connections to the database that the URL names.
 #[derive(Clone)]
@@ -70,7 +134,7 @@ pub enum BatchConnection {
 
 /// The ledger is in SQLite, but the call needs PostgreSQL, or the other way round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the ledger is not in {0}; see `databases.batch.url`")]
+#[error("{0}; see `databases.batch.url`")]
 pub struct WrongDatabaseKind(&'static str);
 
 /// The right of this process to prepare tables of the host, until this is dropped.
@@ -99,15 +163,86 @@ impl BatchPool {
     }
 }
 
-#[cfg(feature = "postgres")]
 impl BatchPool {
-    /// Returns a handle that creates batches in transactions of the host, if the ledger is in a
-    /// PostgreSQL server.
-    pub(crate) fn host_transactions(&self) -> std::result::Result<HostTransactions, WrongDatabaseKind> {
+    /// Returns the kind and the place of the database for messages, without user and password.
+    pub(crate) fn place(&self) -> String {
         match self {
-            Self::Postgres(pool) => Ok(HostTransactions::new(pool)),
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(_) => Err(WrongDatabaseKind("PostgreSQL")),
+            Self::Sqlite(pool) => pool.place(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(pool) => pool.place(),
+        }
+    }
+
+    /// Returns whether the database ends with this process.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(pool) => pool.is_in_memory(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => false,
+        }
+    }
+}
+
+impl WrongDatabaseKind {
+    #[cfg(all(feature = "sqlite", feature = "postgres"))]
+    const NOT_SQLITE: Self = Self("the ledger is not in SQLite");
+    #[cfg(all(feature = "sqlite", feature = "postgres"))]
+    const NOT_POSTGRES: Self = Self("the ledger is not in PostgreSQL");
+    /// A transaction of the host is in another SQLite file.
+    #[cfg(feature = "sqlite")]
+    pub(crate) const OTHER_FILE: Self = Self("the transaction is not in the SQLite file of the ledger");
+}
+
+/// Creates batches in transactions of the host, in either kind of database.
+#[derive(Clone)]
+pub enum HostTransactions {
+    /// In the ledger's SQLite file.
+    #[cfg(feature = "sqlite")]
+    Sqlite(sqlite::HostTransactions),
+    /// In the ledger's PostgreSQL database.
+    #[cfg(feature = "postgres")]
+    Postgres(postgres::HostTransactions),
+}
+
+impl HostTransactions {
+    /// Creates batches in the ledger of `pool`.
+    #[must_use]
+    pub fn new(pool: &BatchPool) -> Self {
+        match pool {
+            #[cfg(feature = "sqlite")]
+            BatchPool::Sqlite(pool) => Self::Sqlite(sqlite::HostTransactions::new(pool)),
+            #[cfg(feature = "postgres")]
+            BatchPool::Postgres(pool) => Self::Postgres(postgres::HostTransactions::new(pool)),
+        }
+    }
+
+    /// Returns those in SQLite.
+    ///
+    /// # Errors
+    ///
+    /// [`WrongDatabaseKind`] if the ledger is not in a SQLite file.
+    #[cfg(feature = "sqlite")]
+    pub const fn sqlite(&self) -> std::result::Result<&sqlite::HostTransactions, WrongDatabaseKind> {
+        match self {
+            Self::Sqlite(transactions) => Ok(transactions),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => Err(WrongDatabaseKind::NOT_SQLITE),
+        }
+    }
+
+    /// Returns those in PostgreSQL.
+    ///
+    /// # Errors
+    ///
+    /// [`WrongDatabaseKind`] if the ledger is not in a PostgreSQL server.
+    #[cfg(feature = "postgres")]
+    pub const fn postgres(&self) -> std::result::Result<&postgres::HostTransactions, WrongDatabaseKind> {
+        match self {
+            Self::Postgres(transactions) => Ok(transactions),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => Err(WrongDatabaseKind::NOT_POSTGRES),
         }
     }
 }
@@ -123,7 +258,7 @@ impl BatchConnection {
         match self {
             Self::Sqlite(connection) => Ok(connection),
             #[cfg(feature = "postgres")]
-            Self::Postgres(_) => Err(WrongDatabaseKind("SQLite")),
+            Self::Postgres(_) => Err(WrongDatabaseKind::NOT_SQLITE),
         }
     }
 
@@ -137,7 +272,41 @@ impl BatchConnection {
         match self {
             Self::Postgres(connection) => Ok(connection),
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(_) => Err(WrongDatabaseKind("PostgreSQL")),
+            Self::Sqlite(_) => Err(WrongDatabaseKind::NOT_POSTGRES),
+        }
+    }
+}
+
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
+impl BatchConnection {
+    /// Runs one of two closures, by the database that the ledger is in. Both return a future of the
+    /// same type of result. Exists if both features, `sqlite` and `postgres`, are enabled.
+    ///
+    /// ```
+    /// use rocket_batch::{BatchConnection, BoxError};
+    ///
+    /// const LABELS: &str = "CREATE TABLE IF NOT EXISTS labels (code text PRIMARY KEY)";
+    ///
+    /// async fn create_table(db: &mut BatchConnection) -> Result<(), BoxError> {
+    ///     db.either(
+    ///         async |db| Ok(db.interact_mut(|transaction| transaction.execute_batch(LABELS)).await?),
+    ///         async |db| Ok(db.batch_execute(LABELS).await?),
+    ///     )
+    ///     .await
+    /// }
+    /// ```
+    pub async fn either<'a, T, S, P>(
+        &'a mut self,
+        sqlite: impl FnOnce(&'a SqliteConnection) -> S,
+        postgres: impl FnOnce(&'a mut PostgresConnection) -> P,
+    ) -> T
+    where
+        S: Future<Output = T>,
+        P: Future<Output = T>,
+    {
+        match self {
+            Self::Sqlite(connection) => sqlite(connection).await,
+            Self::Postgres(connection) => postgres(connection).await,
         }
     }
 }
@@ -150,9 +319,9 @@ impl Pool for BatchPool {
     /// Opens the database of the URL and migrates the ledger's tables.
     async fn init(figment: &Figment) -> std::result::Result<Self, Self::Error> {
         let url: String = figment.extract_inner("url")?;
-        match url.split(':').next() {
+        match url_scheme(&url) {
             #[cfg(feature = "sqlite")]
-            Some("sqlite") => Ok(Self::Sqlite(SqlitePool::init(figment).await?)),
+            Some("sqlite") | None => Ok(Self::Sqlite(SqlitePool::init(figment).await?)),
             #[cfg(feature = "postgres")]
             Some("postgres" | "postgresql") => Ok(Self::Postgres(PostgresPool::init(figment).await?)),
             // The URL is not shown, since it may contain a password.

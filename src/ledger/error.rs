@@ -55,7 +55,7 @@ pub enum LedgerError {
     NotAllowed(#[from] ChangeRefused),
 
     /// The job rows of the batch were pruned after it finished. They can't be restored.
-    #[error("the history of batch {0} was removed: its failed jobs can't be listed or retried any more")]
+    #[error("the history of batch {0} was removed: its jobs can't be listed or retried any more")]
     HistoryRemoved(BatchId),
 
     /// The statement itself failed. This is a defect of this crate or of the tables.

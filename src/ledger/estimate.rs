@@ -55,9 +55,29 @@ impl Estimator {
             Some(valid) => &cached.insert(valid).backlog,
             None => &cached.insert(self.read().await?).backlog,
         };
-        let jobs = plan.jobs();
-        let ahead = backlog.open.iter().map(|open| (*open).min(jobs)).sum();
-        Ok(estimate(jobs, plan.quantity(), ahead, throughput, backlog.measured))
+        Ok(estimate_with(backlog, plan, throughput))
+    }
+
+    /// Estimates as [`Estimator::estimate`], without waiting. If no backlog is cached, `read`
+    /// returns the one of at most as many batches as its argument.
+    ///
+    /// # Errors
+    ///
+    /// Those of `read`.
+    pub fn estimate_at_once(
+        &self,
+        plan: &Plan,
+        throughput: &Throughput,
+        read: impl FnOnce(u64) -> Result<Backlog>,
+    ) -> Result<Duration> {
+        // Locked only while another call estimates, which may be reading the backlog.
+        let Ok(mut cached) = self.cached.try_lock() else {
+            return Ok(estimate_with(&Backlog::default(), plan, throughput));
+        };
+        let valid = cached.take_if(|cached| cached.valid_until > Instant::now());
+        let started = Instant::now();
+        let fresh = valid.map_or_else(|| read(Self::BATCHES).map(|backlog| Cached::new(backlog, started)), Ok)?;
+        Ok(estimate_with(&cached.insert(fresh).backlog, plan, throughput))
     }
 
     /// Adds a batch that was just created.
@@ -70,11 +90,22 @@ impl Estimator {
     async fn read(&self) -> Result<Cached> {
         let started = Instant::now();
         let backlog = self.ledger.backlog(Self::BATCHES).await?;
-        Ok(Cached {
-            backlog,
-            valid_until: Instant::now() + (started.elapsed() * Self::CACHE_FACTOR).min(Self::MAX_AGE),
-        })
+        Ok(Cached::new(backlog, started))
     }
+}
+
+impl Cached {
+    /// A backlog whose reading began at `started`.
+    fn new(backlog: Backlog, started: Instant) -> Self {
+        let valid_for = (started.elapsed() * Estimator::CACHE_FACTOR).min(Estimator::MAX_AGE);
+        Self { backlog, valid_until: Instant::now() + valid_for }
+    }
+}
+
+fn estimate_with(backlog: &Backlog, plan: &Plan, throughput: &Throughput) -> Duration {
+    let jobs = plan.jobs();
+    let ahead = backlog.open.iter().map(|open| (*open).min(jobs)).sum();
+    estimate(jobs, plan.quantity(), ahead, throughput, backlog.measured)
 }
 
 impl std::fmt::Debug for Estimator {

@@ -31,6 +31,7 @@ mod database;
 mod decide;
 mod error;
 mod estimate;
+mod identity;
 mod leadership;
 mod open;
 mod operation;
@@ -45,7 +46,7 @@ mod types;
 mod verbs;
 
 pub use self::{
-    database::{BatchConnection, BatchDb, BatchPool, WrongDatabaseKind},
+    database::{BatchConnection, BatchDb, BatchPool, HostTransactions, WrongDatabaseKind},
     error::{BoxError, LedgerError, Result},
     estimate::Estimator,
     leadership::Leadership,

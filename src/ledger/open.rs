@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::domain::ItemOptions;
+use crate::domain::{ItemOptions, Limits};
 
 /// The crate's own settings that affect the tables. A pool reads them beside the settings of its
 /// database.
@@ -13,12 +13,40 @@ pub(super) struct SchemaOptions {
     pub index_codes: bool,
     /// Items per job, for a batch requested in the database itself without a batch size.
     pub batch_size: u64,
+    /// Maximum number of items of a batch requested in the database itself.
+    pub max_quantity: u64,
+    /// Maximum number of jobs of such a batch.
+    pub max_jobs_per_batch: u64,
+    /// Maximum number of items of each of its jobs.
+    pub max_items_per_job: u64,
+}
+
+impl SchemaOptions {
+    /// The settings that are stored for the database's own checks, by name.
+    pub(super) const fn stored(&self) -> [(&'static str, u64); 4] {
+        [
+            ("batch_size", self.batch_size),
+            ("max_quantity", self.max_quantity),
+            ("max_jobs_per_batch", self.max_jobs_per_batch),
+            ("max_items_per_job", self.max_items_per_job),
+        ]
+    }
 }
 
 impl Default for SchemaOptions {
     fn default() -> Self {
-        Self { index_codes: false, batch_size: ItemOptions::default().batch_size }
+        let Limits { max_quantity, max_jobs_per_batch, max_items_per_job } = Limits::DEFAULT;
+        let batch_size = ItemOptions::default().batch_size;
+        Self { index_codes: false, batch_size, max_quantity, max_jobs_per_batch, max_items_per_job }
     }
+}
+
+/// The scheme of a URL, `postgres` in `postgres://host/db`; `None` for a path. A single letter is a
+/// drive of Windows.
+pub(super) fn url_scheme(url: &str) -> Option<&str> {
+    let (scheme, _) = url.split_once(':')?;
+    let plain = scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-._".contains(&b));
+    (scheme.len() > 1 && plain).then_some(scheme)
 }
 
 /// A database could not be opened. The message says which key is wrong and how to fix it.

@@ -131,10 +131,14 @@ pub struct Portion<T> {
     pub rows: Vec<T>,
     /// Whether the page has more rows, which were cut off because of their size.
     pub truncated: bool,
+    /// The last key that was looked at, if there are further ones that were not.
+    pub looked_to: Option<u64>,
 }
 
-impl<T> From<Vec<T>> for Portion<T> {
-    fn from(rows: Vec<T>) -> Self {
-        Self { rows, truncated: false }
+impl<T> Portion<T> {
+    /// A page of `rows` that left out none.
+    #[must_use]
+    pub const fn complete(rows: Vec<T>) -> Self {
+        Self { rows, truncated: false, looked_to: None }
     }
 }

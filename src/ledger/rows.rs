@@ -11,8 +11,8 @@ use super::{
     types::{BatchInfo, Created, Hook, Unplanned},
 };
 use crate::domain::{
-    BatchId, BatchRecord, FailedChunks, FailedJob, HookId, Item, ItemOptions, JobCounts, JobFinished, JobId, Measured,
-    StatusTask,
+    BatchId, BatchRecord, FailedChunks, FailedJob, HookId, Item, ItemOptions, JobCounts, JobFinished, JobId, JobRecord,
+    Measured, StatusTask,
 };
 
 /// Reads a batch with its counts.
@@ -92,6 +92,26 @@ pub(super) fn failed_job<R: Columns>(row: &R, batch: BatchId) -> Result<FailedJo
         more_items: unlisted_items,
         started_at: row.optional_time("claimed_at")?,
         finished_at: row.optional_time("finished_at")?,
+    })
+}
+
+/// Reads a job of `batch`, for a list.
+pub(super) fn job_record<R: Columns>(row: &R, batch: BatchId) -> Result<JobRecord, R::Error> {
+    let (job, range) = (job_of(row, batch)?, range(row)?);
+    Ok(JobRecord {
+        job_id: job.to_string(),
+        seq: job.seq,
+        first: range.start,
+        last: range.end - 1,
+        quantity: range.end - range.start,
+        items_created: row.number("created")?,
+        state: row.state("state")?,
+        attempts: row.small("attempts")?,
+        crashes: row.small("crashes")?,
+        started_at: row.optional_time("claimed_at")?,
+        finished_at: row.optional_time("finished_at")?,
+        not_before: row.optional_time("not_before")?,
+        error: row.optional_string("error")?,
     })
 }
 

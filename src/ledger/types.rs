@@ -248,7 +248,6 @@ pub enum LastChunk {
 
 /// The result of [`Ledger::close`](super::Ledger::close).
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "one value exists at a time and is matched at once")]
 pub enum Closed {
     /// This call finished the batch.
     Now(BatchRecord),

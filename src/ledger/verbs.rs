@@ -14,10 +14,12 @@ use super::{
     },
 };
 use crate::domain::{
-    BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, RetryReport, StatusTask,
+    BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, JobRecord, JobState,
+    RetryReport, StatusTask,
 };
 
-/// Reads batches, jobs and items, and keeps the counts that make lists cheap.
+/// Reads the ledger's identity, batches, jobs and items, and keeps the counts that make lists
+/// cheap.
 #[async_trait]
 pub trait Records: Send + Sync {
     /// Returns one batch.
@@ -49,6 +51,24 @@ pub trait Records: Send + Sync {
     /// [`LedgerError::NoSuchBatch`](super::LedgerError::NoSuchBatch), and
     /// [`LedgerError::HistoryRemoved`](super::LedgerError::HistoryRemoved) if its jobs were pruned.
     async fn failed_jobs(&self, batch: BatchId, page: PageRequest) -> Result<Portion<FailedJob>>;
+
+    /// Returns the identity of this ledger: a random text that is stored at the first call, and
+    /// that no other ledger has. Only a copy of the database has the same one.
+    async fn identity(&self) -> Result<String>;
+
+    /// Returns how many hooks of a batch wait for a call: neither delivered nor given up. 0 for an
+    /// unknown batch.
+    async fn open_hooks(&self, batch: BatchId) -> Result<u64>;
+
+    /// Lists the jobs of a batch by number, which is the key of a page, optionally of one state.
+    ///
+    /// A page that lists one state looks at a bounded number of jobs, and may have fewer rows than
+    /// its limit although more follow: [`Portion::looked_to`](super::Portion::looked_to).
+    ///
+    /// # Errors
+    ///
+    /// As for [`Records::failed_jobs`].
+    async fn jobs(&self, batch: BatchId, state: Option<JobState>, page: PageRequest) -> Result<Portion<JobRecord>>;
 
     /// Returns the remaining work of at most `limit` batches, and the measured speed.
     async fn backlog(&self, limit: u64) -> Result<Backlog>;

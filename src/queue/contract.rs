@@ -25,6 +25,14 @@ pub enum QueueError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
+    /// The queue's keys belong to another ledger. Use another prefix, see
+    /// [`RedisSettings::prefix`](crate::config::RedisSettings::prefix).
+    #[error("the queue {queue} belongs to another ledger")]
+    OtherLedger {
+        /// The queue's name.
+        queue: String,
+    },
+
     /// The queue's user lacks a permission. Grant it and start again.
     #[error("the Redis user of the queue {queue} lacks permissions")]
     Forbidden {

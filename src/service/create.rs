@@ -1,5 +1,7 @@
 //! Creates batches.
 
+use std::time::Duration;
+
 use super::{
     accepted::{Answered, BatchAccepted},
     error::Result,
@@ -54,16 +56,32 @@ impl BatchService {
         Ok((BatchAccepted::of(created), Answered::First))
     }
 
+    /// Checks what creating a batch would check, and creates none. An id in use is the only reason
+    /// for which creating the batch may still be refused.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::Invalid`](super::BatchError::Invalid) for a field out of its limits.
+    pub fn check(&self, quantity: u64, options: &ItemOptions) -> Result<()> {
+        Ok(Plan::new(quantity, options, &self.limits()).map(drop)?)
+    }
+
     pub(super) async fn new_batch(
         &self,
         batch_id: Option<i64>,
         quantity: u64,
         options: ItemOptions,
     ) -> Result<NewBatch> {
+        let batch = self.planned(batch_id, quantity, options)?;
+        let estimated = self.bounded(self.parts().estimator.estimate(&batch.plan, &self.throughput())).await?;
+        Ok(NewBatch { estimated, ..batch })
+    }
+
+    /// Checks and plans a batch, without an estimate.
+    pub(super) fn planned(&self, batch_id: Option<i64>, quantity: u64, options: ItemOptions) -> Result<NewBatch> {
         let id = batch_id.map(BatchId::new).transpose()?;
         let plan = Plan::new(quantity, &options, &self.limits())?;
         let key_fingerprint = self.parts().codes.fingerprint().to_owned();
-        let estimated = self.bounded(self.parts().estimator.estimate(&plan, &self.throughput())).await?;
-        Ok(NewBatch { id, plan, options, key_fingerprint, estimated, request: None })
+        Ok(NewBatch { id, plan, options, key_fingerprint, estimated: Duration::ZERO, request: None })
     }
 }

@@ -1,7 +1,7 @@
 //! The errors of the service, by what the caller can do.
 
 use crate::{
-    domain::{BatchId, ChangeRefused, Invalid, Progress, RetryReport},
+    domain::{BatchId, ChangeRefused, Invalid, Progress, RetryReport, error_chain},
     ledger::{BoxError, LedgerError, WrongDatabaseKind},
 };
 
@@ -47,9 +47,18 @@ pub enum BatchError {
     #[error("batch {} is {} and has not finished yet", .0.batch_id, .0.status)]
     NotFinished(Box<Progress>),
 
+    /// The batch is finished, but hooks were not called in time.
+    #[error("batch {batch_id} is finished, but {open} of its hooks still wait for a call")]
+    HooksPending {
+        /// The batch.
+        batch_id: BatchId,
+        /// How many hooks wait for a call.
+        open: u64,
+    },
+
     /// The batch finished longer than `keep_history` ago, and the rows of its jobs were removed
     /// permanently.
-    #[error("the history of batch {0} was removed: its failed jobs can't be listed or retried any more")]
+    #[error("the history of batch {0} was removed: its jobs can't be listed or retried any more")]
     HistoryRemoved(BatchId),
 
     /// The cursor is not from this list.
@@ -71,7 +80,7 @@ pub enum BatchError {
     Unavailable(#[source] BoxError),
 
     /// The database rejected a statement: a defect of this crate, or a constraint or trigger that
-    /// you added to its tables. The log has the details.
+    /// you added to its tables, or a statement of your own. The log has the details.
     #[error("internal error")]
     Internal(#[source] BoxError),
 }
@@ -89,6 +98,31 @@ impl From<LedgerError> for BatchError {
             error @ (LedgerError::Refused { .. } | LedgerError::Failed { .. }) => Self::Internal(error.into()),
         }
     }
+}
+
+/// For closures and handlers that run statements of their own. Logs the cause, which the response
+/// does not contain.
+#[cfg(feature = "sqlite")]
+impl From<rusqlite::Error> for BatchError {
+    fn from(error: rusqlite::Error) -> Self {
+        of_host_statement(crate::ledger::sqlite::classified(error, HOST_STATEMENT))
+    }
+}
+
+/// For handlers that run statements of their own. Logs the cause, which the response does not
+/// contain.
+#[cfg(feature = "postgres")]
+impl From<tokio_postgres::Error> for BatchError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        of_host_statement(crate::ledger::postgres::classified(error, HOST_STATEMENT))
+    }
+}
+
+const HOST_STATEMENT: &str = "run a statement of the host";
+
+fn of_host_statement(error: LedgerError) -> BatchError {
+    tracing::error!(error = error_chain(&error), "a statement of the host failed");
+    error.into()
 }
 
 /// The result of a service call.

@@ -9,12 +9,10 @@ use super::{
     error::{BatchError, Result},
     reads::Reads,
 };
-#[cfg(feature = "postgres")]
-use crate::ledger::postgres::HostTransactions;
 use crate::{
     config::Config,
     domain::{BatchId, CodeScheme, ItemOptions, Limits, Throughput, error_chain},
-    ledger::{Estimator, Ledger, LedgerError, Outage},
+    ledger::{Estimator, HostTransactions, Ledger, LedgerError, Outage},
     queue::Queue,
 };
 
@@ -42,20 +40,23 @@ pub struct BatchService(Arc<Parts>);
 pub(crate) struct Parts {
     pub ledger: Arc<dyn Ledger>,
     pub reads: Reads,
-    /// Creates batches in transactions of the host. `Err` if the ledger is not in PostgreSQL.
-    #[cfg(feature = "postgres")]
-    pub host_transactions: std::result::Result<HostTransactions, crate::ledger::WrongDatabaseKind>,
+    /// Creates batches in transactions of the host.
+    pub host_transactions: HostTransactions,
     pub generate: Arc<dyn Queue>,
     pub codes: CodeScheme,
     pub config: Arc<Config>,
     /// Wakes the feeder, for one batch or for all work.
     pub wake: Box<dyn Fn(Option<BatchId>) + Send + Sync>,
     pub estimator: Arc<Estimator>,
+    /// The OpenAPI document of the routes of this process.
+    pub openapi: serde_json::Value,
     /// Cancelled at the start of a shutdown.
     pub draining: CancellationToken,
     pub outage: Arc<Outage>,
     /// Notified when a batch finishes in this process.
     pub finished: Arc<Notify>,
+    /// Notified when a call of a hook ends in this process.
+    pub hook_ended: Arc<Notify>,
 }
 
 /// How long a call of the ledger may take.
@@ -81,23 +82,32 @@ impl BatchService {
         &self,
         call: impl Future<Output = std::result::Result<T, LedgerError>>,
     ) -> Result<T> {
-        let result = match tokio::time::timeout(CALL_TIMEOUT, call).await {
+        logged(match tokio::time::timeout(CALL_TIMEOUT, call).await {
             Ok(result) => result.map_err(BatchError::from),
             Err(elapsed) => Err(BatchError::Unavailable(elapsed.into())),
-        };
-        if let Err(BatchError::Unavailable(error) | BatchError::Internal(error)) = &result {
-            tracing::error!(error = error_chain(&**error), "a ledger call failed");
-        }
-        result
+        })
     }
 
     pub(crate) fn limits(&self) -> Limits {
         self.0.config.limits()
     }
 
+    /// The OpenAPI document of the routes of this process.
+    pub(crate) fn openapi(&self) -> &serde_json::Value {
+        &self.0.openapi
+    }
+
     pub(super) fn throughput(&self) -> Throughput {
         self.0.config.generate.throughput()
     }
+}
+
+/// Logs the errors whose sources no response contains.
+pub(super) fn logged<T>(result: Result<T>) -> Result<T> {
+    if let Err(BatchError::Unavailable(error) | BatchError::Internal(error)) = &result {
+        tracing::error!(error = error_chain(&**error), "a ledger call failed");
+    }
+    result
 }
 
 /// Converts an id from a caller. An id out of range is reported as [`BatchError::NoSuchBatch`],

@@ -12,6 +12,7 @@
 //!   handle.rs        BatchService and what it is made of
 //!   create.rs        create a batch         transactions.rs  in a transaction of the host
 //!   queries.rs       read batches, jobs, items
+//!   waiting.rs       wait for the end of a batch, and for its hooks
 //!   commands.rs      retry, cancel, pause, resume
 //!   hook_context.rs  what hooks and item writers reach
 //!   readiness.rs     whether this process can take requests
@@ -28,8 +29,8 @@ mod page;
 mod queries;
 mod readiness;
 mod reads;
-#[cfg(feature = "postgres")]
 mod transactions;
+mod waiting;
 
 pub(crate) use self::{
     accepted::Answered,
@@ -44,4 +45,5 @@ pub use self::{
     hook_context::{HookContext, ItemContext, MissingState},
     page::{Page, PageQuery},
     readiness::Readiness,
+    transactions::HostTransaction,
 };

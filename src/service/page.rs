@@ -57,17 +57,13 @@ impl PageQuery {
 
 impl<T> Page<T> {
     /// Makes the page from the rows of a [`PageQuery::request`].
-    pub(super) fn of(
-        portion: impl Into<Portion<T>>,
-        list: &str,
-        request: PageRequest,
-        key: impl Fn(&T) -> u64,
-    ) -> Self {
-        let Portion { rows: mut entries, truncated } = portion.into();
+    pub(super) fn of(portion: Portion<T>, list: &str, request: PageRequest, key: impl Fn(&T) -> u64) -> Self {
+        let Portion { rows: mut entries, truncated, looked_to } = portion;
         let more = truncated || entries.len() as u64 >= request.limit;
         entries.truncate(request.limit as usize - 1);
         let last = entries.last().filter(|_| more);
-        let next_cursor = last.map(|last| write_cursor(list, key(last)));
+        let next = last.map(key).or(looked_to);
+        let next_cursor = next.map(|after| write_cursor(list, after));
         Self { items: entries, next_cursor }
     }
 }

@@ -1,21 +1,14 @@
 //! Reads batches, jobs and items.
 
-use std::{pin::pin, time::Duration};
-
-use tokio::time::{Instant, timeout_at};
-
 use super::{
     error::{BatchError, Result},
     handle::{BatchService, to_batch_id},
     page::{Page, PageQuery},
 };
 use crate::{
-    domain::{BatchRecord, BatchStatus, FailedJob, Item, Progress, WaitingFor},
-    ledger::PageRequest,
+    domain::{BatchRecord, BatchStatus, FailedJob, Item, JobRecord, JobState, Progress, WaitingFor},
+    ledger::{PageRequest, Portion},
 };
-
-/// The interval of reads while waiting for a batch that another process may finish.
-const READ_INTERVAL: Duration = Duration::from_millis(250);
 
 impl BatchService {
     /// Returns the progress of a batch.
@@ -35,36 +28,6 @@ impl BatchService {
         }
         let is_limited = batch.has_only_waiting_jobs() && self.parts().generate.is_rate_limited().await;
         is_limited.then_some(WaitingFor::RateLimit)
-    }
-
-    /// Waits until a batch is finished, at most `limit` plus the duration of one read.
-    ///
-    /// Returns at once when the batch finishes in this process, and within a quarter of a second
-    /// when it finishes in another process.
-    ///
-    /// # Errors
-    ///
-    /// [`BatchError::NotFinished`] with the progress when `limit` elapses first;
-    /// [`BatchError::NoSuchBatch`].
-    pub async fn until_finished(&self, batch_id: i64, limit: Duration) -> Result<Progress> {
-        let deadline = Instant::now() + limit;
-        loop {
-            let mut finished = pin!(self.parts().finished.notified());
-            // From here on no notification is missed, including one during the read below.
-            finished.as_mut().enable();
-            let progress = match self.get_batch_job_progress(batch_id).await {
-                // One of the next reads gets a permit.
-                Err(BatchError::Busy) if Instant::now() < deadline => continue,
-                progress => progress?,
-            };
-            if progress.status.is_finished() {
-                return Ok(progress);
-            }
-            let next_read = (Instant::now() + READ_INTERVAL).min(deadline);
-            if timeout_at(next_read, finished).await.is_err() && next_read == deadline {
-                return Err(BatchError::NotFinished(Box::new(progress)));
-            }
-        }
     }
 
     /// Returns one batch.
@@ -89,7 +52,7 @@ impl BatchService {
         let request = page.request(&list)?;
         let _permit = self.parts().reads.list().await?;
         let batches = self.bounded(self.parts().ledger.batches(status, request)).await?;
-        Ok(Page::of(batches, &list, request, |batch| batch.batch_id.get().unsigned_abs()))
+        Ok(Page::of(Portion::complete(batches), &list, request, |batch| batch.batch_id.get().unsigned_abs()))
     }
 
     /// Returns a page of the items of a batch, in ascending order of ordinals.
@@ -102,7 +65,7 @@ impl BatchService {
         let request = page.request(&list)?;
         let _permit = self.parts().reads.list().await?;
         let items = self.bounded(self.parts().ledger.items(id, request)).await?;
-        Ok(Page::of(items, &list, request, |item| item.ordinal))
+        Ok(Page::of(Portion::complete(items), &list, request, |item| item.ordinal))
     }
 
     /// Returns the item with `code`.
@@ -121,6 +84,24 @@ impl BatchService {
         // The page starts with the next item that exists, which may be another one.
         let matches = |item: &Item| item.ordinal == decoded.ordinal && item.code == decoded.canonical;
         items.into_iter().find(matches).ok_or(BatchError::NoSuchItem)
+    }
+
+    /// Returns a page of the jobs of a batch, in ascending order of their numbers, optionally only
+    /// those in one `state`.
+    ///
+    /// A page looks at no more than 20,000 jobs and ends after 1 MB of JSON. It may then have fewer
+    /// entries than `limit`, or none: follow `next_cursor`. A batch that is not planned yet has no
+    /// jobs.
+    ///
+    /// # Errors
+    ///
+    /// As [`BatchService::failed_jobs`].
+    pub async fn jobs(&self, batch_id: i64, state: Option<JobState>, page: PageQuery) -> Result<Page<JobRecord>> {
+        let list = format!("jobs:{batch_id}:{}", state.map_or("all", JobState::as_str));
+        let (id, request) = (to_batch_id(batch_id)?, page.request(&list)?);
+        let _permit = self.parts().reads.list().await?;
+        let jobs = self.bounded(self.parts().ledger.jobs(id, state, request)).await?;
+        Ok(Page::of(jobs, &list, request, |job| job.seq))
     }
 
     /// Returns a page of the failed jobs of a batch, in ascending order of their numbers.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use super::handle::BatchService;
+use crate::queue::QueueError;
 
 /// Whether this process can take requests, and if not, why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -43,8 +44,12 @@ impl BatchService {
         if !matches!(timeout(PROBE_TIMEOUT, ledger.ping()).await, Ok(Ok(()))) {
             problems.push("the database does not respond".to_owned());
         }
-        if !matches!(timeout(PROBE_TIMEOUT, queue.ping()).await, Ok(Ok(()))) {
-            problems.push(format!("the queue {} does not respond", queue.name()));
+        match timeout(PROBE_TIMEOUT, queue.ping()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(QueueError::OtherLedger { queue })) => {
+                problems.push(format!("the queue {queue} belongs to another ledger, see `redis.prefix`"));
+            }
+            Ok(Err(_)) | Err(_) => problems.push(format!("the queue {} does not respond", queue.name())),
         }
         Readiness { ready: problems.is_empty(), problems }
     }

@@ -48,6 +48,8 @@ pub(crate) struct Context {
     pub refusing: Arc<Mutex<()>>,
     /// Notified when a batch finishes in this process.
     pub finished: Arc<Notify>,
+    /// Notified when a call of a hook ends in this process.
+    pub hook_ended: Arc<Notify>,
 }
 
 /// The delay between two tries while the database is unavailable.

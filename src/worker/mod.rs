@@ -7,7 +7,7 @@
 //!   status.rs    queue  ──▶ batch, host  closes a batch, calls a hook
 //!   summaries.rs ledger ──▶ lists        counts open batches
 //!   cleaner.rs   ledger                  removes old history
-//!   runtime.rs   start, standby, drain
+//!   runtime.rs   start, standby, drain; logs summary.rs
 //! ```
 //!
 //! The ledger decides and the queue follows: the result of an attempt is recorded in the ledger
@@ -32,6 +32,7 @@ mod report;
 mod runtime;
 mod status;
 mod summaries;
+mod summary;
 mod wakeup;
 
 pub(crate) use self::{
@@ -41,5 +42,6 @@ pub(crate) use self::{
     hooks::{Callback, Hooks},
     runtime::Runtime,
     summaries::Summaries,
+    summary::LaunchSummary,
     wakeup::Wakeup,
 };

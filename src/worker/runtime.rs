@@ -19,6 +19,7 @@ use super::{
     feeder::Feeder,
     generate::Generate,
     status::Status,
+    summary::LaunchSummary,
 };
 use crate::{
     ledger::Leadership,
@@ -28,6 +29,7 @@ use crate::{
 /// The workers of this process.
 pub(crate) struct Runtime {
     cx: Arc<Context>,
+    summary: Arc<LaunchSummary>,
     tasks: TaskTracker,
 }
 
@@ -35,8 +37,8 @@ impl Runtime {
     /// The interval at which a process on standby tries to acquire the leadership.
     const LEADERSHIP_INTERVAL: Duration = Duration::from_secs(1);
 
-    pub fn new(cx: Context) -> Self {
-        Self { cx: Arc::new(cx), tasks: TaskTracker::new() }
+    pub fn new(cx: Context, summary: LaunchSummary) -> Self {
+        Self { cx: Arc::new(cx), summary: Arc::new(summary), tasks: TaskTracker::new() }
     }
 
     /// Starts what the configured role and queue require: workers, standby, or only the feeder.
@@ -44,10 +46,16 @@ impl Runtime {
     pub fn start(&self) {
         let cx = self.cx.clone();
         match (cx.generate.is_shared(), cx.config.role.runs_jobs()) {
-            (false, true) => drop(self.tasks.spawn(lead_and_feed(cx))),
-            (false, false) => {}
-            (true, true) => drop(self.tasks.spawn(work_and_feed(cx))),
-            (true, false) => drop(self.tasks.spawn(feed(cx))),
+            (false, true) => drop(self.tasks.spawn(lead_and_feed(cx, self.summary.clone()))),
+            (false, false) => self.summary.log_without_workers(),
+            (true, true) => {
+                self.summary.log_workers();
+                drop(self.tasks.spawn(work_and_feed(cx)));
+            }
+            (true, false) => {
+                self.summary.log_without_workers();
+                drop(self.tasks.spawn(feed(cx)));
+            }
         }
     }
 
@@ -74,8 +82,9 @@ impl Runtime {
 
 /// Waits for the leadership, feeds and works until the drain starts, and keeps the leadership until
 /// the last handler returned.
-async fn lead_and_feed(cx: Arc<Context>) {
-    let Some(leadership) = acquire_leadership(&cx).await else { return };
+async fn lead_and_feed(cx: Arc<Context>, summary: Arc<LaunchSummary>) {
+    let Some(leadership) = acquire_leadership(&cx, &summary).await else { return };
+    summary.log_workers();
     work_and_feed(cx.clone()).await;
     // The next leader claims active jobs again, so no handler may run any more.
     keep_until_idle(&cx, leadership).await;
@@ -97,16 +106,13 @@ async fn feed(cx: Arc<Context>) {
     tokio::join!(Feeder::new(cx.clone()).run(), Cleaner(cx.clone()).run(), keep_summaries(&cx));
 }
 
-async fn acquire_leadership(cx: &Context) -> Option<Leadership> {
+async fn acquire_leadership(cx: &Context, summary: &LaunchSummary) -> Option<Leadership> {
     let mut is_standby = false;
     loop {
         match cx.retry_until_drain(|| cx.ledger.try_acquire_leadership()).await? {
-            Ok(Some(leadership)) => {
-                tracing::info!("batch workers started");
-                return Some(leadership);
-            }
+            Ok(Some(leadership)) => return Some(leadership),
             Ok(None) if !is_standby => {
-                tracing::info!("another process works on this database; this process is on standby");
+                summary.log_standby();
                 is_standby = true;
             }
             Ok(None) => {}

@@ -85,7 +85,10 @@ impl Status {
         };
         let record = || self.0.ledger.record_hook_outcome(id, failed_before, outcome.clone());
         match self.0.retry_forever(record).await {
-            Ok(()) => disposition,
+            Ok(()) => {
+                self.0.hook_ended.notify_waiters();
+                disposition
+            }
             Err(error) => failed(batch, &error),
         }
     }

@@ -127,8 +127,11 @@ async fn a_batch_that_can_not_be_planned_waits_for_its_finish_hook() {
     assert_eq!(ends(&shop), [(7, 1, "failed".to_owned())]);
 }
 
+/// The id, the quantity and the number of items of a batch, and the message of a missing state.
+type Report = (i64, u64, i64, String);
+
 #[derive(Clone, Default)]
-struct Reports(Arc<Mutex<Vec<(i64, u64, i64, String)>>>);
+struct Reports(Arc<Mutex<Vec<Report>>>);
 
 async fn report(end: BatchFinished, context: HookContext) -> Result<(), BoxError> {
     let id = end.batch_id.get();

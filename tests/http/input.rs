@@ -203,7 +203,7 @@ async fn a_path_with_an_impossible_batch_id_is_not_found() {
     ];
 
     for id in ids {
-        for list in ["", "/progress", "/failed-jobs", "/items"] {
+        for list in ["", "/progress", "/jobs", "/failed-jobs", "/items"] {
             let problem = shop.get(&format!("/batches/{id}{list}")).await.problem(404, &["there is no batch"]);
             assert!(!problem["batchId"].is_null(), "{problem}");
         }
@@ -220,7 +220,7 @@ async fn a_path_with_an_impossible_batch_id_is_not_found() {
 async fn the_error_for_a_bad_query_names_what_is_allowed() {
     let shop = a_shop().without_workers().open().await;
     shop.batch(7, 10).await;
-    let lists = ["/batches", "/batches/7/items", "/batches/7/failed-jobs"];
+    let lists = ["/batches", "/batches/7/items", "/batches/7/jobs", "/batches/7/failed-jobs"];
 
     for list in lists {
         for limit in ["abc", "", "0", "-1", "1001", "1.5", "99999999999999999999999", "+"] {
@@ -238,6 +238,11 @@ async fn the_error_for_a_bad_query_names_what_is_allowed() {
         let all = ["pending", "running", "paused", "completed", "failed", "cancelled"];
         assert_eq!(reply.problem(422, &all)["field"], "status");
     }
+    for state in ["done", "", "Waiting", "waiting,active"] {
+        let reply = shop.get(&format!("/batches/7/jobs?state={state}")).await;
+        let all = ["waiting", "active", "delayed", "completed", "failed", "cancelled"];
+        assert_eq!(reply.problem(422, &all)["field"], "state");
+    }
 }
 
 #[rocket::async_test]
@@ -254,6 +259,8 @@ async fn a_cursor_is_valid_for_its_own_list_only() {
     let of_items = cursor("/batches/1/items?limit=1").await;
     let of_all = cursor("/batches?limit=1").await;
     let of_completed = cursor("/batches?status=completed&limit=1").await;
+    let of_jobs = cursor("/batches/1/jobs?limit=1").await;
+    let of_completed_jobs = cursor("/batches/1/jobs?state=completed&limit=1").await;
     let foreign = [
         ("/batches/2/items?", &of_items),
         ("/batches/1/failed-jobs?", &of_items),
@@ -261,6 +268,10 @@ async fn a_cursor_is_valid_for_its_own_list_only() {
         ("/batches/1/items?", &of_all),
         ("/batches?status=completed&", &of_all),
         ("/batches?", &of_completed),
+        ("/batches/1/jobs?state=completed&", &of_jobs),
+        ("/batches/1/jobs?", &of_completed_jobs),
+        ("/batches/2/jobs?", &of_jobs),
+        ("/batches/1/failed-jobs?", &of_jobs),
     ];
 
     for (list, cursor) in foreign {

@@ -8,6 +8,7 @@ mod hosting;
 mod idempotency;
 mod input;
 mod life;
+mod merging;
 mod openapi;
 mod origin;
 mod problems;

@@ -215,7 +215,7 @@ async fn guarded_operations_require_the_security_scheme_of_the_host() {
     let writes = ["cancelBatch", "createBatch", "pauseBatch", "resumeBatch", "retryBatch"];
 
     let (all, schemes) = secured(&shop).await;
-    assert!(all.len() == 11 && !all.contains("probeReady"), "{all:?}");
+    assert!(all.len() == 12 && !all.contains("probeReady"), "{all:?}");
     assert_eq!(schemes, json!({ "key": by_key }));
 
     let shop = guarded_by(Batch::fairing().public().write_guard::<Writer>()).open().await;
@@ -329,6 +329,23 @@ impl Asked<'_> {
     }
 }
 
+/// Requests what answers differently once the history of a batch is removed.
+async fn asked_without_history() -> Shop {
+    use Method::{Get, Post};
+    let forgetful = a_shop().with("batch.generate.attempts", 1).with("batch.keep_history", "1s").open().await;
+    refuse_items(&forgetful, "TRUE");
+    forgetful.batch(1, 10).await;
+    forgetful.until_its_history_is_removed(1).await;
+    Asked(&forgetful)
+        .all(&[
+            (Get, "/batches/1/jobs", None, 409),
+            (Get, "/batches/1/failed-jobs", None, 409),
+            (Post, "/batches/1/retry", None, 409),
+        ])
+        .await;
+    forgetful
+}
+
 /// Requests every documented status, except those that need a broken database or a slow caller.
 #[rocket::async_test]
 async fn every_documented_status_occurs() {
@@ -378,6 +395,10 @@ async fn every_documented_status_occurs() {
             (Get, "/batches/9/items", None, 404),
             (Get, &format!("/batches/items/{code}"), None, 200),
             (Get, "/batches/items/x", None, 404),
+            (Get, "/batches/2/jobs?state=failed", None, 200),
+            (Get, "/batches/2/jobs?cursor=x", None, 400),
+            (Get, "/batches/2/jobs?state=x", None, 422),
+            (Get, "/batches/9/jobs", None, 404),
             (Get, "/batches/2/failed-jobs", None, 200),
             (Get, "/batches/2/failed-jobs?cursor=x", None, 400),
             (Get, "/batches/2/failed-jobs?limit=0", None, 422),
@@ -388,11 +409,7 @@ async fn every_documented_status_occurs() {
         .await;
     take_items(&working);
     Asked(&working).all(&[(Post, "/batches/2/retry", None, 200)]).await;
-    let forgetful = a_shop().with("batch.generate.attempts", 1).with("batch.keep_history", "1s").open().await;
-    refuse_items(&forgetful, "TRUE");
-    forgetful.batch(1, 10).await;
-    forgetful.until_its_history_is_removed(1).await;
-    Asked(&forgetful).all(&[(Get, "/batches/1/failed-jobs", None, 409), (Post, "/batches/1/retry", None, 409)]).await;
+    let forgetful = asked_without_history().await;
     Asked(&idle)
         .all(&[
             (Post, "/batches", Some(r#"{"quantity":30,"batchId":1}"#), 202),

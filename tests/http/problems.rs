@@ -1,6 +1,6 @@
 //! Errors under the base are problem documents; other errors stay with the host.
 
-use rocket::{Request, catch, catchers, get, routes};
+use rocket::{Request, catch, catchers, get, post, routes, serde::json::Json};
 
 use crate::shop::a_shop;
 
@@ -38,6 +38,35 @@ async fn catchers_of_the_host_apply_outside_the_base() {
     assert_eq!(shop.get("/shelf").await.body, "from the host's catcher");
     shop.get("/batches/8").await.problem(404, &["batch 8"]);
     shop.get("/batches/1/colour").await.problem(404, &[]);
+}
+
+#[get("/orders/<id>")]
+fn order(id: i64) -> Result<String, rocket::http::Status> {
+    match id {
+        7 => Ok("order 7".into()),
+        8 => Err(rocket::http::Status::Conflict),
+        _ => panic!("a secret in a panic"),
+    }
+}
+
+#[post("/orders", data = "<_body>")]
+fn place(_body: Json<u64>) {}
+
+#[rocket::async_test]
+async fn the_catchers_of_the_crate_can_serve_the_routes_of_the_host() {
+    let routes = || routes![order, place];
+    let shop = a_shop().open_with(|rocket| rocket.mount("/", routes()).register("/", rocket_batch::catchers())).await;
+
+    assert_eq!(shop.get("/orders/7").await.body, "order 7");
+    shop.get("/shelf").await.problem(404, &["there is no GET /shelf"]);
+    shop.get("/orders/seven").await.problem(422, &[]);
+    shop.post("/orders", "\"seven\"").await.problem(422, &[]);
+    shop.post("/orders", "x").await.problem(400, &[]);
+    shop.get("/orders/8").await.problem(409, &[]);
+    let broken = shop.get("/orders/9").await;
+    broken.problem(500, &[]);
+    assert!(!broken.body.contains("secret"));
+    shop.get("/batches/8").await.problem(404, &["batch 8"]);
 }
 
 #[get("/batches/broken/down")]

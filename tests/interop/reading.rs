@@ -24,7 +24,10 @@ async fn a_node_queue_reads_waiting_and_completed_jobs() -> TestResult {
     fixture.wait_until_complete(batch, 500).await?;
     fixture.wait_until_idle().await?;
 
-    let data = json!({ "v": 1, "batch": batch, "seq": 0, "generation": 0, "first": 0, "quantity": 100 });
+    let ledger = first["data"]["ledger"].clone();
+    assert!(ledger.as_str().is_some_and(|id| id.len() == 16), "{ledger}");
+    let data =
+        json!({ "v": 1, "ledger": ledger, "batch": batch, "seq": 0, "generation": 0, "first": 0, "quantity": 100 });
     assert_eq!(waiting.as_array().map(Vec::len), Some(5));
     assert_eq!((&first["name"], &first["data"], &first["state"]), (&json!("generate"), &data, &json!("prioritized")));
     assert_eq!((&first["opts"]["attempts"], &first["priority"]), (&json!(3), &json!(1)));

@@ -108,6 +108,7 @@ fn figment(url: &str, schema: &str) -> Figment {
         .join(("connect_timeout", 5))
         .join(("statement_timeout", 2))
         .join(("max_connections", 5))
+        .join(("max_jobs_per_batch", 100_000))
         // A host may have other keys in the section.
         .join(("idle_timeout", 60))
 }

@@ -104,6 +104,7 @@ fn figment(url: &str, connect_timeout: u64) -> Figment {
     Figment::new()
         .join(("url", url))
         .join(("connect_timeout", connect_timeout))
+        .join(("max_jobs_per_batch", 100_000))
         // A host may have other keys in the section.
         .join(("idle_timeout", 60))
 }
@@ -233,7 +234,7 @@ async fn slow_reads_do_not_block_workers() -> TestResult {
         readers.spawn(async move {
             host.interact(|_| {
                 std::thread::sleep(Duration::from_millis(400));
-                Ok(())
+                Ok::<_, rusqlite::Error>(())
             })
             .await
         });
@@ -816,19 +817,19 @@ async fn waiting_for_a_reader_times_out() -> TestResult {
         async move {
             host.interact(move |_| {
                 let _ = started.send(());
-                Ok(released.recv().is_ok())
+                Ok::<_, rusqlite::Error>(released.recv().is_ok())
             })
             .await
         }
     });
     start.await?;
 
-    let busy = host.interact(|_| Ok(())).await;
+    let busy = host.interact(|_| Ok::<_, rusqlite::Error>(())).await;
     release.send(())?;
 
     assert!(matches!(busy, Err(LedgerError::Unavailable { .. })), "{busy:?}");
     assert!(slow.await??);
-    host.interact(|_| Ok(())).await?;
+    host.interact(|_| Ok::<_, rusqlite::Error>(())).await?;
     Ok(())
 }
 
@@ -840,7 +841,7 @@ async fn waiting_for_the_writer_times_out_and_queued_calls_run() -> TestResult {
     let host = database.host().await;
     let slow = queued(host.interact_mut(move |_| {
         let _ = started.send(());
-        Ok(released.recv().is_ok())
+        Ok::<_, rusqlite::Error>(released.recv().is_ok())
     }))
     .await;
     // Otherwise some of the others would share its transaction, and leave capacity free.

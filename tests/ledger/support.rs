@@ -211,6 +211,11 @@ impl ABatch {
         self
     }
 
+    pub fn in_at_most(mut self, max_jobs: u64) -> Self {
+        self.options.max_jobs_per_batch = Some(max_jobs);
+        self
+    }
+
     pub fn with_id(self, id: i64) -> Self {
         Self { id: Some(self::id(id)), ..self }
     }

@@ -176,6 +176,28 @@ impl Home {
 
     pub async fn start_example(&self, name: &str, environment: &[(&str, &str)]) -> Result<Host> {
         let port = free_port()?;
+        let mut child = self.command(name, port, environment)?.spawn()?;
+        // The home also collects standard output, where the shop prints.
+        let printed = Lines(Arc::default(), watch::Sender::new(()));
+        printed.read(child.stderr.take().ok_or("no standard error")?);
+        let out = BufReader::new(child.stdout.take().ok_or("no standard output")?).lines();
+        tee(out, printed.clone(), self.printed.clone());
+        let host = Host { child, port, printed, printed_in_home: self.printed.clone(), client: reqwest::Client::new() };
+        host.until_ready().await?;
+        Ok(host)
+    }
+
+    /// Starts a host whose launch fails, and returns what it printed.
+    #[allow(dead_code, reason = "the tests with Node do not use it")]
+    pub async fn fails_to_start(&self) -> Result<String> {
+        let output = timeout(Duration::from_secs(30), self.command("host", free_port()?, &[])?.output()).await??;
+        if output.status.success() {
+            return Err("the launch must fail".into());
+        }
+        Ok([output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat())
+    }
+
+    fn command(&self, name: &str, port: u16, environment: &[(&str, &str)]) -> Result<Command> {
         let mut command = Command::new(example(name)?);
         command
             .current_dir(self.folder.path())
@@ -189,15 +211,7 @@ impl Home {
             command.env("ROCKET_CONFIG", config);
         }
         command.envs(self.environment.iter().map(|(key, value)| (key, value))).envs(environment.iter().copied());
-        let mut child = command.spawn()?;
-        // The home also collects standard output, where the shop prints.
-        let printed = Lines(Arc::default(), watch::Sender::new(()));
-        printed.read(child.stderr.take().ok_or("no standard error")?);
-        let out = BufReader::new(child.stdout.take().ok_or("no standard output")?).lines();
-        tee(out, printed.clone(), self.printed.clone());
-        let host = Host { child, port, printed, printed_in_home: self.printed.clone(), client: reqwest::Client::new() };
-        host.until_ready().await?;
-        Ok(host)
+        Ok(command)
     }
 
     fn settings(&self) -> String {
@@ -304,6 +318,12 @@ impl Host {
     pub async fn get(&self, path: &str) -> Result<Value> {
         let response = self.client.get(self.url(path)).bearer_auth(TOKEN).send().await?;
         Ok(response.error_for_status()?.json().await?)
+    }
+
+    /// Returns the status of the response to a GET request.
+    #[allow(dead_code, reason = "the tests with Node do not use it")]
+    pub async fn status(&self, path: &str) -> Result<reqwest::StatusCode> {
+        Ok(self.client.get(self.url(path)).bearer_auth(TOKEN).send().await?.status())
     }
 
     pub async fn post_batch(&self, body: &Value) -> Result<Value> {

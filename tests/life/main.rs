@@ -10,6 +10,7 @@ mod compose;
 #[cfg(feature = "redis")]
 mod drain;
 mod host;
+mod launch;
 mod orders;
 mod pair;
 #[cfg(feature = "redis")]

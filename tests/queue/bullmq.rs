@@ -60,7 +60,7 @@ pub fn at(host: &str, port: u16, prefix: &str) -> RedisSettings {
 }
 
 pub async fn open(redis: &RedisSettings, settings: &QueueSettings) -> BullQueue {
-    let server = Arc::new(Server::new(redis).expect("the settings are valid"));
+    let server = Arc::new(Server::new(redis).expect("the settings are valid").for_ledger("the-ledger"));
     BullQueue::open("test", settings, server).await.expect("Redis answers")
 }
 

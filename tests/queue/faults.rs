@@ -579,7 +579,7 @@ impl CapturedLog {
         String::from_utf8_lossy(&self.0.lock().expect("no code panics while holding this lock")).into_owned()
     }
 
-    async fn wait_for(&self, word: &str) -> TestResult {
+    pub async fn wait_for(&self, word: &str) -> TestResult {
         let end = Instant::now() + 10 * SECOND;
         while !self.text().contains(word) {
             assert!(Instant::now() < end, "the log lacks `{word}`: {}", self.text());

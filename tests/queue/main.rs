@@ -4,6 +4,7 @@
 //!   suite.rs     the suite, and a worker that the tests control
 //!   local.rs     the queue in the process, with virtual time
 //!   bullmq.rs    the queues in Redis
+//!   claim.rs     … and the ledger that they belong to
 //!   faults.rs    … with faults of the server, of the network and by other clients
 //!   rights.rs    … with minimal permissions
 //!   tls.rs       … over TLS
@@ -21,6 +22,8 @@ mod suite;
 mod bullmq;
 #[cfg(feature = "redis")]
 mod certificate_authority;
+#[cfg(feature = "redis")]
+mod claim;
 #[cfg(feature = "redis")]
 mod cluster;
 #[cfg(feature = "redis")]

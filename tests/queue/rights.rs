@@ -70,7 +70,8 @@ impl RestrictedServer {
     }
 
     async fn open(&self, settings: &QueueSettings) -> rocket_batch::queue::Result<BullQueue> {
-        let server = Server::new(&self.settings().await)?.with_check_interval(Duration::from_millis(100));
+        let server = Server::new(&self.settings().await)?.for_ledger("the-ledger");
+        let server = server.with_check_interval(Duration::from_millis(100));
         BullQueue::open("test", settings, Arc::new(server)).await
     }
 

@@ -4,6 +4,8 @@
 mod hooks;
 #[path = "../servers/postgres.rs"]
 mod servers;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::{
     collections::HashSet,
@@ -71,6 +73,14 @@ impl Shop {
     /// Calls the function `create_product_items` with these arguments.
     fn call(&self, arguments: &str) -> String {
         format!("SELECT {}.create_product_items({arguments})", self.ledger)
+    }
+
+    /// Lets the function accept what the settings of this process forbid, as a process with other
+    /// settings does that started later.
+    async fn accept_more(&self) -> TestResult {
+        let raise = format!("UPDATE {}.settings SET value = '100000000' WHERE name LIKE 'max\\_%'", self.ledger);
+        assert_eq!(self.host.execute(&raise, &[]).await?, 3);
+        Ok(())
     }
 
     /// The numbers of rows: batches, jobs, orders.
@@ -277,8 +287,9 @@ async fn omitted_arguments_use_the_settings() -> TestResult {
 }
 
 #[rocket::async_test]
-async fn a_request_beyond_the_settings_becomes_a_failed_batch() -> TestResult {
+async fn a_request_beyond_settings_that_were_lowered_becomes_a_failed_batch() -> TestResult {
     let shop = Shop::open().await?;
+    shop.accept_more().await?;
     shop.host.query_one(&shop.call("20000000, 7"), &[]).await?;
     shop.host.query_one(&shop.call("10, 8"), &[]).await?;
     shop.service().wake_feeder();
@@ -300,6 +311,7 @@ async fn a_request_beyond_the_settings_becomes_a_failed_batch() -> TestResult {
 #[rocket::async_test]
 async fn a_request_with_too_many_jobs_becomes_a_failed_batch() -> TestResult {
     let shop = Shop::with("batch.max_jobs_per_batch", 10).await?;
+    shop.accept_more().await?;
     shop.host.query_one(&shop.call("250, 7, max_jobs_per_batch => 11"), &[]).await?;
     shop.host.query_one(&shop.call("250, 8, max_jobs_per_batch => 10"), &[]).await?;
     shop.service().wake_feeder();
@@ -321,12 +333,25 @@ async fn the_function_rejects_invalid_arguments() -> TestResult {
     let call = |arguments: &str| shop.call(arguments);
     let invalid = SqlState::INVALID_PARAMETER_VALUE;
     let table = [
-        (call("0"), &invalid, "`quantity` must be 1 to 9007199254740991, but is 0"),
-        (call("NULL"), &invalid, "`quantity` must be 1 to 9007199254740991, but is null"),
+        (call("0"), &invalid, "`quantity` must be 1 to 10000000 (setting `max_quantity`), but is 0"),
+        (call("NULL"), &invalid, "`quantity` must be 1 to 10000000 (setting `max_quantity`), but is null"),
         (call("10, 0"), &invalid, "`batch_id` must be 1 to 9007199254740991, but is 0"),
         (call("10, 9007199254740992"), &invalid, "`batch_id` must be 1 to 9007199254740991, but is 9007199254740992"),
-        (call("10, batch_size => -1"), &invalid, "`batch_size` must be 1 to 9007199254740991, but is -1"),
-        (call("10, max_jobs_per_batch => 100001"), &invalid, "`max_jobs_per_batch` must be 1 to 100000, but is 100001"),
+        (
+            call("10, batch_size => -1"),
+            &invalid,
+            "`batch_size` must be 1 to 10000 (setting `max_items_per_job`), but is -1",
+        ),
+        (
+            call("10, max_jobs_per_batch => 1001"),
+            &invalid,
+            "`max_jobs_per_batch` must be 1 to 1000 (setting `max_jobs_per_batch`), but is 1001",
+        ),
+        (
+            call("20001, max_jobs_per_batch => 2"),
+            &invalid,
+            "`quantity` must be at most 20000 for 2 jobs of up to 10000 items (setting `max_items_per_job`), but is 20001",
+        ),
         (
             call("10, qr_code_prefix => ''"),
             &invalid,

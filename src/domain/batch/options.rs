@@ -71,6 +71,9 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// The defaults of the settings.
+    pub const DEFAULT: Self = Self { max_quantity: 10_000_000, max_jobs_per_batch: 1_000, max_items_per_job: 10_000 };
+
     /// Upper limit of the setting `max_jobs_per_batch`.
     pub const MAX_JOBS: u64 = 100_000;
 }

@@ -14,7 +14,7 @@ pub(super) fn insert_into(schemas: &mut Map<String, Value>) {
     }
 }
 
-fn all() -> [(&'static str, Value); 11] {
+fn all() -> [(&'static str, Value); 13] {
     [
         ("CreateBatch", json!({ "quantity": 250, "batchId": 42, "batchSize": 100, "qrCodePrefix": "QR" })),
         ("BatchAccepted", accepted()),
@@ -23,6 +23,8 @@ fn all() -> [(&'static str, Value); 11] {
         ("Progress", progress()),
         ("Item", item()),
         ("PageOfItem", page(item())),
+        ("Job", job()),
+        ("PageOfJob", page(job())),
         ("FailedJob", failed_job()),
         ("PageOfFailedJob", page(failed_job())),
         ("RetryReport", retry_report()),
@@ -90,6 +92,24 @@ fn item() -> Value {
         "ordinal": 7,
         "code": "QR-0J5ZK4T9W3M8X1C6V2B7N0QHRS",
         "createdAt": "2026-01-31T12:00:02.125Z",
+    })
+}
+
+fn job() -> Value {
+    json!({
+        "jobId": "b42-j2-g0",
+        "seq": 2,
+        "first": 200,
+        "last": 249,
+        "quantity": 50,
+        "itemsCreated": 0,
+        "state": "delayed",
+        "attempts": 1,
+        "crashes": 0,
+        "startedAt": "2026-01-31T12:00:02Z",
+        "finishedAt": null,
+        "notBefore": "2026-01-31T12:00:04Z",
+        "error": "50 items could not be written: the shelf is full",
     })
 }
 

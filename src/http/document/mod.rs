@@ -10,6 +10,10 @@
 //! of [`docs`](super::docs).
 
 mod examples;
+mod merge;
+
+pub use self::merge::MergeError;
+pub(crate) use self::merge::merge;
 
 use rocket::http::Status;
 use schemars::{SchemaGenerator, generate::SchemaSettings};

@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
     config::Config,
-    domain::{BatchId, BatchStatus, Invalid, ItemOptions, Limits},
+    domain::{BatchId, BatchStatus, Invalid, ItemOptions, JobState, Limits},
     http::{
         openapi::{Input, Operation},
         problem::Problem,
@@ -272,6 +272,34 @@ impl BatchesQuery {
     }
 }
 
+/// The state of the jobs to list, and the page of the list.
+#[derive(Debug, FromForm, JsonSchema)]
+pub(super) struct JobsQuery {
+    /// List only jobs in this state.
+    #[schemars(with = "Option<JobState>")]
+    state: RepeatedParam,
+    /// The `nextCursor` of the previous page; absent for the first page.
+    #[schemars(with = "Option<String>", regex(pattern = PageQuery::CURSOR_PATTERN))]
+    cursor: RepeatedParam,
+    /// The maximum number of entries on the page.
+    #[schemars(with = "Option<u64>", range(min = 1, max = PageQuery::MAX), extend("default" = PageQuery::DEFAULT))]
+    limit: RepeatedParam,
+}
+
+impl Input for JobsQuery {
+    fn describe(_: &str, operation: &mut Operation<'_>) {
+        operation.query::<Self>();
+        describe_page_problems(operation);
+    }
+}
+
+impl JobsQuery {
+    pub(super) fn validate(self) -> Result<(Option<JobState>, PageQuery), Invalid> {
+        let state = at_most_one("state", self.state)?.as_deref().map(state).transpose()?;
+        Ok((state, page(self.cursor, self.limit)?))
+    }
+}
+
 fn page(cursor: RepeatedParam, limit: RepeatedParam) -> Result<PageQuery, Invalid> {
     let limit = at_most_one("limit", limit)?;
     let limit = limit.map(|text| text.parse().map_err(|_| wrong_limit(&text))).transpose()?;
@@ -280,6 +308,12 @@ fn page(cursor: RepeatedParam, limit: RepeatedParam) -> Result<PageQuery, Invali
 
 fn wrong_limit(text: &str) -> Invalid {
     Invalid::new("limit", format!("must be 1 to {}, but is {text:?}", PageQuery::MAX))
+}
+
+fn state(word: &str) -> Result<JobState, Invalid> {
+    let all = JobState::ALL.map(JobState::as_str).join(", ");
+    let wrong = || Invalid::new("state", format!("must be one of {all}, but is {word:?}"));
+    JobState::parse(word).ok_or_else(wrong)
 }
 
 /// Whether the caller has the right to read. As a guard it never fails.

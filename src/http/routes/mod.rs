@@ -13,7 +13,7 @@ use serde::Serialize;
 pub(super) use self::input::limits_in_schemas;
 use self::{
     idempotency::Idempotency,
-    input::{BatchesQuery, CreateBatch, MayRead, PageParams, PathCode, PathId},
+    input::{BatchesQuery, CreateBatch, JobsQuery, MayRead, PageParams, PathCode, PathId},
 };
 use super::{
     body::JsonBody,
@@ -23,7 +23,7 @@ use super::{
     refusal::{HistoryRemoved, HookFailed, IdTaken, NoFailedJobs, Refusal, WrongStatus},
 };
 use crate::{
-    domain::{BatchRecord, FailedJob, Item, Progress, RetryReport},
+    domain::{BatchRecord, FailedJob, Item, JobRecord, Progress, RetryReport},
     service::{BatchAccepted, BatchService, Page},
 };
 
@@ -32,8 +32,8 @@ type Result<T, E = Problem> = std::result::Result<T, E>;
 /// The routes that need a right.
 pub(super) fn guarded() -> Vec<Endpoint> {
     let mut all = endpoints![Tag::Batches =>
-        create_batch, list_batches, get_batch, get_progress, list_failed_jobs, retry_batch, cancel_batch, pause_batch,
-        resume_batch];
+        create_batch, list_batches, get_batch, get_progress, list_jobs, list_failed_jobs, retry_batch, cancel_batch,
+        pause_batch, resume_batch];
     all.extend(endpoints![Tag::Items => list_items]);
     // `/items/<code>` collides with `/<id>/items` and must be tried first. Rocket's attribute does
     // not accept a negative rank.
@@ -88,6 +88,23 @@ endpoint! {
     #[get("/<id>/progress")]
     async fn get_progress(batches: BatchService, id: PathId) -> Result<JsonResponse<Progress>> {
         Ok(JsonResponse(batches.get_batch_job_progress(id.id()?).await?))
+    }
+}
+
+endpoint! {
+    /// Lists the jobs of a batch, by their numbers.
+    ///
+    /// A page is at most about 1 MB and looks at no more than 20,000 jobs. It may have fewer
+    /// entries than its limit, or none, although more follow: continue until `nextCursor` is null.
+    /// A batch that is not planned yet has no jobs.
+    #[get("/<id>/jobs?<query..>")]
+    async fn list_jobs(
+        batches: BatchService,
+        id: PathId,
+        query: JobsQuery,
+    ) -> Result<JsonResponse<Page<JobRecord>>, Refusal<HistoryRemoved>> {
+        let (state, page) = query.validate()?;
+        Ok(JsonResponse(batches.jobs(id.id()?, state, page).await?))
     }
 }
 

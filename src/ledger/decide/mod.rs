@@ -22,7 +22,7 @@ pub(super) use self::{
     claim::{ClaimDecision, JobSnapshot, missing, missing_after, poisoned, without_row},
     feed::{hook_tasks, next_due, next_page},
     hook::{batch_event, hook_retry, job_event, wants_job_hook},
-    page::PageBuilder,
+    page::{JobWindow, PageBuilder},
     prune::Sweep,
     request::{EarlierRequest, Recall},
     retry::{FailedJobRow, reopened_status, retry_report},

@@ -58,15 +58,15 @@ where
 
 /// An item writer, and what it is told about batches.
 pub(super) struct Writer {
-    item_writer: Arc<dyn ItemWriter>,
+    host: Arc<dyn ItemWriter>,
     batches: BatchInfos,
     /// The ledger's schema.
     schema: Arc<str>,
 }
 
 impl Writer {
-    pub(super) fn new(item_writer: Arc<dyn ItemWriter>, schema: Arc<str>) -> Self {
-        Self { item_writer, batches: BatchInfos::default(), schema }
+    pub(super) fn new(host: Arc<dyn ItemWriter>, schema: Arc<str>) -> Self {
+        Self { host, batches: BatchInfos::default(), schema }
     }
 
     /// Calls the item writer with the host's search path, and classifies its error.
@@ -80,7 +80,7 @@ impl Writer {
             Some(batch) => batch,
             None => self.batches.insert(batch_info(transaction, id).await?),
         };
-        let writing = self.item_writer.write(transaction, items, &batch);
+        let writing = self.host.write(transaction, items, &batch);
         with_path_of_host(transaction, &self.schema, writing).await?.map_err(classified)?;
         // The commit of a failed transaction is a rollback, which the server does not report as an
         // error.

@@ -20,8 +20,8 @@ const VERSION: &str = "SELECT value::bigint FROM settings WHERE name = 'schema_v
 const SET_VERSION: &str = "INSERT INTO settings (name, value) VALUES ('schema_version', $1::bigint::text)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
-/// The default batch size of `create_product_items`.
-const STORE_BATCH_SIZE: &str = "INSERT INTO settings (name, value) VALUES ('batch_size', $1::bigint::text)
+/// A setting that the function `create_product_items` reads.
+const STORE_SETTING: &str = "INSERT INTO settings (name, value) VALUES ($1, $2::bigint::text)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
 /// One lock for all schemas of a database, so that only one process creates a schema.
@@ -36,10 +36,17 @@ const TIMEOUTS: &str =
 pub(super) enum MigrateError {
     /// An error of the database.
     #[error("{}", super::error::message_of(.0))]
-    Database(#[from] tokio_postgres::Error),
+    Database(tokio_postgres::Error),
     /// The tables were created by a later version of this crate.
     #[error(transparent)]
     TooNew(#[from] TooNew),
+}
+
+/// Generic, so that rustc does not name this private type in a host whose own `?` is ambiguous.
+impl<E: Into<tokio_postgres::Error>> From<E> for MigrateError {
+    fn from(error: E) -> Self {
+        Self::Database(error.into())
+    }
 }
 
 /// Applies the missing migrations in one transaction. If several processes do so at once, one does
@@ -59,6 +66,8 @@ pub(super) async fn migrate(client: &mut Client, schema: &str, options: SchemaOp
         transaction.batch_execute(migration).await?;
     }
     transaction.execute(SET_VERSION, &[&(MIGRATIONS.len() as i64)]).await?;
-    transaction.execute(STORE_BATCH_SIZE, &[&key(options.batch_size)]).await?;
+    for (name, value) in options.stored() {
+        transaction.execute(STORE_SETTING, &[&name, &key(value)]).await?;
+    }
     Ok(transaction.commit().await?)
 }

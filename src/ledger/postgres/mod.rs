@@ -38,10 +38,13 @@ mod finish_attempt;
 mod finish_hook;
 mod hooks;
 mod host;
+mod identity;
 mod insert_chunk;
 mod item_writer;
+mod jobs;
 mod leadership;
 mod migrate;
+mod open_hooks;
 mod plan;
 mod pool;
 mod prune_history;
@@ -59,6 +62,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use rocket_db_pools::Pool as _;
 
+pub(crate) use self::error::classified;
 pub use self::{
     finish_hook::FinishHook,
     host::HostTransactions,
@@ -74,6 +78,7 @@ use self::{
 use super::{
     decide::portions,
     error::{LedgerError, Result},
+    identity::random_identity,
     leadership::Leadership,
     query::{Backlog, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery},
     types::{
@@ -83,8 +88,8 @@ use super::{
     verbs::{Ledger, Records},
 };
 use crate::domain::{
-    Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, RetryReport,
-    StatusTask,
+    Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, JobRecord,
+    JobState, RetryReport, StatusTask,
 };
 
 /// The ledger in a PostgreSQL database.
@@ -145,6 +150,18 @@ impl Records for PostgresLedger {
 
     async fn failed_jobs(&self, batch: BatchId, page: PageRequest) -> Result<Portion<FailedJob>> {
         self.pool.run(read::FailedJobs { batch, page }).await
+    }
+
+    async fn identity(&self) -> Result<String> {
+        self.pool.run(identity::Identity(random_identity())).await
+    }
+
+    async fn open_hooks(&self, batch: BatchId) -> Result<u64> {
+        self.pool.run(open_hooks::OpenHooks(batch)).await
+    }
+
+    async fn jobs(&self, batch: BatchId, state: Option<JobState>, page: PageRequest) -> Result<Portion<JobRecord>> {
+        self.pool.run(jobs::Jobs { batch, state, page }).await
     }
 
     async fn backlog(&self, limit: u64) -> Result<Backlog> {

@@ -248,6 +248,13 @@ impl PostgresPool {
         &self.0.schema
     }
 
+    /// The place of the database, for messages.
+    pub(in crate::ledger) fn place(&self) -> String {
+        let Inner { address, schema, .. } = &*self.0;
+        let database = address.config.get_dbname().map(|name| format!("/{name}")).unwrap_or_default();
+        format!("PostgreSQL at {address}{database}, schema {schema}")
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.0.work.is_closed()
     }

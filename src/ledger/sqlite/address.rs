@@ -10,6 +10,8 @@ use std::{
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use crate::ledger::open::url_scheme;
+
 /// Size of the statement cache: more than there are statements, so each is prepared once per
 /// connection.
 const STATEMENTS: usize = 64;
@@ -24,17 +26,22 @@ pub(super) enum Address {
 }
 
 impl Address {
-    /// Parses a URL: `sqlite://batch.db`, `sqlite:///var/lib/batch.db`, `sqlite::memory:`. The
-    /// error message suggests a correct one.
+    /// Parses a URL: `sqlite://batch.db`, `sqlite:///var/lib/batch.db`, `sqlite::memory:`, or a
+    /// path alone. A path below `~` is in the home directory. The error message suggests a correct
+    /// one. It does not show the URL, which may contain a password.
     pub(super) fn parse(url: &str) -> Result<Self, String> {
-        let rest = url.strip_prefix("sqlite:").map(|rest| rest.strip_prefix("//").unwrap_or(rest));
-        match rest {
-            Some(":memory:") => Ok(Self::Memory),
-            Some("") => Err("names no file; try \"sqlite://batch.db\"".into()),
-            Some(path) if path.contains('?') => Err("takes no parameters; remove everything from the `?` on".into()),
-            Some(path) => Ok(Self::File(path.into())),
-            // The URL is not shown, since it may contain a password.
-            None => Err("is not a SQLite URL; try \"sqlite://batch.db\" or \"sqlite:///var/lib/batch.db\"".into()),
+        let with_scheme = url.strip_prefix("sqlite:").map(|rest| rest.strip_prefix("//").unwrap_or(rest));
+        match with_scheme.unwrap_or(url) {
+            ":memory:" => Ok(Self::Memory),
+            path if path.trim().is_empty() => Err("names no file; try \"sqlite://batch.db\"".into()),
+            path if path.contains('?') => Err("takes no parameters; remove everything from the `?` on".into()),
+            path if with_scheme.is_none() && !is_plain_path(path) => Err(NOT_SQLITE.into()),
+            path if with_scheme.is_some() && has_percent_encoding(path) => Err(
+                "contains a character in percent-encoding, such as `%20`, which is not decoded; write the path as it is"
+                    .into(),
+            ),
+            path if path.ends_with('/') => Err("names a directory; add the name of a file, such as `batch.db`".into()),
+            path => below_home(path).map(Self::File),
         }
     }
 
@@ -56,6 +63,19 @@ impl Address {
         Ok(conn)
     }
 
+    /// The reason why the database can't be opened. SQLite does not say what is missing.
+    pub(super) fn explain(&self, why: impl fmt::Display) -> String {
+        match self {
+            Self::File(path) if path.is_dir() => "it is a directory; add the name of a file".into(),
+            Self::File(path)
+                if path.parent().is_some_and(|parent| !parent.as_os_str().is_empty() && !parent.is_dir()) =>
+            {
+                format!("{why}; its directory does not exist, create it first")
+            }
+            Self::File(_) | Self::Memory => why.to_string(),
+        }
+    }
+
     /// The absolute address without symbolic links, which is the same for every process.
     pub(super) fn resolved(self) -> Self {
         match self {
@@ -71,6 +91,38 @@ impl fmt::Display for Address {
             Self::File(path) => path.display().fmt(f),
             Self::Memory => f.write_str(":memory:"),
         }
+    }
+}
+
+const NOT_SQLITE: &str = "is not a SQLite URL; try \"sqlite://batch.db\" or \"sqlite:///var/lib/batch.db\"";
+
+/// Returns whether a text without a scheme is a path, and not the parameters of another database.
+fn is_plain_path(text: &str) -> bool {
+    url_scheme(text).is_none() && !text.contains(['@', '=']) && !text.contains("://")
+}
+
+fn has_percent_encoding(path: &str) -> bool {
+    let is_hex = |digit: Option<&u8>| digit.is_some_and(u8::is_ascii_hexdigit);
+    let mut rest = path.as_bytes();
+    while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
+        rest = rest.get(at + 1..).unwrap_or_default();
+        if is_hex(rest.first()) && is_hex(rest.get(1)) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Replaces a leading `~` by the home directory.
+fn below_home(path: &str) -> Result<PathBuf, String> {
+    match path.strip_prefix('~') {
+        None => Ok(path.into()),
+        Some(rest) if rest.len() > 1 && rest.starts_with('/') => {
+            let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
+            let home = home.ok_or("begins with `~`, but HOME is not set; write the path in full")?;
+            Ok(home.join(rest.trim_start_matches('/')))
+        }
+        Some(_) => Err("begins with `~`, but not with `~/`; write the path in full".into()),
     }
 }
 
@@ -125,16 +177,33 @@ mod tests {
 
     #[test]
     fn a_url_names_a_file_or_memory() {
+        let home = std::env::home_dir().unwrap();
         let table = [
             ("sqlite://batch.db", Ok(Address::File("batch.db".into()))),
             ("sqlite:batch.db", Ok(Address::File("batch.db".into()))),
             ("sqlite:///var/lib/batch.db", Ok(Address::File("/var/lib/batch.db".into()))),
             ("sqlite:/var/lib/batch.db", Ok(Address::File("/var/lib/batch.db".into()))),
+            ("batch.db", Ok(Address::File("batch.db".into()))),
+            ("./data/100%.db", Ok(Address::File("./data/100%.db".into()))),
+            ("my shop/a%20b.db", Ok(Address::File("my shop/a%20b.db".into()))),
+            ("/var/lib/batch.db", Ok(Address::File("/var/lib/batch.db".into()))),
+            ("C:\\shop\\batch.db", Ok(Address::File("C:\\shop\\batch.db".into()))),
+            ("~/batch.db", Ok(Address::File(home.join("batch.db")))),
+            ("sqlite://~/data/batch.db", Ok(Address::File(home.join("data/batch.db")))),
             ("sqlite://:memory:", Ok(Address::Memory)),
             ("sqlite::memory:", Ok(Address::Memory)),
+            (":memory:", Ok(Address::Memory)),
             ("sqlite://", Err("names no file")),
+            ("", Err("names no file")),
             ("sqlite://a.db?mode=ro", Err("takes no parameters")),
+            ("a.db?mode=ro", Err("takes no parameters")),
+            ("sqlite://my%20shop.db", Err("contains a character in percent-encoding")),
+            ("sqlite:///var/lib/", Err("names a directory")),
+            ("~", Err("begins with `~`, but not with `~/`")),
+            ("sqlite://~secret/batch.db", Err("begins with `~`, but not with `~/`")),
             ("postgres://me:secret@host/db", Err("is not a SQLite URL")),
+            ("host=db user=me password=secret", Err("is not a SQLite URL")),
+            ("secret@host/db", Err("is not a SQLite URL")),
         ];
 
         for (url, expected) in table {

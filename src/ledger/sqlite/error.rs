@@ -20,21 +20,35 @@ pub(super) enum VerbError {
     Verb(LedgerError),
 }
 
-impl From<Error> for VerbError {
-    fn from(error: Error) -> Self {
-        Self::Database(error)
+/// An error that may end a verb's function.
+///
+/// A trait, and one `From` for all, in place of a `From` for each: rustc names the private type of
+/// such an impl in a host whose own `?` is ambiguous.
+pub(super) trait EndsVerb {
+    fn into_verb_error(self) -> VerbError;
+}
+
+impl<E: EndsVerb> From<E> for VerbError {
+    fn from(error: E) -> Self {
+        error.into_verb_error()
     }
 }
 
-impl From<LedgerError> for VerbError {
-    fn from(error: LedgerError) -> Self {
-        Self::Verb(error)
+impl EndsVerb for Error {
+    fn into_verb_error(self) -> VerbError {
+        VerbError::Database(self)
     }
 }
 
-impl From<ChangeRefused> for VerbError {
-    fn from(refused: ChangeRefused) -> Self {
-        Self::Verb(refused.into())
+impl EndsVerb for LedgerError {
+    fn into_verb_error(self) -> VerbError {
+        VerbError::Verb(self)
+    }
+}
+
+impl EndsVerb for ChangeRefused {
+    fn into_verb_error(self) -> VerbError {
+        VerbError::Verb(self.into())
     }
 }
 
@@ -53,7 +67,8 @@ pub(super) fn closed(operation: &'static str) -> LedgerError {
     unavailable(operation, "the ledger was closed")
 }
 
-fn classified(error: Error, operation: &'static str) -> LedgerError {
+/// The ledger's error for an error of SQLite.
+pub(crate) fn classified(error: Error, operation: &'static str) -> LedgerError {
     use ErrorCode as Code;
     match error.sqlite_error_code() {
         Some(

@@ -45,13 +45,13 @@ where
 
 /// An item writer, and what it is told about batches.
 pub(super) struct Writer {
-    item_writer: Arc<dyn ItemWriter>,
+    host: Arc<dyn ItemWriter>,
     batches: BatchInfos,
 }
 
 impl Writer {
-    pub(super) fn new(item_writer: Arc<dyn ItemWriter>) -> Self {
-        Self { item_writer, batches: BatchInfos::default() }
+    pub(super) fn new(host: Arc<dyn ItemWriter>) -> Self {
+        Self { host, batches: BatchInfos::default() }
     }
 
     /// Calls the item writer, and checks that the transaction was not ended.
@@ -60,7 +60,7 @@ impl Writer {
             Some(batch) => batch,
             None => self.batches.insert(batch_info(conn, id)?),
         };
-        self.item_writer.write(conn, items, &batch).map_err(classified)?;
+        self.host.write(conn, items, &batch).map_err(classified)?;
         if conn.is_autocommit() {
             return Err(failed(OPERATION, "the item writer ended the shared transaction").into());
         }

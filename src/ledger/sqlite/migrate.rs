@@ -27,8 +27,8 @@ const INDEX_CODES: &str = "CREATE INDEX IF NOT EXISTS rocket_batch_items_by_code
 
 const DROP_INDEX: &str = "DROP INDEX IF EXISTS rocket_batch_items_by_code";
 
-/// The default batch size of `batch_requests`.
-const STORE_BATCH_SIZE: &str = "INSERT INTO rocket_batch_settings (name, value) VALUES ('batch_size', ?1)
+/// A setting that the trigger of `batch_requests` reads.
+const STORE_SETTING: &str = "INSERT INTO rocket_batch_settings (name, value) VALUES (?1, ?2)
     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 
 /// The tables can't be used.
@@ -36,10 +36,17 @@ const STORE_BATCH_SIZE: &str = "INSERT INTO rocket_batch_settings (name, value) 
 pub(super) enum MigrateError {
     /// An error of the database.
     #[error(transparent)]
-    Database(#[from] rusqlite::Error),
+    Database(rusqlite::Error),
     /// The tables were created by a later version of this crate.
     #[error(transparent)]
     TooNew(#[from] TooNew),
+}
+
+/// Generic, so that rustc does not name this private type in a host whose own `?` is ambiguous.
+impl<E: Into<rusqlite::Error>> From<E> for MigrateError {
+    fn from(error: E) -> Self {
+        Self::Database(error.into())
+    }
 }
 
 /// Applies the missing migrations in one transaction. If several processes do so at once, the lock
@@ -55,7 +62,9 @@ pub(super) fn migrate(conn: &mut Connection, options: SchemaOptions) -> Result<(
     if !pending.is_empty() {
         transaction.execute(SET_VERSION, [MIGRATIONS.len() as i64])?;
     }
-    transaction.execute(STORE_BATCH_SIZE, [key(options.batch_size)])?;
+    for (name, value) in options.stored() {
+        transaction.execute(STORE_SETTING, (name, key(value)))?;
+    }
     transaction.execute_batch(if options.index_codes { INDEX_CODES } else { DROP_INDEX })?;
     Ok(transaction.commit()?)
 }

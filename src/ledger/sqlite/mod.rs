@@ -23,10 +23,15 @@ mod feed;
 mod finish_attempt;
 mod finish_hook;
 mod hooks;
+mod host;
+mod identity;
 mod insert_chunk;
+mod interact;
 mod item_writer;
+mod jobs;
 mod leadership;
 mod migrate;
+mod open_hooks;
 mod plan;
 mod pool;
 mod prune_history;
@@ -41,8 +46,11 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use rocket_db_pools::Pool as _;
 
+pub(crate) use self::error::classified;
 pub use self::{
     finish_hook::FinishHook,
+    host::HostTransactions,
+    interact::InteractError,
     item_writer::ItemWriter,
     pool::{SqliteConnection, SqlitePool},
 };
@@ -50,6 +58,7 @@ use self::{finish_hook::Finisher, item_writer::Writer};
 use super::{
     decide::portions,
     error::{LedgerError, Result},
+    identity::random_identity,
     leadership::Leadership,
     operation,
     query::{Backlog, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery},
@@ -60,8 +69,8 @@ use super::{
     verbs::{Ledger, Records},
 };
 use crate::domain::{
-    Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, RetryReport,
-    StatusTask,
+    Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, JobRecord,
+    JobState, RetryReport, StatusTask,
 };
 
 /// The ledger in a SQLite database.
@@ -119,6 +128,19 @@ impl Records for SqliteLedger {
 
     async fn failed_jobs(&self, batch: BatchId, page: PageRequest) -> Result<Portion<FailedJob>> {
         self.pool.read(operation::FAILED_JOBS, move |conn| read::failed_jobs(conn, batch, page)).await
+    }
+
+    async fn identity(&self) -> Result<String> {
+        let candidate = random_identity();
+        self.pool.write(operation::IDENTITY, move |conn| identity::identity(conn, &candidate)).await
+    }
+
+    async fn open_hooks(&self, batch: BatchId) -> Result<u64> {
+        self.pool.read(operation::OPEN_HOOKS, move |conn| open_hooks::open_hooks(conn, batch)).await
+    }
+
+    async fn jobs(&self, batch: BatchId, state: Option<JobState>, page: PageRequest) -> Result<Portion<JobRecord>> {
+        self.pool.read(operation::JOBS, move |conn| jobs::jobs(conn, batch, state, page)).await
     }
 
     async fn backlog(&self, limit: u64) -> Result<Backlog> {

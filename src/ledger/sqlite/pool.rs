@@ -12,13 +12,14 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 
 use super::{
     address::Address,
-    error::{self, VerbError, closed},
+    error::{self, classified, closed},
+    interact::InteractError,
     migrate::{MigrateError, migrate},
     readers::Readers,
     writer::Writer,
 };
 use crate::ledger::{
-    error::{LedgerError, Result},
+    error::LedgerError,
     open::{OpenError, SchemaOptions},
 };
 
@@ -68,18 +69,22 @@ impl SqliteConnection {
     /// Runs `work` on one snapshot of the database, read-only.
     ///
     /// Runs on a thread for blocking work, to completion even if this future is dropped. `work` is
-    /// already in a transaction; use a savepoint where you need one.
+    /// already in a transaction; use a savepoint where you need one. It may return the errors of
+    /// `rusqlite` or your own, see [`InteractError`].
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Unavailable`] if no connection became free in time, or if `work` tried to
-    /// write; otherwise the error of `work`.
-    pub async fn interact<T, F>(&self, work: F) -> Result<T>
+    /// The error of `work`, and [`LedgerError::Unavailable`] if no connection became free in time.
+    /// If `work` returns the errors of `rusqlite`, also if it tried to write.
+    pub async fn interact<T, E, F>(&self, work: F) -> Result<T, E::Returned>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+        E: InteractError,
+        F: FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
     {
-        self.0.read("read for the host", |conn| work(conn).map_err(VerbError::from)).await
+        const OPERATION: &str = "read for the host";
+        let work = move |conn: &mut Connection| work(conn).map_err(|error| error.returned(OPERATION));
+        self.0.read_by(|lanes| &lanes.requests, OPERATION, work).await
     }
 
     /// Runs `work` in a transaction of the only writing connection. Keep it short: every other
@@ -87,18 +92,24 @@ impl SqliteConnection {
     ///
     /// The transaction is committed if `work` returns `Ok`, and rolled back if it returns an error
     /// or panics. It runs to completion even if this future is dropped. Do not end the transaction
-    /// in `work`; use a savepoint where you need one.
+    /// in `work`; use a savepoint where you need one. `work` may return the errors of `rusqlite` or
+    /// your own, see [`InteractError`].
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Unavailable`] if the database did not respond, [`LedgerError::Refused`] if it
-    /// refused the rows, [`LedgerError::Failed`] for everything else, including a panic.
-    pub async fn interact_mut<T, F>(&self, work: F) -> Result<T>
+    /// The error of `work`, and [`LedgerError::Unavailable`] if the database did not respond. If
+    /// `work` returns the errors of `rusqlite`, [`LedgerError::Refused`] if the database refused
+    /// the rows, and [`LedgerError::Failed`] for everything else. A panic is always
+    /// [`LedgerError::Failed`].
+    pub async fn interact_mut<T, E, F>(&self, work: F) -> Result<T, E::Returned>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+        E: InteractError,
+        F: FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
     {
-        self.0.write("write for the host", |conn| work(conn).map_err(VerbError::from)).await
+        const OPERATION: &str = "write for the host";
+        let work = move |conn: &mut Connection| work(conn).map_err(|error| error.returned(OPERATION));
+        self.0.0.writer.call(OPERATION, work).await
     }
 }
 
@@ -128,7 +139,7 @@ impl Pool for SqlitePool {
     type Error = Error<OpenError, LedgerError>;
 
     /// Opens or creates the database and migrates its tables.
-    async fn init(figment: &Figment) -> std::result::Result<Self, Self::Error> {
+    async fn init(figment: &Figment) -> Result<Self, Self::Error> {
         let (settings, options): (Settings, SchemaOptions) = (figment.extract()?, figment.extract()?);
         let opening = spawn_blocking(move || Self::open(&settings, options)).await;
         opening
@@ -136,7 +147,7 @@ impl Pool for SqlitePool {
             .map_err(Error::Init)
     }
 
-    async fn get(&self) -> std::result::Result<SqliteConnection, Self::Error> {
+    async fn get(&self) -> Result<SqliteConnection, Self::Error> {
         Ok(SqliteConnection(self.clone()))
     }
 
@@ -153,10 +164,11 @@ impl Pool for SqlitePool {
 }
 
 impl SqlitePool {
-    fn open(settings: &Settings, options: SchemaOptions) -> std::result::Result<Self, OpenError> {
+    fn open(settings: &Settings, options: SchemaOptions) -> Result<Self, OpenError> {
         let address = Address::parse(&settings.url).map_err(OpenError::url)?;
         let wait_timeout = Duration::from_secs(settings.connect_timeout);
-        let conn = open_and_migrate(&address, wait_timeout, options).map_err(|why| OpenError::at(&address, why))?;
+        let opened = open_and_migrate(&address, wait_timeout, options);
+        let conn = opened.map_err(|why| OpenError::at(&address, address.explain(why)))?;
         let address = address.resolved();
         let writer = Writer::start(conn, wait_timeout).map_err(|why| OpenError::at(&address, why))?;
         let readers = match &address {
@@ -170,40 +182,49 @@ impl SqlitePool {
     }
 
     /// Runs `work` in a transaction on the writer.
-    pub(super) async fn write<T, F>(&self, operation: &'static str, work: F) -> Result<T>
+    pub(super) async fn write<T, F>(&self, operation: &'static str, work: F) -> Result<T, LedgerError>
     where
         T: Send + 'static,
         F: FnOnce(&mut Connection) -> error::Result<T> + Send + 'static,
     {
-        self.0.writer.call(operation, work).await
+        self.0.writer.call(operation, move |conn| work(conn).map_err(|error| error.into_ledger_error(operation))).await
     }
 
     /// Runs `work` on a snapshot, read-only, for callers of the service.
-    pub(super) async fn read<T, F>(&self, operation: &'static str, work: F) -> Result<T>
+    pub(super) async fn read<T, F>(&self, operation: &'static str, work: F) -> Result<T, LedgerError>
     where
         T: Send + 'static,
         F: FnOnce(&mut Connection) -> error::Result<T> + Send + 'static,
     {
+        let work = move |conn: &mut _| work(conn).map_err(|error| error.into_ledger_error(operation));
         self.read_by(|lanes| &lanes.requests, operation, work).await
     }
 
     /// Runs `work` on a snapshot, read-only, for workers and the feeder.
-    pub(super) async fn read_for_work<T, F>(&self, operation: &'static str, work: F) -> Result<T>
+    pub(super) async fn read_for_work<T, F>(&self, operation: &'static str, work: F) -> Result<T, LedgerError>
     where
         T: Send + 'static,
         F: FnOnce(&mut Connection) -> error::Result<T> + Send + 'static,
     {
+        let work = move |conn: &mut _| work(conn).map_err(|error| error.into_ledger_error(operation));
         self.read_by(|lanes| &lanes.work, operation, work).await
     }
 
-    async fn read_by<T, F>(&self, lane: fn(&Lanes) -> &Readers, operation: &'static str, work: F) -> Result<T>
+    async fn read_by<T, E, F>(&self, lane: fn(&Lanes) -> &Readers, operation: &'static str, work: F) -> Result<T, E>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Connection) -> error::Result<T> + Send + 'static,
+        E: From<LedgerError> + Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
     {
         match &self.0.readers {
             Some(lanes) => lane(lanes).call(operation, work).await,
-            None => self.0.writer.call(operation, |conn| work(ReadOnly::on(conn)?.0)).await,
+            None => {
+                let read_only = move |conn: &mut _| {
+                    let conn = ReadOnly::on(conn).map_err(|error| classified(error, operation))?;
+                    work(conn.0)
+                };
+                self.0.writer.call(operation, read_only).await
+            }
         }
     }
 
@@ -211,12 +232,25 @@ impl SqlitePool {
         &self.0.address
     }
 
+    /// The place of the database, for messages.
+    pub(in crate::ledger) fn place(&self) -> String {
+        match self.address() {
+            Address::File(path) => format!("SQLite file {}", path.display()),
+            Address::Memory => "SQLite in memory".into(),
+        }
+    }
+
+    /// Whether the database ends with the process.
+    pub(in crate::ledger) fn is_in_memory(&self) -> bool {
+        *self.address() == Address::Memory
+    }
+
     /// The leadership of a database in memory.
     ///
     /// # Errors
     ///
     /// [`LedgerError::Unavailable`] after the pool was closed.
-    pub(super) fn token(&self, operation: &'static str) -> Result<Arc<Semaphore>> {
+    pub(super) fn token(&self, operation: &'static str) -> Result<Arc<Semaphore>, LedgerError> {
         if self.0.leader.is_closed() { Err(closed(operation)) } else { Ok(Arc::clone(&self.0.leader)) }
     }
 }
@@ -225,7 +259,7 @@ fn open_and_migrate(
     address: &Address,
     wait_timeout: Duration,
     options: SchemaOptions,
-) -> std::result::Result<Connection, MigrateError> {
+) -> Result<Connection, MigrateError> {
     let mut conn = address.writer(wait_timeout)?;
     migrate(&mut conn, options)?;
     Ok(conn)

@@ -15,9 +15,9 @@ use tokio::{
 
 use super::{
     address::reader,
-    error::{self, closed},
+    error::{classified, closed},
 };
-use crate::ledger::error::{Result, failed, unavailable};
+use crate::ledger::error::{LedgerError, failed, unavailable};
 
 /// A pool of reading connections, each opened when it is first needed.
 pub(super) struct Readers {
@@ -40,24 +40,26 @@ impl Readers {
         Self { idle, free: Arc::new(Semaphore::new(max as usize)), max, wait_timeout }
     }
 
-    /// Runs `work` on one snapshot of the database.
-    pub(super) async fn call<T, F>(&self, operation: &'static str, work: F) -> Result<T>
+    /// Runs `work` on one snapshot of the database. An error of `work` comes back as it is.
+    pub(super) async fn call<T, E, F>(&self, operation: &'static str, work: F) -> Result<T, E>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Connection) -> error::Result<T> + Send + 'static,
+        E: From<LedgerError> + Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
     {
         let permit = self.permit(operation).await?;
         let idle = Arc::clone(&self.idle);
         let reading = spawn_blocking(move || {
             let _permit = permit;
-            idle.read(work).map_err(|stop| stop.into_ledger_error(operation))
+            idle.read(operation, work)
         });
         reading.await.unwrap_or_else(|ended| {
-            Err(if ended.is_panic() { failed(operation, ended) } else { unavailable(operation, ended) })
+            let error = if ended.is_panic() { failed(operation, ended) } else { unavailable(operation, ended) };
+            Err(error.into())
         })
     }
 
-    async fn permit(&self, operation: &'static str) -> Result<OwnedSemaphorePermit> {
+    async fn permit(&self, operation: &'static str) -> Result<OwnedSemaphorePermit, LedgerError> {
         match timeout(self.wait_timeout, Arc::clone(&self.free).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_closed)) => Err(closed(operation)),
@@ -76,16 +78,26 @@ impl Readers {
 }
 
 impl Idle {
-    fn read<T>(&self, work: impl FnOnce(&mut Connection) -> error::Result<T>) -> error::Result<T> {
-        let idle = self.connections().pop();
-        let mut conn = idle.map_or_else(|| reader(&self.path, self.wait_timeout), Ok)?;
-        conn.execute_batch("BEGIN")?;
+    fn read<T, E: From<LedgerError>>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&mut Connection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut conn = self.begin().map_err(|error| classified(error, operation))?;
         let answer = work(&mut conn);
         // A connection that can't be rolled back is dropped, and so is one whose work panicked.
         if conn.is_autocommit() || conn.execute_batch("ROLLBACK").is_ok() {
             self.connections().push(conn);
         }
         answer
+    }
+
+    /// Takes or opens a connection and begins its transaction.
+    fn begin(&self) -> rusqlite::Result<Connection> {
+        let idle = self.connections().pop();
+        let conn = idle.map_or_else(|| reader(&self.path, self.wait_timeout), Ok)?;
+        conn.execute_batch("BEGIN")?;
+        Ok(conn)
     }
 
     fn connections(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {

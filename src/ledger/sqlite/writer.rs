@@ -27,10 +27,10 @@ use tokio::sync::{
     oneshot,
 };
 
-use super::error::{self, closed};
+use super::error::closed;
 use crate::{
     domain::panic_message,
-    ledger::error::{Result, failed, unavailable},
+    ledger::error::{LedgerError, failed, unavailable},
 };
 
 /// The capacity of the queue. Further calls wait until it has capacity, with a timeout.
@@ -54,17 +54,20 @@ impl Writer {
     }
 
     /// Runs `work` in a transaction and returns once it is committed.
-    pub(super) async fn call<T, F>(&self, operation: &'static str, work: F) -> Result<T>
+    ///
+    /// An error of `work` comes back as it is.
+    pub(super) async fn call<T, E, F>(&self, operation: &'static str, work: F) -> Result<T, E>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Connection) -> error::Result<T> + Send + 'static,
+        E: From<LedgerError> + Send + 'static,
+        F: FnOnce(&mut Connection) -> Result<T, E> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
         self.enqueue(operation, Box::new(Request { operation, work: Some(work), result: None, reply })).await?;
-        answer.await.unwrap_or_else(|error| Err(unavailable(operation, error)))
+        answer.await.unwrap_or_else(|gone| Err(unavailable(operation, gone).into()))
     }
 
-    async fn enqueue(&self, operation: &'static str, turn: Box<dyn QueuedCall>) -> Result<()> {
+    async fn enqueue(&self, operation: &'static str, turn: Box<dyn QueuedCall>) -> Result<(), LedgerError> {
         let queue =
             self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(|| closed(operation))?;
         queue.send_timeout(turn, self.wait_timeout).await.map_err(|refused| match refused {
@@ -99,17 +102,18 @@ trait QueuedCall: Send {
     fn reply(self: Box<Self>, outcome: &Outcome);
 }
 
-struct Request<T, F> {
+struct Request<T, E, F> {
     operation: &'static str,
     work: Option<F>,
-    result: Option<Result<T>>,
-    reply: oneshot::Sender<Result<T>>,
+    result: Option<Result<T, E>>,
+    reply: oneshot::Sender<Result<T, E>>,
 }
 
-impl<T, F> QueuedCall for Request<T, F>
+impl<T, E, F> QueuedCall for Request<T, E, F>
 where
     T: Send,
-    F: FnOnce(&mut Connection) -> error::Result<T> + Send,
+    E: From<LedgerError> + Send,
+    F: FnOnce(&mut Connection) -> Result<T, E> + Send,
 {
     fn run(&mut self, conn: &mut Connection) -> bool {
         let Some(work) = self.work.take() else { return false };
@@ -117,8 +121,8 @@ where
         // The connection stays usable after a panic: dropped statements are reset, and the
         // savepoint is rolled back.
         let result = match catch_unwind(AssertUnwindSafe(|| work(conn))) {
-            Ok(answer) => answer.map_err(|error| error.into_ledger_error(operation)),
-            Err(panic) => Err(failed(operation, format!("panicked: {}", panic_message(&*panic)))),
+            Ok(answer) => answer,
+            Err(panic) => Err(failed(operation, format!("panicked: {}", panic_message(&*panic))).into()),
         };
         self.result.insert(result).is_ok()
     }
@@ -128,8 +132,8 @@ where
         let answer = match (result, outcome) {
             (Some(Err(error)), _) => Err(error),
             (Some(Ok(answer)), Ok(())) => Ok(answer),
-            (Some(Ok(_)) | None, Err(why)) => Err(unavailable(operation, why.clone())),
-            (None, Ok(())) => Err(failed(operation, "the call did not run")),
+            (Some(Ok(_)) | None, Err(why)) => Err(unavailable(operation, why.clone()).into()),
+            (None, Ok(())) => Err(failed(operation, "the call did not run").into()),
         };
         // An error means that the future of the call was dropped; the work is done anyway.
         let _ = reply.send(answer);

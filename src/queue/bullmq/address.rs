@@ -9,8 +9,8 @@ pub(super) struct Address {
     pub port: u16,
 }
 
-impl From<(String, u16)> for Address {
-    fn from((host, port): (String, u16)) -> Self {
+impl Address {
+    pub(super) fn of((host, port): (String, u16)) -> Self {
         Self { host, port }
     }
 }

@@ -5,7 +5,7 @@
 //!   job ──▶ wire::read ──▶ permit ──▶ Handler ──▶ Disposition ──▶ result for the crate
 //!              │              │
 //!              │              └─ the worker is closing: released
-//!              ├─ written by a newer version: delayed, for some minutes; spends no attempt
+//!              ├─ of a newer version or another ledger: delayed, for some minutes; spends no attempt
 //!              └─ malformed: failed; if it is open in the ledger, the feeder offers it again
 //! ```
 
@@ -40,12 +40,12 @@ use crate::{
 /// The delay of a released job. Without it, the same worker would fetch the job again at once.
 const RELEASE_DELAY: Duration = Duration::from_millis(50);
 
-/// The delay of a job that only a newer version of this process can read.
-const NEWER_VERSION_DELAY: Duration = Duration::from_secs(10);
+/// The delay of a job that only another process can run: a newer version, or one of another ledger.
+const DELAY_FOR_OTHERS: Duration = Duration::from_secs(10);
 
-/// The number of starts after which a job of a newer version fails. With the delay above this is
+/// The number of starts after which such a job fails. With the delay above this is
 /// five minutes, in which a rolling deployment starts a newer process.
-const MAX_NEWER_VERSION_STARTS: u32 = 30;
+const MAX_STARTS_FOR_OTHERS: u32 = 30;
 
 /// The delay of a job while it is being removed. If this process dies in between, the job is
 /// delivered again after this delay.
@@ -68,7 +68,7 @@ pub(super) struct AttemptRunner {
 impl AttemptRunner {
     /// Runs one attempt. The `bullmq` crate calls this for each job.
     pub async fn run(self: Arc<Self>, job: Job) -> Result<Value, Error> {
-        match wire::read(job.id(), job.attempts_made(), job.data()) {
+        match wire::read(job.id(), job.attempts_made(), job.data(), self.shared.server.ledger()) {
             Ok(delivery) => self.deliver(&job, delivery).await,
             Err(unreadable) => self.reject(&job, unreadable).await,
         }
@@ -84,12 +84,13 @@ impl AttemptRunner {
         self.conclude(job, disposition).await
     }
 
-    /// Delays a job of a newer version, and fails a malformed one.
+    /// Delays a job of a newer version or of another ledger, and fails a malformed one.
     async fn reject(&self, job: &Job, unreadable: Unreadable) -> Result<Value, Error> {
-        if matches!(unreadable, Unreadable::Newer(_)) && job.attempts_started() < MAX_NEWER_VERSION_STARTS {
+        let is_for_others = matches!(unreadable, Unreadable::Newer(_) | Unreadable::OtherLedger);
+        if is_for_others && job.attempts_started() < MAX_STARTS_FOR_OTHERS {
             let queue = &self.shared.name;
-            tracing::info!(queue, job = job.id(), %unreadable, "job requires a newer version, delayed");
-            return release_after(job, NEWER_VERSION_DELAY).await;
+            tracing::info!(queue, job = job.id(), %unreadable, "job is for another process, delayed");
+            return release_after(job, DELAY_FOR_OTHERS).await;
         }
         tracing::error!(queue = self.shared.name, job = job.id(), %unreadable, "job is unreadable, failed");
         Err(Error::Unrecoverable(unreadable.to_string()))

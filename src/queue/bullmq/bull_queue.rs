@@ -98,7 +98,7 @@ impl Queue for BullQueue {
     }
 
     async fn ping(&self) -> Result<()> {
-        self.shared.snapshot(&[]).await.map(drop).map_err(|error| unavailable(self.name(), error))
+        self.shared.check_claim().await
     }
 }
 

@@ -44,7 +44,7 @@ struct SlotMap {
 impl Cluster {
     /// Reads `settings`, which have passed their check. Connects to no server.
     pub fn from_settings(settings: &RedisSettings, tls: Option<&TlsCerts>) -> BoxResult<Self> {
-        let configured = candidates(settings, tls, settings.node_addresses().map(Address::from))?;
+        let configured = candidates(settings, tls, settings.node_addresses().map(Address::of))?;
         let remembered = Mutex::new(candidates(settings, tls, [])?.into());
         Ok(Self { settings: settings.clone(), tls: tls.cloned(), configured, remembered })
     }

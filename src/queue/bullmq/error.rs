@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 
+use super::claim::OtherLedger;
 use crate::queue::contract::QueueError;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -56,6 +57,11 @@ pub(super) fn open_error(queue: &str, source: BoxError) -> QueueError {
     }
 }
 
+/// The error of a call that failed, by its cause.
 pub(super) fn unavailable(queue: &str, source: impl Into<BoxError>) -> QueueError {
-    QueueError::Unavailable { queue: queue.to_owned(), source: source.into() }
+    let (queue, source) = (queue.to_owned(), source.into());
+    if source.is::<OtherLedger>() {
+        return QueueError::OtherLedger { queue };
+    }
+    QueueError::Unavailable { queue, source }
 }

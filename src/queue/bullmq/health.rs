@@ -21,6 +21,8 @@ pub(super) enum Probe {
     Idle,
     /// Redis responded, and has a job that this worker could take.
     JobsReady,
+    /// Another ledger has taken the prefix, so this worker must take no job.
+    OtherLedger,
     /// Redis responded, and some round trip of this process failed since the worker was started.
     Recovered,
 }
@@ -62,6 +64,7 @@ impl Health {
     pub fn record_probe(&mut self, probe: Probe, now: Instant) -> Option<String> {
         self.failures = if probe == Probe::Failed { self.failures.saturating_add(1) } else { 0 };
         match probe {
+            Probe::OtherLedger => Some("another ledger has taken the prefix in Redis".into()),
             Probe::Recovered => Some("Redis responds again after a failure".into()),
             Probe::JobsReady if now - self.last_progress > STALL_TIMEOUT => {
                 Some("it takes no jobs although some are ready".into())

@@ -26,13 +26,14 @@
 //!   snapshot.rs      the state of jobs             wire.rs         the data of jobs
 //!   rights.rs        permissions                   repair.rs       jobs with reserved ids
 //!   eviction.rs      the eviction policy           options.rs      settings for the crate
-//!   keys.rs, error.rs, timeouts.rs
+//!   claim.rs         the ledger of a prefix    keys.rs, error.rs, timeouts.rs
 //! ```
 
 mod address;
 mod attempt;
 mod bull_queue;
 mod candidates;
+mod claim;
 mod cluster;
 mod discovery;
 mod error;

@@ -52,11 +52,12 @@ impl Shared {
 
     fn job(&self, offer: &Offer, time: u64) -> BulkJob {
         let options = options::job(&self.settings, offer, time);
-        BulkJob::with_options(wire::name(&offer.task), wire::write(&offer.task), options)
+        BulkJob::with_options(wire::name(&offer.task), wire::write(&offer.task, self.server.ledger()), options)
     }
 
     /// Removes the waiting and delayed jobs of `batch`.
     pub async fn withdraw(&self, batch: BatchId) -> Result<()> {
+        self.check_claim().await?;
         let ids = self.ids_of(batch).await.map_err(|error| unavailable(&self.name, error))?;
         self.remove(ids).await
     }

@@ -2,6 +2,7 @@
 //! handlers of the host.
 
 use std::{
+    ops::{Deref, DerefMut},
     sync::{Arc, PoisonError, RwLock},
     time::Duration,
 };
@@ -9,11 +10,16 @@ use std::{
 use async_trait::async_trait;
 use deadpool_redis::{Manager, Runtime};
 use redis::{AsyncConnectionConfig, Client, Cmd, Value};
-use rocket::figment::Figment;
-use rocket_db_pools::{Config, Error, Pool};
+use rocket::{
+    Ignite, Phase, Request, Rocket, Sentinel,
+    figment::Figment,
+    http::Status,
+    request::{FromRequest, Outcome},
+};
+use rocket_db_pools::{Config, Database, Error, Pool};
 
 use super::{error::unavailable, timeouts::ROUND_TRIP_TIMEOUT};
-use crate::queue::contract::Result;
+use crate::{domain::LaunchFailed, queue::contract::Result};
 
 /// The maximum number of connections for round trips.
 const MAX_CONNECTIONS: usize = 4;
@@ -41,9 +47,61 @@ pub struct RedisPool(Arc<RwLock<deadpool_redis::Pool>>);
 /// }
 /// # let _ = rocket::routes![visits];
 /// ```
-#[derive(rocket_db_pools::Database)]
-#[database("batch_redis")]
 pub struct BatchRedis(RedisPool);
+
+#[async_trait]
+impl Database for BatchRedis {
+    type Pool = RedisPool;
+    const NAME: &'static str = "batch_redis";
+
+    /// Rocket's own version would tell the host to attach `BatchRedis::init()`.
+    fn fetch<P: Phase>(rocket: &Rocket<P>) -> Option<&Self> {
+        let database = rocket.state();
+        if database.is_none() && rocket.state::<LaunchFailed>().is_none() {
+            tracing::error!(
+                "`BatchRedis` is used, but the queues are not in Redis; set `batch.redis.host` or REDIS_HOST, and \
+                 attach \
+                 the fairing of rocket_batch before the fairing that uses it"
+            );
+        }
+        database
+    }
+}
+
+impl From<RedisPool> for BatchRedis {
+    fn from(pool: RedisPool) -> Self {
+        Self(pool)
+    }
+}
+
+impl Deref for BatchRedis {
+    type Target = RedisPool;
+
+    fn deref(&self) -> &RedisPool {
+        &self.0
+    }
+}
+
+impl DerefMut for BatchRedis {
+    fn deref_mut(&mut self) -> &mut RedisPool {
+        &mut self.0
+    }
+}
+
+#[async_trait]
+impl<'r> FromRequest<'r> for &'r BatchRedis {
+    type Error = ();
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ()> {
+        BatchRedis::fetch(request.rocket()).map_or(Outcome::Error((Status::InternalServerError, ())), Outcome::Success)
+    }
+}
+
+impl Sentinel for &BatchRedis {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        BatchRedis::fetch(rocket).is_none()
+    }
+}
 
 /// A connection to the Redis server of the queues.
 ///

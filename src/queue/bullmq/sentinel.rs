@@ -15,7 +15,7 @@ pub(super) struct Sentinels {
 impl Sentinels {
     /// Reads `settings`, which have passed their check. Connects to no server.
     pub fn from_settings(settings: &RedisSettings, tls: Option<&TlsCerts>) -> BoxResult<Self> {
-        let addresses = settings.sentinel_addresses().map(Address::from);
+        let addresses = settings.sentinel_addresses().map(Address::of);
         let candidates = Candidates::new("Sentinel", addresses, |address| options::sentinel(settings, address, tls))?;
         Ok(Self { candidates, master: settings.master.clone() })
     }
@@ -32,6 +32,6 @@ impl Sentinels {
         let address = address.ok_or_else(|| {
             format!("this Sentinel has no master named `{}`; check `batch.redis.master`", self.master)
         })?;
-        Ok(address.into())
+        Ok(Address::of(address))
     }
 }

@@ -13,15 +13,16 @@ use bullmq::{
 
 use super::{
     address::Address,
+    claim::PrefixClaim,
     discovery::Discovery,
-    error::{BoxResult, explain_cluster_node, unavailable},
+    error::{BoxResult, explain_cluster_node, forbidden, unavailable},
     eviction::EvictionCheck,
     options,
     pool::{BatchRedis, RedisPool},
     repair::RepairScript,
     rights::check_rights,
     round_trips::RoundTrips,
-    snapshot::{QueueSnapshot, SnapshotQuery, SnapshotScript},
+    snapshot::{QueueSnapshot, SnapshotQuery, SnapshotReply, SnapshotScript},
     tls,
 };
 use crate::{
@@ -40,6 +41,7 @@ pub struct Server {
     discovery: Discovery,
     /// The address of the master; `None` until it is found.
     address: Mutex<Option<Address>>,
+    claim: PrefixClaim,
     snapshot_script: SnapshotScript,
     repair_script: RepairScript,
     eviction_check: EvictionCheck,
@@ -73,11 +75,26 @@ impl Server {
             tls,
             discovery,
             address: Mutex::new(address),
+            claim: PrefixClaim::new(settings.prefix.clone(), None),
             snapshot_script: SnapshotScript::new(),
             repair_script: RepairScript::new(),
             eviction_check: EvictionCheck::default(),
             check_interval: CHECK_INTERVAL,
         })
+    }
+
+    /// Uses the queues for the ledger with this identity only: calls fail with
+    /// [`QueueError::OtherLedger`](crate::queue::QueueError::OtherLedger) while another one owns
+    /// the prefix.
+    #[must_use]
+    pub fn for_ledger(self, identity: impl Into<String>) -> Self {
+        let claim = PrefixClaim::new(self.settings.prefix.clone(), Some(identity.into()));
+        Self { claim, ..self }
+    }
+
+    /// Returns the identity of the ledger that the jobs are for, if it is known.
+    pub(super) fn ledger(&self) -> Option<&str> {
+        self.claim.ledger()
     }
 
     /// Sets the interval of checks for lost or changed settings in Redis; for tests.
@@ -135,7 +152,8 @@ impl Server {
         self.find_master().await?;
         let checks = async {
             check_rights(&self.round_trips, keys).await?;
-            self.snapshot(&SnapshotQuery { keys, max_starts: 0, latest_due: u64::MAX, ids: &[] }).await.map(drop)
+            let query = SnapshotQuery { keys, max_starts: 0, latest_due: u64::MAX, ids: &[] };
+            self.snapshot(&query).await.map(drop).map_err(forbidden)
         };
         let result: BoxResult<()> = checks.await;
         if self.may_move() { result } else { result.map_err(explain_cluster_node) }
@@ -152,14 +170,27 @@ impl Server {
         self.round_trips.close().await;
     }
 
-    /// Reads the state of a queue. If a job has a reserved id, repairs the queue first.
+    /// Reads the state of a queue and claims its prefix. If a job has a reserved id, repairs the
+    /// queue first.
     pub(super) async fn snapshot(&self, query: &SnapshotQuery<'_>) -> BoxResult<QueueSnapshot> {
-        if let Some(snapshot) = self.snapshot_script.run(&self.round_trips, query).await? {
+        if let Some(snapshot) = self.try_snapshot(query).await? {
             return Ok(snapshot);
         }
         self.repair_script.repair_reserved_keys(&self.round_trips, query.keys).await?;
-        let repaired = self.snapshot_script.run(&self.round_trips, query).await?;
+        let repaired = self.try_snapshot(query).await?;
         repaired.ok_or_else(|| "another client keeps adding jobs whose ids are reserved keys of the queue".into())
+    }
+
+    /// Returns `None` if the queue needs a repair.
+    async fn try_snapshot(&self, query: &SnapshotQuery<'_>) -> BoxResult<Option<QueueSnapshot>> {
+        match self.snapshot_script.run(&self.round_trips, query, &self.claim).await? {
+            SnapshotReply::OtherLedger => Err(self.claim.denied().into()),
+            SnapshotReply::NeedsRepair => Ok(None),
+            SnapshotReply::Snapshot(snapshot) => {
+                self.claim.confirmed();
+                Ok(Some(snapshot))
+            }
+        }
     }
 
     /// Counts the jobs in each state of the queue of `keys`.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    error::BoxResult,
+    error::{BoxResult, unavailable},
     producer::Producer,
     rate_check::RateCheck,
     server::Server,
@@ -68,9 +68,15 @@ impl Shared {
         self.server.snapshot(&SnapshotQuery { keys: &self.keys, max_starts, latest_due, ids }).await
     }
 
+    /// Checks that the prefix belongs to this ledger, and claims it again after Redis was flushed.
+    pub async fn check_claim(&self) -> Result<()> {
+        self.snapshot(&[]).await.map(drop).map_err(|error| unavailable(&self.name, error))
+    }
+
     /// Writes the settings that Redis stores for the whole queue. They are lost when Redis is
     /// flushed.
     pub async fn write_settings(&self) -> Result<()> {
+        self.check_claim().await?;
         let max = self.settings.global_concurrency;
         self.producer
             .call(async move |queue| match max {

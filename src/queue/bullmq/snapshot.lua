@@ -1,25 +1,29 @@
 -- snapshot: reads the state of jobs, the first waiting priority, and whether a worker would get a
--- job now. Writes nothing.
+-- job now. Claims the prefix for a ledger if no ledger owns it; writes nothing else.
 --
 --   KEYS 1 wait  2 active  3 prioritized  4 delayed  5 completed  6 failed  7 meta  8 limiter
---        9 …: the other keys of the queue
---   ARGV 1 the prefix of all keys  2 the number of starts per window of the rate limit, 0 for none
---        3 the latest due time of a delayed job, in milliseconds  4 the number of KEYS
---        5 …: the types of KEYS, then the ids
+--        9 …: the other keys of the queue; the last one has the identity of the prefix's ledger
+--   ARGV 1 the prefix of the queue's keys  2 the number of starts per window of the rate limit, 0
+--        for none  3 the latest due time of a delayed job, in milliseconds  4 the identity of the
+--        ledger, or an empty text to claim nothing  5 the number of the queue's keys  6 …: the
+--        types of these, then the ids
 --
 -- Returns {head, ready, code …}. head is the lowest waiting priority, or 0 if no job or one without
 -- priority is waiting. ready is 1 if a job is waiting and neither a pause nor a limit stops it.
 -- Each code is 0 for an absent job, 1 for an open one, 2 for one that is finished or delayed beyond
 -- the latest due time, and 2 plus the priority for one that is waiting with a priority. Returns {}
--- if a job has a reserved id, see repair.lua.
+-- if a job has a reserved id, see repair.lua, and {0} if the prefix belongs to another ledger.
 --
 -- This is one script and not a pipeline, so that a job which changes its state is seen once.
 
-local keys = tonumber(ARGV[4])
+local keys = tonumber(ARGV[5])
+if ARGV[4] ~= '' and not redis.call('SET', KEYS[keys + 1], ARGV[4], 'NX') then
+  if redis.call('GET', KEYS[keys + 1]) ~= ARGV[4] then return { 0 } end
+end
 local names = { ['0'] = true }
 for i = 1, keys do
   local kind = redis.call('TYPE', KEYS[i]).ok
-  if kind ~= 'none' and kind ~= ARGV[4 + i] then return {} end
+  if kind ~= 'none' and kind ~= ARGV[5 + i] then return {} end
   names[string.sub(KEYS[i], #ARGV[1] + 1)] = true
 end
 -- If BullMQ has created the key again, a job of that name can't run and is delivered without end.
@@ -28,7 +32,7 @@ for _, id in ipairs(redis.call('LRANGE', KEYS[2], 0, -1)) do
 end
 if redis.call('HEXISTS', KEYS[7], 'timestamp') == 1 then return {} end
 
-local first_id = 5 + keys
+local first_id = 6 + keys
 local function members(list)
   local set = {}
   if not ARGV[first_id] then return set end

@@ -1,12 +1,12 @@
 //! The state of a queue at one time: which jobs it contains, the first waiting priority, and
-//! whether a worker would get a job.
+//! whether a worker would get a job. Reading it also claims the prefix, see claim.rs.
 
 use std::collections::HashMap;
 
 use bullmq::QueueKeys;
 use redis::{Script, ScriptInvocation};
 
-use super::{error::BoxResult, keys::reserved_keys, round_trips::RoundTrips};
+use super::{claim::PrefixClaim, error::BoxResult, keys::reserved_keys, round_trips::RoundTrips};
 use crate::{
     domain::{BatchId, LOWEST_PRIORITY},
     queue::contract::Offer,
@@ -25,6 +25,15 @@ pub(super) struct SnapshotQuery<'a> {
     pub latest_due: u64,
     /// The ids of the jobs to look up.
     pub ids: &'a [String],
+}
+
+/// The reply of the script.
+pub(super) enum SnapshotReply {
+    Snapshot(QueueSnapshot),
+    /// A job has a reserved id.
+    NeedsRepair,
+    /// The prefix belongs to another ledger.
+    OtherLedger,
 }
 
 /// The state of a queue at one time.
@@ -57,28 +66,34 @@ impl SnapshotScript {
         Self(Script::new(include_str!("snapshot.lua")))
     }
 
-    /// Reads the state of a queue; `None` if a job has a reserved id and the queue needs a repair.
-    pub async fn run(&self, round_trips: &RoundTrips, query: &SnapshotQuery<'_>) -> BoxResult<Option<QueueSnapshot>> {
-        Self::parse(&round_trips.script::<Vec<u64>>(&self.invocation(query)).await?)
+    /// Reads the state of a queue, and claims its prefix.
+    pub async fn run(
+        &self,
+        round_trips: &RoundTrips,
+        query: &SnapshotQuery<'_>,
+        claim: &PrefixClaim,
+    ) -> BoxResult<SnapshotReply> {
+        Ok(Self::parse(&round_trips.script::<Vec<u64>>(&self.invocation(query, claim)).await?))
     }
 
-    fn invocation(&self, query: &SnapshotQuery<'_>) -> ScriptInvocation<'_> {
+    fn invocation(&self, query: &SnapshotQuery<'_>, claim: &PrefixClaim) -> ScriptInvocation<'_> {
         let SnapshotQuery { keys, max_starts, latest_due, ids } = query;
         let (reserved, types) = reserved_keys(keys);
         let mut call = self.0.prepare_invoke();
-        call.key(reserved).arg(keys.key_prefix()).arg(max_starts).arg(latest_due);
+        call.key(reserved).key(claim.key());
+        call.arg(keys.key_prefix()).arg(max_starts).arg(latest_due).arg(claim.ledger().unwrap_or_default());
         call.arg(types.len()).arg(types).arg(*ids);
         call
     }
 
-    fn parse(reply: &[u64]) -> BoxResult<Option<QueueSnapshot>> {
+    fn parse(reply: &[u64]) -> SnapshotReply {
         match *reply {
-            [] => Ok(None),
+            [] => SnapshotReply::NeedsRepair,
+            [_] => SnapshotReply::OtherLedger,
             [head, ready, ref codes @ ..] => {
                 let jobs = codes.iter().copied().map(JobPresence::from_code).collect();
-                Ok(Some(QueueSnapshot { head, ready: ready == 1, jobs }))
+                SnapshotReply::Snapshot(QueueSnapshot { head, ready: ready == 1, jobs })
             }
-            [_] => Err("the snapshot script returned fewer values than expected".into()),
         }
     }
 }

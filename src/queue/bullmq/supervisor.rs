@@ -22,6 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     attempt::AttemptRunner,
+    claim::OtherLedger,
     error::{BoxError, BoxResult},
     health::{Health, Probe},
     options,
@@ -112,9 +113,9 @@ impl Supervisor {
     /// Warns of the first failure only.
     fn log_failed_start(&self, failures: u32, error: &BoxError) {
         if failures == 1 {
-            tracing::warn!(queue = self.shared.name, %error, "worker could not connect to Redis, retrying");
+            tracing::warn!(queue = self.shared.name, %error, "worker could not start, retrying");
         } else {
-            tracing::debug!(queue = self.shared.name, %error, failures, "worker could not connect to Redis");
+            tracing::debug!(queue = self.shared.name, %error, failures, "worker could not start");
         }
     }
 
@@ -167,6 +168,7 @@ impl Supervisor {
         let delay = if failures == 0 { PROBE_INTERVAL } else { BACKOFF.jittered(failures, fastrand::f64()) };
         sleep(delay).await;
         match self.shared.snapshot(&[]).await {
+            Err(error) if error.is::<OtherLedger>() => Probe::OtherLedger,
             Err(error) => {
                 tracing::debug!(queue = self.shared.name, %error, "probe failed, Redis did not respond");
                 Probe::Failed

@@ -1,9 +1,9 @@
 //! The data of a job in Redis, as JSON.
 //!
 //! ```json
-//! {"v": 1, "batch": 7, "seq": 0, "generation": 0, "first": 0, "quantity": 100}
-//! {"v": 1, "batch": 7, "round": 0}
-//! {"v": 1, "batch": 7, "hook": 3}
+//! {"v": 1, "ledger": "1f0c2a9be0d4c713", "batch": 7, "seq": 0, "generation": 0, "first": 0, "quantity": 100}
+//! {"v": 1, "ledger": "1f0c2a9be0d4c713", "batch": 7, "round": 0}
+//! {"v": 1, "ledger": "1f0c2a9be0d4c713", "batch": 7, "hook": 3}
 //! ```
 //!
 //! Another client may add a job of a batch by its batch and number alone; the ledger has the rest:
@@ -13,6 +13,7 @@
 //! ```
 //!
 //! The version lets an older process detect jobs that it can't read and leave them to a newer one.
+//! The identity of the ledger keeps a process from running a job of another ledger.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -28,6 +29,10 @@ pub(super) enum Unreadable {
     /// A newer version of this crate wrote the job, and can run it.
     #[error("version {0} is newer than this process")]
     Newer(u64),
+
+    /// The job is for a worker of another ledger.
+    #[error("the job belongs to another ledger")]
+    OtherLedger,
 
     /// No version can read the job.
     #[error("the job data is not a task: {0}")]
@@ -51,8 +56,16 @@ pub(super) const fn name(task: &Task) -> &'static str {
     }
 }
 
-/// Returns the job data of `task`.
-pub(super) fn write(task: &Task) -> Value {
+/// Returns the job data of `task` of `ledger`.
+pub(super) fn write(task: &Task, ledger: Option<&str>) -> Value {
+    let mut data = data_of(task);
+    if let (Some(fields), Some(ledger)) = (data.as_object_mut(), ledger) {
+        fields.insert("ledger".into(), ledger.into());
+    }
+    data
+}
+
+fn data_of(task: &Task) -> Value {
     let batch = task.batch().get();
     match task {
         Task::Generate { job, first, quantity } => {
@@ -66,13 +79,30 @@ pub(super) fn write(task: &Task) -> Value {
     }
 }
 
-/// Reads the task of the job `id`, of which `acknowledged` attempts have ended.
-pub(super) fn read(id: &str, acknowledged: u32, data: &Value) -> Result<Delivery<Task>, Unreadable> {
-    match data.get("v").and_then(Value::as_u64) {
-        Some(VERSION) => {}
-        Some(newer) if newer > VERSION => return Err(Unreadable::Newer(newer)),
-        _ => return Err(Unreadable::Malformed("its version `v` is missing or invalid".into())),
+/// Reads the task of the job `id`, of which `acknowledged` attempts have ended, for a worker of
+/// `ledger`. A job that names no ledger is for every worker.
+pub(super) fn read(
+    id: &str,
+    acknowledged: u32,
+    data: &Value,
+    ledger: Option<&str>,
+) -> Result<Delivery<Task>, Unreadable> {
+    check_version(data)?;
+    match (data.get("ledger"), ledger) {
+        (Some(theirs), Some(ours)) if theirs != ours => Err(Unreadable::OtherLedger),
+        _ => read_task(id, acknowledged, data),
     }
+}
+
+fn check_version(data: &Value) -> Result<(), Unreadable> {
+    match data.get("v").and_then(Value::as_u64) {
+        Some(VERSION) => Ok(()),
+        Some(newer) if newer > VERSION => Err(Unreadable::Newer(newer)),
+        _ => Err(Unreadable::Malformed("its version `v` is missing or invalid".into())),
+    }
+}
+
+fn read_task(id: &str, acknowledged: u32, data: &Value) -> Result<Delivery<Task>, Unreadable> {
     let parsed =
         Data::deserialize(data).map_err(|_| Unreadable::Malformed("its fields are not the fields of a task".into()))?;
     let task = match (&parsed, id.parse::<JobId>()) {
@@ -126,7 +156,7 @@ mod tests {
         fn a_task_reads_back(task in tasks()) {
             let delivery = Delivery::Enqueued { task, acknowledged: 2 };
 
-            prop_assert_eq!(read(&task.to_string(), 2, &write(&task)), Ok(delivery));
+            prop_assert_eq!(read(&task.to_string(), 2, &write(&task, Some("own")), Some("own")), Ok(delivery));
         }
     }
 
@@ -136,10 +166,10 @@ mod tests {
         let with = |key: &str, value: Value| {
             let mut data = job.clone();
             data[key] = value;
-            read("b7-j0-g0", 0, &data)
+            read("b7-j0-g0", 0, &data, None)
         };
 
-        assert!(read("b7-j0-g0", 0, &job).is_ok());
+        assert!(read("b7-j0-g0", 0, &job, None).is_ok());
         assert_eq!(with("v", json!(2)), Err(Unreadable::Newer(2)));
         for (key, value) in
             [("v", json!(0)), ("v", json!("1")), ("seq", json!(-1)), ("seq", json!(1)), ("batch", json!(0))]
@@ -147,7 +177,7 @@ mod tests {
             assert!(matches!(with(key, value.clone()), Err(Unreadable::Malformed(_))), "{key}: {value}");
         }
         for data in [Value::Null, json!([]), json!("x"), json!({"v": 1}), json!({"v": 1, "batch": 7})] {
-            assert!(matches!(read("b7-j0-g0", 0, &data), Err(Unreadable::Malformed(_))), "{data}");
+            assert!(matches!(read("b7-j0-g0", 0, &data, None), Err(Unreadable::Malformed(_))), "{data}");
         }
     }
 
@@ -157,12 +187,28 @@ mod tests {
         let batch = BatchId::new(7).unwrap();
         let own = Task::Generate { job: JobId { batch, seq: 3, generation: 2 }, first: 0, quantity: 0 };
 
-        assert_eq!(read("b7-j3-g2", 1, &data), Ok(Delivery::Enqueued { task: own, acknowledged: 1 }));
+        assert_eq!(read("b7-j3-g2", 1, &data, None), Ok(Delivery::Enqueued { task: own, acknowledged: 1 }));
         for id in ["1", "b7-j3", "b7-end-r0", "limiter", "b7-j03-g2"] {
-            assert_eq!(read(id, 1, &data), Ok(Delivery::External { batch, seq: 3 }), "{id}");
+            assert_eq!(read(id, 1, &data, None), Ok(Delivery::External { batch, seq: 3 }), "{id}");
         }
         for id in ["b7-j4-g2", "b8-j3-g2"] {
-            assert!(matches!(read(id, 1, &data), Err(Unreadable::Malformed(_))), "{id}");
+            assert!(matches!(read(id, 1, &data, None), Err(Unreadable::Malformed(_))), "{id}");
         }
+    }
+    #[test]
+    fn a_job_of_another_ledger_is_rejected_and_one_that_names_none_is_not() {
+        let task = Task::Status(StatusTask::Hook { batch: BatchId::new(7).unwrap(), hook: HookId(3) });
+        let id = task.to_string();
+
+        for (writer, reader, is_read) in [
+            (Some("a"), Some("a"), true),
+            (Some("b"), Some("a"), false),
+            (None, Some("a"), true),
+            (Some("b"), None, true),
+        ] {
+            let delivery = read(&id, 0, &write(&task, writer), reader);
+            assert_eq!(delivery.is_ok(), is_read, "{writer:?} for {reader:?}: {delivery:?}");
+        }
+        assert_eq!(read(&id, 0, &write(&task, Some("b")), Some("a")), Err(Unreadable::OtherLedger));
     }
 }

@@ -280,8 +280,7 @@ pub async fn a_finish_hook_writes_once_although_many_close_the_batch(harness: im
         let ledger = ledger.share();
         closing.spawn(async move {
             match ledger.control(job.batch, BatchCommand::Cancel).await {
-                Ok(_) => Ok(Closed::NothingToDo),
-                Err(LedgerError::NotAllowed(_)) => Ok(Closed::NothingToDo),
+                Ok(_) | Err(LedgerError::NotAllowed(_)) => Ok(Closed::NothingToDo),
                 Err(error) => Err(error),
             }
         });

@@ -53,6 +53,28 @@ pub async fn a_hook_that_failed_is_due_again_later(harness: impl Harness) -> Tes
     bystander.assert_unchanged(&ledger).await
 }
 
+pub async fn open_hooks_counts_those_that_wait_for_a_call(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch().of(300)).await?;
+    let batch = jobs[0].batch;
+    assert_eq!(ledger.open_hooks(batch).await?, 0);
+    for job in &jobs {
+        ledger.fail(*job).await?;
+    }
+    let hooks = ledger.hooks_of(batch).await?;
+    assert_eq!((ledger.open_hooks(batch).await?, hooks.len()), (3, 3));
+
+    ledger.record_hook_outcome(hooks[0], 0, HookOutcome::Delivered).await?;
+    ledger.record_hook_outcome(hooks[1], 0, HookOutcome::GivenUp { error: "no answer".into() }).await?;
+    let later = HookOutcome::RetryLater { error: "no answer".into(), not_before: Utc::now() + Duration::from_secs(60) };
+    ledger.record_hook_outcome(hooks[2], 0, later).await?;
+
+    assert_eq!(ledger.open_hooks(batch).await?, 1);
+    assert_eq!(ledger.open_hooks(id(4_711)).await?, 0);
+    bystander.assert_unchanged(&ledger).await
+}
+
 pub async fn a_hook_that_was_given_up_is_not_returned_again(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let bystander = ledger.bystander().await?;

@@ -1,4 +1,4 @@
-//! `code_key`, `try_acquire_leadership`, ping, shutdown.
+//! `code_key`, `identity`, `try_acquire_leadership`, ping, shutdown.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -15,6 +15,17 @@ pub async fn the_first_code_key_is_stored(harness: impl Harness) -> TestResult {
 
     assert_eq!(ledger.code_key(first.clone()).await?, first);
     assert_eq!(ledger.code_key(second).await?, first);
+    Ok(())
+}
+
+pub async fn a_ledger_keeps_its_identity_and_no_other_has_it(harness: impl Harness) -> TestResult {
+    let (ledger, other) = (harness.ledger().await, harness.ledger().await);
+
+    let identities = rocket::futures::future::try_join_all((0..10).map(|_| ledger.identity())).await?;
+
+    assert!(identities.iter().all(|identity| *identity == identities[0]), "{identities:?}");
+    assert_eq!(identities[0].len(), 16);
+    assert_ne!(other.identity().await?, identities[0]);
     Ok(())
 }
 

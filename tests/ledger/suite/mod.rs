@@ -49,6 +49,7 @@ macro_rules! every_ledger {
             plan::unplanned_batches_are_returned_up_to_a_limit
             plan::requested_and_created_batches_share_the_sequence
             plan::a_request_with_invalid_values_is_rejected
+            plan::a_request_beyond_the_settings_is_rejected
 
             claim::the_first_claim_sets_the_batch_running
             claim::a_claim_returns_the_missing_items
@@ -123,6 +124,9 @@ macro_rules! every_ledger {
             read::failed_jobs_are_listed_in_pages_with_their_failed_chunks
             read::lists_the_first_failed_chunks_and_counts_the_others
             read::failed_jobs_are_listed_up_to_the_size_of_a_page
+            read::jobs_are_listed_in_pages_and_by_state
+            read::a_page_of_jobs_in_one_state_looks_at_a_bounded_number
+            read::jobs_are_listed_up_to_the_size_of_a_page
             read::lists_of_an_unknown_batch_are_rejected
 
             feed::open_jobs_shares_the_capacity_between_batches
@@ -146,6 +150,7 @@ macro_rules! every_ledger {
 
             hooks::a_hook_exists_until_it_is_delivered
             hooks::a_hook_that_failed_is_due_again_later
+            hooks::open_hooks_counts_those_that_wait_for_a_call
             hooks::a_hook_that_was_given_up_is_not_returned_again
             hooks::a_hook_call_counts_once_however_often_its_outcome_is_recorded
             hooks::a_delivery_counts_even_after_a_failure
@@ -169,6 +174,7 @@ macro_rules! every_ledger {
             views::a_host_can_change_nothing_through_a_view
 
             lifecycle::the_first_code_key_is_stored
+            lifecycle::a_ledger_keeps_its_identity_and_no_other_has_it
             lifecycle::one_process_has_the_leadership
             lifecycle::a_closed_ledger_is_unavailable
             lifecycle::a_dropped_verb_runs_to_completion

@@ -3,7 +3,7 @@
 #![expect(clippy::single_range_in_vec_init, reason = "missing items are a list of ranges, often of one")]
 
 use rocket_batch::{
-    domain::{BatchFinished, BatchStatus, HookEvent, JobCounts, JobId, Progress},
+    domain::{BatchFinished, BatchId, BatchStatus, HookEvent, JobCounts, JobId, Progress},
     ledger::{AttemptResult, BatchCommand, Claimed, Closed, Estimator, LedgerError, Planned, Unplanned},
 };
 use tokio::task::JoinSet;
@@ -27,6 +27,7 @@ pub async fn a_requested_batch_has_no_jobs_before_it_is_planned(harness: impl Ha
     assert_eq!(ledger.unplanned().await?, [Unplanned { batch, quantity: 250, options }]);
     assert_eq!((ledger.open_jobs_of(batch).await?, ledger.close_task(batch).await?), (vec![], None));
     assert_eq!((ledger.items_of(batch).await?, ledger.failed_jobs(batch, ALL).await?), (vec![], vec![]));
+    assert_eq!(ledger.share().jobs(batch, None, ALL).await?.rows, []);
     assert_eq!(ledger.claim(JobId { batch, seq: 0, generation: 0 }).await?, Claimed::Unknown);
     assert_eq!(ledger.close(batch, 0).await?, Closed::NothingToDo);
     assert!(matches!(ledger.retry(batch).await, Err(LedgerError::NotAllowed(_))));
@@ -202,34 +203,59 @@ pub async fn requested_and_created_batches_share_the_sequence(harness: impl Harn
 pub async fn a_request_with_invalid_values_is_rejected(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let bystander = ledger.bystander().await?;
-    let many_jobs = || {
-        let mut batch = a_batch();
-        batch.options.max_jobs_per_batch = Some(100_001);
-        batch
-    };
+    let prefix = ["`qr_code_prefix` must be 1 to 16 characters of A-Z, a-z, 0-9, `_` and `-`", ""];
     let table = [
-        (a_batch().of(0), "`quantity` must be 1 to 9007199254740991"),
-        (a_batch().of(1 << 53), "`quantity` must be 1 to 9007199254740991"),
-        (a_batch().in_jobs_of(0), "`batch_size` must be 1 to 9007199254740991"),
-        (many_jobs(), "`max_jobs_per_batch` must be 1 to 100000"),
-        (a_batch().with_prefix(""), "`qr_code_prefix` must be 1 to 16 characters of A-Z, a-z, 0-9, `_` and `-`"),
-        (
-            a_batch().with_prefix("seventeen-letters"),
-            "`qr_code_prefix` must be 1 to 16 characters of A-Z, a-z, 0-9, `_` and `-`",
-        ),
-        (
-            a_batch().with_prefix("two words"),
-            "`qr_code_prefix` must be 1 to 16 characters of A-Z, a-z, 0-9, `_` and `-`",
-        ),
-        (a_batch().with_prefix("\u{e4}"), "`qr_code_prefix` must be 1 to 16 characters of A-Z, a-z, 0-9, `_` and `-`"),
+        (a_batch().of(0), ["`quantity` must be 1 to ", "`max_quantity`"]),
+        (a_batch().in_jobs_of(0), ["`batch_size` must be 1 to ", "`max_items_per_job`"]),
+        (a_batch().in_at_most(0), ["`max_jobs_per_batch` must be 1 to ", "setting"]),
+        (a_batch().with_prefix(""), prefix),
+        (a_batch().with_prefix("seventeen-letters"), prefix),
+        (a_batch().with_prefix("two words"), prefix),
+        (a_batch().with_prefix("\u{e4}"), prefix),
     ];
 
     for (batch, words) in table {
-        let refused = ledger.requested(batch).await.map_err(|error| error.to_string());
-        assert!(refused.as_ref().is_err_and(|error| error.contains(words)), "{refused:?} is not {words}");
+        assert_rejected(ledger.requested(batch).await, words);
     }
     let taken = ledger.requested(a_batch().with_id(1)).await;
     assert!(taken.is_err(), "{taken:?}");
     assert_eq!((ledger.batches(None, ALL).await?.len(), ledger.unplanned().await?), (1, vec![]));
+    bystander.assert_unchanged(&ledger).await
+}
+
+fn assert_rejected(refused: TestResult<BatchId>, words: [&str; 2]) {
+    let refused = refused.map_err(|error| error.to_string());
+    let names_all = |error: &String| words.iter().all(|word| error.contains(word));
+    assert!(refused.as_ref().is_err_and(names_all), "{refused:?} is not {words:?}");
+}
+
+/// It was accepted, and failed when it was planned, after the host's transaction was committed.
+pub async fn a_request_beyond_the_settings_is_rejected(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+    let bystander = ledger.bystander().await?;
+    // The limits of the tests: 10,000,000 items, and 100,000 jobs of up to 10,000 items.
+    let too_large = ["`quantity` must be at most ", "`max_items_per_job`"];
+    let table = [
+        (a_batch().of(10_000_001), ["`quantity` must be 1 to ", "`max_quantity`"]),
+        (a_batch().of(1 << 53), ["`quantity` must be 1 to ", "`max_quantity`"]),
+        (a_batch().in_jobs_of(10_001), ["`batch_size` must be 1 to ", "`max_items_per_job`"]),
+        (a_batch().in_at_most(100_001), ["`max_jobs_per_batch` must be 1 to ", "setting"]),
+        (a_batch().of(20_001).in_at_most(2), too_large),
+    ];
+
+    for (batch, words) in table {
+        assert_rejected(ledger.requested(batch).await, words);
+    }
+
+    let within = [
+        a_batch().of(10_000_000),
+        a_batch().in_jobs_of(10_000),
+        a_batch().in_at_most(100_000),
+        a_batch().of(20_000).in_at_most(2),
+    ];
+    for (at, batch) in within.into_iter().enumerate() {
+        ledger.requested(batch).await?;
+        assert_eq!(ledger.unplanned().await?.len(), at + 1);
+    }
     bystander.assert_unchanged(&ledger).await
 }

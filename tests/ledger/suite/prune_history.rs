@@ -57,6 +57,10 @@ pub async fn history_is_removed_in_portions_oldest_batch_first(harness: impl Har
                 Ok(failed) => assert_eq!((failed.len(), marked), (4, false)),
                 refused => assert!(marked && is_removed(&refused, *batch), "{refused:?}"),
             }
+            match ledger.share().jobs(*batch, None, ALL).await {
+                Ok(portion) => assert_eq!((portion.rows.len(), marked), (5, false)),
+                refused => assert!(marked && is_removed(&refused, *batch), "{refused:?}"),
+            }
             marks.push(marked);
         }
         Ok::<_, LedgerError>(marks)

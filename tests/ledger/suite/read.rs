@@ -1,7 +1,9 @@
-//! batch, batches, items, `failed_jobs`: reads.
+//! batch, batches, items, jobs, `failed_jobs`: reads.
+
+use std::time::Duration;
 
 use rocket_batch::{
-    domain::{BatchStatus, JobId},
+    domain::{BatchStatus, JobId, JobState},
     ledger::{AttemptResult, BatchCommand, LedgerError, PageRequest},
 };
 
@@ -154,10 +156,97 @@ pub async fn failed_jobs_are_listed_up_to_the_size_of_a_page(harness: impl Harne
     bystander.assert_unchanged(&ledger).await
 }
 
+pub async fn jobs_are_listed_in_pages_and_by_state(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch().of(450)).await?;
+    let batch = jobs[0].batch;
+    ledger.complete(jobs[1]).await?;
+    let claim = ledger.claim_job(jobs[4]).await?;
+    ledger.insert_chunk(&claim, chunk(400..420)).await?;
+    let failure = failed_chunk(420..430, "a bad code");
+    let delay = Duration::from_secs(3_600);
+    ledger.finish_attempt(&claim, AttemptResult::Delayed { failure: failure.clone(), delay }, WORKED).await?;
+    ledger.end(jobs[3], AttemptResult::Failed(failure.clone())).await?;
+
+    let seqs = async |state, slice| -> TestResult<Vec<u64>> {
+        let portion = ledger.share().jobs(batch, state, slice).await?;
+        assert_eq!((portion.truncated, portion.looked_to), (false, None));
+        Ok(portion.rows.iter().map(|job| job.seq).collect())
+    };
+    let mut all = ledger.share().jobs(batch, None, ALL).await?.rows;
+    let (delayed, failed, waiting) = (all.remove(4), all.remove(3), all.remove(0));
+
+    assert_eq!(seqs(None, page(None, 2)).await?, [0, 1]);
+    assert_eq!(seqs(None, page(Some(1), 1_000)).await?, [2, 3, 4]);
+    assert_eq!(seqs(None, page(Some(4), 2)).await?, [0_u64; 0]);
+    for (state, expected) in [
+        (JobState::Waiting, vec![0, 2]),
+        (JobState::Active, vec![]),
+        (JobState::Delayed, vec![4]),
+        (JobState::Completed, vec![1]),
+        (JobState::Failed, vec![3]),
+        (JobState::Cancelled, vec![]),
+    ] {
+        assert_eq!(seqs(Some(state), ALL).await?, expected, "{state}");
+    }
+    assert_eq!(seqs(Some(JobState::Waiting), page(Some(0), 1)).await?, [2]);
+    assert_eq!((waiting.state, waiting.attempts, waiting.error), (JobState::Waiting, 0, None));
+    assert_eq!((waiting.started_at, waiting.finished_at, waiting.not_before), (None, None, None));
+    assert_eq!((delayed.job_id.as_str(), delayed.state), (jobs[4].to_string().as_str(), JobState::Delayed));
+    assert_eq!((delayed.first, delayed.last, delayed.quantity, delayed.items_created), (400, 449, 50, 20));
+    assert_eq!((delayed.attempts, delayed.crashes, delayed.error.as_ref()), (1, 0, Some(&failure.reason)));
+    let until = delayed.not_before.ok_or("it is delayed")? - chrono::Utc::now();
+    assert!((3_500..=3_600).contains(&until.num_seconds()), "{until}");
+    assert!(is_recent(delayed.started_at) && delayed.finished_at.is_none());
+    assert_eq!((failed.state, failed.error), (JobState::Failed, Some(failure.reason)));
+    assert!(is_recent(failed.finished_at) && failed.not_before.is_none());
+    bystander.assert_unchanged(&ledger).await
+}
+
+pub async fn a_page_of_jobs_in_one_state_looks_at_a_bounded_number(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch().of(45_000).in_jobs_of(1)).await?;
+    ledger.complete(jobs[44_999]).await?;
+
+    let (mut seen, mut looked_to, mut after) = (Vec::new(), Vec::new(), None);
+    loop {
+        let portion = ledger.share().jobs(jobs[0].batch, Some(JobState::Completed), page(after, 10)).await?;
+        seen.extend(portion.rows.iter().map(|job| job.seq));
+        let Some(last) = portion.looked_to else { break };
+        looked_to.push(last);
+        after = Some(last);
+    }
+
+    assert_eq!((seen, looked_to), (vec![44_999], vec![19_999, 39_999]));
+    let full = ledger.share().jobs(jobs[0].batch, Some(JobState::Waiting), page(None, 10)).await?;
+    assert_eq!((full.rows.len(), full.looked_to), (10, None));
+    bystander.assert_unchanged(&ledger).await
+}
+
+pub async fn jobs_are_listed_up_to_the_size_of_a_page(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+    let jobs = ledger.jobs_of(a_batch().of(90_000)).await?;
+    for job in &jobs {
+        job_with_the_largest_error(&ledger, *job).await?;
+    }
+
+    let portion = ledger.share().jobs(jobs[0].batch, None, page(None, 1_000)).await?;
+    let last = portion.rows.last().ok_or("it has rows")?.seq;
+    let rest = ledger.share().jobs(jobs[0].batch, None, page(Some(last), 1_000)).await?;
+
+    let size = serde_json::to_vec(&portion.rows)?.len();
+    assert!(portion.truncated && size <= PageRequest::MAX_BYTES && size > PageRequest::MAX_BYTES * 9 / 10, "{size}");
+    assert_eq!(portion.rows.len() + rest.rows.len(), 900);
+    Ok(())
+}
+
 pub async fn lists_of_an_unknown_batch_are_rejected(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
 
     assert!(matches!(ledger.items(id(9), ALL).await, Err(LedgerError::NoSuchBatch(_))));
     assert!(matches!(ledger.failed_jobs(id(9), ALL).await, Err(LedgerError::NoSuchBatch(_))));
+    assert!(matches!(ledger.share().jobs(id(9), None, ALL).await, Err(LedgerError::NoSuchBatch(_))));
     Ok(())
 }

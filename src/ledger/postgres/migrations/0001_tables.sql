@@ -226,8 +226,8 @@ CROSS JOIN (SELECT) AS read_only;
 -- Creates a batch in a transaction of the host, with any driver. It has no jobs; the feeder plans
 -- it after the commit.
 --
--- Checks limits that no setting can change; those of the settings are checked when it is planned.
--- Runs as the owner of the tables, so that its caller needs no right on them, and in this schema
+-- Checks the limits of the process that started last, which each launch stores in `settings`. Runs
+-- as the owner of the tables, so that its caller needs no right on them, and in this schema
 -- whatever the caller's search path is.
 SELECT set_config('search_path', current_schema() || ', pg_temp', true);
 
@@ -241,22 +241,32 @@ CREATE FUNCTION create_product_items(
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
 AS $$
 DECLARE
+    limits CONSTANT jsonb := (SELECT jsonb_object_agg(name, value) FROM settings WHERE name LIKE 'max\_%');
+    max_jobs CONSTANT bigint := limits ->> 'max_jobs_per_batch';
+    max_items CONSTANT bigint := limits ->> 'max_items_per_job';
+    jobs CONSTANT bigint := coalesce(max_jobs_per_batch, max_jobs);
     field text;
     argument bigint;
     max_value bigint;
+    setting text;
     new_id bigint;
 BEGIN
-    FOR field, argument, max_value IN VALUES
-        ('quantity', quantity, 9007199254740991),
-        ('batch_id', batch_id, 9007199254740991),
-        ('batch_size', batch_size, 9007199254740991),
-        ('max_jobs_per_batch', max_jobs_per_batch, 100000)
+    FOR field, argument, max_value, setting IN VALUES
+        ('quantity', quantity, (limits ->> 'max_quantity')::bigint, ' (setting `max_quantity`)'),
+        ('batch_id', batch_id, 9007199254740991, ''),
+        ('batch_size', batch_size, max_items, ' (setting `max_items_per_job`)'),
+        ('max_jobs_per_batch', max_jobs_per_batch, max_jobs, ' (setting `max_jobs_per_batch`)')
     LOOP
         IF argument NOT BETWEEN 1 AND max_value OR (argument IS NULL AND field = 'quantity') THEN
-            RAISE invalid_parameter_value USING MESSAGE =
-                format('`%s` must be 1 to %s, but is %s', field, max_value, coalesce(argument::text, 'null'));
+            RAISE invalid_parameter_value USING MESSAGE = format(
+                '`%s` must be 1 to %s%s, but is %s', field, max_value, setting, coalesce(argument::text, 'null'));
         END IF;
     END LOOP;
+    IF quantity > jobs * max_items THEN
+        RAISE invalid_parameter_value USING MESSAGE = format(
+            '`quantity` must be at most %s for %s jobs of up to %s items (setting `max_items_per_job`), but is %s',
+            jobs * max_items, jobs, max_items, quantity);
+    END IF;
     IF qr_code_prefix !~ '^[A-Za-z0-9_-]{1,16}$' THEN
         RAISE invalid_parameter_value USING MESSAGE =
             '`qr_code_prefix` must be 1 to 16 characters of A-Z, a-z, 0-9, `_` and `-`';

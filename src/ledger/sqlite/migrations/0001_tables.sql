@@ -215,9 +215,9 @@ FROM rocket_batch_items;
 -- jobs; the feeder plans it after the commit. Without a `batch_id` it gets the next id, which is
 -- then the setting `last_id`.
 --
--- The trigger checks limits that no setting can change; those of the settings are checked when it
--- is planned. It must run in any SQLite that opens the file, so it uses no newer features than
--- these tables.
+-- The trigger checks the limits of the process that started last, which each launch stores as
+-- settings. A message can only be a constant, so it names the setting. The trigger must run in any
+-- SQLite that opens the file, so it uses no newer features than these tables.
 CREATE VIEW batch_requests AS
 SELECT quantity, id AS batch_id, batch_size, prefix AS qr_code_prefix, max_jobs AS max_jobs_per_batch
 FROM rocket_batch_batches
@@ -225,16 +225,22 @@ WHERE jobs IS NULL;
 
 CREATE TRIGGER batch_requests_insert INSTEAD OF INSERT ON batch_requests
 BEGIN
-    SELECT raise(ABORT, '`quantity` must be 1 to 9007199254740991')
-    WHERE new.quantity IS NULL OR new.quantity NOT BETWEEN 1 AND 9007199254740991;
+    SELECT raise(ABORT, '`quantity` must be 1 to the setting `max_quantity`')
+    WHERE new.quantity IS NULL
+        OR new.quantity NOT BETWEEN 1 AND (SELECT value FROM rocket_batch_settings WHERE name = 'max_quantity');
     SELECT raise(ABORT, '`batch_id` must be 1 to 9007199254740991')
     WHERE new.batch_id NOT BETWEEN 1 AND 9007199254740991;
-    SELECT raise(ABORT, '`batch_size` must be 1 to 9007199254740991')
-    WHERE new.batch_size NOT BETWEEN 1 AND 9007199254740991;
-    SELECT raise(ABORT, '`max_jobs_per_batch` must be 1 to 100000')
-    WHERE new.max_jobs_per_batch NOT BETWEEN 1 AND 100000;
+    SELECT raise(ABORT, '`batch_size` must be 1 to the setting `max_items_per_job`')
+    WHERE new.batch_size NOT BETWEEN 1 AND (SELECT value FROM rocket_batch_settings WHERE name = 'max_items_per_job');
     SELECT raise(ABORT, '`qr_code_prefix` must be 1 to 16 characters of A-Z, a-z, 0-9, `_` and `-`')
     WHERE length(new.qr_code_prefix) NOT BETWEEN 1 AND 16 OR new.qr_code_prefix GLOB '*[^A-Za-z0-9_-]*';
+    SELECT raise(ABORT, '`max_jobs_per_batch` must be 1 to the setting of the same name')
+    WHERE new.max_jobs_per_batch
+        NOT BETWEEN 1 AND (SELECT value FROM rocket_batch_settings WHERE name = 'max_jobs_per_batch');
+    SELECT raise(ABORT, '`quantity` must be at most `max_jobs_per_batch` times the setting `max_items_per_job`')
+    WHERE new.quantity
+        > coalesce(new.max_jobs_per_batch, (SELECT value FROM rocket_batch_settings WHERE name = 'max_jobs_per_batch'))
+        * (SELECT value FROM rocket_batch_settings WHERE name = 'max_items_per_job');
     SELECT raise(ABORT, '`batch_id` is in use')
     WHERE EXISTS (SELECT 1 FROM rocket_batch_batches WHERE id = new.batch_id);
 
