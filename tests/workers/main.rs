@@ -350,7 +350,7 @@ async fn progress_says_that_jobs_wait_for_the_rate_limit() -> TestResult {
 
     for batch in [1, 2] {
         let progress = plugin.wait_until(batch, waits).await?;
-        assert_eq!((progress.jobs.waiting, progress.jobs.active), (1, 0));
+        assert!(progress.jobs.waiting > 0 && progress.jobs.active == 0, "{progress:?}");
     }
     for batch in [1, 2] {
         assert_eq!(plugin.until_finished(batch).await?.waiting_for, None);
