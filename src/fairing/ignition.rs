@@ -19,7 +19,7 @@ use crate::{
     ledger::{BatchDb, BatchPool, BoxError, Estimator, Ledger, Outage, Rules},
     queue::Queues,
     service::{BatchService, Parts, Reads},
-    worker::{CodeParametersCache, Context, FinishedJobs, Runtime, Summaries, Wakeup},
+    worker::{BatchLog, CodeParametersCache, Context, FinishedJobs, Runtime, Summaries, Wakeup},
 };
 
 /// What a successful ignition creates.
@@ -100,6 +100,7 @@ impl BatchFairing {
             code_parameters: CodeParametersCache::default(),
             finished_jobs: FinishedJobs::default(),
             summaries: Summaries::default(),
+            batch_log: BatchLog::default(),
             delayed: AtomicU64::new(0),
             wakeup: Arc::new(Wakeup::default()),
             draining: CancellationToken::new(),

@@ -15,6 +15,7 @@
 //! and uses up no attempt.
 
 mod attempt;
+mod batch_log;
 mod chunk;
 mod cleaner;
 mod code_parameters;
@@ -35,6 +36,7 @@ mod summaries;
 mod wakeup;
 
 pub(crate) use self::{
+    batch_log::BatchLog,
     code_parameters::CodeParametersCache,
     context::Context,
     finished_jobs::FinishedJobs,
