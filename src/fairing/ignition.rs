@@ -19,7 +19,9 @@ use crate::{
     ledger::{BatchDb, BatchPool, BoxError, Estimator, HostTransactions, Ledger, Outage, Rules},
     queue::Queues,
     service::{BatchService, Parts, Reads},
-    worker::{CodeParametersCache, Context, FinishedJobs, LaunchSummary, Runtime, Summaries, Wakeup},
+    worker::{
+        BatchLog, CodeParametersCache, Context, FinishedJobs, LaunchSummary, Runtime, Summaries, Wakeup,
+    },
 };
 
 /// What a successful ignition creates.
@@ -105,6 +107,7 @@ impl BatchFairing {
             code_parameters: CodeParametersCache::default(),
             finished_jobs: FinishedJobs::default(),
             summaries: Summaries::default(),
+            batch_log: BatchLog::default(),
             delayed: AtomicU64::new(0),
             wakeup: Arc::new(Wakeup::default()),
             draining: CancellationToken::new(),

@@ -40,6 +40,7 @@ impl Status {
             Some(Ok(Closed::NothingToDo)) => Disposition::Ack,
             Some(Ok(Closed::Now(batch))) => {
                 log_outcome(&batch);
+                self.0.batch_log.finished(batch.batch_id);
                 self.0.finished.notify_waiters();
                 failpoints::reach(failpoints::BEFORE_HOOK).await;
                 if self.0.hooks.has_batch_hook() {
