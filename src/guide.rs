@@ -23,5 +23,6 @@ page!(tables);
 page!(redis);
 page!(coming_from_node);
 page!(operating);
+page!(logs);
 page!(testing);
 page!(guarantees);

@@ -54,7 +54,8 @@
 //! [rights](guide::rights), [OpenAPI](guide::openapi), [hooks](guide::hooks),
 //! [item writers](guide::item_writers), [transactions](guide::transactions),
 //! [tables](guide::tables), [Redis](guide::redis), [coming from Node](guide::coming_from_node),
-//! [operating](guide::operating), [testing](guide::testing), [guarantees](guide::guarantees).
+//! [operating](guide::operating), [log](guide::logs), [testing](guide::testing),
+//! [guarantees](guide::guarantees).
 //!
 //! # What it offers
 //!

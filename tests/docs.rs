@@ -155,8 +155,8 @@ fn every_documented_route_is_mounted_and_the_readme_has_all_routes() {
 #[test]
 fn every_message_that_the_guide_quotes_is_in_the_source() {
     let templates: Vec<_> = rust_files_below(&root().join("src")).iter().flat_map(|file| literals_in(file)).collect();
-    let operating = quotes_in(&read("docs/guide/operating.md"));
-    assert!(operating.len() > 30, "operating.md has no log messages");
+    let logs = quotes_in(&read("docs/guide/logs.md"));
+    assert!(logs.len() > 30, "logs.md has no log messages");
 
     for (page, text) in texts() {
         for quote in quotes_in(&text) {

@@ -19,7 +19,7 @@ use crate::{
     ledger::{BatchDb, BatchPool, BoxError, Estimator, HostTransactions, Ledger, Outage, Rules},
     queue::Queues,
     service::{BatchService, HookContext, LateContext, Parts, Reads},
-    worker::{CodeParametersCache, Context, FinishedJobs, Hooks, LaunchSummary, Runtime, Summaries, Wakeup},
+    worker::{BatchLog, CodeParametersCache, Context, FinishedJobs, Hooks, LaunchSummary, Runtime, Summaries, Wakeup},
 };
 
 /// What a successful ignition creates.
@@ -116,6 +116,7 @@ fn context(config: &Arc<Config>, store: &Store, queues: &Queues) -> Context {
         code_parameters: CodeParametersCache::default(),
         finished_jobs: FinishedJobs::default(),
         summaries: Summaries::default(),
+        batch_log: BatchLog::default(),
         delayed: AtomicU64::new(0),
         wakeup: Arc::new(Wakeup::default()),
         draining: CancellationToken::new(),

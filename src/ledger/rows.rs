@@ -144,6 +144,7 @@ pub(super) fn job_snapshot<R: Columns>(row: &R) -> Result<JobSnapshot, R::Error>
         error: row.optional_string("error")?,
         status: row.status("status")?,
         history_removed: row.flag("history_removed")?,
+        jobs_in_batch: row.number("jobs_in_batch")?,
         prefix: row.optional_string("prefix")?,
         key_fingerprint: row.string("key_fingerprint")?,
     })

@@ -134,6 +134,8 @@ pub struct Work {
     pub inserted: u64,
     /// The number of failed attempts before this one.
     pub attempts_made: u32,
+    /// The number of jobs of the batch.
+    pub jobs_in_batch: u64,
     /// The prefix of the codes.
     pub prefix: Option<String>,
     /// The fingerprint of the key that made the other codes of the batch.

@@ -9,7 +9,7 @@
 //!
 //! Every insert carries the claim, so an attempt whose job was claimed again inserts nothing.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
@@ -18,7 +18,7 @@ use super::{
     chunk::{ChunkResult, ChunkWriter, chunks},
     context::Context,
     failpoints,
-    report::{ProgressReporter, failure_update, log_result, log_start},
+    report::{ProgressReporter, failure_update, log_batch_progress, log_result, log_start},
 };
 use crate::{
     domain::{Attempt, FailedChunks, Failure, Outcome, Verdict, error_chain, panic_message, verdict},
@@ -28,7 +28,7 @@ use crate::{
 
 /// One attempt at one job.
 pub(super) struct AttemptRun<'a> {
-    pub cx: &'a Context,
+    pub cx: &'a Arc<Context>,
     pub work: Work,
     pub attempt: Attempt,
     /// Receives what queue tools show.
@@ -106,7 +106,8 @@ impl AttemptRun<'_> {
 
     fn report(&self, items: u64, reporter: &mut ProgressReporter) {
         self.cx.summaries.inserted(self.work.claim.job.batch, items);
-        reporter.inserted(items).into_iter().for_each(|update| self.progress.report(update));
+        log_batch_progress(self.cx, &self.work);
+        reporter.inserted(items, &self.work).into_iter().for_each(|update| self.progress.report(update));
     }
 
     /// Records the verdict in the ledger, and returns the disposition of the task.

@@ -55,7 +55,7 @@ impl ChunkWriter<'_> {
 
     async fn back_off(&self, ordinals: &Range<u64>, tries: u32, error: String) {
         let (from, to) = (ordinals.start, ordinals.end - 1);
-        tracing::warn!(from, to, tries, error, "chunk rejected; it will be tried again");
+        tracing::debug!(from, to, tries, error, "chunk rejected; it will be tried again");
         let backoff = Backoff { first: self.cx.config.chunk_backoff, max: MAX_CHUNK_BACKOFF };
         self.cx.sleep_unless_draining(backoff.jittered(tries, fastrand::f64())).await;
     }

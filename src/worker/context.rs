@@ -13,8 +13,8 @@ use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    code_parameters::CodeParametersCache, finished_jobs::FinishedJobs, hooks::Hooks, summaries::Summaries,
-    wakeup::Wakeup,
+    batch_log::BatchLog, code_parameters::CodeParametersCache, finished_jobs::FinishedJobs, hooks::Hooks,
+    summaries::Summaries, wakeup::Wakeup,
 };
 use crate::{
     config::Config,
@@ -37,6 +37,7 @@ pub(crate) struct Context {
     pub code_parameters: CodeParametersCache,
     pub finished_jobs: FinishedJobs,
     pub summaries: Summaries,
+    pub batch_log: BatchLog,
     /// Number of delayed jobs in the queue, as last read by the feeder.
     pub delayed: AtomicU64,
     /// Wakes the feeder.

@@ -15,6 +15,7 @@
 //! and uses up no attempt.
 
 mod attempt;
+mod batch_log;
 mod chunk;
 mod cleaner;
 mod code_parameters;
@@ -36,6 +37,7 @@ mod summary;
 mod wakeup;
 
 pub(crate) use self::{
+    batch_log::BatchLog,
     code_parameters::CodeParametersCache,
     context::Context,
     finished_jobs::FinishedJobs,

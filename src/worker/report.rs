@@ -1,10 +1,26 @@
 //! What operators see of an attempt: log messages, and progress updates in the queue.
 
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{batch_log::MAX_LOGGED_JOBS, context::Context};
 use crate::{
-    domain::{Attempt, BatchId, Failure},
+    domain::{Attempt, BatchId, BatchRecord, Failure},
     ledger::{AttemptResult, Work},
     queue::ProgressUpdate,
 };
+
+/// Logs an event of a job: at `info` in a batch of few jobs, otherwise at `debug`.
+macro_rules! job_event {
+    ($work:expr, $($event:tt)*) => {
+        if $work.jobs_in_batch <= MAX_LOGGED_JOBS {
+            tracing::info!($($event)*);
+        } else {
+            tracing::debug!($($event)*);
+        }
+    };
+}
 
 /// Reports the progress of a job: after every chunk of a small job, at every tenth of a large one.
 pub(super) struct ProgressReporter {
@@ -22,7 +38,7 @@ impl ProgressReporter {
     }
 
     /// Counts inserted items. When the next tenth is reached, logs the progress and returns it.
-    pub fn inserted(&mut self, items: u64) -> Option<ProgressUpdate> {
+    pub fn inserted(&mut self, items: u64, work: &Work) -> Option<ProgressUpdate> {
         let tenth = |done| done * 10 / self.total;
         let (before, now) = (tenth(self.done), tenth(self.done + items));
         self.done += items;
@@ -30,16 +46,39 @@ impl ProgressReporter {
             return None;
         }
         let Self { batch, done, total } = *self;
-        tracing::info!(done, total, "Processed {done}/{total} items for batch {batch}");
+        job_event!(work, done, total, "Processed {done}/{total} items for batch {batch}");
         let percent = u8::try_from(done * 100 / total).ok();
         Some(ProgressUpdate { percent, line: format!("Processed {done}/{total} items for batch {batch}") })
     }
 }
 
+/// Logs how many items exist, if the batch is large and a line is due. Does not wait for the
+/// database.
+pub(super) fn log_batch_progress(cx: &Arc<Context>, work: &Work) {
+    let batch = work.claim.job.batch;
+    if work.jobs_in_batch > MAX_LOGGED_JOBS && cx.batch_log.is_due(batch, Instant::now()) {
+        let cx = cx.clone();
+        tokio::spawn(async move {
+            // A database that does not respond is logged elsewhere.
+            if let Ok(record) = cx.ledger.batch(batch).await
+                && !record.status.is_finished()
+                && cx.batch_log.is_worth_a_line(batch, record.items_created, record.quantity)
+            {
+                log_items(&record);
+            }
+        });
+    }
+}
+
+fn log_items(record: &BatchRecord) {
+    let BatchRecord { batch_id: batch, items_created: items, quantity, .. } = *record;
+    tracing::info!(%batch, items, quantity, "Processed {items}/{quantity} items for batch {batch}");
+}
+
 /// Logs the start of an attempt.
 pub(super) fn log_start(work: &Work) {
     let (batch, first, last) = (work.claim.job.batch, work.range.start, work.range.end - 1);
-    tracing::info!(first, last, "Starting batch generation for batch {batch}, items {first}-{last}");
+    job_event!(work, first, last, "Starting batch generation for batch {batch}, items {first}-{last}");
 }
 
 /// Logs the recorded result of an attempt.
@@ -48,8 +87,13 @@ pub(super) fn log_result(work: &Work, attempt: Attempt, result: &AttemptResult) 
     let (batch, attempts) = (job.batch, attempt.max);
     match result {
         AttemptResult::Completed => {
-            tracing::info!(items, "Successfully generated {items} product items for batch {batch}");
-            tracing::info!("Job {job} completed successfully for batch {batch}");
+            job_event!(work, items, "Successfully generated {items} product items for batch {batch}");
+            job_event!(work, "Job {job} completed successfully for batch {batch}");
+        }
+        // The chunks were logged with their errors.
+        AttemptResult::Delayed { failure, delay } if !failure.chunks.is_empty() => {
+            let failed_items = failure.chunks.items();
+            tracing::info!(failed_items, ?delay, attempts, "Job {job} of batch {batch} will be tried again");
         }
         AttemptResult::Delayed { failure, delay } => {
             let error = &failure.reason;
@@ -59,7 +103,7 @@ pub(super) fn log_result(work: &Work, attempt: Attempt, result: &AttemptResult) 
             let (error, failed_items) = (&failure.reason, failure.chunks.items());
             tracing::error!(error, attempts, failed_items, "Job {job} failed for batch {batch}");
         }
-        AttemptResult::Released => tracing::info!("Job {job} was released for batch {batch}"),
+        AttemptResult::Released => job_event!(work, "Job {job} was released for batch {batch}"),
     }
 }
 

@@ -22,6 +22,7 @@ pub(in crate::ledger) struct JobSnapshot {
     pub error: Option<String>,
     pub status: BatchStatus,
     pub history_removed: bool,
+    pub jobs_in_batch: u64,
     pub prefix: Option<String>,
     pub key_fingerprint: String,
 }
@@ -105,6 +106,7 @@ impl JobSnapshot {
             inserted: 0,
             range: self.range,
             attempts_made: self.attempts,
+            jobs_in_batch: self.jobs_in_batch,
             prefix: self.prefix,
             key_fingerprint: self.key_fingerprint,
         }
@@ -176,6 +178,7 @@ mod tests {
             error: None,
             status,
             history_removed: false,
+            jobs_in_batch: 1,
             prefix: None,
             key_fingerprint: String::new(),
         }

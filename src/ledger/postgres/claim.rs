@@ -209,6 +209,7 @@ fn read_work(row: &Row, job: JobId, inserted: u64) -> Result<Work> {
         inserted,
         range,
         attempts_made: row.small("attempts")?,
+        jobs_in_batch: row.number("jobs_in_batch")?,
         prefix: row.try_get("prefix")?,
         key_fingerprint: row.try_get("key_fingerprint")?,
     })
