@@ -34,7 +34,9 @@ fn environment(service: &Value, postgres: &str, redis: u16) -> Vec<(String, Stri
     };
     let variables = service["environment"].as_object().expect("it has variables").iter();
     let port = ("REDIS_PORT".to_owned(), redis.to_string());
-    variables.map(|(key, value)| (key.clone(), here(value))).chain([port]).collect()
+    // The jobs of a large batch are logged at this level.
+    let log = ("RUST_LOG".to_owned(), "rocket_batch=debug".to_owned());
+    variables.map(|(key, value)| (key.clone(), here(value))).chain([port, log]).collect()
 }
 
 /// Creates the database, as the PostgreSQL image does for `POSTGRES_USER` and `POSTGRES_PASSWORD`.

@@ -152,6 +152,12 @@ impl Home {
         self.folder.path().join("batch.db")
     }
 
+    /// Everything that the hosts of this home printed to standard output so far.
+    #[allow(dead_code, reason = "the tests with Node do not use it")]
+    pub fn printed(&self) -> Vec<String> {
+        self.printed.0.lock().unwrap().clone()
+    }
+
     pub async fn start(&self) -> Result<Host> {
         self.start_at(None).await
     }

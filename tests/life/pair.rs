@@ -45,6 +45,8 @@ async fn completes_100000_items_despite_ten_kills_of_workers() -> TestResult {
     let redis = Redis::start().await;
     // With this chunk size a job is two transactions.
     let home = Home::on_redis(Store::Postgres, redis.port)?.quick().with("ROCKET_BATCH__CHUNK_SIZE", "50");
+    // The jobs of a large batch are logged at this level.
+    let home = home.with("RUST_LOG", "rocket_batch=debug");
     let web = home.start_as("web").await?;
     let mut workers = workers(&home, 3).await?;
     let started = Instant::now();

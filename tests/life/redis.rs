@@ -25,6 +25,27 @@ use crate::{
     server::{Redis, value},
 };
 
+/// The jobs of a large batch are not logged one by one, and a clean shutdown needs no attention.
+#[tokio::test]
+async fn logs_100000_items_and_a_clean_shutdown_in_less_than_60_lines_without_a_warning() -> TestResult {
+    let redis = Redis::start().await;
+    for home in [Home::new()?.quick(), Home::on_redis(Store::Postgres, redis.port)?.quick()] {
+        let home = home.with("NO_COLOR", "1");
+        let host = home.start().await?;
+        let batch = host.post(&json!({ "quantity": 100_000 })).await?;
+        is_complete(&host, batch, 100_000).await?;
+        host.terminate().await?;
+
+        let mut printed = home.printed();
+        // Rocket logs its launch and its shutdown as warnings.
+        printed.retain(|line| !line.contains("Rocket has launched") && !line.contains("Received SIGTERM"));
+        let count = |level: &str| printed.iter().filter(|line| line.contains(level)).count();
+        assert!((3..60).contains(&count(" INFO ")), "{printed:#?}");
+        assert_eq!(count(" WARN ") + count(" ERROR "), 0, "{printed:#?}");
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn completes_a_batch_in_sqlite_and_redis_despite_twenty_kills() -> TestResult {
     complete_on_redis_despite_twenty_kills(Store::Sqlite).await
