@@ -1085,7 +1085,7 @@ async fn feeding_does_not_scan_delayed_jobs() -> TestResult {
             "'{1, 1001, 2000}', '{0, 0, 0}', '{100, 100, 100}'",
         ),
         (include_str!("../../src/ledger/postgres/sql/queued_jobs.sql"), "'{1, 1001, 2000}', '{9000, 9000, 9000}', 100"),
-        (include_str!("../../src/ledger/postgres/sql/at_end.sql"), "'{1, 1001, 2000}'"),
+        (include_str!("../../src/ledger/postgres/sql/at_end.sql"), "'{1, 1001, 2000}', 300000"),
     ];
 
     schema.outsider.batch_execute("SET plan_cache_mode = force_generic_plan").await?;
