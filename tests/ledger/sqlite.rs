@@ -539,7 +539,7 @@ async fn feeding_does_not_scan_delayed_jobs() -> TestResult {
         (include_str!("../../src/ledger/sqlite/sql/smallest_batches.sql"), vec![65, 32]),
         (include_str!("../../src/ledger/sqlite/sql/next_jobs.sql"), vec![1001, 0, 100]),
         (include_str!("../../src/ledger/sqlite/sql/queued_jobs.sql"), vec![1001, 9_000, 100]),
-        (include_str!("../../src/ledger/sqlite/sql/at_end.sql"), vec![2000]),
+        (include_str!("../../src/ledger/sqlite/sql/at_end.sql"), vec![2000, 2_000_000_000_000, 2_000_000_300_000]),
     ];
 
     for (query, arguments) in queries {
