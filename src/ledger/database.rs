@@ -153,6 +153,7 @@ impl BatchPool {
     /// # Errors
     ///
     /// If the server can't be reached, or another process takes longer than 10 minutes.
+    #[cfg_attr(not(feature = "postgres"), expect(clippy::unused_async, reason = "only PostgreSQL has to wait"))]
     pub(crate) async fn lock_setup(&self) -> std::result::Result<SetupLock, OpenError> {
         match self {
             #[cfg(feature = "sqlite")]

@@ -64,6 +64,7 @@ impl Estimator {
     /// # Errors
     ///
     /// Those of `read`.
+    #[cfg(feature = "sqlite")]
     pub fn estimate_at_once(
         &self,
         plan: &Plan,
