@@ -25,7 +25,7 @@ impl Host {
         for order in 1..=orders {
             self.until_finished(order, Duration::from_secs(60)).await?;
         }
-        Ok(self.kill().await?)
+        self.kill().await
     }
 }
 
