@@ -41,7 +41,8 @@ pub async fn an_order_is_ready_if_and_only_if_its_batch_is_completed(store: Stor
     for kill in 0..20 {
         let at_point = kill % 2 == 1;
         if at_point {
-            // An order that the last kill interrupted would reach the point before the host is ready.
+            // An order that the last kill interrupted would reach the point before the host is
+            // ready.
             home.start_example("orders", &[]).await?.finish_orders(orders).await?;
         }
         let environment = if at_point { vec![("ROCKET_BATCH_FAILPOINT", POINT)] } else { vec![] };

@@ -225,8 +225,8 @@ async fn close(shared: &Shared, worker: WorkerHandle) {
         () = worker.report_timed_out() => {}
         () = shared.deadline_passed() => {}
     }
-    // No handler is awaited any longer, only a fetch that may be in flight. The crate would wait for
-    // its idle loop as well, and warn that this did not end in time.
+    // No handler is awaited any longer, only a fetch that may be in flight. The crate would also
+    // wait for its idle loop, and warn that this did not end in time.
     sleep(FETCH_TIMEOUT).await;
     if let Err(error) = worker.worker.close(0).await {
         tracing::debug!(queue = shared.name, %error, "could not close the worker cleanly");
