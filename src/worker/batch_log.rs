@@ -16,8 +16,8 @@ pub(super) const MAX_LOGGED_JOBS: u64 = 50;
 /// The minimum time between two lines about a batch.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// Divides a batch into the parts after each of which a line is logged, so that a slow batch logs
-/// no more lines than a fast one.
+/// The maximum number of lines about a batch: each needs this fraction of the items more than the
+/// last one. So a slow batch logs no more lines than a fast one.
 const MAX_LINES: u64 = 50;
 
 /// What was last logged about the large batches that this process works on.

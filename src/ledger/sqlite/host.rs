@@ -54,7 +54,10 @@ impl HostTransactions {
     /// # Errors
     ///
     /// As [`HostTransactions::is_ledger`].
-    #[allow(clippy::unused_self, reason = "only who asked `is_ledger` may call it; found only without internals")]
+    #[allow(
+        clippy::unused_self,
+        reason = "the method belongs to a checked connection; Clippy reports it only without internals"
+    )]
     pub fn backlog(&self, conn: &Connection, limit: u64) -> error::Result<Backlog> {
         summarize::backlog(conn, limit).map_err(into_ledger_error)
     }
@@ -66,7 +69,10 @@ impl HostTransactions {
     ///
     /// [`LedgerError::IdInUse`] if the id is in use. After every error nothing of the batch is
     /// left, and the transaction can continue, unless SQLite itself rolled it back.
-    #[allow(clippy::unused_self, reason = "only who asked `is_ledger` may call it; found only without internals")]
+    #[allow(
+        clippy::unused_self,
+        reason = "the method belongs to a checked connection; Clippy reports it only without internals"
+    )]
     pub fn create(&self, conn: &Connection, batch: &NewBatch) -> error::Result<Created> {
         let created = check_writable(conn).and_then(|()| if_created(conn, batch));
         created.map_err(into_ledger_error)
