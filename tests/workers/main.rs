@@ -341,12 +341,15 @@ async fn waits_for_an_unavailable_database_without_using_up_attempts() -> TestRe
 async fn progress_says_that_jobs_wait_for_the_rate_limit() -> TestResult {
     let limited = |config: &mut Config| {
         fast(config);
-        config.generate.rate_limit = "2 per 3s".parse().expect("it is a rate");
+        config.generate.rate_limit = "2 per 8s".parse().expect("it is a rate");
     };
     let plugin = Plugin::start(limited).await?;
-    plugin.service().create_product_items_async(1, 300, jobs_of(100)).await?;
-    plugin.service().create_product_items_async(2, 10, jobs_of(10)).await?;
     let waits = |progress: &rocket_batch::Progress| progress.waiting_for == Some(WaitingFor::RateLimit);
+
+    // Both starts are used up when the second batch comes: nothing of it can start before the next window.
+    plugin.service().create_product_items_async(1, 300, jobs_of(100)).await?;
+    plugin.wait_until(1, waits).await?;
+    plugin.service().create_product_items_async(2, 10, jobs_of(10)).await?;
 
     for batch in [1, 2] {
         let progress = plugin.wait_until(batch, waits).await?;
