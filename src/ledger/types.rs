@@ -26,6 +26,13 @@ pub struct HookKinds {
     pub job_completed: bool,
 }
 
+impl HookKinds {
+    /// Whether the host has a hook for the end of a job.
+    pub(in crate::ledger) const fn has_job_hook(self) -> bool {
+        self.job_failed || self.job_completed
+    }
+}
+
 /// A batch to create.
 #[derive(Debug, Clone)]
 pub struct NewBatch {

@@ -3,8 +3,7 @@
 //!
 //! ```text
 //!   woken for a batch      the first jobs of batches that are new in the window
-//!   jobs finished, or the  the next jobs of all batches in the window
-//!   queue is half empty
+//!   the queue is low       the next jobs of all batches in the window
 //!   every feed_interval    a check. Offers the first jobs of the window again; if one was absent,
 //!                          the queue has lost tasks, and everything is offered again. Also finds
 //!                          the batches to close, to plan and to count, and the hooks to call
@@ -58,9 +57,7 @@ pub(crate) struct Feeder {
 struct FeederPass {
     /// Offer the first jobs of new batches.
     jobs: bool,
-    /// Offer the next jobs of all batches.
-    refill: bool,
-    /// Count the jobs in the queue, and refill it when it is half empty.
+    /// Count the jobs in the queue, and offer the next jobs of all batches when it is low.
     count_queue: bool,
     /// Offer hooks to call.
     hooks: bool,
@@ -129,15 +126,14 @@ impl Feeder {
     }
 
     fn next_pass(&mut self) -> FeederPass {
-        let (reasons, refill) = self.cx.wakeup.take();
+        let (reasons, jobs_left) = self.cx.wakeup.take();
         let now = Instant::now();
         let check = now >= self.check_at || reasons.all;
         let due = take_due(&mut self.due_at, now);
         self.offered_to.retain(|batch, _| !reasons.batches.contains(batch));
         FeederPass {
-            jobs: !reasons.batches.is_empty() || due || refill || check,
-            refill: refill || check,
-            count_queue: take_due(&mut self.count_queue_at, now),
+            jobs: !reasons.batches.is_empty() || due || check,
+            count_queue: take_due(&mut self.count_queue_at, now) || jobs_left,
             hooks: reasons.hooks || take_due(&mut self.hooks_at, now),
             check,
         }
@@ -179,18 +175,21 @@ impl Feeder {
         } else if pass.hooks {
             self.feed_tasks(TaskQuery::Hooks).await?;
         }
-        let refill = pass.refill || (pass.count_queue && self.is_low().await?);
+        let refill = pass.check || (pass.count_queue && self.is_low().await?);
         if pass.jobs || refill {
             self.feed_jobs(refill).await?;
         }
         Ok(())
     }
 
-    /// Whether the queue has at most half as many jobs as after the last refill.
+    /// Whether at most two thirds as many jobs wait in the queue as it had after the last refill.
+    ///
+    /// A refill costs as much as several jobs, and a count costs little. Active jobs do not count,
+    /// because a job that has just finished may still be among them.
     async fn is_low(&mut self) -> Result<bool, QueueError> {
         self.count_queue_at = Some(Instant::now() + Self::QUEUE_COUNT_INTERVAL);
-        let counts = self.cx.generate.counts().await?;
-        Ok(counts.waiting + counts.active <= self.queued / 2)
+        let waiting = self.cx.generate.counts().await?.waiting;
+        Ok(waiting * 3 <= self.queued * 2)
     }
 
     /// Offers the first jobs of the window again that were offered before. If one was absent, the
@@ -242,7 +241,7 @@ impl Feeder {
     fn schedule_refill(&mut self, ledger_has_more: bool) {
         self.count_queue_at = ledger_has_more.then(|| Instant::now() + Self::QUEUE_COUNT_INTERVAL);
         let queued = self.queued.saturating_sub(self.cx.wakeup.jobs_left());
-        self.cx.wakeup.refill_below(ledger_has_more.then_some(queued));
+        self.cx.wakeup.count_after_refill(ledger_has_more.then_some(queued));
     }
 
     /// Removes the offered jobs of batches that were paused or cancelled during the offer. The

@@ -50,6 +50,7 @@ impl Status {
     async fn closed(&self, batch: &BatchRecord) -> Disposition {
         log_outcome(batch);
         self.0.batch_log.finished(batch.batch_id);
+        self.0.summaries.finished(batch.batch_id);
         self.0.finished.notify_waiters();
         failpoints::reach(failpoints::BEFORE_HOOK).await;
         if self.0.hooks.has_batch_hook() {

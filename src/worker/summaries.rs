@@ -109,6 +109,11 @@ impl Summaries {
         self.mark(batch, |recent| recent.inserted(items, second));
     }
 
+    /// Forgets a finished batch: lists read its stored counts and no summary.
+    pub(super) fn finished(&self, batch: BatchId) {
+        self.batches().remove(&batch);
+    }
+
     fn mark(&self, batch: BatchId, change: impl FnOnce(&mut Recent)) {
         let mut batches = self.batches();
         let first = batches.is_empty();
@@ -224,6 +229,16 @@ mod tests {
         tokio::time::advance(Duration::from_secs(RECENT_SECONDS + 1)).await;
         assert_eq!(summaries.take(), []);
         assert!(summaries.batches().is_empty());
+    }
+
+    #[test]
+    fn does_not_count_a_finished_batch() {
+        let (summaries, [finished, open]) = (Summaries::default(), [7, 8].map(|id| BatchId::new(id).unwrap()));
+
+        [finished, open].into_iter().for_each(|batch| summaries.inserted(batch, 50));
+        summaries.finished(finished);
+
+        assert_eq!(summaries.take().iter().map(|work| work.batch).collect::<Vec<_>>(), [open]);
     }
 
     fn rejected() -> LedgerError {

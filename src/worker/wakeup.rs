@@ -20,10 +20,11 @@ use crate::domain::BatchId;
 pub(crate) struct Wakeup {
     notify: Notify,
     reasons: Mutex<WakeReasons>,
-    /// Number of jobs that left the queue since the last refill.
+    /// Number of jobs that left the queue since the feeder last counted it.
     jobs_left: AtomicU64,
-    /// The value of `jobs_left` at which the queue is refilled; 0 when the ledger has no more jobs.
-    refill_at: AtomicU64,
+    /// The value of `jobs_left` at which the feeder counts the queue; 0 when the ledger has no more
+    /// jobs.
+    count_at: AtomicU64,
 }
 
 /// The reasons of one pass of the feeder.
@@ -61,13 +62,13 @@ impl Wakeup {
     }
 
     /// Counts a job that finished or was delayed. Wakes the feeder when there may be a `hook` to
-    /// call, and when enough jobs left the queue for a refill.
+    /// call, and when enough jobs left the queue to count it.
     pub fn job_left(&self, hook: bool) {
         let jobs_left = self.jobs_left.fetch_add(1, SeqCst) + 1;
         if hook {
             self.hook();
         }
-        if self.needs_refill(jobs_left) {
+        if self.needs_count(jobs_left) {
             self.notify.notify_one();
         }
     }
@@ -77,33 +78,34 @@ impl Wakeup {
         self.notify.notified().await;
     }
 
-    fn needs_refill(&self, jobs_left: u64) -> bool {
-        let refill_at = self.refill_at.load(SeqCst);
-        refill_at > 0 && jobs_left >= refill_at
+    fn needs_count(&self, jobs_left: u64) -> bool {
+        let count_at = self.count_at.load(SeqCst);
+        count_at > 0 && jobs_left >= count_at
     }
 
-    /// Returns the number of jobs that left the queue since the last refill.
+    /// Returns the number of jobs that left the queue since the feeder last counted it.
     pub(super) fn jobs_left(&self) -> u64 {
         self.jobs_left.load(SeqCst)
     }
 
-    /// Takes the recorded reasons, and whether to refill the queue. Jobs that leave the queue from
-    /// now on count for the next refill.
+    /// Takes the recorded reasons, and whether to count the queue. Jobs that leave the queue from
+    /// now on count for the next time.
     pub(super) fn take(&self) -> (WakeReasons, bool) {
-        let refill = self.needs_refill(self.jobs_left.load(SeqCst));
-        if refill {
+        let count = self.needs_count(self.jobs_left.load(SeqCst));
+        if count {
             self.jobs_left.store(0, SeqCst);
         }
-        (std::mem::take(&mut self.reasons()), refill)
+        (std::mem::take(&mut self.reasons()), count)
     }
 
-    /// Sets when to refill a queue of `queued` jobs; `None` when the ledger has no more jobs.
+    /// Sets when to count a queue that has `queued` jobs after a refill; `None` when the ledger has
+    /// no more jobs.
     ///
     /// Other processes may take jobs too, and each process counts only its own. The queue is
-    /// therefore refilled long before it is empty.
-    pub(super) fn refill_below(&self, queued: Option<u64>) {
-        self.refill_at.store(queued.map_or(0, |queued| (queued / 8).clamp(1, 250)), SeqCst);
-        if self.needs_refill(self.jobs_left.load(SeqCst)) {
+    /// therefore counted long before this process alone could empty it.
+    pub(super) fn count_after_refill(&self, queued: Option<u64>) {
+        self.count_at.store(queued.map_or(0, |queued| (queued / 8).clamp(1, 250)), SeqCst);
+        if self.needs_count(self.jobs_left.load(SeqCst)) {
             self.notify.notify_one();
         }
     }
@@ -139,12 +141,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn refills_the_queue_long_before_it_is_empty() {
+    async fn counts_the_queue_long_before_it_is_empty() {
         let wakeup = Wakeup::default();
         wakeup.job_left(false);
         assert!(!is_notified(&wakeup).await, "the ledger has no more jobs");
 
-        wakeup.refill_below(Some(80));
+        wakeup.count_after_refill(Some(80));
         let mut jobs = 0;
         while !is_notified(&wakeup).await {
             wakeup.job_left(false);
@@ -153,8 +155,8 @@ mod tests {
 
         // One job left the queue before.
         assert_eq!((jobs, wakeup.take().1), (9, true));
-        assert!(!wakeup.take().1, "the refill was taken");
-        wakeup.refill_below(None);
+        assert!(!wakeup.take().1, "the count was taken");
+        wakeup.count_after_refill(None);
         (0..1_000).for_each(|_| wakeup.job_left(false));
         assert!(!is_notified(&wakeup).await, "the ledger has no more jobs");
     }

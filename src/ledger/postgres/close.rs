@@ -75,14 +75,14 @@ impl Verb for Close {
 
 impl Close {
     async fn close(&self, conn: &Transaction<'_>) -> Result<Closed> {
-        let (id, lock) = (self.batch, conn.prepare_cached(LOCK).await?);
-        let locked =
-            conn.query_opt(&lock, &[&id.get(), &small(self.round), &millis(self.finisher.max_delay())]).await?;
-        let Some(row) = locked else { return Ok(Closed::NothingToDo) };
+        let (id, round, max_delay) = (self.batch, small(self.round), millis(self.finisher.max_delay()));
+        let lock: [&(dyn ToSql + Sync); 3] = [&id.get(), &round, &max_delay];
+        let statement = conn.prepare_cached(LOCK).await?;
         // A second statement: the snapshot of the first does not show jobs that a retry reopened
-        // while it waited for the lock.
-        let record = batch(conn, id).await?;
-        let Some(mut end) = BatchEnd::of_closing(row.status("status")?, &record) else {
+        // while it waited for the lock. Both are sent at once, and executed in this order.
+        let (locked, record) = tokio::join!(conn.query_opt(&statement, &lock), batch(conn, id));
+        let Some(row) = locked? else { return Ok(Closed::NothingToDo) };
+        let Some(mut end) = BatchEnd::of_closing(row.status("status")?, &record?) else {
             return Ok(Closed::NothingToDo);
         };
         if end.has_failed_jobs() {
@@ -110,8 +110,7 @@ pub(super) async fn record_end(
     let (batch_id, status, worked) = (id.get(), end.status.as_str(), millis(end.measured.worked));
     let parameters: [&(dyn ToSql + Sync); 8] =
         [&batch_id, &status, &end.error, &completed, &failed, &cancelled, &items, &worked];
-    conn.execute(&conn.prepare_cached(CLOSE).await?, &parameters).await?;
-    let finished = batch(conn, id).await?;
+    let finished = rows::batch(&conn.query_one(&conn.prepare_cached(CLOSE).await?, &parameters).await?)?;
     hooks::record_batch_end(conn, finisher.rules, &finished).await?;
     // Last, so that the ledger's rows are complete whatever the hook does.
     finisher.call_hook(conn, &BatchFinished::of(&finished)).await?;

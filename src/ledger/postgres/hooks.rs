@@ -40,6 +40,9 @@ const GIVEN_UP: &str = "WITH hook AS (
 
 /// Inserts a hook row if the job ended and the host has a hook for that.
 pub(super) async fn record_job_end(conn: &impl GenericClient, rules: Rules, job: JobId) -> Result<()> {
+    if !rules.hooks.has_job_hook() {
+        return Ok(());
+    }
     let row = conn.query_one(&conn.prepare_cached(JOB).await?, &[&job.batch.get(), &key(job.seq)]).await?;
     let state = row.state("state")?;
     if !wants_job_hook(rules.hooks, state) {

@@ -32,7 +32,7 @@ const REOPEN_HISTORY: &str = "UPDATE rocket_batch_batches SET history = 'pruning
 
 /// Inserts a hook row if the job ended and the host has a hook for that.
 pub(super) fn record_job_end(conn: &Connection, rules: Rules, job: JobId) -> Result<()> {
-    if !rules.hooks.job_failed && !rules.hooks.job_completed {
+    if !rules.hooks.has_job_hook() {
         return Ok(());
     }
     let (state, finished) = conn.prepare_cached(JOB)?.query_row((job.batch.get(), key(job.seq)), |row| {

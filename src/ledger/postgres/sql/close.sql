@@ -3,7 +3,7 @@
 --   $1 batch     $3 error        $5 failed       $7 items created
 --   $2 status    $4 completed    $6 cancelled    $8 time worked, milliseconds
 --
--- After this, lists read this row and no summary.
+-- Returns the columns of batch.sql. After this, lists read this row and no summary.
 
 WITH summary AS (
     DELETE FROM summaries WHERE batch = $1 RETURNING version
@@ -15,3 +15,7 @@ SET status = $2, error = $3, finished_at = now(), completed = $4, failed = $5, c
     jobs = coalesce(jobs, 0), round = round + 1,
     version = version + 1 + (SELECT coalesce(sum(version), 0)::bigint FROM summary)
 WHERE id = $1
+RETURNING id, status, quantity, batch_size, prefix, max_jobs, round, error, close_error,
+          created_at, started_at, finished_at, history <> 'complete' AS history_removed,
+          0::bigint AS waiting, 0::bigint AS active, 0::bigint AS delayed,
+          completed, failed, cancelled, items_created, worked_ms
