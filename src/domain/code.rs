@@ -1,13 +1,14 @@
-//! The code on an item: one AES-128 block over (batch, ordinal), written in Crockford's base 32.
+//! The code on an item: the pair (batch, ordinal), encrypted as one AES-128 block and written in
+//! Crockford's base 32.
 //!
 //! ```text
 //!   batch, ordinal ──16 bytes──▶ AES-128 ──▶ 26 characters ──▶ "QR-" + 26 characters
-//!                  ◀────────────  the same way back  ◀────────
+//!                  ◀─────────  decode reverses each step  ◀───
 //! ```
 //!
-//! A block cipher is a bijection, so codes are unique by construction and the same again after a
-//! retry. Without the key, a code can't be guessed. A code decodes to the primary key of its item,
-//! so looking up an item by its code needs no index.
+//! With one key, AES maps each pair to a different block, so codes are unique, and a retry makes
+//! the same codes. Without the key, a code can't be guessed. A code decodes to the primary key of
+//! its item, so looking up an item by its code needs no index.
 
 use std::fmt;
 
@@ -18,14 +19,14 @@ use data_encoding::{Encoding, Specification};
 use super::batch::BatchId;
 
 /// Number of characters of the encoded block in a code.
-const ENCODED: usize = 26;
+const ENCODED_LEN: usize = 26;
 
 /// The secret key of the codes: 16 bytes, written as 32 hex digits. `Debug` does not show it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CodeKey([u8; 16]);
 
 impl CodeKey {
-    /// Makes a key of these bytes, which must come from a cryptographic random source.
+    /// Creates a key from `bytes`, which must come from a cryptographic random source.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
@@ -59,24 +60,25 @@ pub struct CodeScheme {
     fingerprint: String,
 }
 
-/// The item that a code names. The item may not exist, or may have another code.
+/// The item that a code decodes to. The item may not exist, or its stored code may have another
+/// prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodedCode {
     /// The batch of the item.
     pub batch: BatchId,
     /// The ordinal of the item within the batch, from 0.
     pub ordinal: u64,
-    /// The code in its canonical spelling.
+    /// The code in upper case and without look-alikes. The prefix is kept as given.
     pub canonical: String,
 }
 
 impl CodeScheme {
-    /// Makes the scheme for `key`.
+    /// Creates the scheme with `key`.
     #[must_use]
     pub fn new(key: &CodeKey) -> Self {
         let cipher = Aes128::new(&key.0.into());
-        // The fingerprint is the first half of the encrypted zero block. No item has that code,
-        // because batch ids start at 1.
+        // The fingerprint is the first half of the encrypted zero block. No code
+        // contains this block, because batch ids start at 1.
         let mut block = [0; 16].into();
         cipher.encrypt_block(&mut block);
         let fingerprint = format!("{:016x}", halves(block.into()).0);
@@ -90,14 +92,15 @@ impl CodeScheme {
         &self.fingerprint
     }
 
-    /// Returns the code of one item.
+    /// Returns the code of one item: `prefix`, a hyphen and 26 characters. Without a prefix, only
+    /// the 26 characters.
     #[must_use]
     pub fn encode(&self, prefix: Option<&str>, batch: BatchId, ordinal: u64) -> String {
         let pair = u128::from(batch.get().unsigned_abs()) << 64 | u128::from(ordinal);
         let mut block = pair.to_be_bytes().into();
         self.cipher.encrypt_block(&mut block);
 
-        let mut code = String::with_capacity(prefix.map_or(0, |p| p.len() + 1) + ENCODED);
+        let mut code = String::with_capacity(prefix.map_or(0, |p| p.len() + 1) + ENCODED_LEN);
         if let Some(prefix) = prefix {
             code.push_str(prefix);
             code.push('-');
@@ -106,14 +109,14 @@ impl CodeScheme {
         code
     }
 
-    /// Decodes a code. Reads lower case letters and the look-alikes O, I and L as Crockford's base
-    /// 32 defines.
+    /// Decodes a code. Accepts lower case letters, and reads O as 0, and I and L as 1.
     ///
-    /// Returns `None` if the text does not decrypt to a valid batch id. `Some` does not mean that
-    /// the item exists, nor that its prefix is right: compare `canonical` with the stored code.
+    /// Returns `None` if the text is not a code, or does not decrypt to a valid batch id. `Some`
+    /// does not mean that the item exists or that the prefix is right: compare `canonical` with the
+    /// stored code.
     #[must_use]
     pub fn decode(&self, code: &str) -> Option<DecodedCode> {
-        let (prefix, encoded) = code.split_at_checked(code.len().checked_sub(ENCODED)?)?;
+        let (prefix, encoded) = code.split_at_checked(code.len().checked_sub(ENCODED_LEN)?)?;
         let block: [u8; 16] = self.alphabet.decode(encoded.as_bytes()).ok()?.try_into().ok()?;
         let mut block = block.into();
         self.cipher.decrypt_block(&mut block);

@@ -1,8 +1,9 @@
-//! Estimates how long a new batch will take, from a cached backlog.
+//! Estimates how long a new batch will take, from the backlog: the number of open jobs of each open
+//! batch.
 //!
-//! Reading the backlog visits every open batch. So its result is cached for a hundred times as long
-//! as the reading took. Batches that this process creates are added to the cache at once; those of
-//! other processes appear at the next reading.
+//! Reading the backlog visits up to 10,000 batches. The result is therefore cached for a hundred
+//! times the duration of the read, at most five seconds. Batches that this process creates are
+//! added to the cache immediately; those of other processes appear at the next read.
 
 use std::{
     sync::Arc,
@@ -27,23 +28,23 @@ struct Cached {
 
 impl Estimator {
     /// The maximum number of open batches considered. With more, estimates are too short.
-    const BATCHES: u64 = 10_000;
+    const MAX_BATCHES: u64 = 10_000;
     /// How long a backlog is cached, as a multiple of the time it took to read.
     const CACHE_FACTOR: u32 = 100;
     /// The longest time that a backlog is cached.
     const MAX_AGE: Duration = Duration::from_secs(5);
 
-    /// An estimator for `ledger`.
+    /// Creates an estimator that reads the backlog from `ledger`.
     #[must_use]
     pub fn new(ledger: Arc<dyn Ledger>) -> Self {
         Self { ledger, cached: Mutex::default() }
     }
 
-    /// Estimates how long the jobs of `plan` will take at `throughput`, without batches created
-    /// later.
+    /// Estimates the time until all jobs of `plan` are finished at `throughput`, including the wait
+    /// for the open batches. Batches created later are not considered.
     ///
-    /// Batches take turns, so each open batch delays the new one by at most as many jobs as the new
-    /// one has.
+    /// Batches take turns. Each open batch therefore delays the new batch by at most `plan.jobs()`
+    /// jobs.
     ///
     /// # Errors
     ///
@@ -58,45 +59,52 @@ impl Estimator {
         Ok(estimate_with(backlog, plan, throughput))
     }
 
-    /// Estimates as [`Estimator::estimate`], without waiting. If no backlog is cached, `read`
-    /// returns the one of at most as many batches as its argument.
+    /// Like [`Estimator::estimate`], but never waits for another call. If that call holds the
+    /// cache, the estimate ignores all open batches.
+    ///
+    /// Calls `read_backlog` if no valid backlog is cached. Its argument is the maximum number of
+    /// batches to read.
     ///
     /// # Errors
     ///
-    /// Those of `read`.
+    /// Those of `read_backlog`.
     #[cfg(feature = "sqlite")]
-    pub fn estimate_at_once(
+    pub fn try_estimate(
         &self,
         plan: &Plan,
         throughput: &Throughput,
-        read: impl FnOnce(u64) -> Result<Backlog>,
+        read_backlog: impl FnOnce(u64) -> Result<Backlog>,
     ) -> Result<Duration> {
-        // Locked only while another call estimates, which may be reading the backlog.
+        // The call that holds the lock may be reading the backlog.
         let Ok(mut cached) = self.cached.try_lock() else {
             return Ok(estimate_with(&Backlog::default(), plan, throughput));
         };
         let valid = cached.take_if(|cached| cached.valid_until > Instant::now());
         let started = Instant::now();
-        let fresh = valid.map_or_else(|| read(Self::BATCHES).map(|backlog| Cached::new(backlog, started)), Ok)?;
+        let fresh =
+            valid.map_or_else(|| read_backlog(Self::MAX_BATCHES).map(|backlog| Cached::new(backlog, started)), Ok)?;
         Ok(estimate_with(&cached.insert(fresh).backlog, plan, throughput))
     }
 
-    /// Adds a batch that was just created.
-    pub async fn created(&self, plan: &Plan) {
-        if let Some(cached) = &mut *self.cached.lock().await {
+    /// Adds a batch that was just created to the cached backlog, if there is one. If another call
+    /// is reading the backlog, it probably reads this batch too.
+    pub fn add_created(&self, plan: &Plan) {
+        if let Ok(mut cached) = self.cached.try_lock()
+            && let Some(cached) = &mut *cached
+        {
             cached.backlog.open.push(plan.jobs());
         }
     }
 
     async fn read(&self) -> Result<Cached> {
         let started = Instant::now();
-        let backlog = self.ledger.backlog(Self::BATCHES).await?;
+        let backlog = self.ledger.backlog(Self::MAX_BATCHES).await?;
         Ok(Cached::new(backlog, started))
     }
 }
 
 impl Cached {
-    /// A backlog whose reading began at `started`.
+    /// Caches `backlog`, whose read began at `started`.
     fn new(backlog: Backlog, started: Instant) -> Self {
         let valid_for = (started.elapsed() * Estimator::CACHE_FACTOR).min(Estimator::MAX_AGE);
         Self { backlog, valid_until: Instant::now() + valid_for }

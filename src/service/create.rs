@@ -1,4 +1,4 @@
-//! Creates batches.
+//! Creates batches, and checks whether creation would succeed.
 
 use std::time::Duration;
 
@@ -20,20 +20,22 @@ impl BatchService {
     ///
     /// # Errors
     ///
-    /// [`BatchError::Invalid`](super::BatchError::Invalid) for a field out of its limits and
-    /// [`BatchError::IdInUse`](super::BatchError::IdInUse) for an id in use. Nothing is stored
-    /// then.
+    /// [`BatchError::Invalid`](super::BatchError::Invalid) if a field is outside its limits,
+    /// and [`BatchError::IdInUse`](super::BatchError::IdInUse) if the id is in use. In both cases
+    /// nothing is stored. After [`BatchError::Unavailable`](super::BatchError::Unavailable) the
+    /// batch may or may not exist: choose the id to be able to repeat the call.
     pub async fn create_product_items_async(
         &self,
         batch_id: impl Into<Option<i64>>,
         quantity: u64,
         options: ItemOptions,
     ) -> Result<BatchAccepted> {
-        let (accepted, _new) = self.create(batch_id.into(), quantity, options, None).await?;
+        let (accepted, _answered) = self.create(batch_id.into(), quantity, options, None).await?;
         Ok(accepted)
     }
 
-    /// Creates a batch for a request that may be repeated, and returns whether it was repeated.
+    /// Creates a batch, unless `request` repeats an earlier request. Then returns the answer to the
+    /// earlier one, and [`Answered::Again`].
     pub(crate) async fn create(
         &self,
         batch_id: Option<i64>,
@@ -46,26 +48,29 @@ impl BatchService {
 
         let created = self.bounded(self.parts().ledger.create(batch)).await?;
 
+        // Also for a repeated request: the process that created the batch may have died.
         (self.parts().wake)(Some(created.batch));
         if created.repeated {
             return Ok((BatchAccepted::of(created), Answered::Again));
         }
-        self.parts().estimator.created(&plan).await;
+        self.parts().estimator.add_created(&plan);
         let (id, jobs) = (created.batch, created.jobs);
         tracing::info!(batch = %id, quantity, jobs, "Accepted batch {id} of {quantity} items in {jobs} jobs");
         Ok((BatchAccepted::of(created), Answered::First))
     }
 
-    /// Checks what creating a batch would check, and creates none. An id in use is the only reason
-    /// for which creating the batch may still be refused.
+    /// Checks `quantity` and `options` as
+    /// [`create_product_items_async`](Self::create_product_items_async) does, and creates nothing.
+    /// After `Ok`, a batch can still be refused because its id is invalid or in use.
     ///
     /// # Errors
     ///
-    /// [`BatchError::Invalid`](super::BatchError::Invalid) for a field out of its limits.
+    /// [`BatchError::Invalid`](super::BatchError::Invalid) if a field is outside its limits.
     pub fn check(&self, quantity: u64, options: &ItemOptions) -> Result<()> {
         Ok(Plan::new(quantity, options, &self.limits()).map(drop)?)
     }
 
+    /// Checks and plans a batch, and estimates its duration.
     pub(super) async fn new_batch(
         &self,
         batch_id: Option<i64>,
@@ -77,7 +82,7 @@ impl BatchService {
         Ok(NewBatch { estimated, ..batch })
     }
 
-    /// Checks and plans a batch, without an estimate.
+    /// Checks and plans a batch. The caller sets its estimated duration.
     pub(super) fn planned(&self, batch_id: Option<i64>, quantity: u64, options: ItemOptions) -> Result<NewBatch> {
         let id = batch_id.map(BatchId::new).transpose()?;
         let plan = Plan::new(quantity, &options, &self.limits())?;

@@ -178,7 +178,7 @@ impl Asked<'_> {
             return Err(WrongDatabaseKind::OTHER_FILE.into());
         }
         let (estimator, throughput) = (&batches.parts().estimator, batches.throughput());
-        let estimated = estimator.estimate_at_once(&batch.plan, &throughput, |limit| ledger.backlog(conn, limit))?;
+        let estimated = estimator.try_estimate(&batch.plan, &throughput, |limit| ledger.backlog(conn, limit))?;
         let created = ledger.create(conn, &NewBatch { estimated, ..batch })?;
         tracing::debug!(batch = %created.batch, quantity, "batch created in a transaction of the host");
         Ok(BatchAccepted::of(created))

@@ -1,18 +1,22 @@
 //! Fills the queues from the ledger: one mechanism for new batches, retries, resumes, restarts and
-//! losses.
+//! lost tasks.
+//!
+//! Only the jobs of some batches are in the queue at a time: those of the window, which has the
+//! oldest batches and those with the fewest open jobs.
 //!
 //! ```text
 //!   woken for a batch      the first jobs of batches that are new in the window
 //!   the queue is low       the next jobs of all batches in the window
 //!   every feed_interval    a check. Offers the first jobs of the window again; if one was absent,
-//!                          the queue has lost tasks, and everything is offered again. Also finds
-//!                          the batches to close, to plan and to count, and the hooks to call
+//!                          the queue has lost tasks, and all jobs are offered again. Refills the
+//!                          queue. Also finds batches to close, batches to plan, batches with an
+//!                          outdated summary, and hooks to call
 //! ```
 //!
 //! The ledger determines what belongs in the queues, and a queue adds only absent tasks. Offering a
 //! task twice is therefore harmless, and the feeder's record of its offers is only an optimisation.
-//! The feeder also finds batches that it was not woken for. Batches requested by SQL have no jobs
-//! yet: the feeder plans them, and its next pass finds their jobs.
+//! A check also finds batches that the feeder was not woken for. Batches requested by SQL have no
+//! jobs yet: the check plans them first.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -36,7 +40,8 @@ use crate::{
 /// Fills the queues until the drain starts.
 pub(crate) struct Feeder {
     cx: Arc<Context>,
-    /// The number of the first job that was not offered yet, by batch of the window.
+    /// The `seq` of the next job to offer, for each batch of the window. A batch without an entry
+    /// is new in the window.
     offered_to: HashMap<BatchId, u64>,
     /// Number of waiting and active jobs in the queue: the last count, plus the jobs added since.
     queued: u64,
@@ -44,9 +49,10 @@ pub(crate) struct Feeder {
     close_after: Option<BatchId>,
     /// When the next check is due.
     check_at: Instant,
-    /// The earliest due time of a delayed job that may be missing from the queue.
+    /// When to look for due jobs: then a delayed job is due that may be missing from the queue.
     due_at: Option<Instant>,
-    /// When to count the jobs in the queue. Only set while the ledger has more jobs than the queue.
+    /// When to count the jobs in the queue. Only set while the ledger has jobs that are not in
+    /// the queue.
     count_queue_at: Option<Instant>,
     /// When to read hooks again. Only set when the last read did not return all hooks.
     hooks_at: Option<Instant>,
@@ -55,41 +61,44 @@ pub(crate) struct Feeder {
 /// The work of one pass.
 #[derive(Debug, Default)]
 struct FeederPass {
-    /// Offer the first jobs of new batches.
+    /// Offer due jobs, and the first jobs of batches that are new in the window.
     jobs: bool,
     /// Count the jobs in the queue, and offer the next jobs of all batches when it is low.
     count_queue: bool,
     /// Offer hooks to call.
     hooks: bool,
-    /// Check everything.
+    /// Run a check.
     check: bool,
 }
 
-/// Whether `at` is due. Clears it then.
+/// Returns whether `at` is due, and clears it if so.
 fn take_due(at: &mut Option<Instant>, now: Instant) -> bool {
     at.take_if(|at| *at <= now).is_some()
 }
 
 impl Feeder {
-    /// Number of jobs that are offered even when the queue is full, because it may be full of the
-    /// jobs of other programs. A check offers as many jobs again.
-    const HEAD: u64 = 100;
-    /// The shortest pause between two passes. Wakeups within it lead to one pass.
+    /// Number of jobs that are offered even if the queue is full, because other programs may have
+    /// filled it. A check offers up to this many jobs a second time.
+    const HEAD_JOBS: u64 = 100;
+    /// The shortest pause between a wakeup and its pass. Further wakeups meanwhile lead to the same
+    /// pass.
     const MIN_PAUSE: Duration = Duration::from_millis(5);
-    /// The pause after a pass is three times its duration, but at least `MIN_PAUSE` and at most
-    /// `MAX_PAUSE`. Passes shorter than 83 ms therefore take at most a quarter of the time.
+    /// The pause after a wakeup is three times the duration of the last pass, but at least
+    /// `MIN_PAUSE` and at most `MAX_PAUSE`. Passes shorter than 83 ms therefore take at most a
+    /// quarter of the time.
     const PAUSE_PER_PASS: u32 = 3;
-    /// The longest pause between two passes while there is a wakeup.
+    /// The longest pause after a wakeup.
     const MAX_PAUSE: Duration = Duration::from_millis(250);
-    /// The interval of counting the jobs in the queue while the ledger has more. Needed because
-    /// other processes may take jobs too, and each process counts only its own finished jobs.
+    /// The interval of counting the queue while the ledger has jobs that are not in it. Needed
+    /// because other processes may take jobs too, and each process counts only its own finished
+    /// jobs.
     const QUEUE_COUNT_INTERVAL: Duration = Duration::from_secs(1);
-    /// When adding jobs takes longer than this, jobs may have been added after their batch was
-    /// paused or cancelled.
+    /// When adding jobs takes longer than this, the feeder checks whether their batches were paused
+    /// or cancelled meanwhile.
     const LONG_OFFER: Duration = Duration::from_millis(50);
     /// Maximum number of batches that are checked after a long offer.
-    const MAX_WITHDRAWN: usize = 20;
-    /// The shortest interval of reading due jobs, and of reading more hooks.
+    const MAX_STOP_CHECKS: usize = 20;
+    /// The shortest time between two reads of due jobs, and between two reads of further hooks.
     const DUE_INTERVAL: Duration = Duration::from_secs(1);
     /// The delay before the next pass after the queue could not be reached.
     const RETRY_BACKOFF: Backoff = Backoff { first: Duration::from_millis(50), max: Duration::from_secs(1) };
@@ -126,14 +135,14 @@ impl Feeder {
     }
 
     fn next_pass(&mut self) -> FeederPass {
-        let (reasons, jobs_left) = self.cx.wakeup.take();
+        let (reasons, has_room) = self.cx.wakeup.take();
         let now = Instant::now();
         let check = now >= self.check_at || reasons.all;
         let due = take_due(&mut self.due_at, now);
         self.offered_to.retain(|batch, _| !reasons.batches.contains(batch));
         FeederPass {
-            jobs: !reasons.batches.is_empty() || due || check,
-            count_queue: take_due(&mut self.count_queue_at, now) || jobs_left,
+            jobs: !reasons.batches.is_empty() || due,
+            count_queue: take_due(&mut self.count_queue_at, now) || has_room,
             hooks: reasons.hooks || take_due(&mut self.hooks_at, now),
             check,
         }
@@ -144,8 +153,8 @@ impl Feeder {
         [self.due_at, self.count_queue_at, self.hooks_at].into_iter().flatten().fold(self.check_at, Instant::min)
     }
 
-    /// Schedules the next check: after a short backoff when the queue could not be reached, so that
-    /// new batches do not wait for `feed_interval` once it can be reached again.
+    /// Schedules the next check. If the queue could not be reached, the check follows after a short
+    /// backoff, so that new batches do not wait for `feed_interval`.
     fn schedule_next(&mut self, pass: &FeederPass, failures: u32) {
         let usual = self.cx.config.feed_interval.mul_f64(0.9 + 0.2 * fastrand::f64());
         if failures > 0 {
@@ -182,9 +191,10 @@ impl Feeder {
         Ok(())
     }
 
-    /// Whether at most two thirds as many jobs wait in the queue as it had after the last refill.
+    /// Returns whether at most two thirds as many jobs wait in the queue as it had after the last
+    /// refill.
     ///
-    /// A refill costs as much as several jobs, and a count costs little. Active jobs do not count,
+    /// Counting is cheap, and a refill costs as much as several jobs. Active jobs are ignored,
     /// because a job that has just finished may still be among them.
     async fn is_low(&mut self) -> Result<bool, QueueError> {
         self.count_queue_at = Some(Instant::now() + Self::QUEUE_COUNT_INTERVAL);
@@ -192,11 +202,11 @@ impl Feeder {
         Ok(waiting * 3 <= self.queued * 2)
     }
 
-    /// Offers the first jobs of the window again that were offered before. If one was absent, the
-    /// queue has lost tasks, and everything is offered again.
+    /// Offers again those of the first jobs of the window that were offered before. If one was
+    /// absent, the queue has lost tasks, and all jobs are offered again.
     async fn check_head(&mut self) -> Result<(), QueueError> {
-        let capacity = QueueCapacity { per_batch: Self::HEAD, total: Self::HEAD };
-        let head = JobQuery { capacity, free: Self::HEAD, offered_to: HashMap::new(), ..self.query(true) };
+        let capacity = QueueCapacity { per_batch: Self::HEAD_JOBS, total: Self::HEAD_JOBS };
+        let head = JobQuery { capacity, free: Self::HEAD_JOBS, offered_to: HashMap::new(), ..self.query(true) };
         let Some(mut open) = self.open_jobs(head).await else { return Ok(()) };
         open.jobs.retain(|open| self.offered_to.get(&open.job.batch).is_some_and(|to| open.job.seq < *to));
         if offer_jobs(&self.cx, &open.jobs).await? > 0 {
@@ -205,8 +215,8 @@ impl Feeder {
         Ok(())
     }
 
-    /// Offers the first jobs of batches that are new in the window. With `refill`, also offers the
-    /// next jobs of all other batches.
+    /// Offers due jobs, and the first jobs of batches that are new in the window. With `refill`,
+    /// also offers the next jobs of all other batches.
     async fn feed_jobs(&mut self, refill: bool) -> Result<(), QueueError> {
         if refill {
             let counts = self.cx.generate.counts().await?;
@@ -216,8 +226,7 @@ impl Feeder {
         let query = JobQuery { free: self.free(), ..self.query(refill) };
         let Some(open) = self.open_jobs(query).await else { return Ok(()) };
         let started = Instant::now();
-        offer_jobs(&self.cx, &open.due).await?;
-        let added = offer_jobs(&self.cx, &open.jobs).await?;
+        let added = offer_jobs(&self.cx, &open.due).await? + offer_jobs(&self.cx, &open.jobs).await?;
         self.queued += added;
         self.record_offers(&open);
         if added > 0 && started.elapsed() > Self::LONG_OFFER {
@@ -225,20 +234,20 @@ impl Feeder {
         }
         self.due_at = open.next_due.map(|due| Instant::now() + due.max(Self::DUE_INTERVAL));
         if refill || open.has_more {
-            self.schedule_refill(open.has_more);
+            self.schedule_count(open.has_more);
         }
         Ok(())
     }
 
-    /// Returns the free capacity of the queue. When everything is offered again, the jobs that are
-    /// in the queue need no capacity.
+    /// Returns the number of jobs to offer. When all jobs are offered again, those that are already
+    /// in the queue need no further capacity.
     fn free(&self) -> u64 {
         let taken = if self.offered_to.is_empty() { 0 } else { self.queued };
-        self.cx.config.queued.saturating_sub(taken).max(Self::HEAD)
+        self.cx.config.queued.saturating_sub(taken).max(Self::HEAD_JOBS)
     }
 
-    /// Schedules the next refill, if the ledger has more jobs than the queue.
-    fn schedule_refill(&mut self, ledger_has_more: bool) {
+    /// Schedules the next count of the queue, if the ledger has jobs that are not in it.
+    fn schedule_count(&mut self, ledger_has_more: bool) {
         self.count_queue_at = ledger_has_more.then(|| Instant::now() + Self::QUEUE_COUNT_INTERVAL);
         let queued = self.queued.saturating_sub(self.cx.wakeup.jobs_left());
         self.cx.wakeup.count_after_refill(ledger_has_more.then_some(queued));
@@ -248,10 +257,12 @@ impl Feeder {
     /// caller of pause or cancel removed only the jobs that were in the queue at that time. A job
     /// that still remains is discarded by the worker that receives it.
     async fn withdraw_stopped(&mut self, offered: &[BatchId]) -> Result<(), QueueError> {
-        let Some(now) = self.open_jobs(self.query(false)).await else { return Ok(()) };
-        let window: HashSet<BatchId> = now.window.into_iter().collect();
-        for batch in offered.iter().filter(|batch| !window.contains(batch)).take(Self::MAX_WITHDRAWN) {
-            // Other batches left the window because they finished, or because of smaller batches.
+        let Some(current) = self.open_jobs(self.query(false)).await else { return Ok(()) };
+        let window: HashSet<BatchId> = current.window.into_iter().collect();
+        for batch in offered.iter().filter(|batch| !window.contains(batch)).take(Self::MAX_STOP_CHECKS) {
+            // A batch also leaves the window when it finishes, or when a smaller one takes its
+            // place. After an error the jobs stay, and the workers discard those of stopped
+            // batches.
             let Some(Ok(record)) = self.cx.retry_until_drain(|| self.cx.ledger.batch(*batch)).await else {
                 return Ok(());
             };
@@ -284,7 +295,7 @@ impl Feeder {
         }
     }
 
-    /// Records which jobs of the batches in the window were offered.
+    /// Records which jobs were offered, and forgets the batches that left the window.
     fn record_offers(&mut self, offered: &OpenJobs) {
         let window: HashSet<BatchId> = offered.window.iter().copied().collect();
         self.offered_to.retain(|batch, _| window.contains(batch));
@@ -294,6 +305,8 @@ impl Feeder {
         }
     }
 
+    /// Offers the tasks of the status queue, and plans batches, also when the queue cannot be
+    /// reached.
     async fn feed_tasks(&mut self, query: TaskQuery) -> Result<(), QueueError> {
         let Some(open) = self.open_tasks(query).await else { return Ok(()) };
         if let TaskQuery::All { .. } = query {

@@ -1,12 +1,12 @@
-//! A job: its id, its tasks, the result of an attempt, and the pace of the queue.
+//! A job: its id, its states, its tasks, the result of an attempt, and how fast jobs run.
 //!
 //! ```text
-//!   id.rs             b123-j0-g0
+//!   id.rs             b123-j0-g0: batch 123, job 0, generation 0
 //!   state.rs          the states, and which of them are open
 //!   task.rs           what a queue delivers to a worker
-//!   failed_chunks.rs  the chunks that failed in an attempt, bounded
-//!   attempt.rs        outcome of an attempt -> verdict on the job
-//!   pacing.rs         backoff, rate limit, priority, capacity
+//!   failed_chunks.rs  the chunks that failed in an attempt, up to a maximum
+//!   attempt.rs        outcome of an attempt -> what happens to the job
+//!   pacing.rs         backoff, rate limit, throughput, priority, capacity
 //! ```
 
 mod attempt;

@@ -100,7 +100,7 @@ pub async fn the_estimate_includes_batches_created_just_now(harness: impl Harnes
     for _ in 0..3 {
         estimates.push(estimator.estimate(&plan, &ONE_A_SECOND).await?.as_secs());
         ledger.create(a_batch().of(1_000).build()).await?;
-        estimator.created(&plan).await;
+        estimator.add_created(&plan);
     }
 
     assert_eq!(estimates, [9, 19, 29]);

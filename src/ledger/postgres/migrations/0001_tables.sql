@@ -1,8 +1,8 @@
--- 0001: the tables of batches, jobs, items and hooks, and the views of hosts.
+-- 0001: the tables of batches, jobs, items and hooks, and the views that hosts may read.
 --
--- Runs with the ledger's schema as the search path. States and statuses are stored as in JSON.
--- CHECK constraints reject values that a defect of the crate might write. The table `settings`
--- already exists; it stores the version of these tables.
+-- Runs with the ledger's schema as the search path. States and statuses are spelled as in the JSON
+-- of the API. CHECK constraints reject values that a defect of the crate might write. The table
+-- `settings` already exists; it stores the version of these tables.
 
 -- Ids for batches without a chosen one. Does not continue from the largest id, which a host may
 -- have chosen close to the maximum.
@@ -19,12 +19,12 @@ CREATE TABLE batches (
     status              text        NOT NULL DEFAULT 'pending'
                         CHECK (status IN ('pending', 'running', 'paused', 'completed', 'failed', 'cancelled')),
     round               integer     NOT NULL DEFAULT 0 CHECK (round >= 0),
-    -- NULL until the batch is planned, which is at its creation, unless it was created by
-    -- `create_product_items` below.
+    -- NULL until the batch is planned: at its creation, or later by the feeder if it was created by
+    -- `create_product_items`. 0 if the batch finished without being planned.
     jobs                bigint      CHECK (jobs >= 0),
     version             bigint      NOT NULL DEFAULT 1,
     error               text,
-    -- The estimated duration when it was planned.
+    -- The duration that was estimated when the batch was planned.
     estimated_ms        bigint      CHECK (estimated_ms >= 0),
 
     -- Names the call that created the batch. If the response to its commit was lost, the call
@@ -35,32 +35,33 @@ CREATE TABLE batches (
     started_at          timestamptz,
     finished_at         timestamptz,
 
-    -- The counts of a finished batch. While the batch is open, its jobs are counted and this row
-    -- does not change: a job that changed it would block all other jobs of the batch.
+    -- The counts of a finished batch. NULL while the batch is open: its jobs or its summaries have
+    -- the counts then. A job that changed this row would block all other jobs of the batch.
     completed           bigint,
     failed              bigint,
     cancelled           bigint,
     items_created       bigint      CHECK (items_created BETWEEN 0 AND quantity),
     worked_ms           bigint      CHECK (worked_ms >= 0),
 
-    -- How often the host's finish hook kept the batch from finishing since its last job finished,
-    -- when it may be called again, and its last error.
+    -- A batch whose jobs are all finished is closed when the host's finish hook succeeds: how often
+    -- the hook has failed, when it may be called again, and its last error.
     close_tries         integer     NOT NULL DEFAULT 0 CHECK (close_tries >= 0),
     close_not_before    timestamptz,
     close_error         text,
 
-    -- Whether all job rows exist, some were removed, or all were. Only a finished batch is pruned,
-    -- and it can't be reopened then.
+    -- `complete`: all rows of jobs exist; `pruning`: some were removed; `pruned`: all were. Only a
+    -- finished batch is pruned. Once rows were removed, it can't be reopened.
     history             text        NOT NULL DEFAULT 'complete' CHECK (history IN ('complete', 'pruning', 'pruned')),
 
-    -- The request that created it, until its idempotency key expires.
+    -- The request that created the batch. Key and fingerprint are NULL without an idempotency key,
+    -- and once it has expired.
     caller              text        NOT NULL DEFAULT '',
     idempotency_key     text,
     request_fingerprint text,
 
     CHECK ((finished_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))),
     CHECK (jobs IS NOT NULL OR status IN ('pending', 'paused')),
-    -- Only a batch that finished unplanned has no jobs.
+    -- 0 only in a batch that finished without being planned. A NULL passes, too.
     CHECK (jobs > 0 OR status IN ('failed', 'cancelled')),
     CHECK (jobs = 0 OR (key_fingerprint IS NOT NULL AND estimated_ms IS NOT NULL)),
     CHECK ((finished_at IS NOT NULL) = (items_created IS NOT NULL)),
@@ -111,8 +112,8 @@ CREATE TABLE jobs (
     crashes             integer     NOT NULL DEFAULT 0,
     -- The total time of its attempts.
     worked_ms           bigint      NOT NULL DEFAULT 0,
-    -- Finished attempts that the queue had acknowledged at the last claim. NULL if the claim came
-    -- from an external delivery.
+    -- The number of finished attempts that the queue had recorded at the last claim. NULL if the
+    -- claim came from an external delivery.
     acknowledged        bigint,
     not_before          timestamptz,
     error               text,
@@ -126,20 +127,22 @@ CREATE TABLE jobs (
     PRIMARY KEY (batch, seq)
 ) WITH (fillfactor = 60);
 
--- No index contains the state, which changes often. Claims and chunks change no indexed column, so
--- the new version of the row stays on its page and no index is updated.
+-- No index contains the state, which changes often. The claim of a waiting job and its chunks
+-- change no indexed column, so the new version of the row stays on its page and no index is
+-- updated.
 CREATE INDEX jobs_to_work ON jobs (batch, seq) WHERE finished_at IS NULL AND not_before IS NULL;
 -- By batch, so that jobs of a paused batch are not scanned.
 CREATE INDEX jobs_delayed ON jobs (batch, not_before) WHERE not_before IS NOT NULL;
 CREATE INDEX jobs_failed ON jobs (batch, seq) WHERE error IS NOT NULL AND finished_at IS NOT NULL;
 
--- The counts of open batches for lists, which never count jobs. Each process writes its own rows,
--- at most a few times a second. Each row has the counts of the whole batch, so the latest one
--- counts. A batch that no process has worked on has none: all its jobs are waiting. A finished
--- batch has none: its counts are in its own row.
+-- The counts of open batches, so that lists need not count jobs. Each process writes its own rows,
+-- at most a few times a second, and each row has the counts of the whole batch. Without a row,
+-- either no process has worked on the batch and all its jobs are waiting, or the batch is finished
+-- and its own row has the counts.
 CREATE TABLE summaries (
     batch               bigint      NOT NULL,
-    -- Random for each start of a process; 0 for verbs that change a whole batch.
+    -- A random number for each start of a process. 0 for a verb that changes a whole batch, such as
+    -- a cancel.
     process             bigint      NOT NULL,
     waiting             bigint      NOT NULL,
     active              bigint      NOT NULL,
@@ -148,12 +151,12 @@ CREATE TABLE summaries (
     failed              bigint      NOT NULL,
     items_created       bigint      NOT NULL,
     worked_ms           bigint      NOT NULL,
-    -- A time before its snapshot: the latest row of a batch has seen the most.
+    -- Read just before the count. The latest row of a batch has the newest counts.
     counted_at          timestamptz NOT NULL,
-    -- The work of this process alone: the time of its last insert, and the items inserted in the
-    -- ten seconds before it counted. Not read yet. A process does not write its row while another
-    -- one counts the batch, and its row remains when it dies. So treat `recent_items` as 0 in a row
-    -- that is older than ten seconds.
+    -- The work of this process alone: the time of its last insert, and the number of items that it
+    -- inserted in the ten seconds before it counted. A row may be old, because its process has died
+    -- or another process counts the batch now. Treat `recent_items` as 0 if the row is older than
+    -- ten seconds.
     last_item_at        timestamptz,
     recent_items        bigint      NOT NULL DEFAULT 0,
     -- Increases with each count, so that a watcher notices changes.
@@ -164,8 +167,8 @@ CREATE TABLE summaries (
 
 CREATE INDEX summaries_active ON summaries (counted_at) WHERE active > 0;
 
--- The version that watchers compare. It increases with every change of a whole batch, and a moment
--- after every change of its jobs.
+-- The version that watchers compare. It increases with each change of the row of the batch, and
+-- shortly after each change of its jobs.
 CREATE VIEW versions AS
 SELECT b.id, b.version + coalesce(s.more, 0) AS version
 FROM batches b
@@ -197,8 +200,8 @@ CREATE TABLE hooks (
 CREATE INDEX hooks_open ON hooks (id) WHERE state = 'open';
 CREATE INDEX hooks_given_up ON hooks (batch) WHERE state = 'given_up';
 
--- What hosts read: see docs/guide/tables.md. SQLite has views of the same names with the same
--- columns, so that one query serves both. All numbers are `bigint`.
+-- The views that hosts may read: see docs/guide/tables.md. SQLite has views of the same names with
+-- the same columns, so that one query serves both. All numbers are `bigint`.
 --
 -- A view is merged into the query that reads it, so that a condition on `batch_id` or `code` uses
 -- the index of the table, and a column that the query does not name costs nothing. The join makes a

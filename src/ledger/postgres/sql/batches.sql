@@ -1,7 +1,8 @@
--- batches: the columns of a list of batches. The WHERE clause is appended where it is used.
+-- batches: the columns of a list of batches. The caller appends the WHERE clause.
 --
--- Reads no job: an open batch shows the counts of its latest summary. A batch without a summary has
--- no finished job yet, so all its jobs are waiting.
+-- Reads no job: an open batch shows the counts of its latest summary. No process has worked on an
+-- open batch without a summary for long, so all its jobs are shown as waiting. An open batch has no
+-- cancelled job.
 
 SELECT b.id, b.status, b.quantity, b.batch_size, b.prefix, b.max_jobs, b.round, b.error, b.close_error,
        b.created_at, b.started_at, b.finished_at, b.history <> 'complete' AS history_removed,

@@ -1,4 +1,5 @@
--- control: cancels the open jobs of a batch. This fences their workers.
+-- control: cancels the open jobs of a batch. Their workers can then insert nothing more, because
+-- chunks and results are only stored for active jobs.
 --
 --   $1 batch
 

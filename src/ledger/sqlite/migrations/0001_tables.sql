@@ -1,7 +1,7 @@
--- 0001: the tables of batches, jobs, items and hooks, and the views of hosts.
+-- 0001: the tables of batches, jobs, items and hooks, and the views that hosts may read.
 --
--- Times are milliseconds since 1970, UTC. States and statuses are stored as in JSON. CHECK
--- constraints reject values that a defect of the crate might write. The table
+-- Times are milliseconds since 1970, UTC. States and statuses are spelled as in the JSON of the
+-- API. CHECK constraints reject values that a defect of the crate might write. The table
 -- `rocket_batch_settings` already exists; it stores the version of these tables.
 
 CREATE TABLE rocket_batch_batches (
@@ -15,43 +15,45 @@ CREATE TABLE rocket_batch_batches (
     status              TEXT    NOT NULL DEFAULT 'pending'
                         CHECK (status IN ('pending', 'running', 'paused', 'completed', 'failed', 'cancelled')),
     round               INTEGER NOT NULL DEFAULT 0 CHECK (round >= 0),
-    -- NULL until the batch is planned, which is at its creation, unless it was inserted into
-    -- `batch_requests` below.
+    -- NULL until the batch is planned: at its creation, or later by the feeder if it was inserted
+    -- into `batch_requests`. 0 if the batch finished without being planned.
     jobs                INTEGER CHECK (jobs >= 0),
     version             INTEGER NOT NULL DEFAULT 1,
     error               TEXT,
-    -- The estimated duration when it was planned.
+    -- The duration that was estimated when the batch was planned.
     estimated_ms        INTEGER CHECK (estimated_ms >= 0),
 
     created_at          INTEGER NOT NULL,
     started_at          INTEGER,
     finished_at         INTEGER,
 
-    -- The counts of a finished batch. While the batch is open, its jobs are counted.
+    -- The counts of a finished batch. NULL while the batch is open: its jobs or its summaries have
+    -- the counts then.
     completed           INTEGER,
     failed              INTEGER,
     cancelled           INTEGER,
     items_created       INTEGER CHECK (items_created BETWEEN 0 AND quantity),
     worked_ms           INTEGER CHECK (worked_ms >= 0),
 
-    -- How often the host's finish hook kept the batch from finishing since its last job finished,
-    -- when it may be called again, and its last error.
+    -- A batch whose jobs are all finished is closed when the host's finish hook succeeds: how often
+    -- the hook has failed, when it may be called again, and its last error.
     close_tries         INTEGER NOT NULL DEFAULT 0 CHECK (close_tries >= 0),
     close_not_before    INTEGER,
     close_error         TEXT,
 
-    -- Whether all job rows exist, some were removed, or all were. Only a finished batch is pruned,
-    -- and it can't be reopened then.
+    -- `complete`: all rows of jobs exist; `pruning`: some were removed; `pruned`: all were. Only a
+    -- finished batch is pruned. Once rows were removed, it can't be reopened.
     history             TEXT    NOT NULL DEFAULT 'complete' CHECK (history IN ('complete', 'pruning', 'pruned')),
 
-    -- The request that created it, until its idempotency key expires.
+    -- The request that created the batch. Key and fingerprint are NULL without an idempotency key,
+    -- and once it has expired.
     caller              TEXT    NOT NULL DEFAULT '',
     idempotency_key     TEXT,
     request_fingerprint TEXT,
 
     CHECK ((finished_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))),
     CHECK (jobs IS NOT NULL OR status IN ('pending', 'paused')),
-    -- Only a batch that finished unplanned has no jobs.
+    -- 0 only in a batch that finished without being planned. A NULL passes, too.
     CHECK (jobs > 0 OR status IN ('failed', 'cancelled')),
     CHECK (jobs = 0 OR (key_fingerprint IS NOT NULL AND estimated_ms IS NOT NULL)),
     CHECK ((finished_at IS NOT NULL) = (items_created IS NOT NULL)),
@@ -93,8 +95,8 @@ CREATE TABLE rocket_batch_jobs (
     crashes             INTEGER NOT NULL DEFAULT 0,
     -- The total time of its attempts.
     worked_ms           INTEGER NOT NULL DEFAULT 0 CHECK (worked_ms >= 0),
-    -- Finished attempts that the queue had acknowledged at the last claim. NULL if the claim came
-    -- from an external delivery.
+    -- The number of finished attempts that the queue had recorded at the last claim. NULL if the
+    -- claim came from an external delivery.
     acknowledged        INTEGER,
     not_before          INTEGER,
     error               TEXT,
@@ -112,7 +114,8 @@ CREATE TABLE rocket_batch_jobs (
     CHECK ((state IN ('completed', 'failed', 'cancelled')) = (finished_at IS NOT NULL))
 ) STRICT, WITHOUT ROWID;
 
--- No index contains the state, which changes often. Claims and chunks change no indexed column.
+-- No index contains the state, which changes often. The claim of a waiting job and its chunks
+-- change no indexed column.
 CREATE INDEX rocket_batch_jobs_to_work ON rocket_batch_jobs (batch, seq)
     WHERE finished_at IS NULL AND not_before IS NULL;
 -- By batch, so that jobs of a paused batch are not scanned.
@@ -120,12 +123,13 @@ CREATE INDEX rocket_batch_jobs_delayed ON rocket_batch_jobs (batch, not_before) 
 CREATE INDEX rocket_batch_jobs_failed ON rocket_batch_jobs (batch, seq)
     WHERE error IS NOT NULL AND finished_at IS NOT NULL;
 
--- The counts of open batches for lists, which never count jobs. Each row has the counts of the
--- whole batch. A batch that no process has worked on has none: all its jobs are waiting. A finished
--- batch has none: its counts are in its own row.
+-- The counts of open batches, so that lists need not count jobs. Each process writes its own rows,
+-- and each row has the counts of the whole batch. Without a row, either no process has worked on
+-- the batch and all its jobs are waiting, or the batch is finished and its own row has the counts.
 CREATE TABLE rocket_batch_summaries (
     batch               INTEGER NOT NULL,
-    -- Random for each start of a process; 0 for verbs that change a whole batch.
+    -- A random number for each start of a process. 0 for a verb that changes a whole batch, such as
+    -- a cancel.
     process             INTEGER NOT NULL,
     waiting             INTEGER NOT NULL,
     active              INTEGER NOT NULL,
@@ -134,12 +138,13 @@ CREATE TABLE rocket_batch_summaries (
     failed              INTEGER NOT NULL,
     items_created       INTEGER NOT NULL,
     worked_ms           INTEGER NOT NULL,
-    -- A time before its snapshot, in microseconds: the latest row of a batch has seen the most.
+    -- Microseconds since 1970, read just before the count. The latest row of a batch has the newest
+    -- counts.
     counted_at          INTEGER NOT NULL,
-    -- The work of this process alone: the time of its last insert, and the items inserted in the
-    -- ten seconds before it counted. Not read yet. A process does not write its row while another
-    -- one counts the batch, and its row remains when it dies. So treat `recent_items` as 0 in a row
-    -- that is older than ten seconds.
+    -- The work of this process alone: the time of its last insert, and the number of items that it
+    -- inserted in the ten seconds before it counted. A row may be old, because its process has died
+    -- or another process counts the batch now. Treat `recent_items` as 0 if the row is older than
+    -- ten seconds.
     last_item_at        INTEGER,
     recent_items        INTEGER NOT NULL DEFAULT 0,
     -- Increases with each count, so that a watcher notices changes.
@@ -150,8 +155,8 @@ CREATE TABLE rocket_batch_summaries (
 
 CREATE INDEX rocket_batch_summaries_active ON rocket_batch_summaries (counted_at) WHERE active > 0;
 
--- The version that watchers compare. It increases with every change of a whole batch, and a moment
--- after every change of its jobs.
+-- The version that watchers compare. It increases with each change of the row of the batch, and
+-- shortly after each change of its jobs.
 CREATE VIEW rocket_batch_versions AS
 SELECT b.id, b.version + coalesce((SELECT sum(version) FROM rocket_batch_summaries WHERE batch = b.id), 0) AS version
 FROM rocket_batch_batches b;
@@ -182,9 +187,9 @@ CREATE TABLE rocket_batch_hooks (
 CREATE INDEX rocket_batch_hooks_open ON rocket_batch_hooks (id) WHERE state = 'open';
 CREATE INDEX rocket_batch_hooks_given_up ON rocket_batch_hooks (batch) WHERE state = 'given_up';
 
--- What hosts read: see docs/guide/tables.md. PostgreSQL has views of the same names with the same
--- columns, so that one query serves both. Times are text, `2026-11-30T06:00:00.000Z`, which sorts
--- like the times. SQLite allows no change of a view.
+-- The views that hosts may read: see docs/guide/tables.md. PostgreSQL has views of the same names
+-- with the same columns, so that one query serves both. Times are text, `2026-11-30T06:00:00.000Z`,
+-- which sorts in the order of time. The views are read-only.
 --
 -- A view is merged into the query that reads it, so that a condition on `batch_id` or `code` uses
 -- the index of the table, and a column that the query does not name costs nothing.
@@ -212,12 +217,12 @@ SELECT batch AS batch_id, ordinal, code,
 FROM rocket_batch_items;
 
 -- Insert a row here to create a batch in a transaction of the host, with any driver. It has no
--- jobs; the feeder plans it after the commit. Without a `batch_id` it gets the next id, which is
--- then the setting `last_id`.
+-- jobs; the feeder plans it after the commit. Without a `batch_id` it gets the next free id,
+-- which the same transaction finds in the setting `last_id`.
 --
--- The trigger checks the limits of the process that started last, which each launch stores as
--- settings. A message can only be a constant, so it names the setting. The trigger must run in any
--- SQLite that opens the file, so it uses no newer features than these tables.
+-- Each launch stores its limits as settings, and the trigger checks those of the last launch. A
+-- message must be a constant, so it names the setting instead of its value. Other programs open the
+-- file with their own SQLite, so the trigger needs no newer version than the tables.
 CREATE VIEW batch_requests AS
 SELECT quantity, id AS batch_id, batch_size, prefix AS qr_code_prefix, max_jobs AS max_jobs_per_batch
 FROM rocket_batch_batches

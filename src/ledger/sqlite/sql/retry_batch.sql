@@ -1,4 +1,5 @@
--- retry, claim: reopens a batch after some of its jobs were recreated or revived.
+-- retry, claim: reopens a finished batch after at least one of its jobs was opened again. A claim
+-- does so for a job that was retried by hand in the queue. The jobs have the counts from now on.
 --
 --   ?1 batch    ?2 status
 
