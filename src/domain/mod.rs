@@ -41,9 +41,9 @@ pub use job::{
 };
 pub(crate) use launch_failed::LaunchFailed;
 pub use panic_message::panic_message;
-pub use progress::{JobCounts, Measured, estimate, in_words};
+pub use progress::{Activity, JobCounts, Measured, estimate, in_words};
 pub(crate) use record::MAX_LISTED_JOBS;
-pub use record::{BatchRecord, FailedJob, Item, JobRecord, Progress, RetryReport, SkippedJob, WaitingFor};
+pub use record::{BatchRecord, FailedJob, Item, JobRecord, Observation, Progress, RetryReport, SkippedJob, WaitingFor};
 pub use request::{CreateRequest, IdempotencyKey};
 
 #[cfg(rocket_batch_internals)]

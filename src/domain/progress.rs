@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -75,11 +76,38 @@ impl Measured {
     /// The shortest measured time that is used.
     const MIN_WORKED: Duration = Duration::from_millis(20);
 
+    /// Returns how long one worker needs for `items`.
+    pub(super) fn duration_of(&self, items: u64) -> Duration {
+        Duration::try_from_secs_f64(items as f64 / self.items_per_second()).unwrap_or(Duration::MAX)
+    }
+
     fn items_per_second(&self) -> f64 {
         if self.items == 0 || self.worked < Self::MIN_WORKED {
             return Self::ASSUMED_ITEMS_PER_SECOND;
         }
         self.items as f64 / self.worked.as_secs_f64()
+    }
+}
+
+/// What workers did in a batch lately.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[allow(unnameable_types, reason = "only a hidden field of a record has it")]
+pub struct Activity {
+    /// Number of items inserted in the last ten seconds. 0 for a finished batch.
+    pub recent_items: u64,
+    /// When the last item was inserted, to within a second.
+    pub last_item_at: Option<DateTime<Utc>>,
+}
+
+impl Activity {
+    /// The period of `recent_items`, in seconds.
+    const SECONDS: u64 = 10;
+
+    /// Returns the items per second of the last ten seconds, or since `started_at` if that is
+    /// later, rounded up.
+    pub(super) fn items_per_second(&self, started_at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> u64 {
+        let age = started_at.map_or(0, |started| (now - started).num_seconds());
+        self.recent_items.div_ceil(u64::try_from(age).unwrap_or_default().clamp(1, Self::SECONDS))
     }
 }
 

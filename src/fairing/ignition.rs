@@ -121,6 +121,7 @@ fn context(config: &Arc<Config>, store: &Store, queues: &Queues) -> Context {
         wakeup: Arc::new(Wakeup::default()),
         draining: CancellationToken::new(),
         outage: Arc::new(Outage::default()),
+        standby: Arc::default(),
         refusing: Arc::default(),
         finished: Arc::new(Notify::new()),
         hook_ended: Arc::new(Notify::new()),
@@ -152,6 +153,7 @@ fn service(workers: &Context, pool: &BatchPool, rights: &Rights) -> BatchService
         openapi: http::document(&workers.config, &rights.security()),
         draining: workers.draining.clone(),
         outage: workers.outage.clone(),
+        standby: workers.standby.clone(),
         finished: workers.finished.clone(),
         hook_ended: workers.hook_ended.clone(),
     })

@@ -11,7 +11,7 @@ use super::{
     types::{BatchInfo, Created, Hook, Unplanned},
 };
 use crate::domain::{
-    BatchId, BatchRecord, FailedChunks, FailedJob, HookId, Item, ItemOptions, JobCounts, JobFinished, JobId, JobRecord,
+    Activity, BatchId, BatchRecord, FailedChunks, FailedJob, HookId, Item, ItemOptions, JobCounts, JobFinished, JobId, JobRecord,
     Measured, StatusTask,
 };
 
@@ -32,6 +32,10 @@ pub(super) fn batch<R: Columns>(row: &R) -> Result<BatchRecord, R::Error> {
         hook_error: row.optional_string("close_error")?,
         history_removed: row.flag("history_removed")?,
         measured: measured(row)?,
+        activity: Activity {
+            recent_items: row.number("recent_items")?,
+            last_item_at: row.optional_time("last_item_at")?,
+        },
     })
 }
 

@@ -127,6 +127,19 @@ impl QueueCounts {
     }
 }
 
+/// Whether waiting tasks of a queue can start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueCondition {
+    /// They can, if a worker is free.
+    Open,
+    /// The rate limit is used up.
+    RateLimited,
+    /// A tool of BullMQ paused the queue.
+    Paused,
+    /// The server of the queue does not respond.
+    Unreachable,
+}
+
 /// The result of [`Queue::drain`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drained {
@@ -160,9 +173,9 @@ pub trait Queue: Send + Sync + fmt::Debug {
     /// stays.
     async fn withdraw(&self, batch: BatchId) -> Result<()>;
 
-    /// Returns whether the rate limit lets no waiting task start now. In Redis the answer is at
-    /// most about a second old, and `false` while Redis does not answer.
-    async fn is_rate_limited(&self) -> bool;
+    /// Returns whether waiting tasks can start now. In Redis the answer is at most about a second
+    /// old.
+    async fn condition(&self) -> QueueCondition;
 
     /// Counts the tasks in each state.
     async fn counts(&self) -> Result<QueueCounts>;

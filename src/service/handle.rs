@@ -1,6 +1,10 @@
 //! The handle of the plugin, and what it is made of.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -53,6 +57,8 @@ pub(crate) struct Parts {
     /// Cancelled at the start of a shutdown.
     pub draining: CancellationToken,
     pub outage: Arc<Outage>,
+    /// Whether another process works on this ledger, and this one waits to take over.
+    pub standby: Arc<AtomicBool>,
     /// Notified when a batch finishes in this process.
     pub finished: Arc<Notify>,
     /// Notified when a call of a hook ends in this process.

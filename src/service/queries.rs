@@ -1,13 +1,18 @@
 //! Reads batches, jobs and items.
 
+use std::sync::atomic::Ordering::Relaxed;
+
+use chrono::Utc;
+
 use super::{
     error::{BatchError, Result},
     handle::{BatchService, to_batch_id},
     page::{Page, PageQuery},
 };
 use crate::{
-    domain::{BatchRecord, BatchStatus, FailedJob, Item, JobRecord, JobState, Progress, WaitingFor},
+    domain::{BatchRecord, BatchStatus, FailedJob, Item, JobRecord, JobState, Observation, Progress, WaitingFor},
     ledger::{PageRequest, Portion},
+    queue::QueueCondition,
 };
 
 impl BatchService {
@@ -19,15 +24,30 @@ impl BatchService {
     pub async fn get_batch_job_progress(&self, batch_id: i64) -> Result<Progress> {
         let batch = self.batch(batch_id).await?;
         let waiting_for = self.waiting_for(&batch).await;
-        Ok(Progress::of(&batch, &self.throughput(), waiting_for))
+        Ok(self.progress(&batch, waiting_for))
+    }
+
+    fn progress(&self, batch: &BatchRecord, waiting_for: Option<WaitingFor>) -> Progress {
+        let (throughput, chunk_size) = (self.throughput(), self.parts().config.chunk_size);
+        Progress::of(batch, &Observation { throughput: &throughput, chunk_size, now: Utc::now(), waiting_for })
     }
 
     async fn waiting_for(&self, batch: &BatchRecord) -> Option<WaitingFor> {
         if self.parts().outage.is_on() {
             return Some(WaitingFor::Database);
         }
-        let is_limited = batch.has_only_waiting_jobs() && self.parts().generate.is_rate_limited().await;
-        is_limited.then_some(WaitingFor::RateLimit)
+        if !batch.has_only_waiting_jobs() {
+            return None;
+        }
+        if self.parts().standby.load(Relaxed) {
+            return Some(WaitingFor::Leader);
+        }
+        match self.parts().generate.condition().await {
+            QueueCondition::Open => None,
+            QueueCondition::RateLimited => Some(WaitingFor::RateLimit),
+            QueueCondition::Paused => Some(WaitingFor::Paused),
+            QueueCondition::Unreachable => Some(WaitingFor::Queue),
+        }
     }
 
     /// Returns one batch.

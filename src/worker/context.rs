@@ -4,7 +4,7 @@ use std::{
     any::Any,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -45,6 +45,8 @@ pub(crate) struct Context {
     /// Cancelled at the start of a shutdown.
     pub draining: CancellationToken,
     pub outage: Arc<Outage>,
+    /// Whether another process works on this ledger, and this one waits to take over.
+    pub standby: Arc<AtomicBool>,
     /// Locked while batches that can't be planned are failed.
     pub refusing: Arc<Mutex<()>>,
     /// Notified when a batch finishes in this process.

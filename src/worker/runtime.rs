@@ -6,7 +6,10 @@
 //! process acquires it. A shared queue needs no leader: every process may feed it, because offering
 //! a task twice is harmless, and every process with workers takes tasks from it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -107,14 +110,13 @@ async fn feed(cx: Arc<Context>) {
 }
 
 async fn acquire_leadership(cx: &Context, summary: &LaunchSummary) -> Option<Leadership> {
-    let mut is_standby = false;
     loop {
         match cx.retry_until_drain(|| cx.ledger.try_acquire_leadership()).await? {
-            Ok(Some(leadership)) => return Some(leadership),
-            Ok(None) if !is_standby => {
-                summary.log_standby();
-                is_standby = true;
+            Ok(Some(leadership)) => {
+                cx.standby.store(false, Relaxed);
+                return Some(leadership);
             }
+            Ok(None) if !cx.standby.swap(true, Relaxed) => summary.log_standby(),
             Ok(None) => {}
             Err(error) => {
                 let error = &error as &dyn std::error::Error;

@@ -547,7 +547,7 @@ pub async fn a_rate_limit_is_reported_while_it_stops_waiting_tasks(harness: impl
     };
     let queue = harness.queue(settings_with(limited)).await;
     let mut worker = TestWorker::start(&*queue).await?;
-    let before = queue.is_rate_limited().await;
+    let before = (queue.condition().await == QueueCondition::RateLimited);
 
     queue.offer(&jobs_of(1, 3)).await?;
     worker.complete(2).await?;
@@ -560,7 +560,7 @@ pub async fn a_rate_limit_is_reported_while_it_stops_waiting_tasks(harness: impl
 
 async fn wait_until_limited(queue: &dyn Queue, expected: bool) -> TestResult {
     let deadline = Instant::now() + WAIT_TIMEOUT;
-    while queue.is_rate_limited().await != expected {
+    while (queue.condition().await == QueueCondition::RateLimited) != expected {
         if Instant::now() > deadline {
             return Err(format!("the queue is not reported as limited: {expected}").into());
         }

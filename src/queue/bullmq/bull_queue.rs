@@ -22,7 +22,7 @@ use super::{
 use crate::{
     config::QueueSettings,
     domain::BatchId,
-    queue::contract::{Drained, Handler, Offer, Queue, QueueCounts, Result},
+    queue::contract::{Drained, Handler, Offer, Queue, QueueCondition, QueueCounts, Result},
 };
 
 /// A queue in Redis.
@@ -72,8 +72,8 @@ impl Queue for BullQueue {
         self.shared.withdraw(batch).await
     }
 
-    async fn is_rate_limited(&self) -> bool {
-        self.shared.is_rate_limited().await
+    async fn condition(&self) -> QueueCondition {
+        self.shared.condition().await
     }
 
     async fn counts(&self) -> Result<QueueCounts> {

@@ -19,7 +19,10 @@ use super::{
     server::Server,
     snapshot::{QueueSnapshot, SnapshotQuery},
 };
-use crate::{config::QueueSettings, queue::contract::Result};
+use crate::{
+    config::QueueSettings,
+    queue::contract::{QueueCondition, Result},
+};
 
 /// How much longer than the longest backoff one of our jobs may be delayed. A longer delay was set
 /// by another client, and the job is replaced.
@@ -86,11 +89,12 @@ impl Shared {
             .await
     }
 
-    /// Returns whether the rate limit is used up.
-    pub async fn is_rate_limited(&self) -> bool {
-        match self.settings.rate_limit.0 {
-            Some(limit) => self.rate_check.is_limited(self.server.round_trips(), &self.keys, limit.jobs).await,
-            None => false,
+    /// Returns whether waiting tasks can start now.
+    pub async fn condition(&self) -> QueueCondition {
+        let starts = self.settings.rate_limit.0.map(|limit| limit.jobs);
+        match self.rate_check.condition(self.server.round_trips(), &self.keys, starts).await {
+            QueueCondition::Open if self.paused.load(Ordering::SeqCst) => QueueCondition::Paused,
+            condition => condition,
         }
     }
 

@@ -26,7 +26,7 @@ use crate::{
     config::QueueSettings,
     domain::{BatchId, Delivery, Task},
     queue::{
-        contract::{Drained, Handler, Offer, Queue, QueueCounts, Result},
+        contract::{Drained, Handler, Offer, Queue, QueueCondition, QueueCounts, Result},
         run_handler::run_handler,
     },
 };
@@ -82,8 +82,9 @@ impl Queue for LocalQueue {
         Ok(())
     }
 
-    async fn is_rate_limited(&self) -> bool {
-        self.shared.scheduler().is_rate_limited(Instant::now())
+    async fn condition(&self) -> QueueCondition {
+        let is_limited = self.shared.scheduler().is_rate_limited(Instant::now());
+        if is_limited { QueueCondition::RateLimited } else { QueueCondition::Open }
     }
 
     async fn counts(&self) -> Result<QueueCounts> {

@@ -42,6 +42,9 @@ CREATE TABLE batches (
     cancelled           bigint,
     items_created       bigint      CHECK (items_created BETWEEN 0 AND quantity),
     worked_ms           bigint      CHECK (worked_ms >= 0),
+    -- About when the last item was inserted before the batch finished the last time. The summaries
+    -- have it while the batch is open.
+    last_item_at        timestamptz,
 
     -- A batch whose jobs are all finished is closed when the host's finish hook succeeds: how often
     -- the hook has failed, when it may be called again, and its last error.

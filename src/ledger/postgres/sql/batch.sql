@@ -11,7 +11,8 @@ SELECT b.id, b.status, b.quantity, b.batch_size, b.prefix, b.max_jobs, b.round, 
        coalesce(b.failed, j.failed, 0) AS failed,
        coalesce(b.cancelled, j.cancelled, 0) AS cancelled,
        coalesce(b.items_created, j.items_created, 0) AS items_created,
-       coalesce(b.worked_ms, j.worked_ms, 0) AS worked_ms
+       coalesce(b.worked_ms, j.worked_ms, 0) AS worked_ms,
+       coalesce(a.recent_items, 0) AS recent_items, greatest(b.last_item_at, a.last_item_at) AS last_item_at
 FROM batches b
 LEFT JOIN LATERAL (
     SELECT count(*) FILTER (WHERE state = 'waiting') AS waiting,
@@ -25,4 +26,10 @@ LEFT JOIN LATERAL (
     FROM jobs
     WHERE batch = b.id
 ) j ON b.finished_at IS NULL
+LEFT JOIN LATERAL (
+    SELECT sum(recent_items) FILTER (WHERE counted_at > now() - interval '10 seconds')::bigint AS recent_items,
+           max(last_item_at) AS last_item_at
+    FROM summaries
+    WHERE batch = b.id
+) a ON b.finished_at IS NULL
 WHERE b.id = $1

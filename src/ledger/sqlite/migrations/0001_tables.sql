@@ -34,6 +34,9 @@ CREATE TABLE rocket_batch_batches (
     cancelled           INTEGER,
     items_created       INTEGER CHECK (items_created BETWEEN 0 AND quantity),
     worked_ms           INTEGER CHECK (worked_ms >= 0),
+    -- About when the last item was inserted before the batch finished the last time. The summaries
+    -- have it while the batch is open.
+    last_item_at        INTEGER,
 
     -- A batch whose jobs are all finished is closed when the host's finish hook succeeds: how often
     -- the hook has failed, when it may be called again, and its last error.
