@@ -130,6 +130,7 @@ mod ledger;
 #[cfg(rocket_batch_internals)]
 #[doc(hidden)]
 pub mod ledger;
+mod live;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(not(rocket_batch_internals))]
@@ -162,7 +163,7 @@ pub use queue::{
 };
 pub use service::{
     BatchAccepted, BatchError, BatchService, HookContext, HostTransaction, ItemContext, MissingState, Page, PageQuery,
-    Readiness, Result,
+    ProgressStream, Readiness, Result,
 };
 
 /// The Rust blocks of the README, compiled as doc tests.

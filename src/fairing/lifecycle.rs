@@ -15,6 +15,7 @@ use crate::{
     domain::{LaunchFailed, error_chain},
     http,
     queue::Queues,
+    service::BatchService,
 };
 
 #[rocket::async_trait]
@@ -47,6 +48,9 @@ impl Fairing for BatchFairing {
                 tracing::error!("Batch: {error}; shutting down");
                 return rocket.shutdown().notify();
             }
+        }
+        if let Some(service) = rocket.state::<BatchService>() {
+            rocket::tokio::spawn(service.clone().inform_watchers());
         }
         plugin.runtime.start();
     }

@@ -18,6 +18,7 @@
 mod body;
 mod docs;
 mod document;
+mod event_stream;
 mod guard;
 mod headers;
 mod json_response;

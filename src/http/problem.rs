@@ -52,7 +52,7 @@ fn serialize_code<S: serde::Serializer>(status: &Status, serializer: S) -> Resul
 }
 
 impl Problem {
-    /// How many seconds a caller should wait before it repeats a request that got a 503.
+    /// How many seconds a caller should wait before it repeats a request that got a 429 or 503.
     const RETRY_AFTER: &'static str = "5";
 
     /// A problem that the status alone describes.
@@ -114,7 +114,7 @@ impl Problem {
                 description: "The authentication scheme.",
                 json_type: "string",
             }),
-            503 => Some(ProblemHeader {
+            429 | 503 => Some(ProblemHeader {
                 name: "Retry-After",
                 value: Self::RETRY_AFTER,
                 description: "How many seconds to wait before the next try.",
@@ -192,6 +192,8 @@ impl Problem {
             BatchError::BadCursor => problem.with("field", "cursor"),
             // The service has logged the sources of these errors. Responses do not contain them.
             BatchError::NoSuchItem
+            | BatchError::TooManyWatchers
+            | BatchError::TooManyWatchersOfCaller
             | BatchError::HookFailed(_)
             | BatchError::WrongDatabaseKind(_)
             | BatchError::Busy
@@ -218,7 +220,10 @@ const fn classify(error: &BatchError) -> (Status, &'static str, &'static str) {
             (Status::ServiceUnavailable, "urn:rocket-batch:hooks-pending", "Hooks not called yet")
         }
         BatchError::BadCursor => (Status::BadRequest, "urn:rocket-batch:bad-cursor", "Bad cursor"),
-        BatchError::Busy | BatchError::Unavailable(_) => {
+        BatchError::TooManyWatchersOfCaller => {
+            (Status::TooManyRequests, "urn:rocket-batch:too-many-streams", "Too many event streams")
+        }
+        BatchError::Busy | BatchError::TooManyWatchers | BatchError::Unavailable(_) => {
             (Status::ServiceUnavailable, ABOUT_BLANK, "Service Unavailable")
         }
         BatchError::WrongDatabaseKind(_) | BatchError::Internal(_) => {

@@ -52,7 +52,10 @@ pub use self::{
     leadership::Leadership,
     open::OpenError,
     outage::{Outage, Waiting},
-    query::{COUNT_INTERVAL, JobQuery, OpenJob, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery},
+    query::{
+        BatchChange, COUNT_INTERVAL, ChangeQuery, JobQuery, MAX_WATCHED_BATCHES, OpenJob, OpenJobs, OpenTasks,
+        PageRequest, Portion, RecentWork, TaskQuery,
+    },
     types::{
         AttemptResult, BatchCommand, BatchInfo, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk,
         Hook, HookKinds, HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, NewItemRow, PlanInput, Planned, Pruned,

@@ -6,6 +6,7 @@ pub(super) const ITEMS: &str = "list items";
 pub(super) const FAILED_JOBS: &str = "list failed jobs";
 pub(super) const JOBS: &str = "list jobs";
 pub(super) const BACKLOG: &str = "read the backlog";
+pub(super) const CHANGES: &str = "read the changes of batches";
 pub(super) const SUMMARIZE: &str = "count the jobs of batches";
 pub(super) const CREATE: &str = "create a batch";
 pub(super) const PLAN: &str = "plan a batch";

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use chrono::{DateTime, Utc};
 
 use super::types::Unplanned;
-use crate::domain::{BatchId, JobId, Measured, QueueCapacity, StatusTask};
+use crate::domain::{BatchId, BatchRecord, JobId, Measured, QueueCapacity, StatusTask};
 
 /// The jobs to find, for [`Ledger::open_jobs`](super::Ledger::open_jobs).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -108,6 +108,43 @@ pub struct RecentWork {
     pub items: u64,
     /// The time of the last insert.
     pub last_item_at: Option<DateTime<Utc>>,
+}
+
+/// The maximum number of batches that one process watches at a time.
+pub const MAX_WATCHED_BATCHES: u64 = 1_000;
+
+/// How long a finished batch is found among the open ones by [`Records::changes`].
+///
+/// [`Records::changes`]: super::Records::changes
+pub(in crate::ledger) const JUST_FINISHED: Duration = Duration::from_secs(10);
+
+/// The batches whose changes to read, for [`Records::changes`](super::Records::changes).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChangeQuery {
+    /// The batches, each with the version that the caller has. Versions start at 1, so 0 stands for
+    /// a batch that was not read yet.
+    pub known: HashMap<BatchId, u64>,
+    /// Whether to read further batches too: those that are open, or finished in the last ten
+    /// seconds. At most [`MAX_WATCHED_BATCHES`].
+    pub includes_open: bool,
+}
+
+impl ChangeQuery {
+    /// Returns all batches to compare with their known versions: the known ones, and those of
+    /// `open` that are not known.
+    pub(in crate::ledger) fn candidates(&self, open: &[BatchId]) -> impl Iterator<Item = (BatchId, u64)> {
+        let unknown = open.iter().filter(|batch| !self.known.contains_key(batch)).map(|batch| (*batch, 0));
+        self.known.iter().map(|(batch, version)| (*batch, *version)).chain(unknown)
+    }
+}
+
+/// A batch that changed, as in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchChange {
+    /// The batch.
+    pub record: BatchRecord,
+    /// Its version, which increases with every change.
+    pub version: u64,
 }
 
 /// One page of a list.

@@ -7,12 +7,12 @@ use chrono::{DateTime, Utc};
 use super::{
     columns::Columns,
     decide::{Candidate, EarlierRequest, FailedJobRow, JobSnapshot, rank},
-    query::OpenJob,
+    query::{BatchChange, OpenJob},
     types::{BatchInfo, Created, Hook, Unplanned},
 };
 use crate::domain::{
-    Activity, BatchId, BatchRecord, FailedChunks, FailedJob, HookId, Item, ItemOptions, JobCounts, JobFinished, JobId, JobRecord,
-    Measured, StatusTask,
+    Activity, BatchId, BatchRecord, FailedChunks, FailedJob, HookId, Item, ItemOptions, JobCounts, JobFinished, JobId,
+    JobRecord, Measured, StatusTask,
 };
 
 /// Reads a batch with its counts.
@@ -37,6 +37,11 @@ pub(super) fn batch<R: Columns>(row: &R) -> Result<BatchRecord, R::Error> {
             last_item_at: row.optional_time("last_item_at")?,
         },
     })
+}
+
+/// Reads a batch with its counts and its version.
+pub(super) fn change<R: Columns>(row: &R) -> Result<BatchChange, R::Error> {
+    Ok(BatchChange { version: row.number("version")?, record: batch(row)? })
 }
 
 fn options<R: Columns>(row: &R) -> Result<ItemOptions, R::Error> {

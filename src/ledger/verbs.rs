@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use super::{
     error::Result,
     leadership::Leadership,
-    query::{Backlog, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery},
+    query::{
+        Backlog, BatchChange, ChangeQuery, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery,
+    },
     types::{
         AttemptResult, BatchCommand, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook,
         HookOutcome, LastChunk, NewBatch, NewItem, PlanInput, Planned, Pruned,
@@ -35,6 +37,13 @@ pub trait Records: Send + Sync {
     /// The counts of an open batch come from its [summary](Records::summarize), so a page costs the
     /// same however many jobs there are.
     async fn batches(&self, status: Option<BatchStatus>, page: PageRequest) -> Result<Vec<BatchRecord>>;
+
+    /// Returns the batches of `query` whose version differs from the known one, with the counts
+    /// that [`Records::batches`] shows. Costs the same however many jobs they have.
+    ///
+    /// A version never decreases, and a batch read with a later version has at least as many items
+    /// and completed jobs. Batches that do not exist are left out.
+    async fn changes(&self, query: ChangeQuery) -> Result<Vec<BatchChange>>;
 
     /// Lists the items of a batch by ordinal, which is the key of a page.
     ///

@@ -29,7 +29,9 @@ pub mod local;
 mod open;
 mod run_handler;
 
-pub use self::contract::{Disposition, Drained, Handler, Offer, ProgressSink, ProgressUpdate, Queue, QueueCondition, QueueError};
+pub use self::contract::{
+    Disposition, Drained, Handler, Offer, ProgressSink, ProgressUpdate, Queue, QueueCondition, QueueError,
+};
 pub(crate) use self::open::Queues;
 
 #[cfg(rocket_batch_internals)]

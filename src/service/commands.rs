@@ -87,6 +87,7 @@ impl BatchService {
         };
         let (status, items) = (batch.status, batch.items_created);
         tracing::info!(batch = batch_id, %status, items, "Batch {batch_id} was {done}");
+        self.parts().live.changed(&batch);
         (self.parts().wake)(Some(batch.batch_id));
         if command == BatchCommand::Cancel {
             // There may be a hook to call for the end of the batch.

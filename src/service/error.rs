@@ -74,6 +74,14 @@ pub enum BatchError {
     #[error("too many requests read at once; try again in a moment")]
     Busy,
 
+    /// This process has as many event streams as it can have. Try again later.
+    #[error("this process has as many event streams as it can have; try again later")]
+    TooManyWatchers,
+
+    /// This caller has 20 event streams open. Close one of them.
+    #[error("you have 20 event streams open, the maximum; close one of them")]
+    TooManyWatchersOfCaller,
+
     /// The database did not respond in time. Whether a change took effect is unknown; read the
     /// batch to find out.
     #[error("the database does not respond; try again later")]

@@ -17,6 +17,7 @@ use crate::{
     config::Config,
     domain::{BatchId, CodeScheme, ItemOptions, Limits, Throughput, error_chain},
     ledger::{Estimator, HostTransactions, Ledger, LedgerError, Outage},
+    live::Live,
     queue::Queue,
 };
 
@@ -57,6 +58,8 @@ pub(crate) struct Parts {
     /// Cancelled at the start of a shutdown.
     pub draining: CancellationToken,
     pub outage: Arc<Outage>,
+    /// The watched batches.
+    pub live: Arc<Live>,
     /// Whether another process works on this ledger, and this one waits to take over.
     pub standby: Arc<AtomicBool>,
     /// Notified when a batch finishes in this process.
@@ -92,6 +95,22 @@ impl BatchService {
             Ok(result) => result.map_err(BatchError::from),
             Err(elapsed) => Err(BatchError::Unavailable(elapsed.into())),
         })
+    }
+
+    /// Bounds a call of the ledger that is repeated anyway. `None` if it failed, which the ledger's
+    /// other callers log.
+    pub(super) async fn bounded_quietly<T>(
+        &self,
+        call: impl Future<Output = std::result::Result<T, LedgerError>>,
+    ) -> Option<T> {
+        match tokio::time::timeout(CALL_TIMEOUT, call).await {
+            Ok(Ok(value)) => Some(value),
+            Ok(Err(error)) => {
+                tracing::debug!(error = error_chain(&error), "changes could not be read");
+                None
+            }
+            Err(_) => None,
+        }
     }
 
     pub(crate) fn limits(&self) -> Limits {

@@ -31,6 +31,7 @@ mod readiness;
 mod reads;
 mod transactions;
 mod waiting;
+mod watching;
 
 pub(crate) use self::{
     accepted::Answered,
@@ -46,4 +47,5 @@ pub use self::{
     page::{Page, PageQuery},
     readiness::Readiness,
     transactions::HostTransaction,
+    watching::ProgressStream,
 };

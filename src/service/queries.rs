@@ -27,7 +27,7 @@ impl BatchService {
         Ok(self.progress(&batch, waiting_for))
     }
 
-    fn progress(&self, batch: &BatchRecord, waiting_for: Option<WaitingFor>) -> Progress {
+    pub(super) fn progress(&self, batch: &BatchRecord, waiting_for: Option<WaitingFor>) -> Progress {
         let (throughput, chunk_size) = (self.throughput(), self.parts().config.chunk_size);
         Progress::of(batch, &Observation { throughput: &throughput, chunk_size, now: Utc::now(), waiting_for })
     }
@@ -36,9 +36,11 @@ impl BatchService {
         if self.parts().outage.is_on() {
             return Some(WaitingFor::Database);
         }
-        if !batch.has_only_waiting_jobs() {
-            return None;
-        }
+        if batch.has_only_waiting_jobs() { self.process_waits_for().await } else { None }
+    }
+
+    /// Why this process starts no waiting job now.
+    pub(super) async fn process_waits_for(&self) -> Option<WaitingFor> {
         if self.parts().standby.load(Relaxed) {
             return Some(WaitingFor::Leader);
         }

@@ -20,6 +20,7 @@ use crate::{
     config::Config,
     domain::{Backoff, BatchId, CodeScheme, StatusTask, Task, error_chain},
     ledger::{Estimator, Ledger, LedgerError, Outage, Result, Waiting},
+    live::Live,
     queue::{Offer, Queue},
 };
 
@@ -45,6 +46,8 @@ pub(crate) struct Context {
     /// Cancelled at the start of a shutdown.
     pub draining: CancellationToken,
     pub outage: Arc<Outage>,
+    /// Tells watchers in this process.
+    pub live: Arc<Live>,
     /// Whether another process works on this ledger, and this one waits to take over.
     pub standby: Arc<AtomicBool>,
     /// Locked while batches that can't be planned are failed.

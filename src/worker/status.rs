@@ -52,6 +52,7 @@ impl Status {
         self.0.batch_log.finished(batch.batch_id);
         self.0.summaries.finished(batch.batch_id);
         self.0.finished.notify_waiters();
+        self.0.live.changed(batch);
         failpoints::reach(failpoints::BEFORE_HOOK).await;
         if self.0.hooks.has_batch_hook() {
             self.0.wakeup.hook();

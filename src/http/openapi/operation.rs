@@ -135,6 +135,14 @@ impl<'a> Operation<'a> {
         media.insert("schema".to_owned(), schema);
     }
 
+    /// Adds a response of Server-Sent Events, whose data is usually a `T` as JSON.
+    pub(in crate::http) fn event_response<T: JsonSchema>(&mut self, description: &str) {
+        // OpenAPI 3.1 can't describe single events. This only adds the schema of their data.
+        self.output.subschema_for::<T>();
+        let media = media_type(self.response(Status::Ok, description), "text/event-stream");
+        media.insert("schema".to_owned(), json!({ "type": "string" }));
+    }
+
     /// Adds a header that every response with this status has.
     pub(in crate::http) fn response_header(&mut self, status: Status, name: &str, description: &str, schema: Value) {
         let header = json!({ "description": description, "schema": schema, "required": true });

@@ -17,6 +17,7 @@ use self::{
 };
 use super::{
     body::JsonBody,
+    event_stream::{Caller, Events},
     json_response::{Accepted, JsonResponse, Probe},
     openapi::{Endpoint, Tag, endpoint, endpoints},
     problem::Problem,
@@ -32,7 +33,7 @@ type Result<T, E = Problem> = std::result::Result<T, E>;
 /// The routes that need a right.
 pub(super) fn guarded() -> Vec<Endpoint> {
     let mut all = endpoints![Tag::Batches =>
-        create_batch, list_batches, get_batch, get_progress, list_jobs, list_failed_jobs, retry_batch, cancel_batch,
+        create_batch, list_batches, watch_batches, get_batch, get_progress, watch_batch, list_jobs, list_failed_jobs, retry_batch, cancel_batch,
         pause_batch, resume_batch];
     all.extend(endpoints![Tag::Items => list_items]);
     // `/items/<code>` collides with `/<id>/items` and must be tried first. Rocket's attribute does
@@ -88,6 +89,34 @@ endpoint! {
     #[get("/<id>/progress")]
     async fn get_progress(batches: BatchService, id: PathId) -> Result<JsonResponse<Progress>> {
         Ok(JsonResponse(batches.get_batch_job_progress(id.id()?).await?))
+    }
+}
+
+endpoint! {
+    /// Watches a batch: its progress as Server-Sent Events.
+    ///
+    /// The first event is the present progress. Each later one follows a change, at most four a
+    /// second. Its name is `progress`, or `finished` for the last one, after which the stream ends.
+    /// A client that connects again gets the present progress first. The stream also ends when the
+    /// server shuts down.
+    #[get("/<id>/events")]
+    async fn watch_batch(batches: BatchService, id: PathId, caller: Caller) -> Result<Events> {
+        let watch = batches.watch_for(id.id()?, caller.0.as_deref()).await?;
+        Ok(Events::of_batch(&batches, watch))
+    }
+}
+
+endpoint! {
+    /// Watches all batches: their progress as Server-Sent Events.
+    ///
+    /// The first event is named `snapshot`. Its data is `{"items": […]}` with the progress of the
+    /// open batches, up to 1,000. Each later event is the progress of a batch that was created or
+    /// changed, at most four a second for each batch. Its name is `progress`, or `finished` when
+    /// the batch finished.
+    #[get("/events")]
+    fn watch_batches(batches: BatchService, caller: Caller) -> Result<Events> {
+        let watch = batches.watch_all(caller.0.as_deref())?;
+        Ok(Events::of_all(&batches, watch))
     }
 }
 

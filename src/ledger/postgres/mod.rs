@@ -23,6 +23,7 @@
 //! another one, see `search_path.rs`.
 
 mod address;
+mod changes;
 mod claim;
 mod close;
 mod code_index;
@@ -80,7 +81,9 @@ use super::{
     error::{LedgerError, Result},
     identity::random_identity,
     leadership::Leadership,
-    query::{Backlog, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery},
+    query::{
+        Backlog, BatchChange, ChangeQuery, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery,
+    },
     types::{
         AttemptResult, BatchCommand, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook,
         HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, PlanInput, Planned, Pruned, Rules,
@@ -142,6 +145,10 @@ impl Records for PostgresLedger {
 
     async fn batches(&self, status: Option<BatchStatus>, page: PageRequest) -> Result<Vec<BatchRecord>> {
         self.pool.run(read::Batches { status, page }).await
+    }
+
+    async fn changes(&self, query: ChangeQuery) -> Result<Vec<BatchChange>> {
+        self.pool.run(changes::Changes(query)).await
     }
 
     async fn items(&self, batch: BatchId, page: PageRequest) -> Result<Vec<Item>> {

@@ -12,6 +12,7 @@
 //! short.
 
 mod address;
+mod changes;
 mod claim;
 mod close;
 mod code_key;
@@ -61,7 +62,9 @@ use super::{
     identity::random_identity,
     leadership::Leadership,
     operation,
-    query::{Backlog, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery},
+    query::{
+        Backlog, BatchChange, ChangeQuery, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery,
+    },
     types::{
         AttemptResult, BatchCommand, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook,
         HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, PlanInput, Planned, Pruned, Rules,
@@ -120,6 +123,10 @@ impl Records for SqliteLedger {
 
     async fn batches(&self, status: Option<BatchStatus>, page: PageRequest) -> Result<Vec<BatchRecord>> {
         self.pool.read(operation::BATCHES, move |conn| read::batches(conn, status, page)).await
+    }
+
+    async fn changes(&self, query: ChangeQuery) -> Result<Vec<BatchChange>> {
+        self.pool.read(operation::CHANGES, move |conn| changes::changes(conn, &query)).await
     }
 
     async fn items(&self, batch: BatchId, page: PageRequest) -> Result<Vec<Item>> {

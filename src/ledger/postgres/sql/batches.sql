@@ -13,14 +13,15 @@ SELECT b.id, b.status, b.quantity, b.batch_size, b.prefix, b.max_jobs, b.round, 
        coalesce(b.cancelled, 0) AS cancelled,
        coalesce(b.items_created, s.items_created, 0) AS items_created,
        coalesce(b.worked_ms, s.worked_ms, 0) AS worked_ms,
-       coalesce(a.recent_items, 0) AS recent_items, greatest(b.last_item_at, a.last_item_at) AS last_item_at
+       coalesce(a.recent_items, 0) AS recent_items, greatest(b.last_item_at, a.last_item_at) AS last_item_at,
+       b.version + coalesce(a.version, 0) AS version
 FROM batches b
 LEFT JOIN LATERAL (
     SELECT * FROM summaries WHERE batch = b.id ORDER BY counted_at DESC LIMIT 1
 ) s ON b.finished_at IS NULL
 LEFT JOIN LATERAL (
     SELECT sum(recent_items) FILTER (WHERE counted_at > now() - interval '10 seconds')::bigint AS recent_items,
-           max(last_item_at) AS last_item_at
+           max(last_item_at) AS last_item_at, sum(version)::bigint AS version
     FROM summaries
     WHERE batch = b.id
 ) a ON b.finished_at IS NULL

@@ -1,0 +1,132 @@
+//! How many may watch at a time.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// The maximum number of watchers in a process.
+const MAX_WATCHERS: usize = 10_000;
+/// The maximum number of watchers of one caller.
+pub(crate) const MAX_PER_CALLER: usize = 20;
+
+/// Why a caller may not watch now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TooManyWatchers {
+    /// This process has as many watchers as it can have.
+    InProcess,
+    /// This caller watches as often as one caller may.
+    OfCaller,
+}
+
+/// Counts the watchers.
+#[derive(Debug, Clone)]
+pub(super) struct Limits {
+    max: usize,
+    counts: Arc<Mutex<Counts>>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    all: usize,
+    callers: HashMap<Arc<str>, usize>,
+}
+
+/// The place of one watcher, free again when this is dropped.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    limits: Limits,
+    caller: Option<Arc<str>>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self::of(MAX_WATCHERS.min(open_files().map_or(MAX_WATCHERS, |files| files / 2)))
+    }
+}
+
+impl Limits {
+    fn of(max: usize) -> Self {
+        Self { max, counts: Arc::default() }
+    }
+
+    /// Takes a place for a watcher. `None` stands for callers that the host does not identify.
+    pub fn ticket(&self, caller: Option<&str>) -> Result<Ticket, TooManyWatchers> {
+        let mut counts = self.counts();
+        if counts.all >= self.max {
+            return Err(TooManyWatchers::InProcess);
+        }
+        let caller: Option<Arc<str>> = caller.map(Arc::from);
+        if let Some(caller) = &caller {
+            let watching = counts.callers.entry(Arc::clone(caller)).or_default();
+            if *watching >= MAX_PER_CALLER {
+                return Err(TooManyWatchers::OfCaller);
+            }
+            *watching += 1;
+        }
+        counts.all += 1;
+        Ok(Ticket { limits: self.clone(), caller })
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let mut counts = self.limits.counts();
+        counts.all = counts.all.saturating_sub(1);
+        if let Some(caller) = &self.caller
+            && let Some(watching) = counts.callers.get_mut(caller)
+        {
+            *watching -= 1;
+            if *watching == 0 {
+                counts.callers.remove(caller);
+            }
+        }
+    }
+}
+
+/// The number of files and connections that this process may have open, where the system says so.
+fn open_files() -> Option<usize> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_has_20_places_and_gets_them_back() {
+        let limits = Limits::of(1_000);
+
+        let mut held: Vec<_> = (0..MAX_PER_CALLER).map(|_| limits.ticket(Some("ada")).unwrap()).collect();
+
+        assert_eq!(limits.ticket(Some("ada")).unwrap_err(), TooManyWatchers::OfCaller);
+        assert!(limits.ticket(Some("bob")).is_ok() && limits.ticket(None).is_ok());
+        held.pop();
+        assert!(limits.ticket(Some("ada")).is_ok());
+        drop(held);
+        assert_eq!((limits.counts().all, limits.counts().callers.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_process_has_a_limited_number_of_places() {
+        let limits = Limits::of(30);
+
+        let held: Vec<_> = (0..30).map(|_| limits.ticket(None).unwrap()).collect();
+
+        assert_eq!(limits.ticket(Some("ada")).unwrap_err(), TooManyWatchers::InProcess);
+        drop(held);
+        assert!(limits.ticket(Some("ada")).is_ok());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn knows_how_many_files_may_be_open() {
+        assert!(open_files().unwrap() >= 64);
+    }
+}

@@ -1,0 +1,115 @@
+//! One watched batch: its latest record, and the slot that its watchers read.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::Utc;
+use tokio::{sync::watch, time::Instant};
+
+use super::FINISHED_KEPT;
+use crate::{
+    domain::{BatchRecord, Progress},
+    ledger::BatchChange,
+};
+
+/// How long the number of recent items is current.
+const RECENT: Duration = Duration::from_secs(10);
+
+/// What a watcher of a batch reads.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Slot {
+    /// The batch was not read yet.
+    #[default]
+    Unread,
+    /// There is no such batch.
+    Missing,
+    /// The latest progress.
+    Read(Arc<Progress>),
+}
+
+impl Slot {
+    pub fn is_finished(&self) -> bool {
+        matches!(self, Self::Read(progress) if progress.status.is_finished())
+    }
+}
+
+/// A watched batch.
+#[derive(Default)]
+pub(super) struct Topic {
+    slot: watch::Sender<Slot>,
+    read: Option<Read>,
+}
+
+struct Read {
+    record: BatchRecord,
+    /// The version of the last read, or 0 if this process made the batch's first known change.
+    version: u64,
+    /// When the record was current.
+    at: Instant,
+}
+
+impl Topic {
+    pub fn subscribe(&self) -> watch::Receiver<Slot> {
+        self.slot.subscribe()
+    }
+
+    pub fn is_watched(&self) -> bool {
+        self.slot.receiver_count() > 0
+    }
+
+    /// Whether watchers of all batches see the batch: it is open, or finished a moment ago.
+    pub fn is_recent(&self) -> bool {
+        let Some(read) = &self.read else { return false };
+        read.record.finished_at.is_none_or(|finished| Utc::now() - finished < FINISHED_KEPT)
+    }
+
+    pub const fn is_unread(&self) -> bool {
+        self.read.is_none()
+    }
+
+    /// The version that is known, or 0.
+    pub fn version(&self) -> u64 {
+        self.read.as_ref().map_or(0, |read| read.version)
+    }
+
+    /// Takes a change that this process made. Its version is not known, so the next read returns
+    /// the batch once more.
+    pub fn changed(&mut self, record: &BatchRecord) {
+        self.read = Some(Read { record: record.clone(), version: self.version(), at: Instant::now() });
+    }
+
+    /// Stores the result of a read that began at `started`. A change that this process made since
+    /// is newer.
+    pub fn store(&mut self, change: BatchChange, started: Instant) {
+        let is_newer = self.read.as_ref().is_none_or(|read| read.at <= started && read.version < change.version);
+        if is_newer {
+            self.read = Some(Read { record: change.record, version: change.version, at: started });
+        }
+    }
+
+    /// A read did not find the batch.
+    pub fn not_found(&mut self) {
+        if self.read.is_none() {
+            self.slot.send_replace(Slot::Missing);
+        }
+    }
+
+    /// Computes the progress and returns it. Notifies watchers if it changed.
+    pub fn publish(&mut self, progress: impl Fn(&BatchRecord) -> Progress) -> Option<Arc<Progress>> {
+        let read = self.read.as_mut()?;
+        if read.at.elapsed() > RECENT {
+            read.record.activity.recent_items = 0;
+        }
+        let new = progress(&read.record);
+        self.slot.send_if_modified(|slot| {
+            let is_changed = !matches!(slot, Slot::Read(last) if **last == new);
+            if is_changed {
+                *slot = Slot::Read(Arc::new(new));
+            }
+            is_changed
+        });
+        match &*self.slot.borrow() {
+            Slot::Read(progress) => Some(Arc::clone(progress)),
+            Slot::Unread | Slot::Missing => None,
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! Watches batches, and reads their changes for all watchers of this process.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::{Stream, StreamExt as _, stream};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{
+    error::{BatchError, Result},
+    handle::{BatchService, to_batch_id},
+};
+use crate::{
+    domain::{BatchRecord, Progress, WaitingFor},
+    ledger::ChangeQuery,
+    live::{EVENT_INTERVAL, Live, TooManyWatchers, Watch, WatchAll},
+};
+
+/// How long a watcher waits for the first read of its batch.
+const FIRST_READ_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The time from the start of a read to the start of the next, as a multiple of its duration. Reads
+/// for watchers take at most a tenth of the time.
+const TIME_PER_READ: u32 = 10;
+
+/// The progress of a batch, again after every change. See [`BatchService::watch`].
+pub struct ProgressStream(Pin<Box<dyn Stream<Item = Progress> + Send>>);
+
+impl Stream for ProgressStream {
+    type Item = Progress;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Progress>> {
+        self.0.poll_next_unpin(cx)
+    }
+}
+
+impl std::fmt::Debug for ProgressStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ProgressStream").finish_non_exhaustive()
+    }
+}
+
+impl From<TooManyWatchers> for BatchError {
+    fn from(too_many: TooManyWatchers) -> Self {
+        match too_many {
+            TooManyWatchers::InProcess => Self::TooManyWatchers,
+            TooManyWatchers::OfCaller => Self::TooManyWatchersOfCaller,
+        }
+    }
+}
+
+impl BatchService {
+    /// Watches a batch: a stream of its progress, first as it is now, then after every change, at
+    /// most four times a second. The stream ends after the progress of the finished batch, and at
+    /// the start of a shutdown.
+    ///
+    /// Changes that this process makes arrive at once, those of other processes within a second. A
+    /// stream that is polled too slowly skips to the latest progress, and never misses the last.
+    /// However many streams there are, the process reads the ledger once for all of them, and sends
+    /// at most 1,000 events a second; above that each stream gets fewer.
+    ///
+    /// ```no_run
+    /// # use rocket::futures::StreamExt as _;
+    /// # async fn show(batches: rocket_batch::BatchService) -> Result<(), rocket_batch::BatchError> {
+    /// let mut progress = batches.watch(7).await?;
+    /// while let Some(progress) = progress.next().await {
+    ///     println!("{} of {} items", progress.items_created, progress.items_total);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::NoSuchBatch`]; [`BatchError::TooManyWatchers`] if the process has 10,000
+    /// streams already, or half as many as it may have open files;
+    /// [`BatchError::Unavailable`] if the database does not respond within 10 seconds.
+    pub async fn watch(&self, batch_id: i64) -> Result<ProgressStream> {
+        let watch = self.watch_for(batch_id, None).await?;
+        let progress = stream::unfold(watch, async |mut watch| Some((watch.next().await?, watch)));
+        let ended = self.parts().draining.clone().cancelled_owned();
+        Ok(ProgressStream(Box::pin(progress.map(Arc::unwrap_or_clone).take_until(ended))))
+    }
+
+    /// Watches a batch for `caller`.
+    pub(crate) async fn watch_for(&self, batch_id: i64, caller: Option<&str>) -> Result<Watch> {
+        let mut watch = self.parts().live.watch(to_batch_id(batch_id)?, caller)?;
+        match timeout(FIRST_READ_TIMEOUT, watch.exists()).await {
+            Ok(true) => Ok(watch),
+            Ok(false) => Err(BatchError::NoSuchBatch(batch_id)),
+            Err(elapsed) => Err(BatchError::Unavailable(elapsed.into())),
+        }
+    }
+
+    /// Watches all batches for `caller`.
+    pub(crate) fn watch_all(&self, caller: Option<&str>) -> Result<WatchAll> {
+        Ok(self.parts().live.watch_all(caller)?)
+    }
+
+    /// Completes when a shutdown starts.
+    pub(crate) fn draining(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.parts().draining.clone().cancelled_owned()
+    }
+
+    /// Reads changes while somebody watches, until the start of a shutdown.
+    pub(crate) async fn inform_watchers(self) {
+        let draining = self.parts().draining.clone();
+        let live = Arc::clone(&self.parts().live);
+        draining
+            .run_until_cancelled(async {
+                loop {
+                    match live.query() {
+                        Some(query) => self.read_changes(&live, query).await,
+                        None => live.woken().await,
+                    }
+                }
+            })
+            .await;
+    }
+
+    /// Reads once, and publishes until the next read is due.
+    async fn read_changes(&self, live: &Live, query: ChangeQuery) {
+        let started = Instant::now();
+        let changes = self.bounded_quietly(self.parts().ledger.changes(query.clone())).await;
+        let is_away = changes.is_none();
+        live.store(&query, changes.unwrap_or_default(), started);
+        self.publish(live, is_away).await;
+        let soon = started + started.elapsed() * TIME_PER_READ;
+        let next = soon.max(started + EVENT_INTERVAL);
+        while timeout_at(next, live.woken()).await.is_ok() {
+            if live.has_unread() {
+                return tokio::time::sleep_until(soon).await;
+            }
+            self.publish(live, is_away).await;
+        }
+    }
+
+    async fn publish(&self, live: &Live, is_away: bool) {
+        if is_away || self.parts().outage.is_on() {
+            return live.publish(|batch| self.progress(batch, Some(WaitingFor::Database)));
+        }
+        let waiting_for = self.process_waits_for().await;
+        let waits = |batch: &BatchRecord| waiting_for.filter(|_| batch.has_only_waiting_jobs());
+        live.publish(|batch| self.progress(batch, waits(batch)));
+    }
+}
