@@ -1,169 +1,153 @@
-//! Orders of labels: an order and its batch are created in one transaction, each label is written
-//! in the transaction of its item, and the order becomes ready in the transaction that completes
-//! its batch. So an order is ready if and only if its batch is completed, whatever crashes.
+//! A shop for labels: an order and its batch are created in one transaction, each label is written
+//! in the transaction of its item, and the order becomes ready in the one that completes its batch.
+//! So an order is ready if and only if its batch is completed, whatever crashes.
 //!
 //! ```sh
-//! cargo run --release --example orders
-//! curl -X POST 'http://127.0.0.1:8000/orders/7?labels=500'
-//! curl http://127.0.0.1:8000/orders/7
+//! ROCKET_BATCH__GENERATE__RATE_LIMIT=off cargo run --release --example orders
+//! call() { curl -H "Authorization: Bearer $1" -X "$2" "http://127.0.0.1:8000$3"; }
+//! call let-me-in POST '/orders/7?labels=500'      # order 7 is placed
+//! call let-me-in GET /orders/7                    # order 7 is ready with 500 of 500 labels
+//! call me-too GET /orders/7                       # 404: users see only their own orders
+//! call me-too POST '/orders/8?labels=500&next=9'  # its last label names order 9, which must exist
+//! call me-too GET /orders/8                       # order 8 is incomplete with 450 of 500 labels
+//! call me-too GET /batches/8/failed-jobs          # why: a foreign key refused the label
+//! call me-too POST '/orders/9?labels=100'         # order 9 is placed
+//! call me-too POST /batches/8/retry               # order 8 becomes ready
 //! ```
 //!
-//! The first answer is `order 7 is placed`, the second `order 7 is ready with 500 of 500 labels`.
-//! A second order 7 is refused, and leaves neither an order nor a batch behind. Nothing needs to be
-//! installed: orders, labels and the ledger are in the file `orders.db` in the working directory.
-//! By default at most 5 jobs of 100 labels start in 10 seconds; larger orders take longer.
-//!
-//! The same on a PostgreSQL server:
-//!
-//! ```sh
-//! ROCKET_DATABASES='{batch={url="postgres://user:password@localhost/shop"}}' cargo run --example orders
-//! ```
+//! Without the variable at most 5 jobs of 100 labels start in 10 seconds. The data is in the file
+//! `orders.db` in the working directory, or on a PostgreSQL server if you also set
+//! `ROCKET_DATABASES='{batch={url="postgres://user:password@localhost/shop"}}'`.
 
-use rocket::{
-    figment::providers::Serialized,
-    futures::{FutureExt, future::BoxFuture},
-    get,
-    http::Status,
-    launch, post, routes,
-};
+use rocket::futures::{FutureExt, future::BoxFuture};
+use rocket::request::{FromRequest, Outcome, Request};
+use rocket::{figment::providers::Serialized, get, http::Status, launch, post, routes};
 use rocket_batch::{
-    Batch, BatchConnection, BatchDb, BatchFinished, BatchService, BatchStatus, BoxError, HookContext, ItemContext,
-    ItemOptions, NewItemRow,
-    postgres::tokio_postgres::{Client, Transaction},
-    sqlite::{SqliteConnection, rusqlite},
+    Batch, BatchConnection, BatchDb, BatchError, BatchFinished, BatchService, BatchStatus, BoxError, HookContext,
+    ItemContext, NewItemRow,
+    postgres::tokio_postgres::Transaction,
+    sqlite::rusqlite::{self, OptionalExtension},
 };
-use rocket_db_pools::Connection;
 
-/// The shop's own tables, in the ledger's database.
-const TABLES: &str = "
-    CREATE TABLE IF NOT EXISTS orders (
-        id BIGINT PRIMARY KEY, labels BIGINT NOT NULL, state TEXT NOT NULL DEFAULT 'placed'
-    );
-    CREATE TABLE IF NOT EXISTS labels (
-        order_id BIGINT NOT NULL, number BIGINT NOT NULL, code TEXT NOT NULL, PRIMARY KEY (order_id, number)
-    );";
 // Both databases understand this SQL. SQLite numbers parameters by their first appearance.
-const PLACE: &str = "INSERT INTO orders (id, labels) VALUES ($1, $2)";
-const SHOW: &str = "SELECT state, labels, (SELECT count(*) FROM labels WHERE order_id = $1) FROM orders WHERE id = $1";
-const MARK: &str = "UPDATE orders SET state = $1 WHERE id = $2";
+const TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS orders (id BIGINT PRIMARY KEY, owner TEXT NOT NULL, quantity BIGINT NOT NULL,
+        next BIGINT, state TEXT NOT NULL DEFAULT 'placed');
+    CREATE TABLE IF NOT EXISTS labels (order_id BIGINT REFERENCES orders, number BIGINT, code TEXT NOT NULL,
+        next BIGINT REFERENCES orders, PRIMARY KEY (order_id, number));";
+const PLACE: &str = "INSERT INTO orders (id, owner, quantity, next) VALUES ($1, $2, $3, $4)";
+const SHOW: &str = "SELECT state || ' with ' || (SELECT count(*) FROM labels WHERE order_id = id) || ' of ' || quantity
+    || ' labels' FROM orders WHERE id = $1 AND owner = $2";
+const MARK: &str = "UPDATE orders SET state = CASE WHEN $1 THEN 'ready' ELSE 'incomplete' END WHERE id = $2";
 
-type State = (String, i64, i64);
+type Db = rocket_db_pools::Connection<BatchDb>;
+type Answer = Result<Option<String>, BatchError>;
+type Done<'a> = BoxFuture<'a, Result<(), BoxError>>;
+
+/// Who sends a request. A real shop checks its own login here.
+struct User(&'static str);
+
+#[rocket::async_trait]
+impl<'r> FromRequest<'r> for User {
+    type Error = ();
+
+    async fn from_request(request: &'r Request<'_>) -> Outcome<Self, ()> {
+        match request.headers().get_one("Authorization") {
+            Some("Bearer let-me-in") => Outcome::Success(Self("ada")),
+            Some("Bearer me-too") => Outcome::Success(Self("bob")),
+            _ => Outcome::Error((Status::Unauthorized, ())),
+        }
+    }
+}
+
+/// Lets users call the routes `/batches/<id>/..` for their own orders only.
+async fn check_owner(request: &Request<'_>) -> Result<(), Status> {
+    let user = request.guard::<User>().await.succeeded().ok_or(Status::Unauthorized)?;
+    let Some(Ok(id)) = request.param(0) else { return Err(Status::Forbidden) };
+    let mut db = request.guard::<Db>().await.succeeded().ok_or(Status::ServiceUnavailable)?;
+    find(&mut db, id, user).await.map_err(|_| Status::ServiceUnavailable)?.map(drop).ok_or(Status::NotFound)
+}
 
 /// Creates the shop's tables before any worker starts.
-async fn create_tables(db: BatchConnection) -> Result<(), BoxError> {
-    match db {
-        BatchConnection::Sqlite(db) => db.interact_mut(|db| db.execute_batch(TABLES)).await?,
-        BatchConnection::Postgres(db) => db.batch_execute(TABLES).await?,
-        _ => return Err("the shop supports no other database".into()),
-    }
-    Ok(())
+async fn create_tables(mut db: BatchConnection) -> Result<(), BoxError> {
+    db.either(
+        async |db| Ok(db.interact_mut(|tx| tx.execute_batch(TABLES)).await?),
+        async |db| Ok(db.batch_execute(TABLES).await?),
+    )
+    .await
 }
 
-/// Inserts an order and creates a batch with the same id, in one transaction.
-#[post("/orders/<id>?<labels>")]
-async fn place(
-    id: i64,
-    labels: u32,
-    mut db: Connection<BatchDb>,
-    batches: BatchService,
-) -> Result<String, (Status, String)> {
-    let placed = match &mut *db {
-        BatchConnection::Sqlite(db) => place_in_sqlite(db, id, labels).await,
-        BatchConnection::Postgres(db) => place_in_postgres(db, id, labels, &batches).await,
-        _ => Err("the shop supports no other database".into()),
-    };
-    placed.map_err(|error| (Status::UnprocessableEntity, format!("order {id} is refused: {error}\n")))?;
-    // Otherwise the batch is found within `feed_interval`, 10 seconds by default.
-    batches.wake_feeder();
-    Ok(format!("order {id} is placed\n"))
+/// Inserts an order and a batch of the same id, in one transaction.
+#[post("/orders/<id>?<labels>&<next>")]
+async fn place(user: User, id: i64, labels: u32, next: Option<i64>, mut db: Db, batches: BatchService) -> Answer {
+    let (quantity, service) = (i64::from(labels), batches.clone());
+    db.either(
+        async |db| {
+            let placing = db.interact_mut(move |tx| {
+                service.create_product_items_in(&*tx, id, labels.into(), service.default_options())?;
+                tx.execute(PLACE, (id, user.0, quantity, next))?;
+                Ok::<_, BatchError>(())
+            });
+            placing.await
+        },
+        async |db| {
+            let tx = db.transaction().await?;
+            batches.create_product_items_in(&tx, id, labels.into(), batches.default_options()).await?;
+            tx.execute(PLACE, &[&id, &user.0, &quantity, &next]).await?;
+            Ok(tx.commit().await?)
+        },
+    )
+    .await?;
+    batches.wake_feeder(); // otherwise the batch is found within `feed_interval`, by default 10 seconds
+    Ok(Some(format!("order {id} is placed\n")))
 }
 
-async fn place_in_sqlite(db: &SqliteConnection, id: i64, labels: u32) -> Result<(), BoxError> {
-    let placing = db.interact_mut(move |transaction| {
-        transaction.execute(PLACE, (id, labels))?;
-        let ask = "INSERT INTO batch_requests (batch_id, quantity, qr_code_prefix) VALUES (?1, ?2, 'QR')";
-        transaction.execute(ask, (id, labels))
-    });
-    placing.await?;
-    Ok(())
+/// Returns the state of an order, if it is the user's.
+async fn find(db: &mut BatchConnection, id: i64, user: User) -> Answer {
+    db.either(
+        async |db| Ok(db.interact(move |tx| tx.query_row(SHOW, (id, user.0), |row| row.get(0)).optional()).await?),
+        async |db| Ok(db.query_opt(SHOW, &[&id, &user.0]).await?.map(|row| row.get(0))),
+    )
+    .await
 }
 
-async fn place_in_postgres(db: &mut Client, id: i64, labels: u32, batches: &BatchService) -> Result<(), BoxError> {
-    let options = ItemOptions { qr_code_prefix: Some("QR".into()), ..batches.default_options() };
-    let transaction = db.transaction().await?;
-    transaction.execute(PLACE, &[&id, &i64::from(labels)]).await?;
-    batches.create_product_items_in(&transaction, id, labels.into(), options).await?;
-    transaction.commit().await?;
-    Ok(())
-}
-
-/// Returns the state of an order and the number of its labels.
 #[get("/orders/<id>")]
-async fn show(id: i64, mut db: Connection<BatchDb>) -> Option<String> {
-    let (state, labels, written): State = match &mut *db {
-        BatchConnection::Sqlite(db) => {
-            let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-            db.interact(move |conn| conn.query_row(SHOW, [id], read)).await.ok()?
-        }
-        BatchConnection::Postgres(db) => {
-            let row = db.query_opt(SHOW, &[&id]).await.ok()??;
-            (row.get(0), row.get(1), row.get(2))
-        }
-        _ => return None,
-    };
-    Some(format!("order {id} is {state} with {written} of {labels} labels\n"))
+async fn show(user: User, id: i64, mut db: Db) -> Answer {
+    Ok(find(&mut db, id, user).await?.map(|state| format!("order {id} is {state}\n")))
 }
 
 /// The item writer: inserts a label for each new item, in the item's transaction.
-fn write_labels(
-    transaction: &rusqlite::Connection,
-    items: &[NewItemRow<'_>],
-    _: &ItemContext<'_>,
-) -> Result<(), BoxError> {
-    let mut insert = transaction.prepare_cached("INSERT INTO labels (order_id, number, code) VALUES (?1, ?2, ?3)")?;
+fn write_labels(tx: &rusqlite::Connection, items: &[NewItemRow<'_>], _: &ItemContext<'_>) -> Result<(), BoxError> {
+    let insert = "INSERT INTO labels SELECT id, ?2, ?3, CASE quantity WHEN ?2 THEN next END FROM orders WHERE id = ?1";
+    let mut insert = tx.prepare_cached(insert)?;
     for item in items {
-        insert.execute((item.batch_id.get(), item.ordinal as i64, item.code))?;
+        insert.execute((item.batch_id.get(), item.ordinal as i64 + 1, item.code))?;
     }
     Ok(())
 }
 
 /// The same for PostgreSQL.
-fn insert_labels<'a>(
-    transaction: &'a Transaction<'_>,
-    items: &'a [NewItemRow<'a>],
-    context: &'a ItemContext<'a>,
-) -> BoxFuture<'a, Result<(), BoxError>> {
+fn insert_labels<'a>(tx: &'a Transaction<'_>, items: &'a [NewItemRow<'a>], context: &'a ItemContext<'a>) -> Done<'a> {
     async move {
-        let order = context.batch().batch_id.get();
-        let (numbers, codes): (Vec<_>, Vec<_>) = items.iter().map(|item| (item.ordinal as i64, item.code)).unzip();
-        let insert = "INSERT INTO labels SELECT $1, * FROM unnest($2::bigint[], $3::text[])";
-        transaction.execute(insert, &[&order, &numbers, &codes]).await?;
+        let (numbers, codes): (Vec<_>, Vec<_>) = items.iter().map(|item| (item.ordinal as i64 + 1, item.code)).unzip();
+        let insert = "INSERT INTO labels SELECT id, number, code, CASE quantity WHEN number THEN next END
+            FROM orders, unnest($2::bigint[], $3::text[]) AS new (number, code) WHERE id = $1";
+        tx.execute(insert, &[&context.batch().batch_id.get(), &numbers, &codes]).await?;
         Ok(())
     }
     .boxed()
 }
 
-const fn state_of(end: &BatchFinished) -> &'static str {
-    match end.status {
-        BatchStatus::Completed => "ready",
-        _ => "incomplete",
-    }
-}
-
 /// The finish hook: marks the order in the transaction that finishes its batch.
-fn mark_order(transaction: &rusqlite::Connection, end: &BatchFinished, _: &HookContext) -> Result<(), BoxError> {
-    transaction.execute(MARK, (state_of(end), end.batch_id.get()))?;
+fn mark_order(tx: &rusqlite::Connection, end: &BatchFinished, _: &HookContext) -> Result<(), BoxError> {
+    tx.execute(MARK, (end.status == BatchStatus::Completed, end.batch_id.get()))?;
     Ok(())
 }
 
 /// The same for PostgreSQL.
-fn update_order<'a>(
-    transaction: &'a Transaction<'_>,
-    end: &'a BatchFinished,
-    _: &'a HookContext,
-) -> BoxFuture<'a, Result<(), BoxError>> {
+fn update_order<'a>(tx: &'a Transaction<'_>, end: &'a BatchFinished, _: &'a HookContext) -> Done<'a> {
     async move {
-        transaction.execute(MARK, &[&state_of(end), &end.batch_id.get()]).await?;
+        tx.execute(MARK, &[&(end.status == BatchStatus::Completed), &end.batch_id.get()]).await?;
         Ok(())
     }
     .boxed()
@@ -173,11 +157,43 @@ fn update_order<'a>(
 fn rocket() -> _ {
     let settings = rocket::Config::figment().join(Serialized::default("databases.batch.url", "sqlite://orders.db"));
     let batches = Batch::fairing()
-        .public()
+        .authorize(|request, _| check_owner(request).boxed())
         .on_ledger_ready(create_tables)
         .sqlite_item_writer(write_labels)
         .postgres_item_writer(insert_labels)
         .sqlite_finish_hook(mark_order)
         .postgres_finish_hook(update_order);
-    rocket::custom(settings).attach(batches).mount("/", routes![place, show])
+    rocket::custom(settings).attach(batches).register("/", rocket_batch::catchers()).mount("/", routes![place, show])
+}
+
+#[cfg(test)]
+mod tests {
+    use rocket::{http::Header, local::asynchronous::Client};
+    use rocket_batch::{BatchService, config};
+
+    #[rocket::async_test]
+    async fn an_order_is_hidden_from_others_and_becomes_ready_after_a_retry() {
+        let settings = rocket::Config::figment().merge(config::testing()).merge(("log_level", "off"));
+        let shop = Client::tracked(super::rocket().configure(settings)).await.unwrap();
+        let batches = BatchService::fetch(shop.rocket()).unwrap();
+
+        for (user, request, answer) in [
+            ("me-too", "POST /orders/8?labels=500&next=9", "order 8 is placed"),
+            ("me-too", "GET /orders/8", "order 8 is incomplete with 450 of 500 labels"),
+            ("me-too", "GET /batches/8/failed-jobs", "FOREIGN KEY constraint failed"),
+            ("me-too", "POST /orders/8?labels=100", "batch 8 already exists"),
+            ("let-me-in", "GET /orders/8", "Not Found"),
+            ("let-me-in", "POST /batches/8/retry", "Not Found"),
+            ("me-too", "POST /orders/9?labels=100", "order 9 is placed"),
+            ("me-too", "POST /batches/8/retry", "\"recreated\":1"),
+            ("me-too", "GET /orders/8", "order 8 is ready with 500 of 500 labels"),
+        ] {
+            let (method, path) = request.split_once(' ').unwrap();
+            let bearer = Header::new("Authorization", format!("Bearer {user}"));
+            let response = shop.req(method.parse().unwrap(), path).header(bearer).dispatch();
+            let found = response.await.into_string().await.unwrap();
+            assert!(found.contains(answer), "{request}: {found}");
+            batches.until_finished(8, std::time::Duration::from_secs(30)).await.unwrap();
+        }
+    }
 }

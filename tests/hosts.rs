@@ -19,6 +19,13 @@ use rocket_batch::{
 };
 use rocket_db_pools::{Connection, Database};
 
+// Its tests run here. With `test = true` in `Cargo.toml` they would run without this module, but
+// cargo would not build the example itself, which the life tests start.
+#[cfg(feature = "postgres")]
+#[expect(dead_code, reason = "its `main`")]
+#[path = "../examples/orders.rs"]
+mod orders;
+
 /// Builds the host, in its tests and in its `main`.
 fn shop() -> Rocket<Build> {
     rocket::build().attach(Batch::fairing().public()).mount("/", routes![fill])

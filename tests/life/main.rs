@@ -34,7 +34,9 @@ use std::{
 };
 
 use host::{Home, Host, Store};
-use orders::an_order_is_ready_if_and_only_if_its_batch_is_completed;
+use orders::{
+    an_order_is_incomplete_until_a_retry_writes_its_last_label, an_order_is_ready_if_and_only_if_its_batch_is_completed,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -62,13 +64,15 @@ on_each_ledger! {
         takes_over_on_standby_when_the_leader_dies
         counts_no_crash_after_all_items_are_inserted
         completes_without_an_item_writer_despite_kills_between_statements
-        an_order_is_ready_if_and_only_if_its_batch_is_completed;
+        an_order_is_ready_if_and_only_if_its_batch_is_completed
+        an_order_is_incomplete_until_a_retry_writes_its_last_label;
     postgres: Store::Postgres,
         completes_a_batch_despite_twenty_kills uses_up_nothing_at_a_stop_in_the_middle
         takes_over_on_standby_when_the_leader_dies
         counts_no_crash_after_all_items_are_inserted
         completes_without_an_item_writer_despite_kills_between_statements
-        an_order_is_ready_if_and_only_if_its_batch_is_completed;
+        an_order_is_ready_if_and_only_if_its_batch_is_completed
+        an_order_is_incomplete_until_a_retry_writes_its_last_label;
 }
 
 /// Twenty SIGKILLs in the middle of a batch: at random times, and at each named point. No item is
