@@ -26,7 +26,7 @@ use rusqlite::{Connection, StatementStatus, params_from_iter, types::Value};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::support::*;
+use crate::{subject::*, support::plugin};
 
 mod finish_hook;
 
@@ -807,8 +807,8 @@ async fn a_panic_does_not_use_up_a_reader() -> TestResult {
 #[tokio::test]
 async fn waiting_for_a_reader_times_out() -> TestResult {
     let folder = tempfile::tempdir()?;
-    let url = format!("sqlite://{}", folder.path().join("batch.db").display());
-    let pool = SqlitePool::init(&figment(&url, 0).join(("max_connections", 1))).await.unwrap();
+    let pool =
+        SqlitePool::init(&figment(&plugin::sqlite_url(folder.path()), 0).join(("max_connections", 1))).await.unwrap();
     let host = pool.get().await.unwrap();
     let (release, released) = mpsc::channel::<()>();
     let (started, start) = tokio::sync::oneshot::channel();

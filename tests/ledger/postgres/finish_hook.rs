@@ -125,9 +125,8 @@ async fn a_retry_during_a_finish_hook_is_not_overwritten_by_its_failure() -> Tes
         let ledger = schema.ledger.share();
         async move { ledger.retry(job.batch).await }
     });
-    while schema.number("SELECT count(*) FROM pg_locks WHERE NOT granted").await == 0 {
-        sleep(Duration::from_millis(5)).await;
-    }
+    let waiting = || schema.number("SELECT count(*) FROM pg_locks WHERE NOT granted");
+    until("the retry waits", WAIT_TIMEOUT, waiting, |waiting| *waiting > 0).await?;
     leave.add_permits(1);
     let (closed, report) = (closing.await??, retrying.await??);
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rocket_batch::ledger::{AttemptResult, BatchCommand, ChunkInserted, Finished, LedgerError};
 
-use crate::support::*;
+use crate::subject::*;
 
 pub async fn items_are_inserted_once_however_often_they_are_sent(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
