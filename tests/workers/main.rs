@@ -346,7 +346,8 @@ async fn progress_says_that_jobs_wait_for_the_rate_limit() -> TestResult {
     let plugin = Plugin::start(limited).await?;
     let waits = |progress: &rocket_batch::Progress| progress.waiting_for == Some(WaitingFor::RateLimit);
 
-    // Both starts are used up when the second batch comes: nothing of it can start before the next window.
+    // Both starts are used up when the second batch comes: nothing of it can start before the next
+    // window.
     plugin.service().create_product_items_async(1, 300, jobs_of(100)).await?;
     plugin.wait_until(1, waits).await?;
     plugin.service().create_product_items_async(2, 10, jobs_of(10)).await?;
