@@ -95,7 +95,7 @@ impl From<LedgerError> for BatchError {
             LedgerError::HistoryRemoved(id) => Self::HistoryRemoved(id),
             LedgerError::HookFailed { why } => Self::HookFailed(why),
             error @ LedgerError::Unavailable { .. } => Self::Unavailable(error.into()),
-            error @ (LedgerError::Refused { .. } | LedgerError::Failed { .. }) => Self::Internal(error.into()),
+            error @ (LedgerError::Rejected { .. } | LedgerError::Failed { .. }) => Self::Internal(error.into()),
         }
     }
 }

@@ -171,13 +171,13 @@ impl Schema {
         until(what, WAIT_TIMEOUT, || self.number(waiting), |waiting| *waiting > 0).await.unwrap();
     }
 
-    /// Refuses items with this ordinal, as a constraint of the host would.
-    async fn refuse(&self, ordinal: u64) {
+    /// Rejects items with this ordinal, as a constraint of the host would.
+    async fn reject(&self, ordinal: u64) {
         let trigger = format!(
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+            "CREATE FUNCTION reject() RETURNS trigger LANGUAGE plpgsql AS
                  $$ BEGIN RAISE EXCEPTION 'item {ordinal} is not wanted'; END $$;
-             CREATE TRIGGER refuse BEFORE INSERT ON items FOR EACH ROW WHEN (new.ordinal = {ordinal})
-                 EXECUTE FUNCTION refuse()"
+             CREATE TRIGGER reject BEFORE INSERT ON items FOR EACH ROW WHEN (new.ordinal = {ordinal})
+                 EXECUTE FUNCTION reject()"
         );
         self.outsider.batch_execute(&trigger).await.unwrap();
     }
@@ -579,7 +579,7 @@ const PARTITION_ITEMS: &str = "ALTER TABLE items RENAME TO old_items;
     CREATE TABLE items (LIKE old_items INCLUDING DEFAULTS, PRIMARY KEY (batch, ordinal)) PARTITION BY RANGE (batch);
     CREATE TABLE first_items PARTITION OF items DEFAULT";
 
-/// The error names the key of the partition, so the race was reported as a refusal.
+/// The error names the key of the partition, so the race was reported as a rejection.
 #[tokio::test]
 async fn a_race_in_a_partitioned_table_of_items_is_repeated() -> TestResult {
     let schema = Schema::new().await;
@@ -684,14 +684,14 @@ async fn a_chunk_with_one_refused_item_inserts_nothing() -> TestResult {
     let schema = Schema::new().await;
     let ledger = &schema.ledger;
     let bystander = ledger.bystander().await?;
-    schema.refuse(30).await;
+    schema.reject(30).await;
     let job = ledger.one_job().await?;
     let claim = ledger.claim_job(job).await?;
 
-    let refused = ledger.insert_chunk(&claim, chunk(0..50)).await;
+    let rejected = ledger.insert_chunk(&claim, chunk(0..50)).await;
     let good = ledger.insert_chunk(&claim, chunk(50..100)).await?;
 
-    assert!(matches!(refused, Err(LedgerError::Refused { why }) if why.contains("item 30 is not wanted")));
+    assert!(matches!(rejected, Err(LedgerError::Rejected { why }) if why.contains("item 30 is not wanted")));
     assert_eq!(good, ChunkInserted::New(50));
     assert_eq!(ledger.items_of(job.batch).await?, (50..100).collect::<Vec<_>>());
     assert_eq!(ledger.batch(job.batch).await?.items_created, 50);
@@ -709,7 +709,7 @@ async fn a_conflict_with_an_index_of_the_host_refuses_the_chunk() -> TestResult 
 
     let clash = ledger.insert_chunk(&claim, chunk(0..10)).await;
 
-    assert!(matches!(clash, Err(LedgerError::Refused { .. })), "{clash:?}");
+    assert!(matches!(clash, Err(LedgerError::Rejected { .. })), "{clash:?}");
     Ok(())
 }
 
@@ -782,15 +782,15 @@ async fn a_host_writes_its_rows_in_the_same_transaction() -> TestResult {
     assert_eq!(ledger.insert_chunk(&claim, chunk(5..20)).await?, ChunkInserted::New(10));
     assert_eq!(ledger.insert_chunk(&claim, chunk(5..20)).await?, ChunkInserted::New(0));
     assert_eq!(schema.number(rows).await, 20 * 1000 + 20);
-    let refused = ledger.insert_chunk(&claim, chunk(50..60)).await;
-    assert!(matches!(refused, Err(LedgerError::Refused { why }) if why == "out of labels at 57"));
+    let rejected = ledger.insert_chunk(&claim, chunk(50..60)).await;
+    assert!(matches!(rejected, Err(LedgerError::Rejected { why }) if why == "out of labels at 57"));
     let panicked = ledger.insert_chunk(&claim, chunk(70..80)).await;
     assert!(
         matches!(panicked, Err(LedgerError::Failed { source, .. }) if source.to_string().contains("no label has this number"))
     );
     schema.outsider.execute("INSERT INTO products VALUES (0, 90)", &[]).await?;
     let clash = ledger.insert_chunk(&claim, chunk(90..95)).await;
-    assert!(matches!(clash, Err(LedgerError::Refused { why }) if why.contains("products_ordinal_key")));
+    assert!(matches!(clash, Err(LedgerError::Rejected { why }) if why.contains("products_ordinal_key")));
 
     assert_eq!(schema.number(rows).await, 21 * 1000 + 20);
     assert_eq!(schema.ledger.batch(job.batch).await?.items_created, 20);

@@ -201,7 +201,7 @@ async fn a_closure_returns_errors_of_rusqlite_of_the_service_or_boxed_ones() -> 
         .await;
     let boxed: Result<(), BoxError> = db.interact_mut(|_| Err::<(), BoxError>("the shelf is full".into())).await;
 
-    assert!(matches!(plain, Err(LedgerError::Refused { .. })), "{plain:?}");
+    assert!(matches!(plain, Err(LedgerError::Rejected { .. })), "{plain:?}");
     assert_eq!(of_the_service?.batch_id.get(), 2);
     assert_eq!(boxed.map_err(|error| error.to_string()), Err("the shelf is full".into()));
     shop.plugin.terminate().await;

@@ -186,9 +186,12 @@ async fn an_item_writer_that_hides_an_error_refuses_its_chunk() -> TestResult {
     let job = schema.ledger.one_job().await?;
     let claim = schema.ledger.claim_job(job).await?;
 
-    let refused = ledger.insert_chunk(&claim, chunk(0..10)).await;
+    let rejected = ledger.insert_chunk(&claim, chunk(0..10)).await;
 
-    assert!(matches!(&refused, Err(LedgerError::Refused { why }) if why.contains("returned no error")), "{refused:?}");
+    assert!(
+        matches!(&rejected, Err(LedgerError::Rejected { why }) if why.contains("returned no error")),
+        "{rejected:?}"
+    );
     assert_eq!(schema.number("SELECT count(*) FROM items").await, 0);
     Ok(())
 }

@@ -94,7 +94,7 @@ pub async fn rejects_an_item_of_another_job(harness: impl Harness) -> TestResult
 
     let stray = ledger.insert_chunk(&claim, chunk(99..101)).await;
 
-    assert!(matches!(stray, Err(LedgerError::Refused { why }) if why.contains("item 100")));
+    assert!(matches!(stray, Err(LedgerError::Rejected { why }) if why.contains("item 100")));
     assert!(ledger.items_of(job.batch).await?.is_empty());
     Ok(())
 }
