@@ -34,6 +34,7 @@ mod waiting;
 
 pub(crate) use self::{
     accepted::Answered,
+    error::HOST_STATEMENT,
     handle::Parts,
     hook_context::{LateContext, States},
     reads::Reads,

@@ -8,7 +8,7 @@ use rocket_batch::{
 };
 use tokio::{task::JoinSet, time::sleep};
 
-use crate::support::*;
+use crate::subject::*;
 
 /// No second call within a test.
 const LONG: Backoff = Backoff { first: Duration::from_secs(3_600), max: Duration::from_secs(7_200) };

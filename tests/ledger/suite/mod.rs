@@ -1,5 +1,5 @@
 //! The tests that every ledger passes, one file per verb. A backend implements
-//! [`Harness`](crate::support::Harness) and calls `every_ledger!(harness)`.
+//! [`Harness`](crate::subject::Harness) and calls `every_ledger!(harness)`.
 
 pub mod claim;
 pub mod claim_and_insert;

@@ -8,7 +8,7 @@ use rocket_batch::{
 };
 use tokio::task::JoinSet;
 
-use crate::support::*;
+use crate::subject::*;
 
 pub async fn a_requested_batch_has_no_jobs_before_it_is_planned(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;

@@ -24,7 +24,10 @@ use rocket_batch::{
 };
 use rocket_db_pools::Pool;
 
-pub type TestResult<T = ()> = Result<T, Box<dyn Error>>;
+pub use crate::support::{
+    TestResult,
+    wait::{WAIT_TIMEOUT, try_until, until},
+};
 
 /// Creates ledgers of one database.
 pub trait Harness {
@@ -417,10 +420,8 @@ impl Subject {
 
     /// Counts a batch for a process, once no other process has just counted it.
     pub async fn summarized(&self, process: u64, batch: BatchId) -> TestResult {
-        while !self.summarize(process, vec![recent(batch)]).await?.is_empty() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Ok(())
+        let skipped = || self.summarize(process, vec![recent(batch)]);
+        try_until("the batch is counted", WAIT_TIMEOUT, skipped, Vec::is_empty).await.map(drop)
     }
 
     /// The batches to plan, as the feeder sees them.
