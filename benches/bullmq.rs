@@ -5,11 +5,8 @@
 //! about the machine than about the crate. `UPDATE=1` writes the tables into `docs/benchmarks.md`.
 
 mod figures;
-#[expect(dead_code, reason = "the tests use all of it")]
-#[path = "../tests/queue/server.rs"]
-mod server;
-#[path = "../tests/servers/postgres.rs"]
-mod servers;
+#[path = "../tests/support/mod.rs"]
+mod support;
 
 use std::{
     fmt::Write as _,
@@ -26,13 +23,9 @@ use std::{
 
 use async_trait::async_trait;
 use figures::{ROUNDS, Result, median};
-use rocket::{
-    figment::{Figment, providers::Serialized},
-    futures::SinkExt as _,
-    local::asynchronous::Client,
-};
+use rocket::{figment::providers::Serialized, futures::SinkExt as _, local::asynchronous::Client};
 use rocket_batch::{
-    Batch, BatchService, BatchStatus, ItemOptions,
+    Batch, BatchStatus, ItemOptions,
     config::{QueueSettings, RateLimitSetting, RedisSettings},
     domain::{BatchId, CodeKey, CodeScheme, Delivery, JobId, Task},
     queue::{
@@ -42,6 +35,7 @@ use rocket_batch::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use support::{plugin, postgres, redis::Redis};
 use tokio::{
     process::Command,
     sync::{Notify, mpsc},
@@ -54,8 +48,8 @@ const LIMIT: Duration = Duration::from_secs(300);
 #[rocket::main]
 async fn main() -> Result<()> {
     install_node_modules().await?;
-    let redis = server::Redis::with(&["--appendfsync", "everysec"]).await;
-    let postgres = servers::Server::start();
+    let redis = Redis::with(&["--appendfsync", "everysec"]).await;
+    let postgres = postgres::Server::start();
     let machine = Machine { redis: redis.port, postgres: postgres.url().to_owned() };
     let mut report = String::new();
     for case in [SPECIFIED, TUNED] {
@@ -139,9 +133,9 @@ impl Machine {
 
     /// From the call to the end of the batch.
     async fn ours(&self, case: &Case) -> Result<Duration> {
-        let schema = servers::a_schema();
+        let schema = postgres::a_schema();
         let client = self.plugin(case, &schema).await?;
-        let service = BatchService::fetch(client.rocket()).ok_or("the fairing is attached")?;
+        let service = plugin::service(&client);
         let options = ItemOptions { max_jobs_per_batch: Some(case.items / case.size), ..service.default_options() };
         let began = Instant::now();
         service.create_product_items_async(1, case.items, options).await?;
@@ -154,22 +148,19 @@ impl Machine {
     }
 
     async fn plugin(&self, case: &Case, schema: &str) -> Result<Client> {
-        let settings: Figment = rocket::Config::figment()
-            .merge(("log_level", "off"))
-            .merge(Serialized::global("databases.batch.url", &self.postgres))
+        let settings = plugin::settings(&self.postgres)
             .merge(Serialized::global("databases.batch.schema", schema))
             .merge(Serialized::global("batch.redis.host", "127.0.0.1"))
             .merge(Serialized::global("batch.redis.port", self.redis))
             .merge(Serialized::global("batch.redis.prefix", schema))
-            .merge(Serialized::global("batch.generate.rate_limit", "off"))
             .merge(Serialized::global("batch.generate.concurrency", case.concurrency))
             .merge(Serialized::global("batch.chunk_size", case.chunk))
             .merge(Serialized::global("batch.batch_size", case.size));
-        Ok(Client::untracked(rocket::custom(settings).attach(Batch::fairing().public())).await?)
+        Ok(plugin::launch(settings, Batch::fairing().public()).await?)
     }
 
     async fn node(&self, case: &Case, node: Node) -> Result<Duration> {
-        let schema = servers::a_schema();
+        let schema = postgres::a_schema();
         let unique = match node {
             Node::Alike => "",
             Node::Alone => "CREATE UNIQUE INDEX ON items (code)",
@@ -185,7 +176,7 @@ impl Machine {
             )
             .await?;
         let count = format!("SELECT count(*) FROM {schema}.items");
-        let made: i64 = servers::client(&self.postgres).await.query_one(&count, &[]).await?.get(0);
+        let made: i64 = postgres::client(&self.postgres).await.query_one(&count, &[]).await?.get(0);
         assert_eq!(made as u64, case.items);
         self.drop_schema(&schema).await?;
         Ok(Duration::from_secs_f64(took / 1e3))
@@ -197,12 +188,12 @@ impl Machine {
             "batch bigint NOT NULL, ordinal bigint NOT NULL CHECK (ordinal >= 0), code text COLLATE \"C\" NOT NULL,
             created_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (batch, ordinal)";
         let make = format!("CREATE SCHEMA {schema}; SET search_path = {schema}; CREATE TABLE items ({table}); {more}");
-        Ok(servers::client(&self.postgres).await.batch_execute(&make).await?)
+        Ok(postgres::client(&self.postgres).await.batch_execute(&make).await?)
     }
 
     /// One connection that only copies rows, which were made before.
     async fn copy(&self, case: &Case) -> Result<Duration> {
-        let schema = servers::a_schema();
+        let schema = postgres::a_schema();
         self.table(&schema, "").await?;
         let (codes, batch) = (CodeScheme::new(&CodeKey::from_bytes([7; 16])), BatchId::new(1)?);
         let mut pages = Vec::new();
@@ -213,7 +204,7 @@ impl Machine {
             }
             pages.push(page);
         }
-        let client = servers::client(&self.postgres).await;
+        let client = postgres::client(&self.postgres).await;
         let began = Instant::now();
         let copy = format!("COPY {schema}.items (batch, ordinal, code) FROM STDIN");
         let mut rows = pin!(client.copy_in::<_, Cursor<Vec<u8>>>(&copy).await?);
@@ -227,7 +218,7 @@ impl Machine {
     }
 
     async fn drop_schema(&self, schema: &str) -> Result<()> {
-        let client = servers::client(&self.postgres).await;
+        let client = postgres::client(&self.postgres).await;
         Ok(client.batch_execute(&format!("DROP SCHEMA {schema} CASCADE; CHECKPOINT")).await?)
     }
 
@@ -235,7 +226,7 @@ impl Machine {
     async fn run<T: DeserializeOwned>(&self, case: &str, support: Value) -> Result<T> {
         let mut support = support;
         support["redis"] = self.redis.into();
-        support["prefix"] = servers::a_schema().into();
+        support["prefix"] = postgres::a_schema().into();
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/bullmq.js");
         let mut node = Command::new("node");
         node.arg(script).arg(case).arg(support.to_string()).stderr(Stdio::inherit()).kill_on_drop(true);
@@ -326,7 +317,7 @@ impl Machine {
         let mut redis = RedisSettings::default();
         redis.host = Some("127.0.0.1".into());
         redis.port = self.redis;
-        redis.prefix = servers::a_schema();
+        redis.prefix = postgres::a_schema();
         let mut settings = QueueSettings::default();
         settings.concurrency = concurrency;
         settings.rate_limit = RateLimitSetting(None);

@@ -4,6 +4,8 @@
 //! about the machine than about the crate. Prints medians with minimum and maximum.
 
 mod figures;
+#[path = "../tests/support/mod.rs"]
+mod support;
 
 use std::{
     hint::black_box,
@@ -12,16 +14,13 @@ use std::{
 };
 
 use figures::{ROUNDS, Result, print_median, print_median_ms};
-use rocket::{
-    figment::{Figment, providers::Serialized},
-    http::ContentType,
-    local::asynchronous::Client,
-};
+use rocket::{figment::providers::Serialized, http::ContentType, local::asynchronous::Client};
 use rocket_batch::{
-    Batch, BatchService, BatchStatus, ItemOptions,
+    Batch, BatchStatus, ItemOptions,
     domain::{BatchId, CodeKey, CodeScheme},
 };
 use rusqlite::Connection;
+use support::plugin::{self, service};
 use tempfile::TempDir;
 
 const ITEMS: u64 = 1_000_000;
@@ -35,18 +34,11 @@ async fn main() -> Result<()> {
 }
 
 /// A plugin on a file in `folder`, without a rate limit.
-async fn plugin(folder: &Path) -> Result<Client> {
-    let settings: Figment = rocket::Config::figment()
-        .merge(("log_level", "off"))
-        .merge(Serialized::global("databases.batch.url", format!("sqlite://{}", folder.join("batch.db").display())))
-        .merge(Serialized::global("batch.generate.rate_limit", "off"))
+async fn launch(folder: &Path) -> Result<Client> {
+    let settings = plugin::settings(&plugin::sqlite_url(folder))
         .merge(Serialized::global("batch.chunk_size", CHUNK))
         .merge(Serialized::global("batch.batch_size", 10_000));
-    Ok(Client::untracked(rocket::custom(settings).attach(Batch::fairing().public())).await?)
-}
-
-fn service(client: &Client) -> &BatchService {
-    BatchService::fetch(client.rocket()).expect("the fairing is attached")
+    Ok(plugin::launch(settings, Batch::fairing().public()).await?)
 }
 
 /// Items per second from the call to the end of the batch, compared with a plain loop of prepared
@@ -70,7 +62,7 @@ async fn throughput() -> Result<()> {
 
 async fn end_to_end() -> Result<Duration> {
     let folder = TempDir::new()?;
-    let client = plugin(folder.path()).await?;
+    let client = launch(folder.path()).await?;
     let options = service(&client).default_options();
     let began = Instant::now();
     service(&client).create_product_items_async(1, ITEMS, options).await?;
@@ -84,7 +76,7 @@ async fn end_to_end() -> Result<Duration> {
 /// The same rows in the same tables, inserted by the database alone. The codes are made before.
 async fn bare_loop() -> Result<Duration> {
     let folder = TempDir::new()?;
-    plugin(folder.path()).await?.terminate().await;
+    launch(folder.path()).await?.terminate().await;
     let mut connection = Connection::open(folder.path().join("batch.db"))?;
     connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")?;
     let (codes, batch) = (CodeScheme::new(&CodeKey::from_bytes([7; 16])), BatchId::new(1)?);
@@ -107,7 +99,7 @@ async fn bare_loop() -> Result<Duration> {
 /// The duration of a create by size of the batch. The queue is paused, so that nothing else runs.
 async fn posts() -> Result<()> {
     let folder = TempDir::new()?;
-    let client = plugin(folder.path()).await?;
+    let client = launch(folder.path()).await?;
     println!("POST, milliseconds, median of 20 (least to most):");
     let mut medians = Vec::new();
     for (quantity, size) in [(1_000, 10), (100_000, 100), (10_000_000, 10_000)] {
@@ -132,7 +124,7 @@ async fn posts() -> Result<()> {
 /// The duration of a read with 10,000 and with 5,000,000 items present.
 async fn reads() -> Result<()> {
     let folder = TempDir::new()?;
-    let client = plugin(folder.path()).await?;
+    let client = launch(folder.path()).await?;
     println!("reading, milliseconds, median of 200 (least to most):");
     let few = read_with(&client, 1, 10_000).await?;
     let many = read_with(&client, 2, 5_000_000).await?;

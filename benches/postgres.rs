@@ -5,8 +5,8 @@
 //! about the machine than about the crate. Prints medians with minimum and maximum.
 
 mod figures;
-#[path = "../tests/servers/postgres.rs"]
-mod servers;
+#[path = "../tests/support/mod.rs"]
+mod support;
 
 use std::{
     sync::{Arc, Mutex},
@@ -14,16 +14,15 @@ use std::{
 };
 
 use figures::{ROUNDS, Result, print_median, print_median_ms};
-use rocket::{
-    figment::{Figment, providers::Serialized},
-    http::ContentType,
-    local::asynchronous::Client,
-};
+use rocket::{figment::providers::Serialized, http::ContentType, local::asynchronous::Client};
 use rocket_batch::{
-    Batch, BatchService, BatchStatus, ItemOptions,
+    Batch, BatchStatus, ItemOptions,
     domain::{BatchId, CodeKey, CodeScheme},
 };
-use servers::Server;
+use support::{
+    plugin::{self, service},
+    postgres::{self, Server},
+};
 
 const CONNECTIONS: u64 = 2;
 /// Items per job.
@@ -43,20 +42,13 @@ async fn main() -> Result<()> {
 }
 
 /// A plugin on a schema of its own, without a rate limit.
-async fn plugin(url: &str, schema: &str, chunk: u64) -> Result<Client> {
-    let settings: Figment = rocket::Config::figment()
-        .merge(("log_level", "off"))
-        .merge(Serialized::global("databases.batch.url", url))
+async fn launch(url: &str, schema: &str, chunk: u64) -> Result<Client> {
+    let settings = plugin::settings(url)
         .merge(Serialized::global("databases.batch.schema", schema))
-        .merge(Serialized::global("batch.generate.rate_limit", "off"))
         .merge(Serialized::global("batch.generate.concurrency", CONNECTIONS))
         .merge(Serialized::global("batch.chunk_size", chunk))
         .merge(Serialized::global("batch.batch_size", JOB));
-    Ok(Client::untracked(rocket::custom(settings).attach(Batch::fairing().public())).await?)
-}
-
-fn service(client: &Client) -> &BatchService {
-    BatchService::fetch(client.rocket()).expect("the fairing is attached")
+    Ok(plugin::launch(settings, Batch::fairing().public()).await?)
 }
 
 /// Items per second from the call to the end of the batch, compared with a plain loop of array
@@ -81,8 +73,8 @@ async fn throughput(url: &str, chunk: u64, items: u64) -> Result<()> {
 }
 
 async fn end_to_end(url: &str, chunk: u64, items: u64) -> Result<Duration> {
-    let schema = servers::a_schema();
-    let client = plugin(url, &schema, chunk).await?;
+    let schema = postgres::a_schema();
+    let client = launch(url, &schema, chunk).await?;
     let options = service(&client).default_options();
     let began = Instant::now();
     service(&client).create_product_items_async(1, items, options).await?;
@@ -95,13 +87,13 @@ async fn end_to_end(url: &str, chunk: u64, items: u64) -> Result<Duration> {
 }
 
 async fn drop_schema(url: &str, schema: &str) -> Result<()> {
-    Ok(servers::client(url).await.batch_execute(&format!("DROP SCHEMA {schema} CASCADE; CHECKPOINT")).await?)
+    Ok(postgres::client(url).await.batch_execute(&format!("DROP SCHEMA {schema} CASCADE; CHECKPOINT")).await?)
 }
 
 /// The same rows in the same table, inserted by the database alone. The codes are made before.
 async fn bare_loop(url: &str, chunk: u64, items: u64) -> Result<Duration> {
-    let schema = servers::a_schema();
-    plugin(url, &schema, chunk).await?.terminate().await;
+    let schema = postgres::a_schema();
+    launch(url, &schema, chunk).await?.terminate().await;
     let (codes, batch) = (CodeScheme::new(&CodeKey::from_bytes([7; 16])), BatchId::new(1)?);
     let jobs: Vec<(u64, Vec<String>)> = (0..items / JOB)
         .map(|job| (job * JOB, (job * JOB..(job + 1) * JOB).map(|at| codes.encode(None, batch, at)).collect()))
@@ -110,7 +102,7 @@ async fn bare_loop(url: &str, chunk: u64, items: u64) -> Result<Duration> {
     let began = Instant::now();
     let mut running = Vec::new();
     for _ in 0..CONNECTIONS {
-        let client = servers::client(url).await;
+        let client = postgres::client(url).await;
         client.batch_execute(&format!("SET search_path = {schema}")).await?;
         running.push(tokio::spawn(insert(client, jobs.clone(), chunk)));
     }
@@ -138,7 +130,7 @@ async fn insert(client: tokio_postgres::Client, jobs: Jobs, chunk: u64) -> Resul
 
 /// The duration of a create by size of the batch.
 async fn posts(url: &str) -> Result<()> {
-    let client = plugin(url, &servers::a_schema(), 50).await?;
+    let client = launch(url, &postgres::a_schema(), 50).await?;
     println!("POST, milliseconds, median of 20 (least to most):");
     for (quantity, size) in [(1_000, 10), (100_000, 100), (10_000_000, 10_000)] {
         let mut figures = Vec::new();
@@ -160,7 +152,7 @@ async fn posts(url: &str) -> Result<()> {
 /// The duration of reading the progress of a batch of 1,000 jobs, while it is open and when it is
 /// finished.
 async fn progress(url: &str) -> Result<()> {
-    let client = plugin(url, &servers::a_schema(), 5_000).await?;
+    let client = launch(url, &postgres::a_schema(), 5_000).await?;
     println!("GET progress of 1,000 jobs, milliseconds, median of 200 (least to most):");
     let options = ItemOptions { batch_size: 1_000, ..ItemOptions::default() };
     service(&client).create_product_items_async(1, 1_000_000, options).await?;

@@ -20,7 +20,7 @@
 //! the shop run out of labels at one item (each request needs the token):
 //!
 //! ```text
-//! POST   /shortage/57              refuses item 57 of every batch: "out of labels at 57"
+//! POST   /shortage/57              rejects item 57 of every batch: "out of labels at 57"
 //! POST   /batches                  {"quantity": 2000, "batchSize": 1000}
 //! GET    /batches/1/failed-jobs    the chunk with item 57 failed in 3 attempts, 3 times each;
 //!                                  all other chunks are written
@@ -145,7 +145,7 @@ impl postgres::ItemWriter for Stockroom {
     }
 }
 
-/// Refuses this item of every batch from now on.
+/// Rejects this item of every batch from now on.
 #[post("/shortage/<ordinal>")]
 fn run_out(_admin: Admin, ordinal: u64, stockroom: &State<Stockroom>) -> String {
     stockroom.run_out_at(Some(ordinal));

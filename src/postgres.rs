@@ -32,3 +32,15 @@ pub use crate::ledger::{
     NewItemRow,
     postgres::{PostgresConnection, PostgresPool},
 };
+use crate::{
+    ledger::postgres::classified,
+    service::{BatchError, HOST_STATEMENT},
+};
+
+/// For handlers that run statements of their own. Logs the cause, which the response does not
+/// contain.
+impl From<tokio_postgres::Error> for BatchError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::of_host_statement(classified(error, HOST_STATEMENT))
+    }
+}

@@ -27,3 +27,15 @@ pub use crate::ledger::{
     NewItemRow,
     sqlite::{InteractError, SqliteConnection, SqlitePool},
 };
+use crate::{
+    ledger::sqlite::classified,
+    service::{BatchError, HOST_STATEMENT},
+};
+
+/// For closures and handlers that run statements of their own. Logs the cause, which the response
+/// does not contain.
+impl From<rusqlite::Error> for BatchError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::of_host_statement(classified(error, HOST_STATEMENT))
+    }
+}

@@ -1,9 +1,10 @@
 //! Tests as a host's developer would write them: without servers, files or sleeps.
 
+mod support;
+
 use std::{
-    io,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
     time::Duration,
@@ -18,6 +19,8 @@ use rocket_batch::{
     config,
 };
 use rocket_db_pools::{Connection, Database};
+use support::{log::Log, plugin::service};
+use tracing::level_filters::LevelFilter;
 
 // Its tests run here. With `test = true` in `Cargo.toml` they would run without this module, but
 // cargo would not build the example itself, which the life tests start.
@@ -45,7 +48,7 @@ async fn under_test(shop: Rocket<Build>) -> Client {
 #[rocket::async_test]
 async fn a_handler_of_the_host_creates_items() {
     let client = under_test(shop()).await;
-    let batches = BatchService::fetch(client.rocket()).unwrap();
+    let batches = service(&client);
 
     let response = client.post("/product-batches/7/items").dispatch().await;
     assert_eq!(response.status(), Status::Ok);
@@ -59,7 +62,7 @@ async fn a_handler_of_the_host_creates_items() {
 #[rocket::async_test]
 async fn two_shops_do_not_share_a_ledger_in_memory() {
     let (one, two) = (under_test(shop()).await, under_test(shop()).await);
-    let [one, two] = [&one, &two].map(|client| BatchService::fetch(client.rocket()).unwrap());
+    let [one, two] = [&one, &two].map(service);
 
     one.create_product_items_async(7, 10, ItemOptions::default()).await.unwrap();
 
@@ -69,7 +72,7 @@ async fn two_shops_do_not_share_a_ledger_in_memory() {
 #[rocket::async_test]
 async fn waiting_for_a_batch_times_out() {
     let client = under_test(shop()).await;
-    let batches = BatchService::fetch(client.rocket()).unwrap();
+    let batches = service(&client);
     batches.create_product_items_async(1, 100_000, ItemOptions::default()).await.unwrap();
     batches.pause(1).await.unwrap();
 
@@ -83,7 +86,7 @@ async fn waiting_for_a_batch_times_out() {
 #[rocket::async_test]
 async fn waiting_for_a_batch_ends_when_it_is_cancelled() {
     let client = under_test(shop()).await;
-    let batches = BatchService::fetch(client.rocket()).unwrap();
+    let batches = service(&client);
     batches.create_product_items_async(1, 100_000, ItemOptions::default()).await.unwrap();
     batches.pause(1).await.unwrap();
 
@@ -119,19 +122,15 @@ async fn the_launch_logs_one_summary() {
 
 /// Returns the only line that says where the ledger is.
 async fn summary(settings: Figment) -> String {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
-    // All tasks of this test run on its thread.
-    let guard = tracing::subscriber::set_default(subscriber);
+    let (log, guard) = Log::of_this_thread();
     let client = Client::tracked(shop().configure(settings)).await.expect("the shop ignites");
-    let batches = BatchService::fetch(client.rocket()).unwrap();
+    let batches = service(&client);
     batches.create_product_items_async(1, 1, ItemOptions::default()).await.unwrap();
     // The workers log their start before they work.
     let _ = batches.until_finished(1, Duration::from_millis(500)).await;
     client.terminate().await;
     drop(guard);
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     let lines: Vec<_> = text.lines().filter(|line| line.contains("ledger=")).collect();
     assert_eq!(lines.len(), 1, "{text}");
     lines[0].to_owned()
@@ -141,7 +140,7 @@ async fn summary(settings: Figment) -> String {
 /// database was to attach `BatchDb::init()`.
 #[rocket::async_test]
 async fn a_failed_launch_logs_only_its_cause() {
-    let log = log_of_all_crates();
+    let log = Log::of_this_process(LevelFilter::INFO);
     let migrate = AdHoc::try_on_ignite("Migrations", |rocket| async {
         if BatchDb::fetch(&rocket).is_some() { Ok(rocket) } else { Err(rocket) }
     });
@@ -151,7 +150,7 @@ async fn a_failed_launch_logs_only_its_cause() {
     let failed = Client::tracked(shop).await.expect_err("the launch must fail");
 
     assert!(matches!(failed.kind(), ErrorKind::FailedFairings(_)), "{failed}");
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     assert!(text.contains("`batch.chunk_size` must be 1 to 10000"), "{text}");
     for wrong in ["unattached", "init()", "not attached"] {
         assert!(!text.contains(wrong), "{text}");
@@ -160,21 +159,13 @@ async fn a_failed_launch_logs_only_its_cause() {
 
 #[rocket::async_test]
 async fn a_handler_without_the_fairing_logs_how_to_attach_it() {
-    let log = log_of_all_crates();
+    let log = Log::of_this_process(LevelFilter::INFO);
 
     let failed = Client::tracked(rocket::build().mount("/", routes![count])).await.expect_err("it must fail");
 
     assert!(matches!(failed.kind(), ErrorKind::SentinelAborts(_)), "{failed}");
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let text = log.text();
     assert!(text.contains("add `.attach(Batch::fairing()") && !text.contains("init()"), "{text}");
-}
-
-/// Rocket logs with another crate than this one. A test runs in a process of its own.
-fn log_of_all_crates() -> Log {
-    let log = Log::default();
-    let writer = log.clone();
-    let _ = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).try_init();
-    log
 }
 
 #[rocket::get("/count")]
@@ -199,7 +190,7 @@ async fn waiting_for_hooks_ends_when_the_last_one_was_called() {
         }
     };
     let client = under_test(rocket::build().attach(Batch::fairing().public().on_batch_finished(hook))).await;
-    let batches = BatchService::fetch(client.rocket()).unwrap();
+    let batches = service(&client);
     batches.create_product_items_async(7, 300, ItemOptions::default()).await.unwrap();
 
     batches.until_finished(7, Duration::from_secs(30)).await.unwrap();
@@ -215,7 +206,7 @@ async fn waiting_for_hooks_ends_when_the_last_one_was_called() {
 async fn waiting_for_hooks_ends_when_the_last_one_was_given_up() {
     let hook = |_: BatchFinished, _: HookContext| async { Err::<(), _>("it always fails") };
     let client = under_test(rocket::build().attach(Batch::fairing().public().on_batch_finished(hook))).await;
-    let batches = BatchService::fetch(client.rocket()).unwrap();
+    let batches = service(&client);
     batches.create_product_items_async(7, 300, ItemOptions::default()).await.unwrap();
 
     let progress = batches.until_hooks_done(7, Duration::from_secs(30)).await.unwrap();
@@ -228,25 +219,11 @@ async fn waiting_for_hooks_ends_when_the_last_one_was_given_up() {
 #[rocket::async_test]
 async fn waiting_for_hooks_of_an_unfinished_batch_times_out() {
     let client = under_test(shop()).await;
-    let batches = BatchService::fetch(client.rocket()).unwrap();
+    let batches = service(&client);
     batches.create_product_items_async(1, 100_000, ItemOptions::default()).await.unwrap();
     batches.pause(1).await.unwrap();
 
     let waited = batches.until_hooks_done(1, Duration::from_millis(20)).await;
 
     assert!(matches!(waited, Err(BatchError::NotFinished(_))), "{waited:?}");
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -1,15 +1,15 @@
 //! Launches with variables in the environment, as a developer's shell has them.
 
-#[cfg(feature = "redis")]
-#[path = "queue/server.rs"]
-#[allow(dead_code, reason = "only a part of it is used here")]
-mod server;
+mod support;
 
 use std::{path::Path, time::Duration};
 
 use figment::Jail;
 use rocket::{Build, Rocket, figment::Figment, http::ContentType, local::asynchronous::Client};
-use rocket_batch::{Batch, BatchService, BatchStatus, config};
+use rocket_batch::{Batch, BatchStatus, config};
+use support::plugin;
+#[cfg(feature = "redis")]
+use support::redis::Redis;
 
 /// Runs `work` with these variables, in a working directory of its own.
 #[expect(clippy::result_large_err, reason = "figment's own type, which its Jail asks for")]
@@ -32,7 +32,7 @@ fn under_test() -> Figment {
 /// Creates a batch by HTTP and waits for its end.
 async fn complete_a_batch(shop: Rocket<Build>) {
     let client = Client::untracked(shop).await.expect("the shop ignites");
-    let batches = BatchService::fetch(client.rocket()).expect("the fairing is attached");
+    let batches = plugin::service(&client);
     let response = client.post("/batches").header(ContentType::JSON).body(r#"{"quantity": 300}"#).dispatch().await;
     assert_eq!(response.status().code, 202);
     drop(response);
@@ -91,7 +91,7 @@ fn a_test_of_a_host_may_name_its_own_database() {
 #[cfg(feature = "redis")]
 #[test]
 fn a_test_of_a_host_leaves_a_live_redis_empty() {
-    let redis = rocket::execute(server::Redis::start());
+    let redis = rocket::execute(Redis::start());
     let (number, port) = (redis.port, redis.port.to_string());
     let dictionary = format!("{{redis={{host=\"127.0.0.1\",port={port}}}}}");
     let by_code = move |config: &mut rocket_batch::Config| {
@@ -118,7 +118,7 @@ fn a_test_of_a_host_leaves_a_live_redis_empty() {
 #[cfg(feature = "redis")]
 #[test]
 fn the_same_host_outside_of_a_test_uses_the_redis_of_the_environment() {
-    let redis = rocket::execute(server::Redis::start());
+    let redis = rocket::execute(Redis::start());
     let port = redis.port.to_string();
     with_environment(&[("REDIS_HOST", "127.0.0.1"), ("REDIS_PORT", &*port)], async {
         complete_a_batch(shop(rocket::Config::figment())).await;
@@ -131,7 +131,7 @@ fn the_same_host_outside_of_a_test_uses_the_redis_of_the_environment() {
 #[cfg(feature = "redis")]
 #[test]
 fn a_ledger_in_memory_is_refused_with_queues_in_redis() {
-    let redis = rocket::execute(server::Redis::start());
+    let redis = rocket::execute(Redis::start());
     let port = redis.port.to_string();
     with_environment(&[("REDIS_HOST", "127.0.0.1"), ("REDIS_PORT", &*port)], async {
         let settings = rocket::Config::figment().merge(("databases.batch.url", "sqlite://:memory:"));

@@ -4,33 +4,27 @@
 //! records what all crates log, and searches it for the code key, codes, idempotency keys and
 //! passwords.
 
-#[path = "queue/server.rs"]
-#[allow(dead_code, reason = "only a part of it is used here")]
-mod server;
-#[path = "servers/postgres.rs"]
-mod servers;
+mod support;
 
-use std::{
-    error::Error,
-    io,
-    sync::{Arc, Mutex, OnceLock},
-    time::Duration,
-};
+use std::time::Duration;
 
 use rocket::{
     figment::{Figment, providers::Serialized},
     http::{ContentType, Header},
     local::asynchronous::Client,
 };
-use rocket_batch::{Batch, BatchConnection, BatchDb, BatchService, PageQuery};
+use rocket_batch::{Batch, BatchConnection, BatchDb, PageQuery};
 use rocket_db_pools::{Database, Pool};
 use serde_json::json;
-use server::Redis;
-use servers::Server;
+use support::{
+    TestResult,
+    log::Log,
+    plugin,
+    postgres::{self, Server},
+    redis::Redis,
+};
 use tempfile::TempDir;
-use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
-
-type TestResult<T = ()> = Result<T, Box<dyn Error>>;
+use tracing::{instrument::WithSubscriber, level_filters::LevelFilter, subscriber::NoSubscriber};
 
 const IDEMPOTENCY_KEY: &str = "the-idempotency-key";
 const REDIS_PASSWORD: &str = "the-password-of-redis";
@@ -81,7 +75,7 @@ async fn no_secret_is_logged_when_a_password_is_wrong() -> TestResult {
     ];
 
     for figment in wrong {
-        let refused = Client::untracked(rocket::custom(figment).attach(Batch::fairing().public())).await;
+        let refused = plugin::launch(figment, Batch::fairing().public()).await;
         let refused = refused.err().ok_or("the launch must fail")?;
         let shown = format!("{refused} {refused:?} {}", log.text());
         assert!(!shown.contains(WRONG_PASSWORD) && !shown.contains(REDIS_PASSWORD), "{shown}");
@@ -92,8 +86,8 @@ async fn no_secret_is_logged_when_a_password_is_wrong() -> TestResult {
 /// Runs a host from launch to shutdown, with a repeated request, and searches its log for secrets.
 async fn assert_no_secret_is_logged(figment: &Figment) -> TestResult {
     let log = log();
-    let plugin = Client::untracked(rocket::custom(figment).attach(Batch::fairing().public())).await?;
-    let service = BatchService::fetch(plugin.rocket()).ok_or("the fairing is attached")?;
+    let plugin = plugin::launch(figment.clone(), Batch::fairing().public()).await?;
+    let service = plugin::service(&plugin);
 
     for _ in 0..2 {
         let post =
@@ -153,13 +147,13 @@ fn host() -> Figment {
 }
 
 fn on_sqlite(home: &TempDir) -> Figment {
-    host().merge(("databases.batch.url", format!("sqlite://{}", home.path().join("batch.db").display())))
+    host().merge(("databases.batch.url", plugin::sqlite_url(home.path())))
 }
 
 /// Creates a role that needs a password.
 async fn on_postgres(server: &Server) -> TestResult<Figment> {
     let roles = async {
-        let outsider = servers::client(server.url()).await;
+        let outsider = postgres::client(server.url()).await;
         let rules: String = outsider.query_one("SHOW hba_file", &[]).await?.get(0);
         let statements = format!(
             "CREATE ROLE shop LOGIN PASSWORD '{POSTGRES_PASSWORD}'; GRANT CREATE ON DATABASE postgres TO shop;
@@ -188,38 +182,7 @@ fn on_redis(figment: Figment, redis: &Redis) -> Figment {
         .merge(("batch.code_key", CODE_KEY))
 }
 
-/// The log of this process.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
+/// The log of this process at every level.
 fn log() -> &'static Log {
-    static LOG: OnceLock<Log> = OnceLock::new();
-    LOG.get_or_init(|| {
-        let log = Log::default();
-        let listener = log.clone();
-        let everything = tracing::level_filters::LevelFilter::TRACE;
-        tracing_subscriber::fmt()
-            .with_max_level(everything)
-            .with_writer(move || listener.clone())
-            .with_ansi(false)
-            .init();
-        log
-    })
-}
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().expect("no code panics while holding this lock")).into_owned()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("no code panics while holding this lock").extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    Log::of_this_process(LevelFilter::TRACE)
 }

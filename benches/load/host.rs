@@ -24,7 +24,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::{HOST_ARGUMENTS, figures::Result};
+use crate::{HOST_ARGUMENTS, figures::Result, support::process::free_port};
 
 /// Set in the environment of a process that serves as a host.
 const AS_HOST: &str = "ROCKET_BATCH_LOAD_HOST";
@@ -61,7 +61,7 @@ pub struct Host {
 impl Host {
     /// Starts a host in `folder`, and waits until it is ready.
     pub async fn start(folder: &Path, environment: &[(String, String)]) -> Result<Self> {
-        let port = crate::redis_server::free_port();
+        let port = free_port();
         let log = folder.join(format!("{port}.log"));
         let output = File::create(&log)?;
         let child = Command::new(std::env::current_exe()?)

@@ -32,14 +32,11 @@ mod lists;
 mod local;
 mod mixed;
 mod monitor;
-#[expect(dead_code, reason = "the tests use all of it")]
-#[path = "../../tests/queue/server.rs"]
-mod redis_server;
 mod report;
 mod scale;
-#[path = "../../tests/servers/postgres.rs"]
-mod servers;
 mod site;
+#[path = "../../tests/support/mod.rs"]
+mod support;
 mod traffic;
 mod work;
 

@@ -25,8 +25,11 @@ use tempfile::TempDir;
 use crate::{
     figures::Result,
     host::Host,
-    redis_server::Redis,
-    servers::{self, Server},
+    support::{
+        plugin,
+        postgres::{self, Server},
+        redis::Redis,
+    },
     work::{BatchOf, FILLERS, Filled},
 };
 
@@ -62,12 +65,12 @@ impl Servers {
 
     /// A fresh ledger and empty queues.
     pub fn site(&self) -> Result<Site<'_>> {
-        Ok(Site { servers: self, folder: TempDir::new()?, name: servers::a_schema() })
+        Ok(Site { servers: self, folder: TempDir::new()?, name: postgres::a_schema() })
     }
 
     /// Changes how PostgreSQL flushes, for every session.
     pub async fn set_flush(&self, flush: Flush) -> Result<()> {
-        let client = servers::client(self.postgres_url()?).await;
+        let client = postgres::client(self.postgres_url()?).await;
         for (name, value) in flush.settings() {
             client.batch_execute(&format!("ALTER SYSTEM SET {name} = {value}")).await?;
         }
@@ -78,7 +81,7 @@ impl Servers {
     /// after the hosts have exited.
     pub async fn deadlocks(&self) -> Result<i64> {
         let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
-        Ok(servers::client(self.postgres_url()?).await.query_one(deadlocks, &[]).await?.get(0))
+        Ok(postgres::client(self.postgres_url()?).await.query_one(deadlocks, &[]).await?.get(0))
     }
 
     pub fn postgres_url(&self) -> Result<&str> {
@@ -189,7 +192,7 @@ impl Site<'_> {
     }
 
     fn file(&self) -> String {
-        format!("sqlite://{}", self.folder.path().join("batch.db").display())
+        plugin::sqlite_url(self.folder.path())
     }
 
     /// Adds `count` batches to the ledger, before hosts start.
@@ -229,7 +232,7 @@ impl Site<'_> {
 
     /// A plain connection to the schema of the ledger.
     pub async fn postgres(&self) -> Result<tokio_postgres::Client> {
-        let client = servers::client(self.servers.postgres_url()?).await;
+        let client = postgres::client(self.servers.postgres_url()?).await;
         client.batch_execute(&format!("SET search_path = {}", self.name)).await?;
         Ok(client)
     }
@@ -238,7 +241,7 @@ impl Site<'_> {
     /// same state.
     pub async fn remove(self) -> Result<()> {
         if self.servers.postgres.is_some() {
-            let client = servers::client(self.servers.postgres_url()?).await;
+            let client = postgres::client(self.servers.postgres_url()?).await;
             client.batch_execute(&format!("DROP SCHEMA IF EXISTS {} CASCADE; CHECKPOINT", self.name)).await?;
         }
         if let Some(redis) = &self.servers.redis {

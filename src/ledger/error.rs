@@ -22,10 +22,10 @@ pub enum LedgerError {
         source: BoxError,
     },
 
-    /// The database or the host's item writer refused the rows. Inserting the same rows may fail
-    /// again.
-    #[error("the rows were refused: {why}")]
-    Refused {
+    /// The database or the host's item writer rejected the rows. Inserting the same rows may
+    /// fail again.
+    #[error("the rows were rejected: {why}")]
+    Rejected {
         /// The message of the database or of the item writer.
         why: String,
     },

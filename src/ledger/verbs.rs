@@ -142,7 +142,7 @@ pub trait Ledger: Records {
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Refused`](super::LedgerError::Refused) if the database refused the rows. The
+    /// [`LedgerError::Rejected`](super::LedgerError::Rejected) if the database rejected the rows. The
     /// job is not claimed then.
     async fn claim_and_insert(&self, delivery: Delivery, chunk: FirstChunk) -> Result<Claimed>;
 
@@ -151,8 +151,8 @@ pub trait Ledger: Records {
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Refused`](super::LedgerError::Refused) if the database or the item writer
-    /// refused the rows. None of them was inserted then.
+    /// [`LedgerError::Rejected`](super::LedgerError::Rejected) if the database or the item writer
+    /// rejected the rows. None of them was inserted then.
     async fn insert_chunk(&self, claim: &Claim, items: Arc<[NewItem]>) -> Result<ChunkInserted>;
 
     /// Inserts `items`, the last ones of a job, and completes the job after `worked`, in one

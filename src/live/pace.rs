@@ -1,22 +1,31 @@
-//! Bounds the events that all watchers of a process get per second.
+//! Bounds the events that a watcher gets per second, and all watchers of a process together.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use tokio::time::Instant;
 
+/// The shortest time between two events of one batch to one watcher, and between two reads.
+pub(crate) const EVENT_INTERVAL: Duration = Duration::from_millis(250);
+
 /// The time that each event takes up: at most 1,000 events a second.
 const PER_EVENT: Duration = Duration::from_millis(1);
 
 /// Gives each event its turn. With more watchers, each of them gets fewer events.
-#[derive(Debug, Default)]
-pub(super) struct Pace(Mutex<Option<Instant>>);
+/// A clone gives the same turns.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pace(Arc<Mutex<Option<Instant>>>);
 
 impl Pace {
-    /// Reserves the next turn for `events` events, and returns when it begins.
-    pub fn reserve(&self, events: usize) -> Instant {
+    /// Reserves the next turn for `events` events of a watcher that got its last one at `last`.
+    /// Returns when the turn begins.
+    pub fn turn(&self, events: usize, last: Instant) -> Instant {
+        self.reserve(events).max(last + EVENT_INTERVAL)
+    }
+
+    fn reserve(&self, events: usize) -> Instant {
         let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         let turn = next.unwrap_or(now).max(now);

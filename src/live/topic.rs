@@ -2,14 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use tokio::{sync::watch, time::Instant};
 
-use super::FINISHED_KEPT;
 use crate::{
     domain::{BatchRecord, Progress},
     ledger::BatchChange,
 };
+
+/// How long a finished batch is kept for the watchers of all batches. Longer than the ledger finds
+/// it among the open ones.
+const FINISHED_KEPT: TimeDelta = TimeDelta::seconds(20);
 
 /// How long the number of recent items is current.
 const RECENT: Duration = Duration::from_secs(10);

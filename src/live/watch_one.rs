@@ -7,20 +7,21 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{EVENT_INTERVAL, Guard, topic::Slot};
+use super::{limits::Ticket, pace::Pace, topic::Slot};
 use crate::domain::Progress;
 
 /// Watches one batch until it finishes.
 pub(crate) struct Watch {
-    guard: Guard,
     slot: watch::Receiver<Slot>,
+    pace: Pace,
+    _ticket: Ticket,
     sent: Option<Arc<Progress>>,
     sent_at: Instant,
 }
 
 impl Watch {
-    pub(super) fn new(guard: Guard, slot: watch::Receiver<Slot>) -> Self {
-        Self { guard, slot, sent: None, sent_at: Instant::now() }
+    pub(super) fn new(slot: watch::Receiver<Slot>, pace: Pace, ticket: Ticket) -> Self {
+        Self { slot, pace, _ticket: ticket, sent: None, sent_at: Instant::now() }
     }
 
     /// Waits until the batch was read, and returns whether it exists. Cancel safe.
@@ -57,7 +58,7 @@ impl Watch {
     /// Waits until this watcher may get an event. It gets the first and the last one at once.
     async fn wait_for_turn(&mut self) {
         if self.sent.is_some() && !self.slot.borrow().is_finished() {
-            let turn = self.guard.live.pace.reserve(1).max(self.sent_at + EVENT_INTERVAL);
+            let turn = self.pace.turn(1, self.sent_at);
             let _ = timeout_at(turn, self.slot.wait_for(Slot::is_finished)).await;
         }
     }

@@ -14,9 +14,9 @@ use crate::{
 /// order, and at least one. So each item is passed once in a committed transaction, however often
 /// its job is tried. A crash keeps both rows or neither.
 ///
-/// - **An error** refuses the chunk, and neither table keeps any of it. The chunk is tried again.
+/// - **An error** rejects the chunk, and neither table keeps any of it. The chunk is tried again.
 ///   If it keeps failing, it is recorded as failed with the message of the error. (A deadlock, a
-///   lost connection or a full disk is not a refusal: the worker waits and repeats the chunk.)
+///   lost connection or a full disk rejects nothing: the worker waits and repeats the chunk.)
 /// - **A panic** fails the attempt with its message. Nothing of the chunk is kept.
 /// - **Keep it short**: the job is locked meanwhile, and `statement_timeout` limits each statement.
 /// - **Do not end the transaction**: it is committed after the writer returns. Savepoints are fine,

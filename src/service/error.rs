@@ -103,34 +103,21 @@ impl From<LedgerError> for BatchError {
             LedgerError::HistoryRemoved(id) => Self::HistoryRemoved(id),
             LedgerError::HookFailed { why } => Self::HookFailed(why),
             error @ LedgerError::Unavailable { .. } => Self::Unavailable(error.into()),
-            error @ (LedgerError::Refused { .. } | LedgerError::Failed { .. }) => Self::Internal(error.into()),
+            error @ (LedgerError::Rejected { .. } | LedgerError::Failed { .. }) => Self::Internal(error.into()),
         }
     }
 }
 
-/// For closures and handlers that run statements of their own. Logs the cause, which the response
-/// does not contain.
-#[cfg(feature = "sqlite")]
-impl From<rusqlite::Error> for BatchError {
-    fn from(error: rusqlite::Error) -> Self {
-        of_host_statement(crate::ledger::sqlite::classified(error, HOST_STATEMENT))
+/// The operation of a statement of the host's own, as a verb phrase.
+pub(crate) const HOST_STATEMENT: &str = "run a statement of the host";
+
+impl BatchError {
+    /// Returns the error for a failed statement of the host's own. Logs the cause, which the
+    /// response does not contain.
+    pub(crate) fn of_host_statement(error: LedgerError) -> Self {
+        tracing::error!(error = error_chain(&error), "a statement of the host failed");
+        error.into()
     }
-}
-
-/// For handlers that run statements of their own. Logs the cause, which the response does not
-/// contain.
-#[cfg(feature = "postgres")]
-impl From<tokio_postgres::Error> for BatchError {
-    fn from(error: tokio_postgres::Error) -> Self {
-        of_host_statement(crate::ledger::postgres::classified(error, HOST_STATEMENT))
-    }
-}
-
-const HOST_STATEMENT: &str = "run a statement of the host";
-
-fn of_host_statement(error: LedgerError) -> BatchError {
-    tracing::error!(error = error_chain(&error), "a statement of the host failed");
-    error.into()
 }
 
 /// The result of a service call.

@@ -35,6 +35,7 @@ mod watching;
 
 pub(crate) use self::{
     accepted::Answered,
+    error::HOST_STATEMENT,
     handle::Parts,
     hook_context::{LateContext, States},
     reads::Reads,

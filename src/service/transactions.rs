@@ -174,12 +174,10 @@ impl Asked<'_> {
         let Self { batches, batch_id, quantity, options } = self;
         let ledger = batches.parts().host_transactions.sqlite()?;
         let batch = batches.planned(batch_id, quantity, options)?;
-        if !ledger.is_ledger(conn)? {
-            return Err(WrongDatabaseKind::OTHER_FILE.into());
-        }
+        let ledger = ledger.on(conn)?.ok_or(WrongDatabaseKind::OTHER_FILE)?;
         let (estimator, throughput) = (&batches.parts().estimator, batches.throughput());
-        let estimated = estimator.try_estimate(&batch.plan, &throughput, |limit| ledger.backlog(conn, limit))?;
-        let created = ledger.create(conn, &NewBatch { estimated, ..batch })?;
+        let estimated = estimator.try_estimate(&batch.plan, &throughput, |limit| ledger.backlog(limit))?;
+        let created = ledger.create(&NewBatch { estimated, ..batch })?;
         tracing::debug!(batch = %created.batch, quantity, "batch created in a transaction of the host");
         Ok(BatchAccepted::of(created))
     }

@@ -13,9 +13,9 @@ use crate::{
 /// receives exactly the new items, in order, and at least one. So each item is passed once in a
 /// committed transaction, however often its job is tried. A crash keeps both rows or neither.
 ///
-/// - **An error** refuses the chunk, and neither table keeps any of it. The chunk is tried again.
+/// - **An error** rejects the chunk, and neither table keeps any of it. The chunk is tried again.
 ///   If it keeps failing, it is recorded as failed with the message of the error. (A full or
-///   failing disk is not a refusal: the worker waits for it.)
+///   failing disk rejects nothing: the worker waits for it.)
 /// - **A panic** fails the attempt with its message. Nothing of the chunk is kept, and the thread
 ///   continues.
 /// - **Keep it short**: every other write waits for it. No other connection to the file can write

@@ -103,7 +103,7 @@ fn chunk_result(inserted: Result<ChunkInserted, LedgerError>) -> Result<ChunkRes
 /// Returns the reason when the rows were rejected. Any other error stops the attempt.
 fn stop_unless_rejected(error: LedgerError) -> Result<ChunkResult, String> {
     match error {
-        LedgerError::Refused { why } => Err(why),
+        LedgerError::Rejected { why } => Err(why),
         error => Ok(ChunkResult::Stopped(Outcome::Errored(error_chain(&error)))),
     }
 }

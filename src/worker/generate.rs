@@ -73,7 +73,7 @@ impl Generate {
                 // A rejected chunk is tried again on its own, as many times as configured. A panic
                 // is ignored here, because no claim exists on which it could be recorded. The code
                 // that panicked runs again in the attempt below, which records it.
-                Err(_) | Ok(Some(Err(LedgerError::Refused { .. }))) => {}
+                Err(_) | Ok(Some(Err(LedgerError::Rejected { .. }))) => {}
                 Ok(claimed) => return claimed,
             }
         }

@@ -242,7 +242,7 @@ mod tests {
     }
 
     fn rejected() -> LedgerError {
-        LedgerError::Refused { why: "not now".into() }
+        LedgerError::Rejected { why: "not now".into() }
     }
 
     #[tokio::test]

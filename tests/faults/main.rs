@@ -1,46 +1,37 @@
 //! The plugin with a PostgreSQL server that fails in several ways.
 
-#[path = "../servers/postgres.rs"]
-mod servers;
+#[path = "../support/mod.rs"]
+mod support;
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
 use rocket::{figment::providers::Serialized, local::asynchronous::Client};
-use rocket_batch::{Batch, BatchService, BatchStatus, ItemOptions, Progress};
-use servers::Server;
-use tokio::time::{Instant, sleep};
+use rocket_batch::{Batch, BatchError, BatchStatus, ItemOptions, Progress};
+use support::{
+    TestResult,
+    plugin::{self, service},
+    postgres::{self, Server},
+    wait,
+};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-type TestResult<T = ()> = Result<T, Box<dyn Error>>;
-
 /// Starts a plugin with small chunks, so that batches run long enough for faults.
-async fn plugin(url: &str) -> TestResult<Client> {
-    let figment = rocket::Config::figment()
-        .merge(("log_level", "off"))
-        .merge(Serialized::global("databases.batch.url", url))
-        .merge(Serialized::global("batch.chunk_size", 5))
-        .merge(Serialized::global("batch.generate.rate_limit", "off"));
-    Ok(Client::untracked(rocket::custom(figment).attach(Batch::fairing().public())).await?)
+async fn start(url: &str) -> TestResult<Client> {
+    let settings = plugin::settings(url).merge(Serialized::global("batch.chunk_size", 5));
+    Ok(plugin::launch(settings, Batch::fairing().public()).await?)
 }
 
-fn service(client: &Client) -> &BatchService {
-    BatchService::fetch(client.rocket()).expect("the fairing is attached")
-}
-
+/// Waits until the progress of batch 1 meets `condition`. Reads fail while the server is
+/// unavailable.
 async fn until(client: &Client, condition: impl Fn(&Progress) -> bool) -> TestResult<Progress> {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    loop {
-        // Reads fail while the server is unavailable.
-        match service(client).get_batch_job_progress(1).await {
-            Ok(progress) if condition(&progress) => return Ok(progress),
-            seen if Instant::now() > deadline => return Err(format!("still {seen:?}").into()),
-            _ => sleep(Duration::from_millis(20)).await,
-        }
-    }
+    let read = || service(client).get_batch_job_progress(1);
+    let is_met = |read: &Result<_, BatchError>| read.as_ref().is_ok_and(&condition);
+    Ok(wait::until("the progress is as expected", Duration::from_secs(120), read, is_met).await??)
 }
 
 async fn check(url: &str, items: i64) -> TestResult {
-    let outside = servers::client(url).await;
+    let outside = postgres::client(url).await;
     let counts = "SELECT count(*), count(DISTINCT ordinal), count(DISTINCT code), min(ordinal), max(ordinal)
         FROM rocket_batch.items";
     let row = outside.query_one(counts, &[]).await?;
@@ -56,7 +47,7 @@ async fn check(url: &str, items: i64) -> TestResult {
 #[rocket::async_test]
 async fn completes_a_batch_on_a_server_that_keeps_failing() -> TestResult {
     let mut server = Server::start();
-    let client = plugin(server.url()).await?;
+    let client = start(server.url()).await?;
     let options = ItemOptions { batch_size: 2_000, ..ItemOptions::default() };
     service(&client).create_product_items_async(1, 200_000, options).await?;
     let finished = CancellationToken::new();
@@ -98,7 +89,7 @@ async fn terminate_one_after_another(url: String, finished: CancellationToken) -
 /// The error names the server and does not contain the password.
 #[rocket::async_test]
 async fn fails_to_launch_without_a_server() {
-    let Err(error) = plugin("postgres://me:secret@127.0.0.1:1/db").await else { panic!("no server listens on port 1") };
+    let Err(error) = start("postgres://me:secret@127.0.0.1:1/db").await else { panic!("no server listens on port 1") };
 
     assert!(!error.to_string().contains("secret"), "{error}");
 }
@@ -107,19 +98,17 @@ async fn fails_to_launch_without_a_server() {
 #[rocket::async_test]
 async fn waits_for_an_unavailable_server_without_using_up_attempts() -> TestResult {
     let mut server = Server::start();
-    let client = plugin(server.url()).await?;
+    let client = start(server.url()).await?;
     let options = ItemOptions { batch_size: 2_000, ..ItemOptions::default() };
     service(&client).create_product_items_async(1, 50_000, options).await?;
-    while service(&client).get_batch_job_progress(1).await?.items_created == 0 {
-        sleep(Duration::from_millis(5)).await;
-    }
+    until(&client, |progress| progress.items_created > 0).await?;
 
     server.order("stop");
     let away = service(&client).get_batch_job_progress(1).await;
     sleep(Duration::from_secs(3)).await;
     server.order("start");
 
-    assert!(matches!(away, Err(rocket_batch::BatchError::Unavailable(_))), "{away:?}");
+    assert!(matches!(away, Err(BatchError::Unavailable(_))), "{away:?}");
     assert_eq!(until(&client, |progress| progress.status.is_finished()).await?.status, BatchStatus::Completed);
     check(server.url(), 50_000).await?;
     client.terminate().await;

@@ -3,9 +3,8 @@
 
 use std::{
     collections::BTreeSet,
-    io,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rocket::{error::ErrorKind, local::asynchronous::Client};
@@ -16,7 +15,13 @@ use rocket_batch::{
 use serde_json::{Value, json};
 use tracing::instrument::WithSubscriber;
 
-use crate::shop::{Plan, Shop, guarded_by};
+use crate::{
+    shop::{Plan, Shop, guarded_by},
+    support::{
+        log::Log,
+        wait::{WAIT_TIMEOUT, until},
+    },
+};
 
 /// The batches that the host does not let finish.
 #[derive(Debug, Clone, Default)]
@@ -155,12 +160,9 @@ async fn a_hook_reaches_the_service_the_state_and_the_database() {
 
     shop.batch(7, 30).await;
     shop.until_it_is(7, "completed").await;
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while reports.0.lock().unwrap().is_empty() && Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let reports = async || reports.0.lock().unwrap().clone();
 
-    let seen = reports.0.lock().unwrap().clone();
+    let seen = until("a hook was called", WAIT_TIMEOUT, reports, |reports| !reports.is_empty()).await.unwrap();
     let [(7, 30, 30, missing)] = &seen[..] else { panic!("{seen:?}") };
     assert!(missing.contains("hooks::Held") && missing.contains("add `.with_state::<"), "{missing}");
 }
@@ -197,31 +199,6 @@ async fn an_item_writer_sees_the_options_of_its_batch() {
     assert!(of(8).all(|info| info.quantity == 10 && info.options.qr_code_prefix.is_none()));
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn logging_to(log: &Log) -> impl tracing::Subscriber + Send + Sync + use<> {
-    let log = log.clone();
-    tracing_subscriber::fmt().with_writer(move || log.clone()).with_ansi(false).finish()
-}
-
 /// Without it, each hook that asks for the state would fail.
 #[rocket::async_test]
 async fn a_missing_state_shuts_rocket_down_and_says_what_to_add() {
@@ -229,7 +206,7 @@ async fn a_missing_state_shuts_rocket_down_and_says_what_to_add() {
     let fairing = Batch::fairing().public().with_state::<Held>();
     let (rocket, _folder) = guarded_by(fairing).with("port", 0).with("shutdown.ctrlc", false).rocket();
 
-    let launched = tokio::time::timeout(Duration::from_secs(30), rocket.launch().with_subscriber(logging_to(&log)));
+    let launched = tokio::time::timeout(Duration::from_secs(30), rocket.launch().with_subscriber(log.subscriber()));
     launched.await.expect("Rocket shuts down").expect("without an error of its own");
 
     let text = log.text();
@@ -263,7 +240,7 @@ async fn an_error_of_the_hosts_tables_stops_the_launch_with_its_cause() {
         let prepare = move |_: BatchConnection| async move { way() };
         let (rocket, _folder) = guarded_by(Batch::fairing().public().on_ledger_ready(prepare)).rocket();
 
-        let launched = Client::untracked(rocket).with_subscriber(logging_to(&log)).await;
+        let launched = Client::untracked(rocket).with_subscriber(log.subscriber()).await;
 
         assert!(matches!(launched.unwrap_err().kind(), ErrorKind::FailedFairings(_)));
         let text = log.text();
@@ -288,7 +265,7 @@ async fn a_finish_hook_for_the_other_database_stops_the_launch() {
     let log = Log::default();
     let (rocket, _folder) = guarded_by(Batch::fairing().public().postgres_finish_hook(nothing)).rocket();
 
-    let launched = Client::untracked(rocket).with_subscriber(logging_to(&log)).await;
+    let launched = Client::untracked(rocket).with_subscriber(log.subscriber()).await;
 
     assert!(matches!(launched.unwrap_err().kind(), ErrorKind::FailedFairings(_)));
     let text = log.text();

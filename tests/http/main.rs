@@ -14,4 +14,6 @@ mod origin;
 mod problems;
 mod rights;
 mod shop;
+#[path = "../support/mod.rs"]
+mod support;
 mod unplanned;

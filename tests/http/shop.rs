@@ -1,6 +1,6 @@
 //! A host with the plugin, and a client for tests.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use rocket::{
     Build, Ignite, Request, Rocket, Shutdown,
@@ -16,10 +16,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{sync::oneshot, task::JoinHandle};
 
-use crate::contract::Contract;
-
-/// Enough for a slow machine; no wait takes a tenth of it.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::{
+    contract::Contract,
+    support::{
+        plugin,
+        wait::{WAIT_TIMEOUT, until},
+    },
+};
 
 /// A host with its own database.
 pub struct Shop {
@@ -87,11 +90,7 @@ pub fn a_shop() -> Plan {
 /// A shop with this fairing.
 pub fn guarded_by(fairing: BatchFairing) -> Plan {
     let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}", folder.path().join("batch.db").display());
-    let figment = rocket::Config::figment()
-        .merge(("log_level", "off"))
-        .merge(("databases.batch.url", url))
-        .merge(("batch.generate.rate_limit", "off"));
+    let figment = plugin::settings(&plugin::sqlite_url(folder.path()));
     Plan { fairing, figment, folder, judged: true }
 }
 
@@ -206,19 +205,12 @@ impl Shop {
     /// sum to the total.
     pub async fn until(&self, id: i64, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let path = format!("/batches/{id}/progress");
-        let reached = async {
-            loop {
-                let progress = self.get(&path).await.expect(200);
-                assert_eq!(sum_of_jobs(&progress), progress["total"].as_u64().unwrap(), "{progress}");
-                if wanted(&progress) {
-                    break progress;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+        let progress = async || {
+            let progress = self.get(&path).await.expect(200);
+            assert_eq!(sum_of_jobs(&progress), progress["total"].as_u64().unwrap(), "{progress}");
+            progress
         };
-        let reached = tokio::time::timeout(PATIENCE, reached).await;
-        let Ok(progress) = reached else { panic!("batch {id} is never {what}: {}", self.get(&path).await.body) };
-        progress
+        until(format!("batch {id} is {what}"), WAIT_TIMEOUT, progress, wanted).await.unwrap()
     }
 
     /// Waits until a batch has this status.
@@ -228,30 +220,15 @@ impl Shop {
 
     /// Waits until the history of a batch is removed, and returns the batch.
     pub async fn until_its_history_is_removed(&self, id: i64) -> Value {
-        let removed = async {
-            loop {
-                let batch = self.get(&format!("/batches/{id}")).await.expect(200);
-                if batch["historyRemoved"] == true {
-                    break batch;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, removed).await.unwrap_or_else(|_| panic!("batch {id} keeps its history"))
+        let batch = async || self.get(&format!("/batches/{id}")).await.expect(200);
+        let what = format!("the history of batch {id} is removed");
+        until(what, WAIT_TIMEOUT, batch, |batch| batch["historyRemoved"] == true).await.unwrap()
     }
 
     /// Waits until a path returns this status.
     pub async fn until_answered(&self, path: &str, status: u16) -> Reply {
-        let answered = async {
-            loop {
-                let reply = self.get(path).await;
-                if reply.status == status {
-                    break reply;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, answered).await.unwrap_or_else(|_| panic!("{path} never answers {status}"))
+        let what = format!("{path} answers {status}");
+        until(what, WAIT_TIMEOUT, || self.get(path), |reply| reply.status == status).await.unwrap()
     }
 
     /// All entries of a list, page by page, with the sizes of the pages.

@@ -7,11 +7,13 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::{
-    Fixture, GENERATE, STATUS, TestResult,
-    host::{Home, Store},
-    id,
+    Fixture, GENERATE, STATUS, id,
     node::Node,
-    server::Redis,
+    support::{
+        TestResult,
+        host::{Home, Store},
+        redis::Redis,
+    },
 };
 
 /// Starts Bull Board for both queues, and returns its address.
@@ -80,7 +82,7 @@ async fn the_retry_button_is_a_retry(store: Store) -> TestResult {
         .await?;
     fixture.host.until(batch, |progress| progress["status"] == "failed" && progress["failed"] == 1).await?;
     let rounds = "SELECT round FROM rocket_batch_batches";
-    until(&fixture, rounds, 2).await?;
+    fixture.home.until(rounds, |rounds| rounds == 2).await?;
     assert_eq!(fixture.home.count("SELECT attempts FROM rocket_batch_jobs").await?, 4);
     assert_eq!(fixture.home.count("SELECT count(*) FROM rocket_batch_items").await?, 500);
 
@@ -92,7 +94,7 @@ async fn the_retry_button_is_a_retry(store: Store) -> TestResult {
 
     fixture.host.until(batch, |progress| progress["status"] == "completed").await?;
     fixture.wait_until_complete(batch, 1_000).await?;
-    until(&fixture, rounds, 3).await?;
+    fixture.home.until(rounds, |rounds| rounds == 3).await?;
     let states =
         "SELECT count(*) FROM rocket_batch_jobs WHERE state = 'completed' AND generation = 0 AND error IS NULL";
     assert_eq!(fixture.home.count(states).await?, 1);
@@ -101,15 +103,6 @@ async fn the_retry_button_is_a_retry(store: Store) -> TestResult {
     let failed = fixture.host.get(&format!("/batches/{batch}/failed-jobs")).await?;
     assert_eq!(failed["items"], json!([]));
     fixture.shut_down().await
-}
-
-async fn until(fixture: &Fixture, sql: &str, count: i64) -> TestResult {
-    let end = tokio::time::Instant::now() + Duration::from_secs(30);
-    while fixture.home.count(sql).await? != count {
-        assert!(tokio::time::Instant::now() < end, "{sql}: still not {count}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Ok(())
 }
 
 #[tokio::test]

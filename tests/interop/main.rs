@@ -15,30 +15,25 @@
 
 mod adding;
 mod board;
-#[path = "../life/host.rs"]
-#[expect(dead_code, reason = "the life tests use the rest")]
-mod host;
 mod node;
 mod reading;
-#[path = "../queue/server.rs"]
-#[expect(dead_code, reason = "the queue tests use the rest")]
-mod server;
-#[path = "../servers/postgres.rs"]
-mod servers;
+#[path = "../support/mod.rs"]
+mod support;
 mod working;
 
-use std::{collections::HashSet, error::Error, time::Duration};
+use std::{collections::HashSet, time::Duration};
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    host::{Home, Host, Store},
     node::Node,
-    server::Redis,
+    support::{
+        TestResult,
+        host::{Home, Host, Store},
+        redis::Redis,
+    },
 };
-
-type TestResult<T = ()> = Result<T, Box<dyn Error>>;
 
 const GENERATE: &str = "generate-product-batch-items";
 const STATUS: &str = "update-batch-status";

@@ -8,10 +8,11 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     process::{Child, ChildStdin, ChildStdout, Command},
-    time::{Instant, sleep, timeout},
+    sync::Mutex,
+    time::timeout,
 };
 
-use crate::TestResult;
+use crate::support::{TestResult, wait};
 
 /// The timeout for an answer, and for a condition.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -89,15 +90,10 @@ impl Node {
         arguments: Value,
         condition: impl Fn(&Value) -> bool,
     ) -> TestResult<Value> {
-        let end = Instant::now() + ANSWER_TIMEOUT;
-        loop {
-            let answer = self.ask_queue(queue, verb, arguments.clone()).await;
-            match &answer {
-                Ok(found) if condition(found) => return answer,
-                _ if Instant::now() > end => return Err(format!("{verb} {arguments}: still {answer:?}").into()),
-                _ => sleep(Duration::from_millis(50)).await,
-            }
-        }
+        let what = format!("{verb} {arguments} is answered as expected");
+        let node = Mutex::new(self);
+        let ask = async || node.lock().await.ask_queue(queue, verb, arguments.clone()).await;
+        wait::until(what, ANSWER_TIMEOUT, ask, |answer| answer.as_ref().is_ok_and(&condition)).await?
     }
 
     /// Sends one command to Redis.

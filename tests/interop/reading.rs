@@ -6,11 +6,13 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::{
-    Fixture, GENERATE, STATUS, TestResult,
-    host::{Home, Store},
-    id,
+    Fixture, GENERATE, STATUS, id,
     node::Node,
-    server::Redis,
+    support::{
+        TestResult,
+        host::{Home, Store},
+        redis::Redis,
+    },
 };
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   suite/       the tests of every ledger, one file per verb
-//!   support.rs   their vocabulary: batches, claims, a bystander that must not change
+//!   subject.rs   their vocabulary: batches, claims, a bystander that must not change
 //!   sqlite.rs    the ledger in a SQLite file: its harness, and its own tests
 //!   postgres.rs  the ledger in a PostgreSQL server: the same
 //! ```
@@ -12,9 +12,8 @@
 mod suite;
 #[cfg(feature = "postgres")]
 mod postgres;
-#[cfg(feature = "postgres")]
-#[path = "../servers/postgres.rs"]
-mod servers;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod subject;
+#[path = "../support/mod.rs"]
 mod support;

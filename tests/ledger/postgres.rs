@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -36,8 +36,12 @@ use tokio_postgres::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    servers::{self, Server},
-    support::*,
+    subject::*,
+    support::{
+        log::Log,
+        postgres::{self, Server},
+        seed,
+    },
 };
 
 /// Invariants of every job. A statement that violates one fails.
@@ -53,9 +57,9 @@ struct InAServer;
 
 impl Harness for InAServer {
     async fn ledger_with_finish_hook(&self, hook: &ScriptedHook, backoff: Backoff) -> Subject {
-        let schema = servers::a_schema();
-        let pool = pool_at(servers::shared(), &schema).await;
-        let session = session_in(servers::shared(), &schema).await;
+        let schema = postgres::a_schema();
+        let pool = pool_at(postgres::shared(), &schema).await;
+        let session = session_in(postgres::shared(), &schema).await;
         session.batch_execute(&format!("{CHECKS}; CREATE TABLE ends {ENDS}")).await.unwrap();
         hook.uses_table(&format!("{schema}.ends"));
         let scripted = Scripted(hook.clone());
@@ -65,9 +69,9 @@ impl Harness for InAServer {
     }
 
     async fn ledger_with(&self, rules: Rules) -> Subject {
-        let schema = servers::a_schema();
-        let pool = pool_at(servers::shared(), &schema).await;
-        session_in(servers::shared(), &schema).await.batch_execute(CHECKS).await.unwrap();
+        let schema = postgres::a_schema();
+        let pool = pool_at(postgres::shared(), &schema).await;
+        session_in(postgres::shared(), &schema).await.batch_execute(CHECKS).await.unwrap();
         Subject::new(Arc::new(PostgresLedger::new(pool.clone(), rules)), BatchPool::Postgres(pool), ())
     }
 }
@@ -118,7 +122,7 @@ async fn pool_at(url: &str, schema: &str) -> PostgresPool {
 }
 
 async fn session_in(url: &str, schema: &str) -> Client {
-    let client = servers::client(url).await;
+    let client = postgres::client(url).await;
     client.batch_execute(&format!("SET search_path = {schema}")).await.unwrap();
     client
 }
@@ -138,11 +142,11 @@ struct Schema {
 
 impl Schema {
     async fn new() -> Self {
-        Self::at(servers::shared()).await
+        Self::at(postgres::shared()).await
     }
 
     async fn at(url: &str) -> Self {
-        let name = servers::a_schema();
+        let name = postgres::a_schema();
         let pool = pool_at(url, &name).await;
         let ledger = PostgresLedger::new(pool.clone(), RULES);
         let ledger = Subject::new(Arc::new(ledger), BatchPool::Postgres(pool.clone()), ());
@@ -163,18 +167,17 @@ impl Schema {
     async fn a_session_waits_for_the_outsider(&self) {
         let waiting =
             "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))";
-        while self.number(waiting).await == 0 {
-            sleep(Duration::from_millis(5)).await;
-        }
+        let what = "a session waits for the outsider";
+        until(what, WAIT_TIMEOUT, || self.number(waiting), |waiting| *waiting > 0).await.unwrap();
     }
 
-    /// Refuses items with this ordinal, as a constraint of the host would.
-    async fn refuse(&self, ordinal: u64) {
+    /// Rejects items with this ordinal, as a constraint of the host would.
+    async fn reject(&self, ordinal: u64) {
         let trigger = format!(
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+            "CREATE FUNCTION reject() RETURNS trigger LANGUAGE plpgsql AS
                  $$ BEGIN RAISE EXCEPTION 'item {ordinal} is not wanted'; END $$;
-             CREATE TRIGGER refuse BEFORE INSERT ON items FOR EACH ROW WHEN (new.ordinal = {ordinal})
-                 EXECUTE FUNCTION refuse()"
+             CREATE TRIGGER reject BEFORE INSERT ON items FOR EACH ROW WHEN (new.ordinal = {ordinal})
+                 EXECUTE FUNCTION reject()"
         );
         self.outsider.batch_execute(&trigger).await.unwrap();
     }
@@ -338,9 +341,8 @@ async fn a_batch_that_finishes_while_it_is_counted_leaves_no_summary() -> TestRe
     let behind =
         "SELECT count(*) FROM pg_stat_activity waiting CROSS JOIN unnest(pg_blocking_pids(waiting.pid)) AS first
                   WHERE pg_backend_pid() = ANY (pg_blocking_pids(first))";
-    while !closing.is_finished() && schema.number(behind).await == 0 {
-        sleep(Duration::from_millis(5)).await;
-    }
+    let waits = async || closing.is_finished() || schema.number(behind).await > 0;
+    until("the second one waits behind the first", WAIT_TIMEOUT, waits, |waits| *waits).await?;
     schema.outsider.batch_execute("ROLLBACK").await?;
     let (_counted, closed) = (counting.await??, closing.await??);
 
@@ -404,10 +406,10 @@ async fn summaries_of_dead_processes_are_deleted_and_the_version_stays() -> Test
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn one_schema_can_be_created_by_many_at_once() -> TestResult {
     for _ in 0..5 {
-        let schema = servers::a_schema();
+        let schema = postgres::a_schema();
         let pools = [0; 4].map(|_| {
             let schema = schema.clone();
-            tokio::spawn(async move { pool_at(servers::shared(), &schema).await })
+            tokio::spawn(async move { pool_at(postgres::shared(), &schema).await })
         });
         let mut ids = HashSet::new();
         for pool in pools {
@@ -424,7 +426,7 @@ async fn a_reopened_schema_keeps_its_rows() -> TestResult {
     let job = schema.ledger.completed_batch().await?;
     schema.ledger.shutdown().await;
 
-    let again = PostgresLedger::new(pool_at(servers::shared(), &schema.name).await, RULES);
+    let again = PostgresLedger::new(pool_at(postgres::shared(), &schema.name).await, RULES);
 
     assert_eq!(again.items(job.batch, ALL).await?.len(), 100);
     assert_eq!(again.create(a_batch().build()).await?.batch, id(2));
@@ -436,7 +438,7 @@ async fn a_schema_of_a_later_version_is_rejected() -> TestResult {
     let schema = Schema::new().await;
     schema.outsider.execute("UPDATE settings SET value = '99' WHERE name = 'schema_version'", &[]).await?;
 
-    let error = refusal(&figment(servers::shared(), &schema.name)).await;
+    let error = refusal(&figment(postgres::shared(), &schema.name)).await;
 
     assert!(error.contains("its tables have version 99"), "{error}");
     Ok(())
@@ -444,14 +446,14 @@ async fn a_schema_of_a_later_version_is_rejected() -> TestResult {
 
 #[tokio::test]
 async fn an_unusable_server_is_named_without_its_password() {
-    let right = figment(servers::shared(), "fine");
+    let right = figment(postgres::shared(), "fine");
     let table = [
         (figment("postgres://me:secret@127.0.0.1:1/db", "fine"), "127.0.0.1:1"),
         (figment("postgres://me:sec@ret@here/db", "fine"), "escape special characters"),
         (figment("postgres://me:secret@here/db?sslmode=maybe", "fine"), "try disable, prefer, require"),
         (figment("sqlite://secret.db", "fine"), "try \"postgres://"),
         (right.clone().merge(("schema", "No Way")), "`databases.batch.schema`"),
-        (right.merge(("url", format!("{}x", servers::shared()))), "database \"postgresx\" does not exist"),
+        (right.merge(("url", format!("{}x", postgres::shared()))), "database \"postgresx\" does not exist"),
     ];
 
     for (figment, named) in table {
@@ -463,7 +465,7 @@ async fn an_unusable_server_is_named_without_its_password() {
 const IS_VALID: &str = "SELECT coalesce((SELECT indisvalid::int FROM pg_index WHERE indexrelid = to_regclass('items_by_code')), -1)::bigint";
 
 async fn open_with_index(schema: &str, index_codes: bool) -> PostgresPool {
-    let figment = figment(servers::shared(), schema).merge(("index_codes", index_codes));
+    let figment = figment(postgres::shared(), schema).merge(("index_codes", index_codes));
     PostgresPool::init(&figment).await.unwrap()
 }
 
@@ -556,18 +558,11 @@ async fn the_progress_of_a_long_build_of_the_index_on_codes_is_logged() -> TestR
     let schema = Schema::new().await;
     // The build waits for this transaction.
     schema.outsider.batch_execute("BEGIN; INSERT INTO items VALUES (9000, 1, 'x')").await?;
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
-    let guard = tracing::subscriber::set_default(subscriber);
+    let (log, guard) = Log::of_this_thread();
 
     let name = schema.name.clone();
     let building = tokio::spawn(async move { drop(open_with_index(&name, true).await) });
-    let end = Instant::now() + Duration::from_secs(60);
-    while !log.text().contains("blocks_total") {
-        assert!(Instant::now() < end, "{}", log.text());
-        sleep(Duration::from_millis(50)).await;
-    }
+    log.until("blocks_total").await?;
     assert!(!log.text().contains("finished building"), "{}", log.text());
     schema.outsider.batch_execute("COMMIT").await?;
     building.await?;
@@ -579,33 +574,12 @@ async fn the_progress_of_a_long_build_of_the_index_on_codes_is_logged() -> TestR
     Ok(())
 }
 
-/// The log of one thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
-    }
-}
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Partitions the table of items as a host may.
 const PARTITION_ITEMS: &str = "ALTER TABLE items RENAME TO old_items;
     CREATE TABLE items (LIKE old_items INCLUDING DEFAULTS, PRIMARY KEY (batch, ordinal)) PARTITION BY RANGE (batch);
     CREATE TABLE first_items PARTITION OF items DEFAULT";
 
-/// The error names the key of the partition, so the race was reported as a refusal.
+/// The error names the key of the partition, so the race was reported as a rejection.
 #[tokio::test]
 async fn a_race_in_a_partitioned_table_of_items_is_repeated() -> TestResult {
     let schema = Schema::new().await;
@@ -635,7 +609,7 @@ async fn a_race_in_a_partitioned_table_of_items_is_repeated() -> TestResult {
 #[tokio::test]
 async fn only_one_of_two_pools_of_a_schema_has_the_leadership() -> TestResult {
     let schema = Schema::new().await;
-    let other = PostgresLedger::new(pool_at(servers::shared(), &schema.name).await, RULES);
+    let other = PostgresLedger::new(pool_at(postgres::shared(), &schema.name).await, RULES);
     let neighbour = Schema::new().await;
 
     let leadership = schema.ledger.try_acquire_leadership().await?;
@@ -710,14 +684,14 @@ async fn a_chunk_with_one_refused_item_inserts_nothing() -> TestResult {
     let schema = Schema::new().await;
     let ledger = &schema.ledger;
     let bystander = ledger.bystander().await?;
-    schema.refuse(30).await;
+    schema.reject(30).await;
     let job = ledger.one_job().await?;
     let claim = ledger.claim_job(job).await?;
 
-    let refused = ledger.insert_chunk(&claim, chunk(0..50)).await;
+    let rejected = ledger.insert_chunk(&claim, chunk(0..50)).await;
     let good = ledger.insert_chunk(&claim, chunk(50..100)).await?;
 
-    assert!(matches!(refused, Err(LedgerError::Refused { why }) if why.contains("item 30 is not wanted")));
+    assert!(matches!(rejected, Err(LedgerError::Rejected { why }) if why.contains("item 30 is not wanted")));
     assert_eq!(good, ChunkInserted::New(50));
     assert_eq!(ledger.items_of(job.batch).await?, (50..100).collect::<Vec<_>>());
     assert_eq!(ledger.batch(job.batch).await?.items_created, 50);
@@ -735,7 +709,7 @@ async fn a_conflict_with_an_index_of_the_host_refuses_the_chunk() -> TestResult 
 
     let clash = ledger.insert_chunk(&claim, chunk(0..10)).await;
 
-    assert!(matches!(clash, Err(LedgerError::Refused { .. })), "{clash:?}");
+    assert!(matches!(clash, Err(LedgerError::Rejected { .. })), "{clash:?}");
     Ok(())
 }
 
@@ -808,15 +782,15 @@ async fn a_host_writes_its_rows_in_the_same_transaction() -> TestResult {
     assert_eq!(ledger.insert_chunk(&claim, chunk(5..20)).await?, ChunkInserted::New(10));
     assert_eq!(ledger.insert_chunk(&claim, chunk(5..20)).await?, ChunkInserted::New(0));
     assert_eq!(schema.number(rows).await, 20 * 1000 + 20);
-    let refused = ledger.insert_chunk(&claim, chunk(50..60)).await;
-    assert!(matches!(refused, Err(LedgerError::Refused { why }) if why == "out of labels at 57"));
+    let rejected = ledger.insert_chunk(&claim, chunk(50..60)).await;
+    assert!(matches!(rejected, Err(LedgerError::Rejected { why }) if why == "out of labels at 57"));
     let panicked = ledger.insert_chunk(&claim, chunk(70..80)).await;
     assert!(
         matches!(panicked, Err(LedgerError::Failed { source, .. }) if source.to_string().contains("no label has this number"))
     );
     schema.outsider.execute("INSERT INTO products VALUES (0, 90)", &[]).await?;
     let clash = ledger.insert_chunk(&claim, chunk(90..95)).await;
-    assert!(matches!(clash, Err(LedgerError::Refused { why }) if why.contains("products_ordinal_key")));
+    assert!(matches!(clash, Err(LedgerError::Rejected { why }) if why.contains("products_ordinal_key")));
 
     assert_eq!(schema.number(rows).await, 21 * 1000 + 20);
     assert_eq!(schema.ledger.batch(job.batch).await?.items_created, 20);
@@ -825,7 +799,7 @@ async fn a_host_writes_its_rows_in_the_same_transaction() -> TestResult {
 
 #[tokio::test]
 async fn a_host_client_is_reset_before_it_is_used_again() -> TestResult {
-    let schema = Schema::at(&servers::a_database()).await;
+    let schema = Schema::at(&postgres::a_database()).await;
     let job = schema.ledger.completed_batch().await?;
     let mut host = schema.pool.get().await.unwrap();
 
@@ -878,7 +852,7 @@ async fn counting_proxy(server: &str) -> TestResult<(String, Arc<AtomicU64>)> {
 /// Rows that do not fit into a page would fill the memory anyway.
 #[tokio::test]
 async fn a_page_of_failed_jobs_reads_about_its_own_size() -> TestResult {
-    let (url, counter) = counting_proxy(servers::shared()).await?;
+    let (url, counter) = counting_proxy(postgres::shared()).await?;
     let schema = Schema::at(&url).await;
     let jobs = schema.ledger.jobs_of(a_batch().of(1_000).in_jobs_of(1)).await?;
     let long =
@@ -941,8 +915,7 @@ async fn racing_chunks_and_results_are_counted_once() -> TestResult {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn racing_verbs_keep_the_counts_consistent() -> TestResult {
     let schema = Schema::new().await;
-    let seed: u64 = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
-    println!("SEED={seed}");
+    let seed = seed();
     let mut stateful = fastrand::Rng::with_seed(seed);
 
     for round in 0..300 {
@@ -1174,7 +1147,7 @@ async fn overlapping_claims_do_not_delay_a_pause() -> TestResult {
     let (next, stop) = (Arc::new(AtomicU64::new(1)), CancellationToken::new());
     let mut workers = JoinSet::new();
     for _ in 0..16 {
-        let worker = servers::client(servers::shared()).await;
+        let worker = postgres::client(postgres::shared()).await;
         worker.batch_execute(&format!("SET search_path = {}; {CLAIM}", schema.name)).await?;
         let (next, stop) = (next.clone(), stop.clone());
         workers.spawn(async move {
@@ -1319,7 +1292,7 @@ async fn a_batch_survives_restarts_and_crashes_of_the_server() -> TestResult {
     }
     let server = tokio::task::spawn_blocking(move || faults.join()).await?.expect("no order fails");
 
-    let again = Schema { outsider: servers::client(server.url()).await, ..schema };
+    let again = Schema { outsider: postgres::client(server.url()).await, ..schema };
     again.outsider.batch_execute(&format!("SET search_path = {}", again.name)).await?;
     assert_eq!(again.number("SELECT count(*) FROM items").await, 400_000);
     assert_eq!(again.number("SELECT sum(attempts) + sum(crashes) FROM jobs").await, 0);
@@ -1363,9 +1336,9 @@ async fn the_pool_recovers_from_an_unresponsive_server() -> TestResult {
 
 #[tokio::test]
 async fn a_condition_on_a_view_uses_the_index_of_its_table() -> TestResult {
-    let schema = servers::a_schema();
+    let schema = postgres::a_schema();
     let _pool = open_with_index(&schema, true).await;
-    let session = session_in(servers::shared(), &schema).await;
+    let session = session_in(postgres::shared(), &schema).await;
     let fill = "INSERT INTO batches (id, quantity, batch_size, key_fingerprint, jobs, estimated_ms)
             SELECT n, 1, 1, '', 1, 0 FROM generate_series(1, 5000) AS n;
         INSERT INTO jobs (batch, seq, first, quantity) SELECT n, 0, 0, 1 FROM generate_series(1, 5000) AS n;
@@ -1425,7 +1398,7 @@ fn into_own_items<'a>(
 /// `CREATE TABLE IF NOT EXISTS items` found the ledger's table and created none.
 #[tokio::test]
 async fn a_table_of_the_host_in_public_comes_before_the_ledgers_table() -> TestResult {
-    let schema = Schema::at(&servers::a_database()).await;
+    let schema = Schema::at(&postgres::a_database()).await;
     let host = schema.pool.get().await?;
     host.batch_execute("CREATE TABLE IF NOT EXISTS items (mine text)").await?;
     let ledger = PostgresLedger::new(schema.pool.clone(), RULES).with_item_writer(Arc::new(into_own_items));

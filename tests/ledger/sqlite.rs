@@ -26,7 +26,7 @@ use rusqlite::{Connection, StatementStatus, params_from_iter, types::Value};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
-use crate::support::*;
+use crate::{subject::*, support::plugin};
 
 mod finish_hook;
 
@@ -468,10 +468,10 @@ async fn a_chunk_with_one_refused_item_inserts_nothing() -> TestResult {
     let job = ledger.one_job().await?;
     let claim = ledger.claim_job(job).await?;
 
-    let refused = ledger.insert_chunk(&claim, chunk(0..50)).await;
+    let rejected = ledger.insert_chunk(&claim, chunk(0..50)).await;
     let good = ledger.insert_chunk(&claim, chunk(50..100)).await?;
 
-    assert!(matches!(refused, Err(LedgerError::Refused { why }) if why.contains("item 30 is not wanted")));
+    assert!(matches!(rejected, Err(LedgerError::Rejected { why }) if why.contains("item 30 is not wanted")));
     assert_eq!(good, ChunkInserted::New(50));
     assert_eq!(ledger.items_of(job.batch).await?, (50..100).collect::<Vec<_>>());
     assert_eq!(ledger.batch(job.batch).await?.items_created, 50);
@@ -489,7 +489,7 @@ async fn a_conflict_with_an_index_of_the_host_refuses_the_chunk() -> TestResult 
 
     let clash = ledger.insert_chunk(&claim, chunk(0..10)).await;
 
-    assert!(matches!(clash, Err(LedgerError::Refused { .. })), "{clash:?}");
+    assert!(matches!(clash, Err(LedgerError::Rejected { .. })), "{clash:?}");
     Ok(())
 }
 
@@ -511,16 +511,16 @@ async fn concurrent_writes_succeed_or_fail_independently() -> TestResult {
         }));
     }
 
-    let mut refused = 0;
+    let mut rejected = 0;
     for write in writes {
         match write.await? {
             Ok(written) => assert_eq!(written, ChunkInserted::New(10)),
-            Err(LedgerError::Refused { .. }) => refused += 1,
+            Err(LedgerError::Rejected { .. }) => rejected += 1,
             Err(error) => return Err(error.into()),
         }
     }
 
-    assert_eq!(refused, 1);
+    assert_eq!(rejected, 1);
     assert_eq!(ledger.batch(jobs[0].batch).await?.items_created, 1_990);
     assert_eq!(ledger.items_of(jobs[0].batch).await?.len(), 1_990);
     Ok(())
@@ -588,7 +588,7 @@ async fn a_call_that_ends_the_shared_transaction_fails() -> TestResult {
         match write.await? {
             Ok(ChunkInserted::New(new)) => reported += new,
             Ok(other) => panic!("{other:?}"),
-            Err(LedgerError::Refused { .. } | LedgerError::Unavailable { .. }) => {}
+            Err(LedgerError::Rejected { .. } | LedgerError::Unavailable { .. }) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -676,10 +676,13 @@ async fn items_that_an_item_writer_refuses_are_in_neither_table() -> TestResult 
     type Way = fn() -> Result<(), BoxError>;
     type Is = fn(&LedgerError) -> bool;
     let table: [(Way, Is); 4] = [
-        (|| Err("no label for 630".into()), |e| matches!(e, LedgerError::Refused { why } if why == "no label for 630")),
+        (
+            || Err("no label for 630".into()),
+            |e| matches!(e, LedgerError::Rejected { why } if why == "no label for 630"),
+        ),
         (
             || Err(rusqlite::Error::InvalidColumnName("label".into()).into()),
-            |e| matches!(e, LedgerError::Refused { why } if why.contains("label")),
+            |e| matches!(e, LedgerError::Rejected { why } if why.contains("label")),
         ),
         (
             || panic!("dropped the labels"),
@@ -750,7 +753,7 @@ async fn a_host_writes_in_a_transaction() -> TestResult {
         conn.execute("INSERT INTO mine VALUES (2)", [])?;
         conn.execute("INSERT INTO mine VALUES (1)", [])
     });
-    assert!(matches!(error.await, Err(LedgerError::Refused { .. })));
+    assert!(matches!(error.await, Err(LedgerError::Rejected { .. })));
     let panic = host.interact_mut(|conn| -> rusqlite::Result<()> {
         conn.execute("INSERT INTO mine VALUES (3)", [])?;
         panic!("on purpose")
@@ -807,8 +810,8 @@ async fn a_panic_does_not_use_up_a_reader() -> TestResult {
 #[tokio::test]
 async fn waiting_for_a_reader_times_out() -> TestResult {
     let folder = tempfile::tempdir()?;
-    let url = format!("sqlite://{}", folder.path().join("batch.db").display());
-    let pool = SqlitePool::init(&figment(&url, 0).join(("max_connections", 1))).await.unwrap();
+    let pool =
+        SqlitePool::init(&figment(&plugin::sqlite_url(folder.path()), 0).join(("max_connections", 1))).await.unwrap();
     let host = pool.get().await.unwrap();
     let (release, released) = mpsc::channel::<()>();
     let (started, start) = tokio::sync::oneshot::channel();

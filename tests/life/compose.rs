@@ -7,18 +7,20 @@ use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
 use crate::{
-    TestResult,
-    host::{Home, Host, Store},
     is_complete,
     redis::nothing_is_left,
-    server::Redis,
-    servers::{self, Server},
+    support::{
+        TestResult,
+        host::{Home, Host, Store},
+        postgres::{self, Server},
+        redis::Redis,
+    },
 };
 
 const PASSWORD: &str = "a-secret";
 
 /// Returns the services of the file, by name.
-fn services() -> Result<Value, Box<dyn std::error::Error>> {
+fn services() -> TestResult<Value> {
     let mut file: serde_norway::Value = serde_norway::from_str(include_str!("../../docs/compose.yml"))?;
     file.apply_merge()?;
     Ok(serde_json::to_value(&file["services"])?)
@@ -41,7 +43,7 @@ fn environment(service: &Value, postgres: &str, redis: u16) -> Vec<(String, Stri
 
 /// Creates the database, as the PostgreSQL image does for `POSTGRES_USER` and `POSTGRES_PASSWORD`.
 async fn create_database(server: &Server) {
-    let outsider = servers::client(server.url()).await;
+    let outsider = postgres::client(server.url()).await;
     let role = format!("CREATE ROLE shop LOGIN SUPERUSER PASSWORD '{PASSWORD}'");
     for statement in [role.as_str(), "CREATE DATABASE shop OWNER shop"] {
         outsider.batch_execute(statement).await.expect("the server is new");
@@ -56,7 +58,7 @@ async fn completes_a_batch_with_the_services_of_the_compose_file() -> TestResult
     let home = Home::on_servers(&format!("postgres://shop:{PASSWORD}@{address}/shop"), redis.port)?;
     let services = services()?;
     let [web, worker] = ["web", "worker"].map(|name| &services[name]);
-    let start = async |service: &Value| -> Result<Host, Box<dyn std::error::Error>> {
+    let start = async |service: &Value| -> TestResult<Host> {
         let variables = environment(service, address, redis.port);
         let variables: Vec<_> = variables.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         home.start_with(&variables).await

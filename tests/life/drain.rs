@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::{
-    TestResult,
-    host::{Home, Store},
     is_complete,
-    server::{Redis, value},
-    servers::Server,
+    support::{
+        TestResult,
+        host::{Home, Store},
+        postgres::Server,
+        redis::{Redis, value},
+    },
 };
 
 /// Counted attempts and crashes. A stop must not count any.

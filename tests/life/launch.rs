@@ -5,7 +5,10 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::{TestResult, host::Home, is_complete};
+use crate::{
+    is_complete,
+    support::{TestResult, host::Home},
+};
 
 /// The table of roles in the guide: a worker feeds, works, and serves the health probes only.
 #[tokio::test]
@@ -64,8 +67,8 @@ async fn a_misspelt_variable_stops_the_launch_with_its_right_name() -> TestResul
 #[cfg(feature = "redis")]
 #[tokio::test]
 async fn a_second_ledger_with_the_same_prefix_is_refused_with_both_cures() -> TestResult {
-    let redis = crate::server::Redis::start().await;
-    let [first, second] = [(); 2].map(|()| Home::on_redis(crate::host::Store::Sqlite, redis.port));
+    let redis = crate::support::redis::Redis::start().await;
+    let [first, second] = [(); 2].map(|()| Home::on_redis(crate::support::host::Store::Sqlite, redis.port));
     let (first, second) = (first?, second?);
     let host = first.start().await?;
     let batch = host.post(&json!({ "quantity": 300 })).await?;
@@ -101,8 +104,8 @@ async fn a_second_ledger_with_the_same_prefix_is_refused_with_both_cures() -> Te
 #[cfg(feature = "redis")]
 #[tokio::test]
 async fn a_ledger_in_memory_with_redis_stops_the_launch() -> TestResult {
-    let redis = crate::server::Redis::start().await;
-    let home = Home::on_redis(crate::host::Store::Sqlite, redis.port)?;
+    let redis = crate::support::redis::Redis::start().await;
+    let home = Home::on_redis(crate::support::host::Store::Sqlite, redis.port)?;
     let home = home.with("ROCKET_DATABASES__BATCH__URL", "sqlite://:memory:");
 
     let printed = home.fails_to_start().await?;
@@ -118,8 +121,8 @@ async fn a_ledger_in_memory_with_redis_stops_the_launch() -> TestResult {
 #[cfg(feature = "redis")]
 #[tokio::test]
 async fn a_flushed_redis_belongs_to_the_running_ledger_again() -> TestResult {
-    let redis = crate::server::Redis::start().await;
-    let home = Home::on_redis(crate::host::Store::Sqlite, redis.port)?.quick();
+    let redis = crate::support::redis::Redis::start().await;
+    let home = Home::on_redis(crate::support::host::Store::Sqlite, redis.port)?.quick();
     let host = home.start().await?;
     let batch = host.post(&json!({ "quantity": 60_000, "batchSize": 1_000 })).await?;
     host.until(batch, |progress| progress["itemsCreated"].as_u64() > Some(2_000)).await?;
@@ -128,7 +131,7 @@ async fn a_flushed_redis_belongs_to_the_running_ledger_again() -> TestResult {
 
     let owner = ["GET", "bull:rocket_batch:ledger"];
     redis.until(&owner, |owner| owner != redis::Value::Nil).await;
-    let other = Home::on_redis(crate::host::Store::Sqlite, redis.port)?;
+    let other = Home::on_redis(crate::support::host::Store::Sqlite, redis.port)?;
     assert!(other.fails_to_start().await?.contains("another ledger"));
     host.until_finished(batch, Duration::from_secs(60)).await?;
     is_complete(&host, batch, 60_000).await?;

@@ -9,38 +9,28 @@
 mod compose;
 #[cfg(feature = "redis")]
 mod drain;
-mod host;
 mod launch;
 mod orders;
 mod pair;
 #[cfg(feature = "redis")]
 mod redis;
-#[cfg(feature = "redis")]
-#[path = "../queue/redis_cluster.rs"]
-mod redis_cluster;
-#[cfg(feature = "redis")]
-#[path = "../queue/sentinels.rs"]
-mod sentinels;
-#[cfg(feature = "redis")]
-#[path = "../queue/server.rs"]
-mod server;
-#[path = "../servers/postgres.rs"]
-mod servers;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::{
     collections::HashSet,
-    error::Error,
     time::{Duration, Instant},
 };
 
-use host::{Home, Host, Store};
 use orders::{
     an_order_is_incomplete_until_a_retry_writes_its_last_label, an_order_is_ready_if_and_only_if_its_batch_is_completed,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
-
-type TestResult = Result<(), Box<dyn Error>>;
+use support::{
+    TestResult,
+    host::{Home, Host, Store},
+};
 
 /// Tests that run with a ledger in either database.
 macro_rules! on_each_ledger {
@@ -84,9 +74,7 @@ async fn completes_a_batch_despite_twenty_kills(store: Store) -> TestResult {
 async fn complete_despite_twenty_kills(home: &Home) -> TestResult {
     const POINTS: [&str; 3] = ["before-finish", "before-acknowledge", "before-hook"];
     const LARGE: i64 = 100_000;
-    let seed: u64 = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
-    println!("SEED={seed}");
-    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut rng = fastrand::Rng::with_seed(support::seed());
     let left = "SELECT coalesce(sum(quantity - created), 0) FROM rocket_batch_jobs";
     let mut batches = Vec::new();
 

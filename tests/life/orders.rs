@@ -5,8 +5,8 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::{
-    TestResult,
+use crate::support::{
+    self, TestResult,
     host::{Home, Host, Store},
 };
 
@@ -32,9 +32,7 @@ impl Host {
 /// Twenty SIGKILLs, at random times and between the finish hook and its commit.
 pub async fn an_order_is_ready_if_and_only_if_its_batch_is_completed(store: Store) -> TestResult {
     const POINT: &str = "after-finish-hook";
-    let seed: u64 = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
-    println!("SEED={seed}");
-    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut rng = fastrand::Rng::with_seed(support::seed());
     let home = Home::on(store)?.with("ROCKET_BATCH__GENERATE__RATE_LIMIT", "off");
     let mut orders = 0;
 

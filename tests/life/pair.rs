@@ -7,11 +7,13 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::{
-    TestResult,
-    host::{Home, Host, Store},
     is_complete,
     redis::nothing_is_left,
-    server::{Redis, value},
+    support::{
+        TestResult,
+        host::{Home, Host, Store},
+        redis::{Redis, value},
+    },
 };
 
 /// The number of jobs that were claimed more than once.
@@ -22,7 +24,7 @@ fn items_of(batch: i64) -> String {
     format!("SELECT count(*) FROM rocket_batch_items WHERE batch = {batch}")
 }
 
-async fn workers(home: &Home, number: usize) -> Result<Vec<Host>, Box<dyn std::error::Error>> {
+async fn workers(home: &Home, number: usize) -> TestResult<Vec<Host>> {
     let mut workers = Vec::new();
     for _ in 0..number {
         workers.push(home.start_as("worker").await?);
@@ -179,14 +181,14 @@ async fn inserts_nothing_from_a_worker_that_continues_after_its_lock() -> TestRe
     let batch = web.post(&json!({ "quantity": QUANTITY, "batchSize": 5_000 })).await?;
     web.until(batch, |progress| progress["itemsCreated"].as_u64() > Some(100)).await?;
 
-    first.signal("STOP").await?;
+    first.signal("STOP")?;
     // Its lock lasts longer than the test, so that no other worker takes over.
     let second = [("ROCKET_BATCH__ROLE", "worker"), ("ROCKET_BATCH__GENERATE__LOCK", "60s")];
     let second = home.start_with(&second).await?;
     let taken =
         "SELECT coalesce(min(seq), -1) FROM rocket_batch_jobs WHERE state = 'active' AND epoch = 2 AND created < 4000";
     let job = home.until(taken, |seq| seq >= 0).await?;
-    second.signal("STOP").await?;
+    second.signal("STOP")?;
     let of_job = |what: &str| format!("SELECT {what} FROM rocket_batch_jobs WHERE seq = {job}");
     let [range, created] = ["first", "created"].map(of_job);
     let from = home.count(&range).await?;
@@ -194,12 +196,12 @@ async fn inserts_nothing_from_a_worker_that_continues_after_its_lock() -> TestRe
     let (before, counted) = (home.count(&there).await?, home.count(&created).await?);
     assert!(before < 5_000, "the second worker was stopped too late");
 
-    first.signal("CONT").await?;
+    first.signal("CONT")?;
 
     first.until_printed(&format!("task=b{batch}-j{job}-g0 disposition=")).await?;
     assert_eq!((home.count(&there).await?, home.count(&created).await?), (before, counted));
     assert_eq!(home.count(&of_job("epoch")).await?, 2);
-    second.signal("CONT").await?;
+    second.signal("CONT")?;
     is_complete(&web, batch, QUANTITY).await?;
     assert_eq!(home.count(&of_job("epoch")).await?, 2, "the worker with the claim completed the job");
     all_exit([web, first, second]).await?;

@@ -17,12 +17,14 @@ use rocket_batch::{
 use serde_json::json;
 
 use crate::{
-    TestResult, complete_despite_twenty_kills,
-    host::{Home, Host, Store},
-    is_complete,
-    redis_cluster::Nodes,
-    sentinels::Watched,
-    server::{Redis, value},
+    complete_despite_twenty_kills, is_complete,
+    support::{
+        TestResult,
+        host::{Home, Host, Store},
+        redis::{Redis, value},
+        redis_cluster::Nodes,
+        sentinels::Watched,
+    },
 };
 
 /// The jobs of a large batch are not logged one by one, and a clean shutdown needs no attention.

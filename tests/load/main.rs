@@ -12,15 +12,12 @@ mod host;
 #[expect(dead_code, reason = "the benchmark prints what it counts")]
 #[path = "../../benches/load/monitor.rs"]
 mod monitor;
-#[expect(dead_code, reason = "the tests of the queue use all of it")]
-#[path = "../queue/server.rs"]
-mod redis_server;
 #[path = "../../benches/load/report.rs"]
 mod report;
-#[path = "../servers/postgres.rs"]
-mod servers;
 #[path = "../../benches/load/site.rs"]
 mod site;
+#[path = "../support/mod.rs"]
+mod support;
 #[path = "../../benches/load/traffic.rs"]
 mod traffic;
 #[path = "../../benches/load/work.rs"]

@@ -18,9 +18,10 @@ use tokio::{
 };
 
 use crate::{
-    server::{self, Redis},
-    suite::{
-        Harness, TestResult, TestWorker, batch, counts, job, jobs_of, ready, settings, settings_with, wait_for_counts,
+    suite::{Harness, TestWorker, batch, counts, job, jobs_of, ready, settings, settings_with, wait_for_counts},
+    support::{
+        TestResult,
+        redis::{Redis, value},
     },
 };
 
@@ -161,9 +162,7 @@ async fn a_kept_job_has_its_progress_and_log() -> TestResult {
     worker.complete(1).await?;
 
     let lines = ["LRANGE", "bull:test:b1-j0-g0:logs", "0", "-1"];
-    redis
-        .until(&lines, |answer| server::value(answer).is_ok_and(|lines: Vec<String>| lines == ["a tenth", "all"]))
-        .await;
+    redis.until(&lines, |answer| value(answer).is_ok_and(|lines: Vec<String>| lines == ["a tenth", "all"])).await;
     assert_eq!(redis.command(&["HGET", "bull:test:b1-j0-g0", "progress"]).await, Value::BulkString(b"100.0".into()));
     let reason = redis.command(&["HGET", "bull:test:b1-j0-g0", "failedReason"]).await;
     assert_eq!(reason, Value::BulkString(b"at the very end".into()));
@@ -179,7 +178,7 @@ async fn the_log_of_a_job_is_bounded_and_removed_with_it() -> TestResult {
         open(&at("127.0.0.1", redis.port, "bull"), &settings_with(|settings| settings.keep_completed = 0)).await;
     let mut worker = TestWorker::start(&queue).await?;
     queue.offer(&[ready(1, 0)]).await?;
-    let (key, written) = ("bull:test:b1-j0-g0:logs", |lines: Value| server::value(lines).unwrap_or(0) >= 10_u64);
+    let (key, written) = ("bull:test:b1-j0-g0:logs", |lines: Value| value(lines).unwrap_or(0) >= 10_u64);
 
     for round in 0..8 {
         let attempt = worker.next().await?;
@@ -208,10 +207,10 @@ async fn a_queue_removes_finished_and_withdrawn_jobs() -> TestResult {
     TestWorker::start(&queue).await?.complete(4_000).await?;
 
     wait_for_counts(&queue, QueueCounts { completed: 10, ..counts(0, 0, 0) }).await?;
-    let keys: Vec<String> = server::value(redis.command(&["KEYS", "bull:*"]).await)?;
+    let keys: Vec<String> = value(redis.command(&["KEYS", "bull:*"]).await)?;
     let jobs = keys.iter().filter(|key| key.starts_with("bull:test:b")).count();
     assert!(jobs == 10 && keys.len() <= 17, "{keys:?}");
-    let events: u64 = server::value(redis.command(&["XLEN", "bull:test:events"]).await)?;
+    let events: u64 = value(redis.command(&["XLEN", "bull:test:events"]).await)?;
     assert!(events <= 11_000, "{events} events");
     Ok(())
 }
@@ -221,7 +220,7 @@ async fn a_queue_removes_finished_and_withdrawn_jobs() -> TestResult {
 async fn a_queue_opens_few_connections() -> TestResult {
     let redis = Redis::start().await;
     let clients = async || -> Result<usize, Box<dyn std::error::Error>> {
-        let list: String = server::value(redis.command(&["CLIENT", "LIST"]).await)?;
+        let list: String = value(redis.command(&["CLIENT", "LIST"]).await)?;
         // Without the connection of this command.
         Ok(list.lines().count() - 1)
     };

@@ -1,18 +1,11 @@
 //! A private certificate authority, and servers and Sentinels with its certificates.
 
-use std::{
-    error::Error,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-};
+use std::{path::PathBuf, process::Command};
 
 use rocket_batch::config::RedisSettings;
 use tempfile::TempDir;
 
-use crate::{
-    server::{Redis, free_port},
-    suite::TestResult,
-};
+use crate::support::{TestResult, process::free_port, redis::Redis, sentinels::Sentinel};
 
 /// Whether a server requires a certificate of its clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +20,7 @@ pub enum ClientCertificates {
 pub struct CertificateAuthority(TempDir);
 
 impl CertificateAuthority {
-    pub fn new() -> Result<Self, Box<dyn Error>> {
+    pub fn new() -> TestResult<Self> {
         let authority = Self(TempDir::new()?);
         std::fs::write(authority.file("names"), "subjectAltName = IP:127.0.0.1")?;
         authority.openssl("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=test-ca")?;
@@ -69,23 +62,10 @@ impl CertificateAuthority {
 
     /// Starts a Sentinel that accepts TLS only, and watches the master on port `master` as `mq`.
     /// `more` are lines for its configuration file.
-    pub fn sentinel(
-        &self,
-        clients: ClientCertificates,
-        port: u16,
-        master: u16,
-        more: &str,
-    ) -> Result<Sentinel, Box<dyn Error>> {
+    pub fn sentinel(&self, clients: ClientCertificates, port: u16, master: u16, more: &str) -> Sentinel {
         let tls = self.lines(clients).map(|(key, word)| format!("{key} {word}\n")).concat();
-        let lines = format!(
-            "port 0\ntls-port {port}\ntls-replication yes\nbind 127.0.0.1\n{tls}sentinel monitor mq 127.0.0.1 {master} 1\n\
-             sentinel down-after-milliseconds mq 1000\nsentinel failover-timeout mq 6000\n{more}\n"
-        );
-        let file = self.file("sentinel.conf");
-        std::fs::write(&file, lines)?;
-        let mut command = Command::new("redis-server");
-        command.arg(&file).arg("--sentinel").current_dir(&self.0).stdout(Stdio::null());
-        Ok(Sentinel(command.spawn()?))
+        let lines = format!("port 0\ntls-port {port}\ntls-replication yes\n{tls}{more}");
+        Sentinel::start(self.0.path(), &lines, master, 1)
     }
 
     fn lines(&self, clients: ClientCertificates) -> [(&'static str, String); 4] {
@@ -111,15 +91,5 @@ impl CertificateAuthority {
         let mut settings = self.trusted();
         (settings.cert, settings.key) = (Some(self.file("client.pem")), Some(self.file("client.key")));
         settings
-    }
-}
-
-/// A Sentinel that is killed when the value is dropped.
-pub struct Sentinel(Child);
-
-impl Drop for Sentinel {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }

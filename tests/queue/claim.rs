@@ -7,13 +7,17 @@ use rocket_batch::queue::{
     Queue, QueueError,
     bullmq::{BullQueue, Server},
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
 use crate::{
     bullmq::at,
-    faults::CapturedLog,
-    server::{Redis, value},
-    suite::{TestResult, TestWorker, job, jobs_of, ready, settings},
+    suite::{TestWorker, job, jobs_of, ready, settings},
+    support::{
+        TestResult,
+        log::Log,
+        redis::{Redis, value},
+        wait::until,
+    },
 };
 
 const KEY: &str = "bull:rocket_batch:ledger";
@@ -30,12 +34,9 @@ async fn claimed_by(ledger: &str, redis: &Redis) {
 
 /// Waits until a queue refuses offers because of another ledger.
 async fn refuses_offers(queue: &BullQueue) -> TestResult {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while !matches!(queue.offer(&[ready(1, 0)]).await, Err(QueueError::OtherLedger { .. })) {
-        assert!(Instant::now() < deadline, "the queue still takes offers");
-        sleep(Duration::from_millis(10)).await;
-    }
-    Ok(())
+    let offer = async || queue.offer(&[ready(1, 0)]).await;
+    let is_refused = |offered: &Result<_, _>| matches!(offered, Err(QueueError::OtherLedger { .. }));
+    Ok(until("an offer is refused", Duration::from_secs(10), offer, is_refused).await.map(drop)?)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -81,7 +82,7 @@ async fn a_running_process_claims_its_prefix_again_after_a_flush() -> TestResult
 /// After a flush, the other ledger is faster. Nothing of one may get into the other.
 #[tokio::test]
 async fn a_process_whose_prefix_was_taken_neither_adds_nor_takes_nor_removes_jobs() -> TestResult {
-    let (log, _guard) = CapturedLog::on_this_thread();
+    let (log, _guard) = Log::of_this_thread();
     let redis = Redis::start().await;
     let first = open_for("a", &redis, "bull").await?;
     let mut worker_of_first = TestWorker::start(&first).await?;
@@ -96,7 +97,7 @@ async fn a_process_whose_prefix_was_taken_neither_adds_nor_takes_nor_removes_job
     refuses_offers(&first).await?;
     assert!(matches!(first.withdraw(crate::suite::batch(1)).await, Err(QueueError::OtherLedger { .. })));
     assert!(matches!(first.ping().await, Err(QueueError::OtherLedger { .. })));
-    log.wait_for("another ledger has taken the prefix in Redis").await?;
+    log.until("another ledger has taken the prefix in Redis").await?;
     let taken = timeout(Duration::from_secs(3), worker_of_first.next()).await;
     assert!(taken.is_err(), "the worker of one ledger has run a job of the other");
     assert_eq!(log.text().matches("another ledger has taken the prefix in Redis; this").count(), 1, "{}", log.text());
@@ -109,20 +110,20 @@ async fn a_process_whose_prefix_was_taken_neither_adds_nor_takes_nor_removes_job
 
 #[tokio::test]
 async fn a_process_works_again_when_its_prefix_is_free() -> TestResult {
-    let (log, _guard) = CapturedLog::on_this_thread();
+    let (log, _guard) = Log::of_this_thread();
     let redis = Redis::start().await;
     let queue = open_for("a", &redis, "bull").await?;
     let mut worker = TestWorker::start(&queue).await?;
     redis.command(&["SET", KEY, "b"]).await;
     refuses_offers(&queue).await?;
-    log.wait_for("another ledger has taken the prefix in Redis").await?;
+    log.until("another ledger has taken the prefix in Redis").await?;
 
     redis.command(&["DEL", KEY]).await;
     claimed_by("a", &redis).await;
 
     queue.offer(&[ready(1, 0)]).await?;
     assert_eq!(worker.complete(1).await?, [job(1, 0)]);
-    log.wait_for("the prefix in Redis belongs to this ledger again").await
+    log.until("the prefix in Redis belongs to this ledger again").await
 }
 
 /// A worker may fetch a job before its next look at the key.

@@ -17,9 +17,14 @@ use tokio::{
 
 use crate::{
     bullmq::{at, open},
-    redis_cluster::Nodes,
-    server::{Redis, free_port, value},
-    suite::{Harness, TestResult, TestWorker, counts, jobs_of, ready, settings, settings_with},
+    suite::{Harness, TestWorker, counts, jobs_of, ready, settings, settings_with},
+    support::{
+        TestResult,
+        process::free_port,
+        redis::{Redis, value},
+        redis_cluster::{CLUSTER_OK, Nodes},
+        wait::until,
+    },
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -55,7 +60,7 @@ fn one_attempt() -> QueueSettings {
 
 /// Offers as the feeder does, and runs jobs, until the first `count` jobs of batch 1 have run.
 /// Returns the errors of the offers.
-async fn runs_all(queue: &dyn Queue, worker: &mut TestWorker, count: u64) -> Result<BTreeSet<String>, Box<dyn Error>> {
+async fn runs_all(queue: &dyn Queue, worker: &mut TestWorker, count: u64) -> TestResult<BTreeSet<String>> {
     let (end, mut completed, mut errors) = (Instant::now() + 60 * SECOND, BTreeSet::new(), BTreeSet::new());
     while completed.len() < count as usize {
         let left: Vec<_> = (0..count).filter(|seq| !completed.contains(&format!("b1-j{seq}-g0"))).collect();
@@ -74,14 +79,9 @@ async fn runs_all(queue: &dyn Queue, worker: &mut TestWorker, count: u64) -> Res
 
 /// Waits until no job is left, and checks that none has failed.
 async fn wait_until_all_completed(queue: &dyn Queue) -> TestResult {
-    let end = Instant::now() + 30 * SECOND;
-    loop {
-        match queue.counts().await {
-            Ok(QueueCounts { failed: 0, waiting: 0, delayed: 0, active: 0, .. }) => return Ok(()),
-            counted => assert!(Instant::now() < end, "{counted:?}"),
-        }
-        sleep(SECOND / 10).await;
-    }
+    let all_completed =
+        |counts: &Result<_, _>| matches!(counts, Ok(QueueCounts { failed: 0, waiting: 0, delayed: 0, active: 0, .. }));
+    Ok(until("all jobs are completed", 30 * SECOND, || queue.counts(), all_completed).await.map(drop)?)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -191,12 +191,12 @@ async fn jobs_wait_for_a_master_without_a_replica() -> TestResult {
 
     nodes.all[owner].kill();
     let other = &nodes.all[(owner + 1) % 3];
-    other.until(&["CLUSTER", "INFO"], |info| format!("{info:?}").contains("cluster_state:fail")).await;
+    other.until_contains(&["CLUSTER", "INFO"], "cluster_state:fail").await;
     running.finish_with(Disposition::Ack);
     sleep(3 * SECOND).await;
     assert!(worker.has_no_attempt() && queue.ping().await.is_err());
     nodes.all[owner].start_again().await;
-    nodes.all[owner].until(&["CLUSTER", "INFO"], |info| format!("{info:?}").contains("cluster_state:ok")).await;
+    nodes.all[owner].until_contains(&["CLUSTER", "INFO"], CLUSTER_OK).await;
     let recovered = Instant::now();
     let next = worker.next().await?;
 

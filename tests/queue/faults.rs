@@ -7,7 +7,7 @@ use std::{
     error::Error,
     process::Command,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
     time::Duration,
@@ -26,8 +26,8 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::{
     bullmq::{at, open},
     proxy::Proxy,
-    server::Redis,
-    suite::{TestResult, TestWorker, counts, job, jobs_of, ready, settings, settings_with, wait_for_counts},
+    suite::{TestWorker, counts, job, jobs_of, ready, settings, settings_with, wait_for_counts},
+    support::{TestResult, log::Log, redis::Redis, redis_cluster::CLUSTER_OK, wait::until},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -280,7 +280,7 @@ async fn jobs_wait_while_the_cluster_is_down() -> TestResult {
     let redis = Redis::with(&["--cluster-enabled", "yes", "--cluster-node-timeout", "500"]).await;
     let [down, up] = ["DELSLOTSRANGE", "ADDSLOTSRANGE"].map(|verb| ["CLUSTER", verb, "0", "16383"]);
     redis.command(&up).await;
-    redis.until(&["CLUSTER", "INFO"], |info| format!("{info:?}").contains("cluster_state:ok")).await;
+    redis.until_contains(&["CLUSTER", "INFO"], CLUSTER_OK).await;
     recovers(&redis, "{bull}", (&down, "ClusterDown", &up)).await
 }
 
@@ -300,14 +300,10 @@ async fn jobs_wait_while_the_disk_is_full() -> TestResult {
     let queue = open(&at("127.0.0.1", redis.port, "bull"), &settings_with(|settings| settings.attempts = 1)).await;
     queue.offer(&jobs_of(1, 5)).await?;
     disk.fill()?;
-    let end = Instant::now() + 10 * SECOND;
-    while !redis
-        .try_command(&["SET", "filler", &"x".repeat(10_000)])
-        .await
-        .is_err_and(|reason| reason.to_string().contains("MISCONF"))
-    {
-        assert!(Instant::now() < end, "the disk is not full");
-    }
+    let filler = ["SET", "filler", &"x".repeat(10_000)];
+    let fill = async || redis.try_command(&filler).await.map_err(|reason| reason.to_string());
+    let is_full = |reply: &Result<_, String>| reply.as_ref().is_err_and(|reason| reason.contains("MISCONF"));
+    until("the disk is full", 10 * SECOND, fill, is_full).await.map(drop)?;
     let mut worker = TestWorker::start(&queue).await?;
     let error = queue.offer(&jobs_of(2, 1)).await.expect_err("Redis refuses writes");
     assert!(format!("{:?}", error.source()).contains("MISCONF"), "{:?}", error.source());
@@ -381,9 +377,7 @@ async fn jobs_wait_while_redis_loads_its_data() -> TestResult {
     };
     assert!(timeout(10 * SECOND, loads).await?, "Redis did not report that it is loading");
 
-    while redis.try_command(&["PING"]).await.is_err() {
-        sleep(SECOND / 100).await;
-    }
+    redis.until(&["PING"], |_| true).await;
     let from = Instant::now();
     worker.complete(4).await?;
 
@@ -515,7 +509,7 @@ fn another_process_takes_over_from_a_killed_one() -> TestResult {
 /// One message for both queues, and one after each change.
 #[tokio::test]
 async fn logs_an_evicting_policy_at_the_start_and_after_each_change() -> TestResult {
-    let (log, _guard) = CapturedLog::on_this_thread();
+    let (log, _guard) = Log::of_this_thread();
     let redis = Redis::with(&["--maxmemory-policy", "allkeys-lru"]).await;
     let server = Arc::new(Server::new(&at("127.0.0.1", redis.port, "bull"))?.with_check_interval(SECOND / 20));
 
@@ -523,11 +517,11 @@ async fn logs_an_evicting_policy_at_the_start_and_after_each_change() -> TestRes
         BullQueue::open("one", &settings(), server.clone()).await?,
         BullQueue::open("other", &settings(), server).await?,
     ];
-    log.wait_for("allkeys-lru").await?;
+    log.until("allkeys-lru").await?;
     redis.command(&["CONFIG", "SET", "maxmemory-policy", "volatile-ttl"]).await;
-    log.wait_for("volatile-ttl").await?;
+    log.until("volatile-ttl").await?;
     redis.command(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]).await;
-    log.wait_for("Redis no longer evicts keys").await?;
+    log.until("Redis no longer evicts keys").await?;
     sleep(SECOND / 2).await;
 
     for word in ["allkeys-lru", "volatile-ttl", "Redis no longer evicts keys"] {
@@ -540,7 +534,7 @@ async fn logs_an_evicting_policy_at_the_start_and_after_each_change() -> TestRes
 /// runs.
 #[tokio::test]
 async fn logs_a_pause_at_the_start_and_after_each_change() -> TestResult {
-    let (log, _guard) = CapturedLog::on_this_thread();
+    let (log, _guard) = Log::of_this_thread();
     let redis = Redis::start().await;
     redis.command(&["HSET", "bull:held:meta", "paused", "1"]).await;
     let server = Arc::new(Server::new(&at("127.0.0.1", redis.port, "bull"))?.with_check_interval(SECOND / 20));
@@ -549,53 +543,14 @@ async fn logs_a_pause_at_the_start_and_after_each_change() -> TestResult {
         BullQueue::open("held", &settings(), server.clone()).await?,
         BullQueue::open("bystander", &settings(), server).await?,
     ];
-    log.wait_for("queue paused by another client").await?;
+    log.until("queue paused by another client").await?;
     sleep(SECOND / 2).await;
     redis.command(&["HDEL", "bull:held:meta", "paused"]).await;
-    log.wait_for("queue resumed").await?;
+    log.until("queue resumed").await?;
 
     for word in ["queue paused by another client", "queue resumed"] {
         assert_eq!(log.text().matches(word).count(), 1, "{}", log.text());
     }
     assert!(!log.text().contains("bystander"), "{}", log.text());
     Ok(())
-}
-
-/// The log of one thread.
-#[derive(Clone, Default)]
-pub struct CapturedLog(Arc<Mutex<Vec<u8>>>);
-
-impl CapturedLog {
-    /// Captures the log of this thread, on which all queues of a test run, until the guard is
-    /// dropped.
-    pub fn on_this_thread() -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().expect("no code panics while holding this lock")).into_owned()
-    }
-
-    pub async fn wait_for(&self, word: &str) -> TestResult {
-        let end = Instant::now() + 10 * SECOND;
-        while !self.text().contains(word) {
-            assert!(Instant::now() < end, "the log lacks `{word}`: {}", self.text());
-            sleep(SECOND / 100).await;
-        }
-        Ok(())
-    }
-}
-
-impl std::io::Write for CapturedLog {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("no code panics while holding this lock").extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
 }

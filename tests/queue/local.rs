@@ -17,8 +17,9 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::suite::{
-    Harness, TestResult, TestWorker, counts, job, jobs_of, ready, settings, settings_with, wait_for_counts,
+use crate::{
+    suite::{Harness, TestWorker, counts, job, jobs_of, ready, settings, settings_with, wait_for_counts},
+    support::TestResult,
 };
 
 struct LocalHarness;

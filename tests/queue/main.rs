@@ -11,9 +11,8 @@
 //!   sentinel.rs  … with Sentinels
 //!   cluster.rs   … in a Redis Cluster
 //!
-//!   server.rs    a Redis server that can be stopped, killed and started again
 //!   proxy.rs     a proxy that can fall silent
-//!   sentinels.rs, redis_cluster.rs, certificate_authority.rs
+//!   certificate_authority.rs
 //! ```
 
 #[macro_use]
@@ -32,14 +31,10 @@ mod local;
 #[cfg(feature = "redis")]
 mod proxy;
 #[cfg(feature = "redis")]
-mod redis_cluster;
-#[cfg(feature = "redis")]
 mod rights;
 #[cfg(feature = "redis")]
 mod sentinel;
-#[cfg(feature = "redis")]
-mod sentinels;
-#[cfg(feature = "redis")]
-mod server;
+#[path = "../support/mod.rs"]
+mod support;
 #[cfg(feature = "redis")]
 mod tls;

@@ -17,9 +17,12 @@ use tokio::{
 
 use crate::{
     bullmq::at,
-    faults::CapturedLog,
-    server::{Redis, value},
-    suite::{Harness, TestResult, TestWorker, job, jobs_of, ready, settings, settings_with},
+    suite::{Harness, TestWorker, job, jobs_of, ready, settings, settings_with},
+    support::{
+        TestResult,
+        log::Log,
+        redis::{Redis, value},
+    },
 };
 
 every_queue!(LeastPrivilegeHarness::default());
@@ -169,7 +172,7 @@ async fn a_missing_right_fails_the_launch_and_is_named() -> TestResult {
 #[tokio::test]
 async fn a_denied_command_keeps_the_worker() -> TestResult {
     let server = RestrictedServer::default();
-    let (log, _guard) = CapturedLog::on_this_thread();
+    let (log, _guard) = Log::of_this_thread();
     server.change(&["-info"]).await;
     let queue = server.open(&settings()).await?;
     let mut worker = TestWorker::start(&queue).await?;

@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     bullmq::open,
-    sentinels::Watched,
-    suite::{TestResult, TestWorker, job, ready, settings},
+    suite::{TestWorker, job, ready, settings},
+    support::{TestResult, sentinels::Watched},
 };
 
 /// The documented limit for a recovery, without the time that the Sentinels need.
@@ -36,11 +36,7 @@ async fn fail_over(watched: &Watched) -> TestResult {
 }
 
 /// Offers task `seq` as the feeder does until it has run, and returns how long that took.
-pub async fn time_until_job_runs(
-    queue: &dyn Queue,
-    worker: &mut TestWorker,
-    seq: u64,
-) -> Result<Duration, Box<dyn Error>> {
+pub async fn time_until_job_runs(queue: &dyn Queue, worker: &mut TestWorker, seq: u64) -> TestResult<Duration> {
     let from = Instant::now();
     while queue.offer(&[ready(9, seq)]).await.is_err() {
         sleep(Duration::from_millis(100)).await;
@@ -106,7 +102,7 @@ async fn one_reachable_sentinel_is_enough_to_find_redis() -> TestResult {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sentinels_that_lack_the_master_or_do_not_answer_fail_the_launch() -> TestResult {
     let mut watched = Watched::start().await;
-    let launch_error = async |redis_settings: &RedisSettings| -> Result<String, Box<dyn Error>> {
+    let launch_error = async |redis_settings: &RedisSettings| -> TestResult<String> {
         let from = Instant::now();
         let server = Arc::new(Server::new(redis_settings)?);
         let error = BullQueue::open("test", &settings(), server).await.expect_err("no Sentinel reports the master");

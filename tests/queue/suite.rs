@@ -7,7 +7,6 @@
 
 use std::{
     collections::VecDeque,
-    error::Error,
     future::Future,
     sync::{
         Arc,
@@ -20,17 +19,17 @@ use rocket::async_trait;
 use rocket_batch::{
     config::{QueueSettings, RateLimitSetting},
     domain::{BatchId, Delivery, JobId, RateLimit, Task},
-    queue::{Disposition, Drained, Handler, Offer, ProgressSink, ProgressUpdate, Queue, QueueCounts},
+    queue::{Disposition, Drained, Handler, Offer, ProgressSink, ProgressUpdate, Queue, QueueCondition, QueueCounts},
 };
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep, timeout},
+    time::{Instant, timeout},
 };
 
-pub type TestResult = Result<(), Box<dyn Error>>;
-
-/// Longer than any wait of a passing test.
-const WAIT_TIMEOUT: Duration = Duration::from_secs(20);
+use crate::support::{
+    TestResult,
+    wait::{WAIT_TIMEOUT, try_until, until},
+};
 
 /// Creates queues of one backend.
 pub trait Harness {
@@ -69,7 +68,7 @@ macro_rules! every_queue {
     };
     ($harness:expr; $($claim:ident)*) => { $(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-        async fn $claim() -> $crate::suite::TestResult {
+        async fn $claim() -> $crate::support::TestResult {
             $crate::suite::$claim($harness).await
         }
     )* };
@@ -178,7 +177,7 @@ pub struct TestWorker {
 
 impl TestWorker {
     /// Starts to run the tasks of `queue`.
-    pub async fn start(queue: &dyn Queue) -> Result<Self, Box<dyn Error>> {
+    pub async fn start(queue: &dyn Queue) -> TestResult<Self> {
         let (sender, attempt) = mpsc::unbounded_channel();
         let (running, max) = (Arc::default(), Arc::default());
         let test_worker = Self { attempt, running: Arc::clone(&running), max: Arc::clone(&max) };
@@ -187,13 +186,13 @@ impl TestWorker {
     }
 
     /// Waits for the next attempt.
-    pub async fn next(&mut self) -> Result<RunningAttempt, Box<dyn Error>> {
+    pub async fn next(&mut self) -> TestResult<RunningAttempt> {
         let attempt = timeout(WAIT_TIMEOUT, self.attempt.recv()).await.map_err(|_| "no attempt started")?;
         attempt.ok_or_else(|| "the queue dropped its handler".into())
     }
 
     /// Finishes the next `count` attempts with [`Disposition::Ack`] and returns their tasks.
-    pub async fn complete(&mut self, count: usize) -> Result<Vec<Task>, Box<dyn Error>> {
+    pub async fn complete(&mut self, count: usize) -> TestResult<Vec<Task>> {
         let mut tasks = Vec::new();
         while tasks.len() < count {
             let attempt = self.next().await?;
@@ -221,17 +220,8 @@ impl TestWorker {
 
 /// Waits until the queue counts `expected`. A finished attempt is counted with a short delay.
 pub async fn wait_for_counts(queue: &dyn Queue, expected: QueueCounts) -> TestResult {
-    let end = Instant::now() + WAIT_TIMEOUT;
-    loop {
-        let counts = queue.counts().await?;
-        if counts == expected {
-            return Ok(());
-        }
-        if Instant::now() > end {
-            return Err(format!("the queue counts {counts:?} instead of {expected:?}").into());
-        }
-        sleep(Duration::from_millis(1)).await;
-    }
+    let what = format!("the queue counts {expected:?}");
+    try_until(what, WAIT_TIMEOUT, || queue.counts(), |counts| *counts == expected).await.map(drop)
 }
 
 pub async fn early_jobs_start_first_and_batches_interleave(harness: impl Harness) -> TestResult {
@@ -547,7 +537,7 @@ pub async fn a_rate_limit_is_reported_while_it_stops_waiting_tasks(harness: impl
     };
     let queue = harness.queue(settings_with(limited)).await;
     let mut worker = TestWorker::start(&*queue).await?;
-    let before = (queue.condition().await == QueueCondition::RateLimited);
+    let before = queue.condition().await == QueueCondition::RateLimited;
 
     queue.offer(&jobs_of(1, 3)).await?;
     worker.complete(2).await?;
@@ -559,13 +549,8 @@ pub async fn a_rate_limit_is_reported_while_it_stops_waiting_tasks(harness: impl
 }
 
 async fn wait_until_limited(queue: &dyn Queue, expected: bool) -> TestResult {
-    let deadline = Instant::now() + WAIT_TIMEOUT;
-    while (queue.condition().await == QueueCondition::RateLimited) != expected {
-        if Instant::now() > deadline {
-            return Err(format!("the queue is not reported as limited: {expected}").into());
-        }
-        sleep(Duration::from_millis(50)).await;
-    }
+    let is_limited = async || queue.condition().await == QueueCondition::RateLimited;
+    until("the rate limit is reported", WAIT_TIMEOUT, is_limited, |is| *is == expected).await?;
     Ok(())
 }
 

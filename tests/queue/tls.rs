@@ -9,14 +9,20 @@ use rocket_batch::{
         bullmq::{BullQueue, Server},
     },
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::{
     bullmq::open,
     certificate_authority::{CertificateAuthority, ClientCertificates},
     sentinel::time_until_job_runs,
-    server::{Redis, free_port},
-    suite::{TestResult, TestWorker, counts, jobs_of, settings, wait_for_counts},
+    suite::{TestWorker, counts, jobs_of, settings, wait_for_counts},
+    support::{
+        TestResult,
+        process::free_port,
+        redis::Redis,
+        redis_cluster::CLUSTER_OK,
+        wait::{WAIT_TIMEOUT, try_until},
+    },
 };
 
 /// A server with a password, and the settings to connect to it.
@@ -149,11 +155,11 @@ async fn sentinels_are_queried_over_tls_as_a_user() -> TestResult {
     let of = format!("127.0.0.1 {master_port}");
     let (replica, _) =
         authority.redis(ClientCertificates::Required, &["--tls-replication", "yes", "--replicaof", &of]).await;
-    replica.until(&["INFO", "replication"], |info| format!("{info:?}").contains("master_link_status:up")).await;
+    replica.until_in_sync().await;
     let port = free_port();
     let users = "user default off\nuser boss on >boss allkeys +@all\n\
                  user scout on >opensesame -@all +auth +ping +client +sentinel|get-master-addr-by-name";
-    let _sentinel = authority.sentinel(ClientCertificates::Required, port, master_port, users)?;
+    let _sentinel = authority.sentinel(ClientCertificates::Required, port, master_port, users);
     let mut redis_settings = authority.with_client_certificate();
     (redis_settings.sentinels, redis_settings.master) = (vec![format!("127.0.0.1:{port}")], "mq".into());
     let nameless = redis_settings.clone();
@@ -166,7 +172,7 @@ async fn sentinels_are_queried_over_tls_as_a_user() -> TestResult {
     time_until_job_runs(&queue, &mut worker, 0).await?;
 
     master.kill();
-    replica.until(&["INFO", "replication"], |info| format!("{info:?}").contains("role:master")).await;
+    replica.until_master().await;
     let took = time_until_job_runs(&queue, &mut worker, 1).await?;
 
     println!("ran {took:?} after the failover");
@@ -182,18 +188,15 @@ async fn sentinels_are_queried_over_tls_as_a_user() -> TestResult {
 /// Waits until the Sentinel could decide on a failover.
 async fn wait_until_sentinel_has_replica(authority: &CertificateAuthority, sentinel: u16) -> TestResult {
     let [ca, cert, key] = ["ca.pem", "client.pem", "client.key"].map(|name| authority.file(name));
-    let end = Instant::now() + Duration::from_secs(20);
-    loop {
+    let replicas = async || {
         let mut asks = Command::new("redis-cli");
         asks.args(["-p", &sentinel.to_string(), "--tls", "--user", "boss", "--pass", "boss", "--no-auth-warning"]);
         asks.arg("--cacert").arg(&ca).arg("--cert").arg(&cert).arg("--key").arg(&key);
         let output = asks.args(["sentinel", "replicas", "mq"]).output()?;
-        if String::from_utf8_lossy(&output.stdout).contains("127.0.0.1") {
-            return Ok(());
-        }
-        assert!(Instant::now() < end, "{output:?}");
-        sleep(Duration::from_millis(50)).await;
-    }
+        Ok::<_, std::io::Error>(String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let what = "the Sentinel has a replica";
+    try_until(what, WAIT_TIMEOUT, replicas, |replicas| replicas.contains("127.0.0.1")).await.map(drop)
 }
 
 /// A single node has all slots, and reports its TLS port to clients that use TLS.
@@ -204,7 +207,7 @@ async fn cluster_nodes_are_queried_over_tls_as_a_user() -> TestResult {
     let options = ["--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-port", &bus];
     let (node, port) = authority.redis(ClientCertificates::Required, &options).await;
     node.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
-    node.until(&["CLUSTER", "INFO"], |info| format!("{info:?}").contains("cluster_state:ok")).await;
+    node.until_contains(&["CLUSTER", "INFO"], CLUSTER_OK).await;
     let mut redis_settings = authority.with_client_certificate();
     (redis_settings.nodes, redis_settings.prefix) = (vec![format!("127.0.0.1:{port}")], "{bull}".into());
     node.command(&["ACL", "SETUSER", "batch", "on", ">opensesame", "~{bull}*", "+@all"]).await;

@@ -10,13 +10,8 @@ use rocket_batch::{
 
 use super::*;
 
-fn figment(schema: &str) -> rocket::figment::Figment {
-    rocket::Config::figment()
-        .merge(("log_level", "off"))
-        .merge(Serialized::global("databases.batch.url", servers::shared()))
-        .merge(Serialized::global("databases.batch.schema", schema))
-        .merge(Serialized::global("batch.generate.rate_limit", "off"))
-        .merge(Serialized::global("batch.status.backoff", "20ms"))
+fn quick_settings(schema: &str) -> Figment {
+    settings(schema).merge(Serialized::global("batch.status.backoff", "20ms"))
 }
 
 /// Fails once, then inserts a row for the batch and creates the next batch, up to batch 3.
@@ -45,8 +40,8 @@ struct Schema(String, Arc<Mutex<HashSet<i64>>>);
 
 #[rocket::async_test]
 async fn a_finish_hook_creates_the_next_batch_in_its_transaction() -> TestResult {
-    let (ledger, own) = (servers::a_schema(), servers::a_schema());
-    let host = servers::client(servers::shared()).await;
+    let (ledger, own) = (postgres::a_schema(), postgres::a_schema());
+    let host = postgres::client(postgres::shared()).await;
     let tables = format!("CREATE SCHEMA {own}; CREATE TABLE {own}.ends (batch bigint PRIMARY KEY)");
     let create = move |db: BatchConnection| {
         let tables = tables.clone();
@@ -57,22 +52,17 @@ async fn a_finish_hook_creates_the_next_batch_in_its_transaction() -> TestResult
     };
     let fairing = Batch::fairing().public().on_ledger_ready(create).with_state::<Schema>();
     let fairing = fairing.postgres_finish_hook(continue_with_the_next);
-    let rocket = rocket::custom(figment(&ledger)).manage(Schema(own.clone(), Arc::default())).attach(fairing);
+    let rocket = rocket::custom(quick_settings(&ledger)).manage(Schema(own.clone(), Arc::default())).attach(fairing);
     let client = Client::untracked(rocket).await?;
-    let batches = BatchService::fetch(client.rocket()).expect("the fairing is attached");
+    let batches = plugin::service(&client);
 
     batches.create_product_items_async(1, 100, batches.default_options()).await?;
-    let all = async {
-        for id in 1..=3 {
-            while matches!(batches.batch(id).await, Err(BatchError::NoSuchBatch(_))) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            batches.wake_feeder();
-            batches.until_finished(id, TIMEOUT).await?;
-        }
-        Ok::<_, BatchError>(())
-    };
-    tokio::time::timeout(TIMEOUT, all).await??;
+    for id in 1..=3 {
+        let exists = |batch: &Result<_, _>| !matches!(batch, Err(BatchError::NoSuchBatch(_)));
+        until("the batch exists", WAIT_TIMEOUT, || batches.batch(id), exists).await??;
+        batches.wake_feeder();
+        batches.until_finished(id, WAIT_TIMEOUT).await?;
+    }
 
     let ends: i64 = host.query_one(&format!("SELECT count(*) FROM {own}.ends"), &[]).await?.get(0);
     assert_eq!(ends, 3);
@@ -96,31 +86,27 @@ fn wait_at_the_gate<'a>(
 /// One process works, the other is on standby. The first one ends while a batch waits.
 #[rocket::async_test]
 async fn every_process_sees_that_a_batch_waits_and_another_one_finishes_it() -> TestResult {
-    let (schema, gate) = (servers::a_schema(), Gate::default());
+    let (schema, gate) = (postgres::a_schema(), Gate::default());
     let launch = || {
         let fairing = Batch::fairing().public().with_state::<Gate>().postgres_finish_hook(wait_at_the_gate);
-        let settings = figment(&schema).merge(Serialized::global("batch.feed_interval", "200ms"));
+        let settings = quick_settings(&schema).merge(Serialized::global("batch.feed_interval", "200ms"));
         Client::untracked(rocket::custom(settings).manage(gate.clone()).attach(fairing))
     };
     let (first, second) = (launch().await?, launch().await?);
-    let [one, two] = [&first, &second].map(|client| BatchService::fetch(client.rocket()).unwrap().clone());
+    let [one, two] = [&first, &second].map(|client| plugin::service(client).clone());
 
     two.create_product_items_async(1, 100, two.default_options()).await?;
     for service in [&one, &two] {
-        let waits = async {
-            while service.get_batch_job_progress(1).await?.waiting_for != Some(WaitingFor::Hook) {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-            Ok::<_, BatchError>(())
-        };
-        tokio::time::timeout(TIMEOUT, waits).await??;
+        let progress = || service.get_batch_job_progress(1);
+        let waits = |progress: &Progress| progress.waiting_for == Some(WaitingFor::Hook);
+        try_until("the batch waits for its hook", WAIT_TIMEOUT, progress, waits).await?;
     }
     let refused = two.cancel(1).await;
     assert!(matches!(&refused, Err(BatchError::HookFailed(why)) if why == "the gate is closed"), "{refused:?}");
     first.terminate().await;
     *gate.0.lock().unwrap() = true;
 
-    let progress = two.until_finished(1, TIMEOUT).await?;
+    let progress = two.until_finished(1, WAIT_TIMEOUT).await?;
     assert_eq!((progress.status, progress.waiting_for), (BatchStatus::Completed, None));
     second.terminate().await;
     Ok(())
@@ -146,10 +132,10 @@ fn creates_a_table_once(own: &str) -> BatchFairing {
 
 #[rocket::async_test]
 async fn processes_that_start_at_once_prepare_the_hosts_tables_one_after_another() -> TestResult {
-    let (ledger, own) = (servers::a_schema(), servers::a_schema());
+    let (ledger, own) = (postgres::a_schema(), postgres::a_schema());
 
     let starting =
-        (0..4).map(|_| Client::untracked(rocket::custom(figment(&ledger)).attach(creates_a_table_once(&own))));
+        (0..4).map(|_| Client::untracked(rocket::custom(quick_settings(&ledger)).attach(creates_a_table_once(&own))));
     let started = join_all(starting).await;
 
     for client in started {

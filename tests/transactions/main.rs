@@ -2,28 +2,30 @@
 //! tables.
 
 mod hooks;
-#[path = "../servers/postgres.rs"]
-mod servers;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::{
     collections::HashSet,
-    error::Error,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
-use rocket::{figment::providers::Serialized, local::asynchronous::Client};
+use rocket::{
+    figment::{Figment, providers::Serialized},
+    local::asynchronous::Client,
+};
 use rocket_batch::{
     Batch, BatchError, BatchFinished, BatchService, BatchStatus, ItemOptions, PageQuery, Progress,
     postgres::tokio_postgres::{self, error::SqlState},
 };
 
-type TestResult<T = ()> = Result<T, Box<dyn Error>>;
-
-/// Long enough for a slow machine.
-const TIMEOUT: Duration = Duration::from_secs(60);
+use support::{
+    TestResult, plugin, postgres,
+    wait::{WAIT_TIMEOUT, try_until, until},
+};
 
 /// A plugin that looks for work only when it is woken, and a host with tables in a separate schema.
 struct Shop {
@@ -43,21 +45,16 @@ impl Shop {
 
     /// A shop with this setting.
     async fn with(key: &str, value: impl serde::Serialize) -> TestResult<Self> {
-        let (ledger, own) = (servers::a_schema(), servers::a_schema());
-        let figment = rocket::Config::figment()
-            .merge(("log_level", "off"))
-            .merge(Serialized::global("databases.batch.url", servers::shared()))
-            .merge(Serialized::global("databases.batch.schema", &ledger))
-            .merge(Serialized::global("batch.generate.rate_limit", "off"))
-            .merge(Serialized::global(key, value));
+        let (ledger, own) = (postgres::a_schema(), postgres::a_schema());
+        let settings = settings(&ledger).merge(Serialized::global(key, value));
         let ends = Arc::<Mutex<Vec<BatchFinished>>>::default();
         let received = ends.clone();
         let fairing = Batch::fairing().public().on_batch_finished(move |end, _| {
             received.lock().unwrap().push(end);
             async { Ok::<_, std::io::Error>(()) }
         });
-        let plugin = Client::untracked(rocket::custom(figment).attach(fairing)).await?;
-        let host = servers::client(servers::shared()).await;
+        let plugin = plugin::launch(settings, fairing).await?;
+        let host = postgres::client(postgres::shared()).await;
         let tables = format!(
             "CREATE SCHEMA {own}; SET search_path = {own}; CREATE TABLE orders (id bigint PRIMARY KEY);
              CREATE TABLE batches (not_the_ledgers int); CREATE TABLE jobs (not_the_ledgers int)"
@@ -67,7 +64,7 @@ impl Shop {
     }
 
     fn service(&self) -> &BatchService {
-        BatchService::fetch(self.plugin.rocket()).expect("the fairing is attached")
+        plugin::service(&self.plugin)
     }
 
     /// Calls the function `create_product_items` with these arguments.
@@ -95,23 +92,21 @@ impl Shop {
     }
 
     async fn until_finished(&self, batch: i64) -> TestResult<Progress> {
-        Ok(self.service().until_finished(batch, TIMEOUT).await?)
+        Ok(self.service().until_finished(batch, WAIT_TIMEOUT).await?)
     }
 
     /// Waits until the hook of a batch was called, and returns all its calls.
     async fn end_of(&self, batch: i64) -> TestResult<Vec<BatchFinished>> {
-        let called = async {
-            loop {
-                let ends: Vec<_> =
-                    self.ends.lock().unwrap().iter().filter(|end| end.batch_id.get() == batch).cloned().collect();
-                if !ends.is_empty() {
-                    break ends;
-                }
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+        let ends = async || -> Vec<_> {
+            self.ends.lock().unwrap().iter().filter(|end| end.batch_id.get() == batch).cloned().collect()
         };
-        Ok(tokio::time::timeout(TIMEOUT, called).await?)
+        Ok(until("the hook was called", WAIT_TIMEOUT, ends, |ends| !ends.is_empty()).await?)
     }
+}
+
+/// The settings of a host with its ledger in this schema.
+fn settings(schema: &str) -> Figment {
+    plugin::settings(postgres::shared()).merge(Serialized::global("databases.batch.schema", schema))
 }
 
 fn jobs_of(batch_size: u64) -> ItemOptions {
@@ -215,12 +210,9 @@ async fn a_rejected_batch_does_not_break_the_hosts_transaction() -> TestResult {
 #[cfg(feature = "sqlite")]
 #[rocket::async_test]
 async fn a_ledger_in_sqlite_rejects_postgres_transactions() -> TestResult {
-    let figment = rocket::Config::figment()
-        .merge(("log_level", "off"))
-        .merge(Serialized::global("databases.batch.url", "sqlite://:memory:"));
-    let plugin = Client::untracked(rocket::custom(figment).attach(Batch::fairing().public())).await?;
-    let batches = BatchService::fetch(plugin.rocket()).expect("the fairing is attached");
-    let mut host = servers::client(servers::shared()).await;
+    let plugin = plugin::launch(plugin::settings("sqlite://:memory:"), Batch::fairing().public()).await?;
+    let batches = plugin::service(&plugin);
+    let mut host = postgres::client(postgres::shared()).await;
 
     let transaction = host.transaction().await?;
     let elsewhere = batches.create_product_items_in(&transaction, 7, 10, jobs_of(10)).await;
@@ -249,13 +241,8 @@ async fn a_batch_requested_with_the_function_is_planned_and_completed() -> TestR
 
     assert_eq!(made, 7);
     assert!(matches!(early, Err(BatchError::NoSuchBatch(7))), "{early:?}");
-    let ended = tokio::time::timeout(TIMEOUT, async {
-        while !batches.get_batch_job_progress(7).await?.status.is_finished() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        batches.batch(7).await
-    });
-    let batch = ended.await??;
+    let batch = || batches.batch(7);
+    let batch = try_until("the batch is finished", WAIT_TIMEOUT, batch, |batch| batch.status.is_finished()).await?;
     assert_eq!((batch.status, batch.items_created, batch.jobs.completed), (BatchStatus::Completed, 250, 5));
     let items = batches.items(7, PageQuery { limit: Some(1_000), ..PageQuery::default() }).await?.items;
     assert_eq!(items.iter().map(|item| item.ordinal).collect::<Vec<_>>(), (0..250).collect::<Vec<_>>());
@@ -383,7 +370,7 @@ async fn the_function_rejects_invalid_arguments() -> TestResult {
 async fn a_separate_role_needs_the_grants_of_the_guide() -> TestResult {
     let mut shop = Shop::open().await?;
     let batches = shop.service().clone();
-    let (role, ledger) = (servers::a_schema(), shop.ledger.clone());
+    let (role, ledger) = (postgres::a_schema(), shop.ledger.clone());
     let as_role = format!("SET ROLE {role}");
     let call = shop.call("10, 7");
     shop.host.batch_execute(&format!("CREATE ROLE {role}; GRANT USAGE ON SCHEMA {ledger} TO {role}")).await?;

@@ -8,7 +8,10 @@ use rocket_batch::{
 use rocket_db_pools::{Database, Pool};
 use tempfile::TempDir;
 
-use crate::{Shop, TIMEOUT, TestResult, jobs_of};
+use crate::{
+    Shop, jobs_of,
+    support::{TestResult, plugin, wait::WAIT_TIMEOUT},
+};
 
 /// A plugin with its ledger in a file, and a table of the host in it.
 struct FileShop {
@@ -24,8 +27,8 @@ impl FileShop {
     /// A shop with this setting.
     async fn with(key: &str, value: impl serde::Serialize) -> TestResult<Self> {
         let folder = tempfile::tempdir()?;
-        let url = format!("sqlite://{}", folder.path().join("batch.db").display());
-        let plugin = plugin(figment(&url).merge(Serialized::global(key, value))).await?;
+        let settings = plugin::settings(&plugin::sqlite_url(folder.path()));
+        let plugin = launch(settings.merge(Serialized::global(key, value))).await?;
         let shop = Self { plugin, folder };
         let tables = "CREATE TABLE orders (id INTEGER PRIMARY KEY)";
         shop.db().await?.sqlite()?.interact_mut(move |transaction| transaction.execute_batch(tables)).await?;
@@ -33,7 +36,7 @@ impl FileShop {
     }
 
     fn service(&self) -> BatchService {
-        service(&self.plugin)
+        plugin::service(&self.plugin).clone()
     }
 
     async fn db(&self) -> TestResult<BatchConnection> {
@@ -43,7 +46,7 @@ impl FileShop {
     /// A connection of the host, as another process would open it.
     fn outsider(&self) -> TestResult<Connection> {
         let conn = Connection::open(self.folder.path().join("batch.db"))?;
-        conn.busy_timeout(TIMEOUT)?;
+        conn.busy_timeout(WAIT_TIMEOUT)?;
         Ok(conn)
     }
 
@@ -62,25 +65,14 @@ impl FileShop {
     }
 
     async fn completes(&self, batch: i64) -> TestResult {
-        let progress = self.service().until_finished(batch, TIMEOUT).await?;
+        let progress = self.service().until_finished(batch, WAIT_TIMEOUT).await?;
         assert_eq!(progress.status, BatchStatus::Completed);
         Ok(())
     }
 }
 
-fn figment(url: &str) -> Figment {
-    rocket::Config::figment()
-        .merge(("log_level", "off"))
-        .merge(Serialized::global("databases.batch.url", url))
-        .merge(Serialized::global("batch.generate.rate_limit", "off"))
-}
-
-async fn plugin(figment: Figment) -> TestResult<Client> {
-    Ok(Client::untracked(rocket::custom(figment).attach(Batch::fairing().public())).await?)
-}
-
-fn service(plugin: &Client) -> BatchService {
-    BatchService::fetch(plugin.rocket()).expect("the fairing is attached").clone()
+async fn launch(settings: Figment) -> TestResult<Client> {
+    Ok(plugin::launch(settings, Batch::fairing().public()).await?)
 }
 
 async fn db(plugin: &Client) -> TestResult<BatchConnection> {
@@ -209,7 +201,7 @@ async fn a_closure_returns_errors_of_rusqlite_of_the_service_or_boxed_ones() -> 
         .await;
     let boxed: Result<(), BoxError> = db.interact_mut(|_| Err::<(), BoxError>("the shelf is full".into())).await;
 
-    assert!(matches!(plain, Err(LedgerError::Refused { .. })), "{plain:?}");
+    assert!(matches!(plain, Err(LedgerError::Rejected { .. })), "{plain:?}");
     assert_eq!(of_the_service?.batch_id.get(), 2);
     assert_eq!(boxed.map_err(|error| error.to_string()), Err("the shelf is full".into()));
     shop.plugin.terminate().await;
@@ -278,7 +270,7 @@ async fn a_batch_is_inserted_completely_or_not_at_all() -> TestResult {
 #[rocket::async_test]
 async fn a_transaction_in_another_database_is_rejected() -> TestResult {
     let (shop, other) = (FileShop::open().await?, FileShop::open().await?);
-    let in_memory = plugin(figment("sqlite://:memory:")).await?;
+    let in_memory = launch(plugin::settings("sqlite://:memory:")).await?;
     let in_postgres = Shop::open().await?;
     let (elsewhere, nowhere) = (other.outsider()?, Connection::open_in_memory()?);
     let attached = Connection::open_in_memory()?;
@@ -288,8 +280,8 @@ async fn a_transaction_in_another_database_is_rejected() -> TestResult {
         (shop.service(), &elsewhere, "the transaction is not in the SQLite file of the ledger"),
         (shop.service(), &nowhere, "the transaction is not in the SQLite file of the ledger"),
         (shop.service(), &attached, "the transaction is not in the SQLite file of the ledger"),
-        (service(&in_memory), &elsewhere, "the transaction is not in the SQLite file of the ledger"),
-        (service(&in_memory), &nowhere, "the transaction is not in the SQLite file of the ledger"),
+        (plugin::service(&in_memory).clone(), &elsewhere, "the transaction is not in the SQLite file of the ledger"),
+        (plugin::service(&in_memory).clone(), &nowhere, "the transaction is not in the SQLite file of the ledger"),
         (in_postgres.service().clone(), &elsewhere, "the ledger is not in SQLite"),
     ] {
         let refused = batches.create_product_items_in(conn, 7, 10, jobs_of(10));
@@ -306,8 +298,8 @@ async fn a_transaction_in_another_database_is_rejected() -> TestResult {
 
 #[rocket::async_test]
 async fn a_ledger_in_memory_takes_batches_in_its_own_transactions() -> TestResult {
-    let plugin = plugin(figment("sqlite://:memory:")).await?;
-    let batches = service(&plugin);
+    let plugin = launch(plugin::settings("sqlite://:memory:")).await?;
+    let batches = plugin::service(&plugin).clone();
 
     let place = batches.clone();
     let connection = db(&plugin).await?;
@@ -317,7 +309,7 @@ async fn a_ledger_in_memory_takes_batches_in_its_own_transactions() -> TestResul
         .await?;
     batches.wake_feeder();
 
-    assert_eq!(batches.until_finished(7, TIMEOUT).await?.status, BatchStatus::Completed);
+    assert_eq!(batches.until_finished(7, WAIT_TIMEOUT).await?.status, BatchStatus::Completed);
     plugin.terminate().await;
     Ok(())
 }
@@ -339,12 +331,11 @@ async fn a_reading_connection_creates_no_batch() -> TestResult {
 #[rocket::async_test]
 async fn the_estimate_of_a_batch_includes_the_batches_before_it() -> TestResult {
     let folder = tempfile::tempdir()?;
-    let url = format!("sqlite://{}", folder.path().join("batch.db").display());
-    let figment = figment(&url)
+    let settings = plugin::settings(&plugin::sqlite_url(folder.path()))
         .merge(Serialized::global("batch.role", "web"))
         .merge(Serialized::global("batch.generate.rate_limit", "1 per 1s"));
-    let plugin = plugin(figment).await?;
-    let (mut host, batches) = (Connection::open(folder.path().join("batch.db"))?, service(&plugin));
+    let plugin = launch(settings).await?;
+    let (mut host, batches) = (Connection::open(folder.path().join("batch.db"))?, plugin::service(&plugin));
 
     let transaction = host.transaction()?;
     let first = batches.create_product_items_in(&transaction, 1, 1_000, jobs_of(100))?;

@@ -2,9 +2,10 @@
 //! file.
 
 mod plugin;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::{
-    error::Error,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering::SeqCst},
@@ -19,8 +20,7 @@ use rocket_batch::{
     config::{Config, KeepSetting, RateLimitSetting},
     sqlite::{ItemWriter, rusqlite::Connection},
 };
-
-type TestResult = Result<(), Box<dyn Error>>;
+use support::TestResult;
 
 /// Rejects every item with ordinal 57, as a constraint of the host would.
 const REJECT_57: &str = "CREATE TRIGGER reject BEFORE INSERT ON rocket_batch_items WHEN new.ordinal = 57 \
@@ -49,7 +49,7 @@ fn copy_except(at_57: fn() -> Result<(), BoxError>) -> impl ItemWriter {
 
 /// Returns the number of items that are in both tables with the same code. Fails when an item is in
 /// only one of them.
-fn copied(plugin: &Plugin) -> Result<i64, Box<dyn Error>> {
+fn copied(plugin: &Plugin) -> TestResult<i64> {
     let both = "SELECT count(*) FROM mine JOIN rocket_batch_items USING (batch, ordinal, code)";
     let counts =
         [both, "SELECT count(*) FROM mine", "SELECT count(*) FROM rocket_batch_items"].map(|sql| plugin.number(sql));

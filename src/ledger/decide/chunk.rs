@@ -29,11 +29,11 @@ impl ChunkGate {
         }
     }
 
-    /// Refuses items of another job, which would be counted for this one.
+    /// Rejects items of another job, which would be counted for this one.
     pub(in crate::ledger) fn check_range(&self, items: &[NewItem]) -> Result<(), LedgerError> {
         let Some(stray) = items.iter().find(|item| !self.range.contains(&item.ordinal)) else { return Ok(()) };
         let (ordinal, first, last) = (stray.ordinal, self.range.start, self.range.end.saturating_sub(1));
-        Err(LedgerError::Refused { why: format!("item {ordinal} is outside the job, which has {first} to {last}") })
+        Err(LedgerError::Rejected { why: format!("item {ordinal} is outside the job, which has {first} to {last}") })
     }
 }
 
@@ -63,8 +63,11 @@ mod tests {
 
         assert!(OPEN.check_range(&[item(100), item(199)]).is_ok());
         for stray in [99, 200] {
-            let refused = OPEN.check_range(&[item(150), item(stray)]).unwrap_err().to_string();
-            assert!(refused.ends_with(&format!("item {stray} is outside the job, which has 100 to 199")), "{refused}");
+            let rejected = OPEN.check_range(&[item(150), item(stray)]).unwrap_err().to_string();
+            assert!(
+                rejected.ends_with(&format!("item {stray} is outside the job, which has 100 to 199")),
+                "{rejected}"
+            );
         }
     }
 }

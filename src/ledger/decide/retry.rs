@@ -45,7 +45,7 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
-    use crate::domain::{BatchId, ItemOptions, JobCounts, Measured};
+    use crate::domain::{Activity, BatchId, ItemOptions, JobCounts, Measured};
 
     #[test]
     fn a_retry_recreates_jobs_with_missing_items_and_completes_the_others() {
@@ -102,6 +102,7 @@ mod tests {
             hook_error: None,
             history_removed,
             measured: Measured::default(),
+            activity: Activity::default(),
         }
     }
 }

@@ -4,7 +4,7 @@
 //!   rolled back by the server     40001 40P01 55P03         repeated here
 //!   the connection was lost       08… 57P01 57P02 57P03     repeated here, if the verb is REPEATABLE
 //!   the server is unable          53… 25006 57014 58…       Unavailable
-//!   the rows were refused         22… 23… P0…               Refused
+//!   the rows were rejected        22… 23… P0…               Rejected
 //!   anything else                                           Failed
 //! ```
 //!
@@ -45,8 +45,8 @@ enum Kind {
     ConnectionLost,
     /// The server is unable to do it now.
     ServerUnable,
-    /// The rows were refused.
-    RowsRefused,
+    /// The rows were rejected.
+    RowsRejected,
     /// A defect.
     Defect,
 }
@@ -100,15 +100,15 @@ impl VerbError {
                 Kind::RolledBack | Kind::ConnectionLost | Kind::ServerUnable => {
                     unavailable(operation, message_of(&error))
                 }
-                Kind::RowsRefused => LedgerError::Refused { why: message_of(&error) },
+                Kind::RowsRejected => LedgerError::Rejected { why: message_of(&error) },
                 Kind::Defect => failed(operation, message_of(&error)),
             },
         }
     }
 
-    /// Whether the database refused the host's rows at the commit, by a deferred constraint.
+    /// Whether the database rejected the host's rows at the commit, by a deferred constraint.
     pub(super) fn rejects_rows(error: &Error) -> bool {
-        kind(error) == Kind::RowsRefused
+        kind(error) == Kind::RowsRejected
     }
 
     /// Whether nothing was changed for certain, so that the verb may be repeated.
@@ -180,7 +180,7 @@ fn kind_of(code: &SqlState) -> Kind {
         code => match code.get(..2).unwrap_or_default() {
             "08" => Kind::ConnectionLost,
             "28" | "53" | "58" | "3D" => Kind::ServerUnable,
-            "22" | "23" | "P0" => Kind::RowsRefused,
+            "22" | "23" | "P0" => Kind::RowsRejected,
             _ => Kind::Defect,
         },
     }
@@ -196,7 +196,7 @@ mod tests {
             (Kind::RolledBack, &["40001", "40P01", "55P03"][..]),
             (Kind::ConnectionLost, &["08006", "08003", "57P01", "57P02", "57P03"]),
             (Kind::ServerUnable, &["53100", "53200", "53300", "25006", "57014", "58030", "28P01"]),
-            (Kind::RowsRefused, &["22001", "22021", "23505", "23514", "P0001"]),
+            (Kind::RowsRejected, &["22001", "22021", "23505", "23514", "P0001"]),
             (Kind::Defect, &["42601", "42P01", "25P02", "XX000", "0A000"]),
         ];
 

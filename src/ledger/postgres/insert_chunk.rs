@@ -155,7 +155,7 @@ pub(super) fn race_or_error(error: Error) -> VerbError {
 /// These statements insert into `items` only, unless a trigger of the host does more, which adds a
 /// context to the error. If the host has partitioned `items`, the error names the partition and its
 /// constraint. So the columns of the key decide, which every partition shares. A unique index of
-/// the host has other columns, and refuses the chunk.
+/// the host has other columns, and rejects the chunk.
 fn is_race(error: &DbError) -> bool {
     let is_primary_key = error
         .detail()

@@ -20,7 +20,7 @@ use crate::ledger::{
 };
 
 /// Writes the host's rows for `items`, which were just inserted into `batch`, in the same
-/// transaction. Every error but that of an unavailable database refuses the chunk.
+/// transaction. Every error but that of an unavailable database rejects the chunk.
 pub trait ItemWriter: Send + Sync + 'static {
     /// Writes the rows.
     ///
@@ -86,7 +86,7 @@ impl Writer {
         // error.
         match transaction.simple_query("SELECT 1").await {
             Err(error) if error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION) => {
-                Err(LedgerError::Refused { why: UNUSABLE.into() }.into())
+                Err(LedgerError::Rejected { why: UNUSABLE.into() }.into())
             }
             checked => Ok(checked.map(drop)?),
         }
@@ -96,11 +96,11 @@ impl Writer {
 const UNUSABLE: &str = "a statement of the item writer failed, but the writer returned no error";
 
 /// Classifies an error of the host. An unavailable database would affect the ledger too; any other
-/// error refuses the rows.
+/// error rejects the rows.
 fn classified(error: BoxError) -> LedgerError {
     match error.downcast_ref::<tokio_postgres::Error>() {
         Some(cause) if is_unavailable(cause) => unavailable(operation::INSERT_CHUNK, error),
-        Some(cause) => LedgerError::Refused { why: message_of(cause) },
-        None => LedgerError::Refused { why: error_chain(&*error) },
+        Some(cause) => LedgerError::Rejected { why: message_of(cause) },
+        None => LedgerError::Rejected { why: error_chain(&*error) },
     }
 }

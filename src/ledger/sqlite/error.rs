@@ -85,7 +85,7 @@ pub(crate) fn classified(error: Error, operation: &'static str) -> LedgerError {
             | Code::OperationAborted,
         ) => unavailable(operation, error),
         Some(Code::ConstraintViolation | Code::TooBig | Code::TypeMismatch) => {
-            LedgerError::Refused { why: error.to_string() }
+            LedgerError::Rejected { why: error.to_string() }
         }
         _ => failed(operation, error),
     }
@@ -116,7 +116,7 @@ mod tests {
             assert!(matches!(classified_code(code), LedgerError::Unavailable { operation: "test", .. }), "{code}");
         }
         for code in [ffi::SQLITE_CONSTRAINT, ffi::SQLITE_CONSTRAINT_TRIGGER, ffi::SQLITE_TOOBIG, ffi::SQLITE_MISMATCH] {
-            assert!(matches!(classified_code(code), LedgerError::Refused { .. }), "{code}");
+            assert!(matches!(classified_code(code), LedgerError::Rejected { .. }), "{code}");
         }
         for code in [ffi::SQLITE_ERROR, ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB, ffi::SQLITE_MISUSE] {
             assert!(matches!(classified_code(code), LedgerError::Failed { .. }), "{code}");

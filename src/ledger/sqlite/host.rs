@@ -32,49 +32,49 @@ impl HostTransactions {
         Self(Arc::new(pool.address().clone()))
     }
 
-    /// Whether the main database of `conn` is the ledger's.
+    /// Returns `conn` as a connection to the ledger, if its main database is the ledger's.
     ///
     /// # Errors
     ///
     /// [`LedgerError::Unavailable`] if the database did not respond.
-    pub fn is_ledger(&self, conn: &Connection) -> error::Result<bool> {
-        let is_ledger = match (&*self.0, conn.path().filter(|path| !path.is_empty())) {
+    pub fn on<'c>(&self, conn: &'c Connection) -> error::Result<Option<HostConnection<'c>>> {
+        let is_ledger =
+            self.has_path_of(conn) && conn.query_row(HAS_TABLES, [], |row| row.get(0)).map_err(into_ledger_error)?;
+        Ok(is_ledger.then_some(HostConnection(conn)))
+    }
+
+    fn has_path_of(&self, conn: &Connection) -> bool {
+        match (&*self.0, conn.path().filter(|path| !path.is_empty())) {
             (Address::File(ledger), Some(path)) => Path::new(path).canonicalize().is_ok_and(|path| path == *ledger),
             (Address::Memory, None) => true,
             (Address::File(_), None) | (Address::Memory, Some(_)) => false,
-        };
-        if !is_ledger {
-            return Ok(false);
         }
-        conn.query_row(HAS_TABLES, [], |row| row.get(0)).map_err(into_ledger_error)
     }
+}
 
+/// A connection of the host whose main database is the ledger's.
+#[derive(Debug, Clone, Copy)]
+pub struct HostConnection<'c>(&'c Connection);
+
+impl HostConnection<'_> {
     /// Reads the remaining work of at most `limit` batches, and the measured speed.
     ///
     /// # Errors
     ///
-    /// As [`HostTransactions::is_ledger`].
-    #[allow(
-        clippy::unused_self,
-        reason = "the method belongs to a checked connection; Clippy reports it only without internals"
-    )]
-    pub fn backlog(&self, conn: &Connection, limit: u64) -> error::Result<Backlog> {
-        summarize::backlog(conn, limit).map_err(into_ledger_error)
+    /// [`LedgerError::Unavailable`] if the database did not respond.
+    pub fn backlog(self, limit: u64) -> error::Result<Backlog> {
+        summarize::backlog(self.0, limit).map_err(into_ledger_error)
     }
 
-    /// Inserts a batch and its jobs in the current transaction of `conn`, or in one of its own if
-    /// there is none. [`HostTransactions::is_ledger`] must be true.
+    /// Inserts a batch and its jobs in the current transaction, or in one of its own if there is
+    /// none.
     ///
     /// # Errors
     ///
     /// [`LedgerError::IdInUse`] if the id is in use. After every error nothing of the batch is
     /// left, and the transaction can continue, unless SQLite itself rolled it back.
-    #[allow(
-        clippy::unused_self,
-        reason = "the method belongs to a checked connection; Clippy reports it only without internals"
-    )]
-    pub fn create(&self, conn: &Connection, batch: &NewBatch) -> error::Result<Created> {
-        let created = check_writable(conn).and_then(|()| if_created(conn, batch));
+    pub fn create(self, batch: &NewBatch) -> error::Result<Created> {
+        let created = check_writable(self.0).and_then(|()| if_created(self.0, batch));
         created.map_err(into_ledger_error)
     }
 }

@@ -14,7 +14,7 @@ use crate::ledger::{
 };
 
 /// Writes the host's rows for `items`, which were just inserted into `batch`, in the same
-/// transaction. Every error but a failing disk refuses the chunk.
+/// transaction. Every error but a failing disk rejects the chunk.
 pub trait ItemWriter: Send + Sync + 'static {
     /// Writes the rows.
     ///
@@ -71,12 +71,12 @@ impl Writer {
 const OPERATION: &str = operation::INSERT_CHUNK;
 
 /// Classifies an error of the host. A disk error would affect the ledger too; any other error
-/// refuses the rows.
+/// rejects the rows.
 fn classified(error: BoxError) -> LedgerError {
     use ErrorCode as Code;
     let code = error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
     match code {
         Some(Code::DiskFull | Code::SystemIoFailure | Code::OutOfMemory) => unavailable(OPERATION, error),
-        _ => LedgerError::Refused { why: error_chain(&*error) },
+        _ => LedgerError::Rejected { why: error_chain(&*error) },
     }
 }

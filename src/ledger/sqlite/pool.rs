@@ -98,7 +98,7 @@ impl SqliteConnection {
     /// # Errors
     ///
     /// The error of `work`, and [`LedgerError::Unavailable`] if the database did not respond. If
-    /// `work` returns the errors of `rusqlite`, [`LedgerError::Refused`] if the database refused
+    /// `work` returns the errors of `rusqlite`, [`LedgerError::Rejected`] if the database rejected
     /// the rows, and [`LedgerError::Failed`] for everything else. A panic is always
     /// [`LedgerError::Failed`].
     pub async fn interact_mut<T, E, F>(&self, work: F) -> Result<T, E::Returned>

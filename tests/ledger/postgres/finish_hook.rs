@@ -125,9 +125,8 @@ async fn a_retry_during_a_finish_hook_is_not_overwritten_by_its_failure() -> Tes
         let ledger = schema.ledger.share();
         async move { ledger.retry(job.batch).await }
     });
-    while schema.number("SELECT count(*) FROM pg_locks WHERE NOT granted").await == 0 {
-        sleep(Duration::from_millis(5)).await;
-    }
+    let waiting = || schema.number("SELECT count(*) FROM pg_locks WHERE NOT granted");
+    until("the retry waits", WAIT_TIMEOUT, waiting, |waiting| *waiting > 0).await?;
     leave.add_permits(1);
     let (closed, report) = (closing.await??, retrying.await??);
 
@@ -187,9 +186,12 @@ async fn an_item_writer_that_hides_an_error_refuses_its_chunk() -> TestResult {
     let job = schema.ledger.one_job().await?;
     let claim = schema.ledger.claim_job(job).await?;
 
-    let refused = ledger.insert_chunk(&claim, chunk(0..10)).await;
+    let rejected = ledger.insert_chunk(&claim, chunk(0..10)).await;
 
-    assert!(matches!(&refused, Err(LedgerError::Refused { why }) if why.contains("returned no error")), "{refused:?}");
+    assert!(
+        matches!(&rejected, Err(LedgerError::Rejected { why }) if why.contains("returned no error")),
+        "{rejected:?}"
+    );
     assert_eq!(schema.number("SELECT count(*) FROM items").await, 0);
     Ok(())
 }

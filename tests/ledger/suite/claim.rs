@@ -9,7 +9,7 @@ use rocket_batch::{
     ledger::{AttemptResult, BatchCommand, ChunkInserted, Claimed, Finished},
 };
 
-use crate::support::*;
+use crate::subject::*;
 
 pub async fn the_first_claim_sets_the_batch_running(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;

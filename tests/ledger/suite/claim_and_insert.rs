@@ -9,7 +9,7 @@ use rocket_batch::{
     ledger::{AttemptResult, BatchCommand, ChunkInserted, Claimed, FirstChunk, Work},
 };
 
-use crate::support::*;
+use crate::subject::*;
 
 pub async fn a_first_chunk_is_inserted_with_the_claim(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;

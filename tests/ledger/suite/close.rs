@@ -5,7 +5,7 @@ use rocket_batch::{
     ledger::{AttemptResult, BatchCommand, Closed},
 };
 
-use crate::support::*;
+use crate::subject::*;
 
 pub async fn a_batch_is_closed_once(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;

@@ -7,7 +7,7 @@ use rocket_batch::{
     ledger::{AttemptResult, BatchCommand, LedgerError},
 };
 
-use crate::support::*;
+use crate::subject::*;
 
 pub async fn a_cancel_finishes_the_batch_and_its_open_jobs(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;

@@ -8,7 +8,7 @@ use rocket_batch::{
 };
 use tokio::task::JoinSet;
 
-use crate::support::*;
+use crate::subject::*;
 
 pub async fn a_new_batch_is_pending_and_all_its_jobs_are_waiting(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;

@@ -10,7 +10,7 @@ use rocket_batch::{
     ledger::{AttemptResult, BatchCommand, HookKinds, JobQuery, OpenJobs, Rules},
 };
 
-use crate::support::*;
+use crate::subject::*;
 
 pub async fn open_jobs_shares_the_capacity_between_batches(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;

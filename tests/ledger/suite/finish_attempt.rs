@@ -7,7 +7,7 @@ use rocket_batch::{
     ledger::{AttemptResult, BatchCommand, Claimed, Finished},
 };
 
-use crate::support::*;
+use crate::subject::*;
 
 pub async fn each_result_leaves_the_job_in_its_state(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
@@ -117,7 +117,7 @@ pub async fn only_batches_without_open_jobs_are_at_their_end(harness: impl Harne
         batches.push(ledger.batch_with_status(status).await?);
     }
     let delayed = ledger.one_job().await?;
-    ledger.end(delayed, crate::support::delayed(because("later"), Duration::from_secs(60))).await?;
+    ledger.end(delayed, crate::subject::delayed(because("later"), Duration::from_secs(60))).await?;
     let ended = ledger.jobs_of(a_batch()).await?;
     ledger.fail(ended[0]).await?;
     ledger.complete(ended[1]).await?;

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use rocket_batch::{
-    domain::{Backoff, BatchStatus, JobCounts, Progress, WaitingFor},
+    domain::{Backoff, BatchStatus, JobCounts, WaitingFor},
     ledger::{BatchCommand, Closed, HookRetry, LedgerError, Planned},
 };
 use tokio::{task::JoinSet, time::sleep};
 
-use crate::support::*;
+use crate::subject::*;
 
 /// No second call within a test.
 const LONG: Backoff = Backoff { first: Duration::from_secs(3_600), max: Duration::from_secs(7_200) };
@@ -25,7 +25,7 @@ fn retry_of(closed: Closed) -> TestResult<HookRetry> {
 
 /// What a caller sees a batch wait for.
 async fn waiting_for(ledger: &Subject, batch: rocket_batch::BatchId) -> TestResult<Option<WaitingFor>> {
-    Ok(Progress::of(&ledger.batch(batch).await?, &UNLIMITED, None).waiting_for)
+    Ok(progress_of(&ledger.batch(batch).await?).waiting_for)
 }
 
 pub async fn a_finish_hook_writes_in_the_transaction_that_closes_a_batch(harness: impl Harness) -> TestResult {

@@ -8,7 +8,7 @@ use rocket_batch::{
     ledger::{BatchCommand, Hook, HookKinds, HookOutcome, Rules},
 };
 
-use crate::support::*;
+use crate::subject::*;
 
 pub async fn a_hook_exists_until_it_is_delivered(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;

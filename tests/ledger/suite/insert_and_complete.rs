@@ -5,7 +5,7 @@ use rocket_batch::{
     ledger::{AttemptResult, BatchCommand, Claimed, LastChunk},
 };
 
-use crate::support::*;
+use crate::subject::*;
 
 pub async fn a_last_chunk_completes_its_job(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;

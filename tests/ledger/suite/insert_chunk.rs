@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rocket_batch::ledger::{AttemptResult, BatchCommand, ChunkInserted, Finished, LedgerError};
 
-use crate::support::*;
+use crate::subject::*;
 
 pub async fn items_are_inserted_once_however_often_they_are_sent(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
@@ -94,7 +94,7 @@ pub async fn rejects_an_item_of_another_job(harness: impl Harness) -> TestResult
 
     let stray = ledger.insert_chunk(&claim, chunk(99..101)).await;
 
-    assert!(matches!(stray, Err(LedgerError::Refused { why }) if why.contains("item 100")));
+    assert!(matches!(stray, Err(LedgerError::Rejected { why }) if why.contains("item 100")));
     assert!(ledger.items_of(job.batch).await?.is_empty());
     Ok(())
 }

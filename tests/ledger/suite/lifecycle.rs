@@ -7,7 +7,7 @@ use rocket_batch::{
     ledger::{AttemptResult, LedgerError},
 };
 
-use crate::support::*;
+use crate::subject::*;
 
 pub async fn the_first_code_key_is_stored(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
@@ -81,11 +81,9 @@ pub async fn a_dropped_verb_runs_to_completion(harness: impl Harness) -> TestRes
 
     // Some may still be running, on other connections.
     ledger.insert_chunk(&claim, chunk(0..1)).await?;
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
-    while ledger.items_of(job.batch).await?.len() < 100 && tokio::time::Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    let items: HashSet<_> = ledger.items_of(job.batch).await?.into_iter().collect();
+    let items = || ledger.items_of(job.batch);
+    let items = try_until("all items are there", WAIT_TIMEOUT, items, |items| items.len() >= 100).await?;
+    let items: HashSet<_> = items.into_iter().collect();
     assert_eq!(items.len(), 100);
     assert_eq!(ledger.batch(job.batch).await?.items_created, 100);
     Ok(())

@@ -7,7 +7,7 @@ use rocket_batch::{
     ledger::{AttemptResult, BatchCommand, ChunkInserted, Claimed, Finished},
 };
 
-use crate::support::*;
+use crate::subject::*;
 
 /// A delivery from the queue, which has acknowledged this many finished attempts.
 const fn enqueued(job: JobId, acknowledged: u32) -> Delivery {

@@ -1,6 +1,7 @@
 //! The tests that every ledger passes, one file per verb. A backend implements
-//! [`Harness`](crate::support::Harness) and calls `every_ledger!(harness)`.
+//! [`Harness`](crate::subject::Harness) and calls `every_ledger!(harness)`.
 
+pub mod changes;
 pub mod claim;
 pub mod claim_and_insert;
 pub mod close;
@@ -26,6 +27,9 @@ pub mod views;
 macro_rules! every_ledger {
     ($harness:expr) => {
         every_ledger! { $harness;
+            changes::a_batch_is_returned_when_its_version_differs
+            changes::open_and_just_finished_batches_are_found
+            changes::activity_is_summed_over_processes
             create::a_new_batch_is_pending_and_all_its_jobs_are_waiting
             create::rejects_an_id_in_use
             create::the_sequence_skips_used_ids_and_ignores_large_ones

@@ -3,12 +3,12 @@
 #![expect(clippy::single_range_in_vec_init, reason = "missing items are a list of ranges, often of one")]
 
 use rocket_batch::{
-    domain::{BatchFinished, BatchId, BatchStatus, HookEvent, JobCounts, JobId, Progress},
+    domain::{BatchFinished, BatchId, BatchStatus, HookEvent, JobCounts, JobId},
     ledger::{AttemptResult, BatchCommand, Claimed, Closed, Estimator, LedgerError, Planned, Unplanned},
 };
 use tokio::task::JoinSet;
 
-use crate::support::*;
+use crate::subject::*;
 
 pub async fn a_requested_batch_has_no_jobs_before_it_is_planned(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
@@ -22,7 +22,7 @@ pub async fn a_requested_batch_has_no_jobs_before_it_is_planned(harness: impl Ha
     assert_eq!((record.status, record.quantity, &record.options), (BatchStatus::Pending, 250, &options));
     assert_eq!((record.jobs, record.items_created, record.round), (JobCounts::default(), 0, 0));
     assert!(is_recent(Some(record.created_at)) && record.finished_at.is_none());
-    let progress = Progress::of(&record, &UNLIMITED, None);
+    let progress = progress_of(&record);
     assert_eq!((progress.total, progress.percent, progress.eta_seconds), (0, 0, None));
     assert_eq!(ledger.unplanned().await?, [Unplanned { batch, quantity: 250, options }]);
     assert_eq!((ledger.open_jobs_of(batch).await?, ledger.close_task(batch).await?), (vec![], None));
@@ -78,7 +78,7 @@ pub async fn a_batch_that_can_not_be_planned_fails_with_the_reason(harness: impl
     assert_eq!((refused.status, refused.jobs, refused.round), (BatchStatus::Failed, JobCounts::default(), 1));
     assert_eq!(refused.error.as_deref(), Some("`quantity` must be 1 to 100, but is 200"));
     assert!(is_recent(refused.finished_at) && refused.started_at.is_none());
-    let progress = Progress::of(&refused, &UNLIMITED, None);
+    let progress = progress_of(&refused);
     assert_eq!((progress.total, progress.percent, progress.eta_seconds), (0, 0, Some(0)));
     let finished = BatchFinished::new(batch, BatchStatus::Failed, 200);
     assert_eq!(ledger.events_of(batch).await?, [HookEvent::BatchFinished(finished)]);

@@ -8,7 +8,7 @@ use rocket_batch::{
 };
 use tokio::task::JoinSet;
 
-use crate::support::*;
+use crate::subject::*;
 
 /// Every finished batch is older than this.
 const LONG_AGO: Duration = Duration::ZERO;

@@ -7,7 +7,7 @@ use rocket_batch::{
     ledger::{AttemptResult, BatchCommand, LedgerError, PageRequest},
 };
 
-use crate::support::*;
+use crate::subject::*;
 
 pub async fn counts_sum_to_the_jobs_in_every_state(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;

@@ -7,7 +7,7 @@ use rocket_batch::{
     ledger::{AttemptResult, BatchCommand, ChunkInserted, Claimed, LedgerError},
 };
 
-use crate::support::*;
+use crate::subject::*;
 
 pub async fn a_retry_recreates_the_failed_jobs_and_no_other(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;

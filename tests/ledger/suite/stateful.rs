@@ -13,7 +13,7 @@ use rocket_batch::{
 };
 use tokio::{runtime::Handle, task::block_in_place};
 
-use crate::support::*;
+use crate::subject::*;
 
 const BATCHES: usize = 3;
 const JOBS: usize = 3;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rocket_batch::ledger::{BatchCommand, COUNT_INTERVAL};
 
-use crate::support::*;
+use crate::subject::*;
 
 pub async fn a_list_shows_the_latest_counts(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use rocket_batch::ledger::{ChunkInserted, Claimed};
 
-use crate::support::*;
+use crate::subject::*;
 
 /// Open batches are counted exactly, finished ones have stored counts, unplanned ones have no jobs.
 pub async fn a_host_reads_batches(harness: impl Harness) -> TestResult {

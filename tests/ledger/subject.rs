@@ -13,8 +13,8 @@ use chrono::{DateTime, Utc};
 use rocket_batch::{
     domain::{
         Backoff, BatchFinished, BatchId, BatchRecord, BatchStatus, CreateRequest, Delivery, FailedChunk, FailedChunks,
-        FailedJob, Failure, HookEvent, HookId, IdempotencyKey, Invalid, Item, ItemOptions, JobId, Limits, Plan,
-        QueueCapacity, RateLimit, StatusTask, Throughput,
+        FailedJob, Failure, HookEvent, HookId, IdempotencyKey, Invalid, Item, ItemOptions, JobId, Limits, Observation,
+        Plan, Progress, QueueCapacity, RateLimit, StatusTask, Throughput,
     },
     ledger::{
         AttemptResult, BatchCommand, BatchConnection, BatchPool, BoxError, ChunkInserted, Claim, Claimed, Closed,
@@ -24,7 +24,10 @@ use rocket_batch::{
 };
 use rocket_db_pools::Pool;
 
-pub type TestResult<T = ()> = Result<T, Box<dyn Error>>;
+pub use crate::support::{
+    TestResult,
+    wait::{WAIT_TIMEOUT, try_until, until},
+};
 
 /// Creates ledgers of one database.
 pub trait Harness {
@@ -178,6 +181,12 @@ pub struct ABatch {
 
 /// One worker without a rate limit.
 pub const UNLIMITED: Throughput = Throughput { concurrency: 1, rate_limit: None };
+
+/// The progress of a batch that nothing keeps from running.
+pub fn progress_of(batch: &BatchRecord) -> Progress {
+    let now = chrono::Utc::now();
+    Progress::of(batch, &Observation { throughput: &UNLIMITED, chunk_size: 50, now, waiting_for: None })
+}
 
 /// One job per second.
 pub const ONE_A_SECOND: Throughput =
@@ -417,10 +426,8 @@ impl Subject {
 
     /// Counts a batch for a process, once no other process has just counted it.
     pub async fn summarized(&self, process: u64, batch: BatchId) -> TestResult {
-        while !self.summarize(process, vec![recent(batch)]).await?.is_empty() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        Ok(())
+        let skipped = || self.summarize(process, vec![recent(batch)]);
+        try_until("the batch is counted", WAIT_TIMEOUT, skipped, Vec::is_empty).await.map(drop)
     }
 
     /// The batches to plan, as the feeder sees them.

@@ -1,15 +1,14 @@
-//! A Redis server for tests: one that `ROCKET_BATCH_TEST_REDIS` names, or one of the test's own on
-//! a free port, in a folder of its own.
+//! A Redis server on a free port, with a folder of its own.
 
-use std::{
-    net::TcpListener,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::process::{Child, Command, Stdio};
 
 use redis::Client;
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep};
+
+use super::{
+    process::{self, free_port},
+    wait::{WAIT_TIMEOUT, until},
+};
 
 /// A server that a test can stop, kill and start again. It is killed when the value is dropped.
 pub struct Redis {
@@ -38,11 +37,7 @@ impl Redis {
     /// Starts a killed server again with its port and files, and waits until it answers.
     pub async fn start_again(&mut self) {
         self.launch();
-        let end = Instant::now() + Duration::from_secs(20);
-        while self.try_command(&["PING"]).await.is_err() {
-            assert!(Instant::now() < end, "the server on port {} does not respond", self.port);
-            sleep(Duration::from_millis(10)).await;
-        }
+        self.until(&["PING"], |_| true).await;
     }
 
     /// Starts a killed server again, and does not wait.
@@ -69,27 +64,36 @@ impl Redis {
 
     /// Sends a signal, such as `STOP`, to the server.
     pub fn signal(&self, name: &str) {
-        let pid = self.server.as_ref().expect("it runs").id().to_string();
-        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "kill -{name} {pid}");
+        process::signal(self.server.as_ref().expect("it runs").id(), name);
     }
 
     pub async fn command(&self, words: &[&str]) -> redis::Value {
         self.try_command(words).await.unwrap_or_else(|error| panic!("{words:?}: {error}"))
     }
 
-    /// Repeats a command until its reply meets a condition.
-    pub async fn until(&self, words: &[&str], so: impl Fn(redis::Value) -> bool) {
-        let end = Instant::now() + Duration::from_secs(20);
-        loop {
-            // A server that changes its role closes all connections.
-            let answer = self.try_command(words).await;
-            if answer.clone().is_ok_and(&so) {
-                return;
-            }
-            assert!(Instant::now() < end, "{words:?}: still {answer:?}");
-            sleep(Duration::from_millis(10)).await;
+    /// Repeats a command until its reply meets a condition. A server that starts or changes its
+    /// role fails commands.
+    pub async fn until(&self, words: &[&str], condition: impl Fn(redis::Value) -> bool) {
+        let what = format!("port {} replies to {words:?} as expected", self.port);
+        let is_met = |reply: &redis::RedisResult<_>| reply.clone().is_ok_and(&condition);
+        if let Err(late) = until(what, WAIT_TIMEOUT, || self.try_command(words), is_met).await {
+            panic!("{late}");
         }
+    }
+
+    /// Repeats a command until its reply contains `text`.
+    pub async fn until_contains(&self, words: &[&str], text: &str) {
+        self.until(words, |reply| value::<String>(reply).is_ok_and(|reply| reply.contains(text))).await;
+    }
+
+    /// Waits until this replica has the data of its master.
+    pub async fn until_in_sync(&self) {
+        self.until_contains(&["INFO", "replication"], "master_link_status:up").await;
+    }
+
+    /// Waits until this replica has become a master.
+    pub async fn until_master(&self) {
+        self.until_contains(&["INFO", "replication"], "role:master").await;
     }
 
     pub async fn try_command(&self, words: &[&str]) -> redis::RedisResult<redis::Value> {
@@ -104,10 +108,6 @@ impl Drop for Redis {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port is free").port()
 }
 
 /// Converts a reply of Redis.

@@ -4,8 +4,6 @@
 //! of this process. Each ledger has a separate schema. A test that breaks things starts its own
 //! [`Server`].
 
-#![allow(dead_code, reason = "each test target uses a part of it")]
-
 use std::{
     io::{BufRead, BufReader, Write},
     path::Path,

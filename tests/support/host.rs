@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    fmt::Display,
     path::PathBuf,
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex},
@@ -15,12 +16,14 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     process::{Child, Command},
     sync::watch,
-    time::{Instant, sleep, timeout},
+    time::timeout,
 };
 
-use crate::servers;
-
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+use super::{
+    TestResult, postgres,
+    process::{self, free_port},
+    wait::{WAIT_TIMEOUT, try_until, until},
+};
 
 const TOKEN: &str = "let-me-in";
 
@@ -48,52 +51,51 @@ pub struct Home {
 struct Lines(Arc<Mutex<Vec<String>>>, watch::Sender<()>);
 
 impl Lines {
-    fn read(&self, from: impl AsyncRead + Unpin + Send + 'static) {
-        let (lines, mut reader) = (self.clone(), BufReader::new(from).lines());
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = reader.next_line().await {
-                lines.0.lock().unwrap().push(line);
-                lines.1.send_replace(());
-            }
-        });
+    fn new() -> Self {
+        Self(Arc::default(), watch::Sender::new(()))
+    }
+
+    fn push(&self, line: String) {
+        self.0.lock().unwrap().push(line);
+        self.1.send_replace(());
     }
 
     fn any(&self, words: &str) -> bool {
         self.0.lock().unwrap().iter().any(|line| line.contains(words))
     }
 
-    async fn until(&self, words: &str) -> Result<()> {
+    async fn until(&self, words: &str) -> TestResult {
         let mut wakeup = self.1.subscribe();
         let printed = async {
             while !self.any(words) {
                 wakeup.changed().await.expect("the sender lives as long as the home");
             }
         };
-        let late = timeout(Duration::from_secs(60), printed).await;
+        let late = timeout(WAIT_TIMEOUT, printed).await;
         late.map_err(|_| format!("`{words}` was not printed:\n{}", self.0.lock().unwrap().join("\n")).into())
     }
 }
 
 impl Home {
-    pub fn new() -> Result<Self> {
+    pub fn new() -> TestResult<Self> {
         Self::on(Store::Sqlite)
     }
 
-    pub fn on(store: Store) -> Result<Self> {
+    pub fn on(store: Store) -> TestResult<Self> {
         match store {
             Store::Sqlite => Self::at(None),
             // The shop's table is in `public`, so each home has a database.
-            Store::Postgres => Self::at(Some((servers::a_database(), "rocket_batch".to_owned()))),
+            Store::Postgres => Self::at(Some((postgres::a_database(), "rocket_batch".to_owned()))),
         }
     }
 
-    fn at(postgres: Option<(String, String)>) -> Result<Self> {
-        let printed = Lines(Arc::default(), watch::Sender::new(()));
-        Ok(Self { folder: TempDir::new()?, postgres, config: None, environment: Vec::new(), printed })
+    fn at(postgres: Option<(String, String)>) -> TestResult<Self> {
+        let folder = TempDir::new()?;
+        Ok(Self { folder, postgres, config: None, environment: Vec::new(), printed: Lines::new() })
     }
 
     /// Makes a home with an empty settings file instead of the file of the example.
-    pub fn with_the_specified_defaults() -> Result<Self> {
+    pub fn with_the_specified_defaults() -> TestResult<Self> {
         let home = Self::new()?;
         let empty = home.folder.path().join("Empty.toml");
         std::fs::write(&empty, "")?;
@@ -101,30 +103,29 @@ impl Home {
     }
 
     /// Makes a home whose hosts share the queues of a Redis server.
-    pub fn on_redis(store: Store, port: u16) -> Result<Self> {
+    pub fn on_redis(store: Store, port: u16) -> TestResult<Self> {
         Ok(Self::on(store)?.and_redis(port))
     }
 
     /// Makes a home on a PostgreSQL server of its own and a Redis server.
-    pub fn on_servers(url: &str, port: u16) -> Result<Self> {
+    pub fn on_servers(url: &str, port: u16) -> TestResult<Self> {
         Ok(Self::at(Some((url.to_owned(), "rocket_batch".to_owned())))?.and_redis(port))
     }
 
     /// Returns the PostgreSQL server and the schema of the ledger.
-    #[allow(dead_code, reason = "only the tests with Node use it")]
     pub fn postgres(&self) -> Option<(&str, &str)> {
         self.postgres.as_ref().map(|(url, schema)| (url.as_str(), schema.as_str()))
     }
 
     /// Makes a home whose hosts find Redis through Sentinels.
-    pub fn on_sentinels(master: &str, addresses: &[String]) -> Result<Self> {
+    pub fn on_sentinels(master: &str, addresses: &[String]) -> TestResult<Self> {
         let addresses = format!("{addresses:?}");
         let home = Self::new()?.with("ROCKET_BATCH__REDIS__MASTER", master);
         Ok(home.with("ROCKET_BATCH__REDIS__SENTINELS", &addresses))
     }
 
     /// Makes a home whose hosts use a Redis cluster.
-    pub fn on_nodes(prefix: &str, addresses: &[String]) -> Result<Self> {
+    pub fn on_nodes(prefix: &str, addresses: &[String]) -> TestResult<Self> {
         let home = Self::on(Store::Sqlite)?.quick().with("ROCKET_BATCH__REDIS__PREFIX", prefix);
         Ok(home.with("ROCKET_BATCH__REDIS__NODES", &format!("{addresses:?}")))
     }
@@ -153,22 +154,21 @@ impl Home {
     }
 
     /// Everything that the hosts of this home printed to standard output so far.
-    #[allow(dead_code, reason = "the tests with Node do not use it")]
     pub fn printed(&self) -> Vec<String> {
         self.printed.0.lock().unwrap().clone()
     }
 
-    pub async fn start(&self) -> Result<Host> {
+    pub async fn start(&self) -> TestResult<Host> {
         self.start_at(None).await
     }
 
     /// Starts a host that only serves, or only works.
-    pub async fn start_as(&self, role: &str) -> Result<Host> {
+    pub async fn start_as(&self, role: &str) -> TestResult<Host> {
         self.start_with(&[("ROCKET_BATCH__ROLE", role)]).await
     }
 
     /// Starts a host that stops at a named point.
-    pub async fn start_at(&self, point: Option<&str>) -> Result<Host> {
+    pub async fn start_at(&self, point: Option<&str>) -> TestResult<Host> {
         match point {
             Some(point) => self.start_with(&[("ROCKET_BATCH_FAILPOINT", point)]).await,
             None => self.start_with(&[]).await,
@@ -176,34 +176,33 @@ impl Home {
     }
 
     /// Starts a host with more settings, which override the others.
-    pub async fn start_with(&self, environment: &[(&str, &str)]) -> Result<Host> {
+    pub async fn start_with(&self, environment: &[(&str, &str)]) -> TestResult<Host> {
         self.start_example("host", environment).await
     }
 
-    pub async fn start_example(&self, name: &str, environment: &[(&str, &str)]) -> Result<Host> {
-        let port = free_port()?;
+    pub async fn start_example(&self, name: &str, environment: &[(&str, &str)]) -> TestResult<Host> {
+        let port = free_port();
         let mut child = self.command(name, port, environment)?.spawn()?;
+        let printed = Lines::new();
+        collect(child.stderr.take().ok_or("no standard error")?, vec![printed.clone()]);
         // The home also collects standard output, where the shop prints.
-        let printed = Lines(Arc::default(), watch::Sender::new(()));
-        printed.read(child.stderr.take().ok_or("no standard error")?);
-        let out = BufReader::new(child.stdout.take().ok_or("no standard output")?).lines();
-        tee(out, printed.clone(), self.printed.clone());
+        let both = vec![printed.clone(), self.printed.clone()];
+        collect(child.stdout.take().ok_or("no standard output")?, both);
         let host = Host { child, port, printed, printed_in_home: self.printed.clone(), client: reqwest::Client::new() };
         host.until_ready().await?;
         Ok(host)
     }
 
     /// Starts a host whose launch fails, and returns what it printed.
-    #[allow(dead_code, reason = "the tests with Node do not use it")]
-    pub async fn fails_to_start(&self) -> Result<String> {
-        let output = timeout(Duration::from_secs(30), self.command("host", free_port()?, &[])?.output()).await??;
+    pub async fn fails_to_start(&self) -> TestResult<String> {
+        let output = timeout(Duration::from_secs(30), self.command("host", free_port(), &[])?.output()).await??;
         if output.status.success() {
             return Err("the launch must fail".into());
         }
         Ok([output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat())
     }
 
-    fn command(&self, name: &str, port: u16, environment: &[(&str, &str)]) -> Result<Command> {
+    fn command(&self, name: &str, port: u16, environment: &[(&str, &str)]) -> TestResult<Command> {
         let mut command = Command::new(example(name)?);
         command
             .current_dir(self.folder.path())
@@ -228,42 +227,32 @@ impl Home {
     }
 
     /// Returns the count of a statement, which uses the table names of SQLite.
-    pub async fn count(&self, sql: &str) -> Result<i64> {
+    pub async fn count(&self, sql: &str) -> TestResult<i64> {
         let Some((url, schema)) = &self.postgres else {
             return Ok(rusqlite::Connection::open(self.database())?.query_row(sql, [], |row| row.get(0))?);
         };
-        let client = servers::client(url).await;
+        let client = postgres::client(url).await;
         client.batch_execute(&format!("SET search_path = public, {schema}")).await?;
         let row = client.query_one(&format!("SELECT ({})::bigint", sql.replace("rocket_batch_", "")), &[]).await?;
         Ok(row.try_get(0)?)
     }
 
     /// Waits until the count meets the condition.
-    pub async fn until(&self, sql: &str, condition: impl Fn(i64) -> bool) -> Result<i64> {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        loop {
-            let count = self.count(sql).await?;
-            if condition(count) {
-                return Ok(count);
-            }
-            if Instant::now() > deadline {
-                return Err(format!("{sql}: still {count}").into());
-            }
-            sleep(Duration::from_millis(10)).await;
-        }
+    pub async fn until(&self, sql: &str, condition: impl Fn(i64) -> bool) -> TestResult<i64> {
+        try_until(sql, WAIT_TIMEOUT, || self.count(sql), |count| condition(*count)).await
     }
 
     /// Returns when the jobs of a batch started, in milliseconds, in ascending order.
-    pub fn starts(&self, batch: i64) -> Result<Vec<i64>> {
+    pub fn starts(&self, batch: i64) -> TestResult<Vec<i64>> {
         let connection = rusqlite::Connection::open(self.database())?;
         let mut statement =
             connection.prepare("SELECT claimed_at FROM rocket_batch_jobs WHERE batch = ?1 ORDER BY claimed_at")?;
-        Ok(statement.query_map([batch], |row| row.get(0))?.collect::<std::result::Result<_, _>>()?)
+        Ok(statement.query_map([batch], |row| row.get(0))?.collect::<Result<_, _>>()?)
     }
 
     /// Checks that the table of the shop has exactly the items of the ledger, each once and with
     /// the same code.
-    pub async fn the_shop_has_every_item(&self) -> Result<()> {
+    pub async fn the_shop_has_every_item(&self) -> TestResult {
         let both =
             "SELECT count(*) FROM products p JOIN rocket_batch_items i USING (batch, ordinal) WHERE p.label = i.code";
         let [products, items] = ["products", "rocket_batch_items"].map(|table| format!("SELECT count(*) FROM {table}"));
@@ -275,7 +264,7 @@ impl Home {
     }
 
     /// Checks the integrity of a SQLite file.
-    pub fn check_integrity(&self) -> Result<()> {
+    pub fn check_integrity(&self) -> TestResult {
         if self.postgres.is_some() {
             return Ok(());
         }
@@ -285,13 +274,12 @@ impl Home {
     }
 }
 
-fn tee(mut out: tokio::io::Lines<BufReader<impl AsyncRead + Unpin + Send + 'static>>, one: Lines, two: Lines) {
+/// Adds each line of `from` to all of `collections`.
+fn collect(from: impl AsyncRead + Unpin + Send + 'static, collections: Vec<Lines>) {
+    let mut from = BufReader::new(from).lines();
     tokio::spawn(async move {
-        while let Ok(Some(line)) = out.next_line().await {
-            for lines in [&one, &two] {
-                lines.0.lock().unwrap().push(line.clone());
-                lines.1.send_replace(());
-            }
+        while let Ok(Some(line)) = from.next_line().await {
+            collections.iter().for_each(|lines| lines.push(line.clone()));
         }
     });
 }
@@ -306,86 +294,78 @@ pub struct Host {
 }
 
 impl Host {
-    async fn until_ready(&self) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while Instant::now() < deadline {
-            if self.get("/batches/health/ready").await.is_ok_and(|answer| answer["ready"] == true) {
-                return Ok(());
-            }
-            sleep(Duration::from_millis(10)).await;
-        }
-        Err(format!("the host did not start:\n{}", self.printed.0.lock().unwrap().join("\n")).into())
+    async fn until_ready(&self) -> TestResult {
+        let ready = || self.get("/batches/health/ready");
+        let is_ready = |answer: &TestResult<Value>| answer.as_ref().is_ok_and(|answer| answer["ready"] == true);
+        let late = until("the host is ready", Duration::from_secs(30), ready, is_ready).await.map(drop);
+        late.map_err(|late| self.with_printed(late))
     }
 
     fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 
-    pub async fn get(&self, path: &str) -> Result<Value> {
+    pub async fn get(&self, path: &str) -> TestResult<Value> {
         let response = self.client.get(self.url(path)).bearer_auth(TOKEN).send().await?;
         Ok(response.error_for_status()?.json().await?)
     }
 
     /// Returns the status of the response to a GET request.
-    #[allow(dead_code, reason = "the tests with Node do not use it")]
-    pub async fn status(&self, path: &str) -> Result<reqwest::StatusCode> {
+    pub async fn status(&self, path: &str) -> TestResult<reqwest::StatusCode> {
         Ok(self.client.get(self.url(path)).bearer_auth(TOKEN).send().await?.status())
     }
 
-    pub async fn post_batch(&self, body: &Value) -> Result<Value> {
+    pub async fn post_batch(&self, body: &Value) -> TestResult<Value> {
         let response = self.client.post(self.url("/batches")).bearer_auth(TOKEN).json(body).send().await?;
         Ok(response.error_for_status()?.json().await?)
     }
 
     /// Posts a batch. Returns its id.
-    pub async fn post(&self, body: &Value) -> Result<i64> {
+    pub async fn post(&self, body: &Value) -> TestResult<i64> {
         let accepted = self.post_batch(body).await?;
         accepted["batchId"].as_i64().ok_or_else(|| format!("no id in {accepted}").into())
     }
 
     /// Sends a request without a body. Returns the body of the response.
-    pub async fn send(&self, method: Method, path: &str) -> Result<String> {
+    pub async fn send(&self, method: Method, path: &str) -> TestResult<String> {
         let response = self.client.request(method, self.url(path)).bearer_auth(TOKEN).send().await?;
         Ok(response.error_for_status()?.text().await?)
     }
 
     /// The shop's own route.
-    pub async fn fill(&self, id: i64) -> Result<Value> {
+    pub async fn fill(&self, id: i64) -> TestResult<Value> {
         let url = self.url(&format!("/product-batches/{id}/items"));
         let response = self.client.post(url).bearer_auth(TOKEN).send().await?;
         Ok(response.error_for_status()?.json().await?)
     }
 
-    pub async fn progress(&self, batch: i64) -> Result<Value> {
+    pub async fn progress(&self, batch: i64) -> TestResult<Value> {
         self.get(&format!("/batches/{batch}/progress")).await
     }
 
-    pub async fn until(&self, batch: i64, condition: impl Fn(&Value) -> bool) -> Result<Value> {
-        self.until_within(batch, Duration::from_secs(60), condition).await
+    pub async fn until(&self, batch: i64, condition: impl Fn(&Value) -> bool) -> TestResult<Value> {
+        self.until_within(batch, WAIT_TIMEOUT, condition).await
     }
 
-    pub async fn until_finished(&self, batch: i64, limit: Duration) -> Result<Value> {
+    pub async fn until_finished(&self, batch: i64, limit: Duration) -> TestResult<Value> {
         let is_finished =
             |progress: &Value| ["completed", "failed", "cancelled"].iter().any(|s| progress["status"] == *s);
         self.until_within(batch, limit, is_finished).await
     }
 
-    async fn until_within(&self, batch: i64, limit: Duration, condition: impl Fn(&Value) -> bool) -> Result<Value> {
-        let deadline = Instant::now() + limit;
-        loop {
-            let progress = self.progress(batch).await?;
-            if condition(&progress) {
-                return Ok(progress);
-            }
-            if Instant::now() > deadline {
-                return Err(format!("still {progress}:\n{}", self.printed.0.lock().unwrap().join("\n")).into());
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
+    async fn until_within(&self, batch: i64, limit: Duration, condition: impl Fn(&Value) -> bool) -> TestResult<Value> {
+        let what = format!("the progress of batch {batch} is as expected");
+        let reached = try_until(what, limit, || self.progress(batch), condition).await;
+        reached.map_err(|error| self.with_printed(error))
+    }
+
+    /// Adds what the host printed to an error.
+    fn with_printed(&self, error: impl Display) -> Box<dyn Error> {
+        format!("{error}\n{}", self.printed.0.lock().unwrap().join("\n")).into()
     }
 
     /// All items of a batch, page by page.
-    pub async fn items(&self, batch: i64) -> Result<Vec<Value>> {
+    pub async fn items(&self, batch: i64) -> TestResult<Vec<Value>> {
         let (mut items, mut cursor) = (Vec::new(), String::new());
         loop {
             let mut page = self.get(&format!("/batches/{batch}/items?limit=1000{cursor}")).await?;
@@ -401,39 +381,38 @@ impl Host {
         self.printed.any(words)
     }
 
-    pub async fn is_ready(&self) -> Result<bool> {
+    pub async fn is_ready(&self) -> TestResult<bool> {
         let response = self.client.get(self.url("/batches/health/ready")).send().await?;
         Ok(response.status().is_success())
     }
 
-    pub async fn until_printed(&self, words: &str) -> Result<()> {
+    pub async fn until_printed(&self, words: &str) -> TestResult {
         self.printed.until(words).await
     }
 
     /// Waits until this host, or another host of the same home, called the hook for the batch.
-    pub async fn until_the_hook_was_called(&self, batch: i64) -> Result<()> {
+    pub async fn until_the_hook_was_called(&self, batch: i64) -> TestResult {
         self.printed_in_home.until(&format!("Batch {batch} finished: ")).await
     }
 
-    pub async fn kill(&mut self) -> Result<()> {
+    pub async fn kill(&mut self) -> TestResult {
         Ok(self.child.kill().await?)
     }
 
     /// Sends a signal, such as `STOP`.
-    pub async fn signal(&self, name: &str) -> Result<()> {
-        let pid = self.child.id().ok_or("the process has exited")?;
-        let sent = Command::new("sh").arg("-c").arg(format!("kill -{name} {pid}")).status().await?;
-        if sent.success() { Ok(()) } else { Err(format!("kill -{name} {pid}: {sent}").into()) }
+    pub fn signal(&self, name: &str) -> TestResult {
+        process::signal(self.child.id().ok_or("the process has exited")?, name);
+        Ok(())
     }
 
     /// Sends SIGTERM, and waits until the process exits.
-    pub async fn terminate(mut self) -> Result<ExitStatus> {
-        self.signal("TERM").await?;
+    pub async fn terminate(mut self) -> TestResult<ExitStatus> {
+        self.signal("TERM")?;
         Ok(timeout(Duration::from_secs(40), self.child.wait()).await??)
     }
 
     /// Returns the largest resident memory so far, in bytes.
-    pub fn peak_memory(&self) -> Result<u64> {
+    pub fn peak_memory(&self) -> TestResult<u64> {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", self.child.id().ok_or("the process has exited")?))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
@@ -442,7 +421,7 @@ impl Host {
 }
 
 /// Cargo builds examples beside the tests.
-fn example(name: &str) -> Result<PathBuf> {
+fn example(name: &str) -> TestResult<PathBuf> {
     let test = std::env::current_exe()?;
     let target = test.ancestors().nth(2).ok_or("the test is not in a target folder")?;
     let example = target.join("examples").join(name);
@@ -451,8 +430,4 @@ fn example(name: &str) -> Result<PathBuf> {
         return Err(format!("the example is not built; `{how}` with the features of this test").into());
     }
     Ok(example)
-}
-
-fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

@@ -2,12 +2,18 @@
 //! each.
 
 use redis::Value;
-use tokio::time::{Duration, Instant, sleep};
 
-use crate::server::{Redis, free_port, value};
+use super::{
+    process::free_port,
+    redis::{Redis, value},
+    wait::{WAIT_TIMEOUT, until},
+};
 
 const MASTERS: usize = 3;
 const SLOTS: usize = 16_384;
+
+/// What `CLUSTER INFO` contains if the cluster is available.
+pub const CLUSTER_OK: &str = "cluster_state:ok";
 
 /// The nodes. They notice after a second that one of them is down, and are killed when the value is
 /// dropped.
@@ -30,7 +36,7 @@ impl Nodes {
             replica.command(&["CLUSTER", "REPLICATE", &nodes.ids[n - MASTERS]]).await;
         }
         for replica in &nodes.all[MASTERS..] {
-            replica.until(&["INFO", "replication"], |info| format!("{info:?}").contains("master_link_status:up")).await;
+            replica.until_in_sync().await;
         }
         for node in &nodes.all {
             // A failover requires that every node has found the replicas.
@@ -69,7 +75,7 @@ impl Nodes {
         let known = format!("cluster_known_nodes:{}\r", self.all.len());
         for node in &self.all {
             let is_ready = |info: Value| {
-                value::<String>(info).is_ok_and(|info| info.contains("cluster_state:ok") && info.contains(&known))
+                value::<String>(info).is_ok_and(|info| info.contains(CLUSTER_OK) && info.contains(&known))
             };
             node.until(&["CLUSTER", "INFO"], is_ready).await;
         }
@@ -90,8 +96,8 @@ impl Nodes {
     /// Waits until the replica of master `n` is a master, and the cluster is available again.
     pub async fn wait_for_failover(&self, n: usize) {
         let successor = &self.all[n + MASTERS];
-        successor.until(&["INFO", "replication"], |info| format!("{info:?}").contains("role:master")).await;
-        successor.until(&["CLUSTER", "INFO"], |info| format!("{info:?}").contains("cluster_state:ok")).await;
+        successor.until_master().await;
+        successor.until_contains(&["CLUSTER", "INFO"], CLUSTER_OK).await;
     }
 
     /// Starts to move `slot` from master `from` to master `to`, and moves half of its keys.
@@ -108,10 +114,8 @@ impl Nodes {
     /// Moves the rest of the slot's keys, and announces the new owner to all masters.
     pub async fn move_the_rest(&self, slot: usize, from: usize, to: usize) {
         let slot = slot.to_string();
-        let end = Instant::now() + Duration::from_secs(20);
-        while self.move_keys(&slot, from, to, 1_000).await > 0 {
-            assert!(Instant::now() < end, "the slot still has keys");
-        }
+        let moved = || self.move_keys(&slot, from, to, 1_000);
+        until("all keys are moved", WAIT_TIMEOUT, moved, |moved| *moved == 0).await.unwrap();
         let masters = [to, from].into_iter().chain((0..MASTERS).filter(|n| ![from, to].contains(n)));
         for n in masters {
             self.all[n].command(&["CLUSTER", "SETSLOT", &slot, "NODE", &self.ids[to]]).await;
@@ -123,7 +127,6 @@ impl Nodes {
         let keys = self.all[from].command(&["CLUSTER", "GETKEYSINSLOT", slot, &count.to_string()]).await;
         let keys: Vec<String> = value(keys).expect("keys are strings");
         if keys.is_empty() {
-            sleep(Duration::from_millis(10)).await;
             return 0;
         }
         let port = self.all[to].port.to_string();

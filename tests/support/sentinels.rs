@@ -1,21 +1,24 @@
 //! A master, a replica and three Sentinels, on free ports of this machine.
 
 use std::{
+    path::Path,
     process::{Child, Command, Stdio},
-    time::Duration,
 };
 
 use tempfile::TempDir;
-use tokio::time::sleep;
 
-use crate::server::{Redis, free_port};
+use super::{
+    process::free_port,
+    redis::Redis,
+    wait::{WAIT_TIMEOUT, until},
+};
 
 /// The servers. The Sentinels call the master `mq`, and notice after a second that it is down. All
 /// of them are killed when the value is dropped.
 pub struct Watched {
     pub master: Redis,
     pub replica: Redis,
-    sentinels: Vec<Child>,
+    sentinels: Vec<Sentinel>,
     ports: Vec<u16>,
     _folder: TempDir,
 }
@@ -27,7 +30,8 @@ impl Watched {
         let replica = Redis::with(&["--replicaof", &format!("127.0.0.1 {}", master.port)]).await;
         let folder = TempDir::new().expect("the temporary folder is writable");
         let ports: Vec<u16> = (0..3).map(|_| free_port()).collect();
-        let sentinels = ports.iter().map(|port| sentinel(&folder, *port, master.port)).collect();
+        let start = |port| Sentinel::start(folder.path(), &format!("port {port}"), master.port, 2);
+        let sentinels = ports.iter().map(start).collect();
         let watched = Self { master, replica, sentinels, ports, _folder: folder };
         watched.wait_until_ready().await;
         watched
@@ -40,45 +44,52 @@ impl Watched {
 
     /// Kills the first `count` Sentinels.
     pub fn kill_sentinels(&mut self, count: usize) {
-        for sentinel in &mut self.sentinels[..count] {
-            let _ = sentinel.kill();
-            let _ = sentinel.wait();
-        }
+        self.sentinels[..count].iter_mut().for_each(Sentinel::kill);
     }
 
     async fn wait_until_ready(&self) {
-        self.replica
-            .until(&["INFO", "replication"], |info| format!("{info:?}").contains("master_link_status:up"))
-            .await;
+        self.replica.until_in_sync().await;
         for port in &self.ports {
-            while !has_found_all(*port).await {
-                sleep(Duration::from_millis(50)).await;
-            }
+            let what = format!("the Sentinel on port {port} has found the others");
+            until(what, WAIT_TIMEOUT, || has_found_all(*port), |found| *found).await.unwrap();
         }
     }
 
     /// Waits until the Sentinels have made the replica the master.
     pub async fn wait_for_failover(&self) {
-        self.replica.until(&["INFO", "replication"], |info| format!("{info:?}").contains("role:master")).await;
+        self.replica.until_master().await;
     }
 }
 
-impl Drop for Watched {
+/// A Sentinel that calls its master `mq`. It is killed when the value is dropped.
+pub struct Sentinel(Child);
+
+impl Sentinel {
+    /// Starts a Sentinel that watches the master on port `master`, and fails over if `quorum`
+    /// Sentinels agree. `lines` are the first ones of its configuration, which is a file in
+    /// `folder`.
+    pub fn start(folder: &Path, lines: &str, master: u16, quorum: u32) -> Self {
+        let file = folder.join(format!("sentinel-{}.conf", fastrand::u64(..)));
+        let lines = format!(
+            "bind 127.0.0.1\n{lines}\nsentinel monitor mq 127.0.0.1 {master} {quorum}\n\
+             sentinel down-after-milliseconds mq 1000\nsentinel failover-timeout mq 6000\n"
+        );
+        std::fs::write(&file, lines).expect("the temporary folder is writable");
+        let mut command = Command::new("redis-server");
+        command.arg(&file).arg("--sentinel").current_dir(folder).stdout(Stdio::null());
+        Self(command.spawn().expect("redis-server is installed; tests/run does it"))
+    }
+
+    fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Sentinel {
     fn drop(&mut self) {
-        self.kill_sentinels(self.sentinels.len());
+        self.kill();
     }
-}
-
-fn sentinel(folder: &TempDir, port: u16, master: u16) -> Child {
-    let file = folder.path().join(format!("{port}.conf"));
-    let lines = format!(
-        "port {port}\nbind 127.0.0.1\nsentinel monitor mq 127.0.0.1 {master} 2\nsentinel down-after-milliseconds mq 1000\n\
-         sentinel failover-timeout mq 6000\n"
-    );
-    std::fs::write(&file, lines).expect("the temporary folder is writable");
-    let mut command = Command::new("redis-server");
-    command.arg(&file).arg("--sentinel").current_dir(folder.path()).stdout(Stdio::null());
-    command.spawn().expect("redis-server is installed; tests/run does it")
 }
 
 /// Returns whether a Sentinel has found the other two and the replica.

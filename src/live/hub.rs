@@ -1,0 +1,333 @@
+//! The watched batches, and what their watchers read.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+
+use super::{
+    limits::{Limits, TooManyWatchers},
+    pace::Pace,
+    topic::Topic,
+    watch_all::{Overview, WatchAll},
+    watch_one::Watch,
+};
+use crate::{
+    domain::{BatchId, BatchRecord, Progress},
+    ledger::{BatchChange, ChangeQuery},
+};
+
+/// The batches that are watched in this process, and who watches them.
+pub(crate) struct Live {
+    watched: Mutex<Watched>,
+    /// Notified when there is something to read or to publish.
+    wake: Notify,
+    limits: Limits,
+    pace: Pace,
+}
+
+struct Watched {
+    topics: HashMap<BatchId, Topic>,
+    all: watch::Sender<Arc<Overview>>,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self {
+            watched: Mutex::new(Watched { topics: HashMap::new(), all: watch::Sender::default() }),
+            wake: Notify::new(),
+            limits: Limits::default(),
+            pace: Pace::default(),
+        }
+    }
+}
+
+impl Live {
+    /// Watches one batch, for `caller` if the host identifies callers.
+    pub fn watch(&self, batch: BatchId, caller: Option<&str>) -> Result<Watch, TooManyWatchers> {
+        let ticket = self.limits.ticket(caller)?;
+        let receiver = self.watched().topics.entry(batch).or_default().subscribe();
+        self.wake.notify_one();
+        Ok(Watch::new(receiver, self.pace.clone(), ticket))
+    }
+
+    /// Watches all batches.
+    pub fn watch_all(&self, caller: Option<&str>) -> Result<WatchAll, TooManyWatchers> {
+        let ticket = self.limits.ticket(caller)?;
+        let receiver = self.watched().all.subscribe();
+        self.wake.notify_one();
+        Ok(WatchAll::new(receiver, self.pace.clone(), ticket))
+    }
+
+    /// Takes a change that this process made, so that its watchers see it without a read.
+    pub fn changed(&self, record: &BatchRecord) {
+        let mut watched = self.watched();
+        let all = watched.all.receiver_count() > 0;
+        if let Some(topic) = watched.topics.get_mut(&record.batch_id) {
+            topic.changed(record);
+        } else if all {
+            watched.topics.entry(record.batch_id).or_default().changed(record);
+        } else {
+            return;
+        }
+        drop(watched);
+        self.wake.notify_one();
+    }
+
+    /// Returns what to read, or `None` while nobody watches. Forgets what nobody watches any more.
+    pub fn query(&self) -> Option<ChangeQuery> {
+        let mut watched = self.watched();
+        let includes_open = watched.all.receiver_count() > 0;
+        watched.topics.retain(|_, topic| topic.is_watched() || (includes_open && topic.is_recent()));
+        if !includes_open {
+            // The next watcher of all batches must not start with an old snapshot.
+            watched.all.send_if_modified(|last| {
+                *last = Arc::default();
+                false
+            });
+        }
+        let known: HashMap<_, _> = watched.topics.iter().map(|(batch, topic)| (*batch, topic.version())).collect();
+        (includes_open || !known.is_empty()).then_some(ChangeQuery { known, includes_open })
+    }
+
+    /// Stores what a read that began at `started` found about the batches of `query`.
+    pub fn store(&self, query: &ChangeQuery, changes: Vec<BatchChange>, started: Instant) {
+        let mut watched = self.watched();
+        for change in changes {
+            watched.topics.entry(change.record.batch_id).or_default().store(change, started);
+        }
+        let unread = query.known.iter().filter(|(_, version)| **version == 0);
+        for (batch, _) in unread {
+            if let Some(topic) = watched.topics.get_mut(batch) {
+                topic.not_found();
+            }
+        }
+    }
+
+    /// Shows watchers what changed, as `progress` computes it.
+    pub fn publish(&self, progress: impl Fn(&BatchRecord) -> Progress) {
+        let mut watched = self.watched();
+        let mut batches = BTreeMap::new();
+        for (batch, topic) in &mut watched.topics {
+            if let Some(progress) = topic.publish(&progress)
+                && topic.is_recent()
+            {
+                batches.insert(*batch, progress);
+            }
+        }
+        let is_watched = watched.all.receiver_count() > 0;
+        watched.all.send_if_modified(|last| {
+            let is_changed = is_watched && (!last.is_read || last.batches != batches);
+            if is_changed {
+                *last = Arc::new(Overview { is_read: true, batches });
+            }
+            is_changed
+        });
+    }
+
+    /// Whether a watched batch was not read yet.
+    pub fn has_unread(&self) -> bool {
+        let watched = self.watched();
+        let all = watched.all.receiver_count() > 0 && !watched.all.borrow().is_read;
+        all || watched.topics.values().any(Topic::is_unread)
+    }
+
+    /// Waits until there is something to read or to publish. Cancel safe.
+    pub async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    fn watched(&self) -> MutexGuard<'_, Watched> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use chrono::{TimeDelta, Utc};
+    use futures_util::FutureExt as _;
+
+    use super::*;
+    use crate::{
+        domain::{Activity, BatchStatus, ItemOptions, JobCounts, Measured, Observation, Throughput},
+        live::{AllEvent, EVENT_INTERVAL},
+    };
+
+    fn id(id: i64) -> BatchId {
+        BatchId::new(id).unwrap()
+    }
+
+    /// A batch of 1,000 items, finished if all of them exist.
+    fn batch(batch: i64, items: u64) -> BatchRecord {
+        let finished = items == 1_000;
+        BatchRecord {
+            batch_id: id(batch),
+            status: if finished { BatchStatus::Completed } else { BatchStatus::Running },
+            quantity: 1_000,
+            options: ItemOptions::default(),
+            jobs: JobCounts { active: 1, ..JobCounts::default() },
+            items_created: items,
+            round: 0,
+            created_at: Utc::now(),
+            started_at: Some(Utc::now()),
+            finished_at: finished.then(Utc::now),
+            error: None,
+            hook_error: None,
+            history_removed: false,
+            measured: Measured::default(),
+            activity: Activity::default(),
+        }
+    }
+
+    fn progress(batch: &BatchRecord) -> Progress {
+        let throughput = Throughput { concurrency: 1, rate_limit: None };
+        Progress::of(
+            batch,
+            &Observation { throughput: &throughput, chunk_size: 50, now: Utc::now(), waiting_for: None },
+        )
+    }
+
+    impl Live {
+        /// A read that finds these versions of batches with these numbers of items.
+        fn read(&self, found: &[(i64, u64, u64)]) {
+            let query = self.query().unwrap();
+            let change =
+                |(id, version, items): &(i64, u64, u64)| BatchChange { record: batch(*id, *items), version: *version };
+            self.store(&query, found.iter().map(change).collect(), Instant::now());
+            self.publish(progress);
+        }
+    }
+
+    impl Watch {
+        /// The number of items of the next event, if there is one now.
+        fn now(&mut self) -> Option<u64> {
+            self.next().now_or_never().map(|progress| progress.unwrap().items_created)
+        }
+    }
+
+    async fn after(time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_watcher_gets_the_latest_progress_and_the_end() {
+        let live = Live::default();
+        let mut watch = live.watch(id(7), None).unwrap();
+        assert_eq!(watch.now(), None, "the batch was not read");
+
+        live.read(&[(7, 1, 0)]);
+        assert_eq!(watch.now(), Some(0));
+        (2..100).for_each(|version| live.read(&[(7, version, version)]));
+        assert_eq!(watch.now(), None, "four events a second");
+        after(EVENT_INTERVAL).await;
+        assert_eq!(watch.now(), Some(99));
+
+        live.read(&[(7, 100, 500)]);
+        live.read(&[(7, 101, 1_000)]);
+        assert_eq!(watch.now(), Some(1_000), "the end needs no turn");
+        assert!(watch.next().await.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_read_while_nobody_watches() {
+        let live = Live::default();
+        assert!(live.query().is_none());
+
+        let watches = [live.watch(id(7), None).unwrap(), live.watch(id(7), None).unwrap()];
+        live.read(&[(7, 3, 10)]);
+        assert_eq!(live.query().unwrap().known, HashMap::from([(id(7), 3)]), "one batch, however many watch");
+
+        drop(watches);
+        assert!(live.query().is_none());
+        assert!(live.watched().topics.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_that_does_not_exist_is_reported_and_may_appear_later() {
+        let live = Live::default();
+        let mut watch = live.watch(id(7), None).unwrap();
+        live.read(&[]);
+        assert!(!watch.exists().await);
+
+        live.read(&[(7, 1, 0)]);
+        assert!(watch.exists().await);
+        assert_eq!(watch.now(), Some(0));
+    }
+
+    /// A read that began before this process changed the batch is older than the change.
+    #[tokio::test(start_paused = true)]
+    async fn a_change_of_this_process_is_seen_at_once_and_not_undone_by_an_older_read() {
+        let live = Live::default();
+        let mut watch = live.watch(id(7), None).unwrap();
+        live.read(&[(7, 1, 0)]);
+        assert_eq!(watch.now(), Some(0));
+
+        let (query, started) = (live.query().unwrap(), Instant::now());
+        after(Duration::from_millis(1)).await;
+        live.changed(&batch(7, 1_000));
+        live.store(&query, vec![BatchChange { record: batch(7, 900), version: 2 }], started);
+        live.publish(progress);
+
+        assert_eq!(watch.now(), Some(1_000));
+        live.changed(&batch(8, 1));
+        assert!(!live.watched().topics.contains_key(&id(8)), "nobody watches it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_older_version_is_ignored() {
+        let live = Live::default();
+        let mut watch = live.watch(id(7), None).unwrap();
+
+        live.read(&[(7, 5, 500)]);
+        live.read(&[(7, 4, 400)]);
+
+        assert_eq!(watch.now(), Some(500));
+        after(EVENT_INTERVAL).await;
+        assert_eq!(watch.now(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watcher_of_all_gets_a_snapshot_then_each_change_and_each_end() {
+        let live = Live::default();
+        let mut watch = live.watch_all(None).unwrap();
+        let items = |event: Option<AllEvent>| match event.unwrap() {
+            AllEvent::Snapshot(batches) => {
+                batches.iter().map(|progress| (progress.batch_id.get(), progress.items_created)).collect()
+            }
+            AllEvent::Changed(progress) => vec![(progress.batch_id.get(), progress.items_created)],
+        };
+
+        live.read(&[(1, 1, 10), (2, 1, 20), (3, 1, 1_000)]);
+        assert_eq!(items(watch.next().await), [(2, 20), (1, 10)], "the open ones, the highest id first");
+        live.read(&[(2, 2, 1_000), (4, 1, 0)]);
+        assert_eq!([items(watch.next().await), items(watch.next().await)], [[(2, 1_000)], [(4, 0)]]);
+        assert!(watch.next().now_or_never().is_none());
+
+        drop(watch);
+        assert!(live.query().is_none());
+        let mut again = live.watch_all(None).unwrap();
+        assert!(again.next().now_or_never().is_none(), "no old snapshot");
+        live.read(&[(4, 2, 5)]);
+        assert_eq!(items(again.next().await), [(4, 5)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_that_finished_long_ago_is_none_of_all() {
+        let live = Live::default();
+        let (_one, mut all) = (live.watch(id(7), None).unwrap(), live.watch_all(None).unwrap());
+        let record = BatchRecord { finished_at: Some(Utc::now() - TimeDelta::hours(1)), ..batch(7, 1_000) };
+
+        live.store(&live.query().unwrap(), vec![BatchChange { record, version: 9 }], Instant::now());
+        live.publish(progress);
+
+        assert!(matches!(all.next().await, Some(AllEvent::Snapshot(batches)) if batches.is_empty()));
+        assert!(all.next().now_or_never().is_none());
+    }
+}
