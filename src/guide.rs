@@ -12,17 +12,18 @@ macro_rules! page {
 }
 
 page!(start);
-page!(configuration);
-page!(settings);
-page!(rights);
-page!(openapi);
-page!(hooks);
+page!(recipes);
 page!(item_writers);
 page!(transactions);
+page!(hooks);
 page!(tables);
+page!(rights);
+page!(openapi);
+page!(testing);
+page!(configuration);
+page!(settings);
 page!(redis);
-page!(coming_from_node);
 page!(operating);
 page!(logs);
-page!(testing);
 page!(guarantees);
+page!(coming_from_node);

@@ -50,12 +50,13 @@
 //!
 //! # Guide
 //!
-//! [Start](guide::start), [configuration](guide::configuration), [settings](guide::settings),
-//! [rights](guide::rights), [OpenAPI](guide::openapi), [hooks](guide::hooks),
+//! In the order of a new user's questions: [start](guide::start), [recipes](guide::recipes),
 //! [item writers](guide::item_writers), [transactions](guide::transactions),
-//! [tables](guide::tables), [Redis](guide::redis), [coming from Node](guide::coming_from_node),
-//! [operating](guide::operating), [log](guide::logs), [testing](guide::testing),
-//! [guarantees](guide::guarantees).
+//! [hooks](guide::hooks), [tables](guide::tables), [rights](guide::rights),
+//! [OpenAPI](guide::openapi), [testing](guide::testing), [configuration](guide::configuration),
+//! [settings](guide::settings), [Redis](guide::redis), [operating](guide::operating),
+//! [log](guide::logs), [guarantees](guide::guarantees),
+//! [coming from Node](guide::coming_from_node).
 //!
 //! # What it offers
 //!

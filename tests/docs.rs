@@ -385,8 +385,8 @@ fn settings_page() -> String {
 const SETTINGS_HEAD: &str = "\
 # Settings
 
-Every setting under `[default.batch]`. This page is generated from `rocket_batch::Config`, and a test keeps it up to date. The sources of
-settings and their precedence are in [Configuration][configuration].
+Which settings are there, and what does each one do? This page lists every setting under `[default.batch]`. It is generated from
+`rocket_batch::Config`, and a test keeps it up to date. The sources of settings and their precedence are in [Configuration][configuration].
 
 - A **whole number** is written without quotes. The description gives its unit.
 - A **duration** is a text with its unit: `\"500ms\"`, `\"10s\"`, `\"1h 30m\"`. It is at most 30 days, unless the description has another limit.

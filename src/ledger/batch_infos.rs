@@ -1,4 +1,5 @@
-//! A cache of what item writers are told about batches, so that a chunk needs no statement for it.
+//! A cache of the facts about batches that item writers receive, so that a chunk needs no statement
+//! for them.
 
 use std::{
     collections::HashMap,

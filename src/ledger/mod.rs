@@ -23,7 +23,7 @@
 //! | `decide/` | the rules that both databases follow, pure |
 //! | `sqlite/`, `postgres/` | the implementations |
 //! | `database.rs` | one pool type over both |
-//! | `batch_infos.rs` | what item writers are told about batches, cached |
+//! | `batch_infos.rs` | the facts about batches that item writers receive, cached |
 
 mod batch_infos;
 mod columns;

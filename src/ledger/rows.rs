@@ -63,7 +63,7 @@ fn counts<R: Columns>(row: &R) -> Result<JobCounts, R::Error> {
     })
 }
 
-/// Reads what an item writer is told about `batch`.
+/// Reads the facts about `batch` that an item writer receives.
 pub(super) fn batch_info<R: Columns>(row: &R, batch: BatchId) -> Result<BatchInfo, R::Error> {
     Ok(BatchInfo { batch_id: batch, quantity: row.number("quantity")?, options: options(row)? })
 }

@@ -3,9 +3,9 @@
 //!
 //! The lock belongs to its own connection, and the server releases it when that ends for any
 //! reason. If the connection breaks while this process lives, the leadership is lost: another
-//! process may claim the same jobs. Their epochs then fence the earlier claims, so no item is made
-//! twice, but both processes lose time. So this process watches the connection, and acquires the
-//! lock again as soon as the server is back.
+//! process may claim the same jobs. Their epochs then fence the earlier claims, so no item is
+//! written twice, but both processes lose time. So this process watches the connection, and
+//! acquires the lock again as soon as the server is back.
 
 use std::time::Duration;
 

@@ -48,7 +48,7 @@ pub(super) async fn batch(conn: &impl GenericClient, id: BatchId) -> Result<Batc
     rows::batch(&row.ok_or(LedgerError::NoSuchBatch(id))?)
 }
 
-/// Reads what an item writer is told about a batch.
+/// Reads the facts about a batch that an item writer receives.
 pub(super) async fn batch_info(conn: &impl GenericClient, id: BatchId) -> Result<BatchInfo> {
     rows::batch_info(&conn.query_one(&conn.prepare_cached(INFO).await?, &[&id.get()]).await?, id)
 }

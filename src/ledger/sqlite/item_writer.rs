@@ -43,7 +43,7 @@ where
     }
 }
 
-/// An item writer, and what it is told about batches.
+/// An item writer, and the facts about batches that it receives.
 pub(super) struct Writer {
     host: Arc<dyn ItemWriter>,
     batches: BatchInfos,

@@ -65,7 +65,7 @@ pub(super) fn batch(conn: &Connection, id: BatchId) -> Result<BatchRecord> {
     Ok(BatchRecord { jobs, items_created: measured.items, measured, ..batch })
 }
 
-/// Reads what an item writer is told about a batch.
+/// Reads the facts about a batch that an item writer receives.
 pub(super) fn batch_info(conn: &Connection, id: BatchId) -> Result<BatchInfo> {
     Ok(conn.prepare_cached(INFO)?.query_row([id.get()], |row| rows::batch_info(row, id))?)
 }

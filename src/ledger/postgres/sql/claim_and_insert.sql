@@ -7,7 +7,7 @@
 --                    $8 the job's quantity
 --
 -- Returns the claimed job. Returns no row, and writes nothing, if the job has items, or if it or
--- its batch differs from what the chunk was made for.
+-- its batch differs from the one that the chunk was built for.
 --
 -- One statement and one flush instead of two of each. If the worker dies before the commit, the job
 -- is unchanged. If it dies after the commit, the job has a new item. So no crash that could repeat
