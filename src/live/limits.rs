@@ -8,7 +8,7 @@ use std::{
 /// The maximum number of watchers in a process.
 const MAX_WATCHERS: usize = 10_000;
 /// The maximum number of watchers of one caller.
-pub(crate) const MAX_PER_CALLER: usize = 20;
+const MAX_PER_CALLER: usize = 20;
 
 /// Why a caller may not watch now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +110,8 @@ mod tests {
         held.pop();
         assert!(limits.ticket(Some("ada")).is_ok());
         drop(held);
-        assert_eq!((limits.counts().all, limits.counts().callers.len()), (0, 0));
+        let counts = limits.counts();
+        assert_eq!((counts.all, counts.callers.len()), (0, 0));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod contract;
 mod control;
+mod events;
 mod health;
 mod hooks;
 mod hosting;

@@ -17,7 +17,9 @@ SELECT b.id, b.status, b.quantity, b.batch_size, b.prefix, b.max_jobs, b.round, 
            WHERE batch = b.id
                AND counted_at > CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER) - 10000000
        ), 0) ELSE 0 END AS recent_items,
-       coalesce((SELECT max(last_item_at) FROM rocket_batch_summaries WHERE batch = b.id), b.last_item_at) AS last_item_at,
+       coalesce(
+           (SELECT max(last_item_at) FROM rocket_batch_summaries WHERE batch = b.id), b.last_item_at
+       ) AS last_item_at,
        b.version + coalesce((SELECT sum(version) FROM rocket_batch_summaries WHERE batch = b.id), 0) AS version
 FROM rocket_batch_batches b
 LEFT JOIN rocket_batch_summaries s ON b.finished_at IS NULL AND s.batch = b.id
