@@ -99,6 +99,27 @@ fn the_error_for_an_unknown_key_lists_the_known_ones() {
     assert!(message.to_lowercase().contains("concurency") && message.contains("concurrency"), "{message}");
 }
 
+/// It was ignored in silence, so that the ledger was in the default file.
+#[test]
+fn a_text_where_a_table_belongs_is_refused_and_not_shown() {
+    let file = "[default]\nbatch = \"opensesame\"";
+    let table = [
+        (file, [].as_slice(), "`batch` must be a table, such as {chunk_size=100} (in TOML"),
+        ("", &[("ROCKET_BATCH", "chunk_size=70")], "`batch` must be a table, such as {chunk_size=100} (in"),
+        ("", &[("ROCKET_DATABASES", "{batch=\"postgres://u:opensesame@h/d\"}")], "`databases.batch` must be a table"),
+        (
+            "",
+            &[("ROCKET_DATABASES", "postgres://u:opensesame@h/d")],
+            "`databases` must be a table, such as {batch={url=",
+        ),
+    ];
+
+    for (toml, environment, words) in table {
+        let message = refusal(toml, environment);
+        assert!(message.starts_with(words) && !message.contains("opensesame"), "{message}");
+    }
+}
+
 #[test]
 fn the_error_for_a_wrong_value_names_its_key_and_a_correct_value() {
     let table = [

@@ -15,6 +15,11 @@ impl ConfigError {
         Self { subject: format!("`batch.{}`", key.into()), reason: reason.into() }
     }
 
+    /// The error of something other than a table at `path` in the host's figment.
+    pub(super) fn no_table(path: &str, example: &str, source: Option<&figment::Metadata>) -> Self {
+        Self { subject: format!("`{path}`"), reason: format!("must be a table, such as {example}{}", named(source)) }
+    }
+
     /// The error of a variable in the environment.
     pub(super) fn of_variable(name: &str, reason: impl Into<String>) -> Self {
         Self { subject: format!("`{name}` in the environment"), reason: reason.into() }
@@ -23,10 +28,14 @@ impl ConfigError {
 
 impl From<figment::Error> for ConfigError {
     fn from(error: figment::Error) -> Self {
-        let source = error.metadata.as_ref().map(|metadata| format!(" (in {})", metadata.name));
         let key = error.path.join(".").to_lowercase();
-        Self::new(key, format!("{}{}", error.kind, source.unwrap_or_default()))
+        Self::new(key, format!("{}{}", error.kind, named(error.metadata.as_ref())))
     }
+}
+
+/// The source of a value, for the end of a message.
+fn named(source: Option<&figment::Metadata>) -> String {
+    source.map(|source| format!(" (in {})", source.name)).unwrap_or_default()
 }
 
 pub(super) fn check_range(key: &str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> {

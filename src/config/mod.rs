@@ -232,8 +232,9 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for an unknown key, a value of the wrong type, or an environment variable
-    /// whose name is almost that of a setting. It names the key, the value and their source.
+    /// [`ConfigError`] for an unknown key, a value of the wrong type, a text in place of the table
+    /// `batch` or `databases.batch`, or an environment variable whose name is almost that of a
+    /// setting. It names the key, the value and their source.
     pub fn from(host: &Figment) -> Result<Self, ConfigError> {
         Ok(sources::merge(&Self::default(), host)?.extract()?)
     }
