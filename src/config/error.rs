@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use figment::error::Kind;
+
+use super::spelling;
+
 /// A configuration that can't be used: the key or the variable, the reason, and how to correct it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{subject} {reason}")]
@@ -29,8 +33,23 @@ impl ConfigError {
 impl From<figment::Error> for ConfigError {
     fn from(error: figment::Error) -> Self {
         let key = error.path.join(".").to_lowercase();
-        Self::new(key, format!("{}{}", error.kind, named(error.metadata.as_ref())))
+        Self::new(key, format!("{}{}", reason(&error.kind), named(error.metadata.as_ref())))
     }
+}
+
+fn reason(kind: &Kind) -> String {
+    match kind {
+        Kind::UnknownField(name, known) => match spelling::closest(name, known) {
+            Some(right) => format!("is not a setting; did you mean `{right}`?"),
+            None => format!("is not a setting; these are {}", listed(known)),
+        },
+        Kind::UnknownVariant(found, known) => format!("must be one of {}, but is `{found}`", listed(known)),
+        other => other.to_string(),
+    }
+}
+
+fn listed(names: &[&str]) -> String {
+    format!("`{}`", names.join("`, `"))
 }
 
 /// The source of a value, for the end of a message.

@@ -2,9 +2,9 @@
 //!
 //! Later sources override earlier ones: the defaults here, `[default.batch]` of the host's figment
 //! (with its profiles, and `ROCKET_BATCH={..}`), `REDIS_*`, `ROCKET_BATCH__*`, and last the host's
-//! [`BatchFairing::configure`](crate::BatchFairing::configure). The error for an unknown key lists
-//! the known ones, and a variable whose name is almost right is refused with the right one.
-//! Everything is checked once, at ignition.
+//! [`BatchFairing::configure`](crate::BatchFairing::configure). The error for an unknown key names
+//! the one that was most likely meant, or lists the known ones. A variable whose name is almost
+//! right is refused with the right one. Everything is checked once, at ignition.
 
 mod error;
 mod origin;
@@ -12,6 +12,7 @@ mod queue;
 mod redis;
 mod role;
 mod sources;
+mod spelling;
 mod testing;
 mod values;
 mod variables;
