@@ -98,6 +98,12 @@ fn the_error_for_an_unknown_key_names_the_right_one() {
         ("", &[("ROCKET_BATCH__CHUNK_SIZ", "7")], "`batch.chunk_siz` is not a setting; did you mean `chunk_size`?"),
         ("", &[("ROCKET_BATCH__STATUS__CONCURENCY", "3")], "`batch.status.concurency` is not a setting; did you mean"),
         ("", &[("ROCKET_BATCH", "{rloe=web}")], "`batch.rloe` is not a setting; did you mean `role`?"),
+        (
+            "[default.batch]\nrate_limit = \"off\"",
+            &[],
+            "is not a setting; did you mean `generate.rate_limit`? (in TOML",
+        ),
+        ("", &[("ROCKET_BATCH__SENTINELS", "7")], "did you mean `redis.sentinels`?"),
         ("", &[("ROCKET_BATCH__COLOUR", "red")], "`batch.colour` is not a setting; these are `base`, `role`, "),
     ];
 

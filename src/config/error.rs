@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use figment::error::Kind;
+use serde::Serialize;
 
 use super::spelling;
 
@@ -19,6 +20,12 @@ impl ConfigError {
         Self { subject: format!("`batch.{}`", key.into()), reason: reason.into() }
     }
 
+    /// The error of a value that can't be read. `settings` are all settings.
+    pub(super) fn of_value(error: figment::Error, settings: &impl Serialize) -> Self {
+        let key = error.path.join(".").to_lowercase();
+        Self::new(key, format!("{}{}", reason(&error.kind, settings), named(error.metadata.as_ref())))
+    }
+
     /// The error of something other than a table at `path` in the host's figment.
     pub(super) fn no_table(path: &str, example: &str, source: Option<&figment::Metadata>) -> Self {
         Self { subject: format!("`{path}`"), reason: format!("must be a table, such as {example}{}", named(source)) }
@@ -30,19 +37,15 @@ impl ConfigError {
     }
 }
 
-impl From<figment::Error> for ConfigError {
-    fn from(error: figment::Error) -> Self {
-        let key = error.path.join(".").to_lowercase();
-        Self::new(key, format!("{}{}", reason(&error.kind), named(error.metadata.as_ref())))
-    }
-}
-
-fn reason(kind: &Kind) -> String {
+fn reason(kind: &Kind, settings: &impl Serialize) -> String {
     match kind {
-        Kind::UnknownField(name, known) => match spelling::closest(name, known) {
-            Some(right) => format!("is not a setting; did you mean `{right}`?"),
-            None => format!("is not a setting; these are {}", listed(known)),
-        },
+        Kind::UnknownField(name, known) => {
+            let meant = spelling::closest(name, known).map(str::to_owned);
+            match meant.or_else(|| spelling::in_a_table(name, settings)) {
+                Some(meant) => format!("is not a setting; did you mean `{meant}`?"),
+                None => format!("is not a setting; these are {}", listed(known)),
+            }
+        }
         Kind::UnknownVariant(found, known) => format!("must be one of {}, but is `{found}`", listed(known)),
         other => other.to_string(),
     }

@@ -237,7 +237,8 @@ impl Config {
     /// `batch` or `databases.batch`, or an environment variable whose name is almost that of a
     /// setting. It names the key, the value and their source.
     pub fn from(host: &Figment) -> Result<Self, ConfigError> {
-        Ok(sources::merge(&Self::default(), host)?.extract()?)
+        let defaults = Self::default();
+        sources::merge(&defaults, host)?.extract().map_err(|error| ConfigError::of_value(error, &defaults))
     }
 
     /// Checks the values of all settings.

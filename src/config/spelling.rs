@@ -1,4 +1,6 @@
-//! Finds the name that a misspelt one most likely means.
+//! Finds the name that a misspelt or misplaced one most likely means.
+
+use serde::Serialize;
 
 /// The largest distance at which a name is taken for a misspelling of another.
 const MAX_DISTANCE: usize = 2;
@@ -9,6 +11,13 @@ pub(super) fn closest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     // In a short name, two wrong letters of four may mean anything.
     let is_close = |found: &(usize, &str)| found.0 <= MAX_DISTANCE && found.0 * 2 <= name.len();
     distances.filter(is_close).min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
+}
+
+/// Returns the setting `table.name`, if one of the tables in `settings` has this name.
+pub(super) fn in_a_table(name: &str, settings: &impl Serialize) -> Option<String> {
+    let settings = serde_json::to_value(settings).ok()?;
+    let mut tables = settings.as_object()?.iter();
+    tables.find(|(_, table)| table.get(name).is_some()).map(|(table, _)| format!("{table}.{name}"))
 }
 
 /// The number of bytes to insert, remove or replace until `one` is `two` (Levenshtein).
