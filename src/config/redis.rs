@@ -147,7 +147,8 @@ impl RedisSettings {
         self.check_cluster()
     }
 
-    /// Refuses a host with a port or a scheme. Does not show it, since a URL may contain a password.
+    /// Refuses a host with a port or a scheme. Does not show it, since a URL may contain a
+    /// password.
     fn check_host(&self) -> Result<(), ConfigError> {
         let has_port = |host: &str| host.matches(':').count() == 1 || host.contains("]:");
         let is_wrong = |host: &str| has_port(host) || host.contains(['/', '@', ' ']);

@@ -43,7 +43,8 @@ pub(super) fn merge(defaults: &impl Serialize, host: &Figment) -> Result<Figment
     Ok(figment.select(host.profile().clone()))
 }
 
-/// Refuses a value at `path` that is not a table. Does not show it, since it may contain a password.
+/// Refuses a value at `path` that is not a table. Does not show it, since it may contain a
+/// password.
 fn check_table(host: &Figment, path: &str, example: &str) -> Result<(), ConfigError> {
     match host.find_value(path) {
         Ok(value) if value.as_dict().is_none() => Err(ConfigError::no_table(path, example, host.find_metadata(path))),
