@@ -35,7 +35,7 @@ pub async fn an_order_is_ready_if_and_only_if_its_batch_is_completed(store: Stor
     let seed: u64 = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
     println!("SEED={seed}");
     let mut rng = fastrand::Rng::with_seed(seed);
-    let home = Home::on(store)?.with("ROCKET_BATCH__GENERATE__RATE_LIMIT", "off");
+    let home = Home::on(store)?.quick().with("ROCKET_BATCH__GENERATE__RATE_LIMIT", "off");
     let mut orders = 0;
 
     for kill in 0..20 {
