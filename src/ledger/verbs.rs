@@ -133,8 +133,8 @@ pub trait Ledger: Records {
     ///
     /// # Errors
     ///
-    /// [`LedgerError::Rejected`](super::LedgerError::Rejected) if the database rejected the rows. The
-    /// job is not claimed then.
+    /// [`LedgerError::Rejected`](super::LedgerError::Rejected) if the database rejected the rows.
+    /// The job is not claimed then.
     async fn claim_and_insert(&self, delivery: Delivery, chunk: FirstChunk) -> Result<Claimed>;
 
     /// Inserts the missing ones of `items` if the claim is current, adds them to the job's count,

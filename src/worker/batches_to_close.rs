@@ -3,9 +3,9 @@
 //!
 //! A search after each job would cost a large part of the job itself. Searches therefore keep an
 //! interval, and each one covers all batches with jobs that finished since the one before. The last
-//! search always comes after the last job. When two processes finish the last two jobs of a batch at
-//! the same time, each of them searches afterwards, and at least one finds the batch. When a process
-//! dies before its search, the feeder finds the batch.
+//! search always comes after the last job. When two processes finish the last two jobs of a batch
+//! at the same time, each of them searches afterwards, and at least one finds the batch. When a
+//! process dies before its search, the feeder finds the batch.
 
 use std::time::Duration;
 
