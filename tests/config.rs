@@ -91,12 +91,47 @@ fn the_settings_of_the_selected_profile_apply() {
 }
 
 #[test]
-fn the_error_for_an_unknown_key_lists_the_known_ones() {
-    let message = refusal("[default.batch]\nchunksize = 70", &[]);
+fn the_error_for_an_unknown_key_names_the_right_one() {
+    let toml = "[default.batch]\nchunksize = 70";
+    let table = [
+        (toml, [].as_slice(), "`batch.chunksize` is not a setting; did you mean `chunk_size`? (in TOML"),
+        ("", &[("ROCKET_BATCH__CHUNK_SIZ", "7")], "`batch.chunk_siz` is not a setting; did you mean `chunk_size`?"),
+        ("", &[("ROCKET_BATCH__STATUS__CONCURENCY", "3")], "`batch.status.concurency` is not a setting; did you mean"),
+        ("", &[("ROCKET_BATCH", "{rloe=web}")], "`batch.rloe` is not a setting; did you mean `role`?"),
+        (
+            "[default.batch]\nrate_limit = \"off\"",
+            &[],
+            "is not a setting; did you mean `generate.rate_limit`? (in TOML",
+        ),
+        ("", &[("ROCKET_BATCH__SENTINELS", "7")], "did you mean `redis.sentinels`?"),
+        ("", &[("ROCKET_BATCH__COLOUR", "red")], "`batch.colour` is not a setting; these are `base`, `role`, "),
+    ];
 
-    assert!(message.contains("chunksize") && message.contains("chunk_size"), "{message}");
-    let message = refusal("", &[("ROCKET_BATCH__GENERATE__CONCURENCY", "3")]);
-    assert!(message.to_lowercase().contains("concurency") && message.contains("concurrency"), "{message}");
+    for (toml, environment, words) in table {
+        let message = refusal(toml, environment);
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+/// It was ignored in silence, so that the ledger was in the default file.
+#[test]
+fn a_text_where_a_table_belongs_is_refused_and_not_shown() {
+    let file = "[default]\nbatch = \"opensesame\"";
+    let table = [
+        (file, [].as_slice(), "`batch` must be a table, such as {chunk_size=100} (in TOML"),
+        ("", &[("ROCKET_BATCH", "chunk_size=70")], "`batch` must be a table, such as {chunk_size=100} (in"),
+        ("", &[("ROCKET_DATABASES", "{batch=\"postgres://u:opensesame@h/d\"}")], "`databases.batch` must be a table"),
+        (
+            "",
+            &[("ROCKET_DATABASES", "postgres://u:opensesame@h/d")],
+            "`databases` must be a table, such as {batch={url=",
+        ),
+    ];
+
+    for (toml, environment, words) in table {
+        let message = refusal(toml, environment);
+        assert!(message.starts_with(words) && !message.contains("opensesame"), "{message}");
+    }
 }
 
 #[test]
@@ -132,9 +167,18 @@ fn the_error_for_a_wrong_value_names_its_key_and_a_correct_value() {
         ),
         ("generate = { rate_limit = \"0 per 10s\" }", "`batch.generate.rate_limit`", "at least 1 job"),
         ("generate = { concurrency = 0 }", "`batch.generate.concurrency`", "must be 1 to 1000, but is 0"),
-        ("role = \"king\"", "`batch.role`", "`all`, `web`"),
+        ("role = \"king\"", "`batch.role`", "must be one of `all`, `web`, `worker`, but is `king`"),
+        ("drain = 10", "`batch.drain`", "`10` is not a duration; try \"10s\" or \"500ms\""),
+        ("feed_interval = 0.5", "`batch.feed_interval`", "`0.5` is not a duration; try \"10s\" or \"500ms\""),
+        ("hook_timeout = [1]", "`batch.hook_timeout`", "must be a text in quotes"),
+        ("keep_history = 90", "`batch.keep_history`", "`90` is not a duration; try \"90days\" or \"forever\""),
+        ("keep_history = false", "`batch.keep_history`", "`false` is not a duration; try"),
+        ("generate = { rate_limit = 5 }", "`batch.generate.rate_limit`", "`5` is not a rate limit; try \"5 per 10s\""),
         ("generate = { lock = \"1ms\" }", "`batch.generate.lock`", "must be 1s"),
         ("redis = { db = 256 }", "`batch.redis.db`", "must be 0 to 255"),
+        ("redis = { host = \"10.0.0.1:6379\" }", "`batch.redis.host`", "set `batch.redis.port` (REDIS_PORT)"),
+        ("redis = { host = \"[::1]:6379\" }", "`batch.redis.host`", "set `batch.redis.port` (REDIS_PORT)"),
+        ("redis = { host = \"redis://redis.example\" }", "`batch.redis.host`", "without a scheme and without a port"),
         ("redis = { ca = \"ca.pem\" }", "`batch.redis.ca`", "`redis.tls` is false"),
         ("redis = { sentinels = [\"a\"] }", "`batch.redis.sentinels`", "host:port"),
         ("redis = { sentinels = [\"a:0\"] }", "`batch.redis.sentinels`", "host:port"),
@@ -168,6 +212,9 @@ fn redis_variables_are_read_without_conversion() {
     assert_eq!(config.redis.password.unwrap().expose(), "007");
     let config = read("", &[("ROCKET_BATCH__REDIS__PREFIX", "{bull}"), ("REDIS_HOST", "")]).unwrap();
     assert_eq!((config.redis.prefix.as_str(), config.redis.host()), ("{bull}", None));
+    for host in ["redis.example", "10.0.0.1", "::1"] {
+        assert_eq!(read("", &[("REDIS_HOST", host)]).unwrap().redis.host(), Some(host));
+    }
 }
 
 /// Rocket ignores such a variable, so a wrong name would silently mean the default.
@@ -232,9 +279,11 @@ fn no_message_contains_a_secret() {
     let shown = format!("{config:?}");
     assert!(!shown.contains("0011") && !shown.contains("opensesame"), "{shown}");
 
-    for toml in ["code_key = \"00ff\"", "code_key = 4711", "redis = { password = 4711 }"] {
+    for toml in
+        ["code_key = \"00ff\"", "code_key = 4711", "redis = { password = 4711 }", "redis = { host = \"a:4711\" }"]
+    {
         let message = refusal(&format!("[default.batch]\n{toml}"), &[]);
         assert!(!message.contains("00ff") && !message.contains("4711"), "{message}");
-        assert!(message.contains("code_key") || message.contains("redis.password"), "{message}");
+        assert!(["code_key", "redis.password", "redis.host"].iter().any(|key| message.contains(key)), "{message}");
     }
 }

@@ -459,7 +459,7 @@ fn route(verb: &str, path: &str) -> Option<Route> {
 // The quotes of messages.
 
 /// Starts of texts that look like messages, but come from other programs.
-const OTHER_PROGRAMS: [&str; 10] = [
+const OTHER_PROGRAMS: [&str; 8] = [
     "appendonly yes",
     "docker stop",
     "duplicate key value",
@@ -468,8 +468,6 @@ const OTHER_PROGRAMS: [&str; 10] = [
     "openssl rand",
     "timeout http-request",
     "umask 077",
-    "unknown field: ",
-    "unknown variant: ",
 ];
 
 /// The messages that a page quotes: inline code of at least two words that is neither code nor a

@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use figment::error::Kind;
+use serde::Serialize;
+
+use super::spelling;
+
 /// A configuration that can't be used: the key or the variable, the reason, and how to correct it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{subject} {reason}")]
@@ -15,18 +20,44 @@ impl ConfigError {
         Self { subject: format!("`batch.{}`", key.into()), reason: reason.into() }
     }
 
+    /// The error of a value that can't be read. `settings` are all settings.
+    pub(super) fn of_value(error: figment::Error, settings: &impl Serialize) -> Self {
+        let key = error.path.join(".").to_lowercase();
+        Self::new(key, format!("{}{}", reason(&error.kind, settings), named(error.metadata.as_ref())))
+    }
+
+    /// The error of something other than a table at `path` in the host's figment.
+    pub(super) fn no_table(path: &str, example: &str, source: Option<&figment::Metadata>) -> Self {
+        Self { subject: format!("`{path}`"), reason: format!("must be a table, such as {example}{}", named(source)) }
+    }
+
     /// The error of a variable in the environment.
     pub(super) fn of_variable(name: &str, reason: impl Into<String>) -> Self {
         Self { subject: format!("`{name}` in the environment"), reason: reason.into() }
     }
 }
 
-impl From<figment::Error> for ConfigError {
-    fn from(error: figment::Error) -> Self {
-        let source = error.metadata.as_ref().map(|metadata| format!(" (in {})", metadata.name));
-        let key = error.path.join(".").to_lowercase();
-        Self::new(key, format!("{}{}", error.kind, source.unwrap_or_default()))
+fn reason(kind: &Kind, settings: &impl Serialize) -> String {
+    match kind {
+        Kind::UnknownField(name, known) => {
+            let meant = spelling::closest(name, known).map(str::to_owned);
+            match meant.or_else(|| spelling::in_a_table(name, settings)) {
+                Some(meant) => format!("is not a setting; did you mean `{meant}`?"),
+                None => format!("is not a setting; these are {}", listed(known)),
+            }
+        }
+        Kind::UnknownVariant(found, known) => format!("must be one of {}, but is `{found}`", listed(known)),
+        other => other.to_string(),
     }
+}
+
+fn listed(names: &[&str]) -> String {
+    format!("`{}`", names.join("`, `"))
+}
+
+/// The source of a value, for the end of a message.
+fn named(source: Option<&figment::Metadata>) -> String {
+    source.map(|source| format!(" (in {})", source.name)).unwrap_or_default()
 }
 
 pub(super) fn check_range(key: &str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> {

@@ -2,9 +2,9 @@
 //!
 //! Later sources override earlier ones: the defaults here, `[default.batch]` of the host's figment
 //! (with its profiles, and `ROCKET_BATCH={..}`), `REDIS_*`, `ROCKET_BATCH__*`, and last the host's
-//! [`BatchFairing::configure`](crate::BatchFairing::configure). The error for an unknown key lists
-//! the known ones, and a variable whose name is almost right is refused with the right one.
-//! Everything is checked once, at ignition.
+//! [`BatchFairing::configure`](crate::BatchFairing::configure). The error for an unknown key names
+//! the one that was most likely meant, or lists the known ones. A variable whose name is almost
+//! right is refused with the right one. Everything is checked once, at ignition.
 
 mod error;
 mod origin;
@@ -12,6 +12,7 @@ mod queue;
 mod redis;
 mod role;
 mod sources;
+mod spelling;
 mod testing;
 mod values;
 mod variables;
@@ -232,10 +233,12 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] for an unknown key, a value of the wrong type, or an environment variable
-    /// whose name is almost that of a setting. It names the key, the value and their source.
+    /// [`ConfigError`] for an unknown key, a value of the wrong type, a text in place of the table
+    /// `batch` or `databases.batch`, or an environment variable whose name is almost that of a
+    /// setting. It names the key, the value and their source.
     pub fn from(host: &Figment) -> Result<Self, ConfigError> {
-        Ok(sources::merge(&Self::default(), host)?.extract()?)
+        let defaults = Self::default();
+        sources::merge(&defaults, host)?.extract().map_err(|error| ConfigError::of_value(error, &defaults))
     }
 
     /// Checks the values of all settings.

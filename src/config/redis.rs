@@ -138,12 +138,26 @@ impl RedisSettings {
             return Err(ConfigError::new("redis.host", reason));
         }
         check_range("redis.db", self.db.into(), 0, 255)?;
+        self.check_host()?;
         self.check_one_address()?;
         check_addresses("redis.sentinels", &self.sentinels, 26_379)?;
         check_addresses("redis.nodes", &self.nodes, 6_379)?;
         self.check_tls()?;
         self.check_prefix()?;
         self.check_cluster()
+    }
+
+    /// Refuses a host with a port or a scheme. Does not show it, since a URL may contain a
+    /// password.
+    fn check_host(&self) -> Result<(), ConfigError> {
+        let has_port = |host: &str| host.matches(':').count() == 1 || host.contains("]:");
+        let is_wrong = |host: &str| has_port(host) || host.contains(['/', '@', ' ']);
+        if self.host().is_none_or(|host| !is_wrong(host)) {
+            return Ok(());
+        }
+        let reason = "must be a host name or an address without a scheme and without a port; set `batch.redis.port` \
+                      (REDIS_PORT) to the port";
+        Err(ConfigError::new("redis.host", reason))
     }
 
     /// Refuses more than one of `host`, `sentinels` and `nodes`.

@@ -16,12 +16,22 @@ use super::{
 const DATABASE_TEXT_VARIABLES: [(&str, &str); 2] =
     [("ROCKET_DATABASES__BATCH__URL", "url"), ("ROCKET_DATABASES__BATCH__SCHEMA", "schema")];
 
+/// The tables of a host's figment that are read, each with an example. Figment takes anything else
+/// in their place for an empty table.
+const TABLES: [(&str, &str); 3] = [
+    ("batch", "{chunk_size=100}"),
+    ("databases", "{batch={url=\"sqlite://batch.db\"}}"),
+    ("databases.batch", "{url=\"sqlite://batch.db\"}"),
+];
+
 /// Merges `defaults`, the settings of `host` and, unless it is under test, the environment.
 ///
 /// # Errors
 ///
-/// [`ConfigError`] if the name of a variable is almost that of a setting.
+/// [`ConfigError`] if the name of a variable is almost that of a setting, or if a text is in place
+/// of a table.
 pub(super) fn merge(defaults: &impl Serialize, host: &Figment) -> Result<Figment, ConfigError> {
+    TABLES.iter().try_for_each(|(path, example)| check_table(host, path, example))?;
     let mut figment = Figment::from(Serialized::defaults(defaults)).merge(host.focus("batch"));
     if !is_testing(host) {
         let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
@@ -31,6 +41,15 @@ pub(super) fn merge(defaults: &impl Serialize, host: &Figment) -> Result<Figment
         figment = merge_variables(figment, BATCH_PREFIX, &TEXT_VARIABLES);
     }
     Ok(figment.select(host.profile().clone()))
+}
+
+/// Refuses a value at `path` that is not a table. Does not show it, since it may contain a
+/// password.
+fn check_table(host: &Figment, path: &str, example: &str) -> Result<(), ConfigError> {
+    match host.find_value(path) {
+        Ok(value) if value.as_dict().is_none() => Err(ConfigError::no_table(path, example, host.find_metadata(path))),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// Returns the settings of the database `batch` from `host` and, unless `testing`, from the

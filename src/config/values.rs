@@ -100,9 +100,26 @@ impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // Goes through a `Value`, because serde's own message for a wrong type would contain it.
         let text = <Value as Deserialize>::deserialize(deserializer)?.into_string();
-        text.map(Self).ok_or_else(|| D::Error::custom("must be a text in quotes"))
+        text.map(Self).ok_or_else(|| D::Error::custom(NO_TEXT))
     }
 }
+
+/// Reads a text. A number or a truth value counts as one, so that the error for `drain = 10` can
+/// say what to write.
+fn read_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    match <Value as Deserialize>::deserialize(deserializer)? {
+        Value::String(_, text) => Ok(text),
+        Value::Bool(_, value) => Ok(value.to_string()),
+        Value::Num(_, number) => match (number.to_u128(), number.to_i128(), number.to_f64()) {
+            (Some(number), _, _) => Ok(number.to_string()),
+            (None, Some(number), _) => Ok(number.to_string()),
+            (None, None, number) => Ok(number.unwrap_or_default().to_string()),
+        },
+        Value::Char(..) | Value::Empty(..) | Value::Dict(..) | Value::Array(..) => Err(D::Error::custom(NO_TEXT)),
+    }
+}
+
+const NO_TEXT: &str = "must be a text in quotes";
 
 fn parse_duration(text: &str, example: &'static str) -> Result<Duration, ParseSettingError> {
     humantime::parse_duration(text).map_err(|_| ParseSettingError {
@@ -116,14 +133,14 @@ fn parse_duration(text: &str, example: &'static str) -> Result<Duration, ParseSe
 pub(super) mod text {
     use std::{fmt::Display, str::FromStr};
 
-    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+    use serde::{Deserializer, Serializer, de::Error as _};
 
     pub fn serialize<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(value)
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>, T: FromStr<Err: Display>>(deserializer: D) -> Result<T, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        super::read_text(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 
@@ -131,14 +148,14 @@ pub(super) mod text {
 pub(super) mod duration {
     use std::time::Duration;
 
-    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+    use serde::{Deserializer, Serializer, de::Error as _};
 
     pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&humantime::format_duration(*duration))
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        let text = super::read_text(deserializer)?;
         super::parse_duration(&text, "\"10s\" or \"500ms\"").map_err(D::Error::custom)
     }
 }

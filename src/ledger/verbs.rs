@@ -169,7 +169,7 @@ pub trait Ledger: Records {
     /// Records the result of an attempt, after `worked`, if the claim is current. Repeating the
     /// call returns the same.
     ///
-    /// After finishing jobs, call [`Ledger::at_end`], soon but not after each job.
+    /// After finishing jobs, call [`Ledger::batches_to_close`], soon but not after each job.
     async fn finish_attempt(&self, claim: &Claim, result: AttemptResult, worked: Duration) -> Result<Finished>;
 
     /// Returns the closing tasks of those `batches` that were started and have no open job. A
@@ -177,14 +177,14 @@ pub trait Ledger: Records {
     ///
     /// Sees every result recorded before the call. So when two workers finish the last two jobs at
     /// once and then call this, at least one of them finds the batch.
-    async fn at_end(&self, batches: &[BatchId]) -> Result<Vec<StatusTask>>;
+    async fn batches_to_close(&self, batches: &[BatchId]) -> Result<Vec<StatusTask>>;
 
     /// Closes a batch without open jobs, if it was closed `round` times before, writes its hook
     /// row, and calls the host's finish hook, in one transaction.
     ///
     /// If the finish hook fails, the batch stays as it was. Another transaction stores when the
-    /// hook is called again. Until then, this does nothing and [`Ledger::at_end`] leaves the batch
-    /// out.
+    /// hook is called again. Until then, this does nothing and [`Ledger::batches_to_close`] leaves
+    /// the batch out.
     async fn close(&self, batch: BatchId, round: u32) -> Result<Closed>;
 
     /// Cancels, pauses or resumes a batch and returns its new state.

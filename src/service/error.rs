@@ -121,4 +121,4 @@ impl BatchError {
 }
 
 /// The result of a service call.
-pub type Result<T> = std::result::Result<T, BatchError>;
+pub type Result<T, E = BatchError> = std::result::Result<T, E>;

@@ -1,13 +1,13 @@
 //! Runs jobs, and keeps the queues filled.
 //!
 //! ```text
-//!   feeder.rs    ledger ──▶ queue        offers unfinished jobs; plans unplanned batches
-//!   generate.rs  queue  ──▶ items        claims a job; attempt.rs inserts its missing items
-//!   ends.rs      ledger ──▶ queue        finds batches whose last job finished in this process
-//!   status.rs    queue  ──▶ batch, host  closes a batch, calls a hook
-//!   summaries.rs ledger ──▶ lists        counts open batches
-//!   cleaner.rs   ledger                  removes old history
-//!   runtime.rs   start, standby, drain; logs summary.rs
+//!   feeder.rs            ledger ──▶ queue        offers unfinished jobs; plans unplanned batches
+//!   generate.rs          queue  ──▶ items        claims a job; attempt.rs inserts its missing items
+//!   batches_to_close.rs  ledger ──▶ queue        offers to close batches whose last job finished in this process
+//!   status.rs            queue  ──▶ batch, host  closes a batch, calls a hook
+//!   summaries.rs         ledger ──▶ lists        counts open batches
+//!   cleaner.rs           ledger                  removes old history
+//!   runtime.rs           start, standby, drain; logs summary.rs
 //! ```
 //!
 //! The ledger decides and the queue follows: the result of an attempt is recorded in the ledger
@@ -16,12 +16,12 @@
 
 mod attempt;
 mod batch_log;
+mod batches_to_close;
 mod chunk;
 mod cleaner;
 mod code_parameters;
 mod context;
 mod counter;
-mod end_checker;
 pub(crate) mod failpoints;
 mod feeder;
 mod finished_jobs;

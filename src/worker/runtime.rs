@@ -15,10 +15,10 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::{
+    batches_to_close::offer_batches_to_close,
     cleaner::Cleaner,
     context::Context,
     counter::{count_before_exit, keep_summaries},
-    end_checker::check_ends,
     feeder::Feeder,
     generate::Generate,
     status::Status,
@@ -101,7 +101,7 @@ async fn work_and_feed(cx: Arc<Context>) {
             tracing::error!(%error, "batch workers could not be started");
         }
     }
-    tokio::join!(feed(cx.clone()), check_ends(&cx));
+    tokio::join!(feed(cx.clone()), offer_batches_to_close(&cx));
 }
 
 /// Feeds, removes old history and updates the summaries until the drain starts.

@@ -11,7 +11,7 @@ use support::{
     TestResult,
     plugin::{self, service},
     postgres::{self, Server},
-    wait,
+    wait::{self, WAIT_TIMEOUT},
 };
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -101,7 +101,8 @@ async fn waits_for_an_unavailable_server_without_using_up_attempts() -> TestResu
     let client = start(server.url()).await?;
     let options = ItemOptions { batch_size: 2_000, ..ItemOptions::default() };
     service(&client).create_product_items_async(1, 50_000, options).await?;
-    until(&client, |progress| progress.items_created > 0).await?;
+    let progress = || service(&client).get_batch_job_progress(1);
+    wait::try_until("an item exists", WAIT_TIMEOUT, progress, |progress| progress.items_created > 0).await?;
 
     server.order("stop");
     let away = service(&client).get_batch_job_progress(1).await;

@@ -118,14 +118,30 @@ fn open_routes_stay_open_under_a_default_security_of_the_host() {
 #[test]
 fn a_name_in_both_documents_is_an_error_that_names_it() {
     let table: [(&str, Value, &str); 5] = [
-        ("/paths", json!({ "/shop/batches": { "get": {} } }), "the path `/shop/batches`"),
-        ("/paths", json!({ "/shop/batches/{number}": { "get": {} } }), "the path `/shop/batches/{id}`"),
-        ("/paths", json!({ "/lots": { "get": { "operationId": "listBatches" } } }), "the operationId `listBatches`"),
-        ("/components/schemas", json!({ "Item": { "type": "string" } }), "`components.schemas` of the name `Item`"),
+        (
+            "/paths",
+            json!({ "/shop/batches": { "get": {} } }),
+            "the path `/shop/batches`, with different contents; change the setting `base`",
+        ),
+        (
+            "/paths",
+            json!({ "/shop/batches/{number}": { "get": {} } }),
+            "the path `/shop/batches/{id}`, in yours `/shop/batches/{number}`; change the setting `base`",
+        ),
+        (
+            "/paths",
+            json!({ "/lots": { "get": { "operationId": "listBatches" } } }),
+            "the operationId `listBatches`; rename yours",
+        ),
+        (
+            "/components/schemas",
+            json!({ "Item": { "type": "string" } }),
+            "`components.schemas.Item`, with different contents; rename yours",
+        ),
         (
             "/components",
             json!({ "securitySchemes": { "key": { "type": "http", "scheme": "basic" } } }),
-            "`components.securitySchemes` of the name `key`",
+            "`components.securitySchemes.key`, with different contents; rename yours",
         ),
     ];
 

@@ -903,7 +903,7 @@ async fn racing_chunks_and_results_are_counted_once() -> TestResult {
         }
     }
 
-    assert_eq!(schema.ledger.at_end_of(batch).await?, close_of(batch, 0));
+    assert_eq!(schema.ledger.tasks_to_close(batch).await?, close_of(batch, 0));
     let closed = schema.ledger.closed(batch, 0).await?;
     assert_eq!((closed.status, closed.items_created), (BatchStatus::Completed, 2_000));
     assert_eq!(schema.number("SELECT items_created FROM batches").await, 2_000);
@@ -1058,7 +1058,7 @@ async fn feeding_does_not_scan_delayed_jobs() -> TestResult {
             "'{1, 1001, 2000}', '{0, 0, 0}', '{100, 100, 100}'",
         ),
         (include_str!("../../src/ledger/postgres/sql/queued_jobs.sql"), "'{1, 1001, 2000}', '{9000, 9000, 9000}', 100"),
-        (include_str!("../../src/ledger/postgres/sql/at_end.sql"), "'{1, 1001, 2000}', 300000"),
+        (include_str!("../../src/ledger/postgres/sql/batches_to_close.sql"), "'{1, 1001, 2000}', 300000"),
     ];
 
     schema.outsider.batch_execute("SET plan_cache_mode = force_generic_plan").await?;
@@ -1120,7 +1120,7 @@ async fn workers_of_one_batch_never_deadlock() -> TestResult {
             let next = || left.lock().expect("no code panics while holding this lock").pop();
             while let Some(job) = next() {
                 claim_and_complete(ledger.clone(), job).await?;
-                ledger.at_end(&[job.batch]).await?;
+                ledger.batches_to_close(&[job.batch]).await?;
             }
             Ok::<_, LedgerError>(())
         });
@@ -1229,7 +1229,7 @@ async fn check_counts(schema: &Schema, id: BatchId) -> TestResult {
     assert_eq!((batch.items_created, batch.jobs.total()), (items, 4), "{batch:?}");
     assert_eq!(u64::try_from(ends)?, u64::from(batch.round), "{batch:?}");
     let claimed = matches!(batch.status, BatchStatus::Running | BatchStatus::Paused);
-    assert_eq!(schema.ledger.at_end_of(id).await?.is_empty(), !claimed || batch.jobs.open() > 0, "{batch:?}");
+    assert_eq!(schema.ledger.tasks_to_close(id).await?.is_empty(), !claimed || batch.jobs.open() > 0, "{batch:?}");
     assert_eq!(batch.finished_at.is_some(), batch.status.is_finished());
     let beside_a_pause = "SELECT count(*) FROM jobs j JOIN batches b ON b.id = j.batch
         WHERE b.status = 'paused' AND j.state = 'active' AND NOT j.paused";

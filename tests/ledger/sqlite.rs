@@ -243,7 +243,7 @@ async fn slow_reads_do_not_block_workers() -> TestResult {
 
     let began = tokio::time::Instant::now();
     assert_eq!(database.ledger.every_open_job().await?.jobs.len(), 1);
-    assert_eq!(database.ledger.at_end_of(job.batch).await?, []);
+    assert_eq!(database.ledger.tasks_to_close(job.batch).await?, []);
     database.ledger.complete(job).await?;
     let took = began.elapsed();
 
@@ -539,7 +539,10 @@ async fn feeding_does_not_scan_delayed_jobs() -> TestResult {
         (include_str!("../../src/ledger/sqlite/sql/smallest_batches.sql"), vec![65, 32]),
         (include_str!("../../src/ledger/sqlite/sql/next_jobs.sql"), vec![1001, 0, 100]),
         (include_str!("../../src/ledger/sqlite/sql/queued_jobs.sql"), vec![1001, 9_000, 100]),
-        (include_str!("../../src/ledger/sqlite/sql/at_end.sql"), vec![2000, 2_000_000_000_000, 2_000_000_300_000]),
+        (
+            include_str!("../../src/ledger/sqlite/sql/batches_to_close.sql"),
+            vec![2000, 2_000_000_000_000, 2_000_000_300_000],
+        ),
     ];
 
     for (query, arguments) in queries {

@@ -414,8 +414,8 @@ impl Subject {
     }
 
     /// The task that closes the batch, if none of its jobs is open.
-    pub async fn at_end_of(&self, batch: BatchId) -> Result<Vec<StatusTask>, LedgerError> {
-        self.at_end(&[batch]).await
+    pub async fn tasks_to_close(&self, batch: BatchId) -> Result<Vec<StatusTask>, LedgerError> {
+        self.batches_to_close(&[batch]).await
     }
 
     /// The batch as lists show it.

@@ -33,7 +33,7 @@ impl Host {
 pub async fn an_order_is_ready_if_and_only_if_its_batch_is_completed(store: Store) -> TestResult {
     const POINT: &str = "after-finish-hook";
     let mut rng = fastrand::Rng::with_seed(support::seed());
-    let home = Home::on(store)?.with("ROCKET_BATCH__GENERATE__RATE_LIMIT", "off");
+    let home = Home::on(store)?.quick().with("ROCKET_BATCH__GENERATE__RATE_LIMIT", "off");
     let mut orders = 0;
 
     for kill in 0..20 {

@@ -6,7 +6,7 @@
 //!   everything else     the host's
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
@@ -24,8 +24,8 @@ pub enum MergeError {
     #[error("`{0}` of the document is not an {1}")]
     Malformed(String, &'static str),
 
-    /// Both documents have a part of this name, with different contents.
-    #[error("both documents have {0}, with different contents; rename it in yours, or change `batch.base` for a path")]
+    /// Both documents have this part, with different contents. The text ends with what to change.
+    #[error("both documents have {0}")]
     Conflict(String),
 
     /// The settings of the fairing are not valid.
@@ -79,14 +79,16 @@ impl Merge {
         for (path, ours) in members(ours) {
             let ours = if has_default_security { with_explicit_security(ours) } else { ours.clone() };
             if theirs.get(path).is_none() {
-                if shapes.contains(&shape(path)) {
-                    return Err(MergeError::Conflict(format!("the path `{path}`")));
+                if let Some(yours) = shapes.get(&shape(path)) {
+                    return conflict(format!("the path `{path}`, in yours `{yours}`; {CHANGE_BASE}"));
                 }
                 let ids = operations(&ours).filter_map(operation_id);
                 let twice = ids.into_iter().find(|id| operation_ids.contains(id));
-                twice.map_or(Ok(()), |id| Err(MergeError::Conflict(format!("the operationId `{id}`"))))?;
+                twice.map_or(Ok(()), |id| conflict(format!("the operationId `{id}`; rename yours")))?;
             }
-            add(theirs, path, ours, "the path")?;
+            if !add(theirs, path, ours) {
+                return conflict(format!("the path `{path}`, with different contents; {CHANGE_BASE}"));
+            }
         }
         Ok(())
     }
@@ -96,7 +98,9 @@ impl Merge {
         for (kind, ours) in members(ours) {
             let theirs = object(theirs, kind, &format!("components.{kind}"))?;
             for (name, component) in members(ours) {
-                add(theirs, name, component.clone(), &format!("the component `components.{kind}` of the name"))?;
+                if !add(theirs, name, component.clone()) {
+                    return conflict(format!("`components.{kind}.{name}`, with different contents; rename yours"));
+                }
             }
         }
         Ok(())
@@ -124,16 +128,15 @@ fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
     value.as_object().into_iter().flatten()
 }
 
-/// Adds `value` under `name`, unless the same is there already.
-fn add(theirs: &mut Map<String, Value>, name: &str, value: Value, what: &str) -> Result<()> {
-    match theirs.get(name) {
-        Some(other) if *other == value => Ok(()),
-        Some(_) => Err(MergeError::Conflict(format!("{what} `{name}`"))),
-        None => {
-            theirs.insert(name.to_owned(), value);
-            Ok(())
-        }
-    }
+const CHANGE_BASE: &str = "change the setting `base`, or rename yours";
+
+fn conflict(part_and_cure: String) -> Result<()> {
+    Err(MergeError::Conflict(part_and_cure))
+}
+
+/// Adds `value` under `name`. Returns false if something else is there.
+fn add(theirs: &mut Map<String, Value>, name: &str, value: Value) -> bool {
+    *theirs.entry(name).or_insert_with(|| value.clone()) == value
 }
 
 /// The path without the names of its parameters. Two paths of one shape are the same to OpenAPI.
@@ -143,8 +146,8 @@ fn shape(path: &str) -> String {
     segments.collect::<Vec<_>>().join("/")
 }
 
-fn shapes_of(paths: &Map<String, Value>) -> BTreeSet<String> {
-    paths.keys().map(|path| shape(path)).collect()
+fn shapes_of(paths: &Map<String, Value>) -> BTreeMap<String, String> {
+    paths.keys().map(|path| (shape(path), path.clone())).collect()
 }
 
 fn operations(path: &Value) -> impl Iterator<Item = &Value> {

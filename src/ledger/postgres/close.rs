@@ -1,4 +1,4 @@
-//! `at_end`, close: the end of a batch whose jobs are all finished.
+//! `batches_to_close`, close: the end of a batch whose jobs are all finished.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-const AT_END: &str = include_str!("sql/at_end.sql");
+const BATCHES_TO_CLOSE: &str = include_str!("sql/batches_to_close.sql");
 // As `lock` in control.rs, but without the gate: without open jobs, no claims can overtake it.
 const LOCK: &str = "SELECT status FROM batches WHERE id = $1 AND round = $2 AND jobs > 0
       AND (close_not_before IS NULL OR close_not_before <= now()
@@ -26,28 +26,28 @@ const FIRST_ERROR: &str = "SELECT error FROM jobs
     WHERE batch = $1 AND state = 'failed' AND error IS NOT NULL AND finished_at IS NOT NULL ORDER BY seq LIMIT 1";
 const CLOSE: &str = include_str!("sql/close.sql");
 
-/// See [`Ledger::at_end`](crate::ledger::Ledger::at_end).
-pub(super) struct AtEnd {
+/// See [`Ledger::batches_to_close`](crate::ledger::Ledger::batches_to_close).
+pub(super) struct BatchesToClose {
     pub batches: Vec<BatchId>,
     pub max_delay: Duration,
 }
 
-impl Verb for AtEnd {
+impl Verb for BatchesToClose {
     type Output = Vec<StatusTask>;
-    const OPERATION: &'static str = operation::AT_END;
+    const OPERATION: &'static str = operation::BATCHES_TO_CLOSE;
 
     async fn run(&self, conn: &mut Client) -> Result<Vec<StatusTask>> {
-        at_end(conn, self.max_delay, &self.batches).await
+        batches_to_close(conn, self.max_delay, &self.batches).await
     }
 }
 
-pub(super) async fn at_end(
+pub(super) async fn batches_to_close(
     conn: &impl GenericClient,
     max_delay: Duration,
     batches: &[BatchId],
 ) -> Result<Vec<StatusTask>> {
     let batches: Vec<i64> = batches.iter().map(|batch| batch.get()).collect();
-    let rows = conn.query(&conn.prepare_cached(AT_END).await?, &[&batches, &millis(max_delay)]).await?;
+    let rows = conn.query(&conn.prepare_cached(BATCHES_TO_CLOSE).await?, &[&batches, &millis(max_delay)]).await?;
     rows.iter().map(rows::close_task).collect()
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::Utc;
 use deadpool_postgres::{Client, GenericClient};
 
-use super::{close::at_end, error::Result, pool::Verb, summarize::stale_batches};
+use super::{close::batches_to_close, error::Result, pool::Verb, summarize::stale_batches};
 use crate::domain::{BatchId, StatusTask};
 use crate::ledger::{
     columns::{Columns, key, millis},
@@ -103,9 +103,10 @@ impl Verb for Tasks {
         let after = close_after.map_or(0, BatchId::get);
         let rows = conn.query(&conn.prepare_cached(STARTED).await?, &[&after, &key(ENDS_PAGE)]).await?;
         let started = rows.iter().map(|row| row.batch_id("id")).collect::<Result<Vec<_>>>()?;
-        let ends = at_end(conn, self.max_delay, &started).await?.into_iter().map(|end| (end, Duration::ZERO));
+        let tasks = batches_to_close(conn, self.max_delay, &started).await?;
+        let tasks = tasks.into_iter().map(|task| (task, Duration::ZERO));
         let (unplanned, stale) = (unplanned(conn, self.max_delay).await?, stale_batches(conn).await?);
-        let (status, next) = (ends.chain(hooks.status).collect(), next_page(&started));
+        let (status, next) = (tasks.chain(hooks.status).collect(), next_page(&started));
         Ok(OpenTasks { status, unplanned, stale, next, has_more: hooks.has_more })
     }
 }

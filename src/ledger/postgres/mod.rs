@@ -230,8 +230,8 @@ impl Ledger for PostgresLedger {
         self.pool.run(complete::InsertAndComplete { rules: self.rules, claim: claim.clone(), items, worked }).await
     }
 
-    async fn at_end(&self, batches: &[BatchId]) -> Result<Vec<StatusTask>> {
-        self.pool.run(close::AtEnd { batches: batches.to_vec(), max_delay: self.finisher.max_delay() }).await
+    async fn batches_to_close(&self, batches: &[BatchId]) -> Result<Vec<StatusTask>> {
+        self.pool.run(close::BatchesToClose { batches: batches.to_vec(), max_delay: self.finisher.max_delay() }).await
     }
 
     async fn close(&self, batch: BatchId, round: u32) -> Result<Closed> {

@@ -1,4 +1,4 @@
-//! `at_end`, close: the end of a batch whose jobs are all finished.
+//! `batches_to_close`, close: the end of a batch whose jobs are all finished.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-const AT_END: &str = include_str!("sql/at_end.sql");
+const BATCHES_TO_CLOSE: &str = include_str!("sql/batches_to_close.sql");
 const STATUS: &str = "SELECT status FROM rocket_batch_batches WHERE id = ?1 AND round = ?2 AND jobs > 0
     AND (close_not_before IS NULL OR close_not_before <= ?3 OR close_not_before > ?4)";
 const FIRST_ERROR: &str = "SELECT error FROM rocket_batch_jobs INDEXED BY rocket_batch_jobs_failed
@@ -23,9 +23,9 @@ const FIRST_ERROR: &str = "SELECT error FROM rocket_batch_jobs INDEXED BY rocket
 const CLOSE: &str = include_str!("sql/close.sql");
 const DELETE_SUMMARIES: &str = "DELETE FROM rocket_batch_summaries WHERE batch = ?1";
 
-pub(super) fn at_end(conn: &Connection, max_delay: Duration, batches: &[BatchId]) -> Result<Vec<StatusTask>> {
+pub(super) fn batches_to_close(conn: &Connection, max_delay: Duration, batches: &[BatchId]) -> Result<Vec<StatusTask>> {
     let (now, latest) = now_and_latest(max_delay);
-    let mut query = conn.prepare_cached(AT_END)?;
+    let mut query = conn.prepare_cached(BATCHES_TO_CLOSE)?;
     let mut ends = Vec::new();
     for batch in batches {
         ends.extend(query.query_row((batch.get(), now, latest), |row| rows::close_task(row)).optional()?);

@@ -5,8 +5,8 @@
 
 use rusqlite::{Error, ErrorCode};
 
-use crate::domain::ChangeRefused;
-use crate::ledger::error::{LedgerError, failed, unavailable};
+use crate::domain::{ChangeRefused, error_chain};
+use crate::ledger::error::{BoxError, LedgerError, failed, unavailable};
 
 /// The result of a verb's function.
 pub(super) type Result<T, E = VerbError> = std::result::Result<T, E>;
@@ -91,6 +91,11 @@ pub(crate) fn classified(error: Error, operation: &'static str) -> LedgerError {
     }
 }
 
+/// The message of a host's error. That of SQLite is complete without its cause, the code.
+pub(super) fn message_of_host(error: &BoxError) -> String {
+    error.downcast_ref::<Error>().map_or_else(|| error_chain(&**error), Error::to_string)
+}
+
 #[cfg(test)]
 mod tests {
     use rusqlite::ffi;
@@ -123,5 +128,20 @@ mod tests {
         }
         let shape = VerbError::from(Error::QueryReturnedNoRows).into_ledger_error("test");
         assert!(matches!(shape, LedgerError::Failed { .. }));
+    }
+
+    /// It was "CHECK constraint failed: stock: Error code 275: constraint failed".
+    #[test]
+    fn the_message_of_a_statement_is_given_once() {
+        let refused = |text: Option<&str>| {
+            Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CONSTRAINT_CHECK), text.map(str::to_owned))
+        };
+
+        assert_eq!(
+            message_of_host(&refused(Some("CHECK constraint failed: stock")).into()),
+            "CHECK constraint failed: stock"
+        );
+        assert!(message_of_host(&refused(None).into()).contains("275"));
+        assert_eq!(message_of_host(&"no ink".into()), "no ink");
     }
 }

@@ -6,7 +6,7 @@ use chrono::Utc;
 use rusqlite::Connection;
 
 use super::{
-    close::{at_end, now_and_latest},
+    close::{batches_to_close, now_and_latest},
     columns::now,
     error::Result,
     summarize::stale_batches,
@@ -124,9 +124,9 @@ pub(super) fn open_tasks(conn: &Connection, max_delay: Duration, query: TaskQuer
     let mut query = conn.prepare_cached(STARTED)?;
     let started = query.query_map((close_after.map_or(0, BatchId::get), key(ENDS_PAGE)), |row| row.batch_id("id"))?;
     let started = started.collect::<Result<Vec<_>, _>>()?;
-    let ends = at_end(conn, max_delay, &started)?.into_iter().map(|end| (end, Duration::ZERO));
+    let tasks = batches_to_close(conn, max_delay, &started)?.into_iter().map(|task| (task, Duration::ZERO));
     let (unplanned, stale) = (unplanned(conn, max_delay)?, stale_batches(conn)?);
-    let (status, next) = (ends.chain(hooks.status).collect(), next_page(&started));
+    let (status, next) = (tasks.chain(hooks.status).collect(), next_page(&started));
     Ok(OpenTasks { status, unplanned, stale, next, has_more: hooks.has_more })
 }
 

@@ -15,9 +15,12 @@ use std::{
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{columns::now, error::Result};
+use super::{
+    columns::now,
+    error::{Result, message_of_host},
+};
 use crate::{
-    domain::{Backoff, BatchFinished, BatchId, error_chain, panic_message},
+    domain::{Backoff, BatchFinished, BatchId, panic_message},
     ledger::{
         columns::millis,
         decide::hook_retry,
@@ -73,7 +76,7 @@ impl Finisher {
         let why = match catch_unwind(AssertUnwindSafe(|| hook.finish(conn, end))) {
             Ok(Ok(())) if conn.is_autocommit() => "ended the shared transaction".into(),
             Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => error_chain(&*error),
+            Ok(Err(error)) => message_of_host(&error),
             Err(panic) => format!("panicked: {}", panic_message(&*panic)),
         };
         Err(LedgerError::HookFailed { why }.into())

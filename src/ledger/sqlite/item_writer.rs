@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::{error::Result as VerbResult, read::batch_info};
-use crate::domain::{BatchId, error_chain};
+use super::{
+    error::{Result as VerbResult, message_of_host},
+    read::batch_info,
+};
+use crate::domain::BatchId;
 use crate::ledger::{
     batch_infos::BatchInfos,
     error::{BoxError, LedgerError, failed, unavailable},
@@ -77,6 +80,6 @@ fn classified(error: BoxError) -> LedgerError {
     let code = error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
     match code {
         Some(Code::DiskFull | Code::SystemIoFailure | Code::OutOfMemory) => unavailable(OPERATION, error),
-        _ => LedgerError::Rejected { why: error_chain(&*error) },
+        _ => LedgerError::Rejected { why: message_of_host(&error) },
     }
 }

@@ -225,9 +225,11 @@ impl Ledger for SqliteLedger {
         self.pool.write(operation::INSERT_AND_COMPLETE, work).await
     }
 
-    async fn at_end(&self, batches: &[BatchId]) -> Result<Vec<StatusTask>> {
+    async fn batches_to_close(&self, batches: &[BatchId]) -> Result<Vec<StatusTask>> {
         let (batches, max_delay) = (batches.to_vec(), self.finisher.max_delay());
-        self.pool.read_for_work(operation::AT_END, move |conn| close::at_end(conn, max_delay, &batches)).await
+        self.pool
+            .read_for_work(operation::BATCHES_TO_CLOSE, move |conn| close::batches_to_close(conn, max_delay, &batches))
+            .await
     }
 
     async fn close(&self, batch: BatchId, round: u32) -> Result<Closed> {

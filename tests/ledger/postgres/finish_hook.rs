@@ -136,7 +136,7 @@ async fn a_retry_during_a_finish_hook_is_not_overwritten_by_its_failure() -> Tes
     assert_eq!((batch.status, batch.jobs.waiting, batch.hook_error), (BatchStatus::Running, 1, None));
     let [open] = &schema.ledger.open_jobs_of(job.batch).await?[..] else { return Err("one job is open".into()) };
     schema.ledger.complete(open.job).await?;
-    assert_eq!(schema.ledger.at_end_of(job.batch).await?, close_of(job.batch, 0), "at once");
+    assert_eq!(schema.ledger.tasks_to_close(job.batch).await?, close_of(job.batch, 0), "at once");
     Ok(())
 }
 
@@ -153,12 +153,15 @@ async fn a_finish_hook_is_called_again_at_the_latest_after_the_longest_backoff()
     let refused = schema.ledger.requested(a_batch()).await?;
     retry_of(ledger.close(job.batch, 0).await?);
     ledger.plan(refused, too_many()).await?;
-    assert_eq!((ledger.at_end(&[job.batch]).await?, ledger.open_tasks(EVERY_TASK).await?.unplanned), (vec![], vec![]));
+    assert_eq!(
+        (ledger.batches_to_close(&[job.batch]).await?, ledger.open_tasks(EVERY_TASK).await?.unplanned),
+        (vec![], vec![])
+    );
 
     let later = "UPDATE batches SET close_not_before = now() + interval '1 year' WHERE close_tries > 0";
     assert_eq!(schema.outsider.execute(later, &[]).await?, 2);
 
-    assert_eq!(ledger.at_end(&[job.batch]).await?, close_of(job.batch, 0));
+    assert_eq!(ledger.batches_to_close(&[job.batch]).await?, close_of(job.batch, 0));
     assert_eq!(ledger.open_tasks(EVERY_TASK).await?.unplanned.len(), 1);
     tell.send_replace(Way::Well);
     assert!(matches!(ledger.close(job.batch, 0).await?, Closed::Now(_)));

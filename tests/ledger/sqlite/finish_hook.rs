@@ -40,13 +40,13 @@ async fn a_finish_hook_is_called_again_at_the_latest_after_the_longest_backoff()
     let refused = ledger.requested(a_batch()).await?;
     ledger.close(job.batch, 0).await?;
     ledger.plan(refused, too_many()).await?;
-    assert_eq!((ledger.at_end_of(job.batch).await?, ledger.unplanned().await?), (vec![], vec![]));
+    assert_eq!((ledger.tasks_to_close(job.batch).await?, ledger.unplanned().await?), (vec![], vec![]));
 
     let later =
         "UPDATE rocket_batch_batches SET close_not_before = close_not_before + 31536000000 WHERE close_tries > 0";
     assert_eq!(database.outsider().execute(later, [])?, 2);
 
-    assert_eq!(ledger.at_end_of(job.batch).await?, close_of(job.batch, 0));
+    assert_eq!(ledger.tasks_to_close(job.batch).await?, close_of(job.batch, 0));
     assert_eq!(ledger.unplanned().await?.len(), 1);
     let Closed::HookFailed(retry) = ledger.close(job.batch, 0).await? else { panic!("the hook fails") };
     assert_eq!(retry.tries, 2);

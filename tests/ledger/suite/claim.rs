@@ -142,7 +142,7 @@ pub async fn a_job_that_loses_its_worker_too_often_fails(harness: impl Harness) 
 
     let why = "lost its worker 3 times without a new item";
     assert_eq!(poisoned, Claimed::Poisoned(because(why)));
-    assert_eq!(ledger.at_end_of(jobs[0].batch).await?, close_of(jobs[0].batch, 0));
+    assert_eq!(ledger.tasks_to_close(jobs[0].batch).await?, close_of(jobs[0].batch, 0));
     assert_eq!(ledger.claim(jobs[1]).await?, Claimed::Failed(why.into()));
     let failed = ledger.failed_jobs(jobs[0].batch, ALL).await?;
     assert_eq!((failed[0].seq, failed[0].crashes, failed[0].attempts, failed[0].error.as_str()), (1, 3, 0, why));

@@ -78,7 +78,7 @@ pub async fn a_paused_batch_is_closed_when_its_last_jobs_finished(harness: impl 
 
     let finished = ledger.finish_attempt(&claim, AttemptResult::Completed, WORKED).await?;
 
-    assert_eq!((finished, ledger.at_end_of(job.batch).await?), (RECORDED, close_of(job.batch, 0)));
+    assert_eq!((finished, ledger.tasks_to_close(job.batch).await?), (RECORDED, close_of(job.batch, 0)));
     assert_eq!(ledger.close_task(job.batch).await?, Some(StatusTask::Close { batch: job.batch, round: 0 }));
     assert_eq!(ledger.closed(job.batch, 0).await?.status, BatchStatus::Completed);
     Ok(())

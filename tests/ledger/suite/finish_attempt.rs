@@ -1,4 +1,4 @@
-//! `finish_attempt`, `at_end`: the results of attempts.
+//! `finish_attempt`, `batches_to_close`: the results of attempts.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ pub async fn finishing_again_returns_the_same(harness: impl Harness) -> TestResu
     ledger.insert_chunk(&last, chunk(100..200)).await?;
     for _ in 0..3 {
         let finished = ledger.finish_attempt(&last, AttemptResult::Completed, WORKED).await?;
-        assert_eq!((finished, ledger.at_end_of(jobs[1].batch).await?), (RECORDED, close_of(jobs[1].batch, 0)));
+        assert_eq!((finished, ledger.tasks_to_close(jobs[1].batch).await?), (RECORDED, close_of(jobs[1].batch, 0)));
     }
 
     let failed = ledger.failed_jobs(jobs[0].batch, ALL).await?;
@@ -81,15 +81,15 @@ pub async fn rejects_a_result_from_a_superseded_claim(harness: impl Harness) -> 
     bystander.assert_unchanged(&ledger).await
 }
 
-/// Each worker calls `at_end` after it has finished its own job. Both may find the batch, and at
-/// least one must.
+/// Each worker calls `batches_to_close` after it has finished its own job. Both may find the batch,
+/// and at least one must.
 pub async fn at_least_one_of_two_concurrent_last_jobs_finds_the_end(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
 
     for _ in 0..30 {
         let jobs = ledger.jobs_of(a_batch()).await?;
         let holds = [ledger.claim_job(jobs[0]).await?, ledger.claim_job(jobs[1]).await?];
-        assert_eq!(ledger.at_end_of(jobs[0].batch).await?, []);
+        assert_eq!(ledger.tasks_to_close(jobs[0].batch).await?, []);
         let ends = holds.map(|claim| {
             let ledger = ledger.share();
             tokio::spawn(async move {
@@ -97,7 +97,7 @@ pub async fn at_least_one_of_two_concurrent_last_jobs_finds_the_end(harness: imp
                     ledger.finish_attempt(&claim, AttemptResult::Failed(because("no")), WORKED).await?,
                     RECORDED
                 );
-                ledger.at_end(&[claim.job.batch]).await
+                ledger.batches_to_close(&[claim.job.batch]).await
             })
         });
         let mut found = Vec::new();
@@ -123,8 +123,8 @@ pub async fn only_batches_without_open_jobs_are_at_their_end(harness: impl Harne
     ledger.complete(ended[1]).await?;
     batches.extend([delayed.batch, ended[0].batch, ledger.requested(a_batch()).await?, id(4_711)]);
 
-    assert_eq!(ledger.at_end(&batches).await?, close_of(ended[0].batch, 0));
-    assert_eq!(ledger.at_end(&[]).await?, []);
+    assert_eq!(ledger.batches_to_close(&batches).await?, close_of(ended[0].batch, 0));
+    assert_eq!(ledger.batches_to_close(&[]).await?, []);
     Ok(())
 }
 

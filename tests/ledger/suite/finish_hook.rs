@@ -69,7 +69,7 @@ pub async fn a_failed_finish_hook_leaves_the_batch_open_until_a_later_call(harne
         assert_eq!(waiting_for(&ledger, job.batch).await?, Some(WaitingFor::Hook));
         assert_eq!((hook.ends(&ledger).await?, ledger.hooks_of(job.batch).await?), (vec![], hooks.clone()));
         sleep(retry.delay).await;
-        assert_eq!(ledger.at_end_of(job.batch).await?, close_of(job.batch, 0), "its time has come");
+        assert_eq!(ledger.tasks_to_close(job.batch).await?, close_of(job.batch, 0), "its time has come");
         assert!(ledger.close_task(job.batch).await?.is_some());
     }
     hook.succeeds();
@@ -93,10 +93,10 @@ pub async fn a_batch_waits_for_the_next_call_of_its_finish_hook(harness: impl Ha
     let retry = retry_of(ledger.close(job.batch, 0).await?)?;
 
     assert!((LONG.first / 2..=LONG.first).contains(&retry.delay), "{:?}", retry.delay);
-    assert_eq!((ledger.at_end_of(job.batch).await?, ledger.close_task(job.batch).await?), (vec![], None));
+    assert_eq!((ledger.tasks_to_close(job.batch).await?, ledger.close_task(job.batch).await?), (vec![], None));
     // A task that was delivered twice.
     assert_eq!((ledger.close(job.batch, 0).await?, hook.calls()), (Closed::NothingToDo, 1));
-    assert_eq!(ledger.at_end(&[job.batch, other.batch]).await?, close_of(other.batch, 0));
+    assert_eq!(ledger.batches_to_close(&[job.batch, other.batch]).await?, close_of(other.batch, 0));
     Ok(())
 }
 
@@ -211,7 +211,7 @@ pub async fn a_retry_ends_the_wait_for_a_finish_hook(harness: impl Harness) -> T
     hook.succeeds();
     let [again] = &ledger.open_jobs_of(job.batch).await?[..] else { return Err("one job is open".into()) };
     ledger.complete(again.job).await?;
-    assert_eq!(ledger.at_end_of(job.batch).await?, close_of(job.batch, 0));
+    assert_eq!(ledger.tasks_to_close(job.batch).await?, close_of(job.batch, 0));
     assert_eq!(ledger.closed(job.batch, 0).await?.status, BatchStatus::Completed);
     assert_eq!(hook.ends(&ledger).await?, [(job.batch.get(), 1, "completed".to_owned())]);
     Ok(())
@@ -231,7 +231,7 @@ pub async fn a_paused_batch_waits_for_its_finish_hook_too(harness: impl Harness)
     hook.succeeds();
     sleep(retry.delay).await;
 
-    assert_eq!(ledger.at_end_of(job.batch).await?, close_of(job.batch, 0));
+    assert_eq!(ledger.tasks_to_close(job.batch).await?, close_of(job.batch, 0));
     assert_eq!(ledger.closed(job.batch, 0).await?.status, BatchStatus::Completed);
     Ok(())
 }

@@ -48,7 +48,7 @@ pub async fn a_manually_retried_job_is_revived(harness: impl Harness) -> TestRes
     );
     assert_eq!(ledger.insert_chunk(&work.claim, chunk(0..100)).await?, ChunkInserted::New(100));
     let finished = ledger.finish_attempt(&work.claim, AttemptResult::Completed, WORKED).await?;
-    assert_eq!((finished, ledger.at_end_of(batch).await?), (RECORDED, close_of(batch, 1)));
+    assert_eq!((finished, ledger.tasks_to_close(batch).await?), (RECORDED, close_of(batch, 1)));
     let closed = ledger.closed(batch, 1).await?;
     assert_eq!((closed.status, closed.round, closed.items_created), (BatchStatus::Failed, 2, 200));
     assert_eq!(ledger.failed_jobs(batch, ALL).await?.iter().map(|job| job.seq).collect::<Vec<_>>(), [1]);
@@ -84,7 +84,7 @@ pub async fn a_revived_job_that_fails_again_can_be_revived_again(harness: impl H
         let work = ledger.work(enqueued(job, acknowledged)).await?;
         assert_eq!(work.attempts_made, round + 1);
         let finished = ledger.finish_attempt(&work.claim, AttemptResult::Failed(because("no ink")), WORKED).await?;
-        assert_eq!((finished, ledger.at_end_of(job.batch).await?), (RECORDED, close_of(job.batch, round + 1)));
+        assert_eq!((finished, ledger.tasks_to_close(job.batch).await?), (RECORDED, close_of(job.batch, round + 1)));
         assert_eq!(ledger.claim(enqueued(job, acknowledged)).await?, Claimed::Failed("no ink".into()));
     }
 
@@ -197,7 +197,7 @@ pub async fn a_batch_with_a_revived_job_is_not_closed(harness: impl Harness) -> 
     let ledger = harness.ledger().await;
     let job = ledger.one_job().await?;
     assert_eq!(fail_after_two(&ledger, job).await?, RECORDED);
-    assert_eq!(ledger.at_end_of(job.batch).await?, close_of(job.batch, 0));
+    assert_eq!(ledger.tasks_to_close(job.batch).await?, close_of(job.batch, 0));
 
     let revived = ledger.work(enqueued(job, 3)).await?;
 
@@ -205,7 +205,7 @@ pub async fn a_batch_with_a_revived_job_is_not_closed(harness: impl Harness) -> 
     assert!(ledger.closed(job.batch, 0).await.is_err());
     ledger.insert_chunk(&revived.claim, chunk(0..100)).await?;
     let finished = ledger.finish_attempt(&revived.claim, AttemptResult::Completed, WORKED).await?;
-    assert_eq!((finished, ledger.at_end_of(job.batch).await?), (RECORDED, close_of(job.batch, 0)));
+    assert_eq!((finished, ledger.tasks_to_close(job.batch).await?), (RECORDED, close_of(job.batch, 0)));
     assert_eq!(ledger.closed(job.batch, 0).await?.status, BatchStatus::Completed);
     Ok(())
 }
@@ -267,7 +267,7 @@ pub async fn an_external_delivery_claims_a_waiting_job(harness: impl Harness) ->
     assert_eq!((work.claim.job, work.range), (JobId { generation: 1, ..job }, 0..100));
     ledger.insert_chunk(&work.claim, chunk(0..100)).await?;
     let finished = ledger.finish_attempt(&work.claim, AttemptResult::Completed, WORKED).await?;
-    assert_eq!((finished, ledger.at_end_of(job.batch).await?), (RECORDED, close_of(job.batch, 1)));
+    assert_eq!((finished, ledger.tasks_to_close(job.batch).await?), (RECORDED, close_of(job.batch, 1)));
     assert_eq!(ledger.claim(external(job)).await?, Claimed::NothingToDo);
     bystander.assert_unchanged(&ledger).await
 }

@@ -42,12 +42,12 @@ pub async fn a_retried_batch_runs_and_finishes_again(harness: impl Harness) -> T
     ledger.retry(job.batch).await?;
     let running = ledger.batch(job.batch).await?;
     let finished = ledger.complete(JobId { generation: 1, ..job }).await?;
-    let at_end = ledger.at_end_of(job.batch).await?;
+    let tasks = ledger.tasks_to_close(job.batch).await?;
     let closed = ledger.closed(job.batch, 1).await?;
 
     assert_eq!((running.status, running.round, running.error), (BatchStatus::Running, 1, None));
     assert_eq!((running.finished_at, running.jobs.total()), (None, 1));
-    assert_eq!((finished, at_end), (RECORDED, close_of(job.batch, 1)));
+    assert_eq!((finished, tasks), (RECORDED, close_of(job.batch, 1)));
     assert_eq!((closed.status, closed.round, closed.items_created), (BatchStatus::Completed, 2, 100));
     bystander.assert_unchanged(&ledger).await
 }

@@ -1,5 +1,5 @@
--- at_end: finds the started batches, of those given, that have no open job, and that need not wait
--- for another call of the host's finish hook.
+-- batches_to_close: finds the started batches, of those given, that have no open job, and that need
+-- not wait for another call of the host's finish hook.
 --
 --   $1 batches, bigint[]    $2 the longest possible time until that call, ms
 --

@@ -1,5 +1,5 @@
--- at_end: the id and round of a started batch that has no open job, and need not wait for another
--- call of the host's finish hook.
+-- batches_to_close: the id and round of a started batch that has no open job, and need not wait for
+-- another call of the host's finish hook.
 --
 --   ?1 batch    ?2 now    ?3 the latest possible time of that call
 
