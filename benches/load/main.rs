@@ -10,6 +10,7 @@
 //! | `creates` | the processor time of a create with many open batches |
 //! | `feeder` | the commands that the feeder sends to Redis |
 //! | `mixed` | many clients that do everything at once |
+//! | `watch` | many event streams of a batch while it runs |
 //! | `local` | the queue in the process, with more and more jobs at a time |
 //!
 //! The hosts are further processes of this program, started with an environment variable. They have
@@ -38,6 +39,7 @@ mod site;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 mod traffic;
+mod watch;
 mod work;
 
 use figures::Result;
@@ -91,6 +93,7 @@ async fn main() -> Result<()> {
         "local" => local::run(scope).await,
         "feeder" => feeder::run(scope).await,
         "mixed" => mixed::run(scope).await,
+        "watch" => watch::run(scope).await,
         unknown => Err(format!("there is no scenario `{unknown}`; docs/benchmarks.md lists them").into()),
     }
 }

@@ -7,6 +7,7 @@
 //!   record.rs         batches, jobs and items as callers see them
 //!   event.rs          the events of hooks
 //!   progress.rs       job counts, estimates
+//!   batch_progress.rs how far a batch is, and why it does not advance
 //!   request.rs        idempotent requests
 //!   invalid.rs        a request that is out of its limits
 //!   error_chain.rs    an error with its causes in one line
@@ -17,6 +18,7 @@
 //! argument, so every rule is tested with a table or a property.
 
 mod batch;
+mod batch_progress;
 mod code;
 mod error_chain;
 mod event;
@@ -29,6 +31,7 @@ mod record;
 mod request;
 
 pub use batch::{BatchId, BatchStatus, Change, ChangeRefused, ItemOptions, Limits, Plan};
+pub use batch_progress::{Observation, Progress, WaitingFor};
 pub use code::{CodeKey, CodeScheme};
 pub use error_chain::error_chain;
 pub use event::{BatchFinished, HookEvent, JobFinished};
@@ -43,7 +46,7 @@ pub(crate) use launch_failed::LaunchFailed;
 pub use panic_message::panic_message;
 pub use progress::{Activity, JobCounts, Measured, estimate, in_words};
 pub(crate) use record::MAX_LISTED_JOBS;
-pub use record::{BatchRecord, FailedJob, Item, JobRecord, Observation, Progress, RetryReport, SkippedJob, WaitingFor};
+pub use record::{BatchRecord, FailedJob, Item, JobRecord, RetryReport, SkippedJob};
 pub use request::{CreateRequest, IdempotencyKey};
 
 #[cfg(rocket_batch_internals)]

@@ -1,15 +1,13 @@
 //! Batches, jobs and items as the ledger returns them, hosts read them and JSON shows them.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
     batch::{BatchId, BatchStatus, ItemOptions},
-    job::{FailedChunk, JobState, Throughput},
-    progress::{Activity, JobCounts, Measured, estimate, percent},
+    job::{FailedChunk, JobState},
+    progress::{Activity, JobCounts, Measured},
 };
 
 /// A batch.
@@ -55,13 +53,6 @@ pub struct BatchRecord {
     #[serde(skip)]
     #[doc(hidden)]
     pub activity: Activity,
-}
-
-impl BatchRecord {
-    /// Whether only the host's finish hook keeps the batch from finishing.
-    const fn waits_for_hook(&self) -> bool {
-        self.hook_error.is_some() && self.jobs.open() == 0
-    }
 }
 
 /// A serialised product item.
@@ -212,156 +203,6 @@ pub struct SkippedJob {
     pub job_id: String,
     /// Why it was not recreated.
     pub reason: String,
-}
-
-/// The progress of a batch. The jobs by state always sum to `total`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct Progress {
-    /// The batch.
-    pub batch_id: BatchId,
-    /// The status of the batch.
-    pub status: BatchStatus,
-    /// Number of jobs; 0 before the batch is planned.
-    pub total: u64,
-    /// Number of jobs by state.
-    #[serde(flatten)]
-    pub jobs: JobCounts,
-    /// Number of requested items.
-    pub items_total: u64,
-    /// Number of items that exist.
-    pub items_created: u64,
-    /// The percentage of items that exist, rounded down. 100 only when the batch is finished.
-    #[schemars(range(max = 100))]
-    pub percent: u8,
-    /// Estimated seconds until the batch is finished, at the measured speed. Assumes that only the
-    /// workers of this process work, and only on this batch. 0 when the batch is finished, null
-    /// while it is paused or not planned yet.
-    pub eta_seconds: Option<u64>,
-    /// Items per second over the last ten seconds, by all processes. 0 when the batch is finished.
-    pub items_per_second: u64,
-    /// When the last item was inserted, to within a second; null before the first one.
-    pub last_item_at: Option<DateTime<Utc>>,
-    /// Why the batch does not advance now; null if jobs can run, or for another reason.
-    pub waiting_for: Option<WaitingFor>,
-    /// Whether a started batch should advance, but does not: it waits for nothing that
-    /// `waitingFor` names, and no item came for ten times the usual duration of a chunk, at least
-    /// 60 seconds.
-    pub stalled: bool,
-}
-
-/// A reason why jobs can't run. No attempt is counted meanwhile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub enum WaitingFor {
-    /// The database does not respond.
-    Database,
-    /// The queue does not respond: Redis can't be reached.
-    Queue,
-    /// A caller paused the batch, or a tool of BullMQ paused the queue.
-    Paused,
-    /// Jobs wait and none runs, because as many have started as `generate.rate_limit` allows: by
-    /// default 5 per 10 seconds, over all processes and batches.
-    RateLimit,
-    /// All jobs are finished, but the host's finish hook returned an error, so the batch can't
-    /// finish yet. The hook is called again.
-    Hook,
-    /// Another process works on this database, and this one is on standby: without Redis, one
-    /// process at a time runs the jobs. The batch advances as soon as that process gets to it.
-    Leader,
-}
-
-/// What is known when progress is computed, besides the batch.
-#[derive(Debug, Clone, Copy)]
-#[doc(hidden)]
-pub struct Observation<'a> {
-    /// How fast jobs are worked.
-    pub throughput: &'a Throughput,
-    /// Number of items per chunk.
-    pub chunk_size: u64,
-    /// The time of the observation.
-    pub now: DateTime<Utc>,
-    /// What this process waits for.
-    pub waiting_for: Option<WaitingFor>,
-}
-
-/// The shortest time without a new item after which a batch is stalled.
-const MIN_STALL: Duration = Duration::from_secs(60);
-/// The same time, as a multiple of the usual duration of a chunk.
-const CHUNKS_PER_STALL: u32 = 10;
-
-impl BatchRecord {
-    /// Returns whether jobs of the batch may start, and none is active.
-    pub(crate) fn has_only_waiting_jobs(&self) -> bool {
-        let may_start = matches!(self.status, BatchStatus::Pending | BatchStatus::Running);
-        may_start && self.jobs.waiting > 0 && self.jobs.active == 0
-    }
-}
-
-impl Progress {
-    /// Computes the progress of `batch` as observed.
-    #[must_use]
-    #[doc(hidden)]
-    pub fn of(batch: &BatchRecord, observed: &Observation<'_>) -> Self {
-        let is_finished = batch.status.is_finished();
-        let waiting_for = batch.waiting_for(observed.waiting_for);
-        Self {
-            batch_id: batch.batch_id,
-            status: batch.status,
-            total: batch.jobs.total(),
-            jobs: batch.jobs,
-            items_total: batch.quantity,
-            items_created: batch.items_created,
-            percent: percent(batch.items_created, batch.quantity, is_finished),
-            eta_seconds: batch.eta_seconds(observed.throughput),
-            items_per_second: batch.activity.items_per_second(batch.started_at, observed.now),
-            last_item_at: batch.activity.last_item_at,
-            waiting_for,
-            stalled: waiting_for.is_none() && batch.is_stalled(observed),
-        }
-    }
-}
-
-impl BatchRecord {
-    /// Estimates the seconds until the batch is finished.
-    fn eta_seconds(&self, throughput: &Throughput) -> Option<u64> {
-        let left = self.quantity.saturating_sub(self.items_created);
-        match self.status {
-            BatchStatus::Paused => None,
-            status if status.is_finished() => Some(0),
-            _ if self.jobs.total() == 0 => None,
-            _ => Some(estimate(self.jobs.open(), left, 0, throughput, self.measured).as_secs()),
-        }
-    }
-
-    /// What the batch waits for, if this process waits for `process`.
-    fn waiting_for(&self, process: Option<WaitingFor>) -> Option<WaitingFor> {
-        if self.status.is_finished() {
-            return None;
-        }
-        let own = if self.status == BatchStatus::Paused {
-            Some(WaitingFor::Paused)
-        } else {
-            self.waits_for_hook().then_some(WaitingFor::Hook)
-        };
-        match process {
-            // Without the database nothing is known for sure.
-            Some(WaitingFor::Database) => process,
-            process => own.or(process),
-        }
-    }
-
-    /// Whether jobs of the started batch could run, but no item came for too long. Jobs that are
-    /// delayed until their next attempt do not count.
-    fn is_stalled(&self, observed: &Observation<'_>) -> bool {
-        let usual = self.measured.duration_of(observed.chunk_size.min(self.options.batch_size));
-        let limit = usual.saturating_mul(CHUNKS_PER_STALL).max(MIN_STALL);
-        let last = self.activity.last_item_at.max(self.started_at);
-        let silence = last.and_then(|last| (observed.now - last).to_std().ok()).unwrap_or_default();
-        self.status == BatchStatus::Running && self.jobs.waiting + self.jobs.active > 0 && silence >= limit
-    }
 }
 
 #[cfg(test)]

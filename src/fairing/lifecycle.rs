@@ -58,7 +58,13 @@ impl Fairing for BatchFairing {
     async fn on_shutdown(&self, rocket: &Rocket<Orbit>) {
         let Some(plugin) = rocket.state::<Plugin>() else { return };
         let deadline = Instant::now() + plugin.config.drain;
-        plugin.runtime.drain(deadline).await;
+        plugin.draining.cancel();
+        let unwatched = async {
+            if let Some(service) = rocket.state::<BatchService>() {
+                service.until_unwatched().await;
+            }
+        };
+        tokio::join!(plugin.runtime.drain(deadline), unwatched);
         if tokio::time::timeout_at(deadline, plugin.ledger.shutdown()).await.is_err() {
             tracing::warn!("the database did not close before the drain deadline");
         }

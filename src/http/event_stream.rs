@@ -99,6 +99,8 @@ impl<'r> Responder<'r, 'r> for Events {
         let events = EventStream::from(self.0).heartbeat(HEARTBEAT);
         Response::build_from(events.respond_to(request)?)
             .raw_header(NO_STORE.0, NO_STORE.1)
+            // The connection closes with the stream, so that a shutdown need not wait for it.
+            .raw_header("Connection", "close")
             // Or nginx would collect events before it sends them.
             .raw_header("X-Accel-Buffering", "no")
             .ok()

@@ -3,11 +3,12 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::{
     sync::{Notify, watch},
-    time::Instant,
+    time::{Instant, sleep, sleep_until},
 };
 
 use super::{
@@ -21,6 +22,9 @@ use crate::{
     domain::{BatchId, BatchRecord, Progress},
     ledger::{BatchChange, ChangeQuery},
 };
+
+/// How long the connection of an ended stream takes to close.
+const CLOSE_TIME: Duration = Duration::from_millis(100);
 
 /// The batches that are watched in this process, and who watches them.
 pub(crate) struct Live {
@@ -137,6 +141,21 @@ impl Live {
         all || watched.topics.values().any(Topic::is_unread)
     }
 
+    /// Waits until all watchers are gone, at most `limit`, and a moment longer for their connections
+    /// to close. They end by themselves when a shutdown starts.
+    ///
+    /// Rocket looks for open connections when the shutdown fairings have returned. If it finds one,
+    /// it waits for the whole grace period, even if that connection closes at once.
+    pub async fn until_unwatched(&self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        while self.limits.watchers().0 > 0 && Instant::now() < deadline {
+            sleep(Duration::from_millis(5)).await;
+        }
+        if let (_, Some(left_at)) = self.limits.watchers() {
+            sleep_until(left_at + CLOSE_TIME).await;
+        }
+    }
+
     /// Waits until there is something to read or to publish. Cancel safe.
     pub async fn woken(&self) {
         self.wake.notified().await;
@@ -149,8 +168,6 @@ impl Live {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use chrono::{TimeDelta, Utc};
     use futures_util::FutureExt as _;
 
@@ -213,7 +230,7 @@ mod tests {
     }
 
     async fn after(time: Duration) {
-        tokio::time::sleep(time).await;
+        sleep(time).await;
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use tokio::time::Instant;
+
 /// The maximum number of watchers in a process.
 const MAX_WATCHERS: usize = 10_000;
 /// The maximum number of watchers of one caller.
@@ -29,6 +31,8 @@ pub(super) struct Limits {
 #[derive(Debug, Default)]
 struct Counts {
     all: usize,
+    /// When the last watcher left.
+    left_at: Option<Instant>,
     callers: HashMap<Arc<str>, usize>,
 }
 
@@ -68,6 +72,12 @@ impl Limits {
         Ok(Ticket { limits: self.clone(), caller })
     }
 
+    /// Returns the number of watchers, and when the last one left.
+    pub fn watchers(&self) -> (usize, Option<Instant>) {
+        let counts = self.counts();
+        (counts.all, counts.left_at)
+    }
+
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -77,6 +87,7 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         let mut counts = self.limits.counts();
         counts.all = counts.all.saturating_sub(1);
+        counts.left_at = Some(Instant::now());
         if let Some(caller) = &self.caller
             && let Some(watching) = counts.callers.get_mut(caller)
         {

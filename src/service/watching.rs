@@ -101,6 +101,11 @@ impl BatchService {
         Ok(self.parts().live.watch_all(caller)?)
     }
 
+    /// Waits until all streams have ended, which they do when a shutdown starts.
+    pub(crate) async fn until_unwatched(&self) {
+        self.parts().live.until_unwatched(Duration::from_secs(1)).await;
+    }
+
     /// Completes when a shutdown starts.
     pub(crate) fn draining(&self) -> impl Future<Output = ()> + Send + use<> {
         self.parts().draining.clone().cancelled_owned()

@@ -31,6 +31,7 @@ mod offers;
 mod planner;
 mod report;
 mod runtime;
+mod stall_check;
 mod status;
 mod summaries;
 mod summary;

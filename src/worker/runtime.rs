@@ -21,6 +21,7 @@ use super::{
     counter::{count_before_exit, keep_summaries},
     feeder::Feeder,
     generate::Generate,
+    stall_check::log_stalls,
     status::Status,
     summary::LaunchSummary,
 };
@@ -104,9 +105,10 @@ async fn work_and_feed(cx: Arc<Context>) {
     tokio::join!(feed(cx.clone()), offer_batches_to_close(&cx));
 }
 
-/// Feeds, removes old history and updates the summaries until the drain starts.
+/// Feeds, removes old history, updates the summaries and looks for stalled batches until the drain
+/// starts.
 async fn feed(cx: Arc<Context>) {
-    tokio::join!(Feeder::new(cx.clone()).run(), Cleaner(cx.clone()).run(), keep_summaries(&cx));
+    tokio::join!(Feeder::new(cx.clone()).run(), Cleaner(cx.clone()).run(), keep_summaries(&cx), log_stalls(&cx));
 }
 
 async fn acquire_leadership(cx: &Context, summary: &LaunchSummary) -> Option<Leadership> {

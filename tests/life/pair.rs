@@ -11,6 +11,7 @@ use crate::{
     redis::nothing_is_left,
     support::{
         TestResult,
+        events::Events,
         host::{Home, Host, Store},
         redis::{Redis, value},
     },
@@ -101,6 +102,32 @@ async fn claims_each_job_once_and_interleaves_batches_with_many_feeders() -> Tes
     let added: i64 = value(redis.command(&["GET", "bull:generate-product-batch-items:id"]).await)?;
     println!("{added} adds for {jobs} jobs");
     all_exit(workers.into_iter().chain([web])).await?;
+    nothing_is_left(&redis).await
+}
+
+/// A watcher on each of two web processes, neither of which works.
+#[tokio::test]
+async fn watchers_of_every_process_see_a_batch_advance_and_end() -> TestResult {
+    let redis = Redis::start().await;
+    let home = Home::on_redis(Store::Postgres, redis.port)?.quick();
+    let web = [home.start_as("web").await?, home.start_as("web").await?];
+    let worker = home.start_as("worker").await?;
+    let batch = web[0].post(&json!({ "quantity": 60_000 })).await?;
+
+    let watch = async |host: &Host| Events::of(host.url(&format!("/batches/{batch}/events"))).await?.rest().await;
+    let (one, other) = tokio::join!(watch(&web[0]), watch(&web[1]));
+
+    for events in [one?, other?] {
+        let items: Vec<_> = events.iter().map(|event| event.data["itemsCreated"].as_u64().unwrap()).collect();
+        println!("{items:?}");
+        assert!(items.len() > 3 && items.is_sorted(), "{items:?}");
+        let end = events.last().ok_or("there are events")?;
+        assert_eq!(
+            (end.name.as_str(), &end.data["status"], items.last()),
+            ("finished", &json!("completed"), Some(&60_000))
+        );
+    }
+    all_exit(web.into_iter().chain([worker])).await?;
     nothing_is_left(&redis).await
 }
 

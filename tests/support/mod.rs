@@ -6,6 +6,7 @@
 //!   process.rs        ports and signals
 //!   plugin.rs         the plugin in a host in this process
 //!   host.rs           an example host, in a process of its own
+//!   events.rs         a client of event streams
 //!   postgres.rs       PostgreSQL servers, and schemas in them
 //!   redis.rs          a Redis server
 //!   sentinels.rs      … a master and a replica that Sentinels watch
@@ -14,6 +15,7 @@
 
 #![allow(dead_code, reason = "each target uses a part of it")]
 
+pub mod events;
 #[cfg(feature = "sqlite")]
 pub mod host;
 pub mod log;

@@ -82,7 +82,10 @@ fn progress() -> Value {
         "itemsCreated": 200,
         "percent": 80,
         "etaSeconds": 1,
+        "itemsPerSecond": 480,
+        "lastItemAt": "2026-01-31T12:00:02.125Z",
         "waitingFor": null,
+        "stalled": false,
     })
 }
 
