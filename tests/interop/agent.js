@@ -70,7 +70,11 @@ async function work(request) {
 const verbs = {
   counts: (request) => queue(request.queue).getJobCounts(),
   jobs: async (request) => (await queue(request.queue).getJobs(request.states, 0, 10_000)).filter(Boolean).map(shown),
-  job: async (request) => ({ ...shown(await job(request)), state: await (await job(request)).getState() }),
+  // The state first: a job in it has what comes with the state, such as the reason of a failure.
+  job: async (request) => {
+    const state = await (await job(request)).getState();
+    return { ...shown(await job(request)), state };
+  },
   logs: async (request) => (await queue(request.queue).getJobLogs(request.job)).logs,
   pause: (request) => queue(request.queue).pause(),
   resume: (request) => queue(request.queue).resume(),
