@@ -41,6 +41,7 @@ use crate::{
         log::Log,
         postgres::{self, Server},
         seed,
+        wait::until,
     },
 };
 

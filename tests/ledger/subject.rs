@@ -1,7 +1,6 @@
 //! The vocabulary of the tests.
 
 use std::{
-    error::Error,
     future::Future,
     ops::Deref,
     ops::Range,
@@ -26,7 +25,7 @@ use rocket_db_pools::Pool;
 
 pub use crate::support::{
     TestResult,
-    wait::{WAIT_TIMEOUT, try_until, until},
+    wait::{WAIT_TIMEOUT, try_until},
 };
 
 /// Creates ledgers of one database.
@@ -394,7 +393,7 @@ impl Subject {
             BatchConnection::Sqlite(host) => {
                 let sql = sql.to_owned();
                 let changed = host.interact_mut(move |conn| conn.execute_batch(&sql)).await;
-                changed.map_err(|error| format!("{error}: {:?}", error.source()).into())
+                changed.map_err(|error| format!("{error}: {:?}", std::error::Error::source(&error)).into())
             }
             #[cfg(feature = "postgres")]
             BatchConnection::Postgres(host) => host

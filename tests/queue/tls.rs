@@ -155,7 +155,7 @@ async fn sentinels_are_queried_over_tls_as_a_user() -> TestResult {
     let of = format!("127.0.0.1 {master_port}");
     let (replica, _) =
         authority.redis(ClientCertificates::Required, &["--tls-replication", "yes", "--replicaof", &of]).await;
-    replica.until_in_sync().await;
+    master.until_replicated().await;
     let port = free_port();
     let users = "user default off\nuser boss on >boss allkeys +@all\n\
                  user scout on >opensesame -@all +auth +ping +client +sentinel|get-master-addr-by-name";

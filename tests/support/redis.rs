@@ -86,9 +86,12 @@ impl Redis {
         self.until(words, |reply| value::<String>(reply).is_ok_and(|reply| reply.contains(text))).await;
     }
 
-    /// Waits until this replica has the data of its master.
-    pub async fn until_in_sync(&self) {
-        self.until_contains(&["INFO", "replication"], "master_link_status:up").await;
+    /// Waits until this master sends each write to its replicas. It begins with their first
+    /// acknowledgement, up to a second after a replica calls its link up. Writes before that are
+    /// lost when the master is killed.
+    pub async fn until_replicated(&self) {
+        let is_acknowledged = |info: String| info.contains("state=online") && !info.contains("offset=0,");
+        self.until(&["INFO", "replication"], |info| value(info).is_ok_and(is_acknowledged)).await;
     }
 
     /// Waits until this replica has become a master.

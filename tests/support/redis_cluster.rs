@@ -35,8 +35,8 @@ impl Nodes {
         for (n, replica) in nodes.all.iter().enumerate().skip(MASTERS) {
             replica.command(&["CLUSTER", "REPLICATE", &nodes.ids[n - MASTERS]]).await;
         }
-        for replica in &nodes.all[MASTERS..] {
-            replica.until_in_sync().await;
+        for master in &nodes.all[..MASTERS] {
+            master.until_replicated().await;
         }
         for node in &nodes.all {
             // A failover requires that every node has found the replicas.

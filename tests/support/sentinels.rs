@@ -48,7 +48,7 @@ impl Watched {
     }
 
     async fn wait_until_ready(&self) {
-        self.replica.until_in_sync().await;
+        self.master.until_replicated().await;
         for port in &self.ports {
             let what = format!("the Sentinel on port {port} has found the others");
             until(what, WAIT_TIMEOUT, || has_found_all(*port), |found| *found).await.unwrap();
