@@ -141,8 +141,8 @@ impl Live {
         all || watched.topics.values().any(Topic::is_unread)
     }
 
-    /// Waits until all watchers are gone, at most `limit`, and a moment longer for their connections
-    /// to close. They end by themselves when a shutdown starts.
+    /// Waits until all watchers are gone, at most `limit`, and a moment longer for their
+    /// connections to close. They end by themselves when a shutdown starts.
     ///
     /// Rocket looks for open connections when the shutdown fairings have returned. If it finds one,
     /// it waits for the whole grace period, even if that connection closes at once.

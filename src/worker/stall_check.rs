@@ -24,7 +24,10 @@ pub(super) async fn log_stalls(cx: &Context) {
             for batch in stalled.iter().filter(|batch| !logged.contains(&batch.batch_id)) {
                 let (id, items, quantity) = (batch.batch_id, batch.items_created, batch.quantity);
                 let last_item_at = batch.activity.last_item_at.map(|at| at.to_rfc3339());
-                tracing::warn!(batch = %id, items, quantity, last_item_at, "batch stalled: it has open jobs, but no new items");
+                tracing::warn!(
+                    batch = %id, items, quantity, last_item_at,
+                    "batch stalled: it has open jobs, but no new items",
+                );
             }
             logged = stalled.iter().map(|batch| batch.batch_id).collect::<HashSet<BatchId>>();
         }

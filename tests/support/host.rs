@@ -301,7 +301,7 @@ impl Host {
         late.map_err(|late| self.with_printed(late))
     }
 
-    fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
     }
 

@@ -47,7 +47,7 @@ pub async fn open_and_just_finished_batches_are_found(harness: impl Harness) -> 
     let ledger = harness.ledger().await;
     let [running, paused, completed] = [ledger.one_job().await?, ledger.one_job().await?, ledger.one_job().await?];
     let pending = ledger.one_job().await?;
-    ledger.claim_job(running).await?;
+    let _claim = ledger.claim_job(running).await?;
     ledger.control(paused.batch, BatchCommand::Pause).await?;
     ledger.complete(completed).await?;
     ledger.closed(completed.batch, 0).await?;

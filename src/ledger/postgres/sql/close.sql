@@ -13,7 +13,7 @@ SET status = $2, error = $3, finished_at = now(), completed = $4, failed = $5, c
     items_created = $7, worked_ms = $8,
     -- A batch without a summary took less than a second.
     last_item_at = greatest(
-        last_item_at, coalesce((SELECT max(last_item_at) FROM summary), CASE WHEN $7 > 0 THEN now() END)
+        last_item_at, coalesce((SELECT max(last_item_at) FROM summary), CASE WHEN $7::bigint > 0 THEN now() END)
     ),
     close_tries = 0, close_not_before = NULL, close_error = NULL,
     jobs = coalesce(jobs, 0), round = round + 1,
