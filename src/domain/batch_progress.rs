@@ -168,10 +168,11 @@ mod tests {
     use super::*;
     use crate::domain::{Activity, ItemOptions, Measured};
 
+    const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
     const THROUGHPUT: Throughput = Throughput { concurrency: 2, rate_limit: None };
 
-    /// A batch of 1,000 items that started at `now` minus a minute, with one job that waits.
-    fn running(now: DateTime<Utc>) -> BatchRecord {
+    /// A batch of 1,000 items that started at a minute ago, with one job that waits.
+    fn running() -> BatchRecord {
         BatchRecord {
             batch_id: BatchId::new(7).unwrap(),
             status: BatchStatus::Running,
@@ -180,26 +181,25 @@ mod tests {
             jobs: JobCounts { waiting: 1, completed: 9, ..JobCounts::default() },
             items_created: 900,
             round: 0,
-            created_at: now - TimeDelta::minutes(2),
-            started_at: Some(now - TimeDelta::minutes(1)),
+            created_at: NOW - TimeDelta::minutes(2),
+            started_at: Some(NOW - TimeDelta::minutes(1)),
             finished_at: None,
             error: None,
             hook_error: None,
             history_removed: false,
             measured: Measured { items: 900, worked: Duration::from_secs(9) },
-            activity: Activity { recent_items: 25, last_item_at: Some(now - TimeDelta::seconds(2)) },
+            activity: Activity { recent_items: 25, last_item_at: Some(NOW - TimeDelta::seconds(2)) },
         }
     }
 
-    fn observed(batch: &BatchRecord, now: DateTime<Utc>, waiting_for: Option<WaitingFor>) -> Progress {
-        Progress::of(batch, &Observation { throughput: &THROUGHPUT, chunk_size: 50, now, waiting_for })
+    fn observed(batch: &BatchRecord, waiting_for: Option<WaitingFor>) -> Progress {
+        Progress::of(batch, &Observation { throughput: &THROUGHPUT, chunk_size: 50, now: NOW, waiting_for })
     }
 
     #[test]
     fn the_speed_is_that_of_the_last_ten_seconds_or_since_the_start() {
-        let now = Utc::now();
-        let started = |seconds| BatchRecord { started_at: Some(now - TimeDelta::seconds(seconds)), ..running(now) };
-        let speed = |batch: &BatchRecord| observed(batch, now, None).items_per_second;
+        let started = |seconds| BatchRecord { started_at: Some(NOW - TimeDelta::seconds(seconds)), ..running() };
+        let speed = |batch: &BatchRecord| observed(batch, None).items_per_second;
 
         assert_eq!([60, 10, 5, 1, 0].map(|seconds| speed(&started(seconds))), [3, 3, 5, 25, 25]);
         // A clock that was set back.
@@ -208,16 +208,15 @@ mod tests {
 
     #[test]
     fn a_batch_waits_for_its_own_reason_before_that_of_the_process() {
-        let now = Utc::now();
         let [paused, completed] =
-            [BatchStatus::Paused, BatchStatus::Completed].map(|status| BatchRecord { status, ..running(now) });
-        let hook = BatchRecord { hook_error: Some("closed".into()), jobs: JobCounts::default(), ..running(now) };
-        let waits = |batch: &BatchRecord, process| observed(batch, now, process).waiting_for;
+            [BatchStatus::Paused, BatchStatus::Completed].map(|status| BatchRecord { status, ..running() });
+        let hook = BatchRecord { hook_error: Some("closed".into()), jobs: JobCounts::default(), ..running() };
+        let waits = |batch: &BatchRecord, process| observed(batch, process).waiting_for;
 
         for process in [None, Some(WaitingFor::RateLimit), Some(WaitingFor::Database)] {
             let is_away = process == Some(WaitingFor::Database);
             let own = |own| if is_away { process } else { own };
-            assert_eq!(waits(&running(now), process), process);
+            assert_eq!(waits(&running(), process), process);
             assert_eq!(waits(&paused, process), own(Some(WaitingFor::Paused)));
             assert_eq!(waits(&hook, process), own(Some(WaitingFor::Hook)));
             assert_eq!(waits(&completed, process), own(None));
@@ -226,13 +225,12 @@ mod tests {
 
     #[test]
     fn a_batch_stalls_without_a_new_item_for_a_minute_or_ten_chunks() {
-        let now = Utc::now();
         let silent = |seconds| BatchRecord {
-            started_at: Some(now - TimeDelta::hours(1)),
-            activity: Activity { recent_items: 0, last_item_at: Some(now - TimeDelta::seconds(seconds)) },
-            ..running(now)
+            started_at: Some(NOW - TimeDelta::hours(1)),
+            activity: Activity { recent_items: 0, last_item_at: Some(NOW - TimeDelta::seconds(seconds)) },
+            ..running()
         };
-        let stalls = |batch: &BatchRecord| observed(batch, now, None).stalled;
+        let stalls = |batch: &BatchRecord| observed(batch, None).stalled;
 
         assert_eq!([59, 60].map(|seconds| stalls(&silent(seconds))), [false, true]);
         // 50 items take 20 seconds.
@@ -245,12 +243,9 @@ mod tests {
         let paused = BatchRecord { status: BatchStatus::Paused, ..silent(600) };
         let pending = BatchRecord { status: BatchStatus::Pending, ..silent(600) };
         assert_eq!([delayed, paused, pending].map(|batch| stalls(&batch)), [false; 3]);
-        assert!(!observed(&silent(600), now, Some(WaitingFor::RateLimit)).stalled);
-        let never = BatchRecord {
-            activity: Activity::default(),
-            started_at: Some(now - TimeDelta::seconds(61)),
-            ..running(now)
-        };
+        assert!(!observed(&silent(600), Some(WaitingFor::RateLimit)).stalled);
+        let never =
+            BatchRecord { activity: Activity::default(), started_at: Some(NOW - TimeDelta::seconds(61)), ..running() };
         assert!(stalls(&never), "it has started, and has no item");
     }
 }

@@ -237,6 +237,17 @@ impl Home {
         Ok(row.try_get(0)?)
     }
 
+    /// Runs a statement in the ledger in PostgreSQL.
+    pub async fn execute(&self, sql: &str) -> TestResult {
+        let (url, _) = self.postgres.as_ref().ok_or("the ledger is not in PostgreSQL")?;
+        Ok(postgres::client(url).await.batch_execute(sql).await?)
+    }
+
+    /// Returns how many printed lines contain `words`.
+    pub fn lines_with(&self, words: &str) -> usize {
+        self.printed.0.lock().unwrap().iter().filter(|line| line.contains(words)).count()
+    }
+
     /// Waits until the count meets the condition.
     pub async fn until(&self, sql: &str, condition: impl Fn(i64) -> bool) -> TestResult<i64> {
         try_until(sql, WAIT_TIMEOUT, || self.count(sql), |count| condition(*count)).await
