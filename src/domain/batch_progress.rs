@@ -75,6 +75,7 @@ pub enum WaitingFor {
 /// What is known when progress is computed, besides the batch.
 #[derive(Debug, Clone, Copy)]
 #[doc(hidden)]
+#[allow(unnameable_types, reason = "only a hidden function takes it, which the tests of the ledger call")]
 pub struct Observation<'a> {
     /// How fast jobs are worked.
     pub throughput: &'a Throughput,

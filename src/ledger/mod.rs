@@ -53,8 +53,8 @@ pub use self::{
     open::OpenError,
     outage::{Outage, Waiting},
     query::{
-        BatchChange, COUNT_INTERVAL, ChangeQuery, JobQuery, MAX_WATCHED_BATCHES, OpenJob, OpenJobs, OpenTasks,
-        PageRequest, Portion, RecentWork, TaskQuery,
+        BatchChange, COUNT_INTERVAL, ChangeQuery, JobQuery, OpenJob, OpenJobs, OpenTasks, PageRequest, Portion,
+        RecentWork, TaskQuery,
     },
     types::{
         AttemptResult, BatchCommand, BatchInfo, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk,

@@ -113,11 +113,6 @@ pub struct RecentWork {
 /// The maximum number of batches that one process watches at a time.
 pub const MAX_WATCHED_BATCHES: u64 = 1_000;
 
-/// How long a finished batch is found among the open ones by [`Records::changes`].
-///
-/// [`Records::changes`]: super::Records::changes
-pub(in crate::ledger) const JUST_FINISHED: Duration = Duration::from_secs(10);
-
 /// The batches whose changes to read, for [`Records::changes`](super::Records::changes).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChangeQuery {

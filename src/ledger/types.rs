@@ -259,7 +259,7 @@ pub enum LastChunk {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Closed {
     /// This call finished the batch.
-    Now(BatchRecord),
+    Now(Box<BatchRecord>),
     /// The batch was closed before, has open jobs again, or has to wait until its finish hook is
     /// called again.
     NothingToDo,

@@ -518,7 +518,7 @@ impl Subject {
     /// Closes a batch that can be closed.
     pub async fn closed(&self, batch: BatchId, round: u32) -> TestResult<BatchRecord> {
         match self.close(batch, round).await? {
-            Closed::Now(batch) => Ok(batch),
+            Closed::Now(batch) => Ok(*batch),
             Closed::HookFailed(retry) => Err(format!("batch {batch} was not closed: {retry:?}").into()),
             Closed::NothingToDo => Err(format!("batch {batch} could not be closed").into()),
         }

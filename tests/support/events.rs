@@ -34,9 +34,9 @@ impl Events {
     /// The next event, or `None` at the end of the stream.
     pub async fn next(&mut self) -> TestResult<Option<Event>> {
         loop {
-            if let Some((block, rest)) = self.text.split_once("\n\n") {
-                let event = Event::parse(block)?;
-                self.text = rest.to_owned();
+            if let Some(end) = self.text.find("\n\n") {
+                let event = Event::parse(&self.text[..end])?;
+                self.text.drain(..end + 2);
                 if let Some(event) = event {
                     return Ok(Some(event));
                 }

@@ -88,7 +88,7 @@ impl Close {
         if end.has_failed_jobs() {
             end = end.with_first_error(&first_error(conn, id).await?);
         }
-        Ok(Closed::Now(record_end(conn, &self.finisher, id, end).await?))
+        Ok(Closed::Now(Box::new(record_end(conn, &self.finisher, id, end).await?)))
     }
 }
 

@@ -1,6 +1,6 @@
 //! changes: the batches that changed since they were last read.
 
-use chrono::Utc;
+use chrono::{TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension as _};
 
 use super::error::Result;
@@ -8,10 +8,13 @@ use crate::{
     domain::BatchId,
     ledger::{
         columns::{Columns, key},
-        query::{BatchChange, ChangeQuery, JUST_FINISHED, MAX_WATCHED_BATCHES},
+        query::{BatchChange, ChangeQuery, MAX_WATCHED_BATCHES},
         rows,
     },
 };
+
+/// How long a finished batch is found among the open ones.
+const JUST_FINISHED: TimeDelta = TimeDelta::seconds(10);
 
 const OPEN: &str = include_str!("sql/open_batches.sql");
 const CHANGED: &str = concat!(

@@ -49,7 +49,7 @@ pub(super) fn close(conn: &Connection, finisher: &Finisher, id: BatchId, round: 
     if end.has_failed_jobs() {
         end = end.with_first_error(&first_error(conn, id)?);
     }
-    Ok(Closed::Now(record_end(conn, finisher, id, &end)?))
+    Ok(Closed::Now(Box::new(record_end(conn, finisher, id, &end)?)))
 }
 
 fn first_error(conn: &Connection, id: BatchId) -> Result<String> {
