@@ -12,8 +12,8 @@ use tokio::{
 };
 
 use super::{
-    limits::{Limits, TooManyWatchers},
-    pace::Pace,
+    event_limiter::EventLimiter,
+    limits::{TooManyWatchers, WatcherLimits},
     topic::Topic,
     watch_all::{Overview, WatchAll},
     watch_one::Watch,
@@ -31,8 +31,8 @@ pub(crate) struct Live {
     watched: Mutex<Watched>,
     /// Notified when there is something to read or to publish.
     wake: Notify,
-    limits: Limits,
-    pace: Pace,
+    limits: WatcherLimits,
+    limiter: EventLimiter,
 }
 
 struct Watched {
@@ -45,8 +45,8 @@ impl Default for Live {
         Self {
             watched: Mutex::new(Watched { topics: HashMap::new(), all: watch::Sender::default() }),
             wake: Notify::new(),
-            limits: Limits::default(),
-            pace: Pace::default(),
+            limits: WatcherLimits::default(),
+            limiter: EventLimiter::default(),
         }
     }
 }
@@ -54,18 +54,18 @@ impl Default for Live {
 impl Live {
     /// Watches one batch, for `caller` if the host identifies callers.
     pub fn watch(&self, batch: BatchId, caller: Option<&str>) -> Result<Watch, TooManyWatchers> {
-        let ticket = self.limits.ticket(caller)?;
+        let permit = self.limits.permit(caller)?;
         let receiver = self.watched().topics.entry(batch).or_default().subscribe();
         self.wake.notify_one();
-        Ok(Watch::new(receiver, self.pace.clone(), ticket))
+        Ok(Watch::new(receiver, self.limiter.clone(), permit))
     }
 
     /// Watches all batches.
     pub fn watch_all(&self, caller: Option<&str>) -> Result<WatchAll, TooManyWatchers> {
-        let ticket = self.limits.ticket(caller)?;
+        let permit = self.limits.permit(caller)?;
         let receiver = self.watched().all.subscribe();
         self.wake.notify_one();
-        Ok(WatchAll::new(receiver, self.pace.clone(), ticket))
+        Ok(WatchAll::new(receiver, self.limiter.clone(), permit))
     }
 
     /// Takes a change that this process made, so that its watchers see it without a read.

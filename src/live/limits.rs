@@ -23,7 +23,7 @@ pub(crate) enum TooManyWatchers {
 
 /// Counts the watchers.
 #[derive(Debug, Clone)]
-pub(super) struct Limits {
+pub(super) struct WatcherLimits {
     max: usize,
     counts: Arc<Mutex<Counts>>,
 }
@@ -36,26 +36,26 @@ struct Counts {
     callers: HashMap<Arc<str>, usize>,
 }
 
-/// The place of one watcher, free again when this is dropped.
+/// The permit of one watcher, returned when this is dropped.
 #[derive(Debug)]
-pub(super) struct Ticket {
-    limits: Limits,
+pub(super) struct WatchPermit {
+    limits: WatcherLimits,
     caller: Option<Arc<str>>,
 }
 
-impl Default for Limits {
+impl Default for WatcherLimits {
     fn default() -> Self {
         Self::of(MAX_WATCHERS.min(open_files().map_or(MAX_WATCHERS, |files| files / 2)))
     }
 }
 
-impl Limits {
+impl WatcherLimits {
     fn of(max: usize) -> Self {
         Self { max, counts: Arc::default() }
     }
 
-    /// Takes a place for a watcher. `None` stands for callers that the host does not identify.
-    pub fn ticket(&self, caller: Option<&str>) -> Result<Ticket, TooManyWatchers> {
+    /// Returns a permit to watch. `None` stands for callers that the host does not identify.
+    pub fn permit(&self, caller: Option<&str>) -> Result<WatchPermit, TooManyWatchers> {
         let mut counts = self.counts();
         if counts.all >= self.max {
             return Err(TooManyWatchers::InProcess);
@@ -69,7 +69,7 @@ impl Limits {
             *watching += 1;
         }
         counts.all += 1;
-        Ok(Ticket { limits: self.clone(), caller })
+        Ok(WatchPermit { limits: self.clone(), caller })
     }
 
     /// Returns the number of watchers, and when the last one left.
@@ -83,7 +83,7 @@ impl Limits {
     }
 }
 
-impl Drop for Ticket {
+impl Drop for WatchPermit {
     fn drop(&mut self) {
         let mut counts = self.limits.counts();
         counts.all = counts.all.saturating_sub(1);
@@ -111,29 +111,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_caller_has_20_places_and_gets_them_back() {
-        let limits = Limits::of(1_000);
+    fn a_caller_has_20_permits_and_gets_them_back() {
+        let limits = WatcherLimits::of(1_000);
 
-        let mut held: Vec<_> = (0..MAX_PER_CALLER).map(|_| limits.ticket(Some("ada")).unwrap()).collect();
+        let mut held: Vec<_> = (0..MAX_PER_CALLER).map(|_| limits.permit(Some("ada")).unwrap()).collect();
 
-        assert_eq!(limits.ticket(Some("ada")).unwrap_err(), TooManyWatchers::OfCaller);
-        assert!(limits.ticket(Some("bob")).is_ok() && limits.ticket(None).is_ok());
+        assert_eq!(limits.permit(Some("ada")).unwrap_err(), TooManyWatchers::OfCaller);
+        assert!(limits.permit(Some("bob")).is_ok() && limits.permit(None).is_ok());
         held.pop();
-        assert!(limits.ticket(Some("ada")).is_ok());
+        assert!(limits.permit(Some("ada")).is_ok());
         drop(held);
         let counts = limits.counts();
         assert_eq!((counts.all, counts.callers.len()), (0, 0));
     }
 
     #[test]
-    fn a_process_has_a_limited_number_of_places() {
-        let limits = Limits::of(30);
+    fn a_process_has_a_limited_number_of_permits() {
+        let limits = WatcherLimits::of(30);
 
-        let held: Vec<_> = (0..30).map(|_| limits.ticket(None).unwrap()).collect();
+        let held: Vec<_> = (0..30).map(|_| limits.permit(None).unwrap()).collect();
 
-        assert_eq!(limits.ticket(Some("ada")).unwrap_err(), TooManyWatchers::InProcess);
+        assert_eq!(limits.permit(Some("ada")).unwrap_err(), TooManyWatchers::InProcess);
         drop(held);
-        assert!(limits.ticket(Some("ada")).is_ok());
+        assert!(limits.permit(Some("ada")).is_ok());
     }
 
     #[cfg(target_os = "linux")]

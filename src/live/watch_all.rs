@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{limits::Ticket, pace::Pace};
+use super::{event_limiter::EventLimiter, limits::WatchPermit};
 use crate::domain::{BatchId, Progress};
 
 /// The latest progress of all batches that are open or have just finished.
@@ -33,8 +33,8 @@ pub(crate) enum AllEvent {
 /// Watches all batches, also those that are created later.
 pub(crate) struct WatchAll {
     overview: watch::Receiver<Arc<Overview>>,
-    pace: Pace,
-    _ticket: Ticket,
+    limiter: EventLimiter,
+    _permit: WatchPermit,
     /// What this watcher got last of each batch, if it has had a snapshot.
     sent: Option<BTreeMap<BatchId, Arc<Progress>>>,
     sent_at: Instant,
@@ -43,8 +43,8 @@ pub(crate) struct WatchAll {
 }
 
 impl WatchAll {
-    pub(super) fn new(overview: watch::Receiver<Arc<Overview>>, pace: Pace, ticket: Ticket) -> Self {
-        Self { overview, pace, _ticket: ticket, sent: None, sent_at: Instant::now(), changed: VecDeque::new() }
+    pub(super) fn new(overview: watch::Receiver<Arc<Overview>>, limiter: EventLimiter, permit: WatchPermit) -> Self {
+        Self { overview, limiter, _permit: permit, sent: None, sent_at: Instant::now(), changed: VecDeque::new() }
     }
 
     /// Waits for the next event. `None` when the process ends. Cancel safe.
@@ -84,7 +84,7 @@ impl WatchAll {
         let overview = Arc::clone(&self.overview.borrow());
         let changes = self.changes(&overview).count();
         if changes > 0 {
-            sleep_until(self.pace.turn(changes, self.sent_at)).await;
+            sleep_until(self.limiter.turn(changes, self.sent_at)).await;
         }
     }
 

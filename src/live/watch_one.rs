@@ -7,21 +7,21 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{limits::Ticket, pace::Pace, topic::Slot};
+use super::{event_limiter::EventLimiter, limits::WatchPermit, topic::Slot};
 use crate::domain::Progress;
 
 /// Watches one batch until it finishes.
 pub(crate) struct Watch {
     slot: watch::Receiver<Slot>,
-    pace: Pace,
-    _ticket: Ticket,
+    limiter: EventLimiter,
+    _permit: WatchPermit,
     sent: Option<Arc<Progress>>,
     sent_at: Instant,
 }
 
 impl Watch {
-    pub(super) fn new(slot: watch::Receiver<Slot>, pace: Pace, ticket: Ticket) -> Self {
-        Self { slot, pace, _ticket: ticket, sent: None, sent_at: Instant::now() }
+    pub(super) fn new(slot: watch::Receiver<Slot>, limiter: EventLimiter, permit: WatchPermit) -> Self {
+        Self { slot, limiter, _permit: permit, sent: None, sent_at: Instant::now() }
     }
 
     /// Waits until the batch was read, and returns whether it exists. Cancel safe.
@@ -58,7 +58,7 @@ impl Watch {
     /// Waits until this watcher may get an event. It gets the first and the last one at once.
     async fn wait_for_turn(&mut self) {
         if self.sent.is_some() && !self.slot.borrow().is_finished() {
-            let turn = self.pace.turn(1, self.sent_at);
+            let turn = self.limiter.turn(1, self.sent_at);
             let _ = timeout_at(turn, self.slot.wait_for(Slot::is_finished)).await;
         }
     }

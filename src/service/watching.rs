@@ -134,11 +134,11 @@ impl BatchService {
         let is_away = changes.is_none();
         live.store(&query, changes.unwrap_or_default(), started);
         self.publish(live, is_away).await;
-        let soon = started + started.elapsed() * TIME_PER_READ;
-        let next = soon.max(started + EVENT_INTERVAL);
+        let earliest = started + started.elapsed() * TIME_PER_READ;
+        let next = earliest.max(started + EVENT_INTERVAL);
         while timeout_at(next, live.woken()).await.is_ok() {
             if live.has_unread() {
-                return tokio::time::sleep_until(soon).await;
+                return tokio::time::sleep_until(earliest).await;
             }
             self.publish(live, is_away).await;
         }

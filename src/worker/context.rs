@@ -46,7 +46,7 @@ pub(crate) struct Context {
     /// Cancelled at the start of a shutdown.
     pub draining: CancellationToken,
     pub outage: Arc<Outage>,
-    /// Tells watchers in this process.
+    /// What this process changed goes to its watchers.
     pub live: Arc<Live>,
     /// Whether another process works on this ledger, and this one waits to take over.
     pub standby: Arc<AtomicBool>,

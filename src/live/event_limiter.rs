@@ -16,9 +16,9 @@ const PER_EVENT: Duration = Duration::from_millis(1);
 /// Gives each event its turn. With more watchers, each of them gets fewer events.
 /// A clone gives the same turns.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Pace(Arc<Mutex<Option<Instant>>>);
+pub(super) struct EventLimiter(Arc<Mutex<Option<Instant>>>);
 
-impl Pace {
+impl EventLimiter {
     /// Reserves the next turn for `events` events of a watcher that got its last one at `last`.
     /// Returns when the turn begins.
     pub fn turn(&self, events: usize, last: Instant) -> Instant {
@@ -40,14 +40,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn at_most_1000_events_a_second_have_their_turn() {
-        let (pace, start) = (Pace::default(), Instant::now());
+        let (limiter, start) = (EventLimiter::default(), Instant::now());
 
-        let turns: Vec<_> = (0..3_000).map(|_| pace.reserve(1) - start).collect();
+        let turns: Vec<_> = (0..3_000).map(|_| limiter.reserve(1) - start).collect();
 
         assert_eq!(turns.first(), Some(&Duration::ZERO));
         assert_eq!(turns.iter().filter(|turn| turn.as_secs() < 1).count(), 1_000);
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!(pace.reserve(500), Instant::now(), "turns that nobody took are not saved up");
-        assert_eq!(pace.reserve(1) - Instant::now(), Duration::from_millis(500));
+        assert_eq!(limiter.reserve(500), Instant::now(), "turns that nobody took are not saved up");
+        assert_eq!(limiter.reserve(1) - Instant::now(), Duration::from_millis(500));
     }
 }
