@@ -42,11 +42,10 @@ pub struct Progress {
     pub items_per_second: u64,
     /// When the last item was inserted, to within a second; null before the first one.
     pub last_item_at: Option<DateTime<Utc>>,
-    /// Why the batch does not advance now; null if jobs can run, or for another reason.
+    /// Why the batch does not advance now; null if jobs can run, or if the reason is none of these.
     pub waiting_for: Option<WaitingFor>,
-    /// Whether a started batch should advance, but does not: it waits for nothing that
-    /// `waitingFor` names, and no item came for ten times the usual duration of a chunk, at least
-    /// 60 seconds.
+    /// Whether jobs of a running batch could run, but no item was created for ten times the usual
+    /// duration of a chunk, and for at least 60 seconds.
     pub stalled: bool,
 }
 

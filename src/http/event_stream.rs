@@ -1,6 +1,12 @@
 //! Server-Sent Events: the progress of one batch, or of all batches.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use chrono::Utc;
 use rocket::{
@@ -30,7 +36,7 @@ use crate::{
 
 /// The interval of comments that keep an idle connection open.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How long a client waits before it connects again, sent with the first event.
+/// How long a client waits before it connects again. Sent at the start of the stream.
 const RECONNECT_AFTER: Duration = Duration::from_secs(2);
 
 /// The caller, if the host identifies callers.
@@ -89,9 +95,17 @@ fn progress_event(progress: &Progress) -> Event {
     event_of(if progress.status.is_finished() { "finished" } else { "progress" }, progress)
 }
 
-/// An event whose id is the time, so that later events have larger ids.
 fn event_of(name: &'static str, data: &impl Serialize) -> Event {
-    Event::json(data).event(name).id(Utc::now().timestamp_millis().to_string())
+    Event::json(data).event(name).id(next_id().to_string())
+}
+
+/// An id for the next event: the time in milliseconds, or one more than the last id if that is
+/// larger.
+fn next_id() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let now = u64::try_from(Utc::now().timestamp_millis()).unwrap_or_default();
+    let next = |last: u64| now.max(last + 1);
+    next(LAST.fetch_update(Relaxed, Relaxed, |last| Some(next(last))).unwrap_or_else(|last| last))
 }
 
 impl<'r> Responder<'r, 'r> for Events {
@@ -101,7 +115,7 @@ impl<'r> Responder<'r, 'r> for Events {
             .raw_header(NO_STORE.0, NO_STORE.1)
             // The connection closes with the stream, so that a shutdown need not wait for it.
             .raw_header("Connection", "close")
-            // Or nginx would collect events before it sends them.
+            // Without this header nginx collects events before it sends them.
             .raw_header("X-Accel-Buffering", "no")
             .ok()
     }

@@ -14,13 +14,13 @@ pub(crate) const EVENT_INTERVAL: Duration = Duration::from_millis(250);
 const PER_EVENT: Duration = Duration::from_millis(1);
 
 /// Gives each event its turn. With more watchers, each of them gets fewer events.
-/// A clone gives the same turns.
+/// Clones share the same turns.
 #[derive(Debug, Clone, Default)]
 pub(super) struct EventLimiter(Arc<Mutex<Option<Instant>>>);
 
 impl EventLimiter {
-    /// Reserves the next turn for `events` events of a watcher that got its last one at `last`.
-    /// Returns when the turn begins.
+    /// Reserves the next turn for `events` events of a watcher whose last event was sent at
+    /// `last`. Returns when the turn begins.
     pub fn turn(&self, events: usize, last: Instant) -> Instant {
         self.reserve(events).max(last + EVENT_INTERVAL)
     }

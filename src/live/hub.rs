@@ -23,7 +23,7 @@ use crate::{
     ledger::{BatchChange, ChangeQuery},
 };
 
-/// How long the connection of an ended stream takes to close.
+/// How long to wait for the connection of an ended stream to close.
 const CLOSE_TIME: Duration = Duration::from_millis(100);
 
 /// The batches that are watched in this process, and who watches them.
@@ -68,7 +68,7 @@ impl Live {
         Ok(WatchAll::new(receiver, self.limiter.clone(), permit))
     }
 
-    /// Takes a change that this process made, so that its watchers see it without a read.
+    /// Stores a change that this process made, so that its watchers see it without a read.
     pub fn changed(&self, record: &BatchRecord) {
         let mut watched = self.watched();
         let all = watched.all.receiver_count() > 0;
@@ -87,7 +87,7 @@ impl Live {
     pub fn query(&self) -> Option<ChangeQuery> {
         let mut watched = self.watched();
         let includes_open = watched.all.receiver_count() > 0;
-        watched.topics.retain(|_, topic| topic.is_watched() || (includes_open && topic.is_recent()));
+        watched.topics.retain(|_, topic| topic.is_watched() || (includes_open && topic.is_open_or_just_finished()));
         if !includes_open {
             // The next watcher of all batches must not start with an old snapshot.
             watched.all.send_if_modified(|last| {
@@ -113,20 +113,22 @@ impl Live {
         }
     }
 
-    /// Shows watchers what changed, as `progress` computes it.
-    pub fn publish(&self, progress: impl Fn(&BatchRecord) -> Progress) {
+    /// Shows watchers what changed, as `progress` computes it. Watchers of all batches get their
+    /// first event only if the last read succeeded.
+    pub fn publish(&self, is_read: bool, progress: impl Fn(&BatchRecord) -> Progress) {
         let mut watched = self.watched();
         let mut batches = BTreeMap::new();
         for (batch, topic) in &mut watched.topics {
             if let Some(progress) = topic.publish(&progress)
-                && topic.is_recent()
+                && topic.is_open_or_just_finished()
             {
                 batches.insert(*batch, progress);
             }
         }
         let is_watched = watched.all.receiver_count() > 0;
         watched.all.send_if_modified(|last| {
-            let is_changed = is_watched && (!last.is_read || last.batches != batches);
+            let is_first = is_read && !last.is_read;
+            let is_changed = is_watched && (is_first || (last.is_read && last.batches != batches));
             if is_changed {
                 *last = Arc::new(Overview { is_read: true, batches });
             }
@@ -218,7 +220,7 @@ mod tests {
             let change =
                 |(id, version, items): &(i64, u64, u64)| BatchChange { record: batch(*id, *items), version: *version };
             self.store(&query, found.iter().map(change).collect(), Instant::now());
-            self.publish(progress);
+            self.publish(true, progress);
         }
     }
 
@@ -290,11 +292,60 @@ mod tests {
         after(Duration::from_millis(1)).await;
         live.changed(&batch(7, 1_000));
         live.store(&query, vec![BatchChange { record: batch(7, 900), version: 2 }], started);
-        live.publish(progress);
+        live.publish(true, progress);
 
         assert_eq!(watch.now(), Some(1_000));
         live.changed(&batch(8, 1));
         assert!(!live.watched().topics.contains_key(&id(8)), "nobody watches it");
+    }
+
+    /// The reader may have seen the change before the process that made it reports it.
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_is_read_again_after_a_change_of_this_process() {
+        let live = Live::default();
+        let _watch = live.watch(id(7), None).unwrap();
+        live.read(&[(7, 2, 20)]);
+
+        live.changed(&batch(7, 10));
+
+        assert_eq!(live.query().unwrap().known, HashMap::from([(id(7), 0)]));
+        after(Duration::from_millis(1)).await;
+        live.read(&[(7, 2, 20)]);
+        assert_eq!(live.query().unwrap().known, HashMap::from([(id(7), 2)]));
+    }
+
+    /// Otherwise a client would see an empty list while the database does not respond.
+    #[tokio::test(start_paused = true)]
+    async fn there_is_no_snapshot_before_a_read_succeeded() {
+        let live = Live::default();
+        let (mut one, mut all) = (live.watch(id(7), None).unwrap(), live.watch_all(None).unwrap());
+
+        live.publish(false, progress);
+        assert!(one.exists().now_or_never().is_none() && all.next().now_or_never().is_none());
+
+        live.read(&[(7, 1, 5)]);
+        assert!(one.exists().await);
+        assert!(matches!(all.next().await, Some(AllEvent::Snapshot(batches)) if batches.len() == 1));
+    }
+
+    /// Many clients share 1,000 events a second. A finished batch is soon forgotten.
+    #[tokio::test(start_paused = true)]
+    async fn a_watcher_of_all_gets_each_end_although_its_turn_is_far_away() {
+        let live = Live::default();
+        let mut watch = live.watch_all(None).unwrap();
+        live.read(&[(1, 1, 0), (2, 1, 0)]);
+        assert!(matches!(watch.next().await, Some(AllEvent::Snapshot(_))));
+        live.limiter.turn(60_000, Instant::now());
+
+        live.read(&[(1, 2, 500)]);
+        assert!(watch.next().now_or_never().is_none(), "its turn comes in a minute");
+        live.read(&[(2, 2, 1_000)]);
+
+        let start = Instant::now();
+        assert!(matches!(watch.next().await, Some(AllEvent::Changed(end)) if end.batch_id == id(2)));
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        assert!(matches!(watch.next().await, Some(AllEvent::Changed(progress)) if progress.batch_id == id(1)));
+        assert!(start.elapsed() > Duration::from_secs(59));
     }
 
     #[tokio::test(start_paused = true)]
@@ -342,7 +393,7 @@ mod tests {
         let record = BatchRecord { finished_at: Some(Utc::now() - TimeDelta::hours(1)), ..batch(7, 1_000) };
 
         live.store(&live.query().unwrap(), vec![BatchChange { record, version: 9 }], Instant::now());
-        live.publish(progress);
+        live.publish(true, progress);
 
         assert!(matches!(all.next().await, Some(AllEvent::Snapshot(batches)) if batches.is_empty()));
         assert!(all.next().now_or_never().is_none());

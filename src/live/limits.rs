@@ -17,7 +17,7 @@ const MAX_PER_CALLER: usize = 20;
 pub(crate) enum TooManyWatchers {
     /// This process has as many watchers as it can have.
     InProcess,
-    /// This caller watches as often as one caller may.
+    /// This caller has the maximum number of streams.
     OfCaller,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct WatcherLimits {
 #[derive(Debug, Default)]
 struct Counts {
     all: usize,
-    /// When the last watcher left.
+    /// When a watcher left most recently.
     left_at: Option<Instant>,
     callers: HashMap<Arc<str>, usize>,
 }
@@ -45,7 +45,7 @@ pub(super) struct WatchPermit {
 
 impl Default for WatcherLimits {
     fn default() -> Self {
-        Self::of(MAX_WATCHERS.min(open_files().map_or(MAX_WATCHERS, |files| files / 2)))
+        Self::of(MAX_WATCHERS.min(max_open_files().map_or(MAX_WATCHERS, |files| files / 2)))
     }
 }
 
@@ -72,7 +72,7 @@ impl WatcherLimits {
         Ok(WatchPermit { limits: self.clone(), caller })
     }
 
-    /// Returns the number of watchers, and when the last one left.
+    /// Returns the number of watchers, and when one left most recently.
     pub fn watchers(&self) -> (usize, Option<Instant>) {
         let counts = self.counts();
         (counts.all, counts.left_at)
@@ -100,7 +100,7 @@ impl Drop for WatchPermit {
 }
 
 /// The number of files and connections that this process may have open, where the system says so.
-fn open_files() -> Option<usize> {
+fn max_open_files() -> Option<usize> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     line.split_whitespace().next()?.parse().ok()
@@ -139,6 +139,6 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn knows_how_many_files_may_be_open() {
-        assert!(open_files().unwrap() >= 64);
+        assert!(max_open_files().unwrap() >= 64);
     }
 }

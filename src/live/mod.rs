@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!   ledger ──▶ reader (service/watching.rs) ──store──▶ Live ──publish──▶ a slot per batch ──▶ watchers
-//!                                                  ▲
-//!   a batch closed or changed by this process ─────┘
+//!                                                       ▲
+//!   a batch closed or changed by this process ──────────┘
 //! ```
 //!
 //! A slot has the latest progress only, so a slow watcher skips what it was too slow for, and
-//! nothing is queued for it. Nothing here is on the path of a chunk: changes are read from the
-//! ledger, and only while somebody watches.
+//! nothing is queued for it. Writing a chunk does no extra work for watchers: changes are read from
+//! the ledger, and only while somebody watches.
 
 mod event_limiter;
 mod hub;

@@ -10,12 +10,12 @@ use crate::{
     ledger::BatchChange,
 };
 
-/// How long a finished batch is kept for the watchers of all batches. Longer than the ledger finds
-/// it among the open ones.
+/// How long a finished batch is kept for the watchers of all batches. Must be longer than the ten
+/// seconds for which the ledger returns it.
 const FINISHED_KEPT: TimeDelta = TimeDelta::seconds(20);
 
-/// How long the number of recent items is current.
-const RECENT: Duration = Duration::from_secs(10);
+/// How old a record may be before its number of recent items is set to 0.
+const RECENT_ITEMS_MAX_AGE: Duration = Duration::from_secs(10);
 
 /// What a watcher of a batch reads.
 #[derive(Debug, Clone, Default)]
@@ -44,7 +44,7 @@ pub(super) struct Topic {
 
 struct Read {
     record: BatchRecord,
-    /// The version of the last read, or 0 if this process made the batch's first known change.
+    /// The version of the last read, or 0 after a change of this process.
     version: u64,
     /// When the record was current.
     at: Instant,
@@ -60,7 +60,7 @@ impl Topic {
     }
 
     /// Whether watchers of all batches see the batch: it is open, or finished a moment ago.
-    pub fn is_recent(&self) -> bool {
+    pub fn is_open_or_just_finished(&self) -> bool {
         let Some(read) = &self.read else { return false };
         read.record.finished_at.is_none_or(|finished| Utc::now() - finished < FINISHED_KEPT)
     }
@@ -74,10 +74,10 @@ impl Topic {
         self.read.as_ref().map_or(0, |read| read.version)
     }
 
-    /// Takes a change that this process made. Its version is not known, so the next read returns
-    /// the batch once more.
+    /// Stores a change that this process made. Its version is not known, and a read may have found
+    /// a later one, so the next read returns the batch in any case.
     pub fn changed(&mut self, record: &BatchRecord) {
-        self.read = Some(Read { record: record.clone(), version: self.version(), at: Instant::now() });
+        self.read = Some(Read { record: record.clone(), version: 0, at: Instant::now() });
     }
 
     /// Stores the result of a read that began at `started`. A change that this process made since
@@ -99,7 +99,7 @@ impl Topic {
     /// Computes the progress and returns it. Notifies watchers if it changed.
     pub fn publish(&mut self, progress: impl Fn(&BatchRecord) -> Progress) -> Option<Arc<Progress>> {
         let read = self.read.as_mut()?;
-        if read.at.elapsed() > RECENT {
+        if read.at.elapsed() > RECENT_ITEMS_MAX_AGE {
             read.record.activity.recent_items = 0;
         }
         let new = progress(&read.record);

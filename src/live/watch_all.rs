@@ -7,7 +7,7 @@ use std::{
 
 use tokio::{
     sync::watch,
-    time::{Instant, sleep_until},
+    time::{Instant, timeout_at},
 };
 
 use super::{event_limiter::EventLimiter, limits::WatchPermit};
@@ -38,13 +38,23 @@ pub(crate) struct WatchAll {
     /// What this watcher got last of each batch, if it has had a snapshot.
     sent: Option<BTreeMap<BatchId, Arc<Progress>>>,
     sent_at: Instant,
+    /// The reserved turn for the present changes.
+    turn: Option<Instant>,
     /// Taken from the overview, and not returned yet.
-    changed: VecDeque<Arc<Progress>>,
+    pending: VecDeque<Arc<Progress>>,
 }
 
 impl WatchAll {
     pub(super) fn new(overview: watch::Receiver<Arc<Overview>>, limiter: EventLimiter, permit: WatchPermit) -> Self {
-        Self { overview, limiter, _permit: permit, sent: None, sent_at: Instant::now(), changed: VecDeque::new() }
+        Self {
+            overview,
+            limiter,
+            _permit: permit,
+            sent: None,
+            sent_at: Instant::now(),
+            turn: None,
+            pending: VecDeque::new(),
+        }
     }
 
     /// Waits for the next event. `None` when the process ends. Cancel safe.
@@ -53,14 +63,12 @@ impl WatchAll {
             return self.snapshot().await.map(AllEvent::Snapshot);
         }
         loop {
-            if let Some(changed) = self.changed.pop_front() {
-                return Some(AllEvent::Changed(changed));
+            // Ends need no turn: a finished batch is soon forgotten.
+            self.take_changes(|progress| progress.status.is_finished());
+            if let Some(next) = self.pending.pop_front() {
+                return Some(AllEvent::Changed(next));
             }
-            self.wait_for_turn().await;
-            self.take_changes();
-            if self.changed.is_empty() {
-                self.overview.changed().await.ok()?;
-            }
+            self.wait_for_turn().await?;
         }
     }
 
@@ -79,19 +87,33 @@ impl WatchAll {
         overview.batches.values().filter(is_new)
     }
 
-    /// Waits until this watcher may get as many events as there are changes.
-    async fn wait_for_turn(&self) {
-        let overview = Arc::clone(&self.overview.borrow());
+    /// Waits until this watcher may get as many events as there are changes, and takes them. Also
+    /// returns when anything else changes.
+    async fn wait_for_turn(&mut self) -> Option<()> {
+        let overview = Arc::clone(&self.overview.borrow_and_update());
         let changes = self.changes(&overview).count();
-        if changes > 0 {
-            sleep_until(self.limiter.turn(changes, self.sent_at)).await;
+        if changes == 0 {
+            return self.overview.changed().await.ok();
+        }
+        let turn = *self.turn.get_or_insert_with(|| self.limiter.turn(changes, self.sent_at));
+        match timeout_at(turn, self.overview.changed()).await {
+            Ok(changed) => changed.ok(),
+            Err(_) => {
+                self.turn = None;
+                self.sent_at = Instant::now();
+                self.take_changes(|_| true);
+                Some(())
+            }
         }
     }
 
-    fn take_changes(&mut self) {
-        let overview = Arc::clone(&self.overview.borrow_and_update());
-        self.changed = self.changes(&overview).cloned().collect();
-        self.sent = Some(overview.batches.clone());
-        self.sent_at = Instant::now();
+    /// Moves the changed batches that meet `condition` to `pending`.
+    fn take_changes(&mut self, condition: impl Fn(&Progress) -> bool) {
+        let overview = Arc::clone(&self.overview.borrow());
+        let taken: Vec<_> = self.changes(&overview).filter(|progress| condition(progress)).cloned().collect();
+        let sent = self.sent.get_or_insert_default();
+        sent.retain(|batch, _| overview.batches.contains_key(batch));
+        sent.extend(taken.iter().map(|progress| (progress.batch_id, Arc::clone(progress))));
+        self.pending.extend(taken);
     }
 }

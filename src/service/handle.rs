@@ -97,22 +97,6 @@ impl BatchService {
         })
     }
 
-    /// Bounds a call of the ledger that is repeated anyway. `None` if it failed, which the ledger's
-    /// other callers log.
-    pub(super) async fn bounded_quietly<T>(
-        &self,
-        call: impl Future<Output = std::result::Result<T, LedgerError>>,
-    ) -> Option<T> {
-        match tokio::time::timeout(CALL_TIMEOUT, call).await {
-            Ok(Ok(value)) => Some(value),
-            Ok(Err(error)) => {
-                tracing::debug!(error = error_chain(&error), "changes could not be read");
-                None
-            }
-            Err(_) => None,
-        }
-    }
-
     pub(crate) fn limits(&self) -> Limits {
         self.0.config.limits()
     }

@@ -15,7 +15,7 @@ use super::{
     handle::{BatchService, to_batch_id},
 };
 use crate::{
-    domain::{BatchRecord, Progress, WaitingFor},
+    domain::{BatchRecord, Progress, WaitingFor, error_chain},
     ledger::ChangeQuery,
     live::{EVENT_INTERVAL, Live, TooManyWatchers, Watch, WatchAll},
 };
@@ -23,9 +23,15 @@ use crate::{
 /// How long a watcher waits for the first read of its batch.
 const FIRST_READ_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The time from the start of a read to the start of the next, as a multiple of its duration. Reads
-/// for watchers take at most a tenth of the time.
-const TIME_PER_READ: u32 = 10;
+/// A new read starts no sooner than ten times the duration of the last read after that read
+/// started. So reads for watchers take at most a tenth of the time.
+const READ_INTERVAL_FACTOR: u32 = 10;
+
+/// The longest time between the starts of two reads.
+const MAX_READ_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long a read may take. After that the database does not respond.
+const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The progress of a batch, again after every change. See [`BatchService::watch`].
 pub struct ProgressStream(Pin<Box<dyn Stream<Item = Progress> + Send>>);
@@ -58,10 +64,11 @@ impl BatchService {
     /// most four times a second. The stream ends after the progress of the finished batch, and at
     /// the start of a shutdown.
     ///
-    /// Changes that this process makes arrive at once, those of other processes within a second. A
-    /// stream that is polled too slowly skips to the latest progress, and never misses the last.
-    /// However many streams there are, the process reads the ledger once for all of them, and sends
-    /// at most 1,000 events a second; above that each stream gets fewer.
+    /// A pause, resume, cancel or end in this process is shown at once, its new items within half a
+    /// second, and changes of other processes within a second. A stream that is polled too slowly
+    /// skips to the latest progress, and never misses the last. One read of the ledger serves all
+    /// streams of a process. The process sends at most 1,000 events a second; above that each
+    /// stream gets fewer.
     ///
     /// ```no_run
     /// # use rocket::futures::StreamExt as _;
@@ -119,7 +126,7 @@ impl BatchService {
             .run_until_cancelled(async {
                 loop {
                     match live.query() {
-                        Some(query) => self.read_changes(&live, query).await,
+                        Some(query) => self.read_and_publish(&live, query).await,
                         None => live.woken().await,
                     }
                 }
@@ -128,28 +135,39 @@ impl BatchService {
     }
 
     /// Reads once, and publishes until the next read is due.
-    async fn read_changes(&self, live: &Live, query: ChangeQuery) {
+    async fn read_and_publish(&self, live: &Live, query: ChangeQuery) {
         let started = Instant::now();
-        let changes = self.bounded_quietly(self.parts().ledger.changes(query.clone())).await;
-        let is_away = changes.is_none();
-        live.store(&query, changes.unwrap_or_default(), started);
-        self.publish(live, is_away).await;
-        let earliest = started + started.elapsed() * TIME_PER_READ;
+        let changes = timeout(READ_TIMEOUT, self.parts().ledger.changes(query.clone())).await;
+        let took = started.elapsed();
+        let is_read = match changes {
+            Ok(Ok(changes)) => {
+                live.store(&query, changes, started);
+                true
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(error = error_chain(&error), "changes could not be read");
+                false
+            }
+            Err(_) => false,
+        };
+        self.publish(live, is_read).await;
+        let earliest = started + (took * READ_INTERVAL_FACTOR).min(MAX_READ_INTERVAL);
         let next = earliest.max(started + EVENT_INTERVAL);
         while timeout_at(next, live.woken()).await.is_ok() {
             if live.has_unread() {
                 return tokio::time::sleep_until(earliest).await;
             }
-            self.publish(live, is_away).await;
+            self.publish(live, is_read).await;
         }
     }
 
-    async fn publish(&self, live: &Live, is_away: bool) {
-        if is_away || self.parts().outage.is_on() {
-            return live.publish(|batch| self.progress(batch, Some(WaitingFor::Database)));
+    /// Shows watchers what changed. After a failed read, shows that the database does not respond.
+    async fn publish(&self, live: &Live, is_read: bool) {
+        if !is_read || self.parts().outage.is_on() {
+            return live.publish(is_read, |batch| self.progress(batch, Some(WaitingFor::Database)));
         }
         let waiting_for = self.process_waits_for().await;
         let waits = |batch: &BatchRecord| waiting_for.filter(|_| batch.has_only_waiting_jobs());
-        live.publish(|batch| self.progress(batch, waits(batch)));
+        live.publish(true, |batch| self.progress(batch, waits(batch)));
     }
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Checks the open batches every `feed_interval`, and logs each one that stalls, until the drain
-/// starts. A batch is logged again only when it advanced in between.
+/// starts. A batch is logged again only after a check found it not stalled.
 pub(super) async fn log_stalls(cx: &Context) {
     let mut logged = HashSet::new();
     loop {
@@ -45,6 +45,6 @@ async fn stalled_batches(cx: &Context) -> Option<Vec<BatchRecord>> {
     let throughput = cx.config.generate.throughput();
     let chunk_size = cx.config.chunk_size;
     let observed = Observation { throughput: &throughput, chunk_size, now: Utc::now(), waiting_for: None };
-    let stalled = open.into_iter().map(|change| change.record);
-    Some(stalled.filter(|batch| Progress::of(batch, &observed).stalled).collect())
+    let records = open.into_iter().map(|change| change.record);
+    Some(records.filter(|batch| Progress::of(batch, &observed).stalled).collect())
 }
