@@ -231,10 +231,6 @@ mod tests {
         }
     }
 
-    async fn after(time: Duration) {
-        sleep(time).await;
-    }
-
     #[tokio::test(start_paused = true)]
     async fn a_slow_watcher_gets_the_latest_progress_and_the_end() {
         let live = Live::default();
@@ -245,7 +241,7 @@ mod tests {
         assert_eq!(watch.now(), Some(0));
         (2..100).for_each(|version| live.read(&[(7, version, version)]));
         assert_eq!(watch.now(), None, "four events a second");
-        after(EVENT_INTERVAL).await;
+        sleep(EVENT_INTERVAL).await;
         assert_eq!(watch.now(), Some(99));
 
         live.read(&[(7, 100, 500)]);
@@ -289,7 +285,7 @@ mod tests {
         assert_eq!(watch.now(), Some(0));
 
         let (query, started) = (live.query().unwrap(), Instant::now());
-        after(Duration::from_millis(1)).await;
+        sleep(Duration::from_millis(1)).await;
         live.changed(&batch(7, 1_000));
         live.store(&query, vec![BatchChange { record: batch(7, 900), version: 2 }], started);
         live.publish(true, progress);
@@ -309,7 +305,7 @@ mod tests {
         live.changed(&batch(7, 10));
 
         assert_eq!(live.query().unwrap().known, HashMap::from([(id(7), 0)]));
-        after(Duration::from_millis(1)).await;
+        sleep(Duration::from_millis(1)).await;
         live.read(&[(7, 2, 20)]);
         assert_eq!(live.query().unwrap().known, HashMap::from([(id(7), 2)]));
     }
@@ -357,7 +353,7 @@ mod tests {
         live.read(&[(7, 4, 400)]);
 
         assert_eq!(watch.now(), Some(500));
-        after(EVENT_INTERVAL).await;
+        sleep(EVENT_INTERVAL).await;
         assert_eq!(watch.now(), None);
     }
 
