@@ -51,7 +51,14 @@ struct Read {
 }
 
 impl Topic {
-    pub fn subscribe(&self) -> watch::Receiver<Slot> {
+    /// Adds a watcher. If the batch was last seen as finished or missing, the watcher waits for
+    /// another read: the batch may have been retried or created since.
+    pub fn subscribe_anew(&mut self) -> watch::Receiver<Slot> {
+        let is_settled = matches!(*self.slot.borrow(), Slot::Missing) || self.slot.borrow().is_finished();
+        if is_settled {
+            self.read = None;
+            self.slot.send_replace(Slot::Unread);
+        }
         self.slot.subscribe()
     }
 

@@ -85,7 +85,8 @@ impl BatchService {
     ///
     /// [`BatchError::NoSuchBatch`]; [`BatchError::TooManyWatchers`] if the process has 10,000
     /// streams already, or half as many as it may have open files;
-    /// [`BatchError::Unavailable`] if the database does not respond within 10 seconds.
+    /// [`BatchError::Unavailable`] if the database does not respond within 10 seconds, or during a
+    /// shutdown.
     pub async fn watch(&self, batch_id: i64) -> Result<ProgressStream> {
         let watch = self.watch_for(batch_id, None).await?;
         let progress = stream::unfold(watch, async |mut watch| Some((watch.next().await?, watch)));
@@ -96,10 +97,12 @@ impl BatchService {
     /// Watches a batch for `caller`.
     pub(crate) async fn watch_for(&self, batch_id: i64, caller: Option<&str>) -> Result<Watch> {
         let mut watch = self.parts().live.watch(to_batch_id(batch_id)?, caller)?;
-        match timeout(FIRST_READ_TIMEOUT, watch.exists()).await {
-            Ok(true) => Ok(watch),
-            Ok(false) => Err(BatchError::NoSuchBatch(batch_id)),
-            Err(elapsed) => Err(BatchError::Unavailable(elapsed.into())),
+        let first_read = timeout(FIRST_READ_TIMEOUT, watch.exists());
+        match self.parts().draining.run_until_cancelled(first_read).await {
+            Some(Ok(true)) => Ok(watch),
+            Some(Ok(false)) => Err(BatchError::NoSuchBatch(batch_id)),
+            Some(Err(elapsed)) => Err(BatchError::Unavailable(elapsed.into())),
+            None => Err(BatchError::Unavailable("the process is shutting down".into())),
         }
     }
 

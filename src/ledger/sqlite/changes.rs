@@ -19,8 +19,7 @@ const JUST_FINISHED: TimeDelta = TimeDelta::seconds(10);
 const OPEN: &str = include_str!("sql/open_batches.sql");
 const CHANGED: &str = concat!(
     include_str!("sql/batch.sql"),
-    "WHERE b.id = ?1 AND ?2 <> b.version
-        + coalesce((SELECT sum(version) FROM rocket_batch_summaries WHERE batch = b.id), 0)"
+    "WHERE b.id = ?1 AND ?2 <> (SELECT version FROM rocket_batch_versions WHERE id = b.id)"
 );
 
 pub(super) fn changes(conn: &Connection, query: &ChangeQuery) -> Result<Vec<BatchChange>> {

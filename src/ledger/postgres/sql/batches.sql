@@ -1,4 +1,4 @@
--- batches: the columns of a list of batches. The caller appends the WHERE clause.
+-- batches, changes: the columns of a list of batches. The caller appends the WHERE clause.
 --
 -- Reads no job: an open batch shows the counts of its latest summary. No process has worked on an
 -- open batch without a summary for long, so all its jobs are shown as waiting. An open batch has no

@@ -1,7 +1,8 @@
--- batch, batches: the columns of a list of batches. The WHERE clause is appended where it is used.
+-- batch, batches, changes: the columns of a list of batches. The caller appends the WHERE clause.
 --
--- Reads no job: an open batch shows the counts of its latest summary. A batch without a summary has
--- no finished job yet, so all its jobs are waiting.
+-- Reads no job: an open batch shows the counts of its latest summary. No process has worked on an
+-- open batch without a summary for long, so all its jobs are shown as waiting. An open batch has no
+-- cancelled job.
 
 SELECT b.id, b.status, b.quantity, b.batch_size, b.prefix, b.max_jobs, b.round, b.error, b.close_error,
        b.created_at, b.started_at, b.finished_at, b.history <> 'complete' AS history_removed,
@@ -20,7 +21,7 @@ SELECT b.id, b.status, b.quantity, b.batch_size, b.prefix, b.max_jobs, b.round, 
        coalesce(
            (SELECT max(last_item_at) FROM rocket_batch_summaries WHERE batch = b.id), b.last_item_at
        ) AS last_item_at,
-       b.version + coalesce((SELECT sum(version) FROM rocket_batch_summaries WHERE batch = b.id), 0) AS version
+       (SELECT version FROM rocket_batch_versions WHERE id = b.id) AS version
 FROM rocket_batch_batches b
 LEFT JOIN rocket_batch_summaries s ON b.finished_at IS NULL AND s.batch = b.id
     AND s.process = (SELECT process FROM rocket_batch_summaries WHERE batch = b.id ORDER BY counted_at DESC LIMIT 1)
