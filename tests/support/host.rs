@@ -20,8 +20,7 @@ use tokio::{
 };
 
 use super::{
-    TestResult, postgres,
-    process::{self, free_port},
+    TestResult, postgres, process,
     wait::{WAIT_TIMEOUT, try_until, until},
 };
 
@@ -62,6 +61,15 @@ impl Lines {
 
     fn any(&self, words: &str) -> bool {
         self.0.lock().unwrap().iter().any(|line| line.contains(words))
+    }
+
+    /// Waits until Rocket has launched. Returns its port.
+    async fn until_launched(&self) -> TestResult<u16> {
+        const LAUNCHED: &str = "Rocket has launched from http://127.0.0.1:";
+        self.until(LAUNCHED).await?;
+        let lines = self.0.lock().unwrap();
+        let port = lines.iter().find_map(|line| line.split_once(LAUNCHED)).ok_or("no port")?.1;
+        Ok(port.trim().parse()?)
     }
 
     async fn until(&self, words: &str) -> TestResult {
@@ -181,13 +189,21 @@ impl Home {
     }
 
     pub async fn start_example(&self, name: &str, environment: &[(&str, &str)]) -> TestResult<Host> {
-        let port = free_port();
+        self.start_on_port(0, name, environment).await
+    }
+
+    /// Starts an example on a port; on a port that the system chooses for 0.
+    ///
+    /// Two hosts that choose a free port themselves could choose the same one, and then a test
+    /// would ask the host of another test.
+    async fn start_on_port(&self, port: u16, name: &str, environment: &[(&str, &str)]) -> TestResult<Host> {
         let mut child = self.command(name, port, environment)?.spawn()?;
         let printed = Lines::new();
         collect(child.stderr.take().ok_or("no standard error")?, vec![printed.clone()]);
         // The home also collects standard output, where the shop prints.
         let both = vec![printed.clone(), self.printed.clone()];
         collect(child.stdout.take().ok_or("no standard output")?, both);
+        let port = printed.until_launched().await?;
         let host = Host { child, port, printed, printed_in_home: self.printed.clone(), client: reqwest::Client::new() };
         host.until_ready().await?;
         Ok(host)
@@ -195,7 +211,7 @@ impl Home {
 
     /// Starts a host whose launch fails, and returns what it printed.
     pub async fn fails_to_start(&self) -> TestResult<String> {
-        let output = timeout(Duration::from_secs(30), self.command("host", free_port(), &[])?.output()).await??;
+        let output = timeout(Duration::from_secs(30), self.command("host", 0, &[])?.output()).await??;
         if output.status.success() {
             return Err("the launch must fail".into());
         }
