@@ -149,8 +149,9 @@ pub use config::Config;
 #[cfg(feature = "redis")]
 pub use deadpool_redis;
 pub use domain::{
-    BatchFinished, BatchId, BatchRecord, BatchStatus, Change, ChangeRefused, FailedChunk, FailedJob, Invalid, Item,
-    ItemOptions, JobCounts, JobFinished, JobRecord, JobState, Progress, RetryReport, SkippedJob, WaitingFor,
+    BatchFinished, BatchId, BatchRecord, BatchStatus, Change, ChangeRefused, FailedChunk, FailedJob, Invalid,
+    InvalidFields, Item, ItemOptions, JobCounts, JobFinished, JobRecord, JobState, Progress, RetryReport, SkippedJob,
+    WaitingFor,
 };
 pub use fairing::{Batch, BatchFairing};
 pub use http::{MergeError, Right, catchers};
@@ -163,8 +164,8 @@ pub use queue::{
     bullmq::{BatchRedis, RedisConnection, RedisPool},
 };
 pub use service::{
-    BatchAccepted, BatchError, BatchService, HookContext, HostTransaction, ItemContext, MissingState, Page, PageQuery,
-    ProgressStream, Readiness, Result,
+    BatchAccepted, BatchError, BatchPreview, BatchService, CodeForm, HookContext, HostTransaction, ItemContext,
+    MissingState, Page, PageQuery, ProgressStream, Readiness, Result,
 };
 
 /// The Rust blocks of the README, compiled as doc tests.

@@ -13,9 +13,11 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::{
+    field_error::FieldError,
     openapi::{Input, Operation},
     problem::Problem,
 };
+use crate::domain::Invalid;
 
 /// The JSON body of a request. Its maximum size is the host's limit named `batch`, or 64 KiB.
 pub(super) struct JsonBody<T>(pub T);
@@ -44,7 +46,10 @@ impl<T: JsonSchema> Input for JsonBody<T> {
         operation.problem("The body did not arrive in time.", &timed_out());
         operation.problem("The body is longer than allowed.", &too_long(DEFAULT_LIMIT));
         operation.problem("The `Content-Type` of the body is not JSON.", &wrong_type());
-        let invalid = Problem::invalid("`quantity` must be 1 to 10000000, but is 0".into()).with("field", "quantity");
+        let invalid = Problem::wrong_fields(&[
+            FieldError::from(&Invalid::new("quantity", "must be 1 to 10000000, but is 0")),
+            FieldError::from(&Invalid::new("batchSize", "must be 1 to 10000, but is 20000")),
+        ]);
         operation.problem("The body has a missing, unknown or invalid field.", &invalid);
     }
 }
@@ -109,7 +114,7 @@ fn parse_problem(path: Option<String>, error: &serde_json::Error) -> Problem {
 
 fn data_problem(path: Option<String>, error: &serde_json::Error) -> Problem {
     match path {
-        Some(path) => Problem::invalid(format!("`{path}`: {error}")).with("field", path),
+        Some(path) => Problem::wrong_fields(&[FieldError::wrong_type(&path, error)]),
         None => Problem::invalid(error.to_string()),
     }
 }

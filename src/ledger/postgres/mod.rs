@@ -91,7 +91,7 @@ use super::{
     verbs::{Ledger, Records},
 };
 use crate::domain::{
-    Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, JobRecord,
+    Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, InvalidFields, Item, JobRecord,
     JobState, RetryReport, StatusTask,
 };
 
@@ -196,7 +196,7 @@ impl Ledger for PostgresLedger {
         self.pool.run(create::Create::new(self.statements.clone(), batch, token())).await
     }
 
-    async fn plan(&self, batch: BatchId, input: std::result::Result<PlanInput, Invalid>) -> Result<Planned> {
+    async fn plan(&self, batch: BatchId, input: std::result::Result<PlanInput, InvalidFields>) -> Result<Planned> {
         match self.pool.run(plan::Planning { finisher: self.finisher.clone(), batch, input }).await {
             Err(LedgerError::HookFailed { why }) => {
                 Ok(self.delay_close(batch, 0, why).await?.map_or(Planned::NothingToDo, Planned::HookFailed))

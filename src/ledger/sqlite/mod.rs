@@ -72,7 +72,7 @@ use super::{
     verbs::{Ledger, Records},
 };
 use crate::domain::{
-    Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, JobRecord,
+    Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, InvalidFields, Item, JobRecord,
     JobState, RetryReport, StatusTask,
 };
 
@@ -174,7 +174,7 @@ impl Ledger for SqliteLedger {
         self.pool.write(operation::CREATE, move |conn| create::create(conn, &batch)).await
     }
 
-    async fn plan(&self, batch: BatchId, input: std::result::Result<PlanInput, Invalid>) -> Result<Planned> {
+    async fn plan(&self, batch: BatchId, input: std::result::Result<PlanInput, InvalidFields>) -> Result<Planned> {
         let finisher = self.finisher.clone();
         match self.pool.write(operation::PLAN, move |conn| plan::plan(conn, &finisher, batch, &input)).await {
             Err(LedgerError::HookFailed { why }) => {
