@@ -74,7 +74,7 @@ impl BatchService {
         options: ItemOptions,
     ) -> Result<BatchPreview> {
         let id = self.unused_id(batch_id.into()).await?;
-        let (_, plan) = InvalidFields::both(id, Plan::new(quantity, &options, &self.limits()))?;
+        let ((), plan) = InvalidFields::both(id, Plan::new(quantity, &options, &self.limits()))?;
         let limited = self.throughput();
         let unlimited = Throughput { rate_limit: None, ..limited };
         let estimating = self.parts().estimator.estimate_each(&plan, [&limited, &unlimited]);

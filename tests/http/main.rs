@@ -12,6 +12,7 @@ mod life;
 mod merging;
 mod openapi;
 mod origin;
+mod preview;
 mod problems;
 mod rights;
 mod shop;
