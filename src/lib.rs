@@ -150,8 +150,8 @@ pub use config::Config;
 pub use deadpool_redis;
 pub use domain::{
     BatchFinished, BatchId, BatchRecord, BatchStatus, Change, ChangeRefused, FailedChunk, FailedJob, FailureExample,
-    FailureGroup, Invalid, Item, ItemOptions, JobCounts, JobFinished, JobMap, JobRecord, JobState, Progress,
-    RetryOptions, RetryReport, SkippedJob, WaitingFor,
+    FailureGroup, Invalid, InvalidFields, Item, ItemOptions, JobCounts, JobFinished, JobMap, JobRecord, JobState,
+    Progress, RetryOptions, RetryReport, SkippedJob, WaitingFor,
 };
 pub use fairing::{Batch, BatchFairing};
 pub use http::{MergeError, Right, catchers};
@@ -164,8 +164,8 @@ pub use queue::{
     bullmq::{BatchRedis, RedisConnection, RedisPool},
 };
 pub use service::{
-    BatchAccepted, BatchError, BatchService, HookContext, HostTransaction, ItemContext, MissingState, Page, PageQuery,
-    ProgressStream, Readiness, Result,
+    BatchAccepted, BatchError, BatchPreview, BatchService, CodeForm, HookContext, HostTransaction, ItemContext,
+    MissingState, Page, PageQuery, ProgressStream, Readiness, Result,
 };
 
 /// The Rust blocks of the README, compiled as doc tests.

@@ -99,7 +99,22 @@ impl CodeScheme {
         let pair = u128::from(batch.get().unsigned_abs()) << 64 | u128::from(ordinal);
         let mut block = pair.to_be_bytes().into();
         self.cipher.encrypt_block(&mut block);
+        self.write(prefix, block.into())
+    }
 
+    /// Returns a code of the right form that no item has or ever gets. `random` returns random
+    /// numbers; about one in 2,000 is not usable, and the next one is taken.
+    #[must_use]
+    pub fn example(&self, prefix: Option<&str>, mut random: impl FnMut() -> u128) -> String {
+        loop {
+            let code = self.write(prefix, random().to_be_bytes());
+            if self.decode(&code).is_none() {
+                return code;
+            }
+        }
+    }
+
+    fn write(&self, prefix: Option<&str>, block: [u8; 16]) -> String {
         let mut code = String::with_capacity(prefix.map_or(0, |p| p.len() + 1) + ENCODED_LEN);
         if let Some(prefix) = prefix {
             code.push_str(prefix);
@@ -107,6 +122,14 @@ impl CodeScheme {
         }
         self.alphabet.encode_append(&block, &mut code);
         code
+    }
+
+    /// Returns a regular expression for the codes with `prefix`.
+    #[must_use]
+    pub fn pattern(prefix: Option<&str>) -> String {
+        // No character of a prefix has a meaning in a regular expression here.
+        let prefix = prefix.map(|prefix| format!("{prefix}-")).unwrap_or_default();
+        format!("^{prefix}[0-9A-HJKMNP-TV-Z]{{{ENCODED_LEN}}}$")
     }
 
     /// Decodes a code. Accepts lower case letters, and reads O as 0, and I and L as 1.
@@ -207,6 +230,25 @@ mod tests {
         }
         assert_eq!(other.decode(&ours), None);
         assert_eq!(scheme().decode(&format!("QR{ours}")), None, "a prefix ends with a hyphen");
+    }
+
+    #[test]
+    fn an_example_has_the_form_of_a_code_and_never_is_one() {
+        let real = scheme().write(None, block_of(&scheme().encode(None, batch(1), 0)).to_be_bytes());
+        let mut numbers = [block_of(&real), u128::MAX].into_iter();
+
+        let example = scheme().example(Some("QR"), || numbers.next().unwrap());
+
+        assert_eq!(real, scheme().encode(None, batch(1), 0));
+        assert_eq!(numbers.next(), None, "the number of a real code is not used");
+        assert_eq!((example.len(), scheme().decode(&example)), (3 + 26, None));
+        assert_eq!(CodeScheme::pattern(Some("QR")), "^QR-[0-9A-HJKMNP-TV-Z]{26}$");
+        assert_eq!(CodeScheme::pattern(None), "^[0-9A-HJKMNP-TV-Z]{26}$");
+    }
+
+    /// The encrypted block of a code without a prefix, as a number.
+    fn block_of(code: &str) -> u128 {
+        u128::from_be_bytes(crockford().decode(code.as_bytes()).unwrap().try_into().unwrap())
     }
 
     #[test]

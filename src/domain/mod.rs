@@ -37,7 +37,7 @@ pub use batch_progress::{Observation, Progress, WaitingFor};
 pub use code::{CodeKey, CodeScheme};
 pub use error_chain::error_chain;
 pub use event::{BatchFinished, HookEvent, JobFinished};
-pub use invalid::Invalid;
+pub use invalid::{Invalid, InvalidFields};
 #[cfg(feature = "redis")]
 pub(crate) use job::LOWEST_PRIORITY;
 pub use job::{

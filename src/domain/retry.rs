@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::{
     batch::{BatchId, BatchStatus, Limits},
-    invalid::Invalid,
+    invalid::{Invalid, InvalidFields},
     job::ErrorGroup,
 };
 
@@ -43,15 +43,13 @@ impl RetryOptions {
     ///
     /// # Errors
     ///
-    /// [`Invalid`] with the first field that is out of its limits.
-    pub(crate) fn check(&self) -> Result<(), Invalid> {
-        if let Some(group) = &self.group {
-            check_group(group)?;
-        }
-        if let Some(jobs) = &self.jobs {
-            check_jobs(jobs)?;
-        }
-        self.limit.map_or(Ok(()), |limit| Invalid::check_range("limit", limit, 1, Self::MAX_LIMIT))
+    /// [`InvalidFields`] with each field that is out of its limits.
+    pub(crate) fn check(&self) -> Result<(), InvalidFields> {
+        InvalidFields::check([
+            self.group.as_deref().map_or(Ok(()), check_group),
+            self.jobs.as_deref().map_or(Ok(()), check_jobs),
+            self.limit.map_or(Ok(()), |limit| Invalid::check_range("limit", limit, 1, Self::MAX_LIMIT)),
+        ])
     }
 }
 
@@ -186,7 +184,7 @@ mod tests {
         ];
 
         for (options, field) in table {
-            assert_eq!(options.check().err().map(|invalid| invalid.field), field, "{options:?}");
+            assert_eq!(options.check().err().map(|invalid| invalid.first().field), field, "{options:?}");
         }
     }
 

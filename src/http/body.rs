@@ -13,9 +13,11 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::{
+    field_error::FieldError,
     openapi::{Input, Operation},
     problem::Problem,
 };
+use crate::domain::Invalid;
 
 /// The JSON body of a request. Its maximum size is the host's limit named `batch`, or 64 KiB.
 pub(super) struct JsonBody<T>(pub T);
@@ -63,24 +65,28 @@ fn outcome<'r, T>(request: &'r Request<'_>, body: Result<T, Problem>) -> rocket:
 impl<T: JsonSchema> Input for JsonBody<T> {
     fn describe(_: &str, operation: &mut Operation<'_>) {
         operation.body::<T>(true);
-        describe_problems(operation, "quantity", "must be 1 to 10000000, but is 0");
+        describe_problems(
+            operation,
+            [("quantity", "must be 1 to 10000000, but is 0"), ("batchSize", "must be 1 to 10000, but is 20000")],
+        );
     }
 }
 
 impl<T: JsonSchema> Input for OptionalJsonBody<T> {
     fn describe(_: &str, operation: &mut Operation<'_>) {
         operation.body::<T>(false);
-        describe_problems(operation, "limit", "must be 1 to 100000, but is 0");
+        let group = ("group", "must be 16 digits of 0-9 and a-f, from `failure-groups`");
+        describe_problems(operation, [group, ("limit", "must be 1 to 100000, but is 0")]);
     }
 }
 
-fn describe_problems(operation: &mut Operation<'_>, field: &str, rule: &str) {
+fn describe_problems(operation: &mut Operation<'_>, wrong: [(&'static str, &str); 2]) {
     operation.problem("The body is not JSON, or is incomplete.", &incomplete());
     operation.problem("The body did not arrive in time.", &timed_out());
     operation.problem("The body is longer than allowed.", &too_long(DEFAULT_LIMIT));
     operation.problem("The `Content-Type` of the body is not JSON.", &wrong_type());
-    let invalid = Problem::invalid(format!("`{field}` {rule}")).with("field", field);
-    operation.problem("The body has a missing, unknown or invalid field.", &invalid);
+    let wrong = wrong.map(|(field, rule)| FieldError::from(&Invalid::new(field, rule)));
+    operation.problem("The body has a missing, unknown or invalid field.", &Problem::wrong_fields(&wrong));
 }
 
 /// The maximum size of a body, if the host does not set one.
@@ -143,7 +149,7 @@ fn parse_problem(path: Option<String>, error: &serde_json::Error) -> Problem {
 
 fn data_problem(path: Option<String>, error: &serde_json::Error) -> Problem {
     match path {
-        Some(path) => Problem::invalid(format!("`{path}`: {error}")).with("field", path),
+        Some(path) => Problem::wrong_fields(&[FieldError::wrong_type(&path, error)]),
         None => Problem::invalid(error.to_string()),
     }
 }

@@ -19,6 +19,8 @@ mod body;
 mod docs;
 mod document;
 mod event_stream;
+mod field_error;
+mod fields;
 mod guard;
 mod headers;
 mod json_response;

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::{
+    field_error::FieldError,
     headers::NO_STORE,
     openapi::{Operation, Output, ProblemExample, ProblemHeader},
 };
@@ -81,6 +82,13 @@ impl Problem {
     /// A request whose content is wrong.
     pub(crate) fn invalid(detail: String) -> Self {
         Self::new(Status::UnprocessableEntity, INVALID, "Invalid request", detail)
+    }
+
+    /// A request with these wrong fields, at least one.
+    pub(super) fn wrong_fields(errors: &[FieldError]) -> Self {
+        let details: Vec<_> = errors.iter().map(|error| error.detail.as_str()).collect();
+        let first = errors.first().map(|error| error.field.as_str());
+        Self::invalid(details.join("; ")).with("field", first).with("errors", json!(errors))
     }
 
     /// A path whose `id` is not a possible batch id.
@@ -179,7 +187,9 @@ impl Problem {
         let (status, kind, title) = classify(&error);
         let problem = Self::new(status, kind, title, error.to_string());
         match error {
-            BatchError::Invalid(invalid) => problem.with("field", invalid.field),
+            BatchError::Invalid(invalid) => {
+                Self::wrong_fields(&invalid.iter().map(FieldError::from).collect::<Vec<_>>())
+            }
             BatchError::NoSuchBatch(id) => problem.with("batchId", id),
             BatchError::KeyReused(id) => problem.with("header", IdempotencyKey::HEADER).with("batchId", id.get()),
             BatchError::NotAllowed(refused) => problem.with("batchStatus", refused.status.as_str()),
@@ -279,9 +289,12 @@ struct ProblemSchema {
     /// What is wrong and what is allowed, for people.
     #[schemars(with = "String", skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
-    /// The field of the body or of the query that is wrong.
+    /// The field of the body or of the query that is wrong; with several, the first one.
     #[schemars(with = "String", skip_serializing_if = "Option::is_none")]
     field: Option<String>,
+    /// Every wrong field.
+    #[schemars(with = "Vec<FieldError>", length(min = 1, max = 20), skip_serializing_if = "Option::is_none")]
+    errors: Option<Vec<FieldError>>,
     /// The header that is wrong, or that caused the refusal.
     #[schemars(with = "String", skip_serializing_if = "Option::is_none")]
     header: Option<String>,

@@ -51,12 +51,26 @@ impl Estimator {
     /// [`LedgerError::Unavailable`](super::LedgerError::Unavailable) if the database did not
     /// respond.
     pub async fn estimate(&self, plan: &Plan, throughput: &Throughput) -> Result<Duration> {
+        let [estimated] = self.estimate_each(plan, [throughput]).await?;
+        Ok(estimated)
+    }
+
+    /// Like [`Estimator::estimate`], for several throughputs and from one backlog.
+    ///
+    /// # Errors
+    ///
+    /// As [`Estimator::estimate`].
+    pub async fn estimate_each<const N: usize>(
+        &self,
+        plan: &Plan,
+        throughputs: [&Throughput; N],
+    ) -> Result<[Duration; N]> {
         let mut cached = self.cached.lock().await;
         let backlog = match cached.take_if(|cached| cached.valid_until > Instant::now()) {
             Some(valid) => &cached.insert(valid).backlog,
             None => &cached.insert(self.read().await?).backlog,
         };
-        Ok(estimate_with(backlog, plan, throughput))
+        Ok(throughputs.map(|throughput| estimate_with(backlog, plan, throughput)))
     }
 
     /// Like [`Estimator::estimate`], but never waits for another call. If that call holds the

@@ -17,7 +17,7 @@ use super::{
     },
 };
 use crate::domain::{
-    BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, FailureGroup, HookId, Invalid, Item, JobMap,
+    BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, FailureGroup, HookId, InvalidFields, Item, JobMap,
     JobRecord, JobState, RetryOptions, RetryReport, StatusTask,
 };
 
@@ -142,7 +142,7 @@ pub trait Ledger: Records + JobRecords {
     /// Inserts the jobs of an unplanned batch. If it can't be planned, fails the batch with the
     /// reason, writes its hook row and calls the finish hook, as [`Ledger::close`] does. A paused
     /// batch stays paused.
-    async fn plan(&self, batch: BatchId, input: std::result::Result<PlanInput, Invalid>) -> Result<Planned>;
+    async fn plan(&self, batch: BatchId, input: std::result::Result<PlanInput, InvalidFields>) -> Result<Planned>;
 
     /// Claims a job for one attempt and fences every earlier claim.
     ///

@@ -1,4 +1,4 @@
-//! Creates batches, and checks whether creation would succeed.
+//! Creates batches, and checks their fields.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::{
     handle::BatchService,
 };
 use crate::{
-    domain::{BatchId, CreateRequest, ItemOptions, Plan},
+    domain::{BatchId, CreateRequest, InvalidFields, ItemOptions, Plan},
     ledger::NewBatch,
 };
 
@@ -20,8 +20,7 @@ impl BatchService {
     ///
     /// # Errors
     ///
-    /// [`BatchError::Invalid`](super::BatchError::Invalid) if a field is outside its limits,
-    /// and [`BatchError::IdInUse`](super::BatchError::IdInUse) if the id is in use. In both cases
+    /// [`BatchError::Invalid`](super::BatchError::Invalid) with every field outside its limits, and [`BatchError::IdInUse`](super::BatchError::IdInUse) if the id is in use. In both cases
     /// nothing is stored. After [`BatchError::Unavailable`](super::BatchError::Unavailable) the
     /// batch may or may not exist: choose the id to be able to repeat the call.
     pub async fn create_product_items_async(
@@ -62,10 +61,11 @@ impl BatchService {
     /// Checks `quantity` and `options` as
     /// [`create_product_items_async`](Self::create_product_items_async) does, and creates nothing.
     /// After `Ok`, a batch can still be refused because its id is invalid or in use.
+    /// [`preview`](Self::preview) checks the id too.
     ///
     /// # Errors
     ///
-    /// [`BatchError::Invalid`](super::BatchError::Invalid) if a field is outside its limits.
+    /// [`BatchError::Invalid`](super::BatchError::Invalid) with every field outside its limits.
     pub fn check(&self, quantity: u64, options: &ItemOptions) -> Result<()> {
         Ok(Plan::new(quantity, options, &self.limits()).map(drop)?)
     }
@@ -84,8 +84,8 @@ impl BatchService {
 
     /// Checks and plans a batch. The caller sets its estimated duration.
     pub(super) fn planned(&self, batch_id: Option<i64>, quantity: u64, options: ItemOptions) -> Result<NewBatch> {
-        let id = batch_id.map(BatchId::new).transpose()?;
-        let plan = Plan::new(quantity, &options, &self.limits())?;
+        let id = batch_id.map(BatchId::new).transpose();
+        let (id, plan) = InvalidFields::both(id, Plan::new(quantity, &options, &self.limits()))?;
         let key_fingerprint = self.parts().codes.fingerprint().to_owned();
         Ok(NewBatch { id, plan, options, key_fingerprint, estimated: Duration::ZERO, request: None })
     }

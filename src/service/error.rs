@@ -1,7 +1,7 @@
 //! The errors of the service, by what the caller can do.
 
 use crate::{
-    domain::{BatchId, ChangeRefused, Invalid, Progress, RetryReport, error_chain},
+    domain::{BatchId, ChangeRefused, Invalid, InvalidFields, Progress, RetryReport, error_chain},
     ledger::{BoxError, LedgerError, WrongDatabaseKind},
 };
 
@@ -10,9 +10,9 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BatchError {
-    /// A field is out of its limits. Nothing was changed.
+    /// Fields are out of their limits: contains all of them. Nothing was changed.
     #[error(transparent)]
-    Invalid(#[from] Invalid),
+    Invalid(#[from] InvalidFields),
 
     /// No batch has this id.
     #[error("there is no batch {0}")]
@@ -91,6 +91,12 @@ pub enum BatchError {
     /// you added to its tables, or a statement of your own. The log has the details.
     #[error("internal error")]
     Internal(#[source] BoxError),
+}
+
+impl From<Invalid> for BatchError {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid.into())
+    }
 }
 
 impl From<LedgerError> for BatchError {

@@ -11,6 +11,7 @@
 //! ```text
 //!   handle.rs        BatchService and what it is made of
 //!   create.rs        create a batch         transactions.rs  in a transaction of the host
+//!   preview.rs       what creating a batch would do
 //!   queries.rs       read batches, jobs, items
 //!   waiting.rs       wait for the end of a batch, and for its hooks
 //!   commands.rs      retry, cancel, pause, resume
@@ -26,6 +27,7 @@ mod error;
 mod handle;
 mod hook_context;
 mod page;
+mod preview;
 mod queries;
 mod readiness;
 mod reads;
@@ -46,6 +48,7 @@ pub use self::{
     handle::BatchService,
     hook_context::{HookContext, ItemContext, MissingState},
     page::{Page, PageQuery},
+    preview::{BatchPreview, CodeForm},
     readiness::Readiness,
     transactions::HostTransaction,
     watching::ProgressStream,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::context::Context;
 use crate::{
-    domain::{BatchId, Invalid, Plan},
+    domain::{BatchId, InvalidFields, Plan},
     ledger::{HookRetry, LedgerError, PlanInput, Planned, Unplanned},
 };
 
@@ -47,7 +47,7 @@ async fn plan_batch(cx: &Context, batch: &Unplanned, plan: Plan) -> Option<Resul
 /// Fails batches that can't be planned. In the background, because the host's finish hook may take
 /// long and the feeder must not wait for it. While that goes on, the feeder finds further ones
 /// again later.
-fn refuse_in_background(cx: &Arc<Context>, refused: Vec<(Unplanned, Invalid)>) {
+fn refuse_in_background(cx: &Arc<Context>, refused: Vec<(Unplanned, InvalidFields)>) {
     if refused.is_empty() {
         return;
     }
@@ -63,7 +63,7 @@ fn refuse_in_background(cx: &Arc<Context>, refused: Vec<(Unplanned, Invalid)>) {
     });
 }
 
-fn follow_up(cx: &Context, batch: &Unplanned, refused: Result<Planned, LedgerError>, invalid: &Invalid) {
+fn follow_up(cx: &Context, batch: &Unplanned, refused: Result<Planned, LedgerError>, invalid: &InvalidFields) {
     let (id, quantity) = (batch.batch, batch.quantity);
     match refused {
         Ok(Planned::NothingToDo) => {}

@@ -93,6 +93,9 @@ async fn a_selection_out_of_its_limits_is_refused_by_field_and_changes_nothing()
         let problem = shop.post("/batches/1/retry", &body).await.problem(422, &[field, words]);
         assert_eq!(problem["field"], field, "{body}");
     }
+    let both = shop.post("/batches/1/retry", json!({ "group": "ink", "limit": 0, "grup": 1 })).await;
+    let fields: Vec<_> = both.problem(422, &["group", "limit", "grup"])["errors"].as_array().unwrap().clone();
+    assert_eq!(fields.iter().map(|error| &error["field"]).collect::<Vec<_>>(), ["limit", "grup", "group"]);
     shop.post("/batches/1/retry", "{").await.problem(400, &["not JSON"]);
     shop.get("/batches/1/failed-jobs?group=ink").await.problem(422, &["group", "16 digits"]);
     assert_eq!((shop.status(1).await.as_str(), groups(&shop).await.len()), ("failed", 2));

@@ -10,7 +10,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::shop::{Shop, a_shop};
+use crate::{
+    preview::wrong_fields,
+    shop::{Shop, a_shop},
+};
 
 async fn there_is_no_batch(shop: &Shop) {
     assert_eq!(shop.pages("/batches", 10).await.0.len(), 0);
@@ -101,6 +104,75 @@ async fn the_error_for_an_unknown_field_lists_the_known_ones() {
 
     let problem = reply.problem(422, &["batchSize", "qrCodePrefix", "maxJobsPerBatch", "batchId"]);
     assert_eq!(problem["field"], "batchsize");
+}
+
+#[rocket::async_test]
+async fn the_error_names_every_wrong_field_at_once() {
+    let shop = a_shop().without_workers().open().await;
+    let body = json!({
+        "colour": "red", "maxJobsPerBatch": 0, "qrCodePrefix": "a/b", "batchSize": "5", "batchId": -1, "quantity": 0,
+    });
+    let few = json!({ "quantity": 10_001, "maxJobsPerBatch": 1, "batchSize": 0, "qrCodePrefix": "" });
+
+    let all = shop.post("/batches", body).await;
+    let over_several = shop.post("/batches", few).await;
+    let other_first = shop.post("/batches", r#"{"batchSize":5.5,"maxJobsPerBatch":0}"#).await;
+
+    let words = ["`quantity` must be 1 to 10000000, but is 0; `batchId` must be", "; `colour`: unknown field `colour`"];
+    let problem = all.problem(422, &words);
+    let fields = ["quantity", "batchId", "batchSize", "maxJobsPerBatch", "colour", "qrCodePrefix"];
+    assert_eq!((&problem["field"], wrong_fields(&problem)), (&json!("quantity"), fields.to_vec()));
+    let batch_size = "`batchSize`: invalid type: string \"5\", expected a whole number";
+    assert_eq!(problem["errors"][2], json!({ "field": "batchSize", "detail": batch_size }));
+    let problem = over_several.problem(422, &["at most 10000 (maxJobsPerBatch 1 × 10000 items per job)"]);
+    assert_eq!(wrong_fields(&problem), ["batchSize", "quantity", "qrCodePrefix"]);
+    let problem = other_first.problem(422, &["missing field `quantity`; `batchSize`: invalid type"]);
+    assert_eq!(wrong_fields(&problem), ["quantity", "batchSize", "maxJobsPerBatch"]);
+    there_is_no_batch(&shop).await;
+}
+
+#[rocket::async_test]
+async fn a_single_wrong_field_is_the_only_error() {
+    let shop = a_shop().without_workers().open().await;
+    let bodies = [
+        r#"{"quantity":0}"#,
+        r#"{"quantity":null}"#,
+        "{}",
+        r#"{"quantity":1,"quantity":1}"#,
+        r#"{"quantity":1,"batchId":"7"}"#,
+        r#"{"quantity":1,"x":1,"x":2}"#,
+        r#"{"quantity":10001,"maxJobsPerBatch":1}"#,
+    ];
+
+    for body in bodies {
+        let problem = shop.post("/batches", body).await.problem(422, &[]);
+        assert_eq!(problem["errors"], json!([{ "field": problem["field"], "detail": problem["detail"] }]), "{body}");
+    }
+    let problem = shop.get("/batches?limit=0").await.problem(422, &[]);
+    assert_eq!(problem["errors"], json!([{ "field": "limit", "detail": problem["detail"] }]));
+}
+
+/// Unknown fields come from outside, so neither their names nor their number is bounded.
+#[rocket::async_test]
+async fn many_unknown_fields_make_no_long_error() {
+    let shop = a_shop().without_workers().open().await;
+    let names = (0..200).map(|n| (format!("{n}{}", "x".repeat(250)), json!(n)));
+    let body: serde_json::Map<_, _> = names.collect();
+
+    let reply = shop.post("/batches", json!(body)).await;
+
+    assert_eq!(wrong_fields(&reply.problem(422, &["`quantity`"])).len(), 16);
+    assert!(reply.body.len() < 20_000, "{} bytes", reply.body.len());
+}
+
+/// Serde once stopped at the wrong field and answered 422, without reading the rest.
+#[rocket::async_test]
+async fn a_body_that_is_not_json_is_a_bad_request_also_after_a_wrong_field() {
+    let shop = a_shop().without_workers().open().await;
+
+    for body in [r#"{"quantity":"x""#, r#"{"colour":1,"#, r#"{"quantity":0} x"#] {
+        shop.post("/batches", body).await.problem(400, &["not JSON"]);
+    }
 }
 
 #[rocket::async_test]

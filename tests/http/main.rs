@@ -13,6 +13,7 @@ mod life;
 mod merging;
 mod openapi;
 mod origin;
+mod preview;
 mod problems;
 mod rights;
 mod shop;

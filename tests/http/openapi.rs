@@ -216,10 +216,10 @@ async fn secured(shop: &Shop) -> (BTreeSet<String>, Value) {
 async fn guarded_operations_require_the_security_scheme_of_the_host() {
     let by_key = json!({ "type": "apiKey", "in": "header", "name": "X-Who" });
     let shop = guarded_by(Batch::fairing().guard::<Admin>().security_scheme("key", by_key.clone())).open().await;
-    let writes = ["cancelBatch", "createBatch", "pauseBatch", "resumeBatch", "retryBatch"];
+    let writes = ["cancelBatch", "createBatch", "pauseBatch", "previewBatch", "resumeBatch", "retryBatch"];
 
     let (all, schemes) = secured(&shop).await;
-    assert!(all.len() == 16 && !all.contains("probeReady"), "{all:?}");
+    assert!(all.len() == 17 && !all.contains("probeReady"), "{all:?}");
     assert_eq!(schemes, json!({ "key": by_key }));
 
     let shop = guarded_by(Batch::fairing().public().write_guard::<Writer>()).open().await;
@@ -372,6 +372,11 @@ async fn every_documented_status_occurs() {
             (Post, "/batches", Some("{"), 400),
             (Post, "/batches", Some(&long), 413),
             (Post, "/batches", None, 415),
+            (Post, "/batches/preview", Some(r#"{"quantity":30,"batchId":3}"#), 200),
+            (Post, "/batches/preview", Some(r#"{"quantity":30,"batchId":2}"#), 422),
+            (Post, "/batches/preview", Some("{"), 400),
+            (Post, "/batches/preview", Some(&long), 413),
+            (Post, "/batches/preview", None, 415),
         ])
         .await;
     let until = async |id: u8, status: &str| {

@@ -12,8 +12,9 @@ use chrono::{DateTime, Utc};
 use rocket_batch::{
     domain::{
         Backoff, BatchFinished, BatchId, BatchRecord, BatchStatus, CreateRequest, Delivery, FailedChunk, FailedChunks,
-        FailedJob, Failure, HookEvent, HookId, IdempotencyKey, Invalid, Item, ItemOptions, JobId, Limits, Observation,
-        Plan, Progress, QueueCapacity, RateLimit, RetryOptions, RetryReport, StatusTask, Throughput,
+        FailedJob, Failure, HookEvent, HookId, IdempotencyKey, Invalid, InvalidFields, Item, ItemOptions, JobId,
+        Limits, Observation, Plan, Progress, QueueCapacity, RateLimit, RetryOptions, RetryReport, StatusTask,
+        Throughput,
     },
     ledger::{
         AttemptResult, BatchCommand, BatchConnection, BatchPool, BoxError, ChunkInserted, Claim, Claimed, Closed,
@@ -257,14 +258,14 @@ impl ABatch {
 }
 
 /// The plan of an unplanned batch.
-pub fn plan_input(batch: ABatch) -> Result<PlanInput, Invalid> {
+pub fn plan_input(batch: ABatch) -> Result<PlanInput, InvalidFields> {
     let NewBatch { plan, key_fingerprint, estimated, .. } = batch.build();
     Ok(PlanInput { plan, key_fingerprint, estimated })
 }
 
 /// The reason why a batch can't be planned.
-pub fn too_many() -> Result<PlanInput, Invalid> {
-    Err(Invalid::new("quantity", "must be 1 to 100, but is 200"))
+pub fn too_many() -> Result<PlanInput, InvalidFields> {
+    Err(Invalid::new("quantity", "must be 1 to 100, but is 200").into())
 }
 
 /// Items with these ordinals. The same ordinal always has the same code.

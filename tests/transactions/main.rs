@@ -207,6 +207,41 @@ async fn a_rejected_batch_does_not_break_the_hosts_transaction() -> TestResult {
     Ok(())
 }
 
+#[rocket::async_test]
+async fn a_preview_names_every_wrong_field_and_the_id_in_use_and_creates_nothing() -> TestResult {
+    let shop = Shop::open().await?;
+    let batches = shop.service();
+    batches.create_product_items_async(7, 10, jobs_of(10)).await?;
+    let before = shop.rows().await?;
+
+    let preview = batches.preview(8, 95, jobs_of(10)).await?;
+    let in_use = batches.preview(7, 0, jobs_of(10_001)).await;
+    let no_id = batches.preview(0, 10, jobs_of(0)).await;
+    let created = batches.create_product_items_async(-1, 0, jobs_of(0)).await;
+
+    assert_eq!((preview.quantity, preview.jobs, preview.items_per_job, preview.chunks), (95, 10, 10, 10));
+    for (refused, words) in [
+        (
+            in_use,
+            ["`batchId` is in use: batch 7 already exists", "`quantity` must be", "`batchSize` must be"].as_slice(),
+        ),
+        (no_id, &["`batchId` must be 1 to 9007199254740991, but is 0", "`batchSize` must be"]),
+    ] {
+        let Err(BatchError::Invalid(wrong)) = refused else { panic!("{refused:?}") };
+        let wrong: Vec<_> = wrong.iter().map(ToString::to_string).collect();
+        assert!(
+            wrong.len() == words.len() && wrong.iter().zip(words).all(|(is, word)| is.starts_with(word)),
+            "{wrong:?}"
+        );
+    }
+    let all = "`batchId` must be 1 to 9007199254740991, but is -1; `quantity` must be 1 to 10000000, but is 0; \
+        `batchSize` must be 1 to 10000, but is 0";
+    assert!(matches!(&created, Err(BatchError::Invalid(wrong)) if wrong.to_string() == all), "{created:?}");
+    assert_eq!(shop.rows().await?, before);
+    shop.plugin.terminate().await;
+    Ok(())
+}
+
 #[cfg(feature = "sqlite")]
 #[rocket::async_test]
 async fn a_ledger_in_sqlite_rejects_postgres_transactions() -> TestResult {

@@ -1,7 +1,7 @@
 //! How a batch is split into jobs.
 
 use super::options::{ItemOptions, Limits};
-use crate::domain::invalid::Invalid;
+use crate::domain::invalid::{Invalid, InvalidFields};
 
 /// How a batch is split into jobs. All jobs have the same size, except the last one, which has the
 /// remaining items.
@@ -27,26 +27,42 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// [`Invalid`] for a field out of its limits, and for a quantity that would need jobs with more
-    /// than `max_items_per_job` items.
-    pub fn new(quantity: u64, options: &ItemOptions, limits: &Limits) -> Result<Self, Invalid> {
-        Invalid::check_range("quantity", quantity, 1, limits.max_quantity)?;
-        Invalid::check_range("batchSize", options.batch_size, 1, limits.max_items_per_job)?;
-        options.check_prefix()?;
+    /// [`InvalidFields`] with each field that is out of its limits, and with a quantity that would
+    /// need jobs with more than `max_items_per_job` items.
+    pub fn new(quantity: u64, options: &ItemOptions, limits: &Limits) -> Result<Self, InvalidFields> {
         let max_jobs = options.max_jobs_per_batch.unwrap_or(limits.max_jobs_per_batch);
-        Invalid::check_range("maxJobsPerBatch", max_jobs, 1, limits.max_jobs_per_batch)?;
-
-        let items_per_job = options.batch_size.max(quantity.div_ceil(max_jobs));
-        if items_per_job > limits.max_items_per_job {
-            return Err(too_large(quantity, max_jobs, limits.max_items_per_job));
+        let jobs_checked = Invalid::check_range("maxJobsPerBatch", max_jobs, 1, limits.max_jobs_per_batch);
+        let mut quantity_checked = Invalid::check_range("quantity", quantity, 1, limits.max_quantity);
+        if quantity_checked.is_ok() && jobs_checked.is_ok() {
+            quantity_checked = check_fits(quantity, max_jobs, limits.max_items_per_job);
         }
-        Ok(Self { quantity, items_per_job })
+        InvalidFields::check([
+            quantity_checked,
+            Invalid::check_range("batchSize", options.batch_size, 1, limits.max_items_per_job),
+            options.check_prefix(),
+            jobs_checked,
+        ])?;
+        Ok(Self { quantity, items_per_job: options.batch_size.max(quantity.div_ceil(max_jobs)) })
     }
 
     /// Returns the number of jobs.
     #[must_use]
     pub const fn jobs(&self) -> u64 {
         self.quantity.div_ceil(self.items_per_job)
+    }
+
+    /// Returns the number of items of each job. The last job may have fewer.
+    #[must_use]
+    pub fn items_per_job(&self) -> u64 {
+        self.items_per_job.min(self.quantity)
+    }
+
+    /// Returns the number of chunks of all jobs, if a chunk has at most `chunk_size` items.
+    #[must_use]
+    pub const fn chunks(&self, chunk_size: u64) -> u64 {
+        let full_jobs = self.quantity / self.items_per_job;
+        let last_job = self.quantity % self.items_per_job;
+        full_jobs * self.items_per_job.div_ceil(chunk_size) + last_job.div_ceil(chunk_size)
     }
 
     /// Returns the number of items of all jobs.
@@ -65,12 +81,16 @@ impl Plan {
     }
 }
 
-fn too_large(quantity: u64, max_jobs: u64, max_items: u64) -> Invalid {
+/// Checks that jobs of at most `max_items` items are large enough.
+fn check_fits(quantity: u64, max_jobs: u64, max_items: u64) -> Result<(), Invalid> {
     let limit = max_jobs.saturating_mul(max_items);
-    Invalid::new(
+    if quantity <= limit {
+        return Ok(());
+    }
+    Err(Invalid::new(
         "quantity",
         format!("must be at most {limit} (maxJobsPerBatch {max_jobs} × {max_items} items per job), but is {quantity}"),
-    )
+    ))
 }
 
 #[cfg(test)]
@@ -124,10 +144,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn rejects_all_wrong_fields_at_once() {
+        let wrong = ItemOptions { batch_size: 0, qr_code_prefix: Some(String::new()), max_jobs_per_batch: Some(0) };
+        let few = ItemOptions { max_jobs_per_batch: Some(1), ..jobs_of(10_001) };
+        let fields = |quantity, options| {
+            let wrong = Plan::new(quantity, options, &LIMITS).unwrap_err();
+            wrong.iter().map(|invalid| invalid.field).collect::<Vec<_>>()
+        };
+
+        assert_eq!(fields(0, &wrong), ["quantity", "batchSize", "qrCodePrefix", "maxJobsPerBatch"]);
+        assert_eq!(fields(10_001, &few), ["quantity", "batchSize"], "a rule over two fields is one of them");
+        assert_eq!(fields(10_001, &wrong), ["batchSize", "qrCodePrefix", "maxJobsPerBatch"]);
+    }
+
     proptest! {
         #[test]
         fn a_plan_covers_every_ordinal_once(
             quantity in 1_u64..=200_000, batch_size in 1_u64..=10_000, max_jobs in 1_u64..=1_000,
+            chunk_size in 1_u64..=10_000,
         ) {
             let options = ItemOptions { max_jobs_per_batch: Some(max_jobs), ..jobs_of(batch_size) };
             let Ok(plan) = Plan::new(quantity, &options, &LIMITS) else {
@@ -143,6 +178,9 @@ mod tests {
             }
             prop_assert_eq!(next, quantity);
             prop_assert!(plan.jobs() <= max_jobs);
+            prop_assert_eq!(plan.items_per_job(), plan.slices().next().unwrap().quantity);
+            let chunks = |chunk_size| plan.slices().map(|job| job.quantity.div_ceil(chunk_size)).sum::<u64>();
+            prop_assert_eq!(plan.chunks(chunk_size), chunks(chunk_size));
         }
     }
 }

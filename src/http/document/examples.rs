@@ -14,10 +14,11 @@ pub(super) fn insert_into(schemas: &mut Map<String, Value>) {
     }
 }
 
-fn all() -> [(&'static str, Value); 17] {
+fn all() -> [(&'static str, Value); 18] {
     [
         ("CreateBatch", json!({ "quantity": 250, "batchId": 42, "batchSize": 100, "qrCodePrefix": "QR" })),
         ("BatchAccepted", accepted()),
+        ("BatchPreview", preview()),
         ("Batch", batch()),
         ("PageOfBatch", page(batch())),
         ("Progress", progress()),
@@ -50,6 +51,24 @@ fn accepted() -> Value {
         "jobIdsTruncated": false,
         "estimatedDuration": "1 second",
         "estimatedSeconds": 1,
+    })
+}
+
+fn preview() -> Value {
+    json!({
+        "quantity": 250,
+        "jobs": 3,
+        "itemsPerJob": 100,
+        "chunks": 5,
+        "itemsPerChunk": 50,
+        "estimatedSeconds": 1,
+        "estimatedDuration": "1 second",
+        "estimatedSecondsWithoutRateLimit": 1,
+        "code": {
+            "example": "QR-7K3MPRR2Q4G9DV8WY1Z5XCNH6E",
+            "length": 29,
+            "pattern": "^QR-[0-9A-HJKMNP-TV-Z]{26}$",
+        },
     })
 }
 

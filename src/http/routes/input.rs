@@ -12,12 +12,13 @@ use rocket::{
     request::{self, FromParam, FromRequest},
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::{
     config::Config,
     domain::{BatchId, BatchStatus, Invalid, ItemOptions, JobState, Limits, RetryOptions},
     http::{
+        fields::{Fields, WrongFields},
         openapi::{Input, Operation},
         problem::Problem,
         rights::Rights,
@@ -76,25 +77,27 @@ impl Input for PathCode<'_> {
 
 /// The body of a request for a new batch.
 ///
+/// Its numbers are each in range. The service checks the rest, and how they fit together.
+///
 /// Equal bodies serialize to equal texts; idempotency compares these texts. Absent fields stay
 /// absent, so a later version with more fields serializes an old body to the same text.
-#[derive(Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[schemars(description = "A batch to create.")]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct CreateBatch {
     /// The number of items to create.
-    #[schemars(with = "u64", range(min = 1))]
-    quantity: Whole,
+    #[schemars(range(min = 1))]
+    pub quantity: u64,
 
     /// The id of the batch. Default: the next free one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<BatchId>")]
-    batch_id: Option<Whole>,
+    pub batch_id: Option<i64>,
 
     /// The number of items per job. A large batch may get larger jobs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<u64>", range(min = 1))]
-    batch_size: Option<Whole>,
+    #[schemars(range(min = 1))]
+    batch_size: Option<u64>,
 
     /// A prefix for the code of every item, followed by a `-`. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,35 +106,33 @@ pub(super) struct CreateBatch {
 
     /// The maximum number of jobs of the batch. If it would need more, its jobs get larger.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Option<u64>", range(min = 1))]
-    max_jobs_per_batch: Option<Whole>,
-}
-
-/// A batch to create whose numbers are each in range. The service checks how they fit together.
-pub(super) struct ValidBatch {
-    pub batch_id: Option<i64>,
-    pub quantity: u64,
-    pub options: ItemOptions,
+    #[schemars(range(min = 1))]
+    max_jobs_per_batch: Option<u64>,
 }
 
 impl CreateBatch {
-    pub(super) fn validate(self, defaults: ItemOptions, limits: &Limits) -> Result<ValidBatch, Invalid> {
-        let batch_size =
-            self.batch_size.map(|size| size.in_range("batchSize", limits.max_items_per_job)).transpose()?;
-        let max_jobs = self
-            .max_jobs_per_batch
-            .map(|jobs| jobs.in_range("maxJobsPerBatch", limits.max_jobs_per_batch))
-            .transpose()?;
-        let batch_id = self.batch_id.map(|id| id.in_range("batchId", BatchId::MAX)).transpose()?;
-        Ok(ValidBatch {
-            batch_id,
-            quantity: self.quantity.in_range("quantity", limits.max_quantity)?,
-            options: ItemOptions {
-                batch_size: batch_size.unwrap_or(defaults.batch_size),
-                qr_code_prefix: self.qr_code_prefix,
-                max_jobs_per_batch: max_jobs,
-            },
-        })
+    /// Reads a body. Returns the right fields and the wrong ones. Each wrong field is absent in the
+    /// body, or 1 for the quantity, so a check of the body finds only what else is wrong.
+    pub(super) fn read(fields: Fields<Self>, limits: &Limits) -> (Self, WrongFields) {
+        let mut fields = fields.reader();
+        let quantity = fields.required("quantity", in_range(limits.max_quantity));
+        let body = Self {
+            quantity: quantity.unwrap_or(1),
+            batch_id: fields.optional("batchId", in_range(BatchId::MAX)),
+            batch_size: fields.optional("batchSize", in_range(limits.max_items_per_job)),
+            qr_code_prefix: fields.optional("qrCodePrefix", |_, prefix| Ok(prefix)),
+            max_jobs_per_batch: fields.optional("maxJobsPerBatch", in_range(limits.max_jobs_per_batch)),
+        };
+        (body, fields.finish())
+    }
+
+    /// The options of the batch, with `defaults` for absent fields.
+    pub(super) fn options(&self, defaults: ItemOptions) -> ItemOptions {
+        ItemOptions {
+            batch_size: self.batch_size.unwrap_or(defaults.batch_size),
+            qr_code_prefix: self.qr_code_prefix.clone(),
+            max_jobs_per_batch: self.max_jobs_per_batch,
+        }
     }
 }
 
@@ -154,15 +155,15 @@ pub(in crate::http) const fn limits_in_schemas(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Whole(i128);
 
-impl Whole {
-    /// The number, if it is 1 to `max`.
-    pub(super) fn in_range<N>(self, field: &'static str, max: N) -> Result<N, Invalid>
-    where
-        N: Copy + Into<i128> + TryFrom<i128>,
-    {
-        self.between(field, 1, max)
-    }
+/// The check of a field that is 1 to `max`.
+pub(super) fn in_range<N>(max: N) -> impl FnOnce(&'static str, Whole) -> Result<N, Invalid>
+where
+    N: Copy + Into<i128> + TryFrom<i128>,
+{
+    move |field, number| number.between(field, 1, max)
+}
 
+impl Whole {
     /// The number, if it is `min` to `max`.
     pub(super) fn between<N>(self, field: &'static str, min: i128, max: N) -> Result<N, Invalid>
     where
@@ -177,12 +178,6 @@ impl Whole {
 impl<'de> Deserialize<'de> for Whole {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(WholeVisitor)
-    }
-}
-
-impl Serialize for Whole {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_i128(self.0)
     }
 }
 

@@ -20,6 +20,7 @@ use self::{
 use super::{
     body::{JsonBody, OptionalJsonBody},
     event_stream::{Caller, Events},
+    fields::Fields,
     json_response::{Accepted, JsonResponse, Probe},
     openapi::{Endpoint, Tag, endpoint, endpoints},
     problem::Problem,
@@ -27,7 +28,7 @@ use super::{
 };
 use crate::{
     domain::{BatchRecord, FailedJob, FailureGroup, Item, JobMap, JobRecord, Progress, RetryReport},
-    service::{BatchAccepted, BatchService, Page},
+    service::{BatchAccepted, BatchPreview, BatchService, Page},
 };
 
 type Result<T, E = Problem> = std::result::Result<T, E>;
@@ -35,7 +36,7 @@ type Result<T, E = Problem> = std::result::Result<T, E>;
 /// The routes that need a right.
 pub(super) fn guarded() -> Vec<Endpoint> {
     let mut all = endpoints![Tag::Batches =>
-        create_batch, list_batches, watch_batches, get_batch, get_progress, watch_batch, list_jobs, show_job_map,
+        create_batch, preview_batch, list_batches, watch_batches, get_batch, get_progress, watch_batch, list_jobs, show_job_map,
         list_failed_jobs, list_failure_groups, retry_batch, cancel_batch, pause_batch, resume_batch];
     all.extend(endpoints![Tag::Items => list_items]);
     // `/items/<code>` collides with `/<id>/items` and must be tried first. Rocket's attribute does
@@ -60,12 +61,31 @@ endpoint! {
     async fn create_batch(
         batches: BatchService,
         idempotency: Idempotency,
-        body: JsonBody<CreateBatch>,
+        body: JsonBody<Fields<CreateBatch>>,
     ) -> Result<Accepted<BatchAccepted>, Refusal<IdTaken>> {
-        let request = idempotency.request_for(&body.0);
-        let batch = body.0.validate(batches.default_options(), &batches.limits())?;
-        let (accepted, answered) = batches.create(batch.batch_id, batch.quantity, batch.options, request).await?;
+        let (body, wrong) = CreateBatch::read(body.0, &batches.limits());
+        let options = body.options(batches.default_options());
+        wrong.and(batches.check(body.quantity, &options))?;
+        let request = idempotency.request_for(&body);
+        let (accepted, answered) = batches.create(body.batch_id, body.quantity, options, request).await?;
         Ok(Accepted { path: accepted.batch_id.to_string(), body: accepted, answered })
+    }
+}
+
+endpoint! {
+    /// Previews a batch: its jobs, its estimated duration and the form of its codes.
+    ///
+    /// Takes the body of a new batch, and creates nothing. Every reason for which the batch would
+    /// be refused is in `errors`, also a `batchId` that is already in use.
+    #[post("/preview", data = "<body>")]
+    async fn preview_batch(
+        batches: BatchService,
+        body: JsonBody<Fields<CreateBatch>>,
+    ) -> Result<JsonResponse<BatchPreview>> {
+        let (body, wrong) = CreateBatch::read(body.0, &batches.limits());
+        let options = body.options(batches.default_options());
+        let preview = batches.preview(body.batch_id, body.quantity, options).await;
+        Ok(JsonResponse(wrong.and(preview)?))
     }
 }
 
@@ -194,9 +214,9 @@ endpoint! {
     async fn retry_batch(
         batches: BatchService,
         id: PathId,
-        body: OptionalJsonBody<RetryJobs>,
+        body: OptionalJsonBody<Fields<RetryJobs>>,
     ) -> Result<JsonResponse<RetryReport>, Refusal<(WrongStatus, (NoFailedJobs, HistoryRemoved))>> {
-        Ok(JsonResponse(batches.retry_selected_jobs(id.id()?, body.0.validate()?).await?))
+        Ok(JsonResponse(batches.retry_selected_jobs(id.id()?, RetryJobs::read(body.0)?).await?))
     }
 }
 

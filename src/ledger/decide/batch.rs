@@ -1,7 +1,7 @@
 //! How commands and the end of its jobs change a batch.
 
 use crate::{
-    domain::{BatchRecord, BatchStatus, Change, ChangeRefused, Invalid, JobCounts, Measured},
+    domain::{BatchRecord, BatchStatus, Change, ChangeRefused, InvalidFields, JobCounts, Measured},
     ledger::types::BatchCommand,
 };
 
@@ -36,7 +36,7 @@ impl BatchEnd {
     }
 
     /// The end of a batch with this status that can't be planned.
-    pub(in crate::ledger) fn of_refusal(status: BatchStatus, invalid: &Invalid) -> Result<Self, ChangeRefused> {
+    pub(in crate::ledger) fn of_refusal(status: BatchStatus, invalid: &InvalidFields) -> Result<Self, ChangeRefused> {
         let (counts, measured) = (JobCounts::default(), Measured::default());
         Ok(Self { status: status.after(Change::Refuse)?, error: Some(invalid.to_string()), counts, measured })
     }
@@ -61,6 +61,7 @@ fn closed_status(status: BatchStatus, jobs: &JobCounts) -> Option<BatchStatus> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Invalid;
 
     #[test]
     fn a_resumed_batch_returns_to_where_it_was_paused() {
@@ -98,7 +99,7 @@ mod tests {
 
         assert!(end.has_failed_jobs());
         assert_eq!(end.with_first_error("no ink").error.as_deref(), Some("1 of 3 jobs failed: no ink"));
-        let invalid = Invalid::new("quantity", "must be less");
+        let invalid = Invalid::new("quantity", "must be less").into();
         let refused = BatchEnd::of_refusal(BatchStatus::Pending, &invalid).unwrap();
         assert_eq!((refused.status, refused.error), (BatchStatus::Failed, Some(invalid.to_string())));
         assert!(BatchEnd::of_refusal(BatchStatus::Running, &invalid).is_err(), "it has jobs");

@@ -92,8 +92,8 @@ use super::{
     verbs::{JobRecords, Ledger, Records},
 };
 use crate::domain::{
-    Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, FailureGroup, HookId, Invalid, Item,
-    JobMap, JobRecord, JobState, RetryOptions, RetryReport, StatusTask,
+    Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, FailureGroup, HookId, InvalidFields,
+    Item, JobMap, JobRecord, JobState, RetryOptions, RetryReport, StatusTask,
 };
 
 /// The ledger in a PostgreSQL database.
@@ -213,7 +213,7 @@ impl Ledger for PostgresLedger {
         self.pool.run(create::Create::new(self.statements.clone(), batch, token())).await
     }
 
-    async fn plan(&self, batch: BatchId, input: std::result::Result<PlanInput, Invalid>) -> Result<Planned> {
+    async fn plan(&self, batch: BatchId, input: std::result::Result<PlanInput, InvalidFields>) -> Result<Planned> {
         match self.pool.run(plan::Planning { finisher: self.finisher.clone(), batch, input }).await {
             Err(LedgerError::HookFailed { why }) => {
                 Ok(self.delay_close(batch, 0, why).await?.map_or(Planned::NothingToDo, Planned::HookFailed))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use deadpool_postgres::{Client, GenericClient as _, Transaction};
 
 use super::{close::record_end, create::columns, error::Result, finish_hook::Finisher, pool::Verb};
-use crate::domain::{BatchId, Invalid};
+use crate::domain::{BatchId, InvalidFields};
 use crate::ledger::{
     columns::{Columns, millis},
     decide::BatchEnd,
@@ -20,7 +20,7 @@ const UNPLANNED: &str = "SELECT status FROM batches WHERE id = $1 AND jobs IS NU
 pub(super) struct Planning {
     pub finisher: Finisher,
     pub batch: BatchId,
-    pub input: Result<PlanInput, Invalid>,
+    pub input: Result<PlanInput, InvalidFields>,
 }
 
 impl Verb for Planning {
@@ -57,7 +57,7 @@ impl Planning {
         Ok(if row.try_get("planned")? { Planned::Now } else { Planned::NothingToDo })
     }
 
-    async fn refuse(&self, conn: &Transaction<'_>, invalid: &Invalid) -> Result<Planned> {
+    async fn refuse(&self, conn: &Transaction<'_>, invalid: &InvalidFields) -> Result<Planned> {
         let row = conn.query_opt(&conn.prepare_cached(UNPLANNED).await?, &[&self.batch.get()]).await?;
         let Some(row) = row else { return Ok(Planned::NothingToDo) };
         let end = BatchEnd::of_refusal(row.status("status")?, invalid)?;

@@ -73,8 +73,8 @@ use super::{
     verbs::{JobRecords, Ledger, Records},
 };
 use crate::domain::{
-    Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, FailureGroup, HookId, Invalid, Item,
-    JobMap, JobRecord, JobState, RetryOptions, RetryReport, StatusTask,
+    Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, FailureGroup, HookId, InvalidFields,
+    Item, JobMap, JobRecord, JobState, RetryOptions, RetryReport, StatusTask,
 };
 
 /// The ledger in a SQLite database.
@@ -192,7 +192,7 @@ impl Ledger for SqliteLedger {
         self.pool.write(operation::CREATE, move |conn| create::create(conn, &batch)).await
     }
 
-    async fn plan(&self, batch: BatchId, input: std::result::Result<PlanInput, Invalid>) -> Result<Planned> {
+    async fn plan(&self, batch: BatchId, input: std::result::Result<PlanInput, InvalidFields>) -> Result<Planned> {
         let finisher = self.finisher.clone();
         match self.pool.write(operation::PLAN, move |conn| plan::plan(conn, &finisher, batch, &input)).await {
             Err(LedgerError::HookFailed { why }) => {

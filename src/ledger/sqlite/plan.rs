@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::{close::record_end, create::insert_jobs, error::Result, finish_hook::Finisher};
 use crate::{
-    domain::{BatchId, Invalid},
+    domain::{BatchId, InvalidFields},
     ledger::{
         columns::{Columns, key, millis},
         decide::BatchEnd,
@@ -19,7 +19,7 @@ pub(super) fn plan(
     conn: &Connection,
     finisher: &Finisher,
     id: BatchId,
-    input: &std::result::Result<PlanInput, Invalid>,
+    input: &std::result::Result<PlanInput, InvalidFields>,
 ) -> Result<Planned> {
     match input {
         Ok(input) => insert_plan(conn, id, input),
@@ -37,7 +37,7 @@ fn insert_plan(conn: &Connection, id: BatchId, input: &PlanInput) -> Result<Plan
     Ok(Planned::Now)
 }
 
-fn refuse(conn: &Connection, finisher: &Finisher, id: BatchId, invalid: &Invalid) -> Result<Planned> {
+fn refuse(conn: &Connection, finisher: &Finisher, id: BatchId, invalid: &InvalidFields) -> Result<Planned> {
     let status = conn.prepare_cached(UNPLANNED)?.query_row([id.get()], |row| row.status("status")).optional()?;
     let Some(status) = status else { return Ok(Planned::NothingToDo) };
     record_end(conn, finisher, id, &BatchEnd::of_refusal(status, invalid)?)?;
