@@ -47,8 +47,8 @@ impl<T: JsonSchema> Input for JsonBody<T> {
         operation.problem("The body is longer than allowed.", &too_long(DEFAULT_LIMIT));
         operation.problem("The `Content-Type` of the body is not JSON.", &wrong_type());
         let invalid = Problem::wrong_fields(&[
-            FieldError::from(&Invalid::new("quantity", "must be 1 to 10000000, but is 0")),
-            FieldError::from(&Invalid::new("batchSize", "must be 1 to 10000, but is 20000")),
+            FieldError::of(&Invalid::new("quantity", "must be 1 to 10000000, but is 0")),
+            FieldError::of(&Invalid::new("batchSize", "must be 1 to 10000, but is 20000")),
         ]);
         operation.problem("The body has a missing, unknown or invalid field.", &invalid);
     }
