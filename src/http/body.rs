@@ -85,7 +85,7 @@ fn describe_problems(operation: &mut Operation<'_>, wrong: [(&'static str, &str)
     operation.problem("The body did not arrive in time.", &timed_out());
     operation.problem("The body is longer than allowed.", &too_long(DEFAULT_LIMIT));
     operation.problem("The `Content-Type` of the body is not JSON.", &wrong_type());
-    let wrong = wrong.map(|(field, rule)| FieldError::from(&Invalid::new(field, rule)));
+    let wrong = wrong.map(|(field, rule)| FieldError::of(&Invalid::new(field, rule)));
     operation.problem("The body has a missing, unknown or invalid field.", &Problem::wrong_fields(&wrong));
 }
 

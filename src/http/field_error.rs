@@ -21,6 +21,11 @@ impl FieldError {
     /// The maximum number of characters of a detail that may repeat a value from a request.
     const MAX_DETAIL: usize = 300;
 
+    /// A field that a check refused.
+    pub(super) fn of(invalid: &Invalid) -> Self {
+        Self { field: invalid.field.to_owned(), detail: invalid.to_string() }
+    }
+
     pub(super) fn missing(field: &str) -> Self {
         Self { field: field.to_owned(), detail: format!("missing field `{field}`") }
     }
@@ -41,12 +46,6 @@ impl FieldError {
         let field = cut(field, Self::MAX_NAME);
         let detail = cut(&format!("`{field}`: {error}"), Self::MAX_DETAIL);
         Self { field, detail }
-    }
-}
-
-impl From<&Invalid> for FieldError {
-    fn from(invalid: &Invalid) -> Self {
-        Self { field: invalid.field.to_owned(), detail: invalid.to_string() }
     }
 }
 

@@ -144,7 +144,7 @@ impl FieldReader {
         let read = match <[Value; 1]>::try_from(values) {
             Ok([value]) => serde_json::from_value(value)
                 .map_err(|error| FieldError::wrong_type(name, &error))
-                .and_then(|value| check(name, value).map_err(|invalid| FieldError::from(&invalid))),
+                .and_then(|value| check(name, value).map_err(|invalid| FieldError::of(&invalid))),
             Err(_) => Err(FieldError::duplicate(name)),
         };
         read.map_err(|error| self.wrong.push(error)).ok()
@@ -164,7 +164,7 @@ impl WrongFields {
     /// any other error in `checked`, because the request is refused in any case.
     pub(super) fn and<V>(mut self, checked: Result<V, BatchError>) -> Result<V, Problem> {
         match checked {
-            Err(BatchError::Invalid(invalid)) => self.0.extend(invalid.iter().map(FieldError::from)),
+            Err(BatchError::Invalid(invalid)) => self.0.extend(invalid.iter().map(FieldError::of)),
             Ok(value) if self.0.is_empty() => return Ok(value),
             Err(error) if self.0.is_empty() => return Err(error.into()),
             Ok(_) | Err(_) => {}

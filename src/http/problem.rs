@@ -187,9 +187,7 @@ impl Problem {
         let (status, kind, title) = classify(&error);
         let problem = Self::new(status, kind, title, error.to_string());
         match error {
-            BatchError::Invalid(invalid) => {
-                Self::wrong_fields(&invalid.iter().map(FieldError::from).collect::<Vec<_>>())
-            }
+            BatchError::Invalid(invalid) => Self::wrong_fields(&invalid.iter().map(FieldError::of).collect::<Vec<_>>()),
             BatchError::NoSuchBatch(id) => problem.with("batchId", id),
             BatchError::KeyReused(id) => problem.with("header", IdempotencyKey::HEADER).with("batchId", id.get()),
             BatchError::NotAllowed(refused) => problem.with("batchStatus", refused.status.as_str()),

@@ -20,7 +20,8 @@ impl BatchService {
     ///
     /// # Errors
     ///
-    /// [`BatchError::Invalid`](super::BatchError::Invalid) with every field outside its limits, and [`BatchError::IdInUse`](super::BatchError::IdInUse) if the id is in use. In both cases
+    /// [`BatchError::Invalid`](super::BatchError::Invalid) with every field outside its limits,
+    /// and [`BatchError::IdInUse`](super::BatchError::IdInUse) if the id is in use. In both cases
     /// nothing is stored. After [`BatchError::Unavailable`](super::BatchError::Unavailable) the
     /// batch may or may not exist: choose the id to be able to repeat the call.
     pub async fn create_product_items_async(

@@ -352,17 +352,11 @@ async fn asked_without_history() -> Shop {
     forgetful
 }
 
-/// Requests every documented status, except those that need a broken database or a slow caller.
-#[rocket::async_test]
-async fn every_documented_status_occurs() {
-    use Method::{Get, Post};
-    let guarded = || guarded_by(Batch::fairing().guard::<Admin>());
-    let working = guarded().with("batch.generate.attempts", 1).open().await;
-    let idle = guarded().without_workers().open().await;
-    refuse_items(&working, "NEW.batch = 2");
+/// Creates the batches 1 and 2, and requests each other status of a new batch and of a preview.
+async fn asked_to_create(shop: &Shop) {
+    use Method::Post;
     let long = format!("{{\"quantity\":1{}}}", " ".repeat(70_000));
-
-    Asked(&working)
+    Asked(shop)
         .all(&[
             (Post, "/batches", Some(r#"{"quantity":30,"batchId":1,"batchSize":10,"qrCodePrefix":"QR"}"#), 202),
             (Post, "/batches", Some(r#"{"quantity":30,"batchId":2,"batchSize":10}"#), 202),
@@ -379,6 +373,18 @@ async fn every_documented_status_occurs() {
             (Post, "/batches/preview", None, 415),
         ])
         .await;
+}
+
+/// Requests every documented status, except those that need a broken database or a slow caller.
+#[rocket::async_test]
+async fn every_documented_status_occurs() {
+    use Method::{Get, Post};
+    let guarded = || guarded_by(Batch::fairing().guard::<Admin>());
+    let working = guarded().with("batch.generate.attempts", 1).open().await;
+    let idle = guarded().without_workers().open().await;
+    refuse_items(&working, "NEW.batch = 2");
+
+    asked_to_create(&working).await;
     let until = async |id: u8, status: &str| {
         let path = format!("/batches/{id}/progress");
         while Asked(&working).by(Some("admin"), Get, &path, None).await.json()["status"] != status {

@@ -36,8 +36,8 @@ type Result<T, E = Problem> = std::result::Result<T, E>;
 /// The routes that need a right.
 pub(super) fn guarded() -> Vec<Endpoint> {
     let mut all = endpoints![Tag::Batches =>
-        create_batch, preview_batch, list_batches, watch_batches, get_batch, get_progress, watch_batch, list_jobs, show_job_map,
-        list_failed_jobs, list_failure_groups, retry_batch, cancel_batch, pause_batch, resume_batch];
+        create_batch, preview_batch, list_batches, watch_batches, get_batch, get_progress, watch_batch, list_jobs,
+        show_job_map, list_failed_jobs, list_failure_groups, retry_batch, cancel_batch, pause_batch, resume_batch];
     all.extend(endpoints![Tag::Items => list_items]);
     // `/items/<code>` collides with `/<id>/items` and must be tried first. Rocket's attribute does
     // not accept a negative rank.
