@@ -14,7 +14,7 @@ pub(super) fn insert_into(schemas: &mut Map<String, Value>) {
     }
 }
 
-fn all() -> [(&'static str, Value); 13] {
+fn all() -> [(&'static str, Value); 14] {
     [
         ("CreateBatch", json!({ "quantity": 250, "batchId": 42, "batchSize": 100, "qrCodePrefix": "QR" })),
         ("BatchAccepted", accepted()),
@@ -28,6 +28,7 @@ fn all() -> [(&'static str, Value); 13] {
         ("FailedJob", failed_job()),
         ("PageOfFailedJob", page(failed_job())),
         ("RetryReport", retry_report()),
+        ("CallerRights", json!({ "read": true, "write": false })),
         ("Ready", json!({ "ready": false, "problems": ["the database does not respond"] })),
     ]
 }
