@@ -5,6 +5,7 @@ mod control;
 #[cfg(feature = "dashboard")]
 mod dashboard;
 mod events;
+mod failures;
 mod health;
 mod hooks;
 mod hosting;
