@@ -63,13 +63,14 @@ impl Lines {
         self.0.lock().unwrap().iter().any(|line| line.contains(words))
     }
 
-    /// Waits until Rocket has launched. Returns its port.
-    async fn until_launched(&self) -> TestResult<u16> {
-        const LAUNCHED: &str = "Rocket has launched from http://127.0.0.1:";
-        self.until(LAUNCHED).await?;
+    /// Waits until the example has printed its address. Returns its port.
+    async fn until_open(&self) -> TestResult<u16> {
+        const ADDRESS: &str = "http://127.0.0.1:";
+        self.until(ADDRESS).await?;
         let lines = self.0.lock().unwrap();
-        let port = lines.iter().find_map(|line| line.split_once(LAUNCHED)).ok_or("no port")?.1;
-        Ok(port.trim().parse()?)
+        let (_, after) = lines.iter().find_map(|line| line.split_once(ADDRESS)).ok_or("no address")?;
+        let end = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+        Ok(after[..end].parse()?)
     }
 
     async fn until(&self, words: &str) -> TestResult {
@@ -203,7 +204,7 @@ impl Home {
         // The home also collects standard output, where the shop prints.
         let both = vec![printed.clone(), self.printed.clone()];
         collect(child.stdout.take().ok_or("no standard output")?, both);
-        let port = printed.until_launched().await?;
+        let port = printed.until_open().await?;
         let host = Host { child, port, printed, printed_in_home: self.printed.clone(), client: reqwest::Client::new() };
         host.until_ready().await?;
         Ok(host)
