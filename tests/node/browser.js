@@ -69,9 +69,9 @@ async function until(what, look) {
   }
 }
 
-function selector({ role, name }) {
+function selector({ role, name, within = '' }) {
   const quoted = name === undefined ? '' : `[name=${JSON.stringify(name)}]`;
-  return `::-p-aria(${quoted}${role ? `[role="${role}"]` : ''})`;
+  return `${within} ::-p-aria(${quoted}${role ? `[role="${role}"]` : ''})`.trim();
 }
 
 function described({ role, name }) {

@@ -1,0 +1,80 @@
+//! The page is for everyone: axe-core finds nothing serious, and no mouse is needed.
+
+use serde_json::json;
+
+use crate::{Fixture, TestResult, failures::impatient};
+
+async fn is_accessible_in(colours: &str) -> TestResult {
+    let mut fixture = Fixture::start_with(impatient).await?;
+    fixture.page.colours(colours).await?;
+    fixture.page.is_accessible("no batch yet").await?;
+    let batch = fixture.create_failing_batch().await?;
+    let url = fixture.shop.url("/batches/dashboard");
+    let Fixture { page, .. } = &mut fixture;
+
+    page.go(&url).await?;
+    page.until("100,000").await?;
+    page.is_accessible("the list").await?;
+    page.go(&format!("{url}#batch={batch}")).await?;
+    page.until("out of labels at N").await?;
+    page.is_accessible("a batch").await?;
+    page.press_button("New batch").await?;
+    page.fill("Quantity", "0").await?;
+    page.until("must be 1 to 10000000").await?;
+    page.is_accessible("the form").await?;
+    page.go(&format!("{url}#batch={batch}&job=0")).await?;
+    page.until("out of labels at 57").await?;
+    page.is_accessible("a failed job").await?;
+    page.press("?").await?;
+    page.until("Keyboard").await?;
+    page.is_accessible("the help").await?;
+    fixture.finish(&["status of 422"]).await
+}
+
+#[tokio::test]
+async fn axe_finds_nothing_serious_in_light_colours() -> TestResult {
+    is_accessible_in("light").await
+}
+
+#[tokio::test]
+async fn axe_finds_nothing_serious_in_dark_colours() -> TestResult {
+    is_accessible_in("dark").await
+}
+
+/// Create, watch, open the failures, retry, cancel.
+#[tokio::test]
+async fn everything_works_by_keyboard_alone() -> TestResult {
+    let mut fixture = Fixture::start_logged_out(impatient).await?;
+    let Fixture { page, shop, .. } = &mut fixture;
+    shop.post_json("/faults", &json!({ "57": "out of labels" })).await?;
+    page.tab_to("textbox", "Access token").await?;
+    page.type_text(crate::MANAGER).await?;
+    page.press("Enter").await?;
+    page.until("New batch").await?;
+
+    page.press("n").await?;
+    page.until("Create batch").await?;
+    page.tab_to("spinbutton", "Quantity").await?;
+    page.type_text("1000").await?;
+    page.press("Enter").await?;
+    let failed = shop.until(1, |progress| progress["status"] == "failed").await?;
+    assert_eq!(failed["failed"], 1);
+
+    shop.post_json("/faults", &json!({})).await?;
+    page.tab_to("button", "Retry 1 job").await?;
+    page.press("Enter").await?;
+    shop.until(1, |progress| progress["status"] == "completed").await?;
+
+    let slow = shop.post(&json!({ "quantity": 1_000_000, "batchSize": 1_000 })).await?;
+    page.press("/").await?;
+    assert_eq!(page.focused().await?.1, "Find a batch, job or code");
+    page.type_text(&slow.to_string()).await?;
+    page.press("Enter").await?;
+    page.tab_to("button", "Cancel batch").await?;
+    page.press("Enter").await?;
+    page.until("stay").await?;
+    page.tab_to("button", "Cancel batch").await?;
+    page.press("Enter").await?;
+    shop.until(slow, |progress| progress["status"] == "cancelled").await?;
+    fixture.finish(&[]).await
+}

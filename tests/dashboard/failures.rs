@@ -1,0 +1,71 @@
+//! Jobs fail for several reasons, and those of one reason are retried.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde_json::json;
+
+use crate::{Fixture, TestResult, support::host::Home};
+
+/// Each job is tried once, so that it fails at once.
+pub fn impatient(home: Home) -> Home {
+    home.with("ROCKET_BATCH__GENERATE__ATTEMPTS", "1")
+        .with("ROCKET_BATCH__CHUNK_TRIES", "1")
+        .with("ROCKET_BATCH__CHUNK_SIZE", "100")
+}
+
+/// The reasons why 50 of 1,000 jobs of 100 items fail: 30, 15 and 5.
+pub fn three_reasons() -> BTreeMap<u64, String> {
+    let reason = |nth: u64, item: u64| match nth {
+        0..30 => format!("out of labels at {item}"),
+        30..45 => "the label printer is offline".to_owned(),
+        _ => "the customer has no contract".to_owned(),
+    };
+    (0..50).map(|nth| (nth, nth * 2_000 + 57)).map(|(nth, item)| (item, reason(nth, item))).collect()
+}
+
+impl Fixture {
+    /// Lets 50 of 1,000 jobs of a new batch fail.
+    pub async fn create_failing_batch(&self) -> TestResult<i64> {
+        self.shop.post_json("/faults", &json!(three_reasons())).await?;
+        let batch = self.shop.post(&json!({ "quantity": 100_000, "batchSize": 100 })).await?;
+        let progress = self.shop.until_finished(batch, Duration::from_secs(120)).await?;
+        assert_eq!((&progress["failed"], &progress["completed"]), (&json!(50), &json!(950)), "{progress}");
+        Ok(batch)
+    }
+}
+
+#[tokio::test]
+async fn failures_are_grouped_by_reason_and_one_group_is_retried_alone() -> TestResult {
+    let mut fixture = Fixture::start_with(impatient).await?;
+    let batch = fixture.create_failing_batch().await?;
+    let mut reasons = three_reasons();
+    reasons.retain(|_, reason| !reason.starts_with("out of labels"));
+    fixture.shop.post_json("/faults", &json!(reasons)).await?;
+    let Fixture { page, shop, home } = &mut fixture;
+    page.go(&format!("{}#batch={batch}", shop.url("/batches/dashboard"))).await?;
+
+    for title in ["out of labels at N", "the label printer is offline", "the customer has no contract"] {
+        page.until(title).await?;
+    }
+    let buttons = page.names("button").await?;
+    for name in ["Retry 30 jobs", "Retry 15 jobs", "Retry 5 jobs"] {
+        assert_eq!(buttons.iter().filter(|button| *button == name).count(), 1, "{name}: {buttons:?}");
+    }
+    page.press_button("Retry 30 jobs").await?;
+    page.until_gone("out of labels at N").await?;
+    let progress = shop.until_finished(batch, Duration::from_secs(60)).await?;
+
+    assert_eq!((&progress["failed"], &progress["completed"]), (&json!(20), &json!(980)), "{progress}");
+    let counts = [
+        ("generation = 1 AND state = 'completed' AND seq % 20 = 0 AND seq < 600", 30),
+        ("generation = 0 AND state = 'failed' AND seq % 20 = 0 AND seq >= 600", 20),
+        ("generation = 0 AND state = 'completed'", 950),
+    ];
+    for (which, count) in counts {
+        let sql = format!("SELECT count(*) FROM rocket_batch_jobs WHERE {which}");
+        assert_eq!(home.count(&sql).await?, count, "{which}");
+    }
+    let buttons = page.names("button").await?;
+    assert!(buttons.iter().any(|name| name == "Retry 15 jobs"), "{buttons:?}");
+    fixture.finish(&[]).await
+}

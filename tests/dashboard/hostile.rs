@@ -1,0 +1,86 @@
+//! Text from outside stays text.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::{Fixture, TestResult, failures::impatient};
+
+const HOSTILE: &str = r#"<img src=x onerror="document.title='owned'">'"&lt;</script>javascript:alert(1)"#;
+
+/// Nothing of the page came from a text: no element, no handler, no link that runs a script.
+const HARMLESS: &str = "document.title !== 'owned'
+    && document.querySelector('[onerror], [src=x], iframe') === null
+    && [...document.links].every((link) => ['http:', 'https:'].includes(link.protocol))";
+
+async fn assert_harmless(fixture: &mut Fixture, place: &str) -> TestResult {
+    let harmless = fixture.page.evaluate(HARMLESS).await?;
+    assert_eq!(harmless, true, "{place}: {}", fixture.page.text().await?);
+    Ok(())
+}
+
+/// A text as a part of a URL.
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+#[tokio::test]
+async fn the_reason_of_a_failure_is_shown_as_it_is() -> TestResult {
+    let mut fixture = Fixture::start_with(impatient).await?;
+    let reasons = BTreeMap::from([(57, HOSTILE)]);
+    fixture.shop.post_json("/faults", &json!(reasons)).await?;
+    let batch = fixture.shop.post(&json!({ "quantity": 200, "batchSize": 100 })).await?;
+    fixture.shop.until(batch, |progress| progress["status"] == "failed").await?;
+    let group = fixture.shop.get(&format!("/batches/{batch}/failure-groups")).await?["items"][0]["group"].clone();
+    let group = group.as_str().ok_or("no group")?;
+    let url = fixture.shop.url("/batches/dashboard");
+
+    for place in [format!("#batch={batch}"), format!("#batch={batch}&group={group}"), format!("#batch={batch}&job=0")] {
+        fixture.page.go(&format!("{url}{place}")).await?;
+        fixture.page.until(HOSTILE).await?;
+        assert_harmless(&mut fixture, &place).await?;
+    }
+    fixture.finish(&[]).await
+}
+
+#[tokio::test]
+async fn a_hostile_link_to_the_page_harms_nobody() -> TestResult {
+    let mut fixture = Fixture::start_with(|home| home).await?;
+    fixture.shop.post(&json!({ "quantity": 100 })).await?;
+    let url = fixture.shop.url("/batches/dashboard");
+
+    for hash in ["batch=", "status=", "batch=1&group=", "batch=1&job=", "batch=1&item=", "new=", ""] {
+        let place = format!("#{hash}{}", encoded(HOSTILE));
+        fixture.page.go(&format!("{url}{place}")).await?;
+        fixture.page.reload().await?;
+        fixture.page.until("New batch").await?;
+        assert_harmless(&mut fixture, &place).await?;
+    }
+    fixture.finish(&["status of 404", "status of 422", "status of 400"]).await
+}
+
+#[tokio::test]
+async fn what_a_user_pastes_and_the_settings_stay_text() -> TestResult {
+    let title = &HOSTILE[..HOSTILE.len().min(100)];
+    let mut fixture = Fixture::start_with(|home| home.with("ROCKET_BATCH__DASHBOARD__TITLE", &quoted(title))).await?;
+    fixture.page.until(title).await?;
+    assert_harmless(&mut fixture, "the title").await?;
+
+    for text in [HOSTILE, "javascript:alert(1)", "https://evil.example/<b>", "b1-j<i>-g0"] {
+        fixture.page.fill("Find a batch, job or code", text).await?;
+        fixture.page.press("Enter").await?;
+        fixture.page.until(text).await?;
+        assert_harmless(&mut fixture, "the search box").await?;
+    }
+    fixture.page.press_button("New batch").await?;
+    fixture.page.fill("Quantity", "10").await?;
+    fixture.page.fill("Prefix", HOSTILE).await?;
+    fixture.page.until("qrCodePrefix").await?;
+    assert_harmless(&mut fixture, "the form").await?;
+    fixture.finish(&["status of 404", "status of 422"]).await
+}
+
+/// A text as a value of an environment variable, which is read as TOML.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}

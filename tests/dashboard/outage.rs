@@ -1,0 +1,32 @@
+//! The server is killed under the page, and comes back.
+
+use serde_json::json;
+
+use crate::{Fixture, TestResult};
+
+/// What Chromium writes to the console when a connection is lost or refused.
+const LOST: [&str; 4] =
+    ["ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE"];
+
+#[tokio::test]
+async fn the_page_outlives_a_crash_of_its_server() -> TestResult {
+    let slow = [("ROCKET_BATCH__GENERATE__RATE_LIMIT", "1 per 1s")];
+    let mut fixture = Fixture::start_with(|home| home.with(slow[0].0, slow[0].1)).await?;
+    let Fixture { page, shop, home } = &mut fixture;
+    let batch = shop.post(&json!({ "quantity": 10_000, "batchSize": 1_000 })).await?;
+    page.go(&format!("{}#batch={batch}", shop.url("/batches/dashboard"))).await?;
+    shop.until(batch, |progress| progress["itemsCreated"].as_u64() >= Some(2_000)).await?;
+    page.until("10,000").await?;
+    page.evaluate("window.isTheSamePage = true").await?;
+
+    shop.kill().await?;
+    page.until("as of").await?;
+
+    let shown = page.text().await?;
+    assert!(shown.contains("10,000"), "the page must keep its data: {shown}");
+    *shop = home.start_on_port(shop.port, "dashboard-shop", &[("ROCKET_BATCH__GENERATE__RATE_LIMIT", "off")]).await?;
+    page.until_gone("as of").await?;
+    page.until("completed").await?;
+    assert_eq!(page.evaluate("window.isTheSamePage").await?, true, "the page was loaded again");
+    fixture.finish(&LOST).await
+}

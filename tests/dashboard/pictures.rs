@@ -1,0 +1,42 @@
+//! The screenshots of the documentation: with `DOCS=1` the test writes them.
+
+use serde_json::json;
+
+use crate::{
+    Fixture, TestResult,
+    failures::{impatient, three_reasons},
+};
+
+/// Chosen to fit a page of the documentation.
+const DESK: (u32, u32) = (1280, 860);
+const PHONE: (u32, u32) = (390, 844);
+
+#[tokio::test]
+async fn a_running_batch_with_failures_fits_a_desk_and_a_phone() -> TestResult {
+    let mut fixture =
+        Fixture::start_with(|home| impatient(home).with("ROCKET_BATCH__GENERATE__RATE_LIMIT", "40 per 500ms")).await?;
+    let Fixture { page, shop, .. } = &mut fixture;
+    for quantity in [5_000, 1_200, 20_000] {
+        shop.post(&json!({ "quantity": quantity, "batchSize": 1_000 })).await?;
+    }
+    shop.until(3, |progress| progress["status"] == "completed").await?;
+    shop.post_json("/faults", &json!(three_reasons())).await?;
+    let batch = shop.post(&json!({ "quantity": 100_000, "batchSize": 100, "qrCodePrefix": "TEA" })).await?;
+    page.viewport(DESK.0, DESK.1).await?;
+    page.go(&format!("{}#batch={batch}", shop.url("/batches/dashboard"))).await?;
+    shop.until(batch, |progress| progress["completed"].as_u64() >= Some(640)).await?;
+    page.until("the label printer is offline").await?;
+
+    for (colours, (width, height), name) in
+        [("light", DESK, "light"), ("dark", DESK, "dark"), ("light", PHONE, "phone")]
+    {
+        page.colours(colours).await?;
+        page.viewport(width, height).await?;
+        let overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
+        assert_eq!(page.evaluate(overflow).await?, 0, "{name}: wider than the screen");
+        if std::env::var_os("DOCS").is_some() {
+            page.picture(&format!("docs/dashboard-{name}.png")).await?;
+        }
+    }
+    fixture.finish(&[]).await
+}
