@@ -149,8 +149,9 @@ pub use config::Config;
 #[cfg(feature = "redis")]
 pub use deadpool_redis;
 pub use domain::{
-    BatchFinished, BatchId, BatchRecord, BatchStatus, Change, ChangeRefused, FailedChunk, FailedJob, Invalid, Item,
-    ItemOptions, JobCounts, JobFinished, JobRecord, JobState, Progress, RetryReport, SkippedJob, WaitingFor,
+    BatchFinished, BatchId, BatchRecord, BatchStatus, Change, ChangeRefused, FailedChunk, FailedJob, FailureExample,
+    FailureGroup, Invalid, Item, ItemOptions, JobCounts, JobFinished, JobMap, JobRecord, JobState, Progress,
+    RetryOptions, RetryReport, SkippedJob, WaitingFor,
 };
 pub use fairing::{Batch, BatchFairing};
 pub use http::{MergeError, Right, catchers};

@@ -5,6 +5,7 @@
 //!   job/              id, tasks, attempts, pace of the queue
 //!   code.rs           (batch, ordinal) <-> the code on the item
 //!   record.rs         batches, jobs and items as callers see them
+//!   retry.rs          which failed jobs to retry, and the report
 //!   event.rs          the events of hooks
 //!   progress.rs       job counts, estimates
 //!   batch_progress.rs how far a batch is, and why it does not advance
@@ -29,6 +30,7 @@ mod panic_message;
 mod progress;
 mod record;
 mod request;
+mod retry;
 
 pub use batch::{BatchId, BatchStatus, Change, ChangeRefused, ItemOptions, Limits, Plan};
 pub use batch_progress::{Observation, Progress, WaitingFor};
@@ -39,15 +41,16 @@ pub use invalid::Invalid;
 #[cfg(feature = "redis")]
 pub(crate) use job::LOWEST_PRIORITY;
 pub use job::{
-    Attempt, Backoff, Delivery, FailedChunk, FailedChunks, Failure, HookId, JobId, JobState, Outcome, QueueCapacity,
-    RateLimit, StatusTask, Task, Throughput, Verdict, fair_priority, is_manual_retry, verdict,
+    Attempt, Backoff, Delivery, ErrorGroup, FailedChunk, FailedChunks, Failure, HookId, JobId, JobState, Outcome,
+    QueueCapacity, RateLimit, StatusTask, Task, Throughput, Verdict, fair_priority, is_manual_retry, verdict,
 };
 pub(crate) use launch_failed::LaunchFailed;
 pub use panic_message::panic_message;
 pub use progress::{Activity, JobCounts, Measured, estimate, in_words};
-pub(crate) use record::MAX_LISTED_JOBS;
-pub use record::{BatchRecord, FailedJob, Item, JobRecord, RetryReport, SkippedJob};
+pub use record::{BatchRecord, FailedJob, FailureExample, FailureGroup, Item, JobMap, JobRecord};
 pub use request::{CreateRequest, IdempotencyKey};
+pub(crate) use retry::{MAX_LISTED_JOBS, check_group};
+pub use retry::{RetryOptions, RetryReport, SkippedJob};
 
 #[cfg(rocket_batch_internals)]
 pub use {batch::JobSlice, code::DecodedCode, job::NotAJobId, progress::percent};

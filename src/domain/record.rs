@@ -8,6 +8,7 @@ use super::{
     batch::{BatchId, BatchStatus, ItemOptions},
     job::{FailedChunk, JobState},
     progress::{Activity, JobCounts, Measured},
+    retry::RetryOptions,
 };
 
 /// A batch.
@@ -138,98 +139,64 @@ pub struct JobRecord {
     pub error: Option<String>,
 }
 
-/// The maximum number of jobs in each list of a response. A batch may have 100,000 jobs.
-pub(crate) const MAX_LISTED_JOBS: usize = 1_000;
-
-/// The result of a retry. `found` and `recreated` count all jobs; each list has the first 1,000.
+/// Failed jobs whose errors differ only in numbers, codes and quoted values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
-pub struct RetryReport {
-    /// The batch.
-    pub batch_id: BatchId,
-    /// Number of failed jobs of the batch.
-    pub found: u64,
-    /// Number of recreated jobs, each with all its attempts again.
-    pub recreated: u64,
-    /// The jobs that were not recreated, with the reason; at most 1,000.
-    pub skipped: Vec<SkippedJob>,
-    /// Whether more jobs were skipped than are listed.
-    pub skipped_truncated: bool,
-    /// The ids of the recreated jobs, at most 1,000.
-    pub job_ids: Vec<String>,
-    /// Whether more jobs were recreated than are listed.
-    pub job_ids_truncated: bool,
-    /// The status of the batch after the retry.
-    pub status: BatchStatus,
+pub struct FailureGroup {
+    /// Identifies the group, in every batch: 16 hexadecimal digits. Select its jobs by it.
+    #[schemars(regex(pattern = RetryOptions::GROUP_PATTERN))]
+    pub group: String,
+    /// What the errors have in common: `N` stands for a number, `ID` for another word with digits,
+    /// and `"…"` for a quoted value. At most 200 characters.
+    pub title: String,
+    /// Number of failed jobs.
+    pub jobs: u64,
+    /// Number of their items that do not exist.
+    pub items_missing: u64,
+    /// When the first of these jobs failed.
+    pub first_seen: DateTime<Utc>,
+    /// When the last of these jobs failed.
+    pub last_seen: DateTime<Utc>,
+    /// One of these jobs: the one with the lowest number.
+    pub example: FailureExample,
 }
 
-impl RetryReport {
-    /// Makes the report of a retry that found no failed jobs.
-    pub(crate) const fn empty(batch_id: BatchId, status: BatchStatus) -> Self {
-        Self {
-            batch_id,
-            found: 0,
-            recreated: 0,
-            skipped: Vec::new(),
-            skipped_truncated: false,
-            job_ids: Vec::new(),
-            job_ids_truncated: false,
-            status,
-        }
-    }
-
-    /// Returns the report with at most 1,000 jobs in each list.
-    pub(crate) fn truncated(mut self) -> Self {
-        self.skipped_truncated = truncate(&mut self.skipped);
-        self.job_ids_truncated = truncate(&mut self.job_ids);
-        self
-    }
-}
-
-/// Truncates `list` to [`MAX_LISTED_JOBS`]. Returns whether it was longer.
-fn truncate<T>(list: &mut Vec<T>) -> bool {
-    let is_longer = list.len() > MAX_LISTED_JOBS;
-    list.truncate(MAX_LISTED_JOBS);
-    is_longer
-}
-
-/// A failed job that a retry did not recreate.
+/// A failed job of a group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
-pub struct SkippedJob {
-    /// The job.
+pub struct FailureExample {
+    /// The id of the job, such as `b123-j4-g0`.
     pub job_id: String,
-    /// Why it was not recreated.
-    pub reason: String,
+    /// Why the job failed.
+    pub error: String,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The states of the jobs of a batch at a glance, in at most 1,000 cells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct JobMap {
+    /// Number of jobs of the batch; 0 before it is planned.
+    pub jobs: u64,
+    /// Number of jobs of each cell. The last cell may have fewer.
+    #[schemars(range(min = 1))]
+    pub jobs_per_cell: u64,
+    /// The cells in the order of the job numbers: cell 0 has the jobs from 0 to `jobsPerCell` - 1.
+    /// A cell shows the state of one of its jobs, the first of: failed, active, delayed, waiting,
+    /// cancelled, completed.
+    #[schemars(length(max = JobMap::MAX_CELLS))]
+    pub cells: Vec<JobState>,
+}
 
-    fn of(skipped: usize, recreated: usize) -> RetryReport {
-        let batch = BatchId::new(7).unwrap();
-        let skip = |seq| SkippedJob { job_id: format!("b7-j{seq}-g0"), reason: "it is completed now".into() };
-        RetryReport {
-            found: (skipped + recreated) as u64,
-            recreated: recreated as u64,
-            skipped: (0..skipped).map(skip).collect(),
-            job_ids: (skipped..skipped + recreated).map(|seq| format!("b7-j{seq}-g1")).collect(),
-            ..RetryReport::empty(batch, BatchStatus::Running)
-        }
-    }
+impl JobMap {
+    /// The maximum number of cells.
+    pub(crate) const MAX_CELLS: u64 = 1_000;
 
-    #[test]
-    fn lists_the_first_1000_jobs_of_each_kind_and_counts_all() {
-        for (skipped, recreated) in [(0, 0), (1_000, 1_000), (1_001, 3), (3, 1_001), (2_000, 98_000)] {
-            let report = of(skipped, recreated).truncated();
-
-            assert_eq!((report.skipped.len(), report.skipped_truncated), (skipped.min(1_000), skipped > 1_000));
-            assert_eq!((report.job_ids.len(), report.job_ids_truncated), (recreated.min(1_000), recreated > 1_000));
-            assert_eq!((report.found, report.recreated), ((skipped + recreated) as u64, recreated as u64));
-            assert_eq!(report.skipped.first(), of(skipped, recreated).skipped.first());
-        }
+    /// Returns how many jobs each cell of a batch with this many jobs has.
+    pub(crate) const fn jobs_per_cell(jobs: u64) -> u64 {
+        let per_cell = jobs.div_ceil(Self::MAX_CELLS);
+        if per_cell == 0 { 1 } else { per_cell }
     }
 }

@@ -20,6 +20,9 @@ use super::{
 /// The JSON body of a request. Its maximum size is the host's limit named `batch`, or 64 KiB.
 pub(super) struct JsonBody<T>(pub T);
 
+/// The same for a route that needs no body: without one, the default of `T`.
+pub(super) struct OptionalJsonBody<T>(pub T);
+
 /// How long a body may take to arrive, so that a caller that stops half-way does not keep a
 /// connection open for ever. The timeout starts after the first 14 bytes. Rocket reads those
 /// itself, without a timeout, to find a form's `_method`.
@@ -30,23 +33,54 @@ impl<'r, T: DeserializeOwned> FromData<'r> for JsonBody<T> {
     type Error = ();
 
     async fn from_data(request: &'r Request<'_>, data: Data<'r>) -> rocket::data::Outcome<'r, Self> {
-        match read(request, data).await.and_then(|bytes| parse(&bytes)) {
-            Ok(body) => Outcome::Success(Self(body)),
-            Err(problem) => Outcome::Error((problem.cache_for_catcher(request), ())),
+        outcome(request, parsed(request, data).await.map(Self))
+    }
+}
+
+#[rocket::async_trait]
+impl<'r, T: DeserializeOwned + Default> FromData<'r> for OptionalJsonBody<T> {
+    type Error = ();
+
+    async fn from_data(request: &'r Request<'_>, mut data: Data<'r>) -> rocket::data::Outcome<'r, Self> {
+        if data.peek(1).await.is_empty() {
+            return Outcome::Success(Self(T::default()));
         }
+        outcome(request, parsed(request, data).await.map(Self))
+    }
+}
+
+async fn parsed<T: DeserializeOwned>(request: &Request<'_>, data: Data<'_>) -> Result<T, Problem> {
+    read(request, data).await.and_then(|bytes| parse(&bytes))
+}
+
+fn outcome<'r, T>(request: &'r Request<'_>, body: Result<T, Problem>) -> rocket::data::Outcome<'r, T, ()> {
+    match body {
+        Ok(body) => Outcome::Success(body),
+        Err(problem) => Outcome::Error((problem.cache_for_catcher(request), ())),
     }
 }
 
 impl<T: JsonSchema> Input for JsonBody<T> {
     fn describe(_: &str, operation: &mut Operation<'_>) {
-        operation.body::<T>();
-        operation.problem("The body is not JSON, or is incomplete.", &incomplete());
-        operation.problem("The body did not arrive in time.", &timed_out());
-        operation.problem("The body is longer than allowed.", &too_long(DEFAULT_LIMIT));
-        operation.problem("The `Content-Type` of the body is not JSON.", &wrong_type());
-        let invalid = Problem::invalid("`quantity` must be 1 to 10000000, but is 0".into()).with("field", "quantity");
-        operation.problem("The body has a missing, unknown or invalid field.", &invalid);
+        operation.body::<T>(true);
+        describe_problems(operation, "quantity", "must be 1 to 10000000, but is 0");
     }
+}
+
+impl<T: JsonSchema> Input for OptionalJsonBody<T> {
+    fn describe(_: &str, operation: &mut Operation<'_>) {
+        operation.body::<T>(false);
+        describe_problems(operation, "limit", "must be 1 to 100000, but is 0");
+    }
+}
+
+fn describe_problems(operation: &mut Operation<'_>, field: &str, rule: &str) {
+    operation.problem("The body is not JSON, or is incomplete.", &incomplete());
+    operation.problem("The body did not arrive in time.", &timed_out());
+    operation.problem("The body is longer than allowed.", &too_long(DEFAULT_LIMIT));
+    operation.problem("The `Content-Type` of the body is not JSON.", &wrong_type());
+    let invalid = Problem::invalid(format!("`{field}` {rule}")).with("field", field);
+    operation.problem("The body has a missing, unknown or invalid field.", &invalid);
 }
 
 /// The maximum size of a body, if the host does not set one.

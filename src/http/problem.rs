@@ -344,7 +344,11 @@ mod tests {
             ),
             (BatchError::NotAllowed(refused), 409, "a batch that is completed can't be paused"),
             (BatchError::HookFailed("paid already".into()), 409, "the finish hook of this app refused: paid already"),
-            (BatchError::NothingToRetry(Box::new(report)), 409, "batch 7 has no failed jobs to retry"),
+            (
+                BatchError::NothingToRetry(Box::new(report)),
+                409,
+                "batch 7 has no failed jobs to retry, or none that the request selects",
+            ),
             (
                 BatchError::HistoryRemoved(id),
                 409,

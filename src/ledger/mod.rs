@@ -17,7 +17,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `verbs.rs` | the traits [`Ledger`] and [`Records`] |
+//! | `verbs.rs` | the traits [`Ledger`], [`Records`] and [`JobRecords`] |
 //! | `types.rs`, `query.rs`, `error.rs` | their types |
 //! | `columns.rs`, `rows.rs` | the rows of either database as these types |
 //! | `decide/` | the rules that both databases follow, pure |
@@ -65,4 +65,7 @@ pub use self::{
 };
 
 #[cfg(rocket_batch_internals)]
-pub use self::{query::Backlog, verbs::Records};
+pub use self::{
+    query::Backlog,
+    verbs::{JobRecords, Records},
+};

@@ -11,8 +11,8 @@ use super::{
     types::{BatchInfo, Created, Hook, Unplanned},
 };
 use crate::domain::{
-    Activity, BatchId, BatchRecord, FailedChunks, FailedJob, HookId, Item, ItemOptions, JobCounts, JobFinished, JobId,
-    JobRecord, Measured, StatusTask,
+    Activity, BatchId, BatchRecord, ErrorGroup, FailedChunks, FailedJob, FailureExample, FailureGroup, HookId, Item,
+    ItemOptions, JobCounts, JobFinished, JobId, JobRecord, JobState, Measured, StatusTask,
 };
 
 /// Reads a batch with its counts.
@@ -104,6 +104,28 @@ pub(super) fn failed_job<R: Columns>(row: &R, batch: BatchId) -> Result<FailedJo
     })
 }
 
+/// Reads a group of failed jobs of `batch`. Its id and its title are those of its error.
+pub(super) fn failure_group<R: Columns>(row: &R, batch: BatchId) -> Result<FailureGroup, R::Error> {
+    let error = row.string("error")?;
+    let ErrorGroup { id, title } = ErrorGroup::of(&error);
+    Ok(FailureGroup {
+        group: id,
+        title,
+        jobs: row.number("jobs")?,
+        items_missing: row.number("items_missing")?,
+        first_seen: row.time("first_seen")?,
+        last_seen: row.time("last_seen")?,
+        example: FailureExample { job_id: job_of(row, batch)?.to_string(), error },
+    })
+}
+
+/// Reads a cell of the map of jobs.
+pub(super) fn cell<R: Columns>(row: &R) -> Result<JobState, R::Error> {
+    let attention = row.number("attention")?;
+    let state = JobState::BY_ATTENTION.get(attention as usize).copied();
+    state.ok_or_else(|| R::unreadable(format!("{attention} is not the position of a state")))
+}
+
 /// Reads a job of `batch`, for a list.
 pub(super) fn job_record<R: Columns>(row: &R, batch: BatchId) -> Result<JobRecord, R::Error> {
     let (job, range) = (job_of(row, batch)?, range(row)?);
@@ -126,7 +148,16 @@ pub(super) fn job_record<R: Columns>(row: &R, batch: BatchId) -> Result<JobRecor
 
 /// Reads a failed job of `batch`, for a retry.
 pub(super) fn job_to_retry<R: Columns>(row: &R, batch: BatchId) -> Result<FailedJobRow, R::Error> {
-    Ok(FailedJobRow { job: job_of(row, batch)?, has_all_items: row.flag("has_all_items")? })
+    Ok(FailedJobRow {
+        job: job_of(row, batch)?,
+        has_all_items: row.flag("has_all_items")?,
+        group: row.string("error_group")?,
+    })
+}
+
+/// Reads a job of `batch` that a retry names.
+pub(super) fn named_job<R: Columns>(row: &R, batch: BatchId) -> Result<(JobId, JobState), R::Error> {
+    Ok((job_of(row, batch)?, row.state("state")?))
 }
 
 fn job_of<R: Columns>(row: &R, batch: BatchId) -> Result<JobId, R::Error> {

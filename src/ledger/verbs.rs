@@ -1,4 +1,5 @@
-//! The contract that every database implements: [`Records`] reads, [`Ledger`] changes.
+//! The contract that every database implements: [`Records`] and [`JobRecords`] read, [`Ledger`]
+//! changes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,11 +17,11 @@ use super::{
     },
 };
 use crate::domain::{
-    BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, JobRecord, JobState,
-    RetryReport, StatusTask,
+    BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, FailureGroup, HookId, Invalid, Item, JobMap,
+    JobRecord, JobState, RetryOptions, RetryReport, StatusTask,
 };
 
-/// Reads the ledger's identity, batches, jobs and items, and keeps the counts that make lists
+/// Reads the ledger's identity, batches and items, and keeps the counts that make lists
 /// cheap.
 #[async_trait]
 pub trait Records: Send + Sync {
@@ -52,15 +53,6 @@ pub trait Records: Send + Sync {
     /// [`LedgerError::NoSuchBatch`](super::LedgerError::NoSuchBatch).
     async fn items(&self, batch: BatchId, page: PageRequest) -> Result<Vec<Item>>;
 
-    /// Lists the failed jobs of a batch by number, which is the key of a page. Reads no more rows
-    /// than fit into the page.
-    ///
-    /// # Errors
-    ///
-    /// [`LedgerError::NoSuchBatch`](super::LedgerError::NoSuchBatch), and
-    /// [`LedgerError::HistoryRemoved`](super::LedgerError::HistoryRemoved) if its jobs were pruned.
-    async fn failed_jobs(&self, batch: BatchId, page: PageRequest) -> Result<Portion<FailedJob>>;
-
     /// Returns the identity of this ledger: a random text that is stored at the first call, and
     /// that no other ledger has. Only a copy of the database has the same one.
     async fn identity(&self) -> Result<String>;
@@ -68,16 +60,6 @@ pub trait Records: Send + Sync {
     /// Returns how many hooks of a batch wait for a call: neither delivered nor given up. 0 for an
     /// unknown batch.
     async fn open_hooks(&self, batch: BatchId) -> Result<u64>;
-
-    /// Lists the jobs of a batch by number, which is the key of a page, optionally of one state.
-    ///
-    /// A page that lists one state looks at a bounded number of jobs, and may have fewer rows than
-    /// its limit although more follow: [`Portion::looked_to`](super::Portion::looked_to).
-    ///
-    /// # Errors
-    ///
-    /// As for [`Records::failed_jobs`].
-    async fn jobs(&self, batch: BatchId, state: Option<JobState>, page: PageRequest) -> Result<Portion<JobRecord>>;
 
     /// Returns the remaining work of at most `limit` batches, and the measured speed.
     async fn backlog(&self, limit: u64) -> Result<Backlog>;
@@ -89,6 +71,46 @@ pub trait Records: Send + Sync {
     /// [`COUNT_INTERVAL`](super::COUNT_INTERVAL) ago, possibly before their last change. Finished
     /// batches are neither counted nor returned.
     async fn summarize(&self, process: u64, work: Vec<RecentWork>) -> Result<Vec<BatchId>>;
+}
+
+/// Reads the jobs of a batch: which there are, and why some failed.
+#[async_trait]
+pub trait JobRecords: Send + Sync {
+    /// Lists the jobs of a batch by number, which is the key of a page, optionally of one state.
+    ///
+    /// A page that lists one state looks at a bounded number of jobs, and may have fewer rows than
+    /// its limit although more follow: [`Portion::looked_to`](super::Portion::looked_to).
+    ///
+    /// # Errors
+    ///
+    /// As for [`JobRecords::failed_jobs`].
+    async fn jobs(&self, batch: BatchId, state: Option<JobState>, page: PageRequest) -> Result<Portion<JobRecord>>;
+
+    /// Lists the failed jobs of a batch by number, which is the key of a page, optionally those of
+    /// one group of errors. Reads no more rows than fit into the page, and those of other groups.
+    ///
+    /// # Errors
+    ///
+    /// [`LedgerError::NoSuchBatch`](super::LedgerError::NoSuchBatch), and
+    /// [`LedgerError::HistoryRemoved`](super::LedgerError::HistoryRemoved) if its jobs were pruned.
+    async fn failed_jobs(&self, batch: BatchId, group: Option<String>, page: PageRequest)
+    -> Result<Portion<FailedJob>>;
+
+    /// Groups the failed jobs of a batch by their errors, the largest group first. The key of a
+    /// page is the number of groups before its end, so a retry between two pages may repeat groups
+    /// or leave some out.
+    ///
+    /// # Errors
+    ///
+    /// As for [`JobRecords::failed_jobs`].
+    async fn failure_groups(&self, batch: BatchId, page: PageRequest) -> Result<Portion<FailureGroup>>;
+
+    /// Returns the states of the jobs of a batch, in at most 1,000 cells.
+    ///
+    /// # Errors
+    ///
+    /// As for [`JobRecords::failed_jobs`].
+    async fn job_map(&self, batch: BatchId) -> Result<JobMap>;
 }
 
 /// Changes the tables of batches, jobs, items and hooks.
@@ -103,7 +125,7 @@ pub trait Records: Send + Sync {
 /// took effect is then unknown, and repeating it is safe, except for [`Ledger::create`] without an
 /// id and without a request.
 #[async_trait]
-pub trait Ledger: Records {
+pub trait Ledger: Records + JobRecords {
     /// Inserts a batch and its jobs in one transaction.
     ///
     /// A request whose key is still remembered gets its first result again, whatever has changed
@@ -197,16 +219,16 @@ pub trait Ledger: Records {
     /// failed. Nothing is changed then.
     async fn control(&self, batch: BatchId, command: BatchCommand) -> Result<BatchRecord>;
 
-    /// Recreates the failed jobs of a batch as a new generation with fresh attempts.
+    /// Recreates the selected failed jobs of a batch as a new generation with fresh attempts.
     ///
-    /// A failed job whose items all exist is completed instead and reported as skipped. Without
-    /// failed jobs nothing changes.
+    /// A failed job whose items all exist is completed instead and reported as skipped. Nothing
+    /// changes without failed jobs in the selection, and in a dry run.
     ///
     /// # Errors
     ///
     /// As for [`Ledger::control`], and
     /// [`LedgerError::HistoryRemoved`](super::LedgerError::HistoryRemoved) if its jobs were pruned.
-    async fn retry(&self, batch: BatchId) -> Result<RetryReport>;
+    async fn retry(&self, batch: BatchId, options: RetryOptions) -> Result<RetryReport>;
 
     /// Returns the jobs to put into the queue: the first open jobs of each batch in the window, as
     /// many as its share of the capacity, and delayed jobs that are due.

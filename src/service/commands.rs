@@ -5,7 +5,7 @@ use super::{
     handle::{BatchService, to_batch_id},
 };
 use crate::{
-    domain::{BatchId, BatchRecord, RetryReport},
+    domain::{BatchId, BatchRecord, RetryOptions, RetryReport},
     ledger::BatchCommand,
 };
 
@@ -26,9 +26,39 @@ impl BatchService {
     /// [`BatchError::HistoryRemoved`] when the batch finished longer than `keep_history` ago;
     /// [`BatchError::NoSuchBatch`].
     pub async fn retry_failed_jobs(&self, batch_id: i64) -> Result<RetryReport> {
-        let report = self.bounded(self.parts().ledger.retry(to_batch_id(batch_id)?)).await?;
+        self.retry_selected_jobs(batch_id, RetryOptions::default()).await
+    }
+
+    /// Recreates the failed jobs of a batch that `options` select, or only reports what that would
+    /// do. See [`BatchService::retry_failed_jobs`].
+    ///
+    /// ```no_run
+    /// # async fn retry(batches: rocket_batch::BatchService) -> rocket_batch::Result<()> {
+    /// use rocket_batch::{PageQuery, RetryOptions};
+    ///
+    /// let groups = batches.failure_groups(42, PageQuery::default()).await?;
+    /// for group in groups.items {
+    ///     let options = RetryOptions { group: Some(group.group), dry_run: true, ..RetryOptions::default() };
+    ///     let report = batches.retry_selected_jobs(42, options).await?;
+    ///     println!("{}: {} jobs would run again", group.title, report.recreated);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of [`BatchService::retry_failed_jobs`], also in a dry run, and
+    /// [`BatchError::Invalid`] for options out of their limits. It is
+    /// [`BatchError::NothingToRetry`] when the options select no failed job.
+    pub async fn retry_selected_jobs(&self, batch_id: i64, options: RetryOptions) -> Result<RetryReport> {
+        options.check()?;
+        let report = self.bounded(self.parts().ledger.retry(to_batch_id(batch_id)?, options)).await?;
         if report.found == 0 {
-            return Err(BatchError::NothingToRetry(Box::new(report)));
+            return Err(BatchError::NothingToRetry(Box::new(report.truncated())));
+        }
+        if report.dry_run {
+            return Ok(report.truncated());
         }
         let (found, recreated) = (report.found, report.recreated);
         tracing::info!(batch = batch_id, found, recreated, "Retrying {recreated} failed jobs of batch {batch_id}");

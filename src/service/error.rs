@@ -40,7 +40,7 @@ pub enum BatchError {
     HookFailed(String),
 
     /// The batch has no failed jobs.
-    #[error("batch {} has no failed jobs to retry", .0.batch_id)]
+    #[error("batch {} has no failed jobs to retry, or none that the request selects", .0.batch_id)]
     NothingToRetry(Box<RetryReport>),
 
     /// The batch did not finish in time; contains its progress.

@@ -56,6 +56,13 @@ impl PageQuery {
 }
 
 impl<T> Page<T> {
+    /// Makes the page of a list whose key is the number of entries up to the end of a page.
+    pub(super) fn by_position(portion: Portion<T>, list: &str, request: PageRequest) -> Self {
+        let entries = (portion.rows.len() as u64).min(request.limit - 1);
+        let end = request.after.unwrap_or(0) + entries;
+        Self::of(portion, list, request, |_| end)
+    }
+
     /// Makes the page from the rows of a [`PageQuery::request`].
     pub(super) fn of(portion: Portion<T>, list: &str, request: PageRequest, key: impl Fn(&T) -> u64) -> Self {
         let Portion { rows: mut entries, truncated, looked_to } = portion;

@@ -10,7 +10,10 @@ use super::{
     page::{Page, PageQuery},
 };
 use crate::{
-    domain::{BatchRecord, BatchStatus, FailedJob, Item, JobRecord, JobState, Observation, Progress, WaitingFor},
+    domain::{
+        BatchRecord, BatchStatus, FailedJob, FailureGroup, Item, JobMap, JobRecord, JobState, Observation, Progress,
+        WaitingFor, check_group,
+    },
     ledger::{PageRequest, Portion},
     queue::QueueCondition,
 };
@@ -126,20 +129,51 @@ impl BatchService {
         Ok(Page::of(jobs, &list, request, |job| job.seq))
     }
 
-    /// Returns a page of the failed jobs of a batch, in ascending order of their numbers.
+    /// Returns the states of the jobs of a batch at a glance, in at most 1,000 cells.
+    ///
+    /// # Errors
+    ///
+    /// [`BatchError::NoSuchBatch`], and [`BatchError::HistoryRemoved`] when the batch finished
+    /// longer than `keep_history` ago.
+    pub async fn job_map(&self, batch_id: i64) -> Result<JobMap> {
+        let id = to_batch_id(batch_id)?;
+        let _permit = self.parts().reads.list().await?;
+        self.bounded(self.parts().ledger.job_map(id)).await
+    }
+
+    /// Returns a page of the groups of failed jobs of a batch, the group with the most jobs first.
+    /// Errors that differ only in numbers, codes and quoted values are in one group.
+    ///
+    /// A page ends after 1 MB of JSON and may then have fewer entries than `limit`: follow
+    /// `next_cursor`. A retry between two pages may repeat groups or leave some out.
+    ///
+    /// # Errors
+    ///
+    /// As [`BatchService::failed_jobs`].
+    pub async fn failure_groups(&self, batch_id: i64, page: PageQuery) -> Result<Page<FailureGroup>> {
+        let (id, list) = (to_batch_id(batch_id)?, format!("failure-groups:{batch_id}"));
+        let request = page.request(&list)?;
+        let _permit = self.parts().reads.list().await?;
+        let groups = self.bounded(self.parts().ledger.failure_groups(id, request)).await?;
+        Ok(Page::by_position(groups, &list, request))
+    }
+
+    /// Returns a page of the failed jobs of a batch, in ascending order of their numbers,
+    /// optionally only those of one `group`, as [`BatchService::failure_groups`] names it.
     ///
     /// Each job has the first 20 ranges of failed chunks and the number of the others. A page ends
     /// after 1 MB of JSON and may then have fewer entries than `limit`: follow `next_cursor`.
     ///
     /// # Errors
     ///
-    /// As [`BatchService::items`], and [`BatchError::HistoryRemoved`] when the batch finished
-    /// longer than `keep_history` ago.
-    pub async fn failed_jobs(&self, batch_id: i64, page: PageQuery) -> Result<Page<FailedJob>> {
-        let (id, list) = (to_batch_id(batch_id)?, format!("failed-jobs:{batch_id}"));
+    /// As [`BatchService::items`], [`BatchError::Invalid`] for a text that is no group, and
+    /// [`BatchError::HistoryRemoved`] when the batch finished longer than `keep_history` ago.
+    pub async fn failed_jobs(&self, batch_id: i64, group: Option<&str>, page: PageQuery) -> Result<Page<FailedJob>> {
+        group.map_or(Ok(()), check_group)?;
+        let (id, list) = (to_batch_id(batch_id)?, format!("failed-jobs:{batch_id}:{}", group.unwrap_or("all")));
         let request = page.request(&list)?;
         let _permit = self.parts().reads.list().await?;
-        let jobs = self.bounded(self.parts().ledger.failed_jobs(id, request)).await?;
+        let jobs = self.bounded(self.parts().ledger.failed_jobs(id, group.map(str::to_owned), request)).await?;
         Ok(Page::of(jobs, &list, request, |job| job.seq))
     }
 }

@@ -3,6 +3,7 @@
 mod contract;
 mod control;
 mod events;
+mod failures;
 mod health;
 mod hooks;
 mod hosting;

@@ -219,7 +219,7 @@ async fn guarded_operations_require_the_security_scheme_of_the_host() {
     let writes = ["cancelBatch", "createBatch", "pauseBatch", "resumeBatch", "retryBatch"];
 
     let (all, schemes) = secured(&shop).await;
-    assert!(all.len() == 14 && !all.contains("probeReady"), "{all:?}");
+    assert!(all.len() == 16 && !all.contains("probeReady"), "{all:?}");
     assert_eq!(schemes, json!({ "key": by_key }));
 
     let shop = guarded_by(Batch::fairing().public().write_guard::<Writer>()).open().await;
@@ -344,6 +344,8 @@ async fn asked_without_history() -> Shop {
         .all(&[
             (Get, "/batches/1/jobs", None, 409),
             (Get, "/batches/1/failed-jobs", None, 409),
+            (Get, "/batches/1/failure-groups", None, 409),
+            (Get, "/batches/1/job-map", None, 409),
             (Post, "/batches/1/retry", None, 409),
         ])
         .await;
@@ -410,10 +412,21 @@ async fn every_documented_status_occurs() {
             (Get, "/batches/2/failed-jobs?cursor=x", None, 400),
             (Get, "/batches/2/failed-jobs?limit=0", None, 422),
             (Get, "/batches/9/failed-jobs", None, 404),
+            (Get, "/batches/2/failure-groups", None, 200),
+            (Get, "/batches/2/failure-groups?cursor=x", None, 400),
+            (Get, "/batches/2/failure-groups?limit=0", None, 422),
+            (Get, "/batches/9/failure-groups", None, 404),
+            (Get, "/batches/2/job-map", None, 200),
+            (Get, "/batches/9/job-map", None, 404),
+            (Post, "/batches/2/retry", Some("{"), 400),
+            (Post, "/batches/2/retry", Some(&long), 413),
+            (Post, "/batches/2/retry", Some(r#"{"limit":0}"#), 422),
             (Post, "/batches/1/retry", None, 409),
             (Post, "/batches/9/retry", None, 404),
         ])
         .await;
+    let text = working.client.post("/batches/2/retry").header(from("admin")).header(ContentType::Plain).body("{}");
+    assert_eq!(working.ask(text).await.status, 415);
     take_items(&working);
     Asked(&working).all(&[(Post, "/batches/2/retry", None, 200)]).await;
     let forgetful = asked_without_history().await;

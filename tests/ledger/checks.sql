@@ -6,6 +6,7 @@ ALTER TABLE jobs
     ADD CHECK (state IN ('waiting', 'active', 'delayed', 'completed', 'failed', 'cancelled')),
     ADD CHECK (state <> 'completed' OR created = quantity),
     ADD CHECK (state <> 'failed' OR error IS NOT NULL),
+    ADD CHECK ((error IS NULL) = (error_group IS NULL)),
     ADD CHECK ((state = 'delayed') = (not_before IS NOT NULL)),
     ADD CHECK ((state IN ('completed', 'failed', 'cancelled')) = (finished_at IS NOT NULL)),
     ADD CHECK (state = 'active' OR NOT paused);

@@ -14,7 +14,7 @@ use figment::Figment;
 use rocket::futures::{FutureExt, future::BoxFuture};
 use rocket_batch::{
     BatchInfo, BatchPool, BoxError, NewItemRow,
-    domain::{Backoff, BatchFinished, BatchId, BatchStatus, JobId, StatusTask},
+    domain::{Backoff, BatchFinished, BatchId, BatchStatus, JobId, RetryOptions, StatusTask},
     ledger::{
         AttemptResult, BatchCommand, ChunkInserted, Claimed, Closed, Finished, HookOutcome, LastChunk, Ledger,
         LedgerError, Records, Rules,
@@ -857,13 +857,14 @@ async fn a_page_of_failed_jobs_reads_about_its_own_size() -> TestResult {
     let schema = Schema::at(&url).await;
     let jobs = schema.ledger.jobs_of(a_batch().of(1_000).in_jobs_of(1)).await?;
     let long =
-        "UPDATE jobs SET state = 'failed', error = 'no', finished_at = now(), failed_chunks = json_build_object('ranges', (
+        "UPDATE jobs SET state = 'failed', error = 'no', error_group = 'none', finished_at = now(), failed_chunks =
+        json_build_object('ranges', (
         SELECT json_agg(json_build_object('from', seq, 'to', seq, 'tries', n, 'error', repeat('x', 1000)))
         FROM generate_series(1, 20) AS n))";
     schema.outsider.execute(long, &[]).await?;
     let before = counter.load(Ordering::Relaxed);
 
-    let portion = schema.ledger.share().failed_jobs(jobs[0].batch, ALL).await?;
+    let portion = schema.ledger.share().failed_jobs(jobs[0].batch, None, ALL).await?;
 
     let read = counter.load(Ordering::Relaxed) - before;
     assert!(portion.truncated && portion.rows.len() < 50, "{}", portion.rows.len());
@@ -1214,7 +1215,7 @@ async fn close_and_retry(ledger: Arc<dyn Ledger>, batch: BatchId) -> Result<(), 
             }
             sleep(Duration::from_millis(2)).await;
         }
-        let again = allowed(ledger.retry(batch).await.map(|report| report.job_ids))?;
+        let again = allowed(ledger.retry(batch, RetryOptions::default()).await.map(|report| report.job_ids))?;
         for job in again {
             work_and_fail(ledger.clone(), job.parse().expect("it is an id"), 2).await?;
         }

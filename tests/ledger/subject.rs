@@ -13,7 +13,7 @@ use rocket_batch::{
     domain::{
         Backoff, BatchFinished, BatchId, BatchRecord, BatchStatus, CreateRequest, Delivery, FailedChunk, FailedChunks,
         FailedJob, Failure, HookEvent, HookId, IdempotencyKey, Invalid, Item, ItemOptions, JobId, Limits, Observation,
-        Plan, Progress, QueueCapacity, RateLimit, StatusTask, Throughput,
+        Plan, Progress, QueueCapacity, RateLimit, RetryOptions, RetryReport, StatusTask, Throughput,
     },
     ledger::{
         AttemptResult, BatchCommand, BatchConnection, BatchPool, BoxError, ChunkInserted, Claim, Claimed, Closed,
@@ -530,7 +530,12 @@ impl Subject {
 
     /// The rows of [`Ledger::failed_jobs`], which fit into a page unless a test makes them long.
     pub async fn failed_jobs(&self, batch: BatchId, page: PageRequest) -> Result<Vec<FailedJob>, LedgerError> {
-        Ok(self.ledger.failed_jobs(batch, page).await?.rows)
+        Ok(self.ledger.failed_jobs(batch, None, page).await?.rows)
+    }
+
+    /// Retries all failed jobs of a batch.
+    pub async fn retry(&self, batch: BatchId) -> Result<RetryReport, LedgerError> {
+        self.ledger.retry(batch, RetryOptions::default()).await
     }
 
     /// The open job, as the feeder sees it.

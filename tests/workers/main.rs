@@ -76,7 +76,7 @@ async fn inserts_the_other_chunks_when_one_chunk_fails() -> TestResult {
     assert_eq!(progress.status, BatchStatus::Failed);
     assert_eq!((progress.jobs.completed, progress.jobs.failed), (2, 1));
     assert_eq!(progress.items_created, 250);
-    let failed = plugin.service().failed_jobs(1, PageQuery::default()).await?.items;
+    let failed = plugin.service().failed_jobs(1, None, PageQuery::default()).await?.items;
     let [job] = &failed[..] else { return Err("expected one failed job".into()) };
     assert_eq!((job.job_id.as_str(), job.first, job.last, job.attempts), ("b1-j0-g0", 0, 99, 3));
     assert_eq!((job.failed_chunks[0].from, job.failed_chunks[0].to, job.failed_chunks[0].tries), (50, 99, 3));
@@ -136,7 +136,7 @@ async fn reports_the_error_of_an_item_writer_with_the_failed_chunk() -> TestResu
     let progress = plugin.until_finished(1).await?;
 
     assert_eq!((progress.status, progress.items_created), (BatchStatus::Failed, 250));
-    let failed = plugin.service().failed_jobs(1, PageQuery::default()).await?.items;
+    let failed = plugin.service().failed_jobs(1, None, PageQuery::default()).await?.items;
     let [job] = &failed[..] else { return Err("expected one failed job".into()) };
     let [chunk] = &job.failed_chunks[..] else { return Err("expected one failed chunk".into()) };
     assert_eq!((job.attempts, chunk.from, chunk.to, chunk.tries), (3, 50, 99, 3));
@@ -164,7 +164,7 @@ async fn keeps_the_first_errors_of_a_job_whose_chunks_fail_with_different_errors
 
     let (mut seen, mut query) = (0, PageQuery { limit: Some(1_000), ..PageQuery::default() });
     loop {
-        let page = plugin.service().failed_jobs(1, query.clone()).await?;
+        let page = plugin.service().failed_jobs(1, None, query.clone()).await?;
         assert!(serde_json::to_vec(&page)?.len() <= 1_001_000);
         for job in &page.items {
             assert_eq!(
@@ -212,7 +212,7 @@ async fn removes_history_while_other_batches_run() -> TestResult {
         assert!(service.batch(id).await?.history_removed);
         assert_eq!(service.get_batch_job_progress(id).await?, before);
         assert_eq!(plugin.items(id).await?.len() as u64, before.items_created);
-        let failed = service.failed_jobs(id, PageQuery::default()).await;
+        let failed = service.failed_jobs(id, None, PageQuery::default()).await;
         assert!(matches!(failed, Err(BatchError::HistoryRemoved(batch)) if batch.get() == id), "{failed:?}");
     }
     let retried = service.retry_failed_jobs(1).await;
@@ -270,7 +270,7 @@ async fn fails_only_the_attempt_when_an_item_writer_panics() -> TestResult {
     let (panicked, bystander) = (plugin.until_finished(1).await?, plugin.until_finished(2).await?);
 
     assert_eq!((panicked.status, panicked.items_created), (BatchStatus::Failed, 250));
-    let failed = plugin.service().failed_jobs(1, PageQuery::default()).await?.items;
+    let failed = plugin.service().failed_jobs(1, None, PageQuery::default()).await?.items;
     let [job] = &failed[..] else { return Err("expected one failed job".into()) };
     assert_eq!(job.attempts, 3);
     assert_eq!(job.error, "could not insert items: panicked: printer jammed at item 57");
@@ -477,7 +477,7 @@ async fn fails_a_batch_with_another_code_key_until_its_key_is_configured_again()
     let plugin = Plugin::start_in(home, key("ffeeddccbbaa99887766554433221100")).await?;
     let progress = plugin.until_finished(1).await?;
     assert_eq!(progress.status, BatchStatus::Failed);
-    let failed = plugin.service().failed_jobs(1, PageQuery::default()).await?.items;
+    let failed = plugin.service().failed_jobs(1, None, PageQuery::default()).await?.items;
     assert!(failed[0].error.contains("was created with the code key") && failed[0].attempts == 1, "{:?}", failed[0]);
     let home = plugin.stop_and_keep().await?;
 

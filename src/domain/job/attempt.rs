@@ -3,7 +3,10 @@
 //! The ledger records the decision and the queue acts on it. Neither of them decides: [`verdict`]
 //! does.
 
-use super::failed_chunks::{FailedChunks, truncated};
+use super::{
+    error_group::ErrorGroup,
+    failed_chunks::{FailedChunks, WROTE_TOO_FEW, truncated},
+};
 
 /// Why an attempt failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,12 +27,18 @@ impl Failure {
     pub fn because(reason: impl Into<String>) -> Self {
         Self { reason: truncated(reason.into()), chunks: FailedChunks::default() }
     }
+
+    /// Returns the id of the group of its reason.
+    #[must_use]
+    pub fn group(&self) -> String {
+        ErrorGroup::of(&self.reason).id
+    }
 }
 
 impl From<FailedChunks> for Failure {
     fn from(chunks: FailedChunks) -> Self {
         let error = chunks.ranges.first().map_or("", |chunk| &chunk.error);
-        Self { reason: truncated(format!("{} items could not be written: {error}", chunks.items())), chunks }
+        Self { reason: truncated(format!("{}{WROTE_TOO_FEW}{error}", chunks.items())), chunks }
     }
 }
 

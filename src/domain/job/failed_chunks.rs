@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// What follows the number of items in the reason of a job whose chunks failed.
+pub(super) const WROTE_TOO_FEW: &str = " items could not be written: ";
+
 /// The longest error or reason that is stored, in bytes.
 pub(super) const MAX_REASON: usize = 1024;
 

@@ -5,11 +5,13 @@
 //!   state.rs          the states, and which of them are open
 //!   task.rs           what a queue delivers to a worker
 //!   failed_chunks.rs  the chunks that failed in an attempt, up to a maximum
+//!   error_group.rs    errors that differ only in their values
 //!   attempt.rs        outcome of an attempt -> what happens to the job
 //!   pacing.rs         backoff, rate limit, throughput, priority, capacity
 //! ```
 
 mod attempt;
+mod error_group;
 mod failed_chunks;
 mod id;
 mod pacing;
@@ -22,6 +24,7 @@ pub use self::id::NotAJobId;
 pub(crate) use self::pacing::LOWEST_PRIORITY;
 pub use self::{
     attempt::{Attempt, Failure, Outcome, Verdict, is_manual_retry, verdict},
+    error_group::ErrorGroup,
     failed_chunks::{FailedChunk, FailedChunks},
     id::JobId,
     pacing::{Backoff, QueueCapacity, RateLimit, Throughput, fair_priority},

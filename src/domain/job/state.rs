@@ -35,6 +35,10 @@ impl JobState {
     pub const ALL: [Self; 6] =
         [Self::Waiting, Self::Active, Self::Delayed, Self::Completed, Self::Failed, Self::Cancelled];
 
+    /// All states, those first that need attention most.
+    pub const BY_ATTENTION: [Self; 6] =
+        [Self::Failed, Self::Active, Self::Delayed, Self::Waiting, Self::Cancelled, Self::Completed];
+
     /// Whether the job is unfinished.
     #[must_use]
     pub const fn is_open(self) -> bool {

@@ -14,7 +14,7 @@ pub(super) fn insert_into(schemas: &mut Map<String, Value>) {
     }
 }
 
-fn all() -> [(&'static str, Value); 13] {
+fn all() -> [(&'static str, Value); 17] {
     [
         ("CreateBatch", json!({ "quantity": 250, "batchId": 42, "batchSize": 100, "qrCodePrefix": "QR" })),
         ("BatchAccepted", accepted()),
@@ -27,6 +27,10 @@ fn all() -> [(&'static str, Value); 13] {
         ("PageOfJob", page(job())),
         ("FailedJob", failed_job()),
         ("PageOfFailedJob", page(failed_job())),
+        ("FailureGroup", failure_group()),
+        ("PageOfFailureGroup", page(failure_group())),
+        ("JobMap", json!({ "jobs": 3, "jobsPerCell": 1, "cells": ["completed", "completed", "failed"] })),
+        ("RetryJobs", json!({ "group": "9c5638d5bf0dab6e", "dryRun": true })),
         ("RetryReport", retry_report()),
         ("Ready", json!({ "ready": false, "problems": ["the database does not respond"] })),
     ]
@@ -134,9 +138,22 @@ fn failed_job() -> Value {
     })
 }
 
+fn failure_group() -> Value {
+    json!({
+        "group": "9c5638d5bf0dab6e",
+        "title": "the shelf is full",
+        "jobs": 1,
+        "itemsMissing": 50,
+        "firstSeen": "2026-01-31T12:00:09Z",
+        "lastSeen": "2026-01-31T12:00:09Z",
+        "example": { "jobId": "b42-j2-g0", "error": "50 items could not be written: the shelf is full" },
+    })
+}
+
 fn retry_report() -> Value {
     json!({
         "batchId": 42,
+        "dryRun": false,
         "found": 1,
         "recreated": 1,
         "skipped": [],

@@ -123,9 +123,12 @@ impl<'a> Operation<'a> {
     }
 
     /// Sets the required JSON body.
-    pub(in crate::http) fn body<T: JsonSchema>(&mut self) {
+    pub(in crate::http) fn body<T: JsonSchema>(&mut self, required: bool) {
         let schema = self.input.subschema_for::<T>();
-        self.set("requestBody", json!({ "required": true, "content": { "application/json": { "schema": schema } } }));
+        self.set(
+            "requestBody",
+            json!({ "required": required, "content": { "application/json": { "schema": schema } } }),
+        );
     }
 
     /// Adds a response with a JSON body.

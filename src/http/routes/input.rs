@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
     config::Config,
-    domain::{BatchId, BatchStatus, Invalid, ItemOptions, JobState, Limits},
+    domain::{BatchId, BatchStatus, Invalid, ItemOptions, JobState, Limits, RetryOptions},
     http::{
         openapi::{Input, Operation},
         problem::Problem,
@@ -152,15 +152,23 @@ pub(in crate::http) const fn limits_in_schemas(
 /// A whole number of any sign and size. The error for one that is out of range can then name the
 /// limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Whole(i128);
+pub(super) struct Whole(i128);
 
 impl Whole {
     /// The number, if it is 1 to `max`.
-    fn in_range<N>(self, field: &'static str, max: N) -> Result<N, Invalid>
+    pub(super) fn in_range<N>(self, field: &'static str, max: N) -> Result<N, Invalid>
     where
         N: Copy + Into<i128> + TryFrom<i128>,
     {
-        Invalid::check_range(field, self.0, 1, max.into())?;
+        self.between(field, 1, max)
+    }
+
+    /// The number, if it is `min` to `max`.
+    pub(super) fn between<N>(self, field: &'static str, min: i128, max: N) -> Result<N, Invalid>
+    where
+        N: Copy + Into<i128> + TryFrom<i128>,
+    {
+        Invalid::check_range(field, self.0, min, max.into())?;
         // The conversion can't fail, because the number is in range.
         Ok(N::try_from(self.0).unwrap_or(max))
     }
@@ -297,6 +305,33 @@ impl JobsQuery {
     pub(super) fn validate(self) -> Result<(Option<JobState>, PageQuery), Invalid> {
         let state = at_most_one("state", self.state)?.as_deref().map(state).transpose()?;
         Ok((state, page(self.cursor, self.limit)?))
+    }
+}
+
+/// The group of the failed jobs to list, and the page of the list.
+#[derive(Debug, FromForm, JsonSchema)]
+pub(super) struct FailedJobsQuery {
+    /// List only jobs whose error is in this group, from `failure-groups`.
+    #[schemars(with = "Option<String>", regex(pattern = RetryOptions::GROUP_PATTERN))]
+    group: RepeatedParam,
+    /// The `nextCursor` of the previous page; absent for the first page.
+    #[schemars(with = "Option<String>", regex(pattern = PageQuery::CURSOR_PATTERN))]
+    cursor: RepeatedParam,
+    /// The maximum number of entries on the page.
+    #[schemars(with = "Option<u64>", range(min = 1, max = PageQuery::MAX), extend("default" = PageQuery::DEFAULT))]
+    limit: RepeatedParam,
+}
+
+impl Input for FailedJobsQuery {
+    fn describe(_: &str, operation: &mut Operation<'_>) {
+        operation.query::<Self>();
+        describe_page_problems(operation);
+    }
+}
+
+impl FailedJobsQuery {
+    pub(super) fn validate(self) -> Result<(Option<String>, PageQuery), Invalid> {
+        Ok((at_most_one("group", self.group)?, page(self.cursor, self.limit)?))
     }
 }
 

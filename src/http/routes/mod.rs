@@ -5,6 +5,7 @@
 
 mod idempotency;
 mod input;
+mod retry;
 
 use rocket::{get, post};
 use schemars::JsonSchema;
@@ -13,10 +14,11 @@ use serde::Serialize;
 pub(super) use self::input::limits_in_schemas;
 use self::{
     idempotency::Idempotency,
-    input::{BatchesQuery, CreateBatch, JobsQuery, MayRead, PageParams, PathCode, PathId},
+    input::{BatchesQuery, CreateBatch, FailedJobsQuery, JobsQuery, MayRead, PageParams, PathCode, PathId},
+    retry::RetryJobs,
 };
 use super::{
-    body::JsonBody,
+    body::{JsonBody, OptionalJsonBody},
     event_stream::{Caller, Events},
     json_response::{Accepted, JsonResponse, Probe},
     openapi::{Endpoint, Tag, endpoint, endpoints},
@@ -24,7 +26,7 @@ use super::{
     refusal::{HistoryRemoved, HookFailed, IdTaken, NoFailedJobs, Refusal, WrongStatus},
 };
 use crate::{
-    domain::{BatchRecord, FailedJob, Item, JobRecord, Progress, RetryReport},
+    domain::{BatchRecord, FailedJob, FailureGroup, Item, JobMap, JobRecord, Progress, RetryReport},
     service::{BatchAccepted, BatchService, Page},
 };
 
@@ -33,8 +35,8 @@ type Result<T, E = Problem> = std::result::Result<T, E>;
 /// The routes that need a right.
 pub(super) fn guarded() -> Vec<Endpoint> {
     let mut all = endpoints![Tag::Batches =>
-        create_batch, list_batches, watch_batches, get_batch, get_progress, watch_batch, list_jobs, list_failed_jobs,
-        retry_batch, cancel_batch, pause_batch, resume_batch];
+        create_batch, list_batches, watch_batches, get_batch, get_progress, watch_batch, list_jobs, show_job_map,
+        list_failed_jobs, list_failure_groups, retry_batch, cancel_batch, pause_batch, resume_batch];
     all.extend(endpoints![Tag::Items => list_items]);
     // `/items/<code>` collides with `/<id>/items` and must be tried first. Rocket's attribute does
     // not accept a negative rank.
@@ -138,6 +140,35 @@ endpoint! {
 }
 
 endpoint! {
+    /// Shows the states of the jobs of a batch at a glance, in at most 1,000 cells.
+    ///
+    /// A batch with more jobs has several jobs in each cell. A batch that is not planned yet has no
+    /// cells.
+    #[get("/<id>/job-map")]
+    async fn show_job_map(
+        batches: BatchService,
+        id: PathId,
+    ) -> Result<JsonResponse<JobMap>, Refusal<HistoryRemoved>> {
+        Ok(JsonResponse(batches.job_map(id.id()?).await?))
+    }
+}
+
+endpoint! {
+    /// Groups the failed jobs of a batch by their errors, the group with the most jobs first.
+    ///
+    /// Errors that differ only in numbers, codes and quoted values are in one group. A page is at
+    /// most about 1 MB. A retry between two pages may repeat groups or leave some out.
+    #[get("/<id>/failure-groups?<query..>")]
+    async fn list_failure_groups(
+        batches: BatchService,
+        id: PathId,
+        query: PageParams,
+    ) -> Result<JsonResponse<Page<FailureGroup>>, Refusal<HistoryRemoved>> {
+        Ok(JsonResponse(batches.failure_groups(id.id()?, query.validate()?).await?))
+    }
+}
+
+endpoint! {
     /// Lists the failed jobs of a batch, with their errors.
     ///
     /// A page is at most about 1 MB. It may have fewer entries than its limit although more follow:
@@ -146,23 +177,26 @@ endpoint! {
     async fn list_failed_jobs(
         batches: BatchService,
         id: PathId,
-        query: PageParams,
+        query: FailedJobsQuery,
     ) -> Result<JsonResponse<Page<FailedJob>>, Refusal<HistoryRemoved>> {
-        Ok(JsonResponse(batches.failed_jobs(id.id()?, query.validate()?).await?))
+        let (group, page) = query.validate()?;
+        Ok(JsonResponse(batches.failed_jobs(id.id()?, group.as_deref(), page).await?))
     }
 }
 
 endpoint! {
-    /// Retries the failed jobs of a batch.
+    /// Retries failed jobs of a batch: all of them, or those that the body selects.
     ///
-    /// Each failed job is recreated with a full number of attempts, and only its missing items are
-    /// created. A failed batch runs again; a paused one stays paused.
-    #[post("/<id>/retry")]
+    /// Each selected job is recreated with a full number of attempts, and only its missing items
+    /// are created. A failed batch runs again; a paused one stays paused. With `dryRun` nothing is
+    /// changed, and the report says what the retry would do.
+    #[post("/<id>/retry", data = "<body>")]
     async fn retry_batch(
         batches: BatchService,
         id: PathId,
+        body: OptionalJsonBody<RetryJobs>,
     ) -> Result<JsonResponse<RetryReport>, Refusal<(WrongStatus, (NoFailedJobs, HistoryRemoved))>> {
-        Ok(JsonResponse(batches.retry_failed_jobs(id.id()?).await?))
+        Ok(JsonResponse(batches.retry_selected_jobs(id.id()?, body.0.validate()?).await?))
     }
 }
 

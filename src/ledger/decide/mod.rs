@@ -25,7 +25,7 @@ pub(super) use self::{
     page::{JobWindow, PageBuilder},
     prune::Sweep,
     request::{EarlierRequest, Recall},
-    retry::{FailedJobRow, reopened_status, retry_report},
+    retry::{FailedJobRow, Selection, reopened_status},
     summary::{LEFT_BEHIND_AFTER, LEFT_BEHIND_BATCHES, NO_PROCESS, OLD_AFTER, OLD_ROWS, OpenBatch, no_work, portions},
     window::{
         Candidate, DUE_JOBS, ENDS_PAGE, HOOKS, Limited, UNPLANNED_BATCHES, Window, WindowSearch, batches_to_feed,

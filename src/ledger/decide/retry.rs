@@ -1,14 +1,18 @@
 //! What a retry does with the failed jobs of a batch.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::{
-    domain::{BatchRecord, BatchStatus, Change, JobId, RetryReport, SkippedJob},
+    domain::{BatchId, BatchRecord, BatchStatus, Change, JobId, JobState, RetryOptions, RetryReport, SkippedJob},
     ledger::error::LedgerError,
 };
 
 /// A failed job, as `retry` reads it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::ledger) struct FailedJobRow {
     pub job: JobId,
+    /// The group of its error.
+    pub group: String,
     /// Whether all its items exist. Its last attempt ended before it could record that.
     pub has_all_items: bool,
 }
@@ -23,21 +27,79 @@ pub(in crate::ledger) fn reopened_status(batch: &BatchRecord) -> Result<BatchSta
     if batch.history_removed { Err(LedgerError::HistoryRemoved(batch.batch_id)) } else { Ok(status) }
 }
 
-/// The report of a retry that completes the jobs with all items and recreates the others.
-pub(in crate::ledger) fn retry_report(empty: RetryReport, failed: &[FailedJobRow]) -> RetryReport {
-    let (complete, others): (Vec<_>, Vec<_>) = failed.iter().partition(|failed| failed.has_all_items);
-    let skipped = |FailedJobRow { job, .. }: &FailedJobRow| SkippedJob {
-        job_id: job.to_string(),
-        reason: "all its items exist; it is completed now".into(),
-    };
-    let recreated = |FailedJobRow { job, .. }: &FailedJobRow| JobId { generation: job.generation + 1, ..*job };
-    RetryReport {
-        found: failed.len() as u64,
-        recreated: others.len() as u64,
-        job_ids: others.iter().map(recreated).map(|job| job.to_string()).collect(),
-        skipped: complete.iter().map(skipped).collect(),
-        ..empty
+/// The jobs that a retry selects.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::ledger) struct Selection {
+    /// Number of failed jobs that match.
+    found: u64,
+    /// Those of them within the limit: they are recreated, or completed if all items exist.
+    pub jobs: Vec<FailedJobRow>,
+    /// Jobs that the request names, and that are not retried.
+    skipped: Vec<SkippedJob>,
+}
+
+impl Selection {
+    /// Selects from the failed jobs of a batch. `named` are the existing ones of the jobs that the
+    /// request names.
+    pub(in crate::ledger) fn of(
+        batch: BatchId,
+        options: &RetryOptions,
+        failed: Vec<FailedJobRow>,
+        named: &[(JobId, JobState)],
+    ) -> Self {
+        let names: Option<HashSet<u64>> = options.jobs.as_ref().map(|seqs| seqs.iter().copied().collect());
+        let is_named = |failed: &FailedJobRow| names.as_ref().is_none_or(|seqs| seqs.contains(&failed.job.seq));
+        let is_in_group = |failed: &FailedJobRow| options.group.as_ref().is_none_or(|group| *group == failed.group);
+        let (mut jobs, others): (Vec<_>, Vec<_>) =
+            failed.into_iter().filter(is_named).partition(|failed| is_in_group(failed));
+        let mut skipped: Vec<_> = names.iter().flat_map(|seqs| not_failed(batch, seqs, named)).collect();
+        if names.is_some() {
+            skipped.extend(others.iter().map(|other| skipped_job(other.job, "its error is in another group")));
+        }
+        let found = jobs.len() as u64;
+        jobs.truncate(options.limit.unwrap_or(u64::MAX) as usize);
+        Self { found, jobs, skipped }
     }
+
+    /// The selected jobs whose items all exist, and the others.
+    pub(in crate::ledger) fn complete_and_others(&self) -> (Vec<JobId>, Vec<JobId>) {
+        let (complete, others): (Vec<_>, Vec<_>) = self.jobs.iter().partition(|failed| failed.has_all_items);
+        let ids = |jobs: Vec<&FailedJobRow>| jobs.iter().map(|failed| failed.job).collect();
+        (ids(complete), ids(others))
+    }
+
+    /// The report of the retry, after which the batch has `status`.
+    pub(in crate::ledger) fn report(self, batch: BatchId, status: BatchStatus, dry_run: bool) -> RetryReport {
+        let (complete, others) = self.complete_and_others();
+        let recreated = |job: &JobId| JobId { generation: job.generation + 1, ..*job }.to_string();
+        let mut skipped = self.skipped;
+        skipped.extend(complete.into_iter().map(|job| skipped_job(job, "all its items exist; it is completed now")));
+        RetryReport {
+            dry_run,
+            found: self.found,
+            recreated: others.len() as u64,
+            job_ids: others.iter().map(recreated).collect(),
+            skipped,
+            ..RetryReport::empty(batch, status)
+        }
+    }
+}
+
+/// Those of the named jobs that are not failed, by their numbers.
+fn not_failed(batch: BatchId, seqs: &HashSet<u64>, named: &[(JobId, JobState)]) -> Vec<SkippedJob> {
+    let existing: HashMap<u64, _> = named.iter().map(|(job, state)| (job.seq, (*job, *state))).collect();
+    let mut seqs: Vec<_> = seqs.iter().copied().collect();
+    seqs.sort_unstable();
+    let skip = |seq| match existing.get(&seq) {
+        None => Some(skipped_job(JobId { batch, seq, generation: 0 }, "the batch has no such job")),
+        Some((_, JobState::Failed)) => None,
+        Some((job, state)) => Some(skipped_job(*job, format!("it is {state}, not failed"))),
+    };
+    seqs.into_iter().filter_map(skip).collect()
+}
+
+fn skipped_job(job: JobId, reason: impl Into<String>) -> SkippedJob {
+    SkippedJob { job_id: job.to_string(), reason: reason.into() }
 }
 
 #[cfg(test)]
@@ -47,18 +109,65 @@ mod tests {
     use super::*;
     use crate::domain::{Activity, BatchId, ItemOptions, JobCounts, Measured};
 
+    fn batch() -> BatchId {
+        BatchId::new(7).unwrap()
+    }
+
+    fn job(seq: u64, generation: u32) -> JobId {
+        JobId { batch: batch(), seq, generation }
+    }
+
+    /// Jobs 0 and 4 failed with the error `ink`, and job 3 with `paper` after all its items existed.
+    fn failed() -> Vec<FailedJobRow> {
+        let failed = |job, group: &str, has_all_items| FailedJobRow { job, group: group.into(), has_all_items };
+        vec![failed(job(0, 0), "ink", false), failed(job(3, 1), "paper", true), failed(job(4, 2), "ink", false)]
+    }
+
+    fn skipped(report: &RetryReport) -> Vec<(&str, &str)> {
+        report.skipped.iter().map(|job| (job.job_id.as_str(), job.reason.as_str())).collect()
+    }
+
     #[test]
     fn a_retry_recreates_jobs_with_missing_items_and_completes_the_others() {
-        let batch = BatchId::new(7).unwrap();
-        let failed =
-            |seq, generation, has_all_items| FailedJobRow { job: JobId { batch, seq, generation }, has_all_items };
+        let selection = Selection::of(batch(), &RetryOptions::default(), failed(), &[]);
 
-        let empty = RetryReport::empty(batch, BatchStatus::Running);
-        let report = retry_report(empty, &[failed(0, 0, false), failed(3, 1, true), failed(4, 2, false)]);
-
+        assert_eq!(selection.complete_and_others(), (vec![job(3, 1)], vec![job(0, 0), job(4, 2)]));
+        let report = selection.report(batch(), BatchStatus::Running, false);
         assert_eq!((report.found, report.recreated), (3, 2));
         assert_eq!(report.job_ids, ["b7-j0-g1", "b7-j4-g3"]);
-        assert_eq!(report.skipped.iter().map(|job| job.job_id.as_str()).collect::<Vec<_>>(), ["b7-j3-g1"]);
+        assert_eq!(skipped(&report), [("b7-j3-g1", "all its items exist; it is completed now")]);
+    }
+
+    #[test]
+    fn a_retry_selects_by_group_and_number_up_to_its_limit() {
+        let named = [(job(0, 0), JobState::Failed), (job(2, 5), JobState::Completed), (job(3, 1), JobState::Failed)];
+        let report = |options: RetryOptions| {
+            let named = if options.jobs.is_some() { &named[..] } else { &[] };
+            let selection = Selection::of(batch(), &options, failed(), named);
+            selection.report(batch(), BatchStatus::Running, options.dry_run)
+        };
+        let (ink, jobs) = (Some("ink".to_owned()), Some(vec![3, 0, 2, 9, 0]));
+        let (absent, completed, other) = (
+            ("b7-j9-g0", "the batch has no such job"),
+            ("b7-j2-g5", "it is completed, not failed"),
+            ("b7-j3-g1", "its error is in another group"),
+        );
+
+        let by_group = report(RetryOptions { group: ink.clone(), dry_run: true, ..RetryOptions::default() });
+        assert_eq!(
+            (by_group.found, &*by_group.job_ids, by_group.dry_run),
+            (2, &["b7-j0-g1", "b7-j4-g3"].map(String::from)[..], true)
+        );
+        assert_eq!(skipped(&by_group), []);
+        let limited = report(RetryOptions { group: ink.clone(), limit: Some(1), ..RetryOptions::default() });
+        assert_eq!((limited.found, limited.recreated, skipped(&limited)), (2, 1, vec![]));
+        let by_number = report(RetryOptions { jobs: jobs.clone(), ..RetryOptions::default() });
+        assert_eq!((by_number.found, by_number.recreated), (2, 1));
+        assert_eq!(skipped(&by_number)[..2], [completed, absent]);
+        let both = report(RetryOptions { group: ink, jobs, ..RetryOptions::default() });
+        assert_eq!((both.found, both.recreated, skipped(&both)), (1, 1, vec![completed, absent, other]));
+        let none = report(RetryOptions { group: Some("glue".into()), ..RetryOptions::default() });
+        assert_eq!((none.found, none.recreated), (0, 0));
     }
 
     #[test]

@@ -189,8 +189,9 @@ impl ClaimJob {
         let ((batch, seq), acknowledged) = (self.job_key(), self.acknowledged());
         let (generation, epoch) = (small(job.generation), small(job.epoch));
         let (state, read, now) = (job.state.as_str(), small(job.crashes), small(crashes));
-        let parameters: [&(dyn ToSql + Sync); 9] =
-            [&batch, &seq, &generation, &epoch, &state, &read, &now, &failure.reason, &acknowledged];
+        let group = failure.group();
+        let parameters: [&(dyn ToSql + Sync); 10] =
+            [&batch, &seq, &generation, &epoch, &state, &read, &now, &failure.reason, &acknowledged, &group];
         if transaction.query_opt(&statement, &parameters).await?.is_none() {
             return Ok(None);
         }

@@ -12,7 +12,7 @@ use super::{
     pool::Verb,
 };
 use crate::{
-    domain::JobState,
+    domain::{Failure, JobState},
     ledger::{
         columns::{Columns, as_json, key, millis},
         decide::{JobChange, wants_job_hook},
@@ -66,12 +66,13 @@ impl FinishAttempt {
         let statement = conn.prepare_cached(FINISH_ATTEMPT).await?;
         let error = change.failure.map(|failure| text(&failure.reason));
         let (error, finished) = (error.as_deref(), !change.state.is_open());
+        let group = change.failure.map(Failure::group);
         let chunks = change.failure.map(|failure| as_json(&failure.chunks)).transpose()?;
         let (delay, worked) = (change.delay.map(millis), millis(self.worked));
         let (batch, seq, state) = (job.batch.get(), key(job.seq), change.state.as_str());
         let (generation, epoch, more) = (small(job.generation), small(self.claim.epoch), small(change.attempts_more));
-        let parameters: [&(dyn ToSql + Sync); 11] =
-            [&batch, &seq, &generation, &epoch, &state, &more, &delay, &error, &chunks, &finished, &worked];
+        let parameters: [&(dyn ToSql + Sync); 12] =
+            [&batch, &seq, &generation, &epoch, &state, &more, &delay, &error, &chunks, &finished, &worked, &group];
         Ok(conn.execute(&statement, &parameters).await? > 0)
     }
 }

@@ -1,4 +1,4 @@
-//! jobs: lists the jobs of a batch.
+//! jobs, `job_map`: the jobs of a batch.
 
 use deadpool_postgres::Client;
 
@@ -6,7 +6,7 @@ use super::{
     error::Result,
     pool::{Lane, Verb},
 };
-use crate::domain::{BatchId, JobRecord, JobState};
+use crate::domain::{BatchId, JobMap, JobRecord, JobState};
 use crate::ledger::{
     columns::{Columns, as_json, key},
     decide::{JobWindow, PageBuilder},
@@ -17,9 +17,10 @@ use crate::ledger::{
 };
 
 const BATCH: &str = "SELECT coalesce(jobs, 0) AS jobs, history <> 'complete' AS removed FROM batches WHERE id = $1";
+const JOB_MAP: &str = include_str!("sql/job_map.sql");
 const JOBS: &str = include_str!("sql/jobs.sql");
 
-/// See [`Records::jobs`](crate::ledger::verbs::Records::jobs).
+/// See [`JobRecords::jobs`](crate::ledger::verbs::JobRecords::jobs).
 pub(super) struct Jobs {
     pub batch: BatchId,
     pub state: Option<JobState>,
@@ -35,7 +36,7 @@ impl Verb for Jobs {
         let window = JobWindow::of(self.page);
         let portion = self.read(conn, window).await?;
         // Checked last: the batch is marked together with the first removal of a row.
-        let jobs = self.count(conn).await?;
+        let jobs = count(conn, self.batch).await?;
         Ok(window.finish(portion, jobs))
     }
 }
@@ -57,14 +58,33 @@ impl Jobs {
         }
         Ok(page.build())
     }
+}
 
-    /// The number of jobs of a batch whose history is complete.
-    async fn count(&self, conn: &Client) -> Result<u64> {
-        let row = conn.query_opt(&conn.prepare_cached(BATCH).await?, &[&self.batch.get()]).await?;
-        let row = row.ok_or(LedgerError::NoSuchBatch(self.batch))?;
-        if row.try_get("removed")? {
-            return Err(LedgerError::HistoryRemoved(self.batch).into());
-        }
-        row.number("jobs")
+/// See [`JobRecords::job_map`](crate::ledger::verbs::JobRecords::job_map).
+pub(super) struct Map(pub BatchId);
+
+impl Verb for Map {
+    type Output = JobMap;
+    const OPERATION: &'static str = operation::JOB_MAP;
+    const LANE: Lane = Lane::Requests;
+
+    async fn run(&self, conn: &mut Client) -> Result<JobMap> {
+        let jobs = count(conn, self.0).await?;
+        let jobs_per_cell = JobMap::jobs_per_cell(jobs);
+        let statement = conn.prepare_cached(JOB_MAP).await?;
+        let cells = conn.query(&statement, &[&self.0.get(), &key(jobs_per_cell)]).await?;
+        // Again, since rows may have been removed meanwhile.
+        count(conn, self.0).await?;
+        Ok(JobMap { jobs, jobs_per_cell, cells: cells.iter().map(rows::cell).collect::<Result<_>>()? })
     }
+}
+
+/// The number of jobs of a batch whose history is complete.
+async fn count(conn: &Client, batch: BatchId) -> Result<u64> {
+    let row = conn.query_opt(&conn.prepare_cached(BATCH).await?, &[&batch.get()]).await?;
+    let row = row.ok_or(LedgerError::NoSuchBatch(batch))?;
+    if row.try_get("removed")? {
+        return Err(LedgerError::HistoryRemoved(batch).into());
+    }
+    row.number("jobs")
 }

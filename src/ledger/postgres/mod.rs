@@ -34,6 +34,7 @@ mod control;
 mod create;
 mod detach_on_drop;
 mod error;
+mod failures;
 mod feed;
 mod finish_attempt;
 mod finish_hook;
@@ -88,11 +89,11 @@ use super::{
         AttemptResult, BatchCommand, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook,
         HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, PlanInput, Planned, Pruned, Rules,
     },
-    verbs::{Ledger, Records},
+    verbs::{JobRecords, Ledger, Records},
 };
 use crate::domain::{
-    Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, JobRecord,
-    JobState, RetryReport, StatusTask,
+    Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, FailureGroup, HookId, Invalid, Item,
+    JobMap, JobRecord, JobState, RetryOptions, RetryReport, StatusTask,
 };
 
 /// The ledger in a PostgreSQL database.
@@ -155,20 +156,12 @@ impl Records for PostgresLedger {
         self.pool.run(read::Items { batch, page }).await
     }
 
-    async fn failed_jobs(&self, batch: BatchId, page: PageRequest) -> Result<Portion<FailedJob>> {
-        self.pool.run(read::FailedJobs { batch, page }).await
-    }
-
     async fn identity(&self) -> Result<String> {
         self.pool.run(identity::Identity(random_identity())).await
     }
 
     async fn open_hooks(&self, batch: BatchId) -> Result<u64> {
         self.pool.run(open_hooks::OpenHooks(batch)).await
-    }
-
-    async fn jobs(&self, batch: BatchId, state: Option<JobState>, page: PageRequest) -> Result<Portion<JobRecord>> {
-        self.pool.run(jobs::Jobs { batch, state, page }).await
     }
 
     async fn backlog(&self, limit: u64) -> Result<Backlog> {
@@ -187,6 +180,30 @@ impl Records for PostgresLedger {
             left.append(&mut batches);
         }
         Ok(left)
+    }
+}
+
+#[async_trait]
+impl JobRecords for PostgresLedger {
+    async fn jobs(&self, batch: BatchId, state: Option<JobState>, page: PageRequest) -> Result<Portion<JobRecord>> {
+        self.pool.run(jobs::Jobs { batch, state, page }).await
+    }
+
+    async fn failed_jobs(
+        &self,
+        batch: BatchId,
+        group: Option<String>,
+        page: PageRequest,
+    ) -> Result<Portion<FailedJob>> {
+        self.pool.run(failures::FailedJobs { batch, group, page }).await
+    }
+
+    async fn failure_groups(&self, batch: BatchId, page: PageRequest) -> Result<Portion<FailureGroup>> {
+        self.pool.run(failures::FailureGroups { batch, page }).await
+    }
+
+    async fn job_map(&self, batch: BatchId) -> Result<JobMap> {
+        self.pool.run(jobs::Map(batch)).await
     }
 }
 
@@ -247,8 +264,8 @@ impl Ledger for PostgresLedger {
         self.pool.run(control::Control { finisher: self.finisher.clone(), batch, command }).await
     }
 
-    async fn retry(&self, batch: BatchId) -> Result<RetryReport> {
-        self.pool.run(retry::Retry { rules: self.rules, batch }).await
+    async fn retry(&self, batch: BatchId, options: RetryOptions) -> Result<RetryReport> {
+        self.pool.run(retry::Retry { rules: self.rules, batch, options }).await
     }
 
     async fn open_jobs(&self, query: JobQuery) -> Result<OpenJobs> {

@@ -1,23 +1,14 @@
-//! batch, batches, items, `failed_jobs`: reads. Each result comes from one statement,
-//! and so from one snapshot.
+//! batch, batches, items: reads. Each result comes from one statement, and so from one snapshot.
 
-use deadpool_postgres::{Client, GenericClient, Transaction};
+use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::Row;
 
 use super::{
     error::Result,
     pool::{Lane, Verb},
 };
-use crate::domain::{BatchId, BatchRecord, BatchStatus, FailedJob, Item};
-use crate::ledger::{
-    columns::{as_json, key},
-    decide::PageBuilder,
-    error::LedgerError,
-    operation,
-    query::{PageRequest, Portion},
-    rows,
-    types::BatchInfo,
-};
+use crate::domain::{BatchId, BatchRecord, BatchStatus, Item};
+use crate::ledger::{columns::key, error::LedgerError, operation, query::PageRequest, rows, types::BatchInfo};
 
 const HISTORY_REMOVED: &str = "SELECT history <> 'complete' FROM batches WHERE id = $1";
 const EXISTS: &str = "SELECT EXISTS (SELECT FROM batches WHERE id = $1)";
@@ -28,7 +19,6 @@ const BATCHES_BY_STATUS: &str =
 const INFO: &str = "SELECT quantity, batch_size, prefix, max_jobs FROM batches WHERE id = $1";
 const ITEMS: &str = "SELECT batch, ordinal, code, created_at FROM items
     WHERE batch = $1 AND ordinal > $2 ORDER BY ordinal LIMIT $3";
-const FAILED_JOBS: &str = include_str!("sql/failed_jobs.sql");
 
 /// See [`Ledger::batch`](crate::ledger::Ledger::batch).
 pub(super) struct Batch(pub BatchId);
@@ -104,7 +94,7 @@ async fn read_page(conn: &Client, sql: &str, batch: BatchId, page: PageRequest) 
     Ok(rows)
 }
 
-async fn check_exists(conn: &Client, batch: BatchId) -> Result<()> {
+pub(super) async fn check_exists(conn: &Client, batch: BatchId) -> Result<()> {
     let row = conn.query_one(&conn.prepare_cached(EXISTS).await?, &[&batch.get()]).await?;
     if row.try_get(0)? { Ok(()) } else { Err(LedgerError::NoSuchBatch(batch).into()) }
 }
@@ -113,53 +103,4 @@ async fn check_exists(conn: &Client, batch: BatchId) -> Result<()> {
 pub(super) async fn is_history_removed(conn: &impl GenericClient, id: BatchId) -> Result<bool> {
     let row = conn.query_opt(&conn.prepare_cached(HISTORY_REMOVED).await?, &[&id.get()]).await?;
     Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or(false))
-}
-
-/// See [`Ledger::failed_jobs`](crate::ledger::Ledger::failed_jobs).
-pub(super) struct FailedJobs {
-    pub batch: BatchId,
-    pub page: PageRequest,
-}
-
-impl Verb for FailedJobs {
-    type Output = Portion<FailedJob>;
-    const OPERATION: &'static str = operation::FAILED_JOBS;
-    const LANE: Lane = Lane::Requests;
-
-    async fn run(&self, conn: &mut Client) -> Result<Portion<FailedJob>> {
-        let portion = self.read(&conn.transaction().await?).await?;
-        if portion.rows.is_empty() {
-            check_exists(conn, self.batch).await?;
-        }
-        // Checked last: the batch is marked together with the first removal of a row.
-        if is_history_removed(conn, self.batch).await? {
-            return Err(LedgerError::HistoryRemoved(self.batch).into());
-        }
-        Ok(portion)
-    }
-}
-
-impl FailedJobs {
-    /// The number of rows per fetch: about as many as fill a page if all are as long as possible.
-    const ROWS: i32 = 50;
-
-    /// Reads no more rows than fit into the page. A portal is one statement, and so one snapshot,
-    /// however often it is fetched from.
-    async fn read(&self, transaction: &Transaction<'_>) -> Result<Portion<FailedJob>> {
-        let (statement, request) = (transaction.prepare_cached(FAILED_JOBS).await?, self.page);
-        let (batch, after, limit) = (self.batch.get(), request.after.map_or(-1, key), key(request.limit));
-        let portal = transaction.bind(&statement, &[&batch, &after, &limit]).await?;
-        let mut page = PageBuilder::new();
-        loop {
-            let rows = transaction.query_portal(&portal, Self::ROWS).await?;
-            for row in &rows {
-                let job = rows::failed_job(row, self.batch)?;
-                let json = as_json(&job)?;
-                page.push(job, &json);
-            }
-            if page.is_full() || rows.len() < Self::ROWS as usize {
-                return Ok(page.build());
-            }
-        }
-    }
 }

@@ -11,20 +11,21 @@ use super::{
     summarize::count_batch,
 };
 use crate::{
-    domain::{BatchId, RetryReport},
+    domain::{BatchId, JobId, JobState, RetryOptions, RetryReport},
     ledger::{
         columns::key,
-        decide::{FailedJobRow, reopened_status, retry_report},
+        decide::{Selection, reopened_status},
         operation, rows,
         types::Rules,
     },
 };
 
-const FAILED: &str = "SELECT seq, generation, created = quantity AS has_all_items FROM jobs
+const FAILED: &str = "SELECT seq, generation, created = quantity AS has_all_items, error_group FROM jobs
     WHERE batch = $1 AND state = 'failed' AND error IS NOT NULL AND finished_at IS NOT NULL
     ORDER BY seq FOR NO KEY UPDATE";
+const NAMED: &str = "SELECT seq, generation, state FROM jobs WHERE batch = $1 AND seq = ANY ($2::bigint[])";
 const RECREATE: &str = include_str!("sql/retry_jobs.sql");
-const COMPLETE: &str = "UPDATE jobs SET state = 'completed', error = NULL, failed_chunks = NULL
+const COMPLETE: &str = "UPDATE jobs SET state = 'completed', error = NULL, error_group = NULL, failed_chunks = NULL
     WHERE batch = $1 AND seq = ANY ($2::bigint[])";
 const REOPEN: &str = include_str!("sql/retry_batch.sql");
 
@@ -32,6 +33,7 @@ const REOPEN: &str = include_str!("sql/retry_batch.sql");
 pub(super) struct Retry {
     pub rules: Rules,
     pub batch: BatchId,
+    pub options: RetryOptions,
 }
 
 impl Verb for Retry {
@@ -44,7 +46,9 @@ impl Verb for Retry {
     async fn run(&self, conn: &mut Client) -> Result<RetryReport> {
         let transaction = conn.transaction().await?;
         let report = self.retry(&transaction).await?;
-        transaction.commit().await?;
+        if !self.options.dry_run {
+            transaction.commit().await?;
+        }
         Ok(report)
     }
 }
@@ -54,30 +58,46 @@ impl Retry {
         lock(conn, self.batch).await?;
         let before = batch(conn, self.batch).await?;
         let status = reopened_status(&before)?;
-        let failed = conn.query(&conn.prepare_cached(FAILED).await?, &[&self.batch.get()]).await?;
-        if failed.is_empty() {
-            return Ok(RetryReport::empty(self.batch, before.status));
+        let selection = self.select(conn).await?;
+        if selection.jobs.is_empty() {
+            return Ok(selection.report(self.batch, before.status, self.options.dry_run));
         }
-        let failed = failed.iter().map(|row| rows::job_to_retry(row, self.batch)).collect::<Result<Vec<_>>>()?;
-        self.retry_jobs(conn, &failed).await?;
-        let statement = conn.prepare_cached(REOPEN).await?;
-        conn.execute(&statement, &[&self.batch.get(), &status.as_str()]).await?;
-        count_batch(conn, self.batch).await?;
-        Ok(retry_report(RetryReport::empty(self.batch, status), &failed))
+        if !self.options.dry_run {
+            self.retry_jobs(conn, &selection).await?;
+            let statement = conn.prepare_cached(REOPEN).await?;
+            conn.execute(&statement, &[&self.batch.get(), &status.as_str()]).await?;
+            count_batch(conn, self.batch).await?;
+        }
+        Ok(selection.report(self.batch, status, self.options.dry_run))
     }
 
-    async fn retry_jobs(&self, conn: &impl GenericClient, failed: &[FailedJobRow]) -> Result<()> {
-        let (complete, others): (Vec<_>, Vec<_>) = failed.iter().partition(|failed| failed.has_all_items);
+    async fn select(&self, conn: &impl GenericClient) -> Result<Selection> {
+        let failed = conn.query(&conn.prepare_cached(FAILED).await?, &[&self.batch.get()]).await?;
+        let failed = failed.iter().map(|row| rows::job_to_retry(row, self.batch)).collect::<Result<_>>()?;
+        let named = self.named(conn).await?;
+        Ok(Selection::of(self.batch, &self.options, failed, &named))
+    }
+
+    /// The existing ones of the jobs that the request names.
+    async fn named(&self, conn: &impl GenericClient) -> Result<Vec<(JobId, JobState)>> {
+        let Some(seqs) = &self.options.jobs else { return Ok(Vec::new()) };
+        let seqs: Vec<_> = seqs.iter().copied().map(key).collect();
+        let named = conn.query(&conn.prepare_cached(NAMED).await?, &[&self.batch.get(), &seqs]).await?;
+        named.iter().map(|row| rows::named_job(row, self.batch)).collect()
+    }
+
+    async fn retry_jobs(&self, conn: &impl GenericClient, selection: &Selection) -> Result<()> {
+        let (complete, others) = selection.complete_and_others();
         let batch = self.batch.get();
         conn.execute(&conn.prepare_cached(COMPLETE).await?, &[&batch, &seqs(&complete)]).await?;
-        for FailedJobRow { job, .. } in complete {
-            hooks::record_job_end(conn, self.rules, *job).await?;
+        for job in complete {
+            hooks::record_job_end(conn, self.rules, job).await?;
         }
         conn.execute(&conn.prepare_cached(RECREATE).await?, &[&batch, &seqs(&others)]).await?;
         Ok(())
     }
 }
 
-fn seqs(failed: &[&FailedJobRow]) -> Vec<i64> {
-    failed.iter().map(|failed| key(failed.job.seq)).collect()
+fn seqs(jobs: &[JobId]) -> Vec<i64> {
+    jobs.iter().map(|job| key(job.seq)).collect()
 }

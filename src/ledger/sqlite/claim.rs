@@ -98,7 +98,8 @@ fn missing_items(conn: &Connection, batch: i64, range: &Range<u64>) -> Result<Ve
 
 fn poison(conn: &Connection, rules: Rules, job: JobId, acknowledged: Option<u32>, crashes: u32) -> Result<Claimed> {
     let failure = poisoned(crashes);
-    let parameters = params![job.batch.get(), key(job.seq), crashes, failure.reason, now(), acknowledged];
+    let parameters =
+        params![job.batch.get(), key(job.seq), crashes, failure.reason, now(), acknowledged, failure.group()];
     conn.prepare_cached(FAIL_POISONED)?.execute(parameters)?;
     hooks::record_job_end(conn, rules, job)?;
     Ok(Claimed::Poisoned(failure))

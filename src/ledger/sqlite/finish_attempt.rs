@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{columns::now, error::Result, hooks};
 use crate::{
-    domain::JobState,
+    domain::{Failure, JobState},
     ledger::{
         columns::{Columns, as_json, key, millis},
         decide::JobChange,
@@ -49,6 +49,7 @@ fn record(conn: &Connection, claim: &Claim, change: &JobChange<'_>, worked: Dura
         change.failure.map(|failure| as_json(&failure.chunks)).transpose()?,
         (!change.state.is_open()).then(now),
         millis(worked),
+        change.failure.map(Failure::group),
     ])?;
     Ok(changed == 1)
 }

@@ -1,9 +1,9 @@
-//! jobs: lists the jobs of a batch.
+//! jobs, `job_map`: the jobs of a batch.
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::error::Result;
-use crate::domain::{BatchId, JobRecord, JobState};
+use crate::domain::{BatchId, JobMap, JobRecord, JobState};
 use crate::ledger::{
     columns::{Columns, as_json, key},
     decide::{JobWindow, PageBuilder},
@@ -14,6 +14,7 @@ use crate::ledger::{
 
 const BATCH: &str =
     "SELECT coalesce(jobs, 0) AS jobs, history <> 'complete' AS removed FROM rocket_batch_batches WHERE id = ?1";
+const JOB_MAP: &str = include_str!("sql/job_map.sql");
 const JOBS: &str = include_str!("sql/jobs.sql");
 
 pub(super) fn jobs(
@@ -36,6 +37,14 @@ pub(super) fn jobs(
         page.push(job, &json);
     }
     Ok(window.finish(page.build(), jobs))
+}
+
+pub(super) fn job_map(conn: &Connection, id: BatchId) -> Result<JobMap> {
+    let jobs = count(conn, id)?;
+    let jobs_per_cell = JobMap::jobs_per_cell(jobs);
+    let mut query = conn.prepare_cached(JOB_MAP)?;
+    let cells = query.query_map((id.get(), key(jobs_per_cell)), |row| rows::cell(row))?;
+    Ok(JobMap { jobs, jobs_per_cell, cells: cells.collect::<Result<_, _>>()? })
 }
 
 /// The number of jobs of a batch whose history is complete.

@@ -20,6 +20,7 @@ mod columns;
 mod control;
 mod create;
 mod error;
+mod failures;
 mod feed;
 mod finish_attempt;
 mod finish_hook;
@@ -69,11 +70,11 @@ use super::{
         AttemptResult, BatchCommand, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook,
         HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, PlanInput, Planned, Pruned, Rules,
     },
-    verbs::{Ledger, Records},
+    verbs::{JobRecords, Ledger, Records},
 };
 use crate::domain::{
-    Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, HookId, Invalid, Item, JobRecord,
-    JobState, RetryReport, StatusTask,
+    Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, FailureGroup, HookId, Invalid, Item,
+    JobMap, JobRecord, JobState, RetryOptions, RetryReport, StatusTask,
 };
 
 /// The ledger in a SQLite database.
@@ -133,10 +134,6 @@ impl Records for SqliteLedger {
         self.pool.read(operation::ITEMS, move |conn| read::items(conn, batch, page)).await
     }
 
-    async fn failed_jobs(&self, batch: BatchId, page: PageRequest) -> Result<Portion<FailedJob>> {
-        self.pool.read(operation::FAILED_JOBS, move |conn| read::failed_jobs(conn, batch, page)).await
-    }
-
     async fn identity(&self) -> Result<String> {
         let candidate = random_identity();
         self.pool.write(operation::IDENTITY, move |conn| identity::identity(conn, &candidate)).await
@@ -144,10 +141,6 @@ impl Records for SqliteLedger {
 
     async fn open_hooks(&self, batch: BatchId) -> Result<u64> {
         self.pool.read(operation::OPEN_HOOKS, move |conn| open_hooks::open_hooks(conn, batch)).await
-    }
-
-    async fn jobs(&self, batch: BatchId, state: Option<JobState>, page: PageRequest) -> Result<Portion<JobRecord>> {
-        self.pool.read(operation::JOBS, move |conn| jobs::jobs(conn, batch, state, page)).await
     }
 
     async fn backlog(&self, limit: u64) -> Result<Backlog> {
@@ -165,6 +158,31 @@ impl Records for SqliteLedger {
             self.pool.write(OPERATION, move |conn| summarize::store(conn, process, &counted)).await?;
         }
         Ok(left)
+    }
+}
+
+#[async_trait]
+impl JobRecords for SqliteLedger {
+    async fn jobs(&self, batch: BatchId, state: Option<JobState>, page: PageRequest) -> Result<Portion<JobRecord>> {
+        self.pool.read(operation::JOBS, move |conn| jobs::jobs(conn, batch, state, page)).await
+    }
+
+    async fn failed_jobs(
+        &self,
+        batch: BatchId,
+        group: Option<String>,
+        page: PageRequest,
+    ) -> Result<Portion<FailedJob>> {
+        let read = move |conn: &mut _| failures::failed_jobs(conn, batch, group.as_deref(), page);
+        self.pool.read(operation::FAILED_JOBS, read).await
+    }
+
+    async fn failure_groups(&self, batch: BatchId, page: PageRequest) -> Result<Portion<FailureGroup>> {
+        self.pool.read(operation::FAILURE_GROUPS, move |conn| failures::failure_groups(conn, batch, page)).await
+    }
+
+    async fn job_map(&self, batch: BatchId) -> Result<JobMap> {
+        self.pool.read(operation::JOB_MAP, move |conn| jobs::job_map(conn, batch)).await
     }
 }
 
@@ -247,9 +265,9 @@ impl Ledger for SqliteLedger {
         self.pool.write(operation::CONTROL, move |conn| control::control(conn, &finisher, batch, command)).await
     }
 
-    async fn retry(&self, batch: BatchId) -> Result<RetryReport> {
+    async fn retry(&self, batch: BatchId, options: RetryOptions) -> Result<RetryReport> {
         let rules = self.rules;
-        self.pool.write(operation::RETRY, move |conn| retry::retry(conn, rules, batch)).await
+        self.pool.write(operation::RETRY, move |conn| retry::retry(conn, rules, batch, &options)).await
     }
 
     async fn open_jobs(&self, query: JobQuery) -> Result<OpenJobs> {

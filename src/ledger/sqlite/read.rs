@@ -1,14 +1,13 @@
-//! batch, batches, items, `failed_jobs`: reads. Each runs on one snapshot.
+//! batch, batches, items: reads. Each runs on one snapshot.
 
 use rusqlite::{Connection, OptionalExtension};
 
 use super::error::Result;
-use crate::domain::{BatchId, BatchRecord, BatchStatus, FailedJob, Item, JobCounts, Measured};
+use crate::domain::{BatchId, BatchRecord, BatchStatus, Item, JobCounts, Measured};
 use crate::ledger::{
-    columns::{Columns, as_json, key},
-    decide::PageBuilder,
+    columns::{Columns, key},
     error::LedgerError,
-    query::{PageRequest, Portion},
+    query::PageRequest,
     rows,
     types::BatchInfo,
 };
@@ -23,14 +22,13 @@ const INFO: &str = "SELECT quantity, batch_size, prefix, max_jobs FROM rocket_ba
 const COUNTS: &str = include_str!("sql/counts.sql");
 const ITEMS: &str = "SELECT batch, ordinal, code, created_at FROM rocket_batch_items
     WHERE batch = ?1 AND ordinal > ?2 ORDER BY ordinal LIMIT ?3";
-const FAILED_JOBS: &str = include_str!("sql/failed_jobs.sql");
 
 /// Whether the batch exists.
 pub(super) fn exists(conn: &Connection, id: BatchId) -> Result<bool> {
     Ok(conn.prepare_cached(EXISTS)?.query_row([id.get()], |row| row.get(0))?)
 }
 
-fn check_exists(conn: &Connection, id: BatchId) -> Result<()> {
+pub(super) fn check_exists(conn: &Connection, id: BatchId) -> Result<()> {
     if exists(conn, id)? { Ok(()) } else { Err(LedgerError::NoSuchBatch(id).into()) }
 }
 
@@ -89,23 +87,4 @@ pub(super) fn items(conn: &Connection, id: BatchId, page: PageRequest) -> Result
     let mut query = conn.prepare_cached(ITEMS)?;
     let items = query.query_map((id.get(), page.after.map_or(-1, key), key(page.limit)), |row| rows::item(row))?;
     Ok(items.collect::<Result<_, _>>()?)
-}
-
-pub(super) fn failed_jobs(conn: &Connection, id: BatchId, page: PageRequest) -> Result<Portion<FailedJob>> {
-    check_exists(conn, id)?;
-    if is_history_removed(conn, id)? {
-        return Err(LedgerError::HistoryRemoved(id).into());
-    }
-    let mut query = conn.prepare_cached(FAILED_JOBS)?;
-    let parameters = (id.get(), page.after.map_or(-1, key), key(page.limit));
-    let mut failed = query.query_map(parameters, |row| rows::failed_job(row, id))?;
-    let mut page = PageBuilder::new();
-    while !page.is_full()
-        && let Some(job) = failed.next()
-    {
-        let job = job?;
-        let json = as_json(&job)?;
-        page.push(job, &json);
-    }
-    Ok(page.build())
 }

@@ -120,6 +120,8 @@ macro_rules! every_ledger {
             retry::a_retry_leaves_a_paused_batch_paused
             retry::a_retry_is_rejected_where_the_status_forbids_it
             retry::a_retry_without_failed_jobs_changes_nothing
+            retry::a_retry_recreates_only_the_selected_jobs
+            retry::a_dry_run_reports_what_a_retry_does_and_changes_nothing
 
             read::counts_sum_to_the_jobs_in_every_state
             read::batches_are_listed_newest_first_in_pages_and_by_status
@@ -128,6 +130,9 @@ macro_rules! every_ledger {
             read::failed_jobs_are_listed_in_pages_with_their_failed_chunks
             read::lists_the_first_failed_chunks_and_counts_the_others
             read::failed_jobs_are_listed_up_to_the_size_of_a_page
+            read::failed_jobs_are_grouped_by_their_errors
+            read::failure_groups_are_listed_up_to_the_size_of_a_page
+            read::a_job_map_has_a_cell_for_each_job_or_for_several
             read::jobs_are_listed_in_pages_and_by_state
             read::a_page_of_jobs_in_one_state_looks_at_a_bounded_number
             read::jobs_are_listed_up_to_the_size_of_a_page

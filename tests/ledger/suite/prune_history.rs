@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use rocket_batch::{
-    domain::{BatchId, BatchStatus, JobCounts, JobId},
+    domain::{BatchId, BatchStatus, JobCounts, JobId, RetryOptions},
     ledger::{AttemptResult, BatchCommand, ChunkInserted, Claimed, Closed, Finished, HookOutcome, LedgerError, Pruned},
 };
 use tokio::task::JoinSet;
@@ -138,6 +138,8 @@ pub async fn a_pruned_batch_and_its_items_stay_as_they_were(harness: impl Harnes
     assert_eq!(after, expected);
     assert_eq!((items.len(), ledger.items(id(77), ALL).await?), (100, items));
     assert!(is_removed(&ledger.retry(id(77)).await, id(77)));
+    assert!(is_removed(&ledger.failure_groups(id(77), ALL).await, id(77)));
+    assert!(is_removed(&ledger.job_map(id(77)).await, id(77)));
     for command in [BatchCommand::Cancel, BatchCommand::Pause, BatchCommand::Resume] {
         assert!(matches!(ledger.control(id(77), command).await, Err(LedgerError::NotAllowed(_))));
     }
@@ -178,7 +180,7 @@ pub async fn only_one_of_a_concurrent_retry_and_removal_succeeds(harness: impl H
     for round in 0..40 {
         let batch = finished_batch(&ledger, 3).await?[0].batch;
         let (one, other) = (ledger.share(), ledger.share());
-        let retry = async move { one.retry(batch).await };
+        let retry = async move { one.retry(batch, RetryOptions::default()).await };
         let prune = async move { other.prune_history(LONG_AGO, 2).await };
         // The first one is likelier to win, so they alternate.
         let (retried, pruned) = if round % 2 == 0 {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rocket_batch::{
-    domain::{BatchStatus, JobId, JobState},
+    domain::{BatchStatus, ErrorGroup, JobId, JobState},
     ledger::{AttemptResult, BatchCommand, LedgerError, PageRequest},
 };
 
@@ -142,7 +142,7 @@ pub async fn failed_jobs_are_listed_up_to_the_size_of_a_page(harness: impl Harne
     let (mut seen, mut sizes) = (Vec::new(), Vec::new());
     let mut more = true;
     while more {
-        let portion = ledger.share().failed_jobs(jobs[0].batch, page(seen.last().copied(), 1_000)).await?;
+        let portion = ledger.share().failed_jobs(jobs[0].batch, None, page(seen.last().copied(), 1_000)).await?;
         sizes.push(serde_json::to_vec(&portion.rows)?.len());
         seen.extend(portion.rows.iter().map(|job| job.seq));
         more = portion.truncated;
@@ -151,8 +151,102 @@ pub async fn failed_jobs_are_listed_up_to_the_size_of_a_page(harness: impl Harne
     assert_eq!(seen, (0..120).collect::<Vec<_>>());
     assert!(sizes.iter().all(|size| *size <= PageRequest::MAX_BYTES), "{sizes:?}");
     assert!(sizes[..sizes.len() - 1].iter().all(|size| *size > PageRequest::MAX_BYTES * 9 / 10), "{sizes:?}");
-    let few = ledger.share().failed_jobs(jobs[0].batch, page(None, 10)).await?;
+    let few = ledger.share().failed_jobs(jobs[0].batch, None, page(None, 10)).await?;
     assert_eq!((few.rows.len(), few.truncated), (10, false));
+    bystander.assert_unchanged(&ledger).await
+}
+
+pub async fn failed_jobs_are_grouped_by_their_errors(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch().of(750)).await?;
+    let batch = jobs[0].batch;
+    assert_eq!(ledger.failure_groups(batch, ALL).await?.rows, []);
+    ledger.complete(jobs[0]).await?;
+    for job in &jobs[1..] {
+        let first = job.seq * 100;
+        let failure = match job.seq {
+            1 => because("no paper"),
+            seq => failed_chunk(first + 30..first + 40, &format!("no ink for {seq}")),
+        };
+        let claim = ledger.claim_job(*job).await?;
+        ledger.insert_chunk(&claim, chunk(first..first + 30)).await?;
+        ledger.finish_attempt(&claim, AttemptResult::Failed(failure), WORKED).await?;
+    }
+
+    let groups = ledger.failure_groups(batch, ALL).await?.rows;
+    let [ink, paper] = &groups[..] else { panic!("{groups:?}") };
+    assert_eq!((ink.title.as_str(), ink.jobs, ink.items_missing), ("no ink for N", 6, 5 * 70 + 20));
+    assert_eq!((paper.title.as_str(), paper.jobs, paper.items_missing), ("no paper", 1, 70));
+    assert_eq!(ink.example.job_id, jobs[2].to_string());
+    assert_eq!(ink.example.error, "10 items could not be written: no ink for 2");
+    assert_eq!([&ink.group, &paper.group], [&ErrorGroup::of("no ink for 9").id, &ErrorGroup::of("no paper").id]);
+    assert!(is_recent(Some(ink.first_seen)) && ink.first_seen <= ink.last_seen);
+    assert_eq!(ledger.failure_groups(batch, page(None, 1)).await?.rows, groups[..1]);
+    assert_eq!(ledger.failure_groups(batch, page(Some(1), 1)).await?.rows, groups[1..]);
+    assert_eq!(ledger.failure_groups(batch, page(Some(2), 1)).await?.rows, []);
+    let of_group = async |group: &str, page| -> TestResult<Vec<u64>> {
+        let portion = ledger.share().failed_jobs(batch, Some(group.to_owned()), page).await?;
+        Ok(portion.rows.iter().map(|job| job.seq).collect())
+    };
+    assert_eq!(of_group(&ink.group, page(None, 2)).await?, [2, 3]);
+    assert_eq!(of_group(&ink.group, page(Some(5), 9)).await?, [6, 7]);
+    assert_eq!(of_group(&paper.group, ALL).await?, [1]);
+    assert!(of_group("0123456789abcdef", ALL).await?.is_empty());
+    ledger.retry(batch).await?;
+    assert_eq!(ledger.failure_groups(batch, ALL).await?.rows, []);
+    bystander.assert_unchanged(&ledger).await
+}
+
+/// Each job has an error of its own, so each is a group.
+pub async fn failure_groups_are_listed_up_to_the_size_of_a_page(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+    let jobs = ledger.jobs_of(a_batch().in_jobs_of(1).of(1_500)).await?;
+    for job in &jobs {
+        let letters: String = job.seq.to_string().bytes().map(|digit| char::from(digit + 60)).collect();
+        let error = format!("{letters} {}", "is too long. ".repeat(100));
+        ledger.end(*job, AttemptResult::Failed(because(&error))).await?;
+    }
+
+    let (mut groups, mut bytes) = (0, Vec::new());
+    loop {
+        let portion = ledger.failure_groups(jobs[0].batch, page(Some(groups), 1_001)).await?;
+        groups += portion.rows.len() as u64;
+        bytes.push(serde_json::to_string(&portion.rows)?.len());
+        if !portion.truncated {
+            break;
+        }
+    }
+
+    assert_eq!((groups, bytes.len()), (1_500, 3), "{bytes:?}");
+    assert!(bytes.iter().all(|bytes| *bytes <= PageRequest::MAX_BYTES), "{bytes:?}");
+    Ok(())
+}
+
+pub async fn a_job_map_has_a_cell_for_each_job_or_for_several(harness: impl Harness) -> TestResult {
+    use JobState::{Active, Cancelled, Completed, Delayed, Failed, Waiting};
+
+    let ledger = harness.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = ledger.jobs_of(a_batch().of(450)).await?;
+    ledger.complete(jobs[0]).await?;
+    ledger.fail(jobs[1]).await?;
+    ledger.end(jobs[2], delayed(because("no ink"), Duration::from_secs(3_600))).await?;
+    let _claim = ledger.claim_job(jobs[3]).await?;
+    let map = ledger.job_map(jobs[0].batch).await?;
+    assert_eq!((map.jobs, map.jobs_per_cell), (5, 1));
+    assert_eq!(map.cells, [Completed, Failed, Delayed, Active, Waiting]);
+    ledger.control(jobs[0].batch, BatchCommand::Cancel).await?;
+    assert_eq!(ledger.job_map(jobs[0].batch).await?.cells, [Completed, Failed, Cancelled, Cancelled, Cancelled]);
+
+    // 2,001 jobs are 667 cells of 3 jobs.
+    let many = ledger.jobs_of(a_batch().in_jobs_of(1).of(2_001)).await?;
+    ledger.complete(many[0]).await?;
+    ledger.end(many[4], delayed(because("no ink"), Duration::from_secs(3_600))).await?;
+    ledger.fail(many[2_000]).await?;
+    let map = ledger.job_map(many[0].batch).await?;
+    assert_eq!((map.jobs, map.jobs_per_cell, map.cells.len()), (2_001, 3, 667));
+    assert_eq!((map.cells[0], map.cells[1], map.cells[2], map.cells[666]), (Waiting, Delayed, Waiting, Failed));
     bystander.assert_unchanged(&ledger).await
 }
 
@@ -247,6 +341,8 @@ pub async fn lists_of_an_unknown_batch_are_rejected(harness: impl Harness) -> Te
 
     assert!(matches!(ledger.items(id(9), ALL).await, Err(LedgerError::NoSuchBatch(_))));
     assert!(matches!(ledger.failed_jobs(id(9), ALL).await, Err(LedgerError::NoSuchBatch(_))));
+    assert!(matches!(ledger.failure_groups(id(9), ALL).await, Err(LedgerError::NoSuchBatch(_))));
+    assert!(matches!(ledger.job_map(id(9)).await, Err(LedgerError::NoSuchBatch(_))));
     assert!(matches!(ledger.share().jobs(id(9), None, ALL).await, Err(LedgerError::NoSuchBatch(_))));
     Ok(())
 }

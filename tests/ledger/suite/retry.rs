@@ -3,7 +3,7 @@
 #![expect(clippy::single_range_in_vec_init, reason = "missing items are a list of ranges, often of one")]
 
 use rocket_batch::{
-    domain::{BatchStatus, JobCounts, JobId, StatusTask},
+    domain::{BatchStatus, ErrorGroup, JobCounts, JobId, RetryOptions, StatusTask},
     ledger::{AttemptResult, BatchCommand, ChunkInserted, Claimed, LedgerError},
 };
 
@@ -80,8 +80,8 @@ pub async fn only_one_of_two_concurrent_retries_finds_jobs(harness: impl Harness
 
     for _ in 0..20 {
         let job = ledger.failed_batch().await?;
-        let retries =
-            [ledger.share(), ledger.share()].map(|ledger| tokio::spawn(async move { ledger.retry(job.batch).await }));
+        let retries = [ledger.share(), ledger.share()]
+            .map(|ledger| tokio::spawn(async move { ledger.retry(job.batch, RetryOptions::default()).await }));
         let mut found = Vec::new();
         for retry in retries {
             found.push(retry.await??.found);
@@ -131,5 +131,66 @@ pub async fn a_retry_without_failed_jobs_changes_nothing(harness: impl Harness) 
         assert_eq!((report.found, report.recreated, report.status), (0, 0, status));
         assert_eq!(ledger.batch(batch).await?, before);
     }
+    Ok(())
+}
+
+/// Jobs 0, 2 and 4 fail because of ink, 1 and 3 because of paper, and 5 is completed.
+async fn jobs_with_two_errors(ledger: &Subject) -> TestResult<Vec<JobId>> {
+    let jobs = ledger.jobs_of(a_batch().of(600)).await?;
+    for job in &jobs[..5] {
+        let reason = if job.seq % 2 == 0 { format!("no ink for {}", job.seq) } else { "no paper".to_owned() };
+        ledger.end(*job, AttemptResult::Failed(because(&reason))).await?;
+    }
+    ledger.complete(jobs[5]).await?;
+    Ok(jobs)
+}
+
+pub async fn a_retry_recreates_only_the_selected_jobs(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+    let bystander = ledger.bystander().await?;
+    let jobs = jobs_with_two_errors(&ledger).await?;
+    let batch = jobs[0].batch;
+    ledger.closed(batch, 0).await?;
+    let retry = async |options| ledger.share().retry(batch, options).await;
+    let failed = async || -> TestResult<Vec<u64>> {
+        Ok(ledger.failed_jobs(batch, ALL).await?.iter().map(|job| job.seq).collect())
+    };
+    let (ink, default) = (Some(ErrorGroup::of("no ink for 7").id), RetryOptions::default);
+
+    let first = retry(RetryOptions { group: ink.clone(), limit: Some(1), ..default() }).await?;
+    assert_eq!((first.found, first.recreated, first.status), (3, 1, BatchStatus::Running));
+    assert_eq!(failed().await?, [1, 2, 3, 4]);
+    let named = retry(RetryOptions { jobs: Some(vec![0, 3, 5, 6]), ..default() }).await?;
+    assert_eq!((named.found, named.job_ids), (1, vec![JobId { generation: 1, ..jobs[3] }.to_string()]));
+    let skipped: Vec<_> = named.skipped.iter().map(|job| job.reason.as_str()).collect();
+    assert_eq!(skipped, ["it is waiting, not failed", "it is completed, not failed", "the batch has no such job"]);
+    let rest = retry(RetryOptions { group: ink.clone(), ..default() }).await?;
+    assert_eq!((rest.found, rest.recreated), (2, 2));
+    assert_eq!(failed().await?, [1]);
+    let none = retry(RetryOptions { group: ink, ..default() }).await?;
+    assert_eq!((none.found, none.recreated, none.status), (0, 0, BatchStatus::Running));
+
+    assert_eq!(
+        ledger.batch(batch).await?.jobs,
+        JobCounts { waiting: 4, completed: 1, failed: 1, ..JobCounts::default() }
+    );
+    assert_eq!(ledger.open_jobs_of(batch).await?.len(), 4);
+    bystander.assert_unchanged(&ledger).await
+}
+
+pub async fn a_dry_run_reports_what_a_retry_does_and_changes_nothing(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+    let jobs = jobs_with_two_errors(&ledger).await?;
+    let batch = jobs[0].batch;
+    ledger.closed(batch, 0).await?;
+    let before = (ledger.batch(batch).await?, ledger.failed_jobs(batch, ALL).await?);
+    let options = RetryOptions { group: Some(ErrorGroup::of("no paper").id), ..RetryOptions::default() };
+
+    let dry = ledger.share().retry(batch, RetryOptions { dry_run: true, ..options.clone() }).await?;
+    assert_eq!((ledger.batch(batch).await?, ledger.failed_jobs(batch, ALL).await?), before);
+    let real = ledger.share().retry(batch, options).await?;
+
+    assert!(dry.dry_run && !real.dry_run);
+    assert_eq!((dry.found, dry.recreated, dry.job_ids, dry.status), (2, 2, real.job_ids, real.status));
     Ok(())
 }

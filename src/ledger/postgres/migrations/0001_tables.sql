@@ -120,6 +120,8 @@ CREATE TABLE jobs (
     acknowledged        bigint,
     not_before          timestamptz,
     error               text,
+    -- Errors with the same text, apart from numbers, codes and quoted values, have the same group.
+    error_group         text,
     -- The failed chunks of the last failed attempt: {ranges: [{from, to, tries, error}], more,
     -- more_items}.
     failed_chunks       json,

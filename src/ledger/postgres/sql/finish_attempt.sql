@@ -2,7 +2,7 @@
 --
 --   $1 batch         $4 epoch              $7 delay, ms            $10 whether the job finished
 --   $2 job number    $5 state              $8 error                $11 time worked, ms
---   $3 generation    $6 attempts to add    $9 failed chunks, JSON
+--   $3 generation    $6 attempts to add    $9 failed chunks, JSON  $12 group of the error
 --
 -- Affects one row, or none if the claim is not current.
 --
@@ -15,6 +15,7 @@ SET state = $5,
     crashes = CASE $5 WHEN 'completed' THEN 0 ELSE crashes END,
     not_before = now() + $7::bigint * interval '1 millisecond',
     error = CASE $5 WHEN 'waiting' THEN error ELSE $8 END,
+    error_group = CASE $5 WHEN 'waiting' THEN error_group ELSE $12 END,
     failed_chunks = CASE $5 WHEN 'waiting' THEN failed_chunks ELSE $9::text::json END,
     finished_at = CASE WHEN $10 THEN now() END,
     worked_ms = worked_ms + $11,

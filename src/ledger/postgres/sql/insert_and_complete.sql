@@ -15,7 +15,7 @@ WITH job AS (
     UPDATE jobs
     SET created = quantity, written_to = first + quantity, crashes = 0, state = 'completed',
         worked_ms = worked_ms + $9,
-        not_before = NULL, error = NULL, failed_chunks = NULL, finished_at = now()
+        not_before = NULL, error = NULL, error_group = NULL, failed_chunks = NULL, finished_at = now()
     WHERE batch = $1 AND seq = $2 AND generation = $3 AND epoch = $4 AND state = 'active' AND NOT paused
       AND $7 >= written_to AND $7 >= first AND $8 < first + quantity
       AND created + cardinality($5::bigint[]) = quantity

@@ -103,6 +103,8 @@ CREATE TABLE rocket_batch_jobs (
     acknowledged        INTEGER,
     not_before          INTEGER,
     error               TEXT,
+    -- Errors with the same text, apart from numbers, codes and quoted values, have the same group.
+    error_group         TEXT,
     -- The failed chunks of the last failed attempt: {ranges: [{from, to, tries, error}], more,
     -- more_items}.
     failed_chunks       TEXT    CHECK (failed_chunks IS NULL OR json_valid(failed_chunks)),
@@ -113,6 +115,7 @@ CREATE TABLE rocket_batch_jobs (
     PRIMARY KEY (batch, seq),
     CHECK (state <> 'completed' OR created = quantity),
     CHECK (state <> 'failed' OR error IS NOT NULL),
+    CHECK ((error IS NULL) = (error_group IS NULL)),
     CHECK ((state = 'delayed') = (not_before IS NOT NULL)),
     CHECK ((state IN ('completed', 'failed', 'cancelled')) = (finished_at IS NOT NULL))
 ) STRICT, WITHOUT ROWID;

@@ -2,7 +2,7 @@
 --
 --   ?1 batch         ?4 epoch              ?7 not before              ?10 now, if the job finished
 --   ?2 job number    ?5 state              ?8 error                   ?11 time worked, ms
---   ?3 generation    ?6 attempts to add    ?9 failed chunks, JSON
+--   ?3 generation    ?6 attempts to add    ?9 failed chunks, JSON    ?12 group of the error
 --
 -- A released job keeps its previous error, as if it had not been claimed. A completed job has no
 -- crashes.
@@ -13,6 +13,7 @@ SET state = ?5,
     crashes = CASE ?5 WHEN 'completed' THEN 0 ELSE crashes END,
     not_before = ?7,
     error = CASE ?5 WHEN 'waiting' THEN error ELSE ?8 END,
+    error_group = CASE ?5 WHEN 'waiting' THEN error_group ELSE ?12 END,
     failed_chunks = CASE ?5 WHEN 'waiting' THEN failed_chunks ELSE ?9 END,
     finished_at = ?10,
     worked_ms = worked_ms + ?11

@@ -6,5 +6,5 @@
 
 UPDATE rocket_batch_jobs
 SET state = 'waiting', generation = generation + 1, attempts = 0, crashes = 0,
-    not_before = NULL, error = NULL, failed_chunks = NULL, claimed_at = NULL, finished_at = NULL
+    not_before = NULL, error = NULL, error_group = NULL, failed_chunks = NULL, claimed_at = NULL, finished_at = NULL
 WHERE batch = ?1 AND seq = ?2
