@@ -6,6 +6,7 @@
 //! the one that was most likely meant, or lists the known ones. A variable whose name is almost
 //! right is refused with the right one. Everything is checked once, at ignition.
 
+mod dashboard;
 mod error;
 mod origin;
 mod queue;
@@ -24,6 +25,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    dashboard::DashboardSettings,
     error::ConfigError,
     queue::QueueSettings,
     redis::RedisSettings,
@@ -70,6 +72,10 @@ pub struct Config {
     /// Whether to serve the OpenAPI document at `openapi.json` below the base, and a page that
     /// shows it at `docs`. They contain no data and need no credentials. Default: true.
     pub docs: bool,
+
+    /// The live page at `dashboard` below the base. `dashboard = false` switches it off.
+    #[serde(deserialize_with = "dashboard::switch_or_table")]
+    pub dashboard: DashboardSettings,
 
     /// Other origins whose web pages may send requests that write, each as `scheme://host[:port]`,
     /// such as `https://admin.example`. Such requests from pages of origins that are neither yours
@@ -199,6 +205,7 @@ impl Default for Config {
             base: "/batches".into(),
             role: Role::All,
             testing: false, docs: true,
+            dashboard: DashboardSettings::default(),
             allowed_origins: Vec::new(),
             batch_size: 100,
             chunk_size: 50,
@@ -252,6 +259,7 @@ impl Config {
         self.check_keep_history()?;
         self.check_base()?;
         self.check_allowed_origins()?;
+        self.dashboard.check()?;
         self.code_key()?;
         self.generate.check("generate")?;
         self.status.check("status")?;

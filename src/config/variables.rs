@@ -17,7 +17,7 @@ pub(super) const DATABASE_PREFIX: &str = "ROCKET_DATABASES__BATCH__";
 
 /// The environment variables whose value is used as it is, each with its key. Figment would read
 /// `007` as the number 7, and show the value in its errors.
-pub(super) const TEXT_VARIABLES: [(&str, &str); 13] = [
+pub(super) const TEXT_VARIABLES: [(&str, &str); 15] = [
     ("REDIS_HOST", "redis.host"),
     ("REDIS_PASSWORD", "redis.password"),
     ("ROCKET_BATCH__REDIS__HOST", "redis.host"),
@@ -31,6 +31,8 @@ pub(super) const TEXT_VARIABLES: [(&str, &str); 13] = [
     ("ROCKET_BATCH__REDIS__SENTINEL_USERNAME", "redis.sentinel_username"),
     ("ROCKET_BATCH__REDIS__SENTINEL_PASSWORD", "redis.sentinel_password"),
     ("ROCKET_BATCH__CODE_KEY", "code_key"),
+    ("ROCKET_BATCH__DASHBOARD__TITLE", "dashboard.title"),
+    ("ROCKET_BATCH__DASHBOARD__BACK", "dashboard.back"),
 ];
 
 /// The keys of the database, in both kinds of it.

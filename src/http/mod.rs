@@ -10,15 +10,18 @@
 //! ```
 //!
 //! The routes describe themselves with the types in openapi. `document` builds the OpenAPI document
-//! from them, and docs.rs serves it.
+//! from them, and docs.rs serves it. dashboard.rs serves the live page, which calls these routes.
 //!
 //! The method of a route determines the right that it needs, so every new route is guarded. These
 //! modules parse requests and write responses; all decisions are in the service.
 
 mod body;
+#[cfg(feature = "dashboard")]
+mod dashboard;
 mod docs;
 mod document;
 mod event_stream;
+mod files;
 mod guard;
 mod headers;
 mod json_response;
@@ -48,9 +51,14 @@ pub(crate) fn mount(rocket: Rocket<Build>, rights: Rights, config: &Config) -> R
     let mut routes: Vec<_> = routes::open().into_iter().map(Endpoint::open).collect();
     if config.role.serves_routes() {
         routes.extend(routes::guarded().into_iter().map(|endpoint| endpoint.guarded(&rights)));
+        routes.extend(routes::unguarded().into_iter().map(Endpoint::open));
     }
     if config.role.serves_routes() && config.docs {
         routes.extend(docs::files(config, &rights.security()));
+    }
+    #[cfg(feature = "dashboard")]
+    if config.role.serves_routes() && config.dashboard.enabled {
+        routes.extend(dashboard::files(&config.dashboard));
     }
     let allowed_origins = AllowedOrigins::new(config);
     let routes: Vec<_> =

@@ -133,6 +133,11 @@ impl Rights {
         self.read.run(request).await.is_ok()
     }
 
+    /// Whether the caller has the right to write, for open routes that say so.
+    pub(crate) async fn may_write(&self, request: &Request<'_>) -> bool {
+        self.write.run(request).await.is_ok()
+    }
+
     /// The security section of the OpenAPI document.
     pub(crate) fn security(&self) -> Security {
         Security::new(self.read.is_guarded(), self.write.is_guarded(), self.scheme.clone())

@@ -48,7 +48,8 @@ impl Contract {
     /// with a parameter, as Rocket does.
     fn operation(&self, method: &str, path: &str) -> Option<&Value> {
         let path = path.trim_end_matches('/');
-        if ["/docs", "/openapi.json"].iter().any(|file| path.ends_with(file)) {
+        let is_file = ["/docs", "/openapi.json"].iter().any(|file| path.ends_with(file));
+        if is_file || path.contains("/dashboard") {
             return None;
         }
         let fitting =

@@ -2,6 +2,8 @@
 
 mod contract;
 mod control;
+#[cfg(feature = "dashboard")]
+mod dashboard;
 mod events;
 mod failures;
 mod health;

@@ -390,6 +390,7 @@ async fn every_documented_status_occurs() {
             (Get, "/batches?cursor=x", None, 400),
             (Get, "/batches?limit=0", None, 422),
             (Get, "/batches?status=x", None, 422),
+            (Get, "/batches/rights", None, 200),
             (Get, "/batches/1", None, 200),
             (Get, "/batches/2", None, 200),
             (Get, "/batches/9", None, 404),

@@ -31,8 +31,9 @@ impl Mounted {
     }
 }
 
-/// The open routes: the probes, and files without data.
-const OPEN: [&str; 3] = ["/batches/health/", "/batches/docs", "/batches/openapi.json"];
+/// The open routes: the probes, the rights of the caller, and files without data.
+const OPEN: [&str; 5] =
+    ["/batches/health/", "/batches/rights", "/batches/dashboard", "/batches/docs", "/batches/openapi.json"];
 
 /// All other routes under the base. Taken from the rocket, so that new routes are included.
 fn guarded_routes(shop: &Shop) -> Vec<Mounted> {

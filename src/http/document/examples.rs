@@ -14,7 +14,7 @@ pub(super) fn insert_into(schemas: &mut Map<String, Value>) {
     }
 }
 
-fn all() -> [(&'static str, Value); 17] {
+fn all() -> [(&'static str, Value); 18] {
     [
         ("CreateBatch", json!({ "quantity": 250, "batchId": 42, "batchSize": 100, "qrCodePrefix": "QR" })),
         ("BatchAccepted", accepted()),
@@ -32,6 +32,7 @@ fn all() -> [(&'static str, Value); 17] {
         ("JobMap", json!({ "jobs": 3, "jobsPerCell": 1, "cells": ["completed", "completed", "failed"] })),
         ("RetryJobs", json!({ "group": "9c5638d5bf0dab6e", "dryRun": true })),
         ("RetryReport", retry_report()),
+        ("CallerRights", json!({ "read": true, "write": false })),
         ("Ready", json!({ "ready": false, "problems": ["the database does not respond"] })),
     ]
 }

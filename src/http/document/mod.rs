@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Not described: what Rocket does by itself (`HEAD`, a slash at the end of a path), and the files
-//! of [`docs`](super::docs).
+//! of [`docs`](super::docs) and of the live page.
 
 mod examples;
 mod merge;
@@ -35,6 +35,7 @@ pub(crate) fn document(config: &Config, security: &Security) -> Value {
         for endpoint in routes::guarded() {
             builder.add(&endpoint, security.scheme_for(endpoint.method()));
         }
+        routes::unguarded().iter().for_each(|endpoint| builder.add(endpoint, None));
     }
     for endpoint in routes::open() {
         builder.add(&endpoint, None);

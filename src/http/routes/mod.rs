@@ -3,6 +3,7 @@
 //! The OpenAPI document is built from the signatures of the handlers. The types of paths, queries
 //! and bodies are in [`input`], those of the header `Idempotency-Key` in [`idempotency`].
 
+mod caller_rights;
 mod idempotency;
 mod input;
 mod retry;
@@ -13,6 +14,7 @@ use serde::Serialize;
 
 pub(super) use self::input::limits_in_schemas;
 use self::{
+    caller_rights::CallerRights,
     idempotency::Idempotency,
     input::{BatchesQuery, CreateBatch, FailedJobsQuery, JobsQuery, MayRead, PageParams, PathCode, PathId},
     retry::RetryJobs,
@@ -44,7 +46,12 @@ pub(super) fn guarded() -> Vec<Endpoint> {
     all
 }
 
-/// The routes that are open without credentials, for health probes.
+/// The routes that are open without credentials, for callers that ask what they may do.
+pub(super) fn unguarded() -> Vec<Endpoint> {
+    endpoints![Tag::Batches => get_rights]
+}
+
+/// The routes that are open without credentials in every process, for health probes.
 pub(super) fn open() -> Vec<Endpoint> {
     endpoints![Tag::Health => probe_live, probe_ready]
 }
@@ -248,6 +255,17 @@ endpoint! {
     #[get("/items/<code>")]
     async fn find_item(batches: BatchService, code: PathCode<'_>) -> Result<JsonResponse<Item>> {
         Ok(JsonResponse(batches.item_by_code(code.0).await?))
+    }
+}
+
+endpoint! {
+    /// Shows what the caller may do.
+    ///
+    /// Answers by the same checks as the other routes, for pages that show only what is allowed.
+    /// Credentials are not needed; without them, this is what everyone may do.
+    #[get("/rights")]
+    fn get_rights(rights: CallerRights) -> JsonResponse<CallerRights> {
+        JsonResponse(rights)
     }
 }
 

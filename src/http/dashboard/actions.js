@@ -1,0 +1,78 @@
+// What a caller can do with a batch. Pause, resume and retry ask nothing; a cancel asks once.
+
+import { announce } from "./announce.js";
+import { post } from "./api.js";
+import { count } from "./format.js";
+import { Button, Dialog } from "./parts.js";
+import { html, useState } from "./preact.js";
+import { ACTIONS } from "./states.js";
+
+const DONE = { pause: "is paused", resume: "runs again", cancel: "is cancelled" };
+
+// The actions on one batch. `busy` names the one that runs, `error` is that of the last one, and
+// `report` is what the last retry did.
+export function useActions(id, again) {
+  const [state, setState] = useState({ id, busy: null, error: null, report: null });
+  const current = state.id === id ? state : { id, busy: null, error: null, report: null };
+  const run = async (busy, call) => {
+    if (current.busy !== null) return;
+    setState({ id, busy, error: null, report: null });
+    try {
+      const report = await call();
+      setState({ id, busy: null, error: null, report });
+    } catch (error) {
+      const report = error.problem?.report ?? null;
+      setState({ id, busy: null, error, report });
+    }
+    again();
+  };
+  return {
+    ...current,
+    dismiss: () => setState({ id, busy: null, error: null, report: null }),
+    control: (name) =>
+      run(name, async () => {
+        await post(`${id}/${name}`);
+        announce(`Batch ${id} ${DONE[name]}.`);
+        return null;
+      }),
+    retry: (body, busy = "retry") =>
+      run(busy, async () => {
+        const report = await post(`${id}/retry`, body);
+        announce(`${count(report.recreated, "job")} of batch ${id} recreated.`);
+        return report;
+      }),
+  };
+}
+
+const WORDS = { pause: "Pause", resume: "Resume", cancel: "Cancel batch" };
+
+export function Controls({ id, status, progress, actions }) {
+  const [asks, setAsks] = useState(null);
+  const onClick = (name) => (name === "cancel" ? setAsks(id) : actions.control(name));
+  const cancel = () => {
+    setAsks(null);
+    actions.control("cancel");
+  };
+  return html`
+    <div class="controls">
+      ${ACTIONS[status].map((name) => html`
+        <${Button} key=${name} class=${name === "cancel" ? "danger" : ""} busy=${actions.busy === name} onClick=${() => onClick(name)}>
+          ${WORDS[name]}
+        <//>`)}
+    </div>
+    ${asks === id && html`<${CancelDialog} id=${id} progress=${progress} onCancel=${cancel} onClose=${() => setAsks(null)} />`}
+  `;
+}
+
+function CancelDialog({ id, progress, onCancel, onClose }) {
+  const stays = progress.itemsCreated === 1 ? "The item that exists stays" : `The ${count(progress.itemsCreated, "item")} that exist stay`;
+  return html`
+    <${Dialog} title="Cancel batch ${id}?" kind="narrow" onClose=${onClose}>
+      <p>${progress.itemsCreated > 0 ? `${stays}. ` : ""}The others are not created, and the batch can't be started again.</p>
+      <footer>
+        <button type="button" class="primary danger" onClick=${onCancel}>Cancel this batch</button>
+        <button type="button" onClick=${onClose}>Keep it</button>
+      </footer>
+    <//>
+  `;
+}

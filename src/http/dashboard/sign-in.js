@@ -1,0 +1,53 @@
+// Asks for an access token, when the server wants credentials and the browser sends none.
+
+import { plainLink } from "./location.js";
+import { Button, ErrorNote } from "./parts.js";
+import { html, useState } from "./preact.js";
+import { loadRights } from "./rights.js";
+import { session, setToken } from "./session.js";
+
+const REASONS = {
+  missing: "The batches are shown to callers with the right to read.",
+  refused: "The server does not accept this token.",
+};
+
+export function SignIn({ refusal, back }) {
+  const [text, setText] = useState("");
+  const [isBusy, setBusy] = useState(false);
+  const [error, setError] = useState(null);
+  const onSubmit = async (event) => {
+    event.preventDefault();
+    if (text.trim() === "") return;
+    setBusy(true);
+    setError(null);
+    setToken(text.trim());
+    try {
+      const rights = await loadRights();
+      if (!rights.read) {
+        setToken(null);
+        session.merge({ refusal: "refused" });
+      }
+    } catch (failure) {
+      setError(failure);
+    }
+    setBusy(false);
+  };
+  const link = back ? plainLink(back) : null;
+  return html`
+    <main class="sign-in" id="main" tabindex="-1">
+      <h2>Access</h2>
+      <p role="status">${REASONS[refusal] ?? REASONS.missing}</p>
+      <form onSubmit=${onSubmit}>
+        <label>Access token
+          <input type="password" autocomplete="off" value=${text} onInput=${(event) => setText(event.target.value)} />
+        </label>
+        <${Button} type="submit" class="primary" busy=${isBusy}>Continue<//>
+      </form>
+      ${error && html`<${ErrorNote} error=${error} />`}
+      <p class="hint">
+        The token is kept in this tab only and is sent as <code>Authorization: Bearer</code>.
+        If you sign in elsewhere in this app${link && html`, <a href=${link.href}>do that first</a>`}, then reload this page.
+      </p>
+    </main>
+  `;
+}
