@@ -26,7 +26,7 @@ async fn is_accessible_in(colours: &str) -> TestResult {
     page.until("out of labels at 57").await?;
     page.is_accessible("a failed job").await?;
     page.press("?").await?;
-    page.until("Keyboard").await?;
+    page.until("find a batch, job or code").await?;
     page.is_accessible("the help").await?;
     fixture.finish(&["status of 422"]).await
 }
@@ -54,7 +54,7 @@ async fn everything_works_by_keyboard_alone() -> TestResult {
 
     page.press("n").await?;
     page.until("Create batch").await?;
-    page.tab_to("spinbutton", "Quantity").await?;
+    page.tab_to("textbox", "Quantity").await?;
     page.type_text("1000").await?;
     page.press("Enter").await?;
     let failed = shop.until(1, |progress| progress["status"] == "failed").await?;
@@ -72,8 +72,7 @@ async fn everything_works_by_keyboard_alone() -> TestResult {
     page.press("Enter").await?;
     page.tab_to("button", "Cancel batch").await?;
     page.press("Enter").await?;
-    page.until("stay").await?;
-    page.tab_to("button", "Cancel batch").await?;
+    page.tab_to("button", "Cancel this batch").await?;
     page.press("Enter").await?;
     shop.until(slow, |progress| progress["status"] == "cancelled").await?;
     fixture.finish(&[]).await

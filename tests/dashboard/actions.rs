@@ -17,7 +17,7 @@ async fn a_batch_created_on_the_page_reaches_100_percent_before_the_users_eyes()
 
     page.press_button("New batch").await?;
     page.fill("Quantity", "3000").await?;
-    page.until("30 jobs").await?;
+    page.until("30, 100 items each").await?;
     page.press_button("Create batch").await?;
     page.until_true(&format!("0 < {BAR} && {BAR} < 100")).await?;
     page.evaluate("window.isTheSamePage = true").await?;
@@ -58,11 +58,11 @@ async fn a_batch_is_paused_resumed_and_cancelled_and_only_the_cancel_asks() -> T
     shop.until(batch, |progress| progress["status"] != "paused").await?;
 
     page.press_button("Cancel batch").await?;
-    page.until("stay").await?;
+    page.until("can't be started again").await?;
     page.press("Escape").await?;
     assert_ne!(shop.progress(batch).await?["status"], "cancelled", "the user has not confirmed");
     page.press_button("Cancel batch").await?;
-    page.click_in_dialog("button", "Cancel batch").await?;
+    page.press_button("Cancel this batch").await?;
 
     shop.until(batch, |progress| progress["status"] == "cancelled").await?;
     page.until("cancelled").await?;

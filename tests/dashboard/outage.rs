@@ -20,12 +20,12 @@ async fn the_page_outlives_a_crash_of_its_server() -> TestResult {
     page.evaluate("window.isTheSamePage = true").await?;
 
     shop.kill().await?;
-    page.until("as of").await?;
+    page.until("The server can't be reached. As of ").await?;
 
     let shown = page.text().await?;
     assert!(shown.contains("10,000"), "the page must keep its data: {shown}");
     *shop = home.start_on_port(shop.port, "dashboard-shop", &[("ROCKET_BATCH__GENERATE__RATE_LIMIT", "off")]).await?;
-    page.until_gone("as of").await?;
+    page.until_gone("The server can't be reached.").await?;
     page.until("completed").await?;
     assert_eq!(page.evaluate("window.isTheSamePage").await?, true, "the page was loaded again");
     fixture.finish(&LOST).await

@@ -89,11 +89,6 @@ impl Page {
         self.ask("click", json!({ "role": role, "name": name })).await.map(drop)
     }
 
-    /// Clicks an element inside an open dialog of the page.
-    pub async fn click_in_dialog(&mut self, role: &str, name: &str) -> TestResult {
-        self.ask("click", json!({ "role": role, "name": name, "within": "dialog[open]" })).await.map(drop)
-    }
-
     pub async fn press_button(&mut self, name: &str) -> TestResult {
         self.click("button", name).await
     }

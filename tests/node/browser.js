@@ -69,9 +69,9 @@ async function until(what, look) {
   }
 }
 
-function selector({ role, name, within = '' }) {
+function selector({ role, name }) {
   const quoted = name === undefined ? '' : `[name=${JSON.stringify(name)}]`;
-  return `${within} ::-p-aria(${quoted}${role ? `[role="${role}"]` : ''})`.trim();
+  return `::-p-aria(${quoted}${role ? `[role="${role}"]` : ''})`;
 }
 
 function described({ role, name }) {
