@@ -117,7 +117,7 @@ mod tests {
         JobId { batch: batch(), seq, generation }
     }
 
-    /// Jobs 0 and 4 failed with the error `ink`, and job 3 with `paper` after all its items existed.
+    /// Jobs 0 and 4 failed with the error `ink`. All items of job 3 exist, and it failed with `paper`.
     fn failed() -> Vec<FailedJobRow> {
         let failed = |job, group: &str, has_all_items| FailedJobRow { job, group: group.into(), has_all_items };
         vec![failed(job(0, 0), "ink", false), failed(job(3, 1), "paper", true), failed(job(4, 2), "ink", false)]
