@@ -22,7 +22,7 @@ async fn a_batch_created_on_the_page_reaches_100_percent_before_the_users_eyes()
     page.until_true(&format!("0 < {BAR} && {BAR} < 100")).await?;
     page.evaluate("window.isTheSamePage = true").await?;
     page.until_true(&format!("{BAR} === 100")).await?;
-    page.until("completed").await?;
+    page.until_status("completed").await?;
 
     assert_eq!(page.evaluate("window.isTheSamePage").await?, true, "the page was loaded again");
     assert!(page.events().await? > 3, "the page was not told by the stream");
@@ -47,13 +47,15 @@ async fn wrong_fields_of_a_new_batch_are_explained_and_nothing_is_created() -> T
 #[tokio::test]
 async fn a_batch_is_paused_resumed_and_cancelled_and_only_the_cancel_asks() -> TestResult {
     let mut fixture = Fixture::start_with(|home| home.with("ROCKET_BATCH__GENERATE__RATE_LIMIT", "1 per 1s")).await?;
-    let Fixture { page, shop, .. } = &mut fixture;
+    let shop = &fixture.shop;
     let [batch, bystander] =
         [shop.post(&json!({ "quantity": 5_000 })).await?, shop.post(&json!({ "quantity": 5_000 })).await?];
-    page.go(&format!("{}#batch={batch}", shop.url("/batches/dashboard"))).await?;
+    fixture.open(&format!("batch={batch}")).await?;
+    let Fixture { page, shop, .. } = &mut fixture;
 
     page.press_button("Pause").await?;
     shop.until(batch, |progress| progress["status"] == "paused").await?;
+    page.until_status("paused").await?;
     page.press_button("Resume").await?;
     shop.until(batch, |progress| progress["status"] != "paused").await?;
 
@@ -65,7 +67,7 @@ async fn a_batch_is_paused_resumed_and_cancelled_and_only_the_cancel_asks() -> T
     page.press_button("Cancel this batch").await?;
 
     shop.until(batch, |progress| progress["status"] == "cancelled").await?;
-    page.until("cancelled").await?;
+    page.until_status("cancelled").await?;
     assert_ne!(shop.progress(bystander).await?["status"], "cancelled");
     fixture.finish(&[]).await
 }

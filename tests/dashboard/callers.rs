@@ -11,10 +11,10 @@ const STORED: &str = "Object.values(sessionStorage).join()";
 async fn a_caller_who_may_only_look_sees_no_action_and_can_force_none() -> TestResult {
     let mut fixture =
         Fixture::start_logged_out(|home| home.with("ROCKET_BATCH__GENERATE__RATE_LIMIT", "1 per 1s")).await?;
+    let batch = fixture.shop.post(&json!({ "quantity": 5_000 })).await?;
+    fixture.page.log_in(VISITOR).await?;
+    fixture.open(&format!("batch={batch}")).await?;
     let Fixture { page, shop, .. } = &mut fixture;
-    let batch = shop.post(&json!({ "quantity": 5_000 })).await?;
-    page.log_in(VISITOR).await?;
-    page.go(&format!("{}#batch={batch}", shop.url("/batches/dashboard"))).await?;
     page.until("jobs").await?;
     page.until_true("document.querySelector('main [role=progressbar]') !== null").await?;
 

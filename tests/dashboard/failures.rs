@@ -13,23 +13,24 @@ pub fn impatient(home: Home) -> Home {
         .with("ROCKET_BATCH__CHUNK_SIZE", "100")
 }
 
-/// The reasons why 50 of 1,000 jobs of 100 items fail: 30, 15 and 5.
-pub fn three_reasons() -> BTreeMap<u64, String> {
-    let reason = |nth: u64, item: u64| match nth {
-        0..30 => format!("out of labels at {item}"),
-        30..45 => "the label printer is offline".to_owned(),
+/// The reasons why every 20th of `jobs` jobs of 100 items fails, by item: three reasons, for six,
+/// three and one of ten failed jobs.
+pub fn three_reasons(jobs: u64) -> BTreeMap<u64, String> {
+    let reason = |job: u64| match job * 10 / jobs {
+        0..6 => format!("out of labels at {}", job * 100 + 57),
+        6..9 => "the label printer is offline".to_owned(),
         _ => "the customer has no contract".to_owned(),
     };
-    (0..50).map(|nth| (nth, nth * 2_000 + 57)).map(|(nth, item)| (item, reason(nth, item))).collect()
+    (0..jobs).step_by(20).map(|job| (job * 100 + 57, reason(job))).collect()
 }
 
 impl Fixture {
-    /// Lets 50 of 1,000 jobs of a new batch fail.
-    pub async fn create_failing_batch(&self) -> TestResult<i64> {
-        self.shop.post_json("/faults", &json!(three_reasons())).await?;
-        let batch = self.shop.post(&json!({ "quantity": 100_000, "batchSize": 100 })).await?;
+    /// Creates a batch of `jobs` jobs, of which every 20th fails.
+    pub async fn create_failing_batch(&self, jobs: u64) -> TestResult<i64> {
+        self.shop.post_json("/faults", &json!(three_reasons(jobs))).await?;
+        let batch = self.shop.post(&json!({ "quantity": jobs * 100, "batchSize": 100 })).await?;
         let progress = self.shop.until_finished(batch, Duration::from_secs(120)).await?;
-        assert_eq!((&progress["failed"], &progress["completed"]), (&json!(50), &json!(950)), "{progress}");
+        assert_eq!(progress["failed"], jobs / 20, "{progress}");
         Ok(batch)
     }
 }
@@ -37,12 +38,12 @@ impl Fixture {
 #[tokio::test]
 async fn failures_are_grouped_by_reason_and_one_group_is_retried_alone() -> TestResult {
     let mut fixture = Fixture::start_with(impatient).await?;
-    let batch = fixture.create_failing_batch().await?;
-    let mut reasons = three_reasons();
+    let batch = fixture.create_failing_batch(1_000).await?;
+    let mut reasons = three_reasons(1_000);
     reasons.retain(|_, reason| !reason.starts_with("out of labels"));
     fixture.shop.post_json("/faults", &json!(reasons)).await?;
+    fixture.open(&format!("batch={batch}")).await?;
     let Fixture { page, shop, home } = &mut fixture;
-    page.go(&format!("{}#batch={batch}", shop.url("/batches/dashboard"))).await?;
 
     for title in ["out of labels at N", "the label printer is offline", "the customer has no contract"] {
         page.until(title).await?;

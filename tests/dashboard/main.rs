@@ -5,6 +5,7 @@
 //!   page.rs        what a user does with the page, and what must not happen meanwhile
 //!   actions.rs     create, pause, resume, cancel
 //!   failures.rs    groups of failures, and the retry of one
+//!   links.rs       the URL, and the search box
 //!   callers.rs     tokens, cookies, and a caller who may only look
 //!   outage.rs      the server is killed under the page
 //!   hostile.rs     data with markup stays text
@@ -22,6 +23,7 @@ mod actions;
 mod callers;
 mod failures;
 mod hostile;
+mod links;
 mod mounted;
 mod outage;
 mod page;
@@ -59,10 +61,21 @@ impl Fixture {
     }
 
     async fn start_logged_out(change: impl FnOnce(Home) -> Home) -> TestResult<Self> {
+        let mut fixture = Self::start_without_page(change).await?;
+        fixture.open("").await?;
+        Ok(fixture)
+    }
+
+    async fn start_without_page(change: impl FnOnce(Home) -> Home) -> TestResult<Self> {
         let home = change(Home::new()?);
-        let shop = home.start_example("dashboard-shop", &[]).await?;
-        let page = Page::open(&shop.url(&shop.route("/dashboard"))).await?;
+        let (page, shop) = (Page::new()?, home.start_example("dashboard-shop", &[]).await?);
         Ok(Self { page, shop, home })
+    }
+
+    /// Opens the page at a place, such as `batch=1`.
+    async fn open(&mut self, place: &str) -> TestResult {
+        let url = self.shop.url(&self.shop.route("/dashboard"));
+        self.page.go(&format!("{url}#{place}")).await
     }
 
     /// Ends all. Fails on every complaint of the page except the expected ones and a refusal of the

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{Fixture, MANAGER, TestResult, page::UNAUTHORIZED};
+use crate::{Fixture, MANAGER, TestResult};
 
 /// Creates a batch on the page, and watches it end.
 async fn creates_a_batch(fixture: &mut Fixture) -> TestResult {
@@ -10,7 +10,7 @@ async fn creates_a_batch(fixture: &mut Fixture) -> TestResult {
     page.press_button("New batch").await?;
     page.fill("Quantity", "500").await?;
     page.press_button("Create batch").await?;
-    page.until("completed").await?;
+    page.until_status("completed").await?;
     assert_eq!(shop.progress(1).await?["itemsCreated"], json!(500));
     Ok(())
 }
@@ -27,10 +27,9 @@ async fn the_page_works_under_another_base() -> TestResult {
 
 #[tokio::test]
 async fn the_page_works_below_a_path_of_a_reverse_proxy() -> TestResult {
-    let mut fixture = Fixture::start_logged_out(|home| home).await?;
+    let mut fixture = Fixture::start_without_page(|home| home).await?;
     let proxied = fixture.page.proxy(&fixture.shop.url(""), "/inside/shop").await?;
-    fixture.page.close(&[UNAUTHORIZED]).await?;
-    fixture.page = crate::page::Page::open(&format!("{proxied}/batches/dashboard")).await?;
+    fixture.page.go(&format!("{proxied}/batches/dashboard")).await?;
     fixture.page.log_in(MANAGER).await?;
 
     creates_a_batch(&mut fixture).await?;

@@ -12,9 +12,9 @@ const LOST: [&str; 4] =
 async fn the_page_outlives_a_crash_of_its_server() -> TestResult {
     let slow = [("ROCKET_BATCH__GENERATE__RATE_LIMIT", "1 per 1s")];
     let mut fixture = Fixture::start_with(|home| home.with(slow[0].0, slow[0].1)).await?;
+    let batch = fixture.shop.post(&json!({ "quantity": 10_000, "batchSize": 1_000 })).await?;
+    fixture.open(&format!("batch={batch}")).await?;
     let Fixture { page, shop, home } = &mut fixture;
-    let batch = shop.post(&json!({ "quantity": 10_000, "batchSize": 1_000 })).await?;
-    page.go(&format!("{}#batch={batch}", shop.url("/batches/dashboard"))).await?;
     shop.until(batch, |progress| progress["itemsCreated"].as_u64() >= Some(2_000)).await?;
     page.until("10,000").await?;
     page.evaluate("window.isTheSamePage = true").await?;
@@ -26,7 +26,7 @@ async fn the_page_outlives_a_crash_of_its_server() -> TestResult {
     assert!(shown.contains("10,000"), "the page must keep its data: {shown}");
     *shop = home.start_on_port(shop.port, "dashboard-shop", &[("ROCKET_BATCH__GENERATE__RATE_LIMIT", "off")]).await?;
     page.until_gone("The server can't be reached.").await?;
-    page.until("completed").await?;
+    page.until_status("completed").await?;
     assert_eq!(page.evaluate("window.isTheSamePage").await?, true, "the page was loaded again");
     fixture.finish(&LOST).await
 }

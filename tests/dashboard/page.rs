@@ -12,11 +12,9 @@ pub struct Page {
 }
 
 impl Page {
-    /// Opens the page at `url`.
-    pub async fn open(url: &str) -> TestResult<Self> {
-        let mut page = Self { node: Node::alone()? };
-        page.go(url).await?;
-        Ok(page)
+    /// Starts a browser.
+    pub fn new() -> TestResult<Self> {
+        Ok(Self { node: Node::alone()? })
     }
 
     /// Ends the browser. Fails if the page wrote an error or a warning to the console, threw an
@@ -40,8 +38,9 @@ impl Page {
         self.ask("reload", json!({})).await.map(drop)
     }
 
+    /// Goes back in the history.
     pub async fn back(&mut self) -> TestResult {
-        self.ask("back", json!({})).await.map(drop)
+        self.evaluate("history.back()").await.map(drop)
     }
 
     pub async fn url(&mut self) -> TestResult<String> {
@@ -67,6 +66,11 @@ impl Page {
     /// Waits until the page no longer shows `text`.
     pub async fn until_gone(&mut self, text: &str) -> TestResult {
         self.ask("untilGone", json!({ "text": text })).await.map(drop)
+    }
+
+    /// Waits until the batch that is shown has a status.
+    pub async fn until_status(&mut self, status: &str) -> TestResult {
+        self.until_true(&format!("document.querySelector('main .chip')?.textContent === '{status}'")).await
     }
 
     /// Waits until an expression in the page is true.

@@ -15,15 +15,16 @@ const PHONE: (u32, u32) = (390, 844);
 async fn a_running_batch_with_failures_fits_a_desk_and_a_phone() -> TestResult {
     let mut fixture =
         Fixture::start_with(|home| impatient(home).with("ROCKET_BATCH__GENERATE__RATE_LIMIT", "40 per 500ms")).await?;
-    let Fixture { page, shop, .. } = &mut fixture;
+    let shop = &fixture.shop;
     for quantity in [5_000, 1_200, 20_000] {
         shop.post(&json!({ "quantity": quantity, "batchSize": 1_000 })).await?;
     }
     shop.until(3, |progress| progress["status"] == "completed").await?;
-    shop.post_json("/faults", &json!(three_reasons())).await?;
+    shop.post_json("/faults", &json!(three_reasons(1_000))).await?;
     let batch = shop.post(&json!({ "quantity": 100_000, "batchSize": 100, "qrCodePrefix": "TEA" })).await?;
-    page.viewport(DESK.0, DESK.1).await?;
-    page.go(&format!("{}#batch={batch}", shop.url("/batches/dashboard"))).await?;
+    fixture.page.viewport(DESK.0, DESK.1).await?;
+    fixture.open(&format!("batch={batch}")).await?;
+    let Fixture { page, shop, .. } = &mut fixture;
     shop.until(batch, |progress| progress["completed"].as_u64() >= Some(640)).await?;
     page.until("the label printer is offline").await?;
 

@@ -14,9 +14,9 @@ const FIRST_PAINT_BYTES: u64 = 100_000;
 async fn an_event_of_a_large_batch_takes_less_than_a_frame() -> TestResult {
     let mut fixture =
         Fixture::start_with(|home| home.with("ROCKET_BATCH__GENERATE__RATE_LIMIT", "50 per 500ms")).await?;
+    let batch = fixture.shop.post(&json!({ "quantity": 100_000, "batchSize": 100 })).await?;
+    fixture.open(&format!("batch={batch}")).await?;
     let Fixture { page, shop, .. } = &mut fixture;
-    let batch = shop.post(&json!({ "quantity": 100_000, "batchSize": 100 })).await?;
-    page.go(&format!("{}#batch={batch}", shop.url("/batches/dashboard"))).await?;
     page.until("1,000").await?;
     shop.until(batch, |progress| progress["completed"].as_u64() >= Some(100)).await?;
     let before = (page.script_time().await?, page.events().await?);

@@ -47,11 +47,13 @@ async function open(folder) {
   traffic = await countTraffic(page);
 }
 
-// Returns the visible text of the page, and what fields contain.
+// Returns the visible text of the page and of its fields, without choices that are not taken.
 function text() {
   return page.evaluate(() => {
+    let visible = document.body?.innerText ?? '';
+    for (const choice of document.querySelectorAll('select')) visible = visible.replace(choice.innerText, '');
     const fields = [...document.querySelectorAll('input, textarea, select')].map((field) => field.value);
-    return [document.body?.innerText ?? '', ...fields].join('\n');
+    return [visible, ...fields].join('\n');
   });
 }
 
@@ -64,7 +66,7 @@ async function until(what, look) {
       if (Date.now() > end) throw error;
     });
     if (found) return found;
-    if (Date.now() > end) throw new Error(`${what} did not happen; ${page.url()} shows:\n${await text()}`);
+    if (Date.now() > end) throw new Error(`${what} did not happen; ${complaints().join('; ')}; ${page.url()} shows:\n${await text()}`);
     await new Promise((done) => setTimeout(done, 25));
   }
 }
@@ -127,9 +129,6 @@ const onPage = {
   },
   reload: async () => {
     await page.reload({ waitUntil: 'domcontentloaded' });
-  },
-  back: async () => {
-    await page.goBack({ waitUntil: 'domcontentloaded' });
   },
   url: async () => page.url(),
   text,
