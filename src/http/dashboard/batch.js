@@ -73,14 +73,16 @@ function Head({ id, record, progress, actions, mayWrite }) {
         <span aria-live="polite"><${StatusChip} status=${progress.status} /></span>
         ${mayWrite && html`<${Controls} id=${id} status=${progress.status} progress=${progress} actions=${actions} />`}
       </div>
-      <${Options} record=${record} />
+      <${Options} record=${record} jobs=${progress.total} />
       ${record.error && !isOpen(progress.status) && html`<p class="error-text">${sentence(record.error)}</p>`}
     </header>
   `;
 }
 
-function Options({ record }) {
+// Jobs are larger than asked for if there would be too many.
+function Options({ record, jobs }) {
   const { options, quantity } = record;
+  const itemsPerJob = jobs === 0 ? options.batchSize : Math.ceil(quantity / jobs);
   const times = [
     ["created", record.createdAt],
     ["started", record.startedAt],
@@ -89,7 +91,7 @@ function Options({ record }) {
   return html`
     <ul class="options">
       <li>${count(quantity, "item")}</li>
-      <li>${number(options.batchSize)} a job</li>
+      <li>${number(itemsPerJob)} a job</li>
       ${options.qrCodePrefix && html`<li>prefix <code>${options.qrCodePrefix}</code></li>`}
       ${options.maxJobsPerBatch !== null && html`<li>at most ${count(options.maxJobsPerBatch, "job")}</li>`}
       ${times.map(([word, at]) => html`<li key=${word} title=${exactTime(at)}>${word} <${Time} at=${at} /></li>`)}

@@ -64,7 +64,8 @@ async function load(filter, cursor) {
     const floor = page.nextCursor === null ? 0 : last;
     changed({ isLoading: false, cursor: page.nextCursor, floor });
   } catch (error) {
-    if (!isAbort(error)) list.merge({ isLoading: false, error });
+    // The page as a whole says that the server can't be reached.
+    if (!isAbort(error)) list.merge({ isLoading: false, error: error.status === 0 ? null : error });
   }
 }
 

@@ -59,8 +59,8 @@ export function CreateDialog() {
   const errors = errorsOf(failure ?? (body.quantity === undefined ? null : preview.error));
   const others = failure !== null && FIELDS.every(({ name }) => !errors.has(name)) ? failure : null;
   return html`
-    <${Dialog} title="New batch" kind="create" onClose=${close}>
-      <form class="create" noValidate onSubmit=${create}>
+    <${Dialog} title="New batch" onClose=${close}>
+      <form class="new-batch" noValidate onSubmit=${create}>
         <div class="fields">
           ${FIELDS.map((field) => html`
             <${Field} key=${field.name} field=${field} value=${values[field.name] ?? ""} error=${errors.get(field.name)} onInput=${onInput} />`)}
@@ -90,7 +90,7 @@ function Field({ field, value, error, onInput }) {
       <label for=${id}>${field.label}</label>
       <input
         id=${id} value=${value} autocomplete="off" spellcheck="false" inputmode=${field.isNumber ? "numeric" : "text"}
-        aria-describedby="${id}-hint" aria-invalid=${error ? "true" : null} autofocus=${field.name === "quantity"}
+        aria-describedby="${id}-hint" aria-invalid=${error ? "true" : null}
         onInput=${(event) => onInput(field.name, event.target.value)}
       />
       <small id="${id}-hint" class=${error ? "wrong" : ""}>${error ? sentence(error) : field.hint}</small>

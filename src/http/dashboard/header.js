@@ -21,7 +21,7 @@ export function Header({ settings, mayRead, mayWrite, hasToken }) {
         ${mayRead && mayWrite && html`<a class="button primary" role="button" href=${linkTo({ new: "1" })}>New batch</a>`}
         ${mayRead && !mayWrite && html`<span class="read-only">Read only</span>`}
         <${Theme} />
-        <button type="button" class="quiet" aria-label="Keys" title="Keys (?)" onClick=${showHelp}>?</button>
+        <button type="button" class="quiet keys-button" aria-label="Keys" title="Keys (?)" onClick=${showHelp}>?</button>
         ${hasToken && html`<button type="button" class="quiet" onClick=${signOut}>Forget token</button>`}
       </div>
     </header>
@@ -59,7 +59,7 @@ function Theme() {
   };
   return html`
     <label class="theme">
-      <span class="unseen">Theme</span>
+      <span class="theme-word">Theme</span>
       <select value=${theme} onChange=${onChange}>
         ${["system", "light", "dark"].map((word) => html`<option key=${word} value=${word} selected=${word === theme}>${word}</option>`)}
       </select>

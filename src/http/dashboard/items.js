@@ -23,7 +23,7 @@ export function Items({ id, progress, turns, code }) {
       </header>
       ${code && html`<${Found} code=${code} />`}
       ${!isAny && html`<p class="empty">No item exists yet.</p>`}
-      ${isAny && from !== null && html`<${ItemTable} id=${id} title="From ordinal ${number(from)}" from=${from} version=${version} />`}
+      ${isAny && from !== null && html`<${ItemTable} id=${id} title="From ordinal ${number(from)}" from=${from} version=${version} isWanted />`}
       ${isAny && html`
         <div class="two">
           <${ItemTable} id=${id} title="First" from=${0} version=${version} />
@@ -76,12 +76,12 @@ function Found({ code }) {
   `;
 }
 
-function ItemTable({ id, title, from, version }) {
+function ItemTable({ id, title, from, version, isWanted = false }) {
   const path = withQuery(`${id}/items`, { cursor: cursorBefore(`items:${id}`, from), limit: SHOWN });
   const { data, error } = useFound(path, version);
   if (error) return html`<${ErrorNote} error=${error} />`;
   if (!data) return html`<${Skeleton} lines=${SHOWN} />`;
-  if (data.items.length === 0) return html`<p class="hint">${title}: no such item exists yet.</p>`;
+  if (data.items.length === 0) return isWanted ? html`<p class="hint">${title}: no item exists yet.</p>` : null;
   return html`
     <table>
       <caption>${title}</caption>

@@ -1,7 +1,6 @@
 // The page as a whole: who is asked for credentials, what stands beside what, and when it is old.
 
 import { Announcement } from "./announce.js";
-import { Batch } from "./batch.js";
 import { followBatches, list, rowsInOrder } from "./batches-data.js";
 import { Batches } from "./batches.js";
 import { connection, onReturn } from "./connection.js";
@@ -15,6 +14,7 @@ import { loadRights } from "./rights.js";
 import { session } from "./session.js";
 import { useStore } from "./store.js";
 
+const Batch = lazy(() => import("./batch.js"), "Batch");
 const CreateDialog = lazy(() => import("./create.js"), "CreateDialog");
 const SignIn = lazy(() => import("./sign-in.js"), "SignIn");
 

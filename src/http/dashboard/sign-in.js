@@ -4,11 +4,12 @@ import { plainLink } from "./location.js";
 import { Button, ErrorNote } from "./parts.js";
 import { html, useState } from "./preact.js";
 import { loadRights } from "./rights.js";
-import { session, setToken } from "./session.js";
+import { setToken } from "./session.js";
 
 const REASONS = {
   missing: "The batches are shown to callers with the right to read.",
   refused: "The server does not accept this token.",
+  forbidden: "This token does not give the right to read batches.",
 };
 
 export function SignIn({ refusal, back }) {
@@ -22,11 +23,7 @@ export function SignIn({ refusal, back }) {
     setError(null);
     setToken(text.trim());
     try {
-      const rights = await loadRights();
-      if (!rights.read) {
-        setToken(null);
-        session.merge({ refusal: "refused" });
-      }
+      await loadRights();
     } catch (failure) {
       setError(failure);
     }

@@ -1,8 +1,8 @@
 // Server-Sent Events, read with fetch so that requests carry the caller's credentials. A stream
 // connects again by itself, and closes while nobody looks at the page.
 
-import { isAbort, send } from "./api.js";
-import { notReached, reached } from "./connection.js";
+import { send } from "./api.js";
+import { reached } from "./connection.js";
 
 // The server sends a comment every 15 seconds. A connection that is silent for longer than this is
 // dead.
@@ -48,8 +48,8 @@ async function start(stream) {
     await readAll(stream, own, isCurrent);
   } catch (error) {
     if (!isCurrent()) return;
+    // A broken connection says nothing about the server; the next try does.
     isFinal = FINAL.includes(error.status);
-    if (!isAbort(error) && error.status === undefined) notReached();
     stream.failures += 1;
     stream.onFail(error);
   }
