@@ -6,7 +6,7 @@ import { html, useEffect, useState } from "./preact.js";
 export function lazy(load, name) {
   let part = null;
   return (properties) => {
-    const [, loaded] = useState(part);
+    const [, loaded] = useState(null);
     useEffect(() => {
       if (part !== null) return;
       load().then((module) => {
