@@ -48,9 +48,8 @@ async fn failures_are_grouped_by_reason_and_one_group_is_retried_alone() -> Test
     for title in ["out of labels at N", "the label printer is offline", "the customer has no contract"] {
         page.until(title).await?;
     }
-    let buttons = page.names("button").await?;
-    for name in ["Retry 30 jobs", "Retry 15 jobs", "Retry 5 jobs"] {
-        assert_eq!(buttons.iter().filter(|button| *button == name).count(), 1, "{name}: {buttons:?}");
+    for button in ["Retry 30 jobs", "Retry 15 jobs", "Retry 5 jobs"] {
+        page.until(button).await?;
     }
     page.press_button("Retry 30 jobs").await?;
     page.until_gone("out of labels at N").await?;
@@ -66,7 +65,6 @@ async fn failures_are_grouped_by_reason_and_one_group_is_retried_alone() -> Test
         let sql = format!("SELECT count(*) FROM rocket_batch_jobs WHERE {which}");
         assert_eq!(home.count(&sql).await?, count, "{which}");
     }
-    let buttons = page.names("button").await?;
-    assert!(buttons.iter().any(|name| name == "Retry 15 jobs"), "{buttons:?}");
+    assert!(page.text().await?.contains("Retry 15 jobs"), "the other groups stay");
     fixture.finish(&[]).await
 }
