@@ -24,6 +24,7 @@ page!(configuration);
 page!(settings);
 page!(redis);
 page!(operating);
+page!(dashboard);
 page!(logs);
 page!(guarantees);
 page!(coming_from_node);

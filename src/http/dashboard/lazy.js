@@ -6,12 +6,12 @@ import { html, useEffect, useState } from "./preact.js";
 export function lazy(load, name) {
   let part = null;
   return (properties) => {
-    const [, loaded] = useState(null);
+    const [, redraw] = useState(part !== null);
     useEffect(() => {
       if (part !== null) return;
       load().then((module) => {
         part = module[name];
-        loaded(() => part);
+        redraw(true);
       });
     }, []);
     return part === null ? null : html`<${part} ...${properties} />`;

@@ -26,9 +26,12 @@ function codeIn(text) {
   }
 }
 
+const NO_MEANING = "This is neither the id of a batch or a job, nor a code.";
+
 async function find(text) {
   const { batch, job = null, code } = meaningOf(text);
   if (batch === undefined) {
+    if (!/^[A-Za-z0-9_-]{4,}$/.test(code)) throw new Error(NO_MEANING);
     const item = await get(`items/${encodeURIComponent(code)}`);
     return { batch: String(item.batchId), item: item.code, job: null };
   }
