@@ -26,6 +26,7 @@ async fn is_accessible_in(colours: &str) -> TestResult {
     let page = &mut fixture.page;
     page.until("out of labels at 57").await?;
     page.is_accessible("a failed job").await?;
+    page.until_drawn().await?;
     page.press("?").await?;
     page.until("find a batch, job or code").await?;
     page.is_accessible("the help").await?;
@@ -52,6 +53,7 @@ async fn everything_works_by_keyboard_alone() -> TestResult {
     page.type_text(crate::MANAGER).await?;
     page.press("Enter").await?;
     page.until("New batch").await?;
+    page.until_drawn().await?;
 
     page.press("n").await?;
     page.until("Create batch").await?;

@@ -27,7 +27,9 @@ async fn a_caller_who_may_only_look_sees_no_action_and_can_force_none() -> TestR
             .then((response) => response.status)"
     );
     assert_eq!(page.evaluate(&force).await?, 403);
+    page.until_drawn().await?;
     page.press("n").await?;
+    page.until_drawn().await?;
     assert!(!page.names("button").await?.contains(&"Create batch".to_owned()));
 
     assert_ne!(shop.progress(batch).await?["status"], "cancelled");

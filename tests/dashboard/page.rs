@@ -78,6 +78,13 @@ impl Page {
         self.ask("untilTrue", json!({ "script": script })).await.map(drop)
     }
 
+    /// Waits until the page has drawn what it knows, and has done what it does after that, such as
+    /// to listen to keys.
+    pub async fn until_drawn(&mut self) -> TestResult {
+        let drawn = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))";
+        self.evaluate(drawn).await.map(drop)
+    }
+
     /// Returns the value of an expression in the page.
     pub async fn evaluate(&mut self, script: &str) -> TestResult<Value> {
         self.ask("evaluate", json!({ "script": script })).await
