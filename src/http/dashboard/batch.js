@@ -101,7 +101,7 @@ function Options({ record, jobs }) {
 
 function BatchSkeleton({ id }) {
   return html`
-    <header class="batch-head"><div class="batch-line"><h2>Batch ${id}</h2></div><${Skeleton} lines=${1} /></header>
+    <header class="batch-head"><div class="batch-line"><h2 id="batch-title">Batch ${id}</h2></div><${Skeleton} lines=${1} /></header>
     <${Skeleton} lines=${1} kind="bar" />
     <${Skeleton} lines=${2} kind="block" />
   `;

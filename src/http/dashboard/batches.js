@@ -3,7 +3,7 @@
 import { fill, list, loadFirst, loadMore, rowsInOrder } from "./batches-data.js";
 import { useNow } from "./clock.js";
 import { age, exactTime, number, percentOf } from "./format.js";
-import { goTo, linkTo, place } from "./location.js";
+import { goTo, linkToBatch, place } from "./location.js";
 import { ErrorNote, Skeleton, StatusChip } from "./parts.js";
 import { html, useEffect, useState } from "./preact.js";
 import { STATUSES } from "./states.js";
@@ -69,12 +69,13 @@ function Rows({ title, rows, selected, filter }) {
   `;
 }
 
-// The link keeps the filter, so a row is drawn again with another one.
+// The link keeps the filter, so a row is drawn again with another one, and nothing else of the
+// present place, so that it need not be.
 const Row = memo(({ row, isSelected, filter }) => {
   const percent = percentOf(row.itemsCreated, row.itemsTotal);
   return html`
     <li>
-      <a class="row" data-row href=${linkTo({ batch: String(row.id), status: filter })} aria-current=${isSelected ? "true" : null}>
+      <a class="row" data-row href=${linkToBatch(row.id, filter)} aria-current=${isSelected ? "true" : null}>
         <span class="row-id"><span class="unseen">Batch </span>${row.id}</span>
         <${StatusChip} status=${row.status} />
         <span class="row-age">${row.createdAt && html`<${Age} at=${row.createdAt} />`}</span>

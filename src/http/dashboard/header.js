@@ -2,7 +2,7 @@
 
 import { connection } from "./connection.js";
 import { clock } from "./format.js";
-import { linkTo, plainLink } from "./location.js";
+import { goTo, linkTo, plainLink } from "./location.js";
 import { html, useState } from "./preact.js";
 import { Search } from "./search.js";
 import { setToken } from "./session.js";
@@ -18,7 +18,7 @@ export function Header({ settings, mayRead, mayWrite, hasToken }) {
       </div>
       ${mayRead && html`<${Search} />`}
       <div class="tools">
-        ${mayRead && mayWrite && html`<a class="button primary" role="button" href=${linkTo({ new: "1" })}>New batch</a>`}
+        ${mayRead && mayWrite && html`<button type="button" class="primary" onClick=${create}>New batch</button>`}
         ${mayRead && !mayWrite && html`<span class="read-only">Read only</span>`}
         <${Theme} />
         <button type="button" class="quiet keys-button" aria-label="Keys" title="Keys (?)" onClick=${showHelp}>?</button>
@@ -27,6 +27,8 @@ export function Header({ settings, mayRead, mayWrite, hasToken }) {
     </header>
   `;
 }
+
+const create = () => goTo({ new: "1" });
 
 function signOut() {
   setToken(null);

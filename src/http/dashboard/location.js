@@ -24,6 +24,9 @@ export function linkTo(change) {
   return `#${values}`;
 }
 
+// A batch of the list with this filter, and nothing of it open.
+export const linkToBatch = (id, status) => linkTo({ batch: String(id), status, group: null, job: null, item: null, new: null });
+
 export function goTo(change) {
   const link = linkTo(change);
   if (link === location.hash) return;

@@ -45,6 +45,7 @@ export function Dialog({ title, onClose, children, kind = "" }) {
     const opened = dialog.current;
     const before = document.activeElement;
     opened.showModal();
+    opened.querySelector("input")?.focus();
     return () => {
       opened.close();
       if (before?.isConnected) before.focus();
