@@ -6,7 +6,7 @@ use crate::{Fixture, TestResult, failures::impatient};
 
 async fn is_accessible_in(colours: &str) -> TestResult {
     let mut fixture = Fixture::start_with(impatient).await?;
-    fixture.page.colours(colours).await?;
+    fixture.page.prefer("prefers-color-scheme", colours).await?;
     fixture.page.is_accessible("no batch yet").await?;
     let batch = fixture.create_failing_batch(200).await?;
 
@@ -63,6 +63,11 @@ async fn everything_works_by_keyboard_alone() -> TestResult {
     let failed = shop.until(1, |progress| progress["status"] == "failed").await?;
     assert_eq!(failed["failed"], 1);
 
+    page.tab_to("button", "out of labels").await?;
+    page.press("Enter").await?;
+    page.tab_to("link", "b1-j0-g0").await?;
+    page.press("Enter").await?;
+    page.until("Job 0").await?;
     shop.post_json("/faults", &json!({})).await?;
     page.tab_to("button", "Retry 1 job").await?;
     page.press("Enter").await?;
@@ -78,5 +83,54 @@ async fn everything_works_by_keyboard_alone() -> TestResult {
     page.tab_to("button", "Cancel this batch").await?;
     page.press("Enter").await?;
     shop.until(slow, |progress| progress["status"] == "cancelled").await?;
+    fixture.finish(&[]).await
+}
+
+/// On a phone, a batch takes the place of the list.
+#[tokio::test]
+async fn the_page_fits_a_phone() -> TestResult {
+    let mut fixture = Fixture::start_with(impatient).await?;
+    let batch = fixture.create_failing_batch(200).await?;
+    fixture.page.viewport(390, 844).await?;
+    fixture.open("").await?;
+    let page = &mut fixture.page;
+    page.reload().await?;
+
+    page.until("20,000").await?;
+    page.until_true("!document.querySelector('main').checkVisibility()").await?;
+    page.fits("the list").await?;
+    page.is_accessible("the list").await?;
+    page.click_link(&format!("Batch {batch}")).await?;
+    page.until("out of labels at N").await?;
+    page.until_true("!document.querySelector('nav').checkVisibility()").await?;
+    page.fits("a batch").await?;
+    page.is_accessible("a batch").await?;
+    page.click_link("All batches").await?;
+    page.until_true("document.querySelector('nav').checkVisibility()").await?;
+    page.press_button("New batch").await?;
+    page.until("Create batch").await?;
+    page.fits("the form").await?;
+
+    fixture.finish(&[]).await
+}
+
+#[tokio::test]
+async fn nothing_moves_for_users_who_prefer_that() -> TestResult {
+    let mut fixture =
+        Fixture::start_with(|home| home.with("ROCKET_BATCH__GENERATE__RATE_LIMIT", "5 per 500ms")).await?;
+    fixture.page.prefer("prefers-reduced-motion", "reduce").await?;
+    let batch = fixture.shop.post(&json!({ "quantity": 2_000, "batchSize": 100 })).await?;
+    fixture.open(&format!("batch={batch}")).await?;
+    let page = &mut fixture.page;
+    page.evaluate("window.moved = []").await?;
+    let watch = "(function watch() {
+        for (const it of document.getAnimations()) window.moved.push(it.animationName ?? it.transitionProperty);
+        requestAnimationFrame(watch);
+    })()";
+    page.evaluate(watch).await?;
+
+    page.until_status("completed").await?;
+
+    assert_eq!(page.evaluate("window.moved.join()").await?, "");
     fixture.finish(&[]).await
 }

@@ -104,6 +104,13 @@ impl Page {
         self.click("button", name).await
     }
 
+    /// Clicks the link whose name contains `words`.
+    pub async fn click_link(&mut self, words: &str) -> TestResult {
+        let names = self.names("link").await?;
+        let name = names.iter().find(|name| name.contains(words)).ok_or(format!("no {words}: {names:?}"))?;
+        self.click("link", name).await
+    }
+
     /// Replaces the content of the field that is labelled `name`.
     pub async fn fill(&mut self, name: &str, text: &str) -> TestResult {
         self.ask("fill", json!({ "name": name, "text": text })).await.map(drop)
@@ -126,12 +133,12 @@ impl Page {
         Ok((word("role"), word("name")))
     }
 
-    /// Presses Tab until the element has the focus.
+    /// Presses Tab until an element has the focus whose name contains `name`.
     pub async fn tab_to(&mut self, role: &str, name: &str) -> TestResult {
         let mut passed = Vec::new();
         for _ in 0..200 {
             let focused = self.focused().await?;
-            if focused == (role.to_owned(), name.to_owned()) {
+            if focused.0 == role && focused.1.contains(name) {
                 return Ok(());
             }
             passed.push(focused);
@@ -144,10 +151,17 @@ impl Page {
         self.ask("viewport", json!({ "width": width, "height": height })).await.map(drop)
     }
 
-    /// Prefers `light` or `dark` colours.
-    pub async fn colours(&mut self, scheme: &str) -> TestResult {
-        let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+    /// Sets a preference of the user, such as `prefers-color-scheme` to `dark`.
+    pub async fn prefer(&mut self, feature: &str, value: &str) -> TestResult {
+        let features = json!([{ "name": feature, "value": value }]);
         self.ask("emulate", json!({ "features": features })).await.map(drop)
+    }
+
+    /// Asserts that the page is not wider than the screen.
+    pub async fn fits(&mut self, what: &str) -> TestResult {
+        let overflow = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
+        assert_eq!(self.evaluate(overflow).await?, 0, "{what} is wider than the screen");
+        Ok(())
     }
 
     /// Asserts that axe-core finds no serious and no critical problem for people with disabilities.
