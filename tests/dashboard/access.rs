@@ -60,8 +60,8 @@ async fn everything_works_by_keyboard_alone() -> TestResult {
     page.tab_to("textbox", "Quantity").await?;
     page.type_text("1000").await?;
     page.press("Enter").await?;
-    let failed = shop.until(1, |progress| progress["status"] == "failed").await?;
-    assert_eq!(failed["failed"], 1);
+    page.until_status("failed").await?;
+    assert_eq!(shop.progress(1).await?["failed"], 1);
 
     page.tab_to("button", "out of labels").await?;
     page.press("Enter").await?;

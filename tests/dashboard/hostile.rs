@@ -83,3 +83,35 @@ async fn what_a_user_pastes_and_the_settings_stay_text() -> TestResult {
     assert_harmless(&mut fixture, "the form").await?;
     fixture.finish(&["status of 404", "status of 422"]).await
 }
+
+/// Should the page ever take a text for markup, its policy still lets nothing run and nothing out.
+/// It also shows that the tests notice such attempts.
+#[tokio::test]
+async fn markup_that_slips_through_is_stopped_by_the_policy() -> TestResult {
+    let mut fixture = Fixture::start_with(|home| home).await?;
+    let page = &mut fixture.page;
+    let stranger = Url::parse("http://127.0.0.1:9/")?;
+
+    page.evaluate(&format!("document.body.insertAdjacentHTML('beforeend', {})", json!(HOSTILE))).await?;
+    page.evaluate(&format!("fetch('{stranger}').catch(() => null)")).await?;
+    page.evaluate(
+        "document.body.append(Object.assign(document.createElement('script'), { text: 'document.title = 1' }))",
+    )
+    .await?;
+    page.evaluate("setTimeout(() => { console.warn('a warning'); throw new Error('an exception'); })").await?;
+    page.until_drawn().await?;
+
+    assert_ne!(page.evaluate("document.title").await?, "owned");
+    assert_ne!(page.evaluate("document.title").await?, "1");
+    let complaints = page.complaints(&[]).await?;
+    for expected in [
+        "content security policy: script-src-attr inline",
+        "content security policy: script-src-elem inline",
+        "content security policy: connect-src http://127.0.0.1:9/",
+        "console: a warning",
+        "exception: Error: an exception",
+    ] {
+        assert!(complaints.iter().any(|line| line.starts_with(expected)), "{expected}: {complaints:#?}");
+    }
+    fixture.finish(&["content security policy", "Content Security Policy", "a warning", "an exception", "/x "]).await
+}

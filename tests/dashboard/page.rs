@@ -21,9 +21,15 @@ impl Page {
     /// exception, broke its content security policy, opened a dialog of the browser, or called
     /// another origin. Complaints that contain one of `expected` are left out.
     pub async fn close(mut self, expected: &[&str]) -> TestResult {
-        let complaints = self.node.ask("complaints", json!({ "allowed": expected })).await?;
-        assert_eq!(complaints, json!([]), "{complaints:#}");
+        let complaints = self.complaints(expected).await?;
+        assert!(complaints.is_empty(), "{complaints:#?}");
         self.node.stop().await
+    }
+
+    /// Returns what happened so far that must not, except what contains one of `expected`.
+    pub async fn complaints(&mut self, expected: &[&str]) -> TestResult<Vec<String>> {
+        let complaints = self.ask("complaints", json!({ "allowed": expected })).await?;
+        Ok(serde_json::from_value(complaints)?)
     }
 
     async fn ask(&mut self, verb: &str, arguments: Value) -> TestResult<Value> {

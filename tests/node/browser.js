@@ -57,6 +57,10 @@ function text() {
   });
 }
 
+async function failure(what) {
+  return [`${what} did not happen at ${page.url()}`, ...complaints(), 'the page shows:', await text()].join('\n');
+}
+
 // Repeats `look` until it returns something true, and returns that.
 async function until(what, look) {
   const end = Date.now() + LIMIT_MS;
@@ -66,7 +70,7 @@ async function until(what, look) {
       if (Date.now() > end) throw error;
     });
     if (found) return found;
-    if (Date.now() > end) throw new Error(`${what} did not happen; ${complaints().join('; ')}; ${page.url()} shows:\n${await text()}`);
+    if (Date.now() > end) throw new Error(await failure(what));
     await new Promise((done) => setTimeout(done, 25));
   }
 }
@@ -94,7 +98,10 @@ async function element(request) {
 // Returns the element whose tooltip, shown while the pointer is over it, is `name`.
 async function elementByTooltip({ name }) {
   const isUnnamed = (it) => ![it.innerText, it.title, it.ariaLabel].some((name) => (name ?? '').trim());
-  const isShown = (name) => [...document.querySelectorAll('*')].some((it) => !it.childElementCount && it.textContent.trim() === name);
+  const isShown = (name) => {
+    const leaves = [...document.querySelectorAll('*')].filter((it) => !it.childElementCount);
+    return leaves.some((it) => it.textContent.trim() === name);
+  };
   return until(`an element with the tooltip "${name}"`, async () => {
     for (const handle of await page.$$('button, a, [role=menuitem], [role=tab]')) {
       if (!(await handle.evaluate(isUnnamed))) continue;
@@ -120,7 +127,8 @@ async function inspect() {
   await page.evaluate(require('axe-core').source);
   const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ['violations'] }));
   const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
-  return serious.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(({ html, any }) => `${html} ${any[0]?.message ?? ''}`).join(' | ')}`);
+  const place = ({ html, any }) => `${html} ${any[0]?.message ?? ''}`;
+  return serious.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map(place).join(' | ')}`);
 }
 
 const onPage = {

@@ -23,7 +23,8 @@ exports.collectComplaints = async function collectComplaints(page) {
   await page.exposeFunction('reportViolation', (violation) => lines.push(`content security policy: ${violation}`));
   await page.evaluateOnNewDocument(() => {
     document.addEventListener('securitypolicyviolation', (event) => {
-      globalThis.reportViolation(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`);
+      const { violatedDirective, blockedURI, sourceFile, lineNumber } = event;
+      globalThis.reportViolation(`${violatedDirective} ${blockedURI} ${sourceFile}:${lineNumber}`);
     });
   });
   return () => lines;
