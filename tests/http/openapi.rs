@@ -48,7 +48,7 @@ fn the_document_in_the_repository_is_up_to_date() {
 
 #[rocket::async_test]
 async fn the_operations_are_the_mounted_routes() {
-    let shop = a_shop().with("batch.docs", false).open().await;
+    let shop = a_shop().with("batch.docs", false).with("batch.dashboard", false).open().await;
     let mounted: BTreeSet<_> = shop
         .client
         .rocket()

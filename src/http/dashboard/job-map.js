@@ -138,13 +138,13 @@ export function target(key, current, columns, cells) {
   return to < 0 || to > last ? current : to;
 }
 
-// As many columns as fit, in tens, so that one can count.
+// As many columns as fit, in fives, so that one can count.
 function useColumns(grid, step) {
   const [columns, setColumns] = useState(20);
   useEffect(() => {
     const measure = () => {
       const fitting = Math.floor(grid.current.clientWidth / step);
-      setColumns(fitting < 10 ? Math.max(5, fitting) : Math.min(100, Math.floor(fitting / 10) * 10));
+      setColumns(Math.min(100, Math.max(5, Math.floor(fitting / 5) * 5)));
     };
     const observer = new ResizeObserver(measure);
     observer.observe(grid.current);

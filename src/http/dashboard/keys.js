@@ -3,6 +3,7 @@
 import { goTo } from "./location.js";
 import { Dialog } from "./parts.js";
 import { html } from "./preact.js";
+import { session } from "./session.js";
 import { createStore, useStore } from "./store.js";
 
 const KEYS = [
@@ -30,13 +31,13 @@ function moveInList(step) {
 const isTyping = (target) => target.closest?.("input, textarea, select, dialog, [contenteditable]") !== null;
 
 // Listens to the keys of the page. Returns a function that stops it.
-export function listenToKeys(mayWrite) {
+export function listenToKeys() {
   const actions = {
     "/": () => document.getElementById("search")?.focus(),
     "?": showHelp,
     j: () => moveInList(1),
     k: () => moveInList(-1),
-    n: () => mayWrite && goTo({ new: "1" }),
+    n: () => session.get().rights?.write && goTo({ new: "1" }),
     Escape: () => goTo({ job: null, group: null, item: null }),
   };
   const onKeyDown = (event) => {

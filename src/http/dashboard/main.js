@@ -29,7 +29,7 @@ function App({ settings }) {
   }, []);
   const mayRead = Boolean(rights?.read);
   const mayWrite = Boolean(rights?.write);
-  useEffect(() => listenToKeys(mayWrite), [mayWrite]);
+  useEffect(listenToKeys, []);
   return html`
     <button type="button" class="skip" onClick=${() => document.getElementById("main")?.focus()}>Skip to the content</button>
     <${Header} settings=${settings} mayRead=${mayRead} mayWrite=${mayWrite} hasToken=${token !== null} />

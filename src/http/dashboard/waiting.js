@@ -1,12 +1,26 @@
 // Why nothing happens, with the name of the setting that decides it.
 
 import { Time, sentence } from "./parts.js";
-import { html } from "./preact.js";
-import { WAITING_FOR } from "./states.js";
+import { html, useRef } from "./preact.js";
+import { WAITING_FOR, isOpen } from "./states.js";
+
+// So long the rate limit stays in view after it was last the reason. Jobs wait and run in turns
+// under it, and what is below would jump with each turn.
+const STAYS_MS = 12_000;
+
+// The present reason, or the rate limit while it may come back.
+function useReason({ batchId, status, waitingFor }) {
+  const limited = useRef({ batchId: null, at: 0 });
+  if (waitingFor === "rateLimit") limited.current = { batchId, at: Date.now() };
+  if (status === "paused") return "paused";
+  if (waitingFor !== null || !isOpen(status)) return waitingFor;
+  const { batchId: of, at } = limited.current;
+  return of === batchId && Date.now() - at < STAYS_MS ? "rateLimit" : null;
+}
 
 export function Waiting({ record, progress }) {
-  const { waitingFor, stalled, status, lastItemAt } = progress;
-  const reason = status === "paused" ? "paused" : waitingFor;
+  const { stalled, lastItemAt } = progress;
+  const reason = useReason(progress);
   const [what, then, setting] = WAITING_FOR[reason] ?? [];
   return html`
     <div aria-live="polite">
