@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::{Fixture, TestResult};
+use crate::{Fixture, RATE_LIMIT, TestResult};
 
 const BAR: &str = "Number(document.querySelector('main [role=progressbar]')?.getAttribute('aria-valuenow'))";
 
@@ -12,7 +12,7 @@ const BAR: &str = "Number(document.querySelector('main [role=progressbar]')?.get
 #[tokio::test]
 async fn a_batch_created_on_the_page_reaches_100_percent_before_the_users_eyes() -> TestResult {
     let mut fixture =
-        Fixture::start_with(|home| home.with("ROCKET_BATCH__GENERATE__RATE_LIMIT", "5 per 500ms")).await?;
+        Fixture::start_with(|home| home.with(RATE_LIMIT, "5 per 500ms")).await?;
     let page = &mut fixture.page;
 
     page.press_button("New batch").await?;
@@ -46,7 +46,7 @@ async fn wrong_fields_of_a_new_batch_are_explained_and_nothing_is_created() -> T
 
 #[tokio::test]
 async fn a_batch_is_paused_resumed_and_cancelled_and_only_the_cancel_asks() -> TestResult {
-    let mut fixture = Fixture::start_with(|home| home.with("ROCKET_BATCH__GENERATE__RATE_LIMIT", "1 per 1s")).await?;
+    let mut fixture = Fixture::start_with(|home| home.with(RATE_LIMIT, "1 per 1s")).await?;
     let shop = &fixture.shop;
     let [batch, bystander] =
         [shop.post(&json!({ "quantity": 5_000 })).await?, shop.post(&json!({ "quantity": 5_000 })).await?];

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{Fixture, MANAGER, TestResult, VISITOR};
+use crate::{Fixture, MANAGER, RATE_LIMIT, TestResult, VISITOR};
 
 const STORED: &str = "Object.values(sessionStorage).join()";
 
@@ -10,7 +10,7 @@ const STORED: &str = "Object.values(sessionStorage).join()";
 #[tokio::test]
 async fn a_caller_who_may_only_look_sees_no_action_and_can_force_none() -> TestResult {
     let mut fixture =
-        Fixture::start_logged_out(|home| home.with("ROCKET_BATCH__GENERATE__RATE_LIMIT", "1 per 1s")).await?;
+        Fixture::start_logged_out(|home| home.with(RATE_LIMIT, "1 per 1s")).await?;
     let batch = fixture.shop.post(&json!({ "quantity": 5_000 })).await?;
     fixture.page.log_in(VISITOR).await?;
     fixture.open(&format!("batch={batch}")).await?;

@@ -43,6 +43,9 @@ use crate::{
 const MANAGER: &str = "let-me-in";
 const VISITOR: &str = "only-look";
 
+/// The setting that makes a batch run for as long as a test needs.
+const RATE_LIMIT: &str = "ROCKET_BATCH__GENERATE__RATE_LIMIT";
+
 /// A shop, and its page in a browser.
 struct Fixture {
     page: Page,

@@ -14,7 +14,7 @@ const PHONE: (u32, u32) = (390, 844);
 #[tokio::test]
 async fn a_running_batch_with_failures_fits_a_desk_and_a_phone() -> TestResult {
     let mut fixture =
-        Fixture::start_with(|home| impatient(home).with("ROCKET_BATCH__GENERATE__RATE_LIMIT", "40 per 500ms")).await?;
+        Fixture::start_with(|home| impatient(home).with(RATE_LIMIT, "40 per 500ms")).await?;
     let shop = &fixture.shop;
     for quantity in [5_000, 1_200, 20_000] {
         shop.post(&json!({ "quantity": quantity, "batchSize": 1_000 })).await?;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{Fixture, TestResult};
+use crate::{Fixture, RATE_LIMIT, TestResult};
 
 /// The milliseconds of script that an event may take: a frame.
 const PER_EVENT: f64 = 16.0;
@@ -13,7 +13,7 @@ const FIRST_PAINT_BYTES: u64 = 100_000;
 #[tokio::test]
 async fn an_event_of_a_large_batch_takes_less_than_a_frame() -> TestResult {
     let mut fixture =
-        Fixture::start_with(|home| home.with("ROCKET_BATCH__GENERATE__RATE_LIMIT", "50 per 500ms")).await?;
+        Fixture::start_with(|home| home.with(RATE_LIMIT, "50 per 500ms")).await?;
     let batch = fixture.shop.post(&json!({ "quantity": 100_000, "batchSize": 100 })).await?;
     fixture.open(&format!("batch={batch}")).await?;
     let Fixture { page, shop, .. } = &mut fixture;
