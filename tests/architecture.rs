@@ -98,7 +98,8 @@ fn functions_are_short() {
 #[test]
 fn lines_are_short() {
     let mut wide = Vec::new();
-    for (path, text) in all_sources() {
+    // Preact is unchanged from npm.
+    for (path, text) in all_sources().into_iter().filter(|(path, _)| !path.ends_with("dashboard/preact.js")) {
         let with_code = path.starts_with("src/") || path.ends_with("sql");
         wide.extend(wide_lines(&text, with_code).into_iter().map(|line| format!("{path}:{line}")));
     }

@@ -301,7 +301,7 @@ fn in_order() -> Vec<(String, Setting)> {
 fn walk(schema: &Value, table: &Value, defaults: &Value, path: &str, settings: &mut Vec<(String, Setting)>) {
     let properties = table["properties"].as_object().unwrap();
     let mut keys: Vec<_> = properties.keys().collect();
-    let source = ["mod", "queue", "redis"].map(|file| read(&format!("src/config/{file}.rs"))).concat();
+    let source = ["mod", "queue", "redis", "dashboard"].map(|file| read(&format!("src/config/{file}.rs"))).concat();
     keys.sort_by_key(|key| source.find(&format!("    pub {key}: ")).unwrap());
     keys.sort_by_key(|key| resolved(schema, &properties[*key]).get("properties").is_some());
     for key in keys {
@@ -434,7 +434,7 @@ fn mounted() -> Vec<Route> {
         .rocket()
         .routes()
         .map(|route| Route { verb: route.method.to_string(), path: below_the_base(route.uri.path()) });
-    routes.filter(|route| !route.path.starts_with("/docs/")).collect()
+    routes.filter(|route| !["/docs/", "/dashboard/"].iter().any(|page| route.path.starts_with(page))).collect()
 }
 
 fn below_the_base(path: &str) -> String {

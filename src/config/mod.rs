@@ -204,8 +204,7 @@ impl Default for Config {
         Self {
             base: "/batches".into(),
             role: Role::All,
-            testing: false, docs: true,
-            dashboard: DashboardSettings::default(),
+            testing: false, docs: true, dashboard: DashboardSettings::default(),
             allowed_origins: Vec::new(),
             batch_size: 100,
             chunk_size: 50,

@@ -55,20 +55,28 @@ export function Controls({ id, status, progress, actions }) {
   };
   return html`
     <div class="controls">
-      ${ACTIONS[status].map((name) => html`
-        <${Button} key=${name} class=${name === "cancel" ? "danger" : ""} busy=${actions.busy === name} onClick=${() => onClick(name)}>
+      ${ACTIONS[status].map(
+        (name) => html`
+        <${Button} key=${name} class=${name === "cancel" ? "danger" : ""}
+          busy=${actions.busy === name} onClick=${() => onClick(name)}>
           ${WORDS[name]}
-        <//>`)}
+        <//>`,
+      )}
     </div>
-    ${asks === id && html`<${CancelDialog} id=${id} progress=${progress} onCancel=${cancel} onClose=${() => setAsks(null)} />`}
+    ${asks === id && html`
+      <${CancelDialog} id=${id} progress=${progress} onCancel=${cancel} onClose=${() => setAsks(null)} />`}
   `;
 }
 
 function CancelDialog({ id, progress, onCancel, onClose }) {
-  const stays = progress.itemsCreated === 1 ? "The item that exists stays" : `The ${count(progress.itemsCreated, "item")} that exist stay`;
+  const stays =
+    progress.itemsCreated === 1
+      ? "The item that exists stays"
+      : `The ${count(progress.itemsCreated, "item")} that exist stay`;
   return html`
     <${Dialog} title="Cancel batch ${id}?" kind="narrow" onClose=${onClose}>
-      <p>${progress.itemsCreated > 0 ? `${stays}. ` : ""}The others are not created, and the batch can't be started again.</p>
+      <p>${progress.itemsCreated > 0 ? `${stays}. ` : ""}The others are not created, and the batch
+        can't be started again.</p>
       <footer>
         <button type="button" class="primary danger" onClick=${onCancel}>Cancel this batch</button>
         <button type="button" onClick=${onClose}>Keep it</button>

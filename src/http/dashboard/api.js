@@ -99,5 +99,8 @@ export const isAbort = (error) => error.name === "AbortError";
 // may write it, and need not walk through all pages to the one that it shows.
 export function cursorBefore(list, next) {
   if (next <= 0) return null;
-  return btoa(`${list}:${next - 1}`).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  return btoa(`${list}:${next - 1}`)
+    .replaceAll("+", "-")
+    .replaceAll("/", "_")
+    .replaceAll("=", "");
 }

@@ -13,8 +13,8 @@ const SAMPLES = 300;
 // The shortest time between two streams of one batch.
 const RESTART_MS = 1_000;
 
-// Follows a batch until `close()`. `store` has what is known; `turns` counts what makes lists of the
-// batch out of date: its end, and each action.
+// Follows a batch until `close()`. `store` has what is known; `turns` counts what makes lists of
+// the batch out of date: its end, and each action.
 export function followBatch(id) {
   const store = createStore({ record: null, progress: null, error: null, samples: [], turns: 0 });
   const records = latest();

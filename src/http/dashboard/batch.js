@@ -32,7 +32,8 @@ export function Batch({ id, mayWrite }) {
   const actions = useActions(id, () => follow.again());
   const isKnown = record?.batchId === id && progress?.batchId === id;
   const isLost = error !== null && (error.status === 404 || record === null);
-  if (isLost) return html`<div class="batch"><${ListLink} /><${ErrorNote} error=${error} retry=${() => follow.again()} /></div>`;
+  if (isLost)
+    return html`<div class="batch"><${ListLink} /><${ErrorNote} error=${error} retry=${() => follow.again()} /></div>`;
   if (!isKnown) return html`<div class="batch"><${ListLink} /><${BatchSkeleton} id=${id} /></div>`;
   const seq = job !== null && /^\d+$/.test(job) ? Number(job) : null;
   const openJob = (number) => goTo({ job: number === null ? null : String(number) });
@@ -45,13 +46,24 @@ export function Batch({ id, mayWrite }) {
       <${Waiting} record=${record} progress=${progress} />
       <${Progress} progress=${progress} />
       <${Sparkline} samples=${samples} isRunning=${status === "running"} />
-      ${!record.historyRemoved && html`
-        <${JobMap} id=${id} progress=${progress} turns=${turns} selected=${seq} onOpen=${openJob} />`}
-      ${seq !== null && !record.historyRemoved && html`
-        <${Job} id=${id} seq=${seq} progress=${progress} onClose=${() => openJob(null)} />`}
-      ${progress.failed > 0 && !record.historyRemoved && html`
+      ${
+        !record.historyRemoved &&
+        html`
+        <${JobMap} id=${id} progress=${progress} turns=${turns} selected=${seq} onOpen=${openJob} />`
+      }
+      ${
+        seq !== null &&
+        !record.historyRemoved &&
+        html`
+        <${Job} id=${id} seq=${seq} progress=${progress} onClose=${() => openJob(null)} />`
+      }
+      ${
+        progress.failed > 0 &&
+        !record.historyRemoved &&
+        html`
         <${Failures} id=${id} progress=${progress} turns=${turns} open=${group} openJob=${job}
-          actions=${canRetry ? actions : { busy: null }} />`}
+          actions=${canRetry ? actions : { busy: null }} />`
+      }
       <${Items} id=${id} progress=${progress} turns=${turns} code=${item} />
     </article>
   `;
@@ -101,7 +113,10 @@ function Options({ record, jobs }) {
 
 function BatchSkeleton({ id }) {
   return html`
-    <header class="batch-head"><div class="batch-line"><h2 id="batch-title">Batch ${id}</h2></div><${Skeleton} lines=${1} /></header>
+    <header class="batch-head">
+      <div class="batch-line"><h2 id="batch-title">Batch ${id}</h2></div>
+      <${Skeleton} lines=${1} />
+    </header>
     <${Skeleton} lines=${1} kind="bar" />
     <${Skeleton} lines=${2} kind="block" />
   `;

@@ -13,13 +13,28 @@ const PAGE = 50;
 const rows = new Map();
 
 // `floor` is the lowest id down to which the list is loaded with this filter.
-export const list = createStore({ changes: 0, filter: null, cursor: null, floor: 0, isLoading: true, error: null });
+export const list = createStore({
+  changes: 0,
+  filter: null,
+  cursor: null,
+  floor: 0,
+  isLoading: true,
+  error: null,
+});
 
 export const rowOf = (id) => rows.get(id);
 
 function fromRecord(record) {
   const { batchId: id, status, itemsCreated, createdAt, jobs, options } = record;
-  return { id, status, itemsCreated, createdAt, failed: jobs.failed, itemsTotal: record.quantity, prefix: options.qrCodePrefix };
+  return {
+    id,
+    status,
+    itemsCreated,
+    createdAt,
+    failed: jobs.failed,
+    itemsTotal: record.quantity,
+    prefix: options.qrCodePrefix,
+  };
 }
 
 function fromProgress(progress) {
@@ -58,7 +73,9 @@ const pages = latest();
 async function load(filter, cursor) {
   list.merge({ filter, isLoading: true, error: null, ...(cursor === null && { cursor: null }) });
   try {
-    const page = await pages.run((signal) => get(withQuery("./", { status: filter, cursor, limit: PAGE }), signal));
+    const page = await pages.run((signal) =>
+      get(withQuery("./", { status: filter, cursor, limit: PAGE }), signal),
+    );
     page.items.forEach((record) => change(fromRecord(record)));
     const last = page.items.at(-1)?.batchId ?? Infinity;
     const floor = page.nextCursor === null ? 0 : last;

@@ -31,13 +31,17 @@ export function Batches({ mayWrite }) {
     ${isEmpty && isLoading && html`<${Skeleton} lines=${6} kind="row" />`}
     ${isEmpty && !isLoading && !error && html`<${NoRows} filter=${filter} mayWrite=${mayWrite} />`}
     <${Rows} title="Unfinished" rows=${visibleOpen} selected=${batch} filter=${status} />
-    ${open.length > openShown &&
-    html`<button type="button" class="more" onClick=${() => showOpen(openShown + OPEN_SHOWN)}>
+    ${
+      open.length > openShown &&
+      html`<button type="button" class="more" onClick=${() => showOpen(openShown + OPEN_SHOWN)}>
       Show more of ${number(open.length)} unfinished batches
-    </button>`}
+    </button>`
+    }
     <${Rows} title="Finished" rows=${finished} selected=${batch} filter=${status} />
-    ${cursor !== null &&
-    html`<button type="button" class="more" disabled=${isLoading} onClick=${loadMore}>Show older batches</button>`}
+    ${
+      cursor !== null &&
+      html`<button type="button" class="more" disabled=${isLoading} onClick=${loadMore}>Show older batches</button>`
+    }
   `;
 }
 
@@ -64,7 +68,8 @@ function Rows({ title, rows, selected, filter }) {
   return html`
     <h3 class="rows-title">${title}</h3>
     <ul class="rows">
-      ${rows.map((row) => html`<${Row} key=${row.id} row=${row} isSelected=${String(row.id) === selected} filter=${filter} />`)}
+      ${rows.map((row) => html`
+        <${Row} key=${row.id} row=${row} isSelected=${String(row.id) === selected} filter=${filter} />`)}
     </ul>
   `;
 }

@@ -10,10 +10,25 @@ import { Preview, usePreview } from "./preview.js";
 
 const FIELDS = [
   { name: "quantity", label: "Quantity", hint: "How many items to create.", isNumber: true },
-  { name: "batchSize", label: "Items a job", hint: "Optional. Smaller jobs spread more evenly.", isNumber: true },
+  {
+    name: "batchSize",
+    label: "Items a job",
+    hint: "Optional. Smaller jobs spread more evenly.",
+    isNumber: true,
+  },
   { name: "qrCodePrefix", label: "Prefix of the codes", hint: "Optional, such as QR." },
-  { name: "maxJobsPerBatch", label: "At most so many jobs", hint: "Optional. Jobs grow if there would be more.", isNumber: true },
-  { name: "batchId", label: "Id of the batch", hint: "Optional. Without one, the next free id.", isNumber: true },
+  {
+    name: "maxJobsPerBatch",
+    label: "At most so many jobs",
+    hint: "Optional. Jobs grow if there would be more.",
+    isNumber: true,
+  },
+  {
+    name: "batchId",
+    label: "Id of the batch",
+    hint: "Optional. Without one, the next free id.",
+    isNumber: true,
+  },
 ];
 
 // The body of the request. A text that is no number is sent as it is, and the server says what is
@@ -62,8 +77,11 @@ export function CreateDialog() {
     <${Dialog} title="New batch" onClose=${close}>
       <form class="new-batch" noValidate onSubmit=${create}>
         <div class="fields">
-          ${FIELDS.map((field) => html`
-            <${Field} key=${field.name} field=${field} value=${values[field.name] ?? ""} error=${errors.get(field.name)} onInput=${onInput} />`)}
+          ${FIELDS.map(
+            (field) => html`
+            <${Field} key=${field.name} field=${field} value=${values[field.name] ?? ""}
+              error=${errors.get(field.name)} onInput=${onInput} />`,
+          )}
           ${others && html`<${ErrorNote} error=${others} />`}
         </div>
         <${Preview} preview=${preview} />
@@ -99,4 +117,5 @@ function Field({ field, value, error, onInput }) {
 }
 
 // Pages that are not served over HTTPS have no randomUUID.
-const randomKey = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+const randomKey = () =>
+  Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -21,7 +21,9 @@ export function Header({ settings, mayRead, mayWrite, hasToken }) {
         ${mayRead && mayWrite && html`<button type="button" class="primary" onClick=${create}>New batch</button>`}
         ${mayRead && !mayWrite && html`<span class="read-only">Read only</span>`}
         <${Theme} />
-        <button type="button" class="quiet keys-button" aria-label="Keys" title="Keys (?)" onClick=${showHelp}>?</button>
+        <button type="button" class="quiet keys-button" aria-label="Keys" title="Keys (?)" onClick=${showHelp}>
+          ?
+        </button>
         ${hasToken && html`<button type="button" class="quiet" onClick=${signOut}>Forget token</button>`}
       </div>
     </header>
@@ -63,7 +65,8 @@ function Theme() {
     <label class="theme">
       <span class="theme-word">Theme</span>
       <select value=${theme} onChange=${onChange}>
-        ${["system", "light", "dark"].map((word) => html`<option key=${word} value=${word} selected=${word === theme}>${word}</option>`)}
+        ${["system", "light", "dark"].map((word) => html`
+          <option key=${word} value=${word} selected=${word === theme}>${word}</option>`)}
       </select>
     </label>
   `;
@@ -74,7 +77,8 @@ export function Offline() {
   const { isReachable, asOf } = useStore(connection);
   return html`
     <div class="offline" role="status" hidden=${isReachable}>
-      ${!isReachable && html`<b>The server can't be reached.</b> ${asOf === null ? "" : `As of ${clock(asOf)}. `}Trying again.`}
+      ${!isReachable && html`
+        <b>The server can't be reached.</b> ${asOf === null ? "" : `As of ${clock(asOf)}. `}Trying again.`}
     </div>
   `;
 }

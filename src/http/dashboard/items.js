@@ -23,13 +23,17 @@ export function Items({ id, progress, turns, code }) {
       </header>
       ${code && html`<${Found} code=${code} />`}
       ${!isAny && html`<p class="empty">No item exists yet.</p>`}
-      ${isAny && from !== null && html`<${ItemTable} id=${id} title="From ordinal ${number(from)}" from=${from} version=${version} isWanted />`}
-      ${isAny && html`
+      ${isAny && from !== null && html`
+        <${ItemTable} id=${id} title="From ordinal ${number(from)}" from=${from} version=${version} isWanted />`}
+      ${
+        isAny &&
+        html`
         <div class="two">
           <${ItemTable} id=${id} title="First" from=${0} version=${version} />
           ${itemsTotal > SHOWN && html`<${ItemTable} id=${id} title="Last" from=${tail} version=${version} />`}
         </div>
-      `}
+      `
+      }
     </section>
   `;
 }
@@ -45,7 +49,8 @@ function LookUp({ total, onLook }) {
   return html`
     <form class="look-up" onSubmit=${look}>
       <label><span class="unseen">Ordinal or code of an item</span>
-        <input type="search" placeholder="Ordinal or code" value=${text} onInput=${(event) => setText(event.target.value)} />
+        <input type="search" placeholder="Ordinal or code" value=${text}
+          onInput=${(event) => setText(event.target.value)} />
       </label>
       <button type="submit">Look up</button>
     </form>
@@ -71,7 +76,8 @@ function Found({ code }) {
   if (!data) return html`<${Skeleton} lines=${1} />`;
   return html`
     <p class="note" role="status">
-      <code>${data.code}</code> is item ${number(data.ordinal)} of batch ${data.batchId}, created <${Time} at=${data.createdAt} />.
+      <code>${data.code}</code> is item ${number(data.ordinal)} of batch ${data.batchId}, created${" "}
+      <${Time} at=${data.createdAt} />.
     </p>
   `;
 }
@@ -87,9 +93,11 @@ function ItemTable({ id, title, from, version, isWanted = false }) {
       <caption>${title}</caption>
       <thead class="unseen"><tr><th scope="col">Ordinal</th><th scope="col">Code</th></tr></thead>
       <tbody>
-        ${data.items.map((item) => html`
+        ${data.items.map(
+          (item) => html`
           <tr key=${item.ordinal}><td>${number(item.ordinal)}</td><td><code>${item.code}</code></td></tr>
-        `)}
+        `,
+        )}
       </tbody>
     </table>
   `;

@@ -24,7 +24,8 @@ export function JobMap({ id, progress, turns, selected, onOpen }) {
       <h3 id="map-title">Jobs</h3>
       ${error && html`<${ErrorNote} error=${error} />`}
       ${map === null && !error && html`<${Skeleton} lines=${2} kind="block" />`}
-      ${several && html`<p class="hint">Each cell is ${number(map.jobsPerCell)} jobs, in the state that needs most attention.</p>`}
+      ${several && html`
+        <p class="hint">Each cell is ${number(map.jobsPerCell)} jobs, in the state that needs most attention.</p>`}
       ${map !== null && html`<${Grid} id=${id} map=${map} selected=${selected} onOpen=${onOpen} />`}
     </section>
   `;

@@ -25,7 +25,8 @@ export function linkTo(change) {
 }
 
 // A batch of the list with this filter, and nothing of it open.
-export const linkToBatch = (id, status) => linkTo({ batch: String(id), status, group: null, job: null, item: null, new: null });
+export const linkToBatch = (id, status) =>
+  linkTo({ batch: String(id), status, group: null, job: null, item: null, new: null });
 
 export function goTo(change) {
   const link = linkTo(change);

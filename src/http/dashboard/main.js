@@ -31,12 +31,15 @@ function App({ settings }) {
   const mayWrite = Boolean(rights?.write);
   useEffect(listenToKeys, []);
   return html`
-    <button type="button" class="skip" onClick=${() => document.getElementById("main")?.focus()}>Skip to the content</button>
+    <button type="button" class="skip" onClick=${() => document.getElementById("main")?.focus()}>
+      Skip to the content
+    </button>
     <${Header} settings=${settings} mayRead=${mayRead} mayWrite=${mayWrite} hasToken=${token !== null} />
     <${Offline} />
     <div class="content" data-old=${isReachable ? null : "yes"}>
       ${rights === null && error && html`<main id="main"><${ErrorNote} error=${error} retry=${load} /></main>`}
-      ${rights === null && !error && html`<main id="main" class="starting"><${Skeleton} lines=${4} kind="row" /></main>`}
+      ${rights === null && !error && html`
+        <main id="main" class="starting"><${Skeleton} lines=${4} kind="row" /></main>`}
       ${rights !== null && !mayRead && html`<${SignIn} refusal=${refusal} back=${settings.back} />`}
       ${mayRead && html`<${Columns} mayWrite=${mayWrite} />`}
     </div>
@@ -71,7 +74,8 @@ function useFirstBatch() {
     const first = open[0] ?? finished[0];
     const isFree = place.get().batch === null && place.get().new === null;
     isDone.current = !isFree || first !== undefined;
-    if (isFree && first !== undefined && matchMedia("(min-width: 800px)").matches) replaceWith({ batch: String(first.id) });
+    if (isFree && first !== undefined && matchMedia("(min-width: 800px)").matches)
+      replaceWith({ batch: String(first.id) });
   }, [isLoading, changes]);
 }
 
@@ -83,8 +87,10 @@ function Nothing({ mayWrite }) {
   return html`
     <div class="welcome">
       <h2>No batch yet</h2>
-      <p>Each batch is a number of items with unique codes, created in the background. Here you will see how far it is, what failed and why.</p>
-      ${mayWrite && html`<button type="button" class="primary" onClick=${() => goTo({ new: "1" })}>Create the first batch</button>`}
+      <p>Each batch is a number of items with unique codes, created in the background. Here you will see
+        how far it is, what failed and why.</p>
+      ${mayWrite && html`
+        <button type="button" class="primary" onClick=${() => goTo({ new: "1" })}>Create the first batch</button>`}
     </div>
   `;
 }

@@ -35,7 +35,12 @@ export function usePages(path, query, version) {
     }
   };
   const isCurrent = found.key === key;
-  return { items: isCurrent ? found.items : null, hasMore: isCurrent && found.cursor !== null, error: isCurrent ? found.error : null, more };
+  return {
+    items: isCurrent ? found.items : null,
+    hasMore: isCurrent && found.cursor !== null,
+    error: isCurrent ? found.error : null,
+    more,
+  };
 }
 
 // The list may have been loaded again while the page was on its way.

@@ -46,9 +46,11 @@ export function Preview({ preview }) {
 }
 
 function Content({ plan, error }) {
-  if (error?.status === 422) return html`<p class="hint">Correct the marked fields to see what would be created.</p>`;
+  if (error?.status === 422)
+    return html`<p class="hint">Correct the marked fields to see what would be created.</p>`;
   if (error) return html`<p class="hint">${sentence(error.message)}</p>`;
-  if (plan === null) return html`<p class="hint">Enter a quantity to see how many jobs it takes, how long, and a code.</p>`;
+  if (plan === null)
+    return html`<p class="hint">Enter a quantity to see how many jobs it takes, how long, and a code.</p>`;
   const { estimatedSeconds: seconds, estimatedSecondsWithoutRateLimit: free } = plan;
   return html`
     <dl class="facts">
@@ -56,9 +58,16 @@ function Content({ plan, error }) {
       <div><dt>Items</dt><dd>${number(plan.quantity)}</dd></div>
       <div><dt>Jobs</dt><dd>${number(plan.jobs)}, ${count(plan.itemsPerJob, "item")} each</dd></div>
       <div><dt>Transactions</dt><dd>${number(plan.chunks)}, ${count(plan.itemsPerChunk, "item")} each</dd></div>
-      <div><dt>A code, as an example</dt><dd><code>${plan.code.example}</code><br />${count(plan.code.length, "character")}</dd></div>
+      <div>
+        <dt>A code, as an example</dt>
+        <dd><code>${plan.code.example}</code><br />${count(plan.code.length, "character")}</dd>
+      </div>
     </dl>
-    ${free < seconds && html`
-      <p class="hint">Without the rate limit about ${count(free, "second")}. The setting is <code>generate.rate_limit</code>.</p>`}
+    ${
+      free < seconds &&
+      html`
+      <p class="hint">Without the rate limit about ${count(free, "second")}. The setting is${" "}
+        <code>generate.rate_limit</code>.</p>`
+    }
   `;
 }

@@ -31,7 +31,8 @@ export function Progress({ progress }) {
       >
         <svg class="bar" viewBox="0 0 ${WIDTH} 10" preserveAspectRatio="none" aria-hidden="true">
           <rect class="track" width=${WIDTH} height="10" />
-          ${segments(progress).map(({ state, x, width }) => html`<rect key=${state} data-state=${state} x=${x} width=${width} height="10" />`)}
+          ${segments(progress).map(({ state, x, width }) => html`
+            <rect key=${state} data-state=${state} x=${x} width=${width} height="10" />`)}
         </svg>
       </div>
       <${Legend} progress=${progress} />

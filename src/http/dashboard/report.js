@@ -24,8 +24,12 @@ function Counts({ report }) {
         <b>${number(report.recreated)} of ${count(report.found, "failed job")} recreated.</b>${" "}
         ${skipped > 0 ? `${number(skipped)} skipped.` : "None skipped."}${status}
       </p>
-      ${skipped > 0 && html`<ul>${reasons(report.skipped).map(([reason, jobs]) => html`<li key=${reason}>${count(jobs, "job")}: ${reason}</li>`)}</ul>`}
-      ${report.skippedTruncated && html`<p class="hint">The reasons are those of the first ${number(report.skipped.length)}.</p>`}
+      ${skipped > 0 && html`
+        <ul>
+          ${reasons(report.skipped).map(([why, jobs]) => html`<li key=${why}>${count(jobs, "job")}: ${why}</li>`)}
+        </ul>`}
+      ${report.skippedTruncated && html`
+        <p class="hint">The reasons are those of the first ${number(report.skipped.length)}.</p>`}
     </div>
   `;
 }

@@ -18,7 +18,11 @@ export function meaningOf(text) {
 function codeIn(text) {
   if (!text.includes("/")) return text;
   const path = text.split(/[?#]/)[0];
-  const last = path.split("/").filter((part) => part !== "").at(-1) ?? "";
+  const last =
+    path
+      .split("/")
+      .filter((part) => part !== "")
+      .at(-1) ?? "";
   try {
     return decodeURIComponent(last);
   } catch {
@@ -64,7 +68,9 @@ export function Search() {
         <input id="search" type="search" placeholder="Find a batch, job or code" autocomplete="off" spellcheck="false"
           value=${text} onInput=${onInput} aria-describedby="search-problem" />
       </label>
-      <p id="search-problem" role="status" class="search-problem" hidden=${problem === null}>${problem && sentence(problem)}</p>
+      <p id="search-problem" role="status" class="search-problem" hidden=${problem === null}>
+        ${problem && sentence(problem)}
+      </p>
     </form>
   `;
 }

@@ -38,4 +38,3 @@ export function dropToken() {
   const refusal = token === null ? "missing" : "refused";
   session.merge({ rights: { read: false, write: false }, refusal });
 }
-

@@ -43,7 +43,8 @@ export function SignIn({ refusal, back }) {
       ${error && html`<${ErrorNote} error=${error} />`}
       <p class="hint">
         The token is kept in this tab only and is sent as <code>Authorization: Bearer</code>.
-        If you sign in elsewhere in this app${link && html`, <a href=${link.href}>do that first</a>`}, then reload this page.
+        If you sign in elsewhere in this
+        app${link && html`, <a href=${link.href}>do that first</a>`}, then reload this page.
       </p>
     </main>
   `;

@@ -2,7 +2,6 @@
 
 export const JOB_STATES = ["completed", "active", "delayed", "waiting", "failed", "cancelled"];
 
-
 export const STATUSES = ["pending", "running", "paused", "failed", "completed", "cancelled"];
 
 export const isOpen = (status) => ["pending", "running", "paused"].includes(status);
@@ -19,15 +18,25 @@ export const ACTIONS = {
 
 // Why nothing happens, what it means, and what to do.
 export const WAITING_FOR = {
-  database: ["The database does not respond.", "Work goes on by itself once it does. No attempt is counted meanwhile."],
+  database: [
+    "The database does not respond.",
+    "Work goes on by itself once it does. No attempt is counted meanwhile.",
+  ],
   queue: ["Redis does not respond.", "Jobs wait and none runs. Work goes on by itself once it does."],
-  rateLimit: ["The rate limit holds the jobs back.", "As many have started as this setting allows:", "generate.rate_limit"],
+  rateLimit: [
+    "The rate limit holds the jobs back.",
+    "As many have started as this setting allows:",
+    "generate.rate_limit",
+  ],
   leader: [
     "This process is on standby.",
     "Another process runs the jobs of this database. Several processes can run jobs together once they share Redis:",
     "redis",
   ],
-  hook: ["All jobs are finished, but the finish hook of your app returned an error.", "It is called again until it succeeds."],
+  hook: [
+    "All jobs are finished, but the finish hook of your app returned an error.",
+    "It is called again until it succeeds.",
+  ],
   workers: ["No worker runs.", "Start a process that runs jobs, by its setting", "role"],
   notBefore: ["The batch starts later.", "It was created with an earliest start."],
   paused: ["The batch is paused.", "Resume it to go on."],

@@ -15,7 +15,16 @@ const FINAL = [401, 403, 404];
 // Opens a stream. `onEvent(name, data)` is called for each event, `onFail(error)` for each failed
 // try. After `close()` neither is called.
 export function openStream(path, { onEvent, onFail = () => {} }) {
-  const stream = { path, onEvent, onFail, lastId: null, failures: 0, isClosed: false, controller: null, timer: null };
+  const stream = {
+    path,
+    onEvent,
+    onFail,
+    lastId: null,
+    failures: 0,
+    isClosed: false,
+    controller: null,
+    timer: null,
+  };
   const follow = () => {
     if (document.hidden) pause(stream);
     else start(stream);
