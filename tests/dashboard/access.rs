@@ -116,8 +116,7 @@ async fn the_page_fits_a_phone() -> TestResult {
 
 #[tokio::test]
 async fn nothing_moves_for_users_who_prefer_that() -> TestResult {
-    let mut fixture =
-        Fixture::start_with(|home| home.with(RATE_LIMIT, "5 per 500ms")).await?;
+    let mut fixture = Fixture::start_with(|home| home.with(RATE_LIMIT, "5 per 500ms")).await?;
     fixture.page.prefer("prefers-reduced-motion", "reduce").await?;
     let batch = fixture.shop.post(&json!({ "quantity": 2_000, "batchSize": 100 })).await?;
     fixture.open(&format!("batch={batch}")).await?;

@@ -11,8 +11,7 @@ const BAR: &str = "Number(document.querySelector('main [role=progressbar]')?.get
 /// The rate limit makes the batch run for some seconds.
 #[tokio::test]
 async fn a_batch_created_on_the_page_reaches_100_percent_before_the_users_eyes() -> TestResult {
-    let mut fixture =
-        Fixture::start_with(|home| home.with(RATE_LIMIT, "5 per 500ms")).await?;
+    let mut fixture = Fixture::start_with(|home| home.with(RATE_LIMIT, "5 per 500ms")).await?;
     let page = &mut fixture.page;
 
     page.press_button("New batch").await?;

@@ -9,8 +9,7 @@ const STORED: &str = "Object.values(sessionStorage).join()";
 /// The server decides, not the page: a request that the page does not offer is refused.
 #[tokio::test]
 async fn a_caller_who_may_only_look_sees_no_action_and_can_force_none() -> TestResult {
-    let mut fixture =
-        Fixture::start_logged_out(|home| home.with(RATE_LIMIT, "1 per 1s")).await?;
+    let mut fixture = Fixture::start_logged_out(|home| home.with(RATE_LIMIT, "1 per 1s")).await?;
     let batch = fixture.shop.post(&json!({ "quantity": 5_000 })).await?;
     fixture.page.log_in(VISITOR).await?;
     fixture.open(&format!("batch={batch}")).await?;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    Fixture, TestResult,
+    Fixture, RATE_LIMIT, TestResult,
     failures::{impatient, three_reasons},
 };
 
@@ -13,8 +13,7 @@ const PHONE: (u32, u32) = (390, 844);
 
 #[tokio::test]
 async fn a_running_batch_with_failures_fits_a_desk_and_a_phone() -> TestResult {
-    let mut fixture =
-        Fixture::start_with(|home| impatient(home).with(RATE_LIMIT, "40 per 500ms")).await?;
+    let mut fixture = Fixture::start_with(|home| impatient(home).with(RATE_LIMIT, "40 per 500ms")).await?;
     let shop = &fixture.shop;
     for quantity in [5_000, 1_200, 20_000] {
         shop.post(&json!({ "quantity": quantity, "batchSize": 1_000 })).await?;

@@ -12,8 +12,7 @@ const FIRST_PAINT_BYTES: u64 = 100_000;
 /// The page shows 100,000 items in 1,000 jobs, with the job map and the list.
 #[tokio::test]
 async fn an_event_of_a_large_batch_takes_less_than_a_frame() -> TestResult {
-    let mut fixture =
-        Fixture::start_with(|home| home.with(RATE_LIMIT, "50 per 500ms")).await?;
+    let mut fixture = Fixture::start_with(|home| home.with(RATE_LIMIT, "50 per 500ms")).await?;
     let batch = fixture.shop.post(&json!({ "quantity": 100_000, "batchSize": 100 })).await?;
     fixture.open(&format!("batch={batch}")).await?;
     let Fixture { page, shop, .. } = &mut fixture;
