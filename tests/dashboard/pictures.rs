@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::{
-    Fixture, RATE_LIMIT, TestResult,
+    Fixture, TestResult,
     failures::{impatient, three_reasons},
 };
 
@@ -13,7 +13,12 @@ const PHONE: (u32, u32) = (390, 844);
 
 #[tokio::test]
 async fn a_running_batch_with_failures_fits_a_desk_and_a_phone() -> TestResult {
-    let mut fixture = Fixture::start_with(|home| impatient(home).with(RATE_LIMIT, "40 per 500ms")).await?;
+    // One job at a time and small chunks, so that the batch still runs when it is shown.
+    let slow = |home| {
+        let home = impatient(home).with("ROCKET_BATCH__GENERATE__CONCURRENCY", "1");
+        home.with("ROCKET_BATCH__CHUNK_SIZE", "20")
+    };
+    let mut fixture = Fixture::start_with(slow).await?;
     let shop = &fixture.shop;
     for quantity in [5_000, 1_200, 20_000] {
         shop.post(&json!({ "quantity": quantity, "batchSize": 1_000 })).await?;
@@ -25,7 +30,7 @@ async fn a_running_batch_with_failures_fits_a_desk_and_a_phone() -> TestResult {
     fixture.open(&format!("batch={batch}")).await?;
     let Fixture { page, shop, .. } = &mut fixture;
     shop.until(batch, |progress| progress["completed"].as_u64() >= Some(640)).await?;
-    page.until("the label printer is offline").await?;
+    page.until("the customer has no contract").await?;
 
     for (colours, (width, height), name) in
         [("light", DESK, "light"), ("dark", DESK, "dark"), ("light", PHONE, "phone")]
