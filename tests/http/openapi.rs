@@ -354,6 +354,7 @@ async fn asked_without_history() -> Shop {
 
 /// Requests every documented status, except those that need a broken database or a slow caller.
 #[rocket::async_test]
+#[expect(clippy::too_many_lines, reason = "it is a table of requests")]
 async fn every_documented_status_occurs() {
     use Method::{Get, Post};
     let guarded = || guarded_by(Batch::fairing().guard::<Admin>());
