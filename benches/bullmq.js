@@ -5,11 +5,11 @@
 //
 // Prints one line of JSON, with milliseconds. A small run of the same case goes before, in a prefix
 // and a table of its own, so that the measured code is compiled. The modules are those of
-// tests/interop.
+// tests/node.
 
 const { randomBytes, randomUUID } = require('node:crypto');
 const path = require('node:path');
-const modules = path.join(__dirname, '../tests/interop/node_modules');
+const modules = path.join(__dirname, '../tests/node/node_modules');
 const { Queue, Worker } = require(path.join(modules, 'bullmq'));
 const { Pool } = require(path.join(modules, 'pg'));
 

@@ -400,13 +400,13 @@ fn publish(report: &str) -> Result<()> {
     Ok(())
 }
 
-/// The modules of the interop tests, if they are not there yet.
+/// The modules of the tests, if they are not there yet.
 async fn install_node_modules() -> Result<()> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node");
     if !folder.join("node_modules/bullmq").exists() {
         let installed = Command::new("npm").args(["ci", "--silent"]).current_dir(&folder).status().await?;
         if !installed.success() {
-            return Err("npm could not install the modules of tests/interop".into());
+            return Err("npm could not install the modules of tests/node".into());
         }
     }
     Ok(())

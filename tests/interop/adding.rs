@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{Fixture, GENERATE, TestResult, id, node::Node};
+use crate::{Fixture, GENERATE, TestResult, id, support::node::Node};
 
 /// The names of the queue's own keys. A job with such an id overwrites the key.
 const RESERVED_KEYS: [&str; 17] = [
@@ -335,7 +335,7 @@ async fn schedulers_and_flows_of_other_clients_do_not_affect_a_batch() -> TestRe
 #[tokio::test]
 async fn many_jobs_of_other_clients_do_not_keep_ours_out() -> TestResult {
     let mut fixture = Fixture::start().await?;
-    let mut other = Node::start(fixture.redis.port)?;
+    let mut other = Node::on_redis(fixture.redis.port)?;
     for _ in 0..11 {
         let jobs =
             vec![json!({ "name": "later", "data": { "x": 1 }, "opts": { "delay": 100_000_000_000_u64 } }); 1_000];

@@ -8,10 +8,10 @@ use serde_json::json;
 
 use crate::{
     Fixture, GENERATE, STATUS, id,
-    node::Node,
     support::{
         TestResult,
         host::{Home, Store},
+        node::Node,
         redis::Redis,
     },
 };
@@ -23,7 +23,7 @@ async fn board(node: &mut Node) -> TestResult<String> {
 }
 
 async fn open_page(node: &mut Node, url: String) -> TestResult {
-    node.ask("browse", json!({ "url": url })).await.map(drop)
+    node.ask("go", json!({ "url": url })).await.map(drop)
 }
 
 async fn wait_for_text(node: &mut Node, text: &str) -> TestResult {
@@ -31,7 +31,13 @@ async fn wait_for_text(node: &mut Node, text: &str) -> TestResult {
 }
 
 async fn click(node: &mut Node, name: &str) -> TestResult {
-    node.ask("click", json!({ "text": name })).await.map(drop)
+    node.ask("click", json!({ "name": name })).await.map(drop)
+}
+
+/// The button has no name but its tooltip.
+async fn click_retry(node: &mut Node) -> TestResult {
+    node.ask("clickTooltip", json!({ "name": "Retry" })).await?;
+    click(node, "Confirm").await
 }
 
 /// With `DOCS=1` this test takes the screenshot of the README.
@@ -64,7 +70,7 @@ async fn bull_board_shows_both_queues_and_why_a_job_failed() -> TestResult {
 async fn the_retry_button_is_a_retry(store: Store) -> TestResult {
     let redis = Redis::start().await;
     let home = Home::on_redis(store, redis.port)?.quick();
-    let (host, node) = (home.start().await?, Node::start(redis.port)?);
+    let (host, node) = (home.start().await?, Node::on_redis(redis.port)?);
     let mut fixture = Fixture { host, node, home, redis };
     let batch = fixture.create_failed_batch().await?;
     fixture.host.until_the_hook_was_called(batch).await?;
@@ -73,8 +79,7 @@ async fn the_retry_button_is_a_retry(store: Store) -> TestResult {
     wait_for_text(&mut fixture.node, &id(batch, 0)).await?;
 
     // The shortage lasts, so the retry fails and nothing else changes.
-    click(&mut fixture.node, "Retry").await?;
-    click(&mut fixture.node, "Confirm").await?;
+    click_retry(&mut fixture.node).await?;
     let retried_job = json!({ "job": id(batch, 0) });
     fixture
         .node
@@ -89,8 +94,7 @@ async fn the_retry_button_is_a_retry(store: Store) -> TestResult {
     fixture.host.send(Method::DELETE, "/shortage").await?;
     open_page(&mut fixture.node, format!("{url}/queue/{GENERATE}?status=failed")).await?;
     wait_for_text(&mut fixture.node, &id(batch, 0)).await?;
-    click(&mut fixture.node, "Retry").await?;
-    click(&mut fixture.node, "Confirm").await?;
+    click_retry(&mut fixture.node).await?;
 
     fixture.host.until(batch, |progress| progress["status"] == "completed").await?;
     fixture.wait_until_complete(batch, 1_000).await?;

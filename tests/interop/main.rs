@@ -2,9 +2,7 @@
 //! host, a separate process.
 //!
 //! ```text
-//!   agent.js     executes commands of a test with BullMQ's own library
-//!   node.rs      sends these commands
-//!   board.js     Bull Board;  browser.js  headless Chromium
+//!   ../node      executes commands of a test with BullMQ's own library, Bull Board and Chromium
 //!   reading.rs   Node reads our queues, follows their events, pauses them
 //!   adding.rs    Node adds jobs: valid, malformed and hostile ones
 //!   working.rs   Node runs our jobs, which is not supported
@@ -15,7 +13,6 @@
 
 mod adding;
 mod board;
-mod node;
 mod reading;
 #[path = "../support/mod.rs"]
 mod support;
@@ -26,13 +23,11 @@ use std::{collections::HashSet, time::Duration};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
+    TestResult,
+    host::{Home, Host, Store},
     node::Node,
-    support::{
-        TestResult,
-        host::{Home, Host, Store},
-        redis::Redis,
-    },
+    redis::Redis,
 };
 
 const GENERATE: &str = "generate-product-batch-items";
@@ -55,7 +50,7 @@ impl Fixture {
     async fn start_with(change: impl FnOnce(Home) -> Home) -> TestResult<Self> {
         let redis = Redis::start().await;
         let home = change(Home::on_redis(Store::Sqlite, redis.port)?.quick());
-        let node = Node::start(redis.port)?;
+        let node = Node::on_redis(redis.port)?;
         Ok(Self { host: home.start().await?, node, home, redis })
     }
 

@@ -7,10 +7,10 @@ use tokio::time::sleep;
 
 use crate::{
     Fixture, GENERATE, STATUS, id,
-    node::Node,
     support::{
         TestResult,
         host::{Home, Store},
+        node::Node,
         redis::Redis,
     },
 };
@@ -165,7 +165,7 @@ async fn a_pause_by_node_lets_running_jobs_finish() -> TestResult {
 async fn a_node_program_reads_the_items_from_postgres() -> TestResult {
     let redis = Redis::start().await;
     let home = Home::on_redis(Store::Postgres, redis.port)?.quick();
-    let (host, mut node) = (home.start().await?, Node::start(redis.port)?);
+    let (host, mut node) = (home.start().await?, Node::on_redis(redis.port)?);
     let batch = host.post(&json!({ "quantity": 300 })).await?;
     host.until_finished(batch, Duration::from_secs(60)).await?;
 

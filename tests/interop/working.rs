@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{Fixture, GENERATE, TestResult, node::Node};
+use crate::{Fixture, GENERATE, TestResult, support::node::Node};
 
 /// The worker completes jobs without running them. The feeder finds them finished in the queue and
 /// open in the ledger.
@@ -29,7 +29,7 @@ async fn jobs_that_a_node_worker_completes_falsely_run_again() -> TestResult {
 async fn jobs_of_a_killed_node_worker_run_again() -> TestResult {
     let mut fixture = Fixture::start().await?;
     let batch = fixture.create_waiting_batch(40).await?;
-    let mut other = Node::start(fixture.redis.port)?;
+    let mut other = Node::on_redis(fixture.redis.port)?;
     other.ask_queue(GENERATE, "work", json!({ "hold": true, "concurrency": 5 })).await?;
 
     fixture.resume().await?;

@@ -158,6 +158,12 @@ impl Home {
         self
     }
 
+    /// The path of the plugin's routes.
+    fn base(&self) -> String {
+        let base = self.environment.iter().find(|(key, _)| key == "ROCKET_BATCH__BASE");
+        base.map_or_else(|| "/batches".to_owned(), |(_, base)| base.clone())
+    }
+
     fn database(&self) -> PathBuf {
         self.folder.path().join("batch.db")
     }
@@ -197,7 +203,7 @@ impl Home {
     ///
     /// Two hosts that choose a free port themselves could choose the same one, and then a test
     /// would ask the host of another test.
-    async fn start_on_port(&self, port: u16, name: &str, environment: &[(&str, &str)]) -> TestResult<Host> {
+    pub async fn start_on_port(&self, port: u16, name: &str, environment: &[(&str, &str)]) -> TestResult<Host> {
         let mut child = self.command(name, port, environment)?.spawn()?;
         let printed = Lines::new();
         collect(child.stderr.take().ok_or("no standard error")?, vec![printed.clone()]);
@@ -205,7 +211,8 @@ impl Home {
         let both = vec![printed.clone(), self.printed.clone()];
         collect(child.stdout.take().ok_or("no standard output")?, both);
         let port = printed.until_open().await?;
-        let host = Host { child, port, printed, printed_in_home: self.printed.clone(), client: reqwest::Client::new() };
+        let (base, printed_in_home) = (self.base(), self.printed.clone());
+        let host = Host { child, port, base, printed, printed_in_home, client: reqwest::Client::new() };
         host.until_ready().await?;
         Ok(host)
     }
@@ -315,7 +322,9 @@ fn collect(from: impl AsyncRead + Unpin + Send + 'static, collections: Vec<Lines
 /// A running example host.
 pub struct Host {
     child: Child,
-    port: u16,
+    pub port: u16,
+    /// The path of the plugin's routes.
+    base: String,
     printed: Lines,
     printed_in_home: Lines,
     client: reqwest::Client,
@@ -323,7 +332,7 @@ pub struct Host {
 
 impl Host {
     async fn until_ready(&self) -> TestResult {
-        let ready = || self.get("/batches/health/ready");
+        let ready = async || self.get(&self.route("/health/ready")).await;
         let is_ready = |answer: &TestResult<Value>| answer.as_ref().is_ok_and(|answer| answer["ready"] == true);
         let late = until("the host is ready", Duration::from_secs(30), ready, is_ready).await.map(drop);
         late.map_err(|late| self.with_printed(late))
@@ -331,6 +340,11 @@ impl Host {
 
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    /// The path of one of the plugin's routes.
+    pub fn route(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
     }
 
     pub async fn get(&self, path: &str) -> TestResult<Value> {
@@ -344,7 +358,7 @@ impl Host {
     }
 
     pub async fn post_batch(&self, body: &Value) -> TestResult<Value> {
-        let response = self.client.post(self.url("/batches")).bearer_auth(TOKEN).json(body).send().await?;
+        let response = self.client.post(self.url(&self.base)).bearer_auth(TOKEN).json(body).send().await?;
         Ok(response.error_for_status()?.json().await?)
     }
 
@@ -360,6 +374,13 @@ impl Host {
         Ok(response.error_for_status()?.text().await?)
     }
 
+    /// Sends JSON to a route that answers without a body.
+    pub async fn post_json(&self, path: &str, body: &Value) -> TestResult {
+        let response = self.client.post(self.url(path)).bearer_auth(TOKEN).json(body).send().await?;
+        response.error_for_status()?;
+        Ok(())
+    }
+
     /// The shop's own route.
     pub async fn fill(&self, id: i64) -> TestResult<Value> {
         let url = self.url(&format!("/product-batches/{id}/items"));
@@ -368,7 +389,7 @@ impl Host {
     }
 
     pub async fn progress(&self, batch: i64) -> TestResult<Value> {
-        self.get(&format!("/batches/{batch}/progress")).await
+        self.get(&self.route(&format!("/{batch}/progress"))).await
     }
 
     pub async fn until(&self, batch: i64, condition: impl Fn(&Value) -> bool) -> TestResult<Value> {
@@ -396,7 +417,7 @@ impl Host {
     pub async fn items(&self, batch: i64) -> TestResult<Vec<Value>> {
         let (mut items, mut cursor) = (Vec::new(), String::new());
         loop {
-            let mut page = self.get(&format!("/batches/{batch}/items?limit=1000{cursor}")).await?;
+            let mut page = self.get(&self.route(&format!("/{batch}/items?limit=1000{cursor}"))).await?;
             items.append(page["items"].as_array_mut().ok_or("no items")?);
             match page["nextCursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
@@ -410,7 +431,7 @@ impl Host {
     }
 
     pub async fn is_ready(&self) -> TestResult<bool> {
-        let response = self.client.get(self.url("/batches/health/ready")).send().await?;
+        let response = self.client.get(self.url(&self.route("/health/ready"))).send().await?;
         Ok(response.status().is_success())
     }
 

@@ -7,6 +7,7 @@
 //!   plugin.rs         the plugin in a host in this process
 //!   host.rs           an example host, in a process of its own
 //!   events.rs         a client of event streams
+//!   node.rs           a Node process, with BullMQ's own library and a browser
 //!   postgres.rs       PostgreSQL servers, and schemas in them
 //!   redis.rs          a Redis server
 //!   sentinels.rs      … a master and a replica that Sentinels watch
@@ -19,6 +20,7 @@ pub mod events;
 #[cfg(feature = "sqlite")]
 pub mod host;
 pub mod log;
+pub mod node;
 pub mod plugin;
 pub mod postgres;
 pub mod process;

@@ -1,5 +1,5 @@
-//! A Node process with BullMQ's own library. It executes one command at a time, each with a
-//! timeout.
+//! A Node process with BullMQ's own library and a browser. It executes one command at a time, each
+//! with a timeout.
 
 use std::{path::Path, process::Stdio, time::Duration};
 
@@ -12,7 +12,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{TestResult, wait};
+use super::{TestResult, wait};
 
 /// The timeout for an answer, and for a condition.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -30,19 +30,28 @@ pub struct Node {
 
 impl Node {
     /// Starts the process, which connects to the Redis server on `port`.
-    pub fn start(port: u16) -> TestResult<Self> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
+    pub fn on_redis(port: u16) -> TestResult<Self> {
+        Self::start(&[port.to_string()])
+    }
+
+    /// Starts the process without a Redis server.
+    pub fn alone() -> TestResult<Self> {
+        Self::start(&[])
+    }
+
+    fn start(arguments: &[String]) -> TestResult<Self> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node");
         let lock = std::fs::read(folder.join("package-lock.json"))?;
         if std::fs::read(folder.join("node_modules/.installed")).ok() != Some(lock) {
             return Err(
-                "the packages of tests/interop are not installed, or old; run tests/run, which installs them".into()
+                "the packages of tests/node are not installed, or old; run tests/run, which installs them".into()
             );
         }
         let scratch = TempDir::new()?;
         let mut child = Command::new("node")
             .arg("agent.js")
-            .arg(port.to_string())
             .arg(scratch.path())
+            .args(arguments)
             .current_dir(folder)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -54,7 +63,7 @@ impl Node {
         Ok(Self { child, requests, answers, count: 0, _folder: scratch })
     }
 
-    /// Executes a command of `agent.js`.
+    /// Executes a command of `tests/node/agent.js`.
     pub async fn ask(&mut self, verb: &str, arguments: Value) -> TestResult<Value> {
         self.count += 1;
         let mut request = arguments;

@@ -1,24 +1,14 @@
-// Runs BullMQ's own Node library for a test: reads one JSON request per line from standard input,
-// and writes one JSON answer per line to standard output.
-//
-//   {"id": 1, "do": "counts", "queue": "generate-product-batch-items"}
-//   {"id": 1, "ok": {...}}  or  {"id": 1, "error": "..."}
-//
-// Ends with its standard input. The test has a timeout for each answer.
+// BullMQ's own Node library and Bull Board, for the queues of a Redis server.
 'use strict';
 
-const { createInterface } = require('node:readline');
 const { Queue, QueueEvents, Worker, FlowProducer } = require('bullmq');
 const { Redis } = require('ioredis');
 const { board } = require('./board');
-const { open } = require('./browser');
 
-const connection = { host: '127.0.0.1', port: Number(process.argv[2]), maxRetriesPerRequest: null };
-const redis = new Redis(connection);
+const connection = { host: '127.0.0.1', maxRetriesPerRequest: null };
 const instances = new Map();
 const seen = [];
 const taken = [];
-let page;
 
 function once(key, create) {
   if (!instances.has(key)) instances.set(key, create());
@@ -104,38 +94,12 @@ const verbs = {
   work: async (request) => work(request),
   taken: async () => taken,
   leave: (request) => instances.get(`worker ${request.queue}`).close(),
-  raw: (request) => redis.call(...request.words),
+  raw: (request) => once('redis', () => new Redis(connection)).call(...request.words),
   board: async (request) => (await once('board', () => board(request.queues.map(queue)))).url,
-  browse: async (request) => {
-    page ??= await open(process.argv[3]);
-    await page.go(request.url);
-  },
-  until: (request) => page.until(request.text),
-  click: (request) => page.click(request.text),
-  picture: (request) => page.picture(request.file),
-  sql: async (request) => {
-    const { Client } = require('pg');
-    const client = new Client({ connectionString: request.url });
-    await client.connect();
-    try {
-      return (await client.query(request.sql, request.values)).rows;
-    } finally {
-      await client.end();
-    }
-  },
 };
 
-async function answer(line) {
-  const request = JSON.parse(line);
-  try {
-    const ok = await verbs[request.do](request);
-    process.stdout.write(`${JSON.stringify({ id: request.id, ok: ok ?? null })}\n`);
-  } catch (error) {
-    process.stdout.write(`${JSON.stringify({ id: request.id, error: String(error.message ?? error) })}\n`);
-  }
-}
-
-createInterface({ input: process.stdin }).on('line', answer).on('close', async () => {
-  await page?.close();
-  process.exit(0);
-});
+// Returns the commands for the queues of the server on `port`.
+exports.verbs = (port) => {
+  connection.port = port;
+  return verbs;
+};
