@@ -134,6 +134,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::result_large_err, reason = "figment's own type, which its Jail asks for")]
     fn variables_set_the_switch_and_the_texts_as_they_are() {
         Jail::expect_with(|jail| {
             jail.set_env("ROCKET_BATCH__DASHBOARD__TITLE", "007");
