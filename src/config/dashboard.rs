@@ -30,7 +30,7 @@ pub struct DashboardSettings {
     pub title: String,
 
     /// A link at the top of the page, back to your app: a path such as `/admin`, or a URL that
-    /// begins with `http:` or `https:`. At most 2,000 characters. Default: none.
+    /// begins with `http://` or `https://`; no spaces. At most 2,000 characters. Default: none.
     pub back: Option<String>,
 }
 
@@ -73,7 +73,7 @@ fn check_back(back: &str) -> Result<(), ConfigError> {
     if (is_url || is_path) && !back.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Ok(());
     }
-    let rule = "must be a path such as \"/admin\", or a URL that begins with `http:` or `https:`, without spaces";
+    let rule = "must be a path such as \"/admin\", or a URL that begins with `http://` or `https://`, without spaces";
     Err(ConfigError::new("dashboard.back", format!("{rule}, but is {back:?}")))
 }
 

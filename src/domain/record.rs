@@ -144,11 +144,12 @@ pub struct JobRecord {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct FailureGroup {
-    /// Identifies the group, in every batch: 16 hexadecimal digits. Select its jobs by it.
+    /// The id of the group, the same in every batch: 16 hexadecimal digits. `failed-jobs` and a
+    /// retry take it.
     #[schemars(regex(pattern = RetryOptions::GROUP_PATTERN))]
     pub group: String,
-    /// What the errors have in common: `N` stands for a number, `ID` for another word with digits,
-    /// and `"…"` for a quoted value. At most 200 characters.
+    /// What the errors have in common: `N` stands for a number, `ID` for another word with digits or
+    /// a long hexadecimal word, and `"…"` for a quoted value. At most 200 characters.
     pub title: String,
     /// Number of failed jobs.
     pub jobs: u64,
@@ -180,7 +181,7 @@ pub struct FailureExample {
 pub struct JobMap {
     /// Number of jobs of the batch; 0 before it is planned.
     pub jobs: u64,
-    /// Number of jobs of each cell. The last cell may have fewer.
+    /// Number of jobs per cell. The last cell may have fewer.
     #[schemars(range(min = 1))]
     pub jobs_per_cell: u64,
     /// The cells in the order of the job numbers: cell 0 has the jobs from 0 to `jobsPerCell` - 1.

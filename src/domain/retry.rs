@@ -82,22 +82,24 @@ pub(crate) const MAX_LISTED_JOBS: usize = 1_000;
 pub struct RetryReport {
     /// The batch.
     pub batch_id: BatchId,
-    /// Whether nothing was changed: the report says what a retry would do now.
+    /// Whether this was a dry run: nothing was changed, and the other fields say what a retry would
+    /// do.
     pub dry_run: bool,
-    /// Number of failed jobs that the request selects, without its limit.
+    /// Number of failed jobs that match the request's group and numbers, ignoring its limit.
     pub found: u64,
-    /// Number of recreated jobs, each with all its attempts again.
+    /// Number of jobs that were recreated, or would be in a dry run, each with all its attempts
+    /// again.
     pub recreated: u64,
     /// The jobs that were not recreated, with the reason; at most 1,000. Jobs beyond the limit of
     /// the request are not listed.
     pub skipped: Vec<SkippedJob>,
     /// Whether more jobs were skipped than are listed.
     pub skipped_truncated: bool,
-    /// The ids of the recreated jobs, at most 1,000.
+    /// The new ids of these jobs, at most 1,000.
     pub job_ids: Vec<String>,
     /// Whether more jobs were recreated than are listed.
     pub job_ids_truncated: bool,
-    /// The status of the batch after the retry.
+    /// The status of the batch after the retry, or as it would be in a dry run.
     pub status: BatchStatus,
 }
 

@@ -97,8 +97,8 @@ pub trait JobRecords: Send + Sync {
     -> Result<Portion<FailedJob>>;
 
     /// Groups the failed jobs of a batch by their errors, the largest group first. The key of a
-    /// page is the number of groups before its end, so a retry between two pages may repeat groups
-    /// or leave some out.
+    /// page is the number of groups before its end, so if jobs fail or are retried between two
+    /// pages, a group may appear twice or be missing.
     ///
     /// # Errors
     ///

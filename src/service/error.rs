@@ -10,7 +10,7 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BatchError {
-    /// Fields are out of their limits: contains all of them. Nothing was changed.
+    /// Fields are wrong; contains each of them. Nothing was changed.
     #[error(transparent)]
     Invalid(#[from] InvalidFields),
 

@@ -30,7 +30,7 @@ pub struct BatchPreview {
     pub estimated_seconds: u64,
     /// The estimated duration in words: `90 seconds`, `100 minutes`.
     pub estimated_duration: String,
-    /// The estimated duration in seconds, if the setting `rate_limit` were `off`.
+    /// The estimated duration in seconds, without the setting `generate.rate_limit`.
     pub estimated_seconds_without_rate_limit: u64,
     /// The form of the codes.
     pub code: CodeForm,
@@ -65,8 +65,8 @@ impl BatchService {
     ///
     /// # Errors
     ///
-    /// [`BatchError::Invalid`] with every field for which creation would fail: outside its limits,
-    /// or `batchId` if the id is already in use.
+    /// [`BatchError::Invalid`] with every wrong field: fields outside their limits, and `batchId` if
+    /// the id is in use.
     pub async fn preview(
         &self,
         batch_id: impl Into<Option<i64>>,

@@ -145,7 +145,8 @@ impl BatchService {
     /// Errors that differ only in numbers, codes and quoted values are in one group.
     ///
     /// A page ends after 1 MB of JSON and may then have fewer entries than `limit`: follow
-    /// `next_cursor`. A retry between two pages may repeat groups or leave some out.
+    /// `next_cursor`. If jobs fail or are retried between two pages, a group may appear twice or be
+    /// missing.
     ///
     /// # Errors
     ///
@@ -166,7 +167,7 @@ impl BatchService {
     ///
     /// # Errors
     ///
-    /// As [`BatchService::items`], [`BatchError::Invalid`] for a text that is no group, and
+    /// As [`BatchService::items`], [`BatchError::Invalid`] for a text that is not a group id, and
     /// [`BatchError::HistoryRemoved`] when the batch finished longer than `keep_history` ago.
     pub async fn failed_jobs(&self, batch_id: i64, group: Option<&str>, page: PageQuery) -> Result<Page<FailedJob>> {
         group.map_or(Ok(()), check_group)?;

@@ -78,7 +78,7 @@ async fn what_a_user_pastes_and_the_settings_stay_text() -> TestResult {
     }
     fixture.page.press_button("New batch").await?;
     fixture.page.fill("Quantity", "10").await?;
-    fixture.page.fill("Prefix of the codes", HOSTILE).await?;
+    fixture.page.fill("Code prefix", HOSTILE).await?;
     fixture.page.until("qrCodePrefix").await?;
     assert_harmless(&mut fixture, "the form").await?;
     fixture.finish(&["status of 404", "status of 422"]).await

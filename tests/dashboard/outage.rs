@@ -19,7 +19,7 @@ async fn the_page_outlives_a_crash_of_its_server() -> TestResult {
     page.evaluate("window.isTheSamePage = true").await?;
 
     shop.kill().await?;
-    page.until("The server can't be reached. As of ").await?;
+    page.until("The server can't be reached. Data as of ").await?;
 
     assert!(page.text().await?.contains("of 10,000 items"), "the page must keep its data");
     page.until_true("document.querySelector('[data-old]')?.contains(document.querySelector('main'))").await?;

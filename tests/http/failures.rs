@@ -66,7 +66,7 @@ async fn a_retry_names_jobs_and_reports_those_that_it_skips() {
 
     assert_eq!((&report["found"], &report["jobIds"]), (&json!(2), &json!(["b1-j4-g1"])));
     let skipped = json!([
-        { "jobId": "b1-j0-g0", "reason": "it is completed, not failed" },
+        { "jobId": "b1-j0-g0", "reason": "completed, not failed" },
         { "jobId": "b1-j99-g0", "reason": "the batch has no such job" },
     ]);
     assert_eq!(report["skipped"], skipped);

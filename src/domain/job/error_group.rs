@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 
 use super::failed_chunks::WROTE_TOO_FEW;
 
-/// The group of an error: all errors with the same text, apart from numbers, codes, hexadecimal
-/// digits and quoted values.
+/// The group of an error: all errors whose titles are the same. Numbers, words with digits, long
+/// hexadecimal words, quoted values and the kind of white space do not count, nor does anything
+/// after 200 characters of the title.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ErrorGroup {
     /// Identifies the group: 16 hexadecimal digits, the beginning of the SHA-256 of the title.

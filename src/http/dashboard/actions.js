@@ -7,7 +7,7 @@ import { Button, Dialog } from "./parts.js";
 import { html, useState } from "./preact.js";
 import { ACTIONS } from "./states.js";
 
-const DONE = { pause: "is paused", resume: "runs again", cancel: "is cancelled" };
+const DONE = { pause: "paused", resume: "resumed", cancel: "cancelled" };
 
 // The actions on one batch. `busy` names the one that runs, `error` is that of the last one, and
 // `report` is what the last retry did.
@@ -69,17 +69,17 @@ export function Controls({ id, status, progress, actions }) {
 }
 
 function CancelDialog({ id, progress, onCancel, onClose }) {
+  const created = progress.itemsCreated;
   const stays =
-    progress.itemsCreated === 1
-      ? "The item that exists stays"
-      : `The ${count(progress.itemsCreated, "item")} that exist stay`;
+    created === 0
+      ? "Running chunks may still add a few items."
+      : `The ${count(created, "item")} that ${created === 1 ? "exists stays" : "exist stay"}, and running chunks may add a few.`;
   return html`
     <${Dialog} title="Cancel batch ${id}?" kind="narrow" onClose=${onClose}>
-      <p>${progress.itemsCreated > 0 ? `${stays}. ` : ""}The others are not created, and the batch
-        can't be started again.</p>
+      <p>${stays} No others are created. A cancelled batch can't be resumed.</p>
       <footer>
         <button type="button" class="primary danger" onClick=${onCancel}>Cancel this batch</button>
-        <button type="button" onClick=${onClose}>Keep it</button>
+        <button type="button" onClick=${onClose}>Don't cancel</button>
       </footer>
     <//>
   `;

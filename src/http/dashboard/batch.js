@@ -94,7 +94,7 @@ function Head({ id, record, progress, actions, mayWrite }) {
 // Jobs are larger than asked for if there would be too many.
 function Options({ record, jobs }) {
   const { options, quantity } = record;
-  const itemsPerJob = jobs === 0 ? options.batchSize : Math.ceil(quantity / jobs);
+  const itemsPerJob = Math.max(options.batchSize, jobs === 0 ? 0 : Math.ceil(quantity / jobs));
   const times = [
     ["created", record.createdAt],
     ["started", record.startedAt],
@@ -103,7 +103,7 @@ function Options({ record, jobs }) {
   return html`
     <ul class="options">
       <li>${count(quantity, "item")}</li>
-      <li>${number(itemsPerJob)} a job</li>
+      <li>up to ${count(itemsPerJob, "item")} per job</li>
       ${options.qrCodePrefix && html`<li>prefix <code>${options.qrCodePrefix}</code></li>`}
       ${options.maxJobsPerBatch !== null && html`<li>at most ${count(options.maxJobsPerBatch, "job")}</li>`}
       ${times.map(([word, at]) => html`<li key=${word} title=${exactTime(at)}>${word} <${Time} at=${at} /></li>`)}

@@ -12,21 +12,21 @@ const FIELDS = [
   { name: "quantity", label: "Quantity", hint: "How many items to create.", isNumber: true },
   {
     name: "batchSize",
-    label: "Items a job",
-    hint: "Optional. Smaller jobs spread more evenly.",
+    label: "Items per job",
+    hint: "Optional. Smaller jobs are shared more evenly among workers.",
     isNumber: true,
   },
-  { name: "qrCodePrefix", label: "Prefix of the codes", hint: "Optional, such as QR." },
+  { name: "qrCodePrefix", label: "Code prefix", hint: "Optional, such as QR." },
   {
     name: "maxJobsPerBatch",
-    label: "At most so many jobs",
-    hint: "Optional. Jobs grow if there would be more.",
+    label: "Maximum number of jobs",
+    hint: "Optional. If more would be needed, each job gets more items.",
     isNumber: true,
   },
   {
     name: "batchId",
-    label: "Id of the batch",
-    hint: "Optional. Without one, the next free id.",
+    label: "Batch id",
+    hint: "Optional. By default, the next free id.",
     isNumber: true,
   },
 ];

@@ -31,7 +31,7 @@ export function Failures({ id, progress, turns, open, openJob, actions }) {
         `,
         )}
       </ul>
-      ${hasMore && html`<button type="button" class="more" onClick=${more}>Show more errors</button>`}
+      ${hasMore && html`<button type="button" class="more" onClick=${more}>Show more groups</button>`}
     </section>
   `;
 }

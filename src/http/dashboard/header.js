@@ -63,10 +63,9 @@ function Theme() {
   };
   return html`
     <label class="theme">
-      <span class="theme-word">Theme</span>
-      <select value=${theme} onChange=${onChange}>
+      <select value=${theme} onChange=${onChange} aria-label="Theme">
         ${["system", "light", "dark"].map((word) => html`
-          <option key=${word} value=${word} selected=${word === theme}>${word}</option>`)}
+          <option key=${word} value=${word} selected=${word === theme}>${word} theme</option>`)}
       </select>
     </label>
   `;
@@ -78,7 +77,7 @@ export function Offline() {
   return html`
     <div class="offline" role="status" hidden=${isReachable}>
       ${!isReachable && html`
-        <b>The server can't be reached.</b> ${asOf === null ? "" : `As of ${clock(asOf)}. `}Trying again.`}
+        <b>The server can't be reached.</b> ${asOf === null ? "" : `Data as of ${clock(asOf)}. `}Trying again.`}
     </div>
   `;
 }

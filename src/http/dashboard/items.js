@@ -72,6 +72,7 @@ function useFound(path, version) {
 
 function Found({ code }) {
   const { data, error } = useFound(`items/${encodeURIComponent(code)}`, 0);
+  if (error && error.status !== 404) return html`<${ErrorNote} error=${error} />`;
   if (error) return html`<p class="note" role="status">No item has the code <code>${code}</code>.</p>`;
   if (!data) return html`<${Skeleton} lines=${1} />`;
   return html`

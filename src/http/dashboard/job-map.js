@@ -8,7 +8,7 @@ import { html, useEffect, useRef, useState } from "./preact.js";
 import { memo } from "./store.js";
 
 const REFRESH_MS = 1_000;
-// The size of a cell with its gap, by the number of cells, as in the style sheet.
+// The smallest size of a cell with its gap, by the number of cells. Cells grow to fill the width.
 const SIZES = [
   [120, "large", 24],
   [400, "medium", 18],
@@ -25,7 +25,8 @@ export function JobMap({ id, progress, turns, selected, onOpen }) {
       ${error && html`<${ErrorNote} error=${error} />`}
       ${map === null && !error && html`<${Skeleton} lines=${2} kind="block" />`}
       ${several && html`
-        <p class="hint">Each cell is ${number(map.jobsPerCell)} jobs, in the state that needs most attention.</p>`}
+        <p class="hint">Each cell stands for up to ${number(map.jobsPerCell)} jobs and shows the state that needs the
+          most attention.</p>`}
       ${map !== null && html`<${Grid} id=${id} map=${map} selected=${selected} onOpen=${onOpen} />`}
     </section>
   `;
@@ -90,14 +91,14 @@ function Grid({ id, map, selected, onOpen }) {
   }
   return html`
     <div
-      ref=${grid} class="grid ${size}" role="grid" aria-labelledby="map-title"
+      ref=${grid} class="grid ${size}" style=${{ "--columns": columns }} role="grid" aria-labelledby="map-title"
       aria-rowcount=${rows.length} aria-colcount=${columns}
       onKeyDown=${onKeyDown} onClick=${open} onMouseOver=${show} onMouseLeave=${() => setShown(null)} onFocusIn=${show}
     >
       ${rows}
     </div>
     <p class="hint shown-cell">
-      ${shown === null ? "Point at a cell to see which job it is; click it to open the job." : label(map, shown)}
+      ${shown === null ? hint(map) : label(map, shown)}
     </p>
   `;
 }
@@ -120,6 +121,11 @@ const Row = memo(({ from, size, jobs, states, focused, selected }) => {
     </div>
   `;
 });
+
+function hint({ jobsPerCell }) {
+  if (jobsPerCell === 1) return "Point at a cell to see its job. Click it to open the job.";
+  return "Point at a cell to see its jobs. Click it to open the first of them.";
+}
 
 function label(map, cell, state = map.cells[cell]) {
   const first = cell * map.jobsPerCell;

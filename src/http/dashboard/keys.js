@@ -8,11 +8,11 @@ import { createStore, useStore } from "./store.js";
 
 const KEYS = [
   ["/", "find a batch, job or code"],
-  ["j", "next batch of the list"],
-  ["k", "previous batch of the list"],
-  ["Enter", "open it"],
+  ["j", "next batch in the list"],
+  ["k", "previous batch in the list"],
+  ["Enter", "open the selected batch"],
   ["n", "new batch"],
-  ["Arrow keys", "move in the map of jobs"],
+  ["Arrow keys", "move through the map of jobs"],
   ["?", "this help"],
   ["Esc", "close"],
 ];

@@ -83,12 +83,12 @@ function Nothing({ mayWrite }) {
   useStore(list);
   const { open, finished } = rowsInOrder();
   if (list.get().isLoading) return null;
-  if (open.length + finished.length > 0) return html`<p class="empty">Choose a batch of the list.</p>`;
+  if (open.length + finished.length > 0) return html`<p class="empty">Choose a batch from the list.</p>`;
   return html`
     <div class="welcome">
       <h2>No batch yet</h2>
-      <p>Each batch is a number of items with unique codes, created in the background. Here you will see
-        how far it is, what failed and why.</p>
+      <p>A batch is a set of items with unique codes, created in the background. This page shows its progress,
+        and what failed and why.</p>
       ${mayWrite && html`
         <button type="button" class="primary" onClick=${() => goTo({ new: "1" })}>Create the first batch</button>`}
     </div>

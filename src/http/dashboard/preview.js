@@ -1,7 +1,7 @@
 // What would become of a batch, before it is created.
 
 import { isAbort, latest, post } from "./api.js";
-import { count, number } from "./format.js";
+import { count, duration, number } from "./format.js";
 import { sentence } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./preact.js";
 
@@ -56,8 +56,9 @@ function Content({ plan, error }) {
     <dl class="facts">
       <div><dt>Takes about</dt><dd class="leading">${plan.estimatedDuration}</dd></div>
       <div><dt>Items</dt><dd>${number(plan.quantity)}</dd></div>
-      <div><dt>Jobs</dt><dd>${number(plan.jobs)}, ${count(plan.itemsPerJob, "item")} each</dd></div>
-      <div><dt>Transactions</dt><dd>${number(plan.chunks)}, ${count(plan.itemsPerChunk, "item")} each</dd></div>
+      <div><dt>Jobs</dt><dd>${number(plan.jobs)}, up to ${count(plan.itemsPerJob, "item")} each</dd></div>
+      <div><dt>Chunks (transactions)</dt>
+        <dd>${number(plan.chunks)}, up to ${count(plan.itemsPerChunk, "item")} each</dd></div>
       <div>
         <dt>A code, as an example</dt>
         <dd><code>${plan.code.example}</code><br />${count(plan.code.length, "character")}</dd>
@@ -66,7 +67,7 @@ function Content({ plan, error }) {
     ${
       free < seconds &&
       html`
-      <p class="hint">Without the rate limit about ${count(free, "second")}. The setting is${" "}
+      <p class="hint">Without the rate limit: about ${duration(free)}. The rate limit is set by${" "}
         <code>generate.rate_limit</code>.</p>`
     }
   `;

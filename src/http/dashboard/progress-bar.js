@@ -2,7 +2,7 @@
 
 import { count, number, timeLeft } from "./format.js";
 import { html } from "./preact.js";
-import { JOB_STATES } from "./states.js";
+import { JOB_STATES, isOpen } from "./states.js";
 
 // The states that share the part of the bar which has no items yet, in their order.
 const REST = ["active", "delayed", "failed", "waiting", "cancelled"];
@@ -65,7 +65,10 @@ export function segments(progress) {
 }
 
 function Legend({ progress }) {
-  if (progress.total === 0) return html`<p class="legend">The batch is not divided into jobs yet.</p>`;
+  if (progress.total === 0) {
+    const why = isOpen(progress.status) ? "The batch is not planned yet: it has no jobs." : "The batch has no jobs.";
+    return html`<p class="legend">${why}</p>`;
+  }
   const states = JOB_STATES.filter((state) => progress[state] > 0);
   return html`
     <ul class="legend" aria-label="Jobs by state">

@@ -9,7 +9,7 @@ export function Report({ actions }) {
   return html`
     <div class="note ${error ? "bad" : "good"}" role=${error ? "alert" : "status"}>
       ${error && html`<p>${sentence(error.message)}</p>`}
-      ${report && html`<${Counts} report=${report} />`}
+      ${report && !error && html`<${Counts} report=${report} />`}
       <button type="button" class="quiet" onClick=${dismiss}>Dismiss</button>
     </div>
   `;

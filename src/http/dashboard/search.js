@@ -30,7 +30,7 @@ function codeIn(text) {
   }
 }
 
-const NO_MEANING = "This is neither the id of a batch or a job, nor a code.";
+const NO_MEANING = "Enter the id of a batch, the id of a job, or a code.";
 
 async function find(text) {
   const { batch, job = null, code } = meaningOf(text);

@@ -7,7 +7,7 @@ import { loadRights } from "./rights.js";
 import { setToken } from "./session.js";
 
 const REASONS = {
-  missing: "The batches are shown to callers with the right to read.",
+  missing: "You need the right to read to see the batches.",
   refused: "The server does not accept this token.",
   forbidden: "This token does not give the right to read batches.",
 };
@@ -43,8 +43,8 @@ export function SignIn({ refusal, back }) {
       ${error && html`<${ErrorNote} error=${error} />`}
       <p class="hint">
         The token is kept in this tab only and is sent as <code>Authorization: Bearer</code>.
-        If you sign in elsewhere in this
-        app${link && html`, <a href=${link.href}>do that first</a>`}, then reload this page.
+        If your app has its own sign-in, ${link ? html`<a href=${link.href}>sign in there</a>` : "sign in there"} first,
+        then reload this page.
       </p>
     </main>
   `;

@@ -1,4 +1,4 @@
-// The speed of the batch since the page was opened.
+// The speed of the batch while it is watched.
 
 import { count, number } from "./format.js";
 import { html } from "./preact.js";
@@ -14,18 +14,18 @@ export function Sparkline({ samples, isRunning }) {
   return html`
     <section class="speed" aria-labelledby="speed-title">
       <h3 id="speed-title">Speed</h3>
-      <p class="speed-now"><strong>${number(now)}</strong> items a second</p>
+      <p class="speed-now"><strong>${number(now)}</strong> items per second</p>
       <svg
         class="sparkline"
         viewBox="0 0 ${WIDTH} ${HEIGHT}"
         preserveAspectRatio="none"
         role="img"
-        aria-label="Speed since this page was opened: now ${count(now, "item")} a second, at most ${number(highest)}"
+        aria-label="Speed since you opened this batch: now ${count(now, "item")} per second, at most ${number(highest)}"
       >
         <path class="area" d="${line(samples, highest)} L ${WIDTH} ${HEIGHT} L ${start(samples)} ${HEIGHT} Z" />
         <path class="line" d=${line(samples, highest)} />
       </svg>
-      <p class="speed-most">at most ${number(highest)} since you opened this page</p>
+      <p class="speed-most">highest: ${number(highest)} since you opened this batch</p>
     </section>
   `;
 }

@@ -37,7 +37,9 @@ export const WAITING_FOR = {
     "All jobs are finished, but the finish hook of your app returned an error.",
     "It is called again until it succeeds.",
   ],
-  workers: ["No worker runs.", "Start a process that runs jobs, by its setting", "role"],
-  notBefore: ["The batch starts later.", "It was created with an earliest start."],
-  paused: ["The batch is paused.", "Resume it to go on."],
+  paused: ["The batch is paused.", "No job starts until it is resumed."],
+  queuePaused: [
+    "The queue is paused.",
+    "A tool of BullMQ paused it for all batches. Resume the queue with that tool.",
+  ],
 };

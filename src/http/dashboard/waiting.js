@@ -13,6 +13,7 @@ function useReason({ batchId, status, waitingFor }) {
   const limited = useRef({ batchId: null, at: 0 });
   if (waitingFor === "rateLimit") limited.current = { batchId, at: Date.now() };
   if (status === "paused") return "paused";
+  if (waitingFor === "paused") return "queuePaused";
   if (waitingFor !== null || !isOpen(status)) return waitingFor;
   const { batchId: of, at } = limited.current;
   return of === batchId && Date.now() - at < STAYS_MS ? "rateLimit" : null;
@@ -35,8 +36,8 @@ export function Waiting({ record, progress }) {
         stalled &&
         html`
         <p class="note why bad">
-          <b>No progress.</b> Jobs could run, but no item was created for a
-          while${lastItemAt && html` (the last one <${Time} at=${lastItemAt} />)`}.
+          <b>No progress.</b> Jobs could run, but no item was created
+          recently${lastItemAt && html` (last: <${Time} at=${lastItemAt} />)`}.
           Check that a process with workers runs: its setting${" "}
           <code>role</code> is <code>all</code> or <code>worker</code>.
         </p>`
@@ -46,8 +47,8 @@ export function Waiting({ record, progress }) {
       ${
         record.historyRemoved &&
         html`
-        <p class="note"><b>The history of this batch was removed.</b> Its jobs can no longer be listed or retried, by
-          the setting <code>keep_history</code>.</p>`
+        <p class="note"><b>The history of this batch was removed.</b> Its jobs can no longer be listed or retried.
+          The setting <code>keep_history</code> says how long history is kept.</p>`
       }
     </div>
   `;

@@ -184,7 +184,8 @@ endpoint! {
     /// Groups the failed jobs of a batch by their errors, the group with the most jobs first.
     ///
     /// Errors that differ only in numbers, codes and quoted values are in one group. A page is at
-    /// most about 1 MB. A retry between two pages may repeat groups or leave some out.
+    /// most about 1 MB. If jobs fail or are retried between two pages, a group may appear twice or
+    /// be missing.
     #[get("/<id>/failure-groups?<query..>")]
     async fn list_failure_groups(
         batches: BatchService,
@@ -281,8 +282,8 @@ endpoint! {
 endpoint! {
     /// Shows what the caller may do.
     ///
-    /// Answers by the same checks as the other routes, for pages that show only what is allowed.
-    /// Credentials are not needed; without them, this is what everyone may do.
+    /// Runs the same guards as the other routes, so that a page can show only what is allowed. Needs
+    /// no credentials; without them, the response says what anonymous callers may do.
     #[get("/rights")]
     fn get_rights(rights: CallerRights) -> JsonResponse<CallerRights> {
         JsonResponse(rights)

@@ -73,7 +73,9 @@ impl Selection {
         let (complete, others) = self.complete_and_others();
         let recreated = |job: &JobId| JobId { generation: job.generation + 1, ..*job }.to_string();
         let mut skipped = self.skipped;
-        skipped.extend(complete.into_iter().map(|job| skipped_job(job, "all its items exist; it is completed now")));
+        let marked = if dry_run { "would be marked" } else { "marked" };
+        let is_complete = |job| skipped_job(job, format!("all items exist; {marked} as completed"));
+        skipped.extend(complete.into_iter().map(is_complete));
         RetryReport {
             dry_run,
             found: self.found,
@@ -93,7 +95,7 @@ fn not_failed(batch: BatchId, seqs: &HashSet<u64>, named: &[(JobId, JobState)]) 
     let skip = |seq| match existing.get(&seq) {
         None => Some(skipped_job(JobId { batch, seq, generation: 0 }, "the batch has no such job")),
         Some((_, JobState::Failed)) => None,
-        Some((job, state)) => Some(skipped_job(*job, format!("it is {state}, not failed"))),
+        Some((job, state)) => Some(skipped_job(*job, format!("{state}, not failed"))),
     };
     seqs.into_iter().filter_map(skip).collect()
 }
@@ -135,7 +137,7 @@ mod tests {
         let report = selection.report(batch(), BatchStatus::Running, false);
         assert_eq!((report.found, report.recreated), (3, 2));
         assert_eq!(report.job_ids, ["b7-j0-g1", "b7-j4-g3"]);
-        assert_eq!(skipped(&report), [("b7-j3-g1", "all its items exist; it is completed now")]);
+        assert_eq!(skipped(&report), [("b7-j3-g1", "all items exist; marked as completed")]);
     }
 
     #[test]
@@ -149,7 +151,7 @@ mod tests {
         let (ink, jobs) = (Some("ink".to_owned()), Some(vec![3, 0, 2, 9, 0]));
         let (absent, completed, other) = (
             ("b7-j9-g0", "the batch has no such job"),
-            ("b7-j2-g5", "it is completed, not failed"),
+            ("b7-j2-g5", "completed, not failed"),
             ("b7-j3-g1", "its error is in another group"),
         );
 

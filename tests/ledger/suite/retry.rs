@@ -68,7 +68,7 @@ pub async fn a_failed_job_whose_items_all_exist_is_completed_by_a_retry(harness:
 
     assert_eq!((report.found, report.recreated, report.job_ids), (1, 0, vec![]));
     assert_eq!((report.skipped.len(), report.skipped[0].job_id.as_str()), (1, job.to_string().as_str()));
-    assert!(report.skipped[0].reason.contains("all its items exist"));
+    assert!(report.skipped[0].reason.contains("all items exist; marked"));
     assert_eq!(ledger.close_task(job.batch).await?, Some(StatusTask::Close { batch: job.batch, round: 1 }));
     assert_eq!(ledger.closed(job.batch, 1).await?.status, BatchStatus::Completed);
     assert_eq!(ledger.failed_jobs(other.batch, ALL).await?.len(), 1);
@@ -163,7 +163,7 @@ pub async fn a_retry_recreates_only_the_selected_jobs(harness: impl Harness) -> 
     let named = retry(RetryOptions { jobs: Some(vec![0, 3, 5, 6]), ..default() }).await?;
     assert_eq!((named.found, named.job_ids), (1, vec![JobId { generation: 1, ..jobs[3] }.to_string()]));
     let skipped: Vec<_> = named.skipped.iter().map(|job| job.reason.as_str()).collect();
-    assert_eq!(skipped, ["it is waiting, not failed", "it is completed, not failed", "the batch has no such job"]);
+    assert_eq!(skipped, ["waiting, not failed", "completed, not failed", "the batch has no such job"]);
     let rest = retry(RetryOptions { group: ink.clone(), ..default() }).await?;
     assert_eq!((rest.found, rest.recreated), (2, 2));
     assert_eq!(failed().await?, [1]);
