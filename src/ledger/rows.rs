@@ -104,13 +104,12 @@ pub(super) fn failed_job<R: Columns>(row: &R, batch: BatchId) -> Result<FailedJo
     })
 }
 
-/// Reads a group of failed jobs of `batch`. Its id and its title are those of its error.
+/// Reads a group of failed jobs of `batch`. Its title is that of its example.
 pub(super) fn failure_group<R: Columns>(row: &R, batch: BatchId) -> Result<FailureGroup, R::Error> {
     let error = row.string("error")?;
-    let ErrorGroup { id, title } = ErrorGroup::of(&error);
     Ok(FailureGroup {
-        group: id,
-        title,
+        group: row.string("error_group")?,
+        title: ErrorGroup::of(&error).title,
         jobs: row.number("jobs")?,
         items_missing: row.number("items_missing")?,
         first_seen: row.time("first_seen")?,

@@ -65,10 +65,11 @@ impl Lines {
 
     /// Waits until the example has printed its address. Returns its port.
     async fn until_open(&self) -> TestResult<u16> {
-        const ADDRESS: &str = "http://127.0.0.1:";
-        self.until(ADDRESS).await?;
+        const URL: &str = "http://";
+        self.until(URL).await?;
         let lines = self.0.lock().unwrap();
-        let (_, after) = lines.iter().find_map(|line| line.split_once(ADDRESS)).ok_or("no address")?;
+        let (_, url) = lines.iter().find_map(|line| line.split_once(URL)).ok_or("no address")?;
+        let (_, after) = url.split_once(':').ok_or("no port")?;
         let end = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
         Ok(after[..end].parse()?)
     }

@@ -63,10 +63,25 @@ fn length_of_part(text: &str, before: char) -> usize {
     match text.chars().next() {
         Some(quote @ ('"' | '`' | '\'')) => length_of_quoted(text, quote, before).unwrap_or(1),
         Some(c) if c.is_whitespace() => length_while(char::is_whitespace),
-        Some(c) if is_in_word(c) => length_while(is_in_word),
+        Some(c) if is_in_word(c) => length_of_word(text),
         Some(c) => c.len_utf8(),
         None => 0,
     }
+}
+
+/// The length of a word. A dot or a comma between two digits is part of a number.
+fn length_of_word(text: &str) -> usize {
+    let (mut end, mut before) = (0, ' ');
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        let is_next_digit = rest.peek().is_some_and(char::is_ascii_digit);
+        if !is_in_word(c) && !(matches!(c, '.' | ',') && before.is_ascii_digit() && is_next_digit) {
+            break;
+        }
+        end += c.len_utf8();
+        before = c;
+    }
+    end
 }
 
 /// The length of a quoted value with both quotes. A quote within a word is an apostrophe.
@@ -98,8 +113,8 @@ fn replaced(part: &str) -> String {
 fn without_digits(word: &str) -> String {
     let number = word.trim_start_matches('-');
     let sign = &word[..word.len() - number.len()];
-    let unit = number.trim_start_matches(|c: char| c.is_ascii_digit());
-    let is_number = unit.len() < number.len() && unit.len() <= 2 && unit.chars().all(char::is_alphabetic);
+    let unit = number.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | ','));
+    let is_number = unit.len() < number.len() && unit.chars().count() <= 2 && unit.chars().all(char::is_alphabetic);
     if is_number { format!("{sign}N{unit}") } else { "ID".to_owned() }
 }
 
@@ -120,7 +135,7 @@ mod tests {
             ("out of labels at 57", "out of labels at N"),
             ("50 items could not be written: out of labels at 57", "out of labels at N"),
             ("many items could not be written: no ink", "many items could not be written: no ink"),
-            ("no answer after 30s, 1,500ms or -3 tries", "no answer after Ns, N,Nms or -N tries"),
+            ("no answer after 30s, 1,500ms, 1.5s, 2µs or -3 tries.", "no answer after Ns, Nms, Ns, Nµs or -N tries."),
             ("code QR-7K3MX0 of b12-j3-g0 is taken", "code ID of ID is taken"),
             ("0xdeadbeef 550e8400-e29b-41d4-a716-446655440000", "ID ID"),
             ("hash abcdefabcdef differs", "hash ID differs"),
@@ -128,7 +143,8 @@ mod tests {
             ("can't read 'a b', `c` or \"d's\"", "can't read \"…\", \"…\" or \"…\""),
             ("it's the printer's fault", "it's the printer's fault"),
             ("an open \"quote", "an open \"quote"),
-            ("connect to 10.0.0.7:5432\n  failed ", "connect to N.N.N.N:N failed"),
+            ("connect to 10.0.0.7:5432\n  failed ", "connect to N:N failed"),
+            ("item 7, then 8.", "item N, then N."),
             ("größe 12 überschritten", "größe N überschritten"),
             ("", "(no message)"),
         ];

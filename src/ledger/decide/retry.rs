@@ -52,7 +52,8 @@ impl Selection {
         let is_in_group = |failed: &FailedJobRow| options.group.as_ref().is_none_or(|group| *group == failed.group);
         let (mut jobs, others): (Vec<_>, Vec<_>) =
             failed.into_iter().filter(is_named).partition(|failed| is_in_group(failed));
-        let mut skipped: Vec<_> = names.iter().flat_map(|seqs| not_failed(batch, seqs, named)).collect();
+        let read: HashSet<u64> = jobs.iter().chain(&others).map(|failed| failed.job.seq).collect();
+        let mut skipped: Vec<_> = names.iter().flat_map(|seqs| not_failed(batch, seqs - &read, named)).collect();
         if names.is_some() {
             skipped.extend(others.iter().map(|other| skipped_job(other.job, "its error is in another group")));
         }
@@ -87,17 +88,18 @@ impl Selection {
     }
 }
 
-/// Those of the named jobs that are not failed, by their numbers.
-fn not_failed(batch: BatchId, seqs: &HashSet<u64>, named: &[(JobId, JobState)]) -> Vec<SkippedJob> {
+/// The named jobs that were not read as failed, by their numbers. A job that failed after that was
+/// read may be failed in `named`.
+fn not_failed(batch: BatchId, seqs: HashSet<u64>, named: &[(JobId, JobState)]) -> Vec<SkippedJob> {
     let existing: HashMap<u64, _> = named.iter().map(|(job, state)| (job.seq, (*job, *state))).collect();
-    let mut seqs: Vec<_> = seqs.iter().copied().collect();
+    let mut seqs: Vec<_> = seqs.into_iter().collect();
     seqs.sort_unstable();
     let skip = |seq| match existing.get(&seq) {
-        None => Some(skipped_job(JobId { batch, seq, generation: 0 }, "the batch has no such job")),
-        Some((_, JobState::Failed)) => None,
-        Some((job, state)) => Some(skipped_job(*job, format!("{state}, not failed"))),
+        None => skipped_job(JobId { batch, seq, generation: 0 }, "the batch has no such job"),
+        Some((job, JobState::Failed)) => skipped_job(*job, "it failed just now; retry again"),
+        Some((job, state)) => skipped_job(*job, format!("{state}, not failed")),
     };
-    seqs.into_iter().filter_map(skip).collect()
+    seqs.into_iter().map(skip).collect()
 }
 
 fn skipped_job(job: JobId, reason: impl Into<String>) -> SkippedJob {
@@ -142,7 +144,12 @@ mod tests {
 
     #[test]
     fn a_retry_selects_by_group_and_number_up_to_its_limit() {
-        let named = [(job(0, 0), JobState::Failed), (job(2, 5), JobState::Completed), (job(3, 1), JobState::Failed)];
+        let named = [
+            (job(0, 0), JobState::Failed),
+            (job(2, 5), JobState::Completed),
+            (job(3, 1), JobState::Failed),
+            (job(8, 0), JobState::Failed),
+        ];
         let report = |options: RetryOptions| {
             let named = if options.jobs.is_some() { &named[..] } else { &[] };
             let selection = Selection::of(batch(), &options, failed(), named);
@@ -166,6 +173,8 @@ mod tests {
         let by_number = report(RetryOptions { jobs: jobs.clone(), ..RetryOptions::default() });
         assert_eq!((by_number.found, by_number.recreated), (2, 1));
         assert_eq!(skipped(&by_number)[..2], [completed, absent]);
+        let late = report(RetryOptions { jobs: Some(vec![8]), ..RetryOptions::default() });
+        assert_eq!((late.found, skipped(&late)), (0, vec![("b7-j8-g0", "it failed just now; retry again")]));
         let both = report(RetryOptions { group: ink, jobs, ..RetryOptions::default() });
         assert_eq!((both.found, both.recreated, skipped(&both)), (1, 1, vec![completed, absent, other]));
         let none = report(RetryOptions { group: Some("glue".into()), ..RetryOptions::default() });

@@ -70,6 +70,10 @@ impl Verb for Map {
 
     async fn run(&self, conn: &mut Client) -> Result<JobMap> {
         let jobs = count(conn, self.0).await?;
+        if jobs == 0 {
+            // The batch may be planned at this moment, with any number of jobs.
+            return Ok(JobMap { jobs, jobs_per_cell: 1, cells: Vec::new() });
+        }
         let jobs_per_cell = JobMap::jobs_per_cell(jobs);
         let statement = conn.prepare_cached(JOB_MAP).await?;
         let cells = conn.query(&statement, &[&self.0.get(), &key(jobs_per_cell)]).await?;

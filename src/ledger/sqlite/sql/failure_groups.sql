@@ -2,7 +2,7 @@
 --
 --   ?1 batch    ?2 number of groups of the previous pages    ?3 maximum number of groups
 
-SELECT g.jobs, g.items_missing, g.first_seen, g.last_seen, j.seq, j.generation, j.error
+SELECT g.error_group, g.jobs, g.items_missing, g.first_seen, g.last_seen, j.seq, j.generation, j.error
 FROM (
     SELECT error_group, count(*) AS jobs, sum(quantity - created) AS items_missing,
            min(finished_at) AS first_seen, max(finished_at) AS last_seen, min(seq) AS example
