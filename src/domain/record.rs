@@ -148,8 +148,8 @@ pub struct FailureGroup {
     /// retry take it.
     #[schemars(regex(pattern = RetryOptions::GROUP_PATTERN))]
     pub group: String,
-    /// What the errors have in common: `N` stands for a number, `ID` for another word with digits or
-    /// a long hexadecimal word, and `"…"` for a quoted value. At most 200 characters.
+    /// What the errors have in common: `N` stands for a number, `ID` for another word with digits
+    /// or a long hexadecimal word, and `"…"` for a quoted value. At most 200 characters.
     pub title: String,
     /// Number of failed jobs.
     pub jobs: u64,

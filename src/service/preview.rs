@@ -65,8 +65,8 @@ impl BatchService {
     ///
     /// # Errors
     ///
-    /// [`BatchError::Invalid`] with every wrong field: fields outside their limits, and `batchId` if
-    /// the id is in use.
+    /// [`BatchError::Invalid`] with every wrong field: fields outside their limits, and `batchId`
+    /// if the id is in use.
     pub async fn preview(
         &self,
         batch_id: impl Into<Option<i64>>,

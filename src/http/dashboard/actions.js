@@ -73,7 +73,8 @@ function CancelDialog({ id, progress, onCancel, onClose }) {
   const stays =
     created === 0
       ? "Running chunks may still add a few items."
-      : `The ${count(created, "item")} that ${created === 1 ? "exists stays" : "exist stay"}, and running chunks may add a few.`;
+      : `The ${count(created, "item")} that ${created === 1 ? "exists stays" : "exist stay"},
+        and running chunks may add a few.`;
   return html`
     <${Dialog} title="Cancel batch ${id}?" kind="narrow" onClose=${onClose}>
       <p>${stays} No others are created. A cancelled batch can't be resumed.</p>

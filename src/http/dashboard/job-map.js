@@ -91,7 +91,7 @@ function Grid({ id, map, selected, onOpen }) {
   }
   return html`
     <div
-      ref=${grid} class="grid ${size}" style=${{ "--columns": columns }} role="grid" aria-labelledby="map-title"
+      ref=${grid} class="grid ${size}" role="grid" aria-labelledby="map-title"
       aria-rowcount=${rows.length} aria-colcount=${columns}
       onKeyDown=${onKeyDown} onClick=${open} onMouseOver=${show} onMouseLeave=${() => setShown(null)} onFocusIn=${show}
     >
@@ -151,7 +151,9 @@ function useColumns(grid, step) {
   useEffect(() => {
     const measure = () => {
       const fitting = Math.floor(grid.current.clientWidth / step);
-      setColumns(Math.min(100, Math.max(5, Math.floor(fitting / 5) * 5)));
+      const inFives = Math.min(100, Math.max(5, Math.floor(fitting / 5) * 5));
+      setColumns(inFives);
+      grid.current.style.setProperty("--columns", inFives);
     };
     const observer = new ResizeObserver(measure);
     observer.observe(grid.current);

@@ -282,8 +282,8 @@ endpoint! {
 endpoint! {
     /// Shows what the caller may do.
     ///
-    /// Runs the same guards as the other routes, so that a page can show only what is allowed. Needs
-    /// no credentials; without them, the response says what anonymous callers may do.
+    /// Runs the same guards as the other routes, so that a page can show only what is allowed.
+    /// Needs no credentials; without them, the response says what anonymous callers may do.
     #[get("/rights")]
     fn get_rights(rights: CallerRights) -> JsonResponse<CallerRights> {
         JsonResponse(rights)
