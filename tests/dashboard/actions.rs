@@ -16,7 +16,7 @@ async fn a_batch_created_on_the_page_reaches_100_percent_before_the_users_eyes()
 
     page.press_button("New batch").await?;
     page.fill("Quantity", "3000").await?;
-    page.until("30, 100 items each").await?;
+    page.until("30, up to 100 items each").await?;
     page.press_button("Create batch").await?;
     page.until_true(&format!("0 < {BAR} && {BAR} < 100")).await?;
     page.evaluate("window.isTheSamePage = true").await?;
@@ -59,7 +59,7 @@ async fn a_batch_is_paused_resumed_and_cancelled_and_only_the_cancel_asks() -> T
     shop.until(batch, |progress| progress["status"] != "paused").await?;
 
     page.press_button("Cancel batch").await?;
-    page.until("can't be started again").await?;
+    page.until("can't be resumed").await?;
     page.press("Escape").await?;
     assert_ne!(shop.progress(batch).await?["status"], "cancelled", "the user has not confirmed");
     page.press_button("Cancel batch").await?;

@@ -110,7 +110,9 @@ async fn a_batch_and_a_row_of_the_host_are_one_commit() -> TestResult {
     assert_eq!((accepted.batch_id.get(), accepted.total_quantity, accepted.jobs_created), (7, 250, 3));
     assert_eq!(accepted.job_ids, ["b7-j0-g0", "b7-j1-g0", "b7-j2-g0"]);
     let batch = batches.batch(7).await?;
-    assert_eq!((batch.status, batch.jobs.total()), (BatchStatus::Pending, 3), "it is planned at once");
+    // The feeder may have found it already.
+    assert!(matches!(batch.status, BatchStatus::Pending | BatchStatus::Running), "{}", batch.status);
+    assert_eq!(batch.jobs.total(), 3, "it is planned at once");
     assert_eq!(shop.rows()?, [1, 3, 1]);
     batches.wake_feeder();
     shop.completes(7).await?;
