@@ -74,8 +74,9 @@ fn length_of_word(text: &str) -> usize {
     let (mut end, mut before) = (0, ' ');
     let mut rest = text.chars().peekable();
     while let Some(c) = rest.next() {
-        let is_next_digit = rest.peek().is_some_and(char::is_ascii_digit);
-        if !is_in_word(c) && !(matches!(c, '.' | ',') && before.is_ascii_digit() && is_next_digit) {
+        let is_between_digits = before.is_ascii_digit() && rest.peek().is_some_and(char::is_ascii_digit);
+        let is_separator = matches!(c, '.' | ',') && is_between_digits;
+        if !is_in_word(c) && !is_separator {
             break;
         }
         end += c.len_utf8();
