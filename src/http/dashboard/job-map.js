@@ -89,11 +89,12 @@ function Grid({ id, map, selected, onOpen }) {
       />
     `);
   }
+  // Not onFocusIn: elements have no property onfocusin, so Preact would listen to "FocusIn".
   return html`
     <div
       ref=${grid} class="grid ${size}" style=${{ "--columns": columns }} role="grid" aria-labelledby="map-title"
       aria-rowcount=${rows.length} aria-colcount=${columns}
-      onKeyDown=${onKeyDown} onClick=${open} onMouseOver=${show} onMouseLeave=${() => setShown(null)} onFocusIn=${show}
+      onKeyDown=${onKeyDown} onClick=${open} onMouseOver=${show} onMouseLeave=${() => setShown(null)} onfocusin=${show}
     >
       ${rows}
     </div>
