@@ -4,31 +4,40 @@ import { announce } from "./announce.js";
 import { post } from "./api.js";
 import { count } from "./format.js";
 import { Button, Dialog } from "./parts.js";
-import { html, useState } from "./preact.js";
+import { html, useEffect, useRef, useState } from "./preact.js";
 import { ACTIONS } from "./states.js";
 
+const IDLE = { busy: null, error: null, report: null };
 const DONE = { pause: "paused", resume: "resumed", cancel: "cancelled" };
 
 // The actions on one batch. `busy` names the one that runs, `error` is that of the last one, and
-// `report` is what the last retry did.
+// `report` is what the last retry did. Each batch has its own: another may be shown when an answer
+// comes.
 export function useActions(id, again) {
-  const [state, setState] = useState({ id, busy: null, error: null, report: null });
-  const current = state.id === id ? state : { id, busy: null, error: null, report: null };
+  const [states, setStates] = useState({});
+  const setState = (part) => setStates((now) => ({ ...now, [id]: { ...IDLE, ...part } }));
+  const current = states[id] ?? IDLE;
+  const shown = useRef(null);
+  shown.current = { id, again };
+  useEffect(
+    () => () => {
+      shown.current = null;
+    },
+    [],
+  );
   const run = async (busy, call) => {
     if (current.busy !== null) return;
-    setState({ id, busy, error: null, report: null });
+    setState({ busy });
     try {
-      const report = await call();
-      setState({ id, busy: null, error: null, report });
+      setState({ report: await call() });
     } catch (error) {
-      const report = error.problem?.report ?? null;
-      setState({ id, busy: null, error, report });
+      setState({ error, report: error.problem?.report ?? null });
     }
-    again();
+    if (shown.current?.id === id) shown.current.again();
   };
   return {
     ...current,
-    dismiss: () => setState({ id, busy: null, error: null, report: null }),
+    dismiss: () => setState(IDLE),
     control: (name) =>
       run(name, async () => {
         await post(`${id}/${name}`);
@@ -73,8 +82,8 @@ function CancelDialog({ id, progress, onCancel, onClose }) {
   const stays =
     created === 0
       ? "Running chunks may still add a few items."
-      : `The ${count(created, "item")} that ${created === 1 ? "exists stays" : "exist stay"},
-        and running chunks may add a few.`;
+      : `The ${count(created, "item")} that ${created === 1 ? "exists stays" : "exist stay"}, and running chunks ` +
+        "may add a few.";
   return html`
     <${Dialog} title="Cancel batch ${id}?" kind="narrow" onClose=${onClose}>
       <p>${stays} No others are created. A cancelled batch can't be resumed.</p>

@@ -13,11 +13,11 @@ import { isOpen } from "./states.js";
 import { createStore, useStore } from "./store.js";
 import { Waiting } from "./waiting.js";
 
-const Failures = lazy(() => import("./failures.js"), "Failures");
-const Items = lazy(() => import("./items.js"), "Items");
-const JobMap = lazy(() => import("./job-map.js"), "JobMap");
-const Job = lazy(() => import("./job.js"), "Job");
-const Report = lazy(() => import("./report.js"), "Report");
+const Failures = lazy("./failures.js", "Failures");
+const Items = lazy("./items.js", "Items");
+const JobMap = lazy("./job-map.js", "JobMap");
+const Job = lazy("./job.js", "Job");
+const Report = lazy("./report.js", "Report");
 const NOTHING = createStore({ record: null, progress: null, error: null, samples: [], turns: 0 });
 
 export function Batch({ id, mayWrite }) {
@@ -55,7 +55,7 @@ export function Batch({ id, mayWrite }) {
         seq !== null &&
         !record.historyRemoved &&
         html`
-        <${Job} id=${id} seq=${seq} progress=${progress} onClose=${() => openJob(null)} />`
+        <${Job} id=${id} seq=${seq} progress=${progress} turns=${turns} onClose=${() => openJob(null)} />`
       }
       ${
         progress.failed > 0 &&

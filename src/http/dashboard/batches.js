@@ -1,6 +1,7 @@
 // The list of batches: oldest unfinished first, then finished ones, newest first.
 
-import { fill, list, loadFirst, loadMore, rowsInOrder } from "./batches-data.js";
+import { get } from "./api.js";
+import { changed, list, loadFirst, loadMore, noteRecord, rowsInOrder } from "./batches-data.js";
 import { useNow } from "./clock.js";
 import { age, exactTime, number, percentOf } from "./format.js";
 import { goTo, linkToBatch, place } from "./location.js";
@@ -11,6 +12,25 @@ import { memo, useStore } from "./store.js";
 
 // So many open batches are shown before the finished ones, unless more are asked for.
 const OPEN_SHOWN = 100;
+
+// Reads the records of those rows that are known from events only, one at a time.
+let isFilling = false;
+const unreadable = new Set();
+async function fill(visible) {
+  if (isFilling) return;
+  const missing = visible.find((row) => row.createdAt === undefined && !unreadable.has(row.id));
+  if (missing === undefined) return;
+  isFilling = true;
+  const askedAt = performance.now();
+  try {
+    noteRecord(await get(`${missing.id}`), askedAt);
+  } catch {
+    // The row shows what the event said.
+    unreadable.add(missing.id);
+    changed();
+  }
+  isFilling = false;
+}
 
 export function Batches({ mayWrite }) {
   const { filter, isLoading, error, cursor, changes, streamError } = useStore(list);

@@ -21,7 +21,7 @@ export function Items({ id, progress, turns, code }) {
         <h3 id="items-title">Items</h3>
         <${LookUp} total=${itemsTotal} onLook=${look} />
       </header>
-      ${code && html`<${Found} code=${code} />`}
+      ${code && html`<${Found} code=${code} turns=${turns} />`}
       ${!isAny && html`<p class="empty">No item exists yet.</p>`}
       ${isAny && from !== null && html`
         <${ItemTable} id=${id} title="From ordinal ${number(from)}" from=${from} version=${version} isWanted />`}
@@ -70,10 +70,19 @@ function useFound(path, version) {
   return found.path === path ? found : {};
 }
 
-function Found({ code }) {
-  const { data, error } = useFound(`items/${encodeURIComponent(code)}`, 0);
+// Only what can be a code is asked for: another text, such as "..", may lead to another route.
+function Found({ code, turns }) {
+  if (!/^[A-Za-z0-9_-]+$/.test(code)) return html`<${NotFound} code=${code} />`;
+  return html`<${FoundItem} code=${code} turns=${turns} />`;
+}
+
+const NotFound = ({ code }) => html`<p class="note" role="status">No item has the code <code>${code}</code>.</p>`;
+
+// After each turn, among them the return of the server, the item is asked for again.
+function FoundItem({ code, turns }) {
+  const { data, error } = useFound(`items/${code}`, turns);
   if (error && error.status !== 404) return html`<${ErrorNote} error=${error} />`;
-  if (error) return html`<p class="note" role="status">No item has the code <code>${code}</code>.</p>`;
+  if (error) return html`<${NotFound} code=${code} />`;
   if (!data) return html`<${Skeleton} lines=${1} />`;
   return html`
     <p class="note" role="status">

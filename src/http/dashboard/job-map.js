@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { count, number } from "./format.js";
 import { paced } from "./pace.js";
 import { ErrorNote, Skeleton } from "./parts.js";
-import { html, useEffect, useRef, useState } from "./preact.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./preact.js";
 import { memo } from "./store.js";
 
 const REFRESH_MS = 1_000;
@@ -89,11 +89,12 @@ function Grid({ id, map, selected, onOpen }) {
       />
     `);
   }
+  // Not onFocusIn: elements have no property onfocusin, so Preact would listen to "FocusIn".
   return html`
     <div
       ref=${grid} class="grid ${size}" role="grid" aria-labelledby="map-title"
       aria-rowcount=${rows.length} aria-colcount=${columns}
-      onKeyDown=${onKeyDown} onClick=${open} onMouseOver=${show} onMouseLeave=${() => setShown(null)} onFocusIn=${show}
+      onKeyDown=${onKeyDown} onClick=${open} onMouseOver=${show} onMouseLeave=${() => setShown(null)} onfocusin=${show}
     >
       ${rows}
     </div>
@@ -148,6 +149,7 @@ export function target(key, current, columns, cells) {
 // As many columns as fit, in fives, so that one can count.
 function useColumns(grid, step) {
   const [columns, setColumns] = useState(20);
+  useLayoutEffect(() => grid.current.style.setProperty("--columns", columns), [columns]);
   useEffect(() => {
     const measure = () => {
       const fitting = Math.floor(grid.current.clientWidth / step);

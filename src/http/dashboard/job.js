@@ -1,12 +1,15 @@
 // One job: what the list of jobs says about it.
 
-import { cursorBefore, get, isAbort, withQuery } from "./api.js";
+import { cursorBefore, get, withQuery } from "./api.js";
 import { count, number } from "./format.js";
+import { paced } from "./pace.js";
 import { ErrorNote, Skeleton, StatusChip, Time, sentence } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./preact.js";
 
-export function Job({ id, seq, progress, onClose }) {
-  const { job, error } = useJob(id, seq, progress);
+const REFRESH_MS = 1_000;
+
+export function Job({ id, seq, progress, turns, onClose }) {
+  const { job, error } = useJob(id, seq, progress, turns);
   const heading = useRef(null);
   useEffect(() => {
     heading.current?.focus({ preventScroll: true });
@@ -26,25 +29,37 @@ export function Job({ id, seq, progress, onClose }) {
   `;
 }
 
-function useJob(id, seq, progress) {
+// Reads the job again after each change that may concern it, at most once a second.
+function useJob(id, seq, progress, turns) {
   const [found, setFound] = useState({ job: null, error: null });
-  const isCurrent = found.job?.seq === seq;
-  const isSettled = isCurrent && ["completed", "failed", "cancelled"].includes(found.job.state);
-  // A settled job is read again only when the batch as a whole changes its status.
-  const version = isSettled ? progress.status : `${progress[found.job?.state]} ${progress.itemsCreated}`;
+  const pace = useRef(null);
+  const isCurrent = found.id === id && found.seq === seq;
+  const version = `${changesOf(isCurrent ? found.job?.state : undefined, progress)} ${turns}`;
   useEffect(() => {
-    const controller = new AbortController();
     const path = withQuery(`${id}/jobs`, { cursor: cursorBefore(`jobs:${id}:all`, seq), limit: 1 });
-    get(path, controller.signal).then(
-      (page) => {
+    const load = async (signal) => {
+      try {
+        const page = await get(path, signal);
         const job = page.items.find((other) => other.seq === seq) ?? null;
-        setFound({ job, error: job ? null : new Error(`batch ${id} has no job ${seq}`) });
-      },
-      (error) => !isAbort(error) && error.status !== 0 && setFound({ job: null, error }),
-    );
-    return () => controller.abort();
-  }, [id, seq, version]);
-  return isCurrent || found.error ? found : { job: null, error: null };
+        setFound({ id, seq, job, error: job ? null : new Error(`batch ${id} has no job ${seq}`) });
+      } catch (error) {
+        if (signal.aborted || error.status === 0) return;
+        setFound({ id, seq, job: null, error });
+      }
+    };
+    pace.current = paced(load, REFRESH_MS);
+    return () => pace.current.stop();
+  }, [id, seq]);
+  useEffect(() => pace.current.ask(), [id, seq, version]);
+  return isCurrent ? found : { job: null, error: null };
+}
+
+// What changes in the batch when a job in this state may have changed. A failed job is left alone
+// until it is retried, here or elsewhere, and a completed or cancelled one stays as it is.
+function changesOf(state, { status, failed, itemsCreated, [state]: sameState }) {
+  if (state === "completed" || state === "cancelled") return `${state} ${status}`;
+  if (state === "failed") return `${state} ${status} ${failed}`;
+  return `${state} ${status} ${sameState} ${itemsCreated}`;
 }
 
 function Facts({ job }) {

@@ -28,7 +28,7 @@ function moveInList(step) {
   rows[Math.min(rows.length - 1, Math.max(0, from))]?.focus();
 }
 
-const isTyping = (target) => target.closest?.("input, textarea, select, dialog, [contenteditable]") !== null;
+const isTyping = (target) => target.closest?.("input, textarea, select, [contenteditable]") !== null;
 
 // Listens to the keys of the page. Returns a function that stops it.
 export function listenToKeys() {
@@ -41,6 +41,8 @@ export function listenToKeys() {
     Escape: () => goTo({ job: null, group: null, item: null }),
   };
   const onKeyDown = (event) => {
+    // A dialog has its own keys, wherever the focus is.
+    if (document.querySelector("dialog[open]") !== null) return;
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     if (event.key === "Escape" && event.target.id === "search") event.target.blur();
     if (isTyping(event.target) || !Object.hasOwn(actions, event.key)) return;

@@ -14,21 +14,19 @@ import { loadRights } from "./rights.js";
 import { session } from "./session.js";
 import { useStore } from "./store.js";
 
-const Batch = lazy(() => import("./batch.js"), "Batch");
-const CreateDialog = lazy(() => import("./create.js"), "CreateDialog");
-const SignIn = lazy(() => import("./sign-in.js"), "SignIn");
+const Batch = lazy("./batch.js", "Batch");
+const CreateDialog = lazy("./create.js", "CreateDialog");
+const SignIn = lazy("./sign-in.js", "SignIn");
+
+// So long after a failure the rights are asked for again.
+const RETRY_MS = 5_000;
 
 function App({ settings }) {
   const { rights, token, refusal } = useStore(session);
   const { isReachable } = useStore(connection);
-  const [error, setError] = useState(null);
-  const load = () => loadRights().then(() => setError(null), setError);
-  useEffect(() => {
-    load();
-    return onReturn(load);
-  }, []);
   const mayRead = Boolean(rights?.read);
   const mayWrite = Boolean(rights?.write);
+  const { error, load } = useRights(rights, isReachable);
   useEffect(listenToKeys, []);
   return html`
     <button type="button" class="skip" onClick=${() => document.getElementById("main")?.focus()}>
@@ -46,6 +44,24 @@ function App({ settings }) {
     <${Help} />
     <${Announcement} />
   `;
+}
+
+// Asks for the rights. A caller who may not read has no streams, which would try again by
+// themselves, so the question is repeated while it fails.
+function useRights(rights, isReachable) {
+  const [error, setError] = useState(null);
+  const load = () => loadRights().then(() => setError(null), setError);
+  useEffect(() => {
+    load();
+    return onReturn(load);
+  }, []);
+  const isMissing = rights === null ? error !== null : !rights.read && !isReachable;
+  useEffect(() => {
+    if (!isMissing) return undefined;
+    const timer = setTimeout(load, RETRY_MS);
+    return () => clearTimeout(timer);
+  }, [isMissing, error]);
+  return { error, load };
 }
 
 function Columns({ mayWrite }) {

@@ -1,6 +1,6 @@
 // One box for everything: the id of a batch, the id of a job, a code, or a link that ends with one.
 
-import { get } from "./api.js";
+import { get, isAbort, latest } from "./api.js";
 import { goTo } from "./location.js";
 import { sentence } from "./parts.js";
 import { html, useState } from "./preact.js";
@@ -32,15 +32,18 @@ function codeIn(text) {
 
 const NO_MEANING = "Enter the id of a batch, the id of a job, or a code.";
 
-async function find(text) {
+// Only the last search counts.
+const searches = latest();
+
+async function find(text, signal) {
   const { batch, job = null, code } = meaningOf(text);
   if (batch === undefined) {
     if (!/^[A-Za-z0-9_-]{4,}$/.test(code)) throw new Error(NO_MEANING);
-    const item = await get(`items/${encodeURIComponent(code)}`);
+    const item = await get(`items/${encodeURIComponent(code)}`, signal);
     return { batch: String(item.batchId), item: item.code, job: null };
   }
   const id = BigInt(batch).toString();
-  await get(id);
+  await get(id, signal);
   return { batch: id, job: job && BigInt(job).toString() };
 }
 
@@ -55,10 +58,11 @@ export function Search() {
     event.preventDefault();
     if (text.trim() === "") return;
     try {
-      goTo(await find(text));
-      setText("");
+      goTo(await searches.run((signal) => find(text, signal)));
+      // What was typed meanwhile stays.
+      setText((now) => (now === text ? "" : now));
     } catch (error) {
-      setProblem(error.status === 404 ? `Nothing found: ${error.message}` : error.message);
+      if (!isAbort(error)) setProblem(error.status === 404 ? `Nothing found: ${error.message}` : error.message);
     }
   };
   return html`

@@ -3,6 +3,7 @@
 import { createStore } from "./store.js";
 
 const KEY = `rocket_batch.token:${new URL("../", import.meta.url).pathname}`;
+const NO_RIGHTS = { read: false, write: false };
 
 function storedToken() {
   try {
@@ -31,10 +32,18 @@ export function authorization() {
   return token === null ? {} : { Authorization: `Bearer ${token}` };
 }
 
-// The server refused the credentials: a token that it does not accept is dropped.
-export function dropToken() {
+// The server refused the credentials `sent`: a token that it does not accept is dropped. The answer
+// may be late, and says nothing about a token that was entered since.
+export function dropToken(sent) {
+  if (sent.Authorization !== authorization().Authorization) return;
   const { token } = session.get();
   if (token !== null) setToken(null);
   const refusal = token === null ? "missing" : "refused";
-  session.merge({ rights: { read: false, write: false }, refusal });
+  session.merge({ rights: NO_RIGHTS, refusal });
+}
+
+// The server knows the caller, and forbids it to read.
+export function forbidReading() {
+  const refusal = session.get().token === null ? "missing" : "forbidden";
+  session.merge({ rights: NO_RIGHTS, refusal });
 }

@@ -6,6 +6,10 @@ import { html, useState } from "./preact.js";
 import { loadRights } from "./rights.js";
 import { setToken } from "./session.js";
 
+// What a header can carry.
+const TOKEN = /^[\x21-\x7e]+$/;
+const NO_TOKEN = "A token has only letters, digits and signs of ASCII, without spaces.";
+
 const REASONS = {
   missing: "You need the right to read to see the batches.",
   refused: "The server does not accept this token.",
@@ -18,10 +22,12 @@ export function SignIn({ refusal, back }) {
   const [error, setError] = useState(null);
   const onSubmit = async (event) => {
     event.preventDefault();
-    if (text.trim() === "") return;
+    const token = text.trim();
+    if (token === "") return;
+    if (!TOKEN.test(token)) return setError(new Error(NO_TOKEN));
     setBusy(true);
     setError(null);
-    setToken(text.trim());
+    setToken(token);
     try {
       await loadRights();
     } catch (failure) {

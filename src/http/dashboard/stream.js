@@ -3,6 +3,8 @@
 
 import { send } from "./api.js";
 import { reached } from "./connection.js";
+import { loadRights } from "./rights.js";
+import { forbidReading } from "./session.js";
 
 // The server sends a comment every 15 seconds. A connection that is silent for longer than this is
 // dead.
@@ -10,7 +12,10 @@ const SILENCE_MS = 45_000;
 const FIRST_DELAY_MS = 1_000;
 const MAX_DELAY_MS = 30_000;
 // Answers that stay the same when the request is repeated.
-const FINAL = [401, 403, 404];
+const FINAL = [401, 404];
+
+// Answers that say why there is no stream, while other requests may succeed.
+export const NO_STREAM = [403, 429, 503];
 
 // Opens a stream. `onEvent(name, data)` is called for each event, `onFail(error)` for each failed
 // try. After `close()` neither is called.
@@ -59,12 +64,23 @@ async function start(stream) {
     if (!isCurrent()) return;
     // A broken connection says nothing about the server; the next try does.
     isFinal = FINAL.includes(error.status);
+    if (error.status === 403) checkRights();
     stream.failures += 1;
     stream.onFail(error);
   }
   if (!isCurrent()) return;
   stream.controller = null;
   if (!isFinal) stream.timer = setTimeout(() => start(stream), delay(stream.failures));
+}
+
+// The caller may have lost the right to read: then the page asks for a token. If only this stream
+// is forbidden, it is tried again.
+async function checkRights() {
+  try {
+    await loadRights();
+  } catch (error) {
+    if (error.status === 403) forbidReading();
+  }
 }
 
 // Doubles with each failure, and differs from page to page, so that not all return at once.
@@ -76,15 +92,15 @@ function delay(failures) {
 async function readAll(stream, own, isCurrent) {
   const headers = { Accept: "text/event-stream" };
   if (stream.lastId !== null) headers["Last-Event-ID"] = stream.lastId;
-  const response = await send(stream.path, { headers, signal: own.signal });
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  const parser = eventParser();
-  let watchdog;
+  const watchdog = watchdogOf(own);
+  watchdog.restart();
   try {
+    const response = await send(stream.path, { headers, signal: own.signal });
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    const parser = eventParser();
     for (;;) {
-      watchdog = setTimeout(() => own.abort(), SILENCE_MS);
+      watchdog.restart();
       const { value, done } = await reader.read();
-      clearTimeout(watchdog);
       if (done) return;
       stream.failures = 0;
       reached();
@@ -95,8 +111,22 @@ async function readAll(stream, own, isCurrent) {
       }
     }
   } finally {
-    clearTimeout(watchdog);
+    watchdog.stop();
+    // Whatever ended the reading, the connection does not stay open unread.
+    own.abort();
   }
+}
+
+// Ends the request when the server is silent, also before its answer starts. That is no abort by
+// the caller, so it has another name.
+function watchdogOf(own) {
+  let timer;
+  const stop = () => clearTimeout(timer);
+  const restart = () => {
+    stop();
+    timer = setTimeout(() => own.abort(new DOMException("The server is silent.", "TimeoutError")), SILENCE_MS);
+  };
+  return { restart, stop };
 }
 
 // Returns a function that takes the next piece of text and returns the events that it completes.
