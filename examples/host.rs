@@ -210,8 +210,8 @@ fn welcome(config: &rocket::Config) {
     println!("  curl -X POST {at}/batches -H 'Authorization: Bearer let-me-in' \\");
     println!("       -H 'Content-Type: application/json' -d '{{\"quantity\": 100000}}'");
     println!();
-    println!("and watch it in a browser: {at}/batches/dashboard, with the access token let-me-in. The same as JSON, with");
-    println!("the same token, is at {at}/batches/1/progress and {at}/batches/1/items.");
+    println!("and watch it in a browser at {at}/batches/dashboard, with the access token let-me-in,");
+    println!("or as JSON, with the same token, at {at}/batches/1/progress and {at}/batches/1/items.");
     println!("To see a failure, POST {at}/shortage/57 first, and look at {at}/batches/1/failed-jobs;");
     println!("then DELETE {at}/shortage, and POST {at}/batches/1/retry.");
 }

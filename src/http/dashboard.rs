@@ -32,12 +32,13 @@ macro_rules! assets {
 
 const INDEX: &[u8] = include_bytes!("dashboard/index.html");
 
-const ASSETS: [Asset; 41] = assets![
+const ASSETS: [Asset; 42] = assets![
     "LICENSES.txt",
     "actions.js",
     "announce.js",
     "api.js",
     "batch-data.js",
+    "batch.css",
     "batch.js",
     "batches-data.js",
     "batches.js",

@@ -49,7 +49,7 @@ async fn a_token_is_kept_for_the_session_and_dropped_when_it_is_refused() -> Tes
     assert_eq!(page.evaluate("Object.values(localStorage).join() + document.cookie").await?, "");
     assert!(!page.url().await?.contains(MANAGER));
     page.reload().await?;
-    page.until("New batch").await?;
+    page.until("No batch yet").await?;
 
     shop.post_json("/end-of-sessions", &json!({})).await?;
     page.fill("Find a batch, job or code", "1").await?;

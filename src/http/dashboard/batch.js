@@ -3,7 +3,7 @@
 import { Controls, useActions } from "./actions.js";
 import { followBatch } from "./batch-data.js";
 import { count, exactTime, number } from "./format.js";
-import { lazy } from "./lazy.js";
+import { lazy, loadStyle } from "./lazy.js";
 import { goTo, linkTo, place } from "./location.js";
 import { ErrorNote, Skeleton, StatusChip, Time, sentence } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./preact.js";
@@ -12,6 +12,8 @@ import { Sparkline } from "./sparkline.js";
 import { isOpen } from "./states.js";
 import { createStore, useStore } from "./store.js";
 import { Waiting } from "./waiting.js";
+
+await loadStyle("./batch.css");
 
 const Failures = lazy("./failures.js", "Failures");
 const Items = lazy("./items.js", "Items");

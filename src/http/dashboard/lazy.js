@@ -8,6 +8,21 @@ const RETRY_MS = 5_000;
 
 const FAILED = "A part of this page can't be loaded. Trying again. If this takes long, reload the page.";
 
+// Loads a style sheet of this folder, for a module that needs it.
+export function loadStyle(path) {
+  const link = document.createElement("link");
+  link.rel = "stylesheet";
+  link.href = new URL(path, import.meta.url).href;
+  return new Promise((done, failed) => {
+    link.onload = done;
+    link.onerror = () => {
+      link.remove();
+      failed(new Error(FAILED));
+    };
+    document.head.append(link);
+  });
+}
+
 // The part that the module at `path`, in this folder, exports as `name`.
 export function lazy(path, name) {
   let part = null;
