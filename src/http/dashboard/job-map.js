@@ -153,9 +153,7 @@ function useColumns(grid, step) {
   useEffect(() => {
     const measure = () => {
       const fitting = Math.floor(grid.current.clientWidth / step);
-      const inFives = Math.min(100, Math.max(5, Math.floor(fitting / 5) * 5));
-      setColumns(inFives);
-      grid.current.style.setProperty("--columns", inFives);
+      setColumns(Math.min(100, Math.max(5, Math.floor(fitting / 5) * 5)));
     };
     const observer = new ResizeObserver(measure);
     observer.observe(grid.current);
