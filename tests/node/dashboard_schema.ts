@@ -7,7 +7,7 @@ import type * as TimeSeries from '@grafana/schema/dist/esm/raw/composable/timese
 
 /** JSON has the values of enums, not their names. */
 type Json<T> = T extends number
-  ? (number extends T ? number : `${T}` extends `${infer Value extends number}` ? Value : never)
+  ? `${T}` extends `${infer Value extends number}` ? Value : never
   : T extends string ? `${T}` : T extends object ? { [K in keyof T]: Json<T[K]> } : T;
 
 /** The data source that the dashboard's own variable chooses. */
