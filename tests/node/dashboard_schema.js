@@ -1,4 +1,4 @@
-// Prints what is wrong with a Grafana dashboard, one line each, and nothing if it has the right shape:
+// Prints what is wrong with a Grafana dashboard, and nothing if it has the right shape:
 //
 //   node dashboard_schema.js dashboard.json
 'use strict';

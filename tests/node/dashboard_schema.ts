@@ -1,5 +1,7 @@
-// Checks a Grafana dashboard against the types of @grafana/schema, which Grafana itself is built with. `dashboard_schema.js` puts
-// the dashboard in place of `dashboard`, as a literal, so that a field that no type has is an error too.
+// The type of the Grafana dashboard, from the types that Grafana itself is built with.
+//
+// `dashboard_schema.js` assigns the dashboard to it as a literal, so a field that no type has is an
+// error too.
 import type { DataQuery, Dashboard, FieldConfig, Panel, RowPanel } from '@grafana/schema';
 import type * as Stat from '@grafana/schema/dist/esm/raw/composable/stat/panelcfg/x/StatPanelCfg_types.gen';
 import type * as Table from '@grafana/schema/dist/esm/raw/composable/table/panelcfg/x/TablePanelCfg_types.gen';
