@@ -73,9 +73,8 @@ impl Prometheus {
     }
 
     async fn get(&self, path: &str, query: &[(&str, &str)]) -> TestResult<String> {
-        let pairs = query.iter().map(|(name, value)| format!("{name}={}", encoded(value)));
-        let query = pairs.collect::<Vec<_>>().join("&");
-        let response = reqwest::get(format!("http://127.0.0.1:{}{path}?{query}", self.port)).await?;
+        let url = reqwest::Url::parse_with_params(&format!("http://127.0.0.1:{}{path}", self.port), query)?;
+        let response = reqwest::get(url).await?;
         let (status, body) = (response.status(), response.text().await?);
         if status.is_success() { Ok(body) } else { Err(format!("{status}: {body}").into()) }
     }
@@ -103,8 +102,4 @@ fn config_of(targets: &[&str], rules: &Path, token: Option<&str>) -> TestResult<
         }
     }
     Ok(config)
-}
-
-fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
