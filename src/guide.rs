@@ -26,5 +26,6 @@ page!(redis);
 page!(operating);
 page!(dashboard);
 page!(logs);
+page!(audit);
 page!(guarantees);
 page!(coming_from_node);

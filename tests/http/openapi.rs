@@ -219,7 +219,7 @@ async fn guarded_operations_require_the_security_scheme_of_the_host() {
     let writes = ["cancelBatch", "createBatch", "pauseBatch", "previewBatch", "resumeBatch", "retryBatch"];
 
     let (all, schemes) = secured(&shop).await;
-    assert!(all.len() == 17 && !all.contains("probeReady"), "{all:?}");
+    assert!(all.len() == 19 && !all.contains("probeReady"), "{all:?}");
     assert_eq!(schemes, json!({ "key": by_key }));
 
     let shop = guarded_by(Batch::fairing().public().write_guard::<Writer>()).open().await;

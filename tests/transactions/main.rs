@@ -428,7 +428,7 @@ async fn a_separate_role_needs_the_grants_of_the_guide() -> TestResult {
     denied(&shop.host, &format!("DELETE FROM {ledger}.batches")).await?;
 
     let grants = format!(
-        "GRANT SELECT, INSERT ON {ledger}.batches TO {role}; GRANT INSERT ON {ledger}.jobs TO {role};
+        "GRANT SELECT, INSERT ON {ledger}.batches TO {role}; GRANT INSERT ON {ledger}.jobs, {ledger}.audit TO {role};
          GRANT USAGE ON SEQUENCE {ledger}.batch_ids TO {role}"
     );
     shop.host.batch_execute(&grants).await?;
