@@ -449,6 +449,13 @@ async fn every_documented_status_occurs() {
             (Get, "/batches/9/failure-groups", None, 404),
             (Get, "/batches/2/job-map", None, 200),
             (Get, "/batches/9/job-map", None, 404),
+            (Get, "/batches/1/audit", None, 200),
+            (Get, "/batches/1/audit?cursor=x", None, 400),
+            (Get, "/batches/1/audit?limit=0", None, 422),
+            (Get, "/batches/9/audit", None, 404),
+            (Get, "/batches/audit?action=created", None, 200),
+            (Get, "/batches/audit?cursor=x", None, 400),
+            (Get, "/batches/audit?action=x", None, 422),
         ])
         .await;
     asked_to_retry(&working).await;
