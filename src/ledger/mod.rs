@@ -61,11 +61,11 @@ pub use self::{
         Hook, HookKinds, HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, NewItemRow, PlanInput, Planned, Pruned,
         Rules, Unplanned, Work,
     },
-    verbs::{AuditRecords, Ledger},
+    verbs::Ledger,
 };
 
 #[cfg(rocket_batch_internals)]
 pub use self::{
     query::Backlog,
-    verbs::{JobRecords, Records},
+    verbs::{AuditRecords, JobRecords, Records},
 };

@@ -81,11 +81,11 @@ impl<'a> NewAuditEntry<'a> {
 /// and the number of the others.
 fn selection(options: &RetryOptions) -> Map<String, Value> {
     const MAX_JOBS: usize = 100;
-    let jobs = options.jobs.as_deref().unwrap_or_default();
-    let more = jobs.len().saturating_sub(MAX_JOBS);
+    let jobs = options.jobs.as_deref();
+    let more = jobs.map_or(0, |jobs| jobs.len().saturating_sub(MAX_JOBS));
     let members = [
         ("group", options.group.as_ref().map(|group| json!(group))),
-        ("jobs", options.jobs.is_some().then(|| json!(jobs[..jobs.len() - more]))),
+        ("jobs", jobs.map(|jobs| jobs.iter().take(MAX_JOBS).copied().collect())),
         ("moreJobs", (more > 0).then(|| json!(more))),
         ("limit", options.limit.map(|limit| json!(limit))),
     ];

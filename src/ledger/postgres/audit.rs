@@ -11,7 +11,7 @@ use super::{
     read::check_exists,
 };
 use crate::{
-    domain::{AuditEntry, BatchId},
+    domain::{AuditAction, AuditEntry, BatchId},
     ledger::{
         columns::{Columns, as_json, key, millis},
         decide::{AUDIT_WINDOW, NewAuditEntry, PageBuilder, SAME_TIME, continued},
@@ -41,7 +41,7 @@ pub(super) async fn record(conn: &impl GenericClient, entry: &NewAuditEntry<'_>)
     Ok(())
 }
 
-/// See [`AuditRecords::audit`](crate::ledger::AuditRecords::audit).
+/// See [`AuditRecords::audit`](crate::ledger::verbs::AuditRecords::audit).
 pub(super) struct Audit {
     pub batch: BatchId,
     pub page: PageRequest,
@@ -59,7 +59,7 @@ impl Verb for Audit {
     }
 }
 
-/// See [`AuditRecords::audit_log`](crate::ledger::AuditRecords::audit_log).
+/// See [`AuditRecords::audit_log`](crate::ledger::verbs::AuditRecords::audit_log).
 pub(super) struct AuditLog {
     pub filter: AuditFilter,
     pub page: PageRequest,
@@ -78,7 +78,7 @@ impl Verb for AuditLog {
         let last = last.map(|row| row.number("id")).transpose()?;
         let (to, limit) = (last.map_or(i64::MAX, key), key(self.page.limit));
         let AuditFilter { since, actor, action } = &self.filter;
-        let action = action.map(|action| action.as_str());
+        let action = action.map(AuditAction::as_str);
         let statement = conn.prepare_cached(SEARCH).await?;
         let found = conn.query(&statement, &[&after, &to, since, actor, &action, &limit]).await?;
         Ok(continued(filled(&found)?, self.page, last))
@@ -113,7 +113,7 @@ fn filled(found: &[Row]) -> Result<Portion<AuditEntry>> {
     Ok(page.build())
 }
 
-/// See [`AuditRecords::prune_audit`](crate::ledger::AuditRecords::prune_audit).
+/// See [`AuditRecords::prune_audit`](crate::ledger::verbs::AuditRecords::prune_audit).
 pub(super) struct PruneAudit {
     pub age: Duration,
     pub max: u64,

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{columns::now, error::Result, read::check_exists};
 use crate::{
-    domain::{AuditEntry, BatchId},
+    domain::{AuditAction, AuditEntry, BatchId},
     ledger::{
         columns::{Columns, as_json, key, millis},
         decide::{AUDIT_WINDOW, NewAuditEntry, PageBuilder, SAME_TIME, continued},
@@ -47,7 +47,7 @@ pub(super) fn audit_log(conn: &Connection, filter: &AuditFilter, page: PageReque
     let Some(after) = start(conn, since, page)? else { return Ok(Portion::complete(Vec::new())) };
     let mut last = conn.prepare_cached(LAST_TO_LOOK_AT)?;
     let last = last.query_row((after, key(AUDIT_WINDOW - 1)), |row| row.number("id")).optional()?;
-    let (to, action) = (last.map_or(i64::MAX, key), filter.action.map(|action| action.as_str()));
+    let (to, action) = (last.map_or(i64::MAX, key), filter.action.map(AuditAction::as_str));
     let mut search = conn.prepare_cached(SEARCH)?;
     let found = filled(search.query((after, to, since, &filter.actor, action, key(page.limit)))?)?;
     Ok(continued(found, page, last))

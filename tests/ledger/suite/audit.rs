@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use rocket_batch::{
-    domain::{AuditAction, AuditEntry, BatchId, Caller, Delivery, JobId, RetryOptions},
+    domain::{
+        AuditAction::{self, Cancelled, Created, Paused, Resumed, Retried},
+        AuditEntry, BatchId, Caller, Delivery, JobId, RetryOptions,
+    },
     ledger::{AttemptResult, AuditFilter, BatchCommand, Claimed, LedgerError, PageRequest},
 };
 use serde_json::{Value, json};
@@ -48,7 +51,6 @@ pub async fn each_change_of_a_batch_has_an_entry(harness: impl Harness) -> TestR
     ledger.share().control(batch, BatchCommand::Cancel, &bob()).await?;
 
     let entries = ledger.audit_of(batch).await?;
-    use AuditAction::{Cancelled, Created, Paused, Resumed, Retried};
     let expected = [(Created, "ann"), (Paused, "bob"), (Resumed, "unknown"), (Retried, "ann"), (Cancelled, "bob")];
     assert_eq!(facts(&entries), expected);
     let details: Vec<_> = entries.iter().map(|entry| Value::from(entry.details.clone())).collect();
@@ -99,7 +101,7 @@ pub async fn a_repeated_request_has_one_entry(harness: impl Harness) -> TestResu
         assert_eq!(created?.batch, first.batch);
     }
 
-    assert_eq!(facts(&ledger.audit_of(first.batch).await?), [(AuditAction::Created, "ann")]);
+    assert_eq!(facts(&ledger.audit_of(first.batch).await?), [(Created, "ann")]);
     Ok(())
 }
 
@@ -109,7 +111,7 @@ pub async fn a_batch_requested_in_the_database_has_an_entry(harness: impl Harnes
     let batch = ledger.requested(a_batch().of(70).in_jobs_of(10).with_prefix("A").with_id(7)).await?;
 
     let entries = ledger.audit_of(batch).await?;
-    assert_eq!(facts(&entries), [(AuditAction::Created, "unknown")]);
+    assert_eq!(facts(&entries), [(Created, "unknown")]);
     let options = json!({ "batchSize": 10, "qrCodePrefix": "A", "maxJobsPerBatch": 100_000 });
     let expected = json!({ "source": "sql", "quantity": 70, "options": options });
     assert_eq!(Value::from(entries[0].details.clone()), expected);
@@ -129,7 +131,7 @@ pub async fn a_job_retried_by_a_tool_of_the_queue_has_an_entry(harness: impl Har
     }
 
     let entries = ledger.audit_of(job.batch).await?;
-    assert_eq!(facts(&entries), [(AuditAction::Created, "unknown"), (AuditAction::Retried, "unknown")]);
+    assert_eq!(facts(&entries), [(Created, "unknown"), (Retried, "unknown")]);
     let expected = json!({ "statusBefore": "failed", "source": "queue", "job": job.to_string() });
     assert_eq!(Value::from(entries[1].details.clone()), expected);
     Ok(())
@@ -147,7 +149,7 @@ pub async fn of_many_equal_commands_one_has_an_entry(harness: impl Harness) -> T
     let succeeded = calls.join_all().await.into_iter().filter(|ok| *ok).count();
 
     assert_eq!(succeeded, 1);
-    let expected = [(AuditAction::Created, "unknown"), (AuditAction::Cancelled, "ann")];
+    let expected = [(Created, "unknown"), (Cancelled, "ann")];
     assert_eq!(facts(&ledger.audit_of(job.batch).await?), expected);
     Ok(())
 }
@@ -166,7 +168,6 @@ pub async fn the_audit_is_searched_by_time_actor_and_action(harness: impl Harnes
         Ok(search(&ledger, filter).await?.iter().map(|entry| (entry.batch_id, entry.action)).collect())
     };
     let by = |actor: &str| AuditFilter { actor: Some(actor.into()), ..AuditFilter::default() };
-    use AuditAction::{Cancelled, Created};
 
     assert_eq!(found(by("ann")).await?, [(batches[0], Created)]);
     assert_eq!(found(by("unknown")).await?, [(batches[2], Created)]);
@@ -228,7 +229,7 @@ pub async fn a_page_of_a_search_looks_at_a_bounded_number_of_entries(harness: im
     let looked_to = first.looked_to.expect("more entries follow");
     let second = ledger.audit_log(by_ann, PageRequest { after: Some(looked_to), limit: 10 }).await?;
 
-    assert_eq!((facts(&second.rows), second.looked_to), (vec![(AuditAction::Cancelled, "ann")], None));
+    assert_eq!((facts(&second.rows), second.looked_to), (vec![(Cancelled, "ann")], None));
     Ok(())
 }
 
@@ -268,7 +269,7 @@ pub async fn old_entries_are_removed_in_portions_and_nothing_else(harness: impl 
     }
     let all = search(&ledger, AuditFilter::default()).await?;
 
-    assert_eq!(ledger.prune_history(LONG_AGO, 1_000).await?.has_more, false);
+    assert!(!ledger.prune_history(LONG_AGO, 1_000).await?.has_more);
     assert_eq!(ledger.prune_audit(Duration::from_secs(3_600), 1_000).await?, 0, "none is an hour old");
     assert_eq!(search(&ledger, AuditFilter::default()).await?, all);
     assert_eq!(ledger.prune_audit(LONG_AGO, 3).await?, 3);
@@ -279,7 +280,7 @@ pub async fn old_entries_are_removed_in_portions_and_nothing_else(harness: impl 
     // Ids are not used again, and later changes are recorded and protected as before.
     ledger.share().control(batch, BatchCommand::Cancel, &ann()).await?;
     let last = ledger.audit_of(batch).await?;
-    assert_eq!(facts(&last), [(AuditAction::Cancelled, "ann")]);
+    assert_eq!(facts(&last), [(Cancelled, "ann")]);
     assert!(last[0].id > all[all.len() - 1].id, "{last:?}");
     let table = ledger.table("audit").await?;
     ledger.host_changes(&format!("DELETE FROM {table}")).await.expect_err("it is protected again");
