@@ -166,8 +166,8 @@ impl BatchFairing {
     ///
     /// The audit stores the result of `name` as it is: return no secret, such as a token. `name` is
     /// called for each request that gets a [`BatchService`](crate::BatchService): by the routes
-    /// after the right was granted, and in your handlers when the guard runs, so put your own
-    /// guards before it.
+    /// after the right was granted, by the open probes too, and in your handlers when the guard
+    /// runs, so put your own guards before it.
     ///
     /// ```
     /// use rocket::Request;
