@@ -27,5 +27,6 @@ page!(operating);
 page!(dashboard);
 page!(watching);
 page!(logs);
+page!(audit);
 page!(guarantees);
 page!(coming_from_node);

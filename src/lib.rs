@@ -151,9 +151,9 @@ pub use config::Config;
 #[cfg(feature = "redis")]
 pub use deadpool_redis;
 pub use domain::{
-    BatchFinished, BatchId, BatchRecord, BatchStatus, Change, ChangeRefused, FailedChunk, FailedJob, FailureExample,
-    FailureGroup, Invalid, InvalidFields, Item, ItemOptions, JobCounts, JobFinished, JobMap, JobRecord, JobState,
-    Progress, RetryOptions, RetryReport, SkippedJob, WaitingFor,
+    AuditAction, AuditEntry, BatchFinished, BatchId, BatchRecord, BatchStatus, Change, ChangeRefused, FailedChunk,
+    FailedJob, FailureExample, FailureGroup, Invalid, InvalidFields, Item, ItemOptions, JobCounts, JobFinished, JobMap,
+    JobRecord, JobState, Progress, RetryOptions, RetryReport, SkippedJob, WaitingFor,
 };
 pub use fairing::{Batch, BatchFairing};
 pub use http::{MergeError, Right, catchers};
@@ -166,8 +166,8 @@ pub use queue::{
     bullmq::{BatchRedis, RedisConnection, RedisPool},
 };
 pub use service::{
-    BatchAccepted, BatchError, BatchPreview, BatchService, CodeForm, HookContext, HostTransaction, ItemContext,
-    MissingState, Page, PageQuery, ProgressStream, Readiness, Result,
+    AuditQuery, BatchAccepted, BatchError, BatchPreview, BatchService, CodeForm, HookContext, HostTransaction,
+    ItemContext, MissingState, Page, PageQuery, ProgressStream, Readiness, Result,
 };
 
 /// The Rust blocks of the README, compiled as doc tests.

@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use rocket::futures::{StreamExt as _, TryStreamExt as _, stream};
 use rocket_batch::{
-    domain::{BatchId, ItemOptions, Limits, Plan},
+    domain::{BatchId, Caller, ItemOptions, Limits, Plan},
     ledger::{BatchCommand, Ledger, NewBatch},
 };
 use serde_json::{Value, json};
@@ -59,6 +59,7 @@ impl BatchOf {
             key_fingerprint: codes().fingerprint().to_owned(),
             estimated: Duration::from_secs(1),
             request: None,
+            caller: Caller::default(),
         })
     }
 
@@ -67,7 +68,7 @@ impl BatchOf {
         let one = || async {
             let batch = ledger.create(self.planned()?).await?.batch;
             if let Filled::Paused = state {
-                ledger.control(batch, BatchCommand::Pause).await?;
+                ledger.control(batch, BatchCommand::Pause, &Caller::default()).await?;
             }
             Ok(batch)
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 use figment::error::Kind;
 use serde::Serialize;
 
-use super::spelling;
+use super::{spelling, values::KeepSetting};
 
 /// A configuration that can't be used: the key or the variable, the reason, and how to correct it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,4 +76,15 @@ pub(super) fn check_duration(key: &str, value: Duration, min: Duration) -> Resul
     }
     let [min, max, value] = [min, max, value].map(humantime::format_duration);
     Err(ConfigError::new(key, format!("must be {min} to {max}, but is {value}")))
+}
+
+/// Checks that `kept` is 1 second to 10 years, or for ever.
+pub(super) fn check_kept(key: &str, kept: KeepSetting) -> Result<(), ConfigError> {
+    let (min, max) = (Duration::from_secs(1), Duration::from_secs(10 * 366 * 24 * 60 * 60));
+    match kept.0 {
+        Some(age) if !(min..=max).contains(&age) => {
+            Err(ConfigError::new(key, format!("must be 1s to 10 years, or \"forever\", but is {kept}")))
+        }
+        Some(_) | None => Ok(()),
+    }
 }

@@ -34,7 +34,7 @@ pub use self::{
     values::{KeepSetting, ParseSettingError, RateLimitSetting, Secret},
 };
 use self::{
-    error::{check_duration, check_range},
+    error::{check_duration, check_kept, check_range},
     values::{duration, text},
 };
 pub(crate) use self::{origin::Origin, sources::database};
@@ -173,6 +173,18 @@ pub struct Config {
     #[schemars(with = "String")]
     pub keep_history: KeepSetting,
 
+    /// How long the entries of the audit are kept: `"10years"`, or `"forever"`, as long as their
+    /// batch. After that, they are deleted in small portions. 1 second to 10 years. Default:
+    /// `"forever"`.
+    #[serde(with = "text")]
+    #[schemars(with = "String")]
+    pub keep_audit: KeepSetting,
+
+    /// Whether the audit has the address from which a batch was changed, as Rocket's
+    /// `Request::client_ip` returns it. It is personal data. Behind a proxy, set Rocket's
+    /// `ip_header` as well. Default: `false`.
+    pub audit_addresses: bool,
+
     /// The secret key from which codes are computed: 32 hex digits. Without one, a random key is
     /// generated at the first launch and stored in the ledger. Default: none.
     #[serde(skip_serializing)]
@@ -222,7 +234,7 @@ impl Default for Config {
             queued: 10_000,
             drain: Duration::from_secs(25),
             hook_timeout: Duration::from_secs(30),
-            keep_history: KeepSetting(None),
+            keep_history: KeepSetting(None), keep_audit: KeepSetting(None), audit_addresses: false,
             code_key: None,
             index_codes: false,
             generate: QueueSettings::default(),
@@ -255,7 +267,8 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         self.check_numbers()?;
         self.check_durations()?;
-        self.check_keep_history()?;
+        check_kept("keep_history", self.keep_history)?;
+        check_kept("keep_audit", self.keep_audit)?;
         self.check_base()?;
         self.check_allowed_origins()?;
         self.dashboard.check()?;
@@ -284,17 +297,6 @@ impl Config {
         check_duration("chunk_backoff", self.chunk_backoff, Duration::ZERO)?;
         check_duration("drain", self.drain, Duration::ZERO)?;
         check_duration("hook_timeout", self.hook_timeout, Duration::from_millis(1))
-    }
-
-    fn check_keep_history(&self) -> Result<(), ConfigError> {
-        let (min, max) = (Duration::from_secs(1), Duration::from_secs(10 * 366 * 24 * 60 * 60));
-        match self.keep_history.0 {
-            Some(kept) if !(min..=max).contains(&kept) => {
-                let reason = format!("must be 1s to 10 years, or \"forever\", but is {}", self.keep_history);
-                Err(ConfigError::new("keep_history", reason))
-            }
-            Some(_) | None => Ok(()),
-        }
     }
 
     fn check_base(&self) -> Result<(), ConfigError> {

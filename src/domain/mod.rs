@@ -7,6 +7,8 @@
 //!   record.rs         batches, jobs and items as callers see them
 //!   retry.rs          which failed jobs to retry, and the report
 //!   event.rs          the events of hooks
+//!   caller.rs         who asks for a change
+//!   audit.rs          who changed what and when
 //!   progress.rs       job counts, estimates
 //!   batch_progress.rs how far a batch is, and why it does not advance
 //!   request.rs        idempotent requests
@@ -18,8 +20,10 @@
 //! Pure: no async, no I/O, no clock, no randomness, no Rocket. Everything that varies is an
 //! argument, so every rule is tested with a table or a property.
 
+mod audit;
 mod batch;
 mod batch_progress;
+mod caller;
 mod code;
 mod error_chain;
 mod event;
@@ -32,8 +36,11 @@ mod record;
 mod request;
 mod retry;
 
+pub(crate) use audit::check_actor;
+pub use audit::{AuditAction, AuditEntry};
 pub use batch::{BatchId, BatchStatus, Change, ChangeRefused, ItemOptions, Limits, Plan};
 pub use batch_progress::{Observation, Progress, WaitingFor};
+pub use caller::Caller;
 pub use code::{CodeKey, CodeScheme};
 pub use error_chain::error_chain;
 pub use event::{BatchFinished, HookEvent, JobFinished};

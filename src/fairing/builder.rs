@@ -160,9 +160,14 @@ impl BatchFairing {
     }
 
     /// Identifies the caller of a request, for example by the id of a user, a tenant or an access
-    /// key. Each caller has separate `Idempotency-Key`s. Without this, and when `name` returns
-    /// `None`, all callers share theirs. `name` is called after the right to write was granted.
-    /// Only a hash of its result is stored.
+    /// key. Each caller has separate `Idempotency-Key`s, and the [audit](crate::guide::audit)
+    /// records who changed a batch. Without this, and when `name` returns `None`, all callers share
+    /// their keys, and the audit says `unknown`.
+    ///
+    /// The audit stores the result of `name` as it is: return no secret, such as a token. `name` is
+    /// called for each request that gets a [`BatchService`](crate::BatchService): by the routes
+    /// after the right was granted, by the open probes too, and in your handlers when the guard
+    /// runs, so put your own guards before it.
     ///
     /// ```
     /// use rocket::Request;

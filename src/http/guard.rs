@@ -7,7 +7,8 @@ use rocket::{
     request::{self, FromRequest},
 };
 
-use super::problem::Problem;
+use super::{problem::Problem, rights::Rights};
+use crate::domain::Caller;
 use crate::service::{BatchError, BatchService};
 
 const NOT_ATTACHED: &str = "a handler uses `BatchService`, but the fairing is not attached; \
@@ -34,13 +35,20 @@ impl BatchService {
     }
 }
 
+/// Who asks, as the host's `.actor(..)` names the caller.
+fn caller(request: &Request<'_>, with_address: bool) -> Caller {
+    let actor = request.rocket().state::<Rights>().and_then(|rights| rights.actor(request));
+    let address = if with_address { request.client_ip() } else { None };
+    Caller::named(actor.as_deref()).at(address)
+}
+
 #[rocket::async_trait]
 impl<'r> FromRequest<'r> for BatchService {
     type Error = BatchError;
 
     async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, Self::Error> {
         if let Some(service) = Self::fetch(request.rocket()) {
-            Outcome::Success(service.clone())
+            Outcome::Success(service.asked_by(caller(request, service.records_addresses())))
         } else {
             tracing::error!("{NOT_ATTACHED}");
             let status = Problem::from(BatchError::Internal(NOT_ATTACHED.into())).cache_for_catcher(request);

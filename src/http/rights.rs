@@ -98,7 +98,7 @@ where
     Check::Host(Arc::new(check))
 }
 
-/// Returns the caller of a request, for data that is kept per caller.
+/// Returns the caller of a request, for data that is kept per caller and for the audit.
 pub(crate) type Actor = Arc<dyn Fn(&Request<'_>) -> Option<String> + Send + Sync>;
 
 /// The host's checks, and how it identifies callers.

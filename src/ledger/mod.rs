@@ -17,7 +17,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `verbs.rs` | the traits [`Ledger`], [`Records`] and [`JobRecords`] |
+//! | `verbs.rs`, `verbs/` | the traits [`Ledger`], [`Records`], [`JobRecords`] and [`AuditRecords`] |
 //! | `types.rs`, `query.rs`, `error.rs` | their types |
 //! | `columns.rs`, `rows.rs` | the rows of either database as these types |
 //! | `decide/` | the rules that both databases follow, pure |
@@ -53,8 +53,8 @@ pub use self::{
     open::OpenError,
     outage::{Outage, Waiting},
     query::{
-        BatchChange, COUNT_INTERVAL, ChangeQuery, JobQuery, OpenJob, OpenJobs, OpenTasks, PageRequest, Portion,
-        RecentWork, TaskQuery,
+        AuditFilter, BatchChange, COUNT_INTERVAL, ChangeQuery, JobQuery, OpenJob, OpenJobs, OpenTasks, PageRequest,
+        Portion, RecentWork, TaskQuery,
     },
     types::{
         AttemptResult, BatchCommand, BatchInfo, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk,
@@ -67,5 +67,5 @@ pub use self::{
 #[cfg(rocket_batch_internals)]
 pub use self::{
     query::Backlog,
-    verbs::{JobRecords, Records},
+    verbs::{AuditRecords, JobRecords, Records},
 };

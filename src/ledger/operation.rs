@@ -30,4 +30,7 @@ pub(super) const CODE_KEY: &str = "store the code key";
 pub(super) const ACQUIRE_LEADERSHIP: &str = "acquire the leadership";
 pub(super) const PING: &str = "ping";
 pub(super) const IDENTITY: &str = "store the identity of the ledger";
+pub(super) const AUDIT: &str = "read the audit of a batch";
+pub(super) const AUDIT_LOG: &str = "search the audit";
+pub(super) const PRUNE_AUDIT: &str = "remove old entries of the audit";
 pub(super) const OPEN_HOOKS: &str = "count open hooks";

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use chrono::{DateTime, Utc};
 
 use super::types::Unplanned;
-use crate::domain::{BatchId, BatchRecord, JobId, Measured, QueueCapacity, StatusTask};
+use crate::domain::{AuditAction, BatchId, BatchRecord, JobId, Measured, QueueCapacity, StatusTask};
 
 /// The jobs to find, for [`Ledger::open_jobs`](super::Ledger::open_jobs).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -140,6 +140,18 @@ pub struct BatchChange {
     pub record: BatchRecord,
     /// Its version, which increases with every change.
     pub version: u64,
+}
+
+/// The entries of the audit to list, for
+/// [`AuditRecords::audit_log`](super::AuditRecords::audit_log).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// Only entries from this time on.
+    pub since: Option<DateTime<Utc>>,
+    /// Only entries with this actor. `unknown` selects those without one as well.
+    pub actor: Option<String>,
+    /// Only entries with this action.
+    pub action: Option<AuditAction>,
 }
 
 /// One page of a list.

@@ -11,8 +11,8 @@ use super::{
     types::{BatchInfo, Created, Hook, Unplanned},
 };
 use crate::domain::{
-    Activity, BatchId, BatchRecord, ErrorGroup, FailedChunks, FailedJob, FailureExample, FailureGroup, HookId, Item,
-    ItemOptions, JobCounts, JobFinished, JobId, JobRecord, JobState, Measured, StatusTask,
+    Activity, AuditEntry, BatchId, BatchRecord, Caller, ErrorGroup, FailedChunks, FailedJob, FailureExample,
+    FailureGroup, HookId, Item, ItemOptions, JobCounts, JobFinished, JobId, JobRecord, JobState, Measured, StatusTask,
 };
 
 /// Reads a batch with its counts.
@@ -71,6 +71,19 @@ pub(super) fn batch_info<R: Columns>(row: &R, batch: BatchId) -> Result<BatchInf
 /// Reads the work done in a batch.
 pub(super) fn measured<R: Columns>(row: &R) -> Result<Measured, R::Error> {
     Ok(Measured { items: row.number("items_created")?, worked: row.duration("worked_ms")? })
+}
+
+/// Reads an entry of the audit.
+pub(super) fn audit_entry<R: Columns>(row: &R) -> Result<AuditEntry, R::Error> {
+    Ok(AuditEntry {
+        id: row.number("id")?,
+        batch_id: row.batch_id("batch")?,
+        at: row.time("at")?,
+        action: row.word("action")?.parse().map_err(R::unreadable)?,
+        actor: row.text("actor")?.unwrap_or(Caller::UNKNOWN).to_owned(),
+        address: row.text("address")?.map(str::parse).transpose().map_err(R::unreadable)?,
+        details: row.json("details")?,
+    })
 }
 
 /// Reads an item.

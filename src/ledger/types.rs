@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::{BatchId, BatchRecord, CreateRequest, Failure, HookEvent, ItemOptions, JobId, Plan};
+use crate::domain::{BatchId, BatchRecord, Caller, CreateRequest, Failure, HookEvent, ItemOptions, JobId, Plan};
 
 /// The rules of a ledger, set when it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub struct NewBatch {
     pub estimated: Duration,
     /// The request that creates it, if the request is idempotent.
     pub request: Option<CreateRequest>,
+    /// Who asks for it.
+    pub caller: Caller,
 }
 
 /// A batch that was created.

@@ -1,10 +1,13 @@
 //! The contract that every database implements: [`Records`] and [`JobRecords`] read, [`Ledger`]
-//! changes.
+//! changes, and [`AuditRecords`] knows who changed what.
+
+mod audit;
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
+pub use self::audit::AuditRecords;
 use super::{
     error::Result,
     leadership::Leadership,
@@ -17,8 +20,8 @@ use super::{
     },
 };
 use crate::domain::{
-    BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, FailureGroup, HookId, InvalidFields, Item, JobMap,
-    JobRecord, JobState, RetryOptions, RetryReport, StatusTask,
+    BatchId, BatchRecord, BatchStatus, Caller, CodeKey, Delivery, FailedJob, FailureGroup, HookId, InvalidFields, Item,
+    JobMap, JobRecord, JobState, RetryOptions, RetryReport, StatusTask,
 };
 
 /// Reads the ledger's identity, batches and items, and keeps the counts that make lists
@@ -125,8 +128,8 @@ pub trait JobRecords: Send + Sync {
 /// took effect is then unknown, and repeating it is safe, except for [`Ledger::create`] without an
 /// id and without a request.
 #[async_trait]
-pub trait Ledger: Records + JobRecords {
-    /// Inserts a batch and its jobs in one transaction.
+pub trait Ledger: Records + JobRecords + AuditRecords {
+    /// Inserts a batch, its jobs and its entry in the audit in one transaction.
     ///
     /// A request whose key is still remembered gets its first result again, whatever has changed
     /// since, and nothing is inserted. Of concurrent calls with one key, one creates the batch. An
@@ -151,7 +154,8 @@ pub trait Ledger: Records + JobRecords {
     /// sets the batch running.
     ///
     /// A failed job that was [retried manually](crate::domain::is_manual_retry) is revived: it
-    /// keeps its generation and its attempts, and its batch runs again as after a retry. Jobs of a
+    /// keeps its generation and its attempts, and its batch runs again as after a retry. That is an
+    /// entry in the audit, of an unknown caller. Jobs of a
     /// cancelled batch are not revived. An external delivery claims waiting jobs only, so it fences
     /// no worker. Claiming a job from an external delivery counts no crash.
     async fn claim(&self, delivery: Delivery) -> Result<Claimed>;
@@ -209,7 +213,8 @@ pub trait Ledger: Records + JobRecords {
     /// the batch out.
     async fn close(&self, batch: BatchId, round: u32) -> Result<Closed>;
 
-    /// Cancels, pauses or resumes a batch and returns its new state.
+    /// Cancels, pauses or resumes a batch and returns its new state. The same transaction inserts
+    /// an entry of `caller` into the audit.
     ///
     /// # Errors
     ///
@@ -217,18 +222,19 @@ pub trait Ledger: Records + JobRecords {
     /// [`LedgerError::NotAllowed`](super::LedgerError::NotAllowed) if its status does not allow the
     /// command, and [`LedgerError::HookFailed`](super::LedgerError::HookFailed) if the finish hook
     /// failed. Nothing is changed then.
-    async fn control(&self, batch: BatchId, command: BatchCommand) -> Result<BatchRecord>;
+    async fn control(&self, batch: BatchId, command: BatchCommand, caller: &Caller) -> Result<BatchRecord>;
 
     /// Recreates the selected failed jobs of a batch as a new generation with fresh attempts.
     ///
     /// A failed job whose items all exist is completed instead and reported as skipped. Nothing
-    /// changes without failed jobs in the selection, and in a dry run.
+    /// changes without failed jobs in the selection, and in a dry run. Otherwise the same
+    /// transaction inserts an entry of `caller` into the audit.
     ///
     /// # Errors
     ///
     /// As for [`Ledger::control`], and
     /// [`LedgerError::HistoryRemoved`](super::LedgerError::HistoryRemoved) if its jobs were pruned.
-    async fn retry(&self, batch: BatchId, options: RetryOptions) -> Result<RetryReport>;
+    async fn retry(&self, batch: BatchId, options: RetryOptions, caller: &Caller) -> Result<RetryReport>;
 
     /// Returns the jobs to put into the queue: the first open jobs of each batch in the window, as
     /// many as its share of the capacity, and delayed jobs that are due.

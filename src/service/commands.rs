@@ -53,7 +53,7 @@ impl BatchService {
     /// [`BatchError::NothingToRetry`] when the options select no failed job.
     pub async fn retry_selected_jobs(&self, batch_id: i64, options: RetryOptions) -> Result<RetryReport> {
         options.check()?;
-        let report = self.bounded(self.parts().ledger.retry(to_batch_id(batch_id)?, options)).await?;
+        let report = self.bounded(self.parts().ledger.retry(to_batch_id(batch_id)?, options, self.caller())).await?;
         if report.found == 0 {
             return Err(BatchError::NothingToRetry(Box::new(report.truncated())));
         }
@@ -105,7 +105,8 @@ impl BatchService {
     }
 
     async fn control(&self, batch_id: i64, command: BatchCommand) -> Result<BatchRecord> {
-        let controlled = self.bounded(self.parts().ledger.control(to_batch_id(batch_id)?, command)).await;
+        let controlled =
+            self.bounded(self.parts().ledger.control(to_batch_id(batch_id)?, command, self.caller())).await;
         if let Err(BatchError::HookFailed(error)) = &controlled {
             tracing::warn!(batch = batch_id, error, "finish hook failed; the batch is not cancelled");
         }

@@ -88,6 +88,7 @@ impl BatchService {
         let id = batch_id.map(BatchId::new).transpose();
         let (id, plan) = InvalidFields::both(id, Plan::new(quantity, &options, &self.limits()))?;
         let key_fingerprint = self.parts().codes.fingerprint().to_owned();
-        Ok(NewBatch { id, plan, options, key_fingerprint, estimated: Duration::ZERO, request: None })
+        let (estimated, caller) = (Duration::ZERO, self.caller().clone());
+        Ok(NewBatch { id, plan, options, key_fingerprint, estimated, request: None, caller })
     }
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    domain::{BatchId, CodeScheme, ItemOptions, Limits, Throughput, error_chain},
+    domain::{BatchId, Caller, CodeScheme, ItemOptions, Limits, Throughput, error_chain},
     ledger::{Estimator, HostTransactions, Ledger, LedgerError, Outage},
     live::Live,
     queue::Queue,
@@ -38,8 +38,15 @@ use crate::{
 /// completed even if its future is dropped. Each call of the ledger is limited to 30 seconds, after
 /// which the method returns [`BatchError::Unavailable`]. A method makes at most two such calls,
 /// except [`until_finished`](Self::until_finished), which repeats reads until its `limit`.
+///
+/// A change is recorded in the audit with its caller: in a handler the one that
+/// [`actor`](crate::BatchFairing::actor) names, elsewhere the one of
+/// [`acting_as`](Self::acting_as).
 #[derive(Clone)]
-pub struct BatchService(Arc<Parts>);
+pub struct BatchService {
+    parts: Arc<Parts>,
+    caller: Caller,
+}
 
 /// The parts of the service, made by the fairing.
 pub(crate) struct Parts {
@@ -73,17 +80,45 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl BatchService {
     pub(crate) fn new(parts: Parts) -> Self {
-        Self(Arc::new(parts))
+        Self { parts: Arc::new(parts), caller: Caller::default() }
     }
 
     pub(super) fn parts(&self) -> &Parts {
-        &self.0
+        &self.parts
+    }
+
+    /// Returns a handle whose changes are recorded in the audit as those of `actor`, for jobs of
+    /// your own. Control characters are removed from the name, and it is cut to 255 characters.
+    ///
+    /// ```no_run
+    /// # async fn import(batches: rocket_batch::BatchService) -> rocket_batch::Result<()> {
+    /// let batches = batches.acting_as("nightly import");
+    /// batches.create_product_items_async(None, 5_000, batches.default_options()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn acting_as(&self, actor: &str) -> Self {
+        self.asked_by(Caller::named(Some(actor)))
+    }
+
+    /// Returns a handle whose changes are recorded as those of `caller`.
+    pub(crate) fn asked_by(&self, caller: Caller) -> Self {
+        Self { parts: self.parts.clone(), caller }
+    }
+
+    pub(super) const fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    pub(crate) fn records_addresses(&self) -> bool {
+        self.parts.config.audit_addresses
     }
 
     /// Returns the configured options, for a request that sets none.
     #[must_use]
     pub fn default_options(&self) -> ItemOptions {
-        ItemOptions { batch_size: self.0.config.batch_size, ..ItemOptions::default() }
+        ItemOptions { batch_size: self.parts.config.batch_size, ..ItemOptions::default() }
     }
 
     /// Bounds a call of the ledger. Dropping the future of a ledger is safe, see [`Ledger`].
@@ -98,16 +133,16 @@ impl BatchService {
     }
 
     pub(crate) fn limits(&self) -> Limits {
-        self.0.config.limits()
+        self.parts.config.limits()
     }
 
     /// The OpenAPI document of the routes of this process.
     pub(crate) fn openapi(&self) -> &serde_json::Value {
-        &self.0.openapi
+        &self.parts.openapi
     }
 
     pub(super) fn throughput(&self) -> Throughput {
-        self.0.config.generate.throughput()
+        self.parts.config.generate.throughput()
     }
 }
 
@@ -127,6 +162,6 @@ pub(super) fn to_batch_id(batch_id: i64) -> Result<BatchId> {
 
 impl fmt::Debug for BatchService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BatchService").field("queue", &self.0.generate).finish_non_exhaustive()
+        f.debug_struct("BatchService").field("queue", &self.parts.generate).finish_non_exhaustive()
     }
 }

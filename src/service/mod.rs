@@ -13,6 +13,7 @@
 //!   create.rs        create a batch         transactions.rs  in a transaction of the host
 //!   preview.rs       what creating a batch would do
 //!   queries.rs       read batches, jobs, items
+//!   audit.rs         read who changed what
 //!   waiting.rs       wait for the end of a batch, and for its hooks
 //!   commands.rs      retry, cancel, pause, resume
 //!   hook_context.rs  what hooks and item writers reach
@@ -21,6 +22,7 @@
 //! ```
 
 mod accepted;
+mod audit;
 mod commands;
 mod create;
 mod error;
@@ -44,6 +46,7 @@ pub(crate) use self::{
 };
 pub use self::{
     accepted::BatchAccepted,
+    audit::AuditQuery,
     error::{BatchError, Result},
     handle::BatchService,
     hook_context::{HookContext, ItemContext, MissingState},

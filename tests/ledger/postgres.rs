@@ -14,7 +14,7 @@ use figment::Figment;
 use rocket::futures::{FutureExt, future::BoxFuture};
 use rocket_batch::{
     BatchInfo, BatchPool, BoxError, NewItemRow,
-    domain::{Backoff, BatchFinished, BatchId, BatchStatus, JobId, RetryOptions, StatusTask},
+    domain::{Backoff, BatchFinished, BatchId, BatchStatus, Caller, JobId, RetryOptions, StatusTask},
     ledger::{
         AttemptResult, BatchCommand, ChunkInserted, Claimed, Closed, Finished, HookOutcome, LastChunk, Ledger,
         LedgerError, Records, Rules,
@@ -935,7 +935,7 @@ async fn racing_verbs_keep_the_counts_consistent() -> TestResult {
             let (ledger, command, pause) = (schema.ledger.share(), *command, stateful.u64(0..20));
             race.spawn(async move {
                 sleep(Duration::from_millis(pause)).await;
-                allowed(ledger.control(batch, command).await.map(drop))
+                allowed(ledger.control(batch, command, &Caller::default()).await.map(drop))
             });
         }
         while let Some(ended) = race.join_next().await {
@@ -971,7 +971,7 @@ async fn a_foreign_key_to_the_batch_does_not_deadlock_with_a_cancel_or_a_pause()
             let ledger = schema.ledger.share();
             race.spawn(async move {
                 sleep(Duration::from_millis(fastrand::u64(0..15))).await;
-                allowed(ledger.control(batch, command).await.map(drop))
+                allowed(ledger.control(batch, command, &Caller::default()).await.map(drop))
             });
         }
         while let Some(ended) = race.join_next().await {
@@ -1215,7 +1215,9 @@ async fn close_and_retry(ledger: Arc<dyn Ledger>, batch: BatchId) -> Result<(), 
             }
             sleep(Duration::from_millis(2)).await;
         }
-        let again = allowed(ledger.retry(batch, RetryOptions::default()).await.map(|report| report.job_ids))?;
+        let again = allowed(
+            ledger.retry(batch, RetryOptions::default(), &Caller::default()).await.map(|report| report.job_ids),
+        )?;
         for job in again {
             work_and_fail(ledger.clone(), job.parse().expect("it is an id"), 2).await?;
         }

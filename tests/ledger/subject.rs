@@ -11,10 +11,10 @@ use std::{
 use chrono::{DateTime, Utc};
 use rocket_batch::{
     domain::{
-        Backoff, BatchFinished, BatchId, BatchRecord, BatchStatus, CreateRequest, Delivery, FailedChunk, FailedChunks,
-        FailedJob, Failure, HookEvent, HookId, IdempotencyKey, Invalid, InvalidFields, Item, ItemOptions, JobId,
-        Limits, Observation, Plan, Progress, QueueCapacity, RateLimit, RetryOptions, RetryReport, StatusTask,
-        Throughput,
+        AuditEntry, Backoff, BatchFinished, BatchId, BatchRecord, BatchStatus, Caller, CreateRequest, Delivery,
+        FailedChunk, FailedChunks, FailedJob, Failure, HookEvent, HookId, IdempotencyKey, Invalid, InvalidFields, Item,
+        ItemOptions, JobId, Limits, Observation, Plan, Progress, QueueCapacity, RateLimit, RetryOptions, RetryReport,
+        StatusTask, Throughput,
     },
     ledger::{
         AttemptResult, BatchCommand, BatchConnection, BatchPool, BoxError, ChunkInserted, Claim, Claimed, Closed,
@@ -177,6 +177,7 @@ pub struct ABatch {
     pub options: ItemOptions,
     estimated: Duration,
     request: Option<CreateRequest>,
+    caller: Caller,
 }
 
 /// One worker without a rate limit.
@@ -206,6 +207,7 @@ pub fn a_batch() -> ABatch {
         options: ItemOptions::default(),
         estimated: Duration::from_secs(1),
         request: None,
+        caller: Caller::default(),
     }
 }
 
@@ -242,6 +244,10 @@ impl ABatch {
         Self { request: Some(request), ..self }
     }
 
+    pub fn asked_for_by(self, caller: Caller) -> Self {
+        Self { caller, ..self }
+    }
+
     pub fn build(self) -> NewBatch {
         let max_jobs_per_batch = self.options.max_jobs_per_batch.unwrap_or(1_000);
         let limits = Limits { max_quantity: 10_000_000, max_jobs_per_batch, max_items_per_job: 10_000 };
@@ -253,6 +259,7 @@ impl ABatch {
             key_fingerprint: "f00d".into(),
             estimated: self.estimated,
             request: self.request,
+            caller: self.caller,
         }
     }
 }
@@ -383,6 +390,17 @@ impl Subject {
             BatchConnection::Postgres(host) => {
                 Ok(host.query(sql, &[]).await?.iter().map(crate::postgres::shown).collect())
             }
+            _ => Err("unknown kind of database".into()),
+        }
+    }
+
+    /// The name of a table of the ledger.
+    pub async fn table(&self, name: &str) -> TestResult<String> {
+        match self.pool.get().await? {
+            #[cfg(feature = "sqlite")]
+            BatchConnection::Sqlite(_) => Ok(format!("rocket_batch_{name}")),
+            #[cfg(feature = "postgres")]
+            BatchConnection::Postgres(_) => Ok(name.into()),
             _ => Err("unknown kind of database".into()),
         }
     }
@@ -534,9 +552,19 @@ impl Subject {
         Ok(self.ledger.failed_jobs(batch, None, page).await?.rows)
     }
 
+    /// Cancels, pauses or resumes a batch, for an unknown caller.
+    pub async fn control(&self, batch: BatchId, command: BatchCommand) -> Result<BatchRecord, LedgerError> {
+        self.ledger.control(batch, command, &Caller::default()).await
+    }
+
+    /// The entries of the audit of a batch, which fit into a page.
+    pub async fn audit_of(&self, batch: BatchId) -> Result<Vec<AuditEntry>, LedgerError> {
+        Ok(self.ledger.audit(batch, ALL).await?.rows)
+    }
+
     /// Retries all failed jobs of a batch.
     pub async fn retry(&self, batch: BatchId) -> Result<RetryReport, LedgerError> {
-        self.ledger.retry(batch, RetryOptions::default()).await
+        self.ledger.retry(batch, RetryOptions::default(), &Caller::default()).await
     }
 
     /// The open job, as the feeder sees it.

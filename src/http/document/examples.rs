@@ -14,7 +14,7 @@ pub(super) fn insert_into(schemas: &mut Map<String, Value>) {
     }
 }
 
-fn all() -> [(&'static str, Value); 19] {
+fn all() -> [(&'static str, Value); 21] {
     [
         ("CreateBatch", json!({ "quantity": 250, "batchId": 42, "batchSize": 100, "qrCodePrefix": "QR" })),
         ("BatchAccepted", accepted()),
@@ -31,6 +31,8 @@ fn all() -> [(&'static str, Value); 19] {
         ("FailureGroup", failure_group()),
         ("PageOfFailureGroup", page(failure_group())),
         ("JobMap", json!({ "jobs": 3, "jobsPerCell": 1, "cells": ["completed", "completed", "failed"] })),
+        ("AuditEntry", audit_entry()),
+        ("PageOfAuditEntry", page(audit_entry())),
         ("RetryJobs", json!({ "group": "9c5638d5bf0dab6e", "dryRun": true })),
         ("RetryReport", retry_report()),
         ("CallerRights", json!({ "read": true, "write": false })),
@@ -167,6 +169,23 @@ fn failure_group() -> Value {
         "firstSeen": "2026-01-31T12:00:09Z",
         "lastSeen": "2026-01-31T12:00:09Z",
         "example": { "jobId": "b42-j2-g0", "error": "50 items could not be written: the shelf is full" },
+    })
+}
+
+fn audit_entry() -> Value {
+    json!({
+        "id": 311,
+        "batchId": 42,
+        "at": "2026-01-31T12:05:00.25Z",
+        "action": "retried",
+        "actor": "ann",
+        "address": null,
+        "details": {
+            "statusBefore": "failed",
+            "found": 1,
+            "recreated": 1,
+            "selection": { "group": "9c5638d5bf0dab6e" },
+        },
     })
 }
 

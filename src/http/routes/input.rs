@@ -209,9 +209,9 @@ impl de::Visitor<'_> for WholeVisitor {
 
 /// All values of a query parameter. [`at_most_one`] rejects more than one. With an `Option`, Rocket
 /// would silently ignore a parameter that occurs several times.
-type RepeatedParam = Vec<String>;
+pub(super) type RepeatedParam = Vec<String>;
 
-fn at_most_one(field: &'static str, mut values: RepeatedParam) -> Result<Option<String>, Invalid> {
+pub(super) fn at_most_one(field: &'static str, mut values: RepeatedParam) -> Result<Option<String>, Invalid> {
     match values.len() {
         0 | 1 => Ok(values.pop()),
         count => Err(Invalid::new(field, format!("must occur once, but occurs {count} times"))),
@@ -236,7 +236,7 @@ impl Input for PageParams {
     }
 }
 
-fn describe_page_problems(operation: &mut Operation<'_>) {
+pub(super) fn describe_page_problems(operation: &mut Operation<'_>) {
     operation.problem("The cursor is not a `nextCursor` of this list.", &Problem::from(BatchError::BadCursor));
     operation.problem("A parameter is not valid.", &Problem::from(wrong_limit("0")));
 }
@@ -330,7 +330,7 @@ impl FailedJobsQuery {
     }
 }
 
-fn page(cursor: RepeatedParam, limit: RepeatedParam) -> Result<PageQuery, Invalid> {
+pub(super) fn page(cursor: RepeatedParam, limit: RepeatedParam) -> Result<PageQuery, Invalid> {
     let limit = at_most_one("limit", limit)?;
     let limit = limit.map(|text| text.parse().map_err(|_| wrong_limit(&text))).transpose()?;
     Ok(PageQuery { cursor: at_most_one("cursor", cursor)?, limit })

@@ -3,6 +3,7 @@
 //! The OpenAPI document is built from the signatures of the handlers. The types of paths, queries
 //! and bodies are in [`input`], those of the header `Idempotency-Key` in [`idempotency`].
 
+mod audit;
 mod caller_rights;
 mod idempotency;
 mod input;
@@ -14,6 +15,7 @@ use serde::Serialize;
 
 pub(super) use self::input::limits_in_schemas;
 use self::{
+    audit::AuditParams,
     caller_rights::CallerRights,
     idempotency::Idempotency,
     input::{BatchesQuery, CreateBatch, FailedJobsQuery, JobsQuery, MayRead, PageParams, PathCode, PathId},
@@ -29,7 +31,7 @@ use super::{
     refusal::{HistoryRemoved, HookFailed, IdTaken, NoFailedJobs, Refusal, WrongStatus},
 };
 use crate::{
-    domain::{BatchRecord, FailedJob, FailureGroup, Item, JobMap, JobRecord, Progress, RetryReport},
+    domain::{AuditEntry, BatchRecord, FailedJob, FailureGroup, Item, JobMap, JobRecord, Progress, RetryReport},
     service::{BatchAccepted, BatchPreview, BatchService, Page},
 };
 
@@ -39,7 +41,8 @@ type Result<T, E = Problem> = std::result::Result<T, E>;
 pub(super) fn guarded() -> Vec<Endpoint> {
     let mut all = endpoints![Tag::Batches =>
         create_batch, preview_batch, list_batches, watch_batches, get_batch, get_progress, watch_batch, list_jobs,
-        show_job_map, list_failed_jobs, list_failure_groups, retry_batch, cancel_batch, pause_batch, resume_batch];
+        show_job_map, list_failed_jobs, list_failure_groups, list_audit, search_audit, retry_batch, cancel_batch,
+        pause_batch, resume_batch];
     all.extend(endpoints![Tag::Items => list_items]);
     // `/items/<code>` collides with `/<id>/items` and must be tried first. Rocket's attribute does
     // not accept a negative rank.
@@ -209,6 +212,33 @@ endpoint! {
     ) -> Result<JsonResponse<Page<FailedJob>>, Refusal<HistoryRemoved>> {
         let (group, page) = query.validate()?;
         Ok(JsonResponse(batches.failed_jobs(id.id()?, group.as_deref(), page).await?))
+    }
+}
+
+endpoint! {
+    /// Lists who changed a batch, when and how, in the order of the changes.
+    ///
+    /// Each entry was stored together with its change and is never altered. It is kept as long as
+    /// the batch, unless the setting `keep_audit` ends earlier. Without a known caller, `actor` is
+    /// `unknown`.
+    #[get("/<id>/audit?<query..>")]
+    async fn list_audit(
+        batches: BatchService,
+        id: PathId,
+        query: PageParams,
+    ) -> Result<JsonResponse<Page<AuditEntry>>> {
+        Ok(JsonResponse(batches.audit(id.id()?, query.validate()?).await?))
+    }
+}
+
+endpoint! {
+    /// Searches who changed which batch, the oldest change first.
+    ///
+    /// A page looks at no more than 20,000 entries. It may have fewer entries than its limit, or
+    /// none, although more follow: continue until `nextCursor` is null.
+    #[get("/audit?<query..>")]
+    async fn search_audit(batches: BatchService, query: AuditParams) -> Result<JsonResponse<Page<AuditEntry>>> {
+        Ok(JsonResponse(batches.audit_log(query.validate()?).await?))
     }
 }
 

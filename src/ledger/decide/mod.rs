@@ -3,6 +3,7 @@
 //! A verb of a database reads rows, asks a function here what follows, and writes that.
 
 mod attempt;
+mod audit;
 mod batch;
 mod chunk;
 mod claim;
@@ -17,6 +18,7 @@ mod window;
 
 pub(super) use self::{
     attempt::JobChange,
+    audit::{AUDIT_WINDOW, NewAuditEntry, SAME_TIME, continued},
     batch::{BatchEnd, requested_change},
     chunk::ChunkGate,
     claim::{ClaimDecision, JobSnapshot, missing, missing_after, poisoned, without_row},

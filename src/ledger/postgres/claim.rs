@@ -9,14 +9,14 @@ use deadpool_postgres::{Client, GenericClient};
 use tokio_postgres::{Row, types::ToSql};
 
 use super::{
-    columns::small, control::lock, error::Result, hooks, insert_chunk::race_or_error, pool::Verb,
+    audit, columns::small, control::lock, error::Result, hooks, insert_chunk::race_or_error, pool::Verb,
     read::is_history_removed, redacted::Redacted, summarize::count_batch,
 };
 use crate::{
-    domain::{BatchId, BatchStatus, Change, Delivery, JobId, JobState},
+    domain::{BatchId, BatchStatus, Caller, Change, Delivery, JobId, JobState},
     ledger::{
         columns::{Columns, key},
-        decide::{ClaimDecision, JobSnapshot, missing, missing_after, poisoned, without_row},
+        decide::{ClaimDecision, JobSnapshot, NewAuditEntry, missing, missing_after, poisoned, without_row},
         operation, rows,
         types::{Claim, Claimed, FirstChunk, Rules, Work},
     },
@@ -172,11 +172,15 @@ impl ClaimJob {
         let transaction = conn.transaction().await?;
         lock(&transaction, self.batch()).await?;
         let Some(row) = self.read(&transaction).await? else { return Ok(()) };
-        let decision = rows::job_snapshot(&row)?.decide(self.delivery, self.rules.max_crashes);
+        let job = rows::job_snapshot(&row)?;
+        let decision = job.decide(self.delivery, self.rules.max_crashes);
         let ClaimDecision::Revive(status) = decision else { return Ok(()) };
         let (batch, seq) = self.job_key();
         transaction.execute(&transaction.prepare_cached(REVIVE).await?, &[&batch, &seq]).await?;
         transaction.execute(&transaction.prepare_cached(REOPEN).await?, &[&batch, &status.as_str()]).await?;
+        let nobody = Caller::default();
+        let entry = NewAuditEntry::of_manual_retry(job.job(self.delivery), &nobody, job.status);
+        audit::record(&transaction, &entry).await?;
         count_batch(&transaction, self.batch()).await?;
         transaction.commit().await?;
         Ok(())

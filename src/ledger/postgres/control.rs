@@ -5,6 +5,7 @@ use std::time::Duration;
 use deadpool_postgres::{Client, GenericClient, Transaction};
 
 use super::{
+    audit,
     close::record_end,
     error::Result,
     finish_hook::Finisher,
@@ -13,9 +14,9 @@ use super::{
     summarize::count_batch,
 };
 use crate::{
-    domain::{BatchId, BatchRecord, BatchStatus},
+    domain::{BatchId, BatchRecord, BatchStatus, Caller},
     ledger::{
-        decide::{BatchEnd, requested_change},
+        decide::{BatchEnd, NewAuditEntry, requested_change},
         error::LedgerError,
         operation,
         types::BatchCommand,
@@ -46,6 +47,7 @@ pub(super) struct Control {
     pub finisher: Finisher,
     pub batch: BatchId,
     pub command: BatchCommand,
+    pub caller: Caller,
 }
 
 impl Verb for Control {
@@ -79,11 +81,15 @@ impl Control {
         let before = batch(conn, self.batch).await?;
         let change = requested_change(self.command, before.started_at.is_some());
         let status = before.status.after(change)?;
-        match self.command {
-            BatchCommand::Cancel => self.cancel(conn, status).await,
-            BatchCommand::Pause => self.set_paused(conn, status, true).await,
-            BatchCommand::Resume => self.set_paused(conn, status, false).await,
-        }
+        let after = match self.command {
+            BatchCommand::Cancel => self.cancel(conn, status).await?,
+            BatchCommand::Pause => self.set_paused(conn, status, true).await?,
+            BatchCommand::Resume => self.set_paused(conn, status, false).await?,
+        };
+        let (caller, items) = (&self.caller, after.items_created);
+        let entry = NewAuditEntry::of_command(self.batch, self.command, caller, before.status, items);
+        audit::record(conn, &entry).await?;
+        Ok(after)
     }
 
     async fn cancel(&self, conn: &Transaction<'_>, cancelled: BatchStatus) -> Result<BatchRecord> {

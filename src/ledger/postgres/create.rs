@@ -17,7 +17,7 @@ use crate::{
     domain::{BatchId, Plan},
     ledger::{
         columns::{Columns, key, millis},
-        decide::Recall,
+        decide::{NewAuditEntry, Recall},
         error::LedgerError,
         operation, rows,
         types::{Created, NewBatch},
@@ -163,9 +163,12 @@ impl Create {
         let request_key = Redacted(request.map(|request| request.key.as_str()));
         let request_fingerprint = request.map(|request| &request.fingerprint);
         let [seqs, firsts, quantities] = columns(&self.new.plan);
+        let entry = NewAuditEntry::of_creation(created.batch, &self.new);
+        let (actor, address, details) = (entry.actor, &entry.address, entry.details());
         let batch: [&(dyn ToSql + Sync); 8] =
             [&id, &quantity, &batch_size, prefix, &max_jobs, fingerprint, &self.token, &estimated];
-        let rest: [&(dyn ToSql + Sync); 6] = [&caller, &request_key, &request_fingerprint, &seqs, &firsts, &quantities];
+        let rest: [&(dyn ToSql + Sync); 9] =
+            [&caller, &request_key, &request_fingerprint, &seqs, &firsts, &quantities, &actor, address, &details];
         let row = session.one(&self.statements.insert, &[&batch[..], &rest[..]].concat()).await?;
         Ok(row.try_get("created")?)
     }

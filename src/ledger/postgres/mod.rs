@@ -23,6 +23,7 @@
 //! another one, see `search_path.rs`.
 
 mod address;
+mod audit;
 mod changes;
 mod claim;
 mod close;
@@ -83,17 +84,18 @@ use super::{
     identity::random_identity,
     leadership::Leadership,
     query::{
-        Backlog, BatchChange, ChangeQuery, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery,
+        AuditFilter, Backlog, BatchChange, ChangeQuery, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion,
+        RecentWork, TaskQuery,
     },
     types::{
         AttemptResult, BatchCommand, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook,
         HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, PlanInput, Planned, Pruned, Rules,
     },
-    verbs::{JobRecords, Ledger, Records},
+    verbs::{AuditRecords, JobRecords, Ledger, Records},
 };
 use crate::domain::{
-    Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, FailureGroup, HookId, InvalidFields,
-    Item, JobMap, JobRecord, JobState, RetryOptions, RetryReport, StatusTask,
+    AuditEntry, Backoff, BatchId, BatchRecord, BatchStatus, Caller, CodeKey, Delivery, FailedJob, FailureGroup, HookId,
+    InvalidFields, Item, JobMap, JobRecord, JobState, RetryOptions, RetryReport, StatusTask,
 };
 
 /// The ledger in a PostgreSQL database.
@@ -208,6 +210,21 @@ impl JobRecords for PostgresLedger {
 }
 
 #[async_trait]
+impl AuditRecords for PostgresLedger {
+    async fn audit(&self, batch: BatchId, page: PageRequest) -> Result<Portion<AuditEntry>> {
+        self.pool.run(audit::Audit { batch, page }).await
+    }
+
+    async fn audit_log(&self, filter: AuditFilter, page: PageRequest) -> Result<Portion<AuditEntry>> {
+        self.pool.run(audit::AuditLog { filter, page }).await
+    }
+
+    async fn prune_audit(&self, age: Duration, max: u64) -> Result<u64> {
+        self.pool.run(audit::PruneAudit { age, max }).await
+    }
+}
+
+#[async_trait]
 impl Ledger for PostgresLedger {
     async fn create(&self, batch: NewBatch) -> Result<Created> {
         self.pool.run(create::Create::new(self.statements.clone(), batch, token())).await
@@ -260,12 +277,13 @@ impl Ledger for PostgresLedger {
         }
     }
 
-    async fn control(&self, batch: BatchId, command: BatchCommand) -> Result<BatchRecord> {
-        self.pool.run(control::Control { finisher: self.finisher.clone(), batch, command }).await
+    async fn control(&self, batch: BatchId, command: BatchCommand, caller: &Caller) -> Result<BatchRecord> {
+        let (finisher, caller) = (self.finisher.clone(), caller.clone());
+        self.pool.run(control::Control { finisher, batch, command, caller }).await
     }
 
-    async fn retry(&self, batch: BatchId, options: RetryOptions) -> Result<RetryReport> {
-        self.pool.run(retry::Retry { rules: self.rules, batch, options }).await
+    async fn retry(&self, batch: BatchId, options: RetryOptions, caller: &Caller) -> Result<RetryReport> {
+        self.pool.run(retry::Retry { rules: self.rules, batch, options, caller: caller.clone() }).await
     }
 
     async fn open_jobs(&self, query: JobQuery) -> Result<OpenJobs> {

@@ -3,6 +3,7 @@
 use deadpool_postgres::{Client, GenericClient};
 
 use super::{
+    audit,
     control::lock,
     error::Result,
     hooks,
@@ -11,10 +12,10 @@ use super::{
     summarize::count_batch,
 };
 use crate::{
-    domain::{BatchId, JobId, JobState, RetryOptions, RetryReport},
+    domain::{BatchId, Caller, JobId, JobState, RetryOptions, RetryReport},
     ledger::{
         columns::key,
-        decide::{Selection, reopened_status},
+        decide::{NewAuditEntry, Selection, reopened_status},
         operation, rows,
         types::Rules,
     },
@@ -34,6 +35,7 @@ pub(super) struct Retry {
     pub rules: Rules,
     pub batch: BatchId,
     pub options: RetryOptions,
+    pub caller: Caller,
 }
 
 impl Verb for Retry {
@@ -62,13 +64,16 @@ impl Retry {
         if selection.jobs.is_empty() {
             return Ok(selection.report(self.batch, before.status, self.options.dry_run));
         }
-        if !self.options.dry_run {
-            self.retry_jobs(conn, &selection).await?;
-            let statement = conn.prepare_cached(REOPEN).await?;
-            conn.execute(&statement, &[&self.batch.get(), &status.as_str()]).await?;
-            count_batch(conn, self.batch).await?;
+        if self.options.dry_run {
+            return Ok(selection.report(self.batch, status, true));
         }
-        Ok(selection.report(self.batch, status, self.options.dry_run))
+        self.retry_jobs(conn, &selection).await?;
+        let statement = conn.prepare_cached(REOPEN).await?;
+        conn.execute(&statement, &[&self.batch.get(), &status.as_str()]).await?;
+        count_batch(conn, self.batch).await?;
+        let report = selection.report(self.batch, status, false);
+        audit::record(conn, &NewAuditEntry::of_retry(&report, &self.options, &self.caller, before.status)).await?;
+        Ok(report)
     }
 
     async fn select(&self, conn: &impl GenericClient) -> Result<Selection> {

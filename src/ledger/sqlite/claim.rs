@@ -5,6 +5,7 @@ use std::ops::Range;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
+    audit,
     columns::now,
     error::Result,
     hooks,
@@ -13,10 +14,10 @@ use super::{
     summarize::count_batch,
 };
 use crate::{
-    domain::{BatchStatus, Change, Delivery, JobId},
+    domain::{BatchStatus, Caller, Change, Delivery, JobId},
     ledger::{
         columns::{Columns, key},
-        decide::{ClaimDecision, JobSnapshot, missing, missing_after, poisoned, without_row},
+        decide::{ClaimDecision, JobSnapshot, NewAuditEntry, missing, missing_after, poisoned, without_row},
         rows,
         types::{Claimed, FirstChunk, Rules, Work},
     },
@@ -42,7 +43,7 @@ pub(super) fn claim(conn: &Connection, rules: Rules, delivery: Delivery) -> Resu
     match job.decide(delivery, rules.max_crashes) {
         ClaimDecision::Refuse(claimed) => Ok(claimed),
         ClaimDecision::Revive(status) => {
-            revive(conn, delivery, status)?;
+            revive(conn, job.job(delivery), job.status, status)?;
             claim(conn, rules, delivery)
         }
         ClaimDecision::Poison { crashes } => poison(conn, rules, job.job(delivery), delivery.acknowledged(), crashes),
@@ -71,11 +72,11 @@ pub(super) fn claim_and_insert(
 }
 
 /// Sets the job waiting and its batch to `status`, which is running or paused.
-fn revive(conn: &Connection, delivery: Delivery, status: BatchStatus) -> Result<()> {
-    let (batch, seq) = delivery.batch_and_seq();
-    conn.prepare_cached(REVIVE)?.execute((batch.get(), key(seq)))?;
-    conn.prepare_cached(REOPEN)?.execute((batch.get(), status.as_str()))?;
-    count_batch(conn, batch)
+fn revive(conn: &Connection, job: JobId, before: BatchStatus, status: BatchStatus) -> Result<()> {
+    conn.prepare_cached(REVIVE)?.execute((job.batch.get(), key(job.seq)))?;
+    conn.prepare_cached(REOPEN)?.execute((job.batch.get(), status.as_str()))?;
+    audit::record(conn, &NewAuditEntry::of_manual_retry(job, &Caller::default(), before))?;
+    count_batch(conn, job.batch)
 }
 
 fn start(conn: &Connection, delivery: Delivery, snapshot: JobSnapshot, crashes: u32) -> Result<Work> {

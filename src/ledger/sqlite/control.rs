@@ -3,12 +3,12 @@
 use rusqlite::Connection;
 
 use super::{
-    close::record_end, columns::now, error::Result, finish_hook::Finisher, read::batch, summarize::count_batch,
+    audit, close::record_end, columns::now, error::Result, finish_hook::Finisher, read::batch, summarize::count_batch,
 };
 use crate::{
-    domain::{BatchId, BatchRecord, BatchStatus},
+    domain::{BatchId, BatchRecord, BatchStatus, Caller},
     ledger::{
-        decide::{BatchEnd, requested_change},
+        decide::{BatchEnd, NewAuditEntry, requested_change},
         types::BatchCommand,
     },
 };
@@ -21,13 +21,17 @@ pub(super) fn control(
     finisher: &Finisher,
     id: BatchId,
     command: BatchCommand,
+    caller: &Caller,
 ) -> Result<BatchRecord> {
     let before = batch(conn, id)?;
     let status = before.status.after(requested_change(command, before.started_at.is_some()))?;
-    match command {
-        BatchCommand::Cancel => cancel(conn, finisher, id, status),
-        BatchCommand::Pause | BatchCommand::Resume => set_status(conn, id, status),
-    }
+    let after = match command {
+        BatchCommand::Cancel => cancel(conn, finisher, id, status)?,
+        BatchCommand::Pause | BatchCommand::Resume => set_status(conn, id, status)?,
+    };
+    let entry = NewAuditEntry::of_command(id, command, caller, before.status, after.items_created);
+    audit::record(conn, &entry)?;
+    Ok(after)
 }
 
 fn cancel(conn: &Connection, finisher: &Finisher, id: BatchId, cancelled: BatchStatus) -> Result<BatchRecord> {

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{
+    audit,
     columns::now,
     error::{Result, VerbError},
     read::exists,
@@ -11,7 +12,7 @@ use crate::{
     domain::{BatchId, CreateRequest, Invalid, Plan},
     ledger::{
         columns::{key, millis},
-        decide::Recall,
+        decide::{NewAuditEntry, Recall},
         error::{LedgerError, failed},
         rows,
         types::{Created, NewBatch},
@@ -56,6 +57,7 @@ fn insert(conn: &Connection, new: &NewBatch) -> Result<Created> {
     let created = Created { batch, quantity, jobs, estimated: new.estimated, repeated: false };
     insert_batch(conn, &created, new)?;
     insert_jobs(conn, batch, &new.plan)?;
+    audit::record(conn, &NewAuditEntry::of_creation(batch, new))?;
     Ok(created)
 }
 

@@ -12,6 +12,7 @@
 //! short.
 
 mod address;
+mod audit;
 mod changes;
 mod claim;
 mod close;
@@ -64,17 +65,18 @@ use super::{
     leadership::Leadership,
     operation,
     query::{
-        Backlog, BatchChange, ChangeQuery, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery,
+        AuditFilter, Backlog, BatchChange, ChangeQuery, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion,
+        RecentWork, TaskQuery,
     },
     types::{
         AttemptResult, BatchCommand, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook,
         HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, PlanInput, Planned, Pruned, Rules,
     },
-    verbs::{JobRecords, Ledger, Records},
+    verbs::{AuditRecords, JobRecords, Ledger, Records},
 };
 use crate::domain::{
-    Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, FailureGroup, HookId, InvalidFields,
-    Item, JobMap, JobRecord, JobState, RetryOptions, RetryReport, StatusTask,
+    AuditEntry, Backoff, BatchId, BatchRecord, BatchStatus, Caller, CodeKey, Delivery, FailedJob, FailureGroup, HookId,
+    InvalidFields, Item, JobMap, JobRecord, JobState, RetryOptions, RetryReport, StatusTask,
 };
 
 /// The ledger in a SQLite database.
@@ -187,6 +189,21 @@ impl JobRecords for SqliteLedger {
 }
 
 #[async_trait]
+impl AuditRecords for SqliteLedger {
+    async fn audit(&self, batch: BatchId, page: PageRequest) -> Result<Portion<AuditEntry>> {
+        self.pool.read(operation::AUDIT, move |conn| audit::audit(conn, batch, page)).await
+    }
+
+    async fn audit_log(&self, filter: AuditFilter, page: PageRequest) -> Result<Portion<AuditEntry>> {
+        self.pool.read(operation::AUDIT_LOG, move |conn| audit::audit_log(conn, &filter, page)).await
+    }
+
+    async fn prune_audit(&self, age: Duration, max: u64) -> Result<u64> {
+        self.pool.write(operation::PRUNE_AUDIT, move |conn| audit::prune_audit(conn, age, max)).await
+    }
+}
+
+#[async_trait]
 impl Ledger for SqliteLedger {
     async fn create(&self, batch: NewBatch) -> Result<Created> {
         self.pool.write(operation::CREATE, move |conn| create::create(conn, &batch)).await
@@ -260,14 +277,16 @@ impl Ledger for SqliteLedger {
         }
     }
 
-    async fn control(&self, batch: BatchId, command: BatchCommand) -> Result<BatchRecord> {
-        let finisher = self.finisher.clone();
-        self.pool.write(operation::CONTROL, move |conn| control::control(conn, &finisher, batch, command)).await
+    async fn control(&self, batch: BatchId, command: BatchCommand, caller: &Caller) -> Result<BatchRecord> {
+        let (finisher, caller) = (self.finisher.clone(), caller.clone());
+        self.pool
+            .write(operation::CONTROL, move |conn| control::control(conn, &finisher, batch, command, &caller))
+            .await
     }
 
-    async fn retry(&self, batch: BatchId, options: RetryOptions) -> Result<RetryReport> {
-        let rules = self.rules;
-        self.pool.write(operation::RETRY, move |conn| retry::retry(conn, rules, batch, &options)).await
+    async fn retry(&self, batch: BatchId, options: RetryOptions, caller: &Caller) -> Result<RetryReport> {
+        let (rules, caller) = (self.rules, caller.clone());
+        self.pool.write(operation::RETRY, move |conn| retry::retry(conn, rules, batch, &options, &caller)).await
     }
 
     async fn open_jobs(&self, query: JobQuery) -> Result<OpenJobs> {

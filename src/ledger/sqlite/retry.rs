@@ -2,12 +2,12 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::{error::Result, hooks, read::batch, summarize::count_batch};
+use super::{audit, error::Result, hooks, read::batch, summarize::count_batch};
 use crate::{
-    domain::{BatchId, JobId, JobState, RetryOptions, RetryReport},
+    domain::{BatchId, Caller, JobId, JobState, RetryOptions, RetryReport},
     ledger::{
         columns::key,
-        decide::{FailedJobRow, Selection, reopened_status},
+        decide::{FailedJobRow, NewAuditEntry, Selection, reopened_status},
         rows,
         types::Rules,
     },
@@ -23,19 +23,28 @@ const COMPLETE: &str =
     WHERE batch = ?1 AND seq = ?2";
 const REOPEN: &str = include_str!("sql/retry_batch.sql");
 
-pub(super) fn retry(conn: &Connection, rules: Rules, id: BatchId, options: &RetryOptions) -> Result<RetryReport> {
+pub(super) fn retry(
+    conn: &Connection,
+    rules: Rules,
+    id: BatchId,
+    options: &RetryOptions,
+    caller: &Caller,
+) -> Result<RetryReport> {
     let before = batch(conn, id)?;
     let status = reopened_status(&before)?;
     let selection = Selection::of(id, options, failed_jobs(conn, id)?, &named_jobs(conn, id, options)?);
     if selection.jobs.is_empty() {
         return Ok(selection.report(id, before.status, options.dry_run));
     }
-    if !options.dry_run {
-        retry_jobs(conn, rules, &selection)?;
-        conn.prepare_cached(REOPEN)?.execute((id.get(), status.as_str()))?;
-        count_batch(conn, id)?;
+    if options.dry_run {
+        return Ok(selection.report(id, status, true));
     }
-    Ok(selection.report(id, status, options.dry_run))
+    retry_jobs(conn, rules, &selection)?;
+    conn.prepare_cached(REOPEN)?.execute((id.get(), status.as_str()))?;
+    count_batch(conn, id)?;
+    let report = selection.report(id, status, false);
+    audit::record(conn, &NewAuditEntry::of_retry(&report, options, caller, before.status))?;
+    Ok(report)
 }
 
 fn retry_jobs(conn: &Connection, rules: Rules, selection: &Selection) -> Result<()> {

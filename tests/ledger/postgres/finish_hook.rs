@@ -123,7 +123,7 @@ async fn a_retry_during_a_finish_hook_is_not_overwritten_by_its_failure() -> Tes
     entered.acquire().await?.forget();
     let retrying = tokio::spawn({
         let ledger = schema.ledger.share();
-        async move { ledger.retry(job.batch, RetryOptions::default()).await }
+        async move { ledger.retry(job.batch, RetryOptions::default(), &Caller::default()).await }
     });
     let waiting = || schema.number("SELECT count(*) FROM pg_locks WHERE NOT granted");
     until("the retry waits", WAIT_TIMEOUT, waiting, |waiting| *waiting > 0).await?;

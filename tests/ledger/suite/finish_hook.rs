@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rocket_batch::{
-    domain::{Backoff, BatchStatus, JobCounts, WaitingFor},
+    domain::{Backoff, BatchStatus, Caller, JobCounts, WaitingFor},
     ledger::{BatchCommand, Closed, HookRetry, LedgerError, Planned},
 };
 use tokio::{task::JoinSet, time::sleep};
@@ -279,7 +279,7 @@ pub async fn a_finish_hook_writes_once_although_many_close_the_batch(harness: im
         }
         let ledger = ledger.share();
         closing.spawn(async move {
-            match ledger.control(job.batch, BatchCommand::Cancel).await {
+            match ledger.control(job.batch, BatchCommand::Cancel, &Caller::default()).await {
                 Ok(_) | Err(LedgerError::NotAllowed(_)) => Ok(Closed::NothingToDo),
                 Err(error) => Err(error),
             }

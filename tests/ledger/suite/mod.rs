@@ -1,6 +1,7 @@
 //! The tests that every ledger passes, one file per verb. A backend implements
 //! [`Harness`](crate::subject::Harness) and calls `every_ledger!(harness)`.
 
+pub mod audit;
 pub mod changes;
 pub mod claim;
 pub mod claim_and_insert;
@@ -122,6 +123,18 @@ macro_rules! every_ledger {
             retry::a_retry_without_failed_jobs_changes_nothing
             retry::a_retry_recreates_only_the_selected_jobs
             retry::a_dry_run_reports_what_a_retry_does_and_changes_nothing
+
+            audit::each_change_of_a_batch_has_an_entry
+            audit::a_refused_change_and_a_dry_run_have_no_entry
+            audit::a_repeated_request_has_one_entry
+            audit::a_batch_requested_in_the_database_has_an_entry
+            audit::a_job_retried_by_a_tool_of_the_queue_has_an_entry
+            audit::of_many_equal_commands_one_has_an_entry
+            audit::the_audit_is_searched_by_time_actor_and_action
+            audit::the_audit_of_a_batch_is_listed_in_pages
+            audit::a_page_of_a_search_looks_at_a_bounded_number_of_entries
+            audit::an_entry_can_not_be_altered_or_removed
+            audit::old_entries_are_removed_in_portions_and_nothing_else
 
             read::counts_sum_to_the_jobs_in_every_state
             read::batches_are_listed_newest_first_in_pages_and_by_status

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use rocket_batch::{
-    domain::{BatchId, BatchStatus, JobCounts, JobId, RetryOptions},
+    domain::{BatchId, BatchStatus, Caller, JobCounts, JobId, RetryOptions},
     ledger::{AttemptResult, BatchCommand, ChunkInserted, Claimed, Closed, Finished, HookOutcome, LedgerError, Pruned},
 };
 use tokio::task::JoinSet;
@@ -180,7 +180,7 @@ pub async fn only_one_of_a_concurrent_retry_and_removal_succeeds(harness: impl H
     for round in 0..40 {
         let batch = finished_batch(&ledger, 3).await?[0].batch;
         let (one, other) = (ledger.share(), ledger.share());
-        let retry = async move { one.retry(batch, RetryOptions::default()).await };
+        let retry = async move { one.retry(batch, RetryOptions::default(), &Caller::default()).await };
         let prune = async move { other.prune_history(LONG_AGO, 2).await };
         // The first one is likelier to win, so they alternate.
         let (retried, pruned) = if round % 2 == 0 {

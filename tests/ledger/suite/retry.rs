@@ -3,7 +3,7 @@
 #![expect(clippy::single_range_in_vec_init, reason = "missing items are a list of ranges, often of one")]
 
 use rocket_batch::{
-    domain::{BatchStatus, ErrorGroup, JobCounts, JobId, RetryOptions, StatusTask},
+    domain::{BatchStatus, Caller, ErrorGroup, JobCounts, JobId, RetryOptions, StatusTask},
     ledger::{AttemptResult, BatchCommand, ChunkInserted, Claimed, LedgerError},
 };
 
@@ -80,8 +80,9 @@ pub async fn only_one_of_two_concurrent_retries_finds_jobs(harness: impl Harness
 
     for _ in 0..20 {
         let job = ledger.failed_batch().await?;
-        let retries = [ledger.share(), ledger.share()]
-            .map(|ledger| tokio::spawn(async move { ledger.retry(job.batch, RetryOptions::default()).await }));
+        let retries = [ledger.share(), ledger.share()].map(|ledger| {
+            tokio::spawn(async move { ledger.retry(job.batch, RetryOptions::default(), &Caller::default()).await })
+        });
         let mut found = Vec::new();
         for retry in retries {
             found.push(retry.await??.found);
@@ -151,7 +152,7 @@ pub async fn a_retry_recreates_only_the_selected_jobs(harness: impl Harness) -> 
     let jobs = jobs_with_two_errors(&ledger).await?;
     let batch = jobs[0].batch;
     ledger.closed(batch, 0).await?;
-    let retry = async |options| ledger.share().retry(batch, options).await;
+    let retry = async |options| ledger.share().retry(batch, options, &Caller::default()).await;
     let failed = async || -> TestResult<Vec<u64>> {
         Ok(ledger.failed_jobs(batch, ALL).await?.iter().map(|job| job.seq).collect())
     };
@@ -186,9 +187,10 @@ pub async fn a_dry_run_reports_what_a_retry_does_and_changes_nothing(harness: im
     let before = (ledger.batch(batch).await?, ledger.failed_jobs(batch, ALL).await?);
     let options = RetryOptions { group: Some(ErrorGroup::of("no paper").id), ..RetryOptions::default() };
 
-    let dry = ledger.share().retry(batch, RetryOptions { dry_run: true, ..options.clone() }).await?;
+    let dry =
+        ledger.share().retry(batch, RetryOptions { dry_run: true, ..options.clone() }, &Caller::default()).await?;
     assert_eq!((ledger.batch(batch).await?, ledger.failed_jobs(batch, ALL).await?), before);
-    let real = ledger.share().retry(batch, options).await?;
+    let real = ledger.share().retry(batch, options, &Caller::default()).await?;
 
     assert!(dry.dry_run && !real.dry_run);
     assert_eq!((dry.found, dry.recreated, dry.job_ids, dry.status), (2, 2, real.job_ids, real.status));

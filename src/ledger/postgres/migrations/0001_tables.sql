@@ -1,4 +1,4 @@
--- 0001: the tables of batches, jobs, items and hooks, and the views that hosts may read.
+-- 0001: the tables of batches, jobs, items, hooks and the audit, and the views that hosts may read.
 --
 -- Runs with the ledger's schema as the search path. States and statuses are spelled as in the JSON
 -- of the API. CHECK constraints reject values that a defect of the crate might write. The table
@@ -205,6 +205,41 @@ CREATE TABLE hooks (
 CREATE INDEX hooks_open ON hooks (id) WHERE state = 'open';
 CREATE INDEX hooks_given_up ON hooks (batch) WHERE state = 'given_up';
 
+-- The audit: who changed which batch, inserted in the transaction of the change. The actions have
+-- no CHECK, since later versions add some. Ids of one batch ascend in the order of its changes,
+-- since each change locks the batch. The time is that of the insert, not that of the transaction's
+-- start.
+CREATE TABLE audit (
+    id                  bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    batch               bigint      NOT NULL REFERENCES batches (id),
+    at                  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    action              text        NOT NULL,
+    -- NULL if it is unknown.
+    actor               text        CHECK (length(actor) BETWEEN 1 AND 255),
+    address             text,
+    details             json        NOT NULL
+);
+
+CREATE INDEX audit_by_batch ON audit (batch, id);
+CREATE INDEX audit_by_time ON audit (at, id);
+
+-- The entries can't be altered. `prune_audit` alone removes some; it sets
+-- `rocket_batch.pruning_audit` in its transaction.
+CREATE FUNCTION keep_audit() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    IF TG_OP = 'DELETE' AND current_setting('rocket_batch.pruning_audit', true) = 'on' THEN
+        RETURN old;
+    END IF;
+    RAISE restrict_violation USING MESSAGE = 'an entry of the audit can not be changed or removed',
+        HINT = 'The setting `keep_audit` removes old entries.';
+END
+$$;
+
+CREATE TRIGGER keep_audit BEFORE UPDATE OR DELETE ON audit FOR EACH ROW EXECUTE FUNCTION keep_audit();
+CREATE TRIGGER keep_whole_audit BEFORE TRUNCATE ON audit FOR EACH STATEMENT EXECUTE FUNCTION keep_audit();
+
 -- The views that hosts may read: see docs/guide/tables.md. SQLite has views of the same names with
 -- the same columns, so that one query serves both. All numbers are `bigint`.
 --
@@ -290,6 +325,15 @@ BEGIN
         )
         ON CONFLICT DO NOTHING;
         IF FOUND THEN
+            INSERT INTO audit (batch, action, details)
+            SELECT id, 'created', json_build_object(
+                'source', 'sql', 'quantity', b.quantity,
+                'options', json_build_object(
+                    'batchSize', b.batch_size, 'qrCodePrefix', b.prefix, 'maxJobsPerBatch', b.max_jobs
+                )
+            )
+            FROM batches b
+            WHERE id = new_id;
             RETURN new_id;
         END IF;
         IF batch_id IS NOT NULL THEN

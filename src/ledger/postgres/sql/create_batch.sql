@@ -1,9 +1,10 @@
--- create: inserts a batch and its jobs, if its id and its idempotency key are free.
+-- create: inserts a batch, its jobs and its entry in the audit, if its id and its idempotency key
+-- are free.
 --
 --   $1 id            $5 maximum jobs       $9 caller                  $12 job numbers, bigint[]
 --   $2 quantity      $6 key fingerprint    $10 idempotency key        $13 first ordinals, bigint[]
 --   $3 batch size    $7 token              $11 request fingerprint    $14 quantities, bigint[]
---   $4 prefix        $8 estimate, ms
+--   $4 prefix        $8 estimate, ms       $15, $16, $17 actor, address and details of the audit
 --
 -- The token is a random number that identifies this call, so that a repetition recognises its own
 -- batch.
@@ -24,5 +25,8 @@ WITH batch AS (
     INSERT INTO {schema}.jobs (batch, seq, first, quantity)
     SELECT batch.id, job.seq, job.first, job.quantity
     FROM batch, unnest($12::bigint[], $13::bigint[], $14::bigint[]) AS job (seq, first, quantity)
+), entry AS (
+    INSERT INTO {schema}.audit (batch, action, actor, address, details)
+    SELECT id, 'created', $15::text, $16::text, $17::text::json FROM batch
 )
 SELECT EXISTS (SELECT FROM batch) AS created

@@ -1,4 +1,4 @@
--- 0001: the tables of batches, jobs, items and hooks, and the views that hosts may read.
+-- 0001: the tables of batches, jobs, items, hooks and the audit, and the views that hosts may read.
 --
 -- Times are milliseconds since 1970, UTC. States and statuses are spelled as in the JSON of the
 -- API. CHECK constraints reject values that a defect of the crate might write. The table
@@ -193,6 +193,42 @@ CREATE TABLE rocket_batch_hooks (
 CREATE INDEX rocket_batch_hooks_open ON rocket_batch_hooks (id) WHERE state = 'open';
 CREATE INDEX rocket_batch_hooks_given_up ON rocket_batch_hooks (batch) WHERE state = 'given_up';
 
+-- The audit: who changed which batch, inserted in the transaction of the change. The actions have
+-- no CHECK, since later versions add some. Ids ascend in the order of the changes.
+CREATE TABLE rocket_batch_audit (
+    id                  INTEGER PRIMARY KEY AUTOINCREMENT,
+    batch               INTEGER NOT NULL REFERENCES rocket_batch_batches (id),
+    at                  INTEGER NOT NULL,
+    action              TEXT    NOT NULL,
+    -- NULL if it is unknown.
+    actor               TEXT    CHECK (length(actor) BETWEEN 1 AND 255),
+    address             TEXT,
+    details             TEXT    NOT NULL CHECK (json_valid(details))
+) STRICT;
+
+CREATE INDEX rocket_batch_audit_by_batch ON rocket_batch_audit (batch, id);
+CREATE INDEX rocket_batch_audit_by_time ON rocket_batch_audit (at, id);
+
+-- The entries can't be altered. `prune_audit` alone removes some; it has the setting
+-- `pruning_audit` in its transaction.
+CREATE TRIGGER rocket_batch_audit_update BEFORE UPDATE ON rocket_batch_audit
+BEGIN
+    SELECT raise(ABORT, 'an entry of the audit can not be changed');
+END;
+
+CREATE TRIGGER rocket_batch_audit_delete BEFORE DELETE ON rocket_batch_audit
+WHEN NOT EXISTS (SELECT 1 FROM rocket_batch_settings WHERE name = 'pruning_audit')
+BEGIN
+    SELECT raise(ABORT, 'an entry of the audit can not be removed; the setting `keep_audit` removes old ones');
+END;
+
+-- `INSERT OR REPLACE` removes a row without its trigger.
+CREATE TRIGGER rocket_batch_audit_insert BEFORE INSERT ON rocket_batch_audit
+WHEN EXISTS (SELECT 1 FROM rocket_batch_audit WHERE id = new.id)
+BEGIN
+    SELECT raise(ABORT, 'an entry of the audit can not be changed');
+END;
+
 -- The views that hosts may read: see docs/guide/tables.md. PostgreSQL has views of the same names
 -- with the same columns, so that one query serves both. Times are text, `2026-11-30T06:00:00.000Z`,
 -- which sorts in the order of time. The views are read-only.
@@ -280,4 +316,12 @@ BEGIN
         new.max_jobs_per_batch,
         CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)
     );
+
+    INSERT INTO rocket_batch_audit (batch, at, action, details)
+    SELECT id, created_at, 'created', json_object(
+        'source', 'sql', 'quantity', quantity,
+        'options', json_object('batchSize', batch_size, 'qrCodePrefix', prefix, 'maxJobsPerBatch', max_jobs)
+    )
+    FROM rocket_batch_batches
+    WHERE id = coalesce(new.batch_id, (SELECT value FROM rocket_batch_settings WHERE name = 'last_id'));
 END;
