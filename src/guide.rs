@@ -25,6 +25,7 @@ page!(settings);
 page!(redis);
 page!(operating);
 page!(dashboard);
+page!(watching);
 page!(logs);
 page!(guarantees);
 page!(coming_from_node);

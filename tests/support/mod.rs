@@ -9,6 +9,7 @@
 //!   events.rs         a client of event streams
 //!   node.rs           a Node process, with BullMQ's own library and a browser
 //!   postgres.rs       PostgreSQL servers, and schemas in them
+//!   prometheus.rs     a Prometheus server
 //!   redis.rs          a Redis server
 //!   sentinels.rs      … a master and a replica that Sentinels watch
 //!   redis_cluster.rs  … a cluster
@@ -24,6 +25,7 @@ pub mod node;
 pub mod plugin;
 pub mod postgres;
 pub mod process;
+pub mod prometheus;
 pub mod redis;
 pub mod redis_cluster;
 pub mod sentinels;
