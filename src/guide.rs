@@ -26,6 +26,8 @@ page!(redis);
 page!(operating);
 page!(dashboard);
 page!(watching);
+page!(traces);
 page!(logs);
+page!(audit);
 page!(guarantees);
 page!(coming_from_node);

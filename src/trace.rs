@@ -7,7 +7,7 @@
 //!                     hook
 //! ```
 //!
-//! Names and fields follow the semantic conventions of OpenTelemetry, version 1.37: HTTP for
+//! Names and fields follow the semantic conventions of OpenTelemetry, version 1.44: HTTP for
 //! `request`, messaging for the others. Without a [`TracePropagator`] there is only the span
 //! `attempt` with its ids, so that the log stays short.
 
@@ -93,10 +93,10 @@ impl Traces {
             otel.name = format!("send {destination}"),
             otel.kind = "producer",
             messaging.system = SYSTEM,
-            messaging.operation.name = "create",
+            messaging.operation.name = "send",
             "messaging.operation.type" = "send",
             messaging.destination.name = destination,
-            messaging.batch.message_count = jobs,
+            messaging.batch.message_count = (jobs > 1).then_some(jobs),
             batch = tracing::field::Empty,
             "error.type" = tracing::field::Empty,
         );
@@ -118,7 +118,7 @@ impl Traces {
             otel.name = format!("process {destination}"),
             otel.kind = "consumer",
             messaging.system = SYSTEM,
-            messaging.operation.name = "attempt",
+            messaging.operation.name = "process",
             "messaging.operation.type" = "process",
             messaging.destination.name = destination,
             messaging.message.id = %job,
@@ -147,10 +147,10 @@ impl Traces {
             otel.name = format!("process {destination}"),
             otel.kind = "consumer",
             messaging.system = SYSTEM,
-            messaging.operation.name = "hook",
+            messaging.operation.name = "process",
             "messaging.operation.type" = "process",
             messaging.destination.name = destination,
-            messaging.message.id = id,
+            messaging.message.id = id.to_string(),
             kind,
             traceparent = from.map(TraceParent::as_str),
             "error.type" = tracing::field::Empty,

@@ -142,7 +142,8 @@ pub struct BatchChange {
     pub version: u64,
 }
 
-/// The entries of the audit to list, for [`AuditRecords::audit_log`](super::AuditRecords::audit_log).
+/// The entries of the audit to list, for
+/// [`AuditRecords::audit_log`](super::AuditRecords::audit_log).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditFilter {
     /// Only entries from this time on.

@@ -213,8 +213,8 @@ pub trait Ledger: Records + JobRecords + AuditRecords {
     /// the batch out.
     async fn close(&self, batch: BatchId, round: u32) -> Result<Closed>;
 
-    /// Cancels, pauses or resumes a batch and returns its new state. The same transaction inserts an
-    /// entry of `caller` into the audit.
+    /// Cancels, pauses or resumes a batch and returns its new state. The same transaction inserts
+    /// an entry of `caller` into the audit.
     ///
     /// # Errors
     ///
@@ -227,8 +227,8 @@ pub trait Ledger: Records + JobRecords + AuditRecords {
     /// Recreates the selected failed jobs of a batch as a new generation with fresh attempts.
     ///
     /// A failed job whose items all exist is completed instead and reported as skipped. Nothing
-    /// changes without failed jobs in the selection, and in a dry run. Otherwise the same transaction
-    /// inserts an entry of `caller` into the audit.
+    /// changes without failed jobs in the selection, and in a dry run. Otherwise the same
+    /// transaction inserts an entry of `caller` into the audit.
     ///
     /// # Errors
     ///

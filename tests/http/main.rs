@@ -1,5 +1,6 @@
 //! The routes, called through Rocket's local client. Each test has a plugin with its own database.
 
+mod audit;
 mod contract;
 mod control;
 #[cfg(feature = "dashboard")]

@@ -219,7 +219,7 @@ async fn guarded_operations_require_the_security_scheme_of_the_host() {
     let writes = ["cancelBatch", "createBatch", "pauseBatch", "previewBatch", "resumeBatch", "retryBatch"];
 
     let (all, schemes) = secured(&shop).await;
-    assert!(all.len() == 17 && !all.contains("probeReady"), "{all:?}");
+    assert!(all.len() == 19 && !all.contains("probeReady"), "{all:?}");
     assert_eq!(schemes, json!({ "key": by_key }));
 
     let shop = guarded_by(Batch::fairing().public().write_guard::<Writer>()).open().await;
@@ -449,6 +449,13 @@ async fn every_documented_status_occurs() {
             (Get, "/batches/9/failure-groups", None, 404),
             (Get, "/batches/2/job-map", None, 200),
             (Get, "/batches/9/job-map", None, 404),
+            (Get, "/batches/1/audit", None, 200),
+            (Get, "/batches/1/audit?cursor=x", None, 400),
+            (Get, "/batches/1/audit?limit=0", None, 422),
+            (Get, "/batches/9/audit", None, 404),
+            (Get, "/batches/audit?action=created", None, 200),
+            (Get, "/batches/audit?cursor=x", None, 400),
+            (Get, "/batches/audit?action=x", None, 422),
         ])
         .await;
     asked_to_retry(&working).await;

@@ -53,14 +53,14 @@ macro_rules! on_each_ledger {
 on_each_ledger! {
     sqlite: Store::Sqlite,
         completes_a_batch_despite_twenty_kills uses_up_nothing_at_a_stop_in_the_middle
-        takes_over_on_standby_when_the_leader_dies
+        takes_over_on_standby_when_the_leader_dies records_the_changes_of_two_processes_in_order
         counts_no_crash_after_all_items_are_inserted
         completes_without_an_item_writer_despite_kills_between_statements
         an_order_is_ready_if_and_only_if_its_batch_is_completed
         an_order_is_incomplete_until_a_retry_writes_its_last_label;
     postgres: Store::Postgres,
         completes_a_batch_despite_twenty_kills uses_up_nothing_at_a_stop_in_the_middle
-        takes_over_on_standby_when_the_leader_dies
+        takes_over_on_standby_when_the_leader_dies records_the_changes_of_two_processes_in_order
         counts_no_crash_after_all_items_are_inserted
         completes_without_an_item_writer_despite_kills_between_statements
         an_order_is_ready_if_and_only_if_its_batch_is_completed
@@ -175,6 +175,42 @@ async fn reports_a_shortage_of_the_shop_and_retries_it() -> TestResult {
     assert_eq!(home.count("SELECT count(*) FROM products").await?, 2_000);
     home.the_shop_has_every_item().await?;
     host.terminate().await?;
+    Ok(())
+}
+
+/// Two processes serve; one of them works. Each change is in the audit once, in order, and both
+/// processes read the same. A kill loses none.
+async fn records_the_changes_of_two_processes_in_order(store: Store) -> TestResult {
+    let home = Home::on(store)?;
+    let mut first = home.start().await?;
+    let second = home.start().await?;
+    first.send(Method::POST, "/shortage/57").await?;
+    let batch = second.post(&json!({ "quantity": 20_000, "batchSize": 1_000 })).await?;
+    let bystander = first.post(&json!({ "quantity": 10 })).await?;
+    let change =
+        async |host: &Host, command: &str| host.send(Method::POST, &format!("/batches/{batch}/{command}")).await;
+
+    change(&second, "pause").await?;
+    change(&first, "resume").await?;
+    let progress = second.until_finished(batch, Duration::from_secs(60)).await?;
+    assert_eq!(progress["status"], "failed");
+    assert!(change(&first, "pause").await.is_err(), "a failed batch can't be paused");
+    change(&second, "retry").await?;
+    change(&first, "cancel").await?;
+    let audit = first.get(&format!("/batches/{batch}/audit")).await?;
+    first.kill().await?;
+
+    let entries = audit["items"].as_array().ok_or("no list")?;
+    let actions: Vec<_> = entries.iter().filter_map(|entry| entry["action"].as_str()).collect();
+    assert_eq!(actions, ["created", "paused", "resumed", "retried", "cancelled"]);
+    let before: Vec<_> = entries[1..].iter().filter_map(|entry| entry["details"]["statusBefore"].as_str()).collect();
+    assert!(matches!(before[0], "pending" | "running"), "{before:?}");
+    assert_eq!(before[1..], ["paused", "failed", "running"]);
+    assert_eq!(entries[3]["details"]["found"], 1);
+    assert_eq!(second.get(&format!("/batches/{batch}/audit")).await?, audit);
+    let created = second.get("/batches/audit?action=created").await?;
+    assert_eq!([&created["items"][0]["batchId"], &created["items"][1]["batchId"]], [batch, bystander]);
+    second.terminate().await?;
     Ok(())
 }
 

@@ -18,7 +18,7 @@ use rocket::{
     local::asynchronous::Client,
 };
 use rocket_batch::{
-    Batch, BatchError, BatchFinished, BatchService, BatchStatus, ItemOptions, PageQuery, Progress,
+    AuditQuery, Batch, BatchError, BatchFinished, BatchService, BatchStatus, ItemOptions, PageQuery, Progress,
     postgres::tokio_postgres::{self, error::SqlState},
 };
 
@@ -164,10 +164,16 @@ async fn a_rollback_of_the_hosts_transaction_leaves_no_batch() -> TestResult {
     batches.wake_feeder();
 
     assert_eq!(shop.rows().await?, [0, 0, 0]);
+    assert_eq!(batches.audit_log(AuditQuery::default()).await?.items, [], "neither is there an entry in the audit");
     // Ids taken from the sequence are not returned to it.
     let next = batches.create_product_items_async(None, 10, jobs_of(10)).await?;
     assert_eq!(next.batch_id.get(), 4);
     assert_eq!(shop.until_finished(4).await?.status, BatchStatus::Completed);
+    let transaction = shop.host.transaction().await?;
+    batches.acting_as("import").create_product_items_in(&transaction, 7, 10, jobs_of(10)).await?;
+    transaction.commit().await?;
+    let entries = batches.audit(7, PageQuery::default()).await?.items;
+    assert_eq!(entries.iter().map(|entry| entry.actor.as_str()).collect::<Vec<_>>(), ["import"]);
     shop.plugin.terminate().await;
     Ok(())
 }
@@ -428,7 +434,7 @@ async fn a_separate_role_needs_the_grants_of_the_guide() -> TestResult {
     denied(&shop.host, &format!("DELETE FROM {ledger}.batches")).await?;
 
     let grants = format!(
-        "GRANT SELECT, INSERT ON {ledger}.batches TO {role}; GRANT INSERT ON {ledger}.jobs TO {role};
+        "GRANT SELECT, INSERT ON {ledger}.batches TO {role}; GRANT INSERT ON {ledger}.jobs, {ledger}.audit TO {role};
          GRANT USAGE ON SEQUENCE {ledger}.batch_ids TO {role}"
     );
     shop.host.batch_execute(&grants).await?;

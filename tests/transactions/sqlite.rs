@@ -2,7 +2,8 @@
 
 use rocket::{figment::Figment, figment::providers::Serialized, local::asynchronous::Client};
 use rocket_batch::{
-    Batch, BatchConnection, BatchDb, BatchError, BatchService, BatchStatus, BoxError, ItemOptions, LedgerError,
+    AuditQuery, Batch, BatchConnection, BatchDb, BatchError, BatchService, BatchStatus, BoxError, ItemOptions,
+    LedgerError,
     sqlite::rusqlite::{self, Connection},
 };
 use rocket_db_pools::{Database, Pool};
@@ -114,6 +115,8 @@ async fn a_batch_and_a_row_of_the_host_are_one_commit() -> TestResult {
     assert!(matches!(batch.status, BatchStatus::Pending | BatchStatus::Running), "{}", batch.status);
     assert_eq!(batch.jobs.total(), 3, "it is planned at once");
     assert_eq!(shop.rows()?, [1, 3, 1]);
+    let audit = batches.audit_log(AuditQuery::default()).await?.items;
+    assert_eq!(audit.iter().map(|entry| entry.batch_id.get()).collect::<Vec<_>>(), [7], "no entry of a rollback");
     batches.wake_feeder();
     shop.completes(7).await?;
     shop.plugin.terminate().await;

@@ -207,9 +207,10 @@ CREATE TABLE hooks (
 CREATE INDEX hooks_open ON hooks (id) WHERE state = 'open';
 CREATE INDEX hooks_given_up ON hooks (batch) WHERE state = 'given_up';
 
--- The audit: who changed which batch, inserted in the transaction of the change. The actions have no
--- CHECK, since later versions add some. Ids of one batch ascend in the order of its changes, since
--- each change locks the batch. The time is that of the insert, not that of the transaction's start.
+-- The audit: who changed which batch, inserted in the transaction of the change. The actions have
+-- no CHECK, since later versions add some. Ids of one batch ascend in the order of its changes,
+-- since each change locks the batch. The time is that of the insert, not that of the transaction's
+-- start.
 CREATE TABLE audit (
     id                  bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     batch               bigint      NOT NULL REFERENCES batches (id),

@@ -1,4 +1,5 @@
--- create: inserts a batch, its jobs and its entry in the audit, if its id and its idempotency key are free.
+-- create: inserts a batch, its jobs and its entry in the audit, if its id and its idempotency key
+-- are free.
 --
 --   $1 id            $5 maximum jobs       $9 caller                  $12 job numbers, bigint[]
 --   $2 quantity      $6 key fingerprint    $10 idempotency key        $13 first ordinals, bigint[]

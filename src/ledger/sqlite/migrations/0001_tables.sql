@@ -195,8 +195,8 @@ CREATE TABLE rocket_batch_hooks (
 CREATE INDEX rocket_batch_hooks_open ON rocket_batch_hooks (id) WHERE state = 'open';
 CREATE INDEX rocket_batch_hooks_given_up ON rocket_batch_hooks (batch) WHERE state = 'given_up';
 
--- The audit: who changed which batch, inserted in the transaction of the change. The actions have no
--- CHECK, since later versions add some. Ids ascend in the order of the changes.
+-- The audit: who changed which batch, inserted in the transaction of the change. The actions have
+-- no CHECK, since later versions add some. Ids ascend in the order of the changes.
 CREATE TABLE rocket_batch_audit (
     id                  INTEGER PRIMARY KEY AUTOINCREMENT,
     batch               INTEGER NOT NULL REFERENCES rocket_batch_batches (id),
