@@ -12,6 +12,7 @@
 //! | `ROCKET_BATCH__ROLE=web` | this process serves and runs no jobs |
 //! | `ROCKET_BATCH__ROLE=worker` | this process runs jobs and serves the health probes only |
 //! | `ROCKET_PORT=8001` | the port, when several run on one machine |
+//! | `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=http://localhost:4318/v1/traces` | spans go to this collector |
 //!
 //! `docs/compose.yml` puts these together: one web process and two workers, with both servers.
 //!
@@ -31,7 +32,12 @@
 //! Settings come from `examples/Rocket.toml`, or from the file that `ROCKET_CONFIG` names, and then
 //! from `ROCKET_*` and `ROCKET_BATCH__*` in the environment.
 
+#[path = "otlp/mod.rs"]
+mod otlp;
+
 use std::sync::{Arc, Mutex, PoisonError};
+
+use otlp::{Exporter, OpenTelemetry};
 
 use rocket::{
     Request, State, delete,
@@ -54,7 +60,9 @@ use rocket_batch::{
     postgres::{self, tokio_postgres::Transaction},
     sqlite::{self, rusqlite::Connection},
 };
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter, Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 /// The guard of the batch routes. A real shop checks its own login here.
 struct Admin;
@@ -172,25 +180,43 @@ async fn print_result(end: BatchFinished, _: HookContext) -> Result<(), std::io:
 
 #[launch]
 fn rocket() -> _ {
-    // Set before Rocket starts, so that it receives Rocket's log lines too. A filter matches by
-    // prefix: without its third part, `rocket=warn` would apply to `rocket_batch` as well.
-    let default = || EnvFilter::new("info,rocket=warn,rocket_batch=info");
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| default());
-    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).init();
+    let exporter = exporter();
+    log_and_trace(exporter.as_ref());
 
     let stockroom = Stockroom::default();
+    let batches = Batch::fairing()
+        .guard::<Admin>()
+        .on_ledger_ready(create_products_table)
+        .on_batch_finished(print_result)
+        .sqlite_item_writer(stockroom.clone())
+        .postgres_item_writer(stockroom.clone());
+    let batches = if exporter.is_some() { batches.traces(OpenTelemetry) } else { batches };
     rocket::custom(settings())
-        .attach(
-            Batch::fairing()
-                .guard::<Admin>()
-                .on_ledger_ready(create_products_table)
-                .on_batch_finished(print_result)
-                .sqlite_item_writer(stockroom.clone())
-                .postgres_item_writer(stockroom.clone()),
-        )
+        .attach(batches)
         .attach(AdHoc::on_liftoff("Welcome", |rocket| Box::pin(async move { welcome(rocket.config()) })))
         .manage(stockroom)
+        .manage(exporter)
         .mount("/", routes![index, fill, run_out, restock])
+}
+
+/// The exporter of spans, if there is a collector.
+fn exporter() -> Option<Exporter> {
+    let endpoint = std::env::var("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT").ok()?;
+    Some(Exporter::to(&endpoint).expect("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is a URL"))
+}
+
+/// Set before Rocket starts, so that the log receives Rocket's lines too.
+fn log_and_trace(exporter: Option<&Exporter>) {
+    // A filter matches by prefix: without its third part, `rocket=warn` would apply to
+    // `rocket_batch` as well.
+    let default = || EnvFilter::new("info,rocket=warn,rocket_batch=info");
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| default());
+    let log = tracing_subscriber::fmt::layer().with_target(false).with_filter(filter);
+    let spans = exporter.map(|exporter| {
+        let ours = Targets::new().with_target("rocket_batch", tracing::Level::DEBUG);
+        tracing_opentelemetry::layer().with_tracer(exporter.tracer()).with_filter(ours)
+    });
+    tracing_subscriber::registry().with(log).with(spans).init();
 }
 
 /// Rocket's own settings, with a file that is found from any working directory.

@@ -26,6 +26,7 @@ page!(redis);
 page!(operating);
 page!(dashboard);
 page!(watching);
+page!(traces);
 page!(logs);
 page!(audit);
 page!(guarantees);

@@ -144,6 +144,7 @@ pub mod queue;
 mod service;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod trace;
 mod worker;
 
 pub use config::Config;
@@ -152,8 +153,8 @@ pub use config::Config;
 pub use deadpool_redis;
 pub use domain::{
     AuditAction, AuditEntry, BatchFinished, BatchId, BatchRecord, BatchStatus, Change, ChangeRefused, FailedChunk,
-    FailedJob, FailureExample, FailureGroup, Invalid, InvalidFields, Item, ItemOptions, JobCounts, JobFinished, JobMap,
-    JobRecord, JobState, Progress, RetryOptions, RetryReport, SkippedJob, WaitingFor,
+    FailedJob, FailureExample, FailureGroup, Invalid, InvalidFields, InvalidTraceParent, Item, ItemOptions, JobCounts,
+    JobFinished, JobMap, JobRecord, JobState, Progress, RetryOptions, RetryReport, SkippedJob, TraceParent, WaitingFor,
 };
 pub use fairing::{Batch, BatchFairing};
 pub use http::{MergeError, Right, catchers};
@@ -169,6 +170,7 @@ pub use service::{
     AuditQuery, BatchAccepted, BatchError, BatchPreview, BatchService, CodeForm, HookContext, HostTransaction,
     ItemContext, MissingState, Page, PageQuery, ProgressStream, Readiness, Result,
 };
+pub use trace::{Relation, TracePropagator};
 
 /// The Rust blocks of the README, compiled as doc tests.
 #[cfg(doctest)]

@@ -12,20 +12,21 @@ use syn::{Attribute, Item, UseTree, spanned::Spanned, visit::Visit};
 
 /// Which module may use which. The fairing uses everything and nothing uses it. Workers, the
 /// service and the routes name no database.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("guide", &[]),
     ("domain", &[]),
+    ("trace", &["domain"]),
     ("config", &["domain"]),
     ("ledger", &["domain", "ledger/sqlite", "ledger/postgres"]),
     ("ledger/sqlite", &["domain", "ledger"]),
     ("ledger/postgres", &["domain", "ledger"]),
     ("queue", &["domain", "config"]),
     ("live", &["domain", "ledger"]),
-    ("worker", &["domain", "config", "ledger", "queue", "live"]),
-    ("service", &["domain", "config", "ledger", "queue", "live"]),
+    ("worker", &["domain", "trace", "config", "ledger", "queue", "live"]),
+    ("service", &["domain", "trace", "config", "ledger", "queue", "live"]),
     ("sqlite", &["domain", "ledger", "ledger/sqlite", "service"]),
     ("postgres", &["domain", "ledger", "ledger/postgres", "service"]),
-    ("http", &["domain", "config", "service", "live"]),
+    ("http", &["domain", "trace", "config", "service", "live"]),
     ("fairing", &["*"]),
 ];
 

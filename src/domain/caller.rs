@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use super::trace_parent::TraceParent;
+
 /// Who asks for a change of a batch, as the [audit](super::AuditEntry) records it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Caller {
@@ -10,6 +12,8 @@ pub struct Caller {
     actor: Option<String>,
     /// The address of the caller, if the host has it recorded.
     address: Option<IpAddr>,
+    /// Where the request stands in a distributed trace, if it says so.
+    trace: Option<TraceParent>,
 }
 
 impl Caller {
@@ -24,13 +28,19 @@ impl Caller {
     pub fn named(name: Option<&str>) -> Self {
         let clean = |name: &str| name.chars().filter(|char| !char.is_control()).take(Self::MAX_ACTOR).collect();
         let actor = name.map(clean).filter(|name: &String| !name.is_empty());
-        Self { actor, address: None }
+        Self { actor, address: None, trace: None }
     }
 
     /// The same caller, at `address`.
     #[must_use]
     pub fn at(self, address: Option<IpAddr>) -> Self {
         Self { address, ..self }
+    }
+
+    /// The same caller, in the trace at `trace`.
+    #[must_use]
+    pub fn in_trace(self, trace: Option<TraceParent>) -> Self {
+        Self { trace, ..self }
     }
 
     /// Returns the name, if it is known.
@@ -43,6 +53,12 @@ impl Caller {
     #[must_use]
     pub const fn address(&self) -> Option<IpAddr> {
         self.address
+    }
+
+    /// Returns where the request stands in a distributed trace.
+    #[must_use]
+    pub const fn trace(&self) -> Option<&TraceParent> {
+        self.trace.as_ref()
     }
 }
 

@@ -12,6 +12,7 @@
 //!   progress.rs       job counts, estimates
 //!   batch_progress.rs how far a batch is, and why it does not advance
 //!   request.rs        idempotent requests
+//!   trace_parent.rs   the position of a request in a distributed trace
 //!   invalid.rs        a request that is out of its limits
 //!   error_chain.rs    an error with its causes in one line
 //!   panic_message.rs  the message of a panic
@@ -35,6 +36,7 @@ mod progress;
 mod record;
 mod request;
 mod retry;
+mod trace_parent;
 
 pub(crate) use audit::check_actor;
 pub use audit::{AuditAction, AuditEntry};
@@ -58,6 +60,7 @@ pub use record::{BatchRecord, FailedJob, FailureExample, FailureGroup, Item, Job
 pub use request::{CreateRequest, IdempotencyKey};
 pub(crate) use retry::{MAX_LISTED_JOBS, check_group};
 pub use retry::{RetryOptions, RetryReport, SkippedJob};
+pub use trace_parent::{InvalidTraceParent, TraceParent};
 
 #[cfg(rocket_batch_internals)]
 pub use {batch::JobSlice, code::DecodedCode, job::NotAJobId, progress::percent};

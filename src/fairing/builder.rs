@@ -15,6 +15,7 @@ use crate::{
     http::{self, MergeError, Right},
     ledger::BoxError,
     service::HookContext,
+    trace::TracePropagator,
 };
 
 /// The plugin. Attach [`Batch::fairing`] to your Rocket.
@@ -38,6 +39,7 @@ impl Batch {
             write: None,
             scheme: http::SecurityScheme::default(),
             actor: None,
+            propagator: None,
             configure: Vec::new(),
             hooks: HostHooks::default(),
             host_rows: HostRows::default(),
@@ -76,6 +78,7 @@ pub struct BatchFairing {
     pub(super) write: Option<http::Check>,
     pub(super) scheme: http::SecurityScheme,
     pub(super) actor: Option<http::Actor>,
+    pub(super) propagator: Option<Arc<dyn TracePropagator>>,
     pub(super) configure: Vec<Configure>,
     pub(super) hooks: HostHooks,
     pub(super) host_rows: HostRows,
@@ -179,6 +182,21 @@ impl BatchFairing {
     /// ```
     pub fn actor(mut self, name: impl Fn(&Request<'_>) -> Option<String> + Send + Sync + 'static) -> Self {
         self.actor = Some(Arc::new(name));
+        self
+    }
+
+    /// Makes spans for requests, creations, attempts, chunks and hooks, and connects them with the
+    /// traces of your exporter: everything that is done for a batch, on any process, refers to the
+    /// request that created it. See [the guide](crate::guide::traces).
+    ///
+    /// ```
+    /// use rocket_batch::Batch;
+    ///
+    /// // Spans with the position of their batch, connected by no exporter.
+    /// let fairing = Batch::fairing().public().traces(());
+    /// ```
+    pub fn traces(mut self, propagator: impl TracePropagator) -> Self {
+        self.propagator = Some(Arc::new(propagator));
         self
     }
 

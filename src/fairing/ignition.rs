@@ -19,6 +19,7 @@ use crate::{
     ledger::{BatchDb, BatchPool, BoxError, Estimator, HostTransactions, Ledger, Outage, Rules},
     queue::Queues,
     service::{BatchService, HookContext, LateContext, Parts, Reads},
+    trace::Traces,
     worker::{BatchLog, CodeParametersCache, Context, FinishedJobs, Hooks, LaunchSummary, Runtime, Summaries, Wakeup},
 };
 
@@ -61,6 +62,7 @@ impl BatchFairing {
         prepare_tables(&self.ledger_ready, &store.pool).await?;
         let queues = Queues::open(&config, &store.ledger.identity().await?).await?;
         let mut context = context(&config, &store, &queues);
+        context.traces = Traces::new(self.propagator.clone());
         let service = service(&context, &store.pool, &rights);
         let hook_context = HookContext::new(service.clone(), store.pool.clone());
         store.context.set(&hook_context);
@@ -126,6 +128,7 @@ fn context(config: &Arc<Config>, store: &Store, queues: &Queues) -> Context {
         refusing: Arc::default(),
         finished: Arc::new(Notify::new()),
         hook_ended: Arc::new(Notify::new()),
+        traces: Traces::default(),
     }
 }
 /// The check for the right to `verb`.
@@ -158,6 +161,7 @@ fn service(workers: &Context, pool: &BatchPool, rights: &Rights) -> BatchService
         standby: workers.standby.clone(),
         finished: workers.finished.clone(),
         hook_ended: workers.hook_ended.clone(),
+        traces: workers.traces.clone(),
     })
 }
 

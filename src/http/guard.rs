@@ -8,8 +8,10 @@ use rocket::{
 };
 
 use super::{problem::Problem, rights::Rights};
-use crate::domain::Caller;
-use crate::service::{BatchError, BatchService};
+use crate::{
+    domain::{Caller, TraceParent},
+    service::{BatchError, BatchService},
+};
 
 const NOT_ATTACHED: &str = "a handler uses `BatchService`, but the fairing is not attached; \
     add `.attach(Batch::fairing().guard::<YourGuard>())`";
@@ -39,7 +41,14 @@ impl BatchService {
 fn caller(request: &Request<'_>, with_address: bool) -> Caller {
     let actor = request.rocket().state::<Rights>().and_then(|rights| rights.actor(request));
     let address = if with_address { request.client_ip() } else { None };
-    Caller::named(actor.as_deref()).at(address)
+    Caller::named(actor.as_deref()).at(address).in_trace(position(request))
+}
+
+/// Where the request stands in a distributed trace. Several headers are as good as none.
+pub(super) fn position(request: &Request<'_>) -> Option<TraceParent> {
+    let mut headers = request.headers().get("traceparent");
+    let position = headers.next()?.parse().ok()?;
+    headers.next().is_none().then_some(position)
 }
 
 #[rocket::async_trait]

@@ -14,6 +14,10 @@ use rocket::{
     route::{self, Handler},
 };
 use serde_json::{Value, json};
+use tracing::{Instrument as _, Span};
+
+use super::guard::position;
+use crate::{service::BatchService, trace::record_error};
 
 /// What a request is about to do, for [`BatchFairing::authorize`](crate::BatchFairing::authorize).
 //
@@ -202,10 +206,35 @@ struct Guarded {
 #[rocket::async_trait]
 impl Handler for Guarded {
     async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> route::Outcome<'r> {
-        match self.check.run(request).await {
-            Ok(()) => self.inner.handle(request, data).await,
-            Err(status) => Outcome::Error(refusal(status)),
-        }
+        let handled = async {
+            match self.check.run(request).await {
+                Ok(()) => self.inner.handle(request, data).await,
+                Err(status) => Outcome::Error(refusal(status)),
+            }
+        };
+        let span = request_span(request);
+        let outcome = handled.instrument(span.clone()).await;
+        record_status(&span, &outcome);
+        outcome
+    }
+}
+
+/// The span of a request, if the host wants spans.
+fn request_span(request: &Request<'_>) -> Span {
+    let (Some(service), Some(route)) = (BatchService::fetch(request.rocket()), request.route()) else {
+        return Span::none();
+    };
+    service.traces().request(request.method().as_str(), &route.uri.to_string(), position(request).as_ref())
+}
+
+fn record_status(span: &Span, outcome: &route::Outcome<'_>) {
+    let status = match outcome {
+        Outcome::Success(response) => response.status(),
+        Outcome::Error(status) | Outcome::Forward((_, status)) => *status,
+    };
+    span.record("http.response.status_code", status.code);
+    if status.code >= 500 {
+        record_error(span, &status.code.to_string());
     }
 }
 

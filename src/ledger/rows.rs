@@ -13,6 +13,7 @@ use super::{
 use crate::domain::{
     Activity, AuditEntry, BatchId, BatchRecord, Caller, ErrorGroup, FailedChunks, FailedJob, FailureExample,
     FailureGroup, HookId, Item, ItemOptions, JobCounts, JobFinished, JobId, JobRecord, JobState, Measured, StatusTask,
+    TraceParent,
 };
 
 /// Reads a batch with its counts.
@@ -199,7 +200,13 @@ pub(super) fn job_snapshot<R: Columns>(row: &R) -> Result<JobSnapshot, R::Error>
         jobs_in_batch: row.number("jobs_in_batch")?,
         prefix: row.optional_string("prefix")?,
         key_fingerprint: row.string("key_fingerprint")?,
+        trace: trace(row)?,
     })
+}
+
+/// Reads where the request that created a batch stands in a distributed trace.
+pub(super) fn trace<R: Columns>(row: &R) -> Result<Option<TraceParent>, R::Error> {
+    Ok(row.optional_string("traceparent")?.and_then(|trace| trace.parse().ok()))
 }
 
 /// Reads an earlier request with the same idempotency key.
@@ -234,7 +241,7 @@ pub(super) fn finished_job<R: Columns>(row: &R, batch: BatchId) -> Result<JobFin
 
 /// Reads an open hook.
 pub(super) fn hook<R: Columns>(row: &R) -> Result<Hook, R::Error> {
-    Ok(Hook { event: row.json("event")?, attempts: row.small("attempts")? })
+    Ok(Hook { event: row.json("event")?, attempts: row.small("attempts")?, trace: trace(row)? })
 }
 
 /// Reads the task of an open hook, and the time from `now` until it is due.

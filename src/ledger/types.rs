@@ -4,7 +4,9 @@ use std::{ops::Range, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::{BatchId, BatchRecord, Caller, CreateRequest, Failure, HookEvent, ItemOptions, JobId, Plan};
+use crate::domain::{
+    BatchId, BatchRecord, Caller, CreateRequest, Failure, HookEvent, ItemOptions, JobId, Plan, TraceParent,
+};
 
 /// The rules of a ledger, set when it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,6 +151,8 @@ pub struct Work {
     pub prefix: Option<String>,
     /// The fingerprint of the key that made the other codes of the batch.
     pub key_fingerprint: String,
+    /// Where the request that created the batch stands in a distributed trace.
+    pub trace: Option<TraceParent>,
 }
 
 /// An item to insert.
@@ -298,6 +302,8 @@ pub struct Hook {
     pub event: HookEvent,
     /// The number of failed calls.
     pub attempts: u32,
+    /// Where the request that created the batch stands in a distributed trace.
+    pub trace: Option<TraceParent>,
 }
 
 /// The outcome of calling a hook.

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use tracing::Instrument as _;
+
 use super::{
     accepted::{Answered, BatchAccepted},
-    error::Result,
+    error::{BatchError, Result},
     handle::BatchService,
 };
 use crate::{
     domain::{BatchId, CreateRequest, InvalidFields, ItemOptions, Plan},
-    ledger::NewBatch,
+    ledger::{Created, NewBatch},
+    trace::record_error,
 };
 
 impl BatchService {
@@ -46,7 +49,7 @@ impl BatchService {
         let batch = NewBatch { request, ..self.new_batch(batch_id, quantity, options).await? };
         let plan = batch.plan;
 
-        let created = self.bounded(self.parts().ledger.create(batch)).await?;
+        let created = self.insert(batch).await?;
 
         // Also for a repeated request: the process that created the batch may have died.
         (self.parts().wake)(Some(created.batch));
@@ -57,6 +60,23 @@ impl BatchService {
         let (id, jobs) = (created.batch, created.jobs);
         tracing::info!(batch = %id, quantity, jobs, "Accepted batch {id} of {quantity} items in {jobs} jobs");
         Ok((BatchAccepted::of(created), Answered::First))
+    }
+
+    /// Inserts a batch within a span, which everything that is done for the batch later refers to.
+    async fn insert(&self, batch: NewBatch) -> Result<Created> {
+        let (traces, trace) = (self.traces(), self.caller().trace());
+        let span = traces.create(self.parts().generate.name(), batch.plan.jobs(), trace);
+        let trace = traces.position(&span).or_else(|| trace.cloned());
+        let batch = NewBatch { caller: batch.caller.in_trace(trace), ..batch };
+        let created = self.bounded(self.parts().ledger.create(batch)).instrument(span.clone()).await;
+        match &created {
+            Ok(created) => {
+                span.record("batch", created.batch.get());
+            }
+            Err(BatchError::Unavailable(_) | BatchError::Internal(_)) => record_error(&span, "unavailable"),
+            Err(_) => record_error(&span, "refused"),
+        }
+        created
     }
 
     /// Checks `quantity` and `options` as

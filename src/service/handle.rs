@@ -19,6 +19,7 @@ use crate::{
     ledger::{Estimator, HostTransactions, Ledger, LedgerError, Outage},
     live::Live,
     queue::Queue,
+    trace::Traces,
 };
 
 /// The handle of the plugin: a request guard for your handlers. Elsewhere, get it with
@@ -73,6 +74,7 @@ pub(crate) struct Parts {
     pub finished: Arc<Notify>,
     /// Notified when a call of a hook ends in this process.
     pub hook_ended: Arc<Notify>,
+    pub traces: Traces,
 }
 
 /// How long a call of the ledger may take.
@@ -113,6 +115,10 @@ impl BatchService {
 
     pub(crate) fn records_addresses(&self) -> bool {
         self.parts.config.audit_addresses
+    }
+
+    pub(crate) fn traces(&self) -> &Traces {
+        &self.parts.traces
     }
 
     /// Returns the configured options, for a request that sets none.

@@ -13,6 +13,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::{
     chunk::{ChunkResult, ChunkWriter, chunks},
@@ -24,6 +25,7 @@ use crate::{
     domain::{Attempt, FailedChunks, Failure, Outcome, Verdict, error_chain, panic_message, verdict},
     ledger::{AttemptResult, Finished, Work},
     queue::{Disposition, ProgressSink},
+    trace::record_error,
 };
 
 /// One attempt at one job.
@@ -53,6 +55,9 @@ impl AttemptRun<'_> {
         let disposition = match generated {
             Generated::JobCompleted => self.follow_up(&AttemptResult::Completed, Disposition::Ack),
             Generated::Outcome(outcome) => {
+                if let Some(cause) = outcome.error_type() {
+                    record_error(&Span::current(), cause);
+                }
                 failpoints::reach(failpoints::BEFORE_FINISH).await;
                 self.finish(verdict(outcome, self.attempt)).await
             }

@@ -3,11 +3,13 @@
 use std::{ops::Range, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::{context::Context, failpoints};
 use crate::{
     domain::{Backoff, BatchId, FailedChunk, Outcome, error_chain},
     ledger::{ChunkInserted, Claim, LastChunk, LedgerError, NewItem},
+    trace::record_error,
 };
 
 /// The result of a chunk.
@@ -37,6 +39,15 @@ pub(super) struct ChunkWriter<'a> {
 impl ChunkWriter<'_> {
     /// Inserts one chunk. When it `is_last`, completes the job in the same transaction if possible.
     pub async fn write(&self, ordinals: Range<u64>, is_last: bool) -> ChunkResult {
+        let span = self.cx.traces.chunk(ordinals.start, ordinals.end - ordinals.start);
+        let result = self.write_with_retries(ordinals, is_last).instrument(span.clone()).await;
+        if matches!(result, ChunkResult::Failed(_)) {
+            record_error(&span, "rejected");
+        }
+        result
+    }
+
+    async fn write_with_retries(&self, ordinals: Range<u64>, is_last: bool) -> ChunkResult {
         let items = items(self.cx, self.claim.job.batch, self.prefix, ordinals.clone());
         for tries in 1.. {
             if self.cx.draining.is_cancelled() {

@@ -22,6 +22,7 @@ use crate::{
     ledger::{Estimator, Ledger, LedgerError, Outage, Result, Waiting},
     live::Live,
     queue::{Offer, Queue},
+    trace::Traces,
 };
 
 /// The state that all workers of a process share.
@@ -56,6 +57,7 @@ pub(crate) struct Context {
     pub finished: Arc<Notify>,
     /// Notified when a call of a hook ends in this process.
     pub hook_ended: Arc<Notify>,
+    pub traces: Traces,
 }
 
 /// The delay between two tries while the database is unavailable.

@@ -13,7 +13,7 @@ use std::{ops::Range, panic::AssertUnwindSafe, sync::Arc};
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
-use tracing::Instrument;
+use tracing::Instrument as _;
 
 use super::{attempt::AttemptRun, chunk::items, code_parameters::CodeParameters, context::Context, failpoints};
 use crate::{
@@ -102,7 +102,7 @@ impl Generate {
         self.0.code_parameters.insert(job.batch, CodeParameters::of(&work));
         self.0.summaries.changed(job.batch);
         let attempt = Attempt { failed: work.attempts_made, max: self.0.config.generate.attempts };
-        let span = tracing::info_span!("attempt", batch = %job.batch, job = %job, attempt = attempt.number());
+        let span = self.0.traces.attempt(self.0.generate.name(), job, attempt, work.trace.as_ref());
         let run = AttemptRun { cx: &self.0, work, attempt, progress, started: Instant::now() };
         run.run().instrument(span).await
     }

@@ -11,12 +11,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::Utc;
+use tracing::Instrument as _;
 
 use super::{context::Context, failpoints};
 use crate::{
     domain::{Attempt, BatchId, BatchRecord, BatchStatus, Delivery, HookId, StatusTask, Task, error_chain},
     ledger::{Closed, Hook, HookOutcome, HookRetry, LedgerError},
     queue::{Disposition, Handler, ProgressSink},
+    trace::record_error,
 };
 
 /// The handler of the queue `update-batch-status`.
@@ -81,7 +83,11 @@ impl Status {
     async fn call_hook(&self, batch: BatchId, id: HookId, hook: Hook) -> Disposition {
         let failed_before = hook.attempts;
         let attempt = Attempt { failed: failed_before, max: self.0.config.status.attempts };
-        let called = self.0.hooks.call(hook.event, self.0.config.hook_timeout).await;
+        let span = self.0.traces.hook(self.0.status.name(), hook.event.kind(), id.0, hook.trace.as_ref());
+        let called = self.0.hooks.call(hook.event, self.0.config.hook_timeout).instrument(span.clone()).await;
+        if called.is_err() {
+            record_error(&span, "hook_failed");
+        }
         let (outcome, disposition) = match called {
             Ok(()) => (HookOutcome::Delivered, Disposition::Ack),
             Err(error) => self.hook_failed(batch, attempt, error),

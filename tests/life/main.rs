@@ -16,6 +16,8 @@ mod pair;
 mod redis;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(feature = "redis")]
+mod traces;
 
 use std::{
     collections::HashSet,

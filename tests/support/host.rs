@@ -369,6 +369,11 @@ impl Host {
         accepted["batchId"].as_i64().ok_or_else(|| format!("no id in {accepted}").into())
     }
 
+    /// Begins a request of the shop's administrator.
+    pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, self.url(path)).bearer_auth(TOKEN)
+    }
+
     /// Sends a request without a body. Returns the body of the response.
     pub async fn send(&self, method: Method, path: &str) -> TestResult<String> {
         let response = self.client.request(method, self.url(path)).bearer_auth(TOKEN).send().await?;

@@ -65,6 +65,21 @@ pub enum Outcome {
     Interrupted,
 }
 
+impl Outcome {
+    /// The kind of the error, if it is one, from a small set, for `error.type` in traces.
+    #[must_use]
+    pub const fn error_type(&self) -> Option<&'static str> {
+        match self {
+            Self::ChunksFailed(_) => Some("chunks_failed"),
+            Self::Panicked(_) => Some("panic"),
+            Self::Errored(_) => Some("error"),
+            Self::Misconfigured(_) => Some("misconfigured"),
+            Self::Fenced => Some("fenced"),
+            Self::AllInserted | Self::Cancelled | Self::Paused | Self::Interrupted => None,
+        }
+    }
+}
+
 /// The position of an attempt: the failed attempts before it, and the maximum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempt {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::{
-    domain::{BatchStatus, Change, Delivery, Failure, JobId, JobState, is_manual_retry},
+    domain::{BatchStatus, Change, Delivery, Failure, JobId, JobState, TraceParent, is_manual_retry},
     ledger::types::{Claim, Claimed, Work},
 };
 
@@ -25,6 +25,7 @@ pub(in crate::ledger) struct JobSnapshot {
     pub jobs_in_batch: u64,
     pub prefix: Option<String>,
     pub key_fingerprint: String,
+    pub trace: Option<TraceParent>,
 }
 
 /// What follows from a request to claim a job.
@@ -109,6 +110,7 @@ impl JobSnapshot {
             jobs_in_batch: self.jobs_in_batch,
             prefix: self.prefix,
             key_fingerprint: self.key_fingerprint,
+            trace: self.trace,
         }
     }
 }
@@ -181,6 +183,7 @@ mod tests {
             jobs_in_batch: 1,
             prefix: None,
             key_fingerprint: String::new(),
+            trace: None,
         }
     }
 

@@ -217,5 +217,6 @@ fn read_work(row: &Row, job: JobId, inserted: u64) -> Result<Work> {
         jobs_in_batch: row.number("jobs_in_batch")?,
         prefix: row.try_get("prefix")?,
         key_fingerprint: row.try_get("key_fingerprint")?,
+        trace: rows::trace(row)?,
     })
 }

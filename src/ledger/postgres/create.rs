@@ -14,7 +14,7 @@ use super::{
     redacted::Redacted,
 };
 use crate::{
-    domain::{BatchId, Plan},
+    domain::{BatchId, Plan, TraceParent},
     ledger::{
         columns::{Columns, key, millis},
         decide::{NewAuditEntry, Recall},
@@ -167,8 +167,19 @@ impl Create {
         let (actor, address, details) = (entry.actor, &entry.address, entry.details());
         let batch: [&(dyn ToSql + Sync); 8] =
             [&id, &quantity, &batch_size, prefix, &max_jobs, fingerprint, &self.token, &estimated];
-        let rest: [&(dyn ToSql + Sync); 9] =
-            [&caller, &request_key, &request_fingerprint, &seqs, &firsts, &quantities, &actor, address, &details];
+        let trace = self.new.caller.trace().map(TraceParent::as_str);
+        let rest: [&(dyn ToSql + Sync); 10] = [
+            &caller,
+            &request_key,
+            &request_fingerprint,
+            &seqs,
+            &firsts,
+            &quantities,
+            &actor,
+            address,
+            &details,
+            &trace,
+        ];
         let row = session.one(&self.statements.insert, &[&batch[..], &rest[..]].concat()).await?;
         Ok(row.try_get("created")?)
     }

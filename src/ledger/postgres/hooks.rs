@@ -23,7 +23,8 @@ use crate::{
 const INSERT: &str = "INSERT INTO hooks (batch, kind, event) VALUES ($1, $2, $3::text::json)";
 const JOB: &str = "SELECT state, seq, generation, first, quantity, created, attempts, error FROM jobs
     WHERE batch = $1 AND seq = $2";
-const HOOK: &str = "SELECT event::text AS event, attempts FROM hooks WHERE id = $1 AND state = 'open'";
+const HOOK: &str = "SELECT event::text AS event, attempts, traceparent
+    FROM hooks JOIN batches ON batches.id = hooks.batch WHERE hooks.id = $1 AND hooks.state = 'open'";
 const DELIVERED: &str = "DELETE FROM hooks WHERE id = $1 AND state = 'open'";
 const RETRY_LATER: &str = "UPDATE hooks SET attempts = attempts + 1, error = $3, not_before = $4
     WHERE id = $1 AND attempts = $2 AND state = 'open'";

@@ -9,7 +9,7 @@ use super::{
     read::exists,
 };
 use crate::{
-    domain::{BatchId, CreateRequest, Invalid, Plan},
+    domain::{BatchId, CreateRequest, Invalid, Plan, TraceParent},
     ledger::{
         columns::{key, millis},
         decide::{NewAuditEntry, Recall},
@@ -96,6 +96,7 @@ fn insert_batch(conn: &Connection, created: &Created, new: &NewBatch) -> Result<
         request.map_or("", |request| &request.caller),
         request.map(|request| request.key.as_str()),
         request.map(|request| &request.fingerprint),
+        new.caller.trace().map(TraceParent::as_str),
     ])?;
     Ok(())
 }

@@ -19,7 +19,8 @@ use crate::{
 const INSERT: &str = "INSERT INTO rocket_batch_hooks (batch, kind, event) VALUES (?1, ?2, ?3)";
 const JOB: &str = "SELECT state, seq, generation, first, quantity, created, attempts, error FROM rocket_batch_jobs
     WHERE batch = ?1 AND seq = ?2";
-const HOOK: &str = "SELECT event, attempts FROM rocket_batch_hooks WHERE id = ?1 AND state = 'open'";
+const HOOK: &str = "SELECT event, attempts, traceparent
+    FROM rocket_batch_hooks h JOIN rocket_batch_batches b ON b.id = h.batch WHERE h.id = ?1 AND h.state = 'open'";
 const DELIVERED: &str = "DELETE FROM rocket_batch_hooks WHERE id = ?1 AND state = 'open'";
 const RETRY_LATER: &str = "UPDATE rocket_batch_hooks SET attempts = attempts + 1, error = ?3, not_before = ?4
     WHERE id = ?1 AND attempts = ?2 AND state = 'open'";

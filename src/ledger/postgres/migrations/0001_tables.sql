@@ -61,6 +61,8 @@ CREATE TABLE batches (
     caller              text        NOT NULL DEFAULT '',
     idempotency_key     text,
     request_fingerprint text,
+    -- Where the request stands in a distributed trace, as W3C Trace Context writes it.
+    traceparent         text,
 
     CHECK ((finished_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))),
     CHECK (jobs IS NOT NULL OR status IN ('pending', 'paused')),

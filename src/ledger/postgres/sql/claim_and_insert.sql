@@ -16,7 +16,7 @@
 WITH gate AS MATERIALIZED (
     SELECT pg_advisory_xact_lock_shared(hashtextextended('rocket_batch batch of ' || current_schema()::text, $1))
 ), batch AS MATERIALIZED (
-    SELECT id, jobs, prefix, key_fingerprint FROM gate, batches
+    SELECT id, jobs, prefix, key_fingerprint, traceparent FROM gate, batches
     WHERE id = $1 AND status = 'running' AND prefix IS NOT DISTINCT FROM $11 AND key_fingerprint = $12
     FOR SHARE OF batches
 ), job AS (
@@ -27,10 +27,11 @@ WITH gate AS MATERIALIZED (
     WHERE jobs.batch = $1 AND seq = $2 AND generation = $3 AND state = 'waiting' AND written_to <= first
         AND crashes < $6
       AND first = $7 AND quantity = $8 AND quantity >= cardinality($9::bigint[])
-    RETURNING jobs.batch, epoch, first, quantity, attempts, batch.jobs AS jobs_in_batch, prefix, key_fingerprint
+    RETURNING jobs.batch, epoch, first, quantity, attempts, batch.jobs AS jobs_in_batch, prefix, key_fingerprint,
+        traceparent
 ), inserted AS (
     INSERT INTO items (batch, ordinal, code)
     SELECT job.batch, item.ordinal, item.code
     FROM job, unnest($9::bigint[], $10::text[]) AS item (ordinal, code)
 )
-SELECT epoch, first, quantity, attempts, jobs_in_batch, prefix, key_fingerprint FROM job
+SELECT epoch, first, quantity, attempts, jobs_in_batch, prefix, key_fingerprint, traceparent FROM job

@@ -12,7 +12,7 @@
 WITH gate AS MATERIALIZED (
     SELECT pg_advisory_xact_lock_shared(hashtextextended('rocket_batch batch of ' || current_schema()::text, $1))
 ), running AS MATERIALIZED (
-    SELECT id, jobs, prefix, key_fingerprint FROM gate, batches
+    SELECT id, jobs, prefix, key_fingerprint, traceparent FROM gate, batches
     WHERE id = $1 AND status = 'running'
     FOR SHARE OF batches
 ), started AS (
@@ -25,7 +25,7 @@ WITH gate AS MATERIALIZED (
           WHERE batch = $1 AND seq = $2 AND generation = $3 AND state = 'waiting' AND written_to <= first
               AND crashes < $6
       )
-    RETURNING id, jobs, prefix, key_fingerprint
+    RETURNING id, jobs, prefix, key_fingerprint, traceparent
 ), batch AS (
     SELECT * FROM running UNION ALL SELECT * FROM started
 )
@@ -33,4 +33,4 @@ UPDATE jobs
 SET state = 'active', epoch = epoch + 1, token = $5, acknowledged = $4, not_before = NULL, claimed_at = now()
 FROM batch
 WHERE jobs.batch = $1 AND seq = $2 AND generation = $3 AND state = 'waiting' AND written_to <= first AND crashes < $6
-RETURNING epoch, first, quantity, attempts, batch.jobs AS jobs_in_batch, prefix, key_fingerprint
+RETURNING epoch, first, quantity, attempts, batch.jobs AS jobs_in_batch, prefix, key_fingerprint, traceparent

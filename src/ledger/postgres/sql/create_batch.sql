@@ -5,6 +5,7 @@
 --   $2 quantity      $6 key fingerprint    $10 idempotency key        $13 first ordinals, bigint[]
 --   $3 batch size    $7 token              $11 request fingerprint    $14 quantities, bigint[]
 --   $4 prefix        $8 estimate, ms       $15, $16, $17 actor, address and details of the audit
+--                                         $18 position in a distributed trace
 --
 -- The token is a random number that identifies this call, so that a repetition recognises its own
 -- batch.
@@ -17,8 +18,8 @@
 
 WITH batch AS (
     INSERT INTO {schema}.batches (id, quantity, batch_size, prefix, max_jobs, key_fingerprint, token, estimated_ms,
-                         caller, idempotency_key, request_fingerprint, jobs)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, cardinality($12::bigint[]))
+                         caller, idempotency_key, request_fingerprint, jobs, traceparent)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, cardinality($12::bigint[]), $18)
     ON CONFLICT DO NOTHING
     RETURNING id
 ), job_rows AS (

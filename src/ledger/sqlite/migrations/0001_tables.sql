@@ -53,6 +53,8 @@ CREATE TABLE rocket_batch_batches (
     caller              TEXT    NOT NULL DEFAULT '',
     idempotency_key     TEXT,
     request_fingerprint TEXT,
+    -- Where the request stands in a distributed trace, as W3C Trace Context writes it.
+    traceparent         TEXT,
 
     CHECK ((finished_at IS NOT NULL) = (status IN ('completed', 'failed', 'cancelled'))),
     CHECK (jobs IS NOT NULL OR status IN ('pending', 'paused')),
