@@ -153,7 +153,7 @@ pub use deadpool_redis;
 pub use domain::{
     BatchFinished, BatchId, BatchRecord, BatchStatus, Change, ChangeRefused, FailedChunk, FailedJob, FailureExample,
     FailureGroup, Invalid, InvalidFields, Item, ItemOptions, JobCounts, JobFinished, JobMap, JobRecord, JobState,
-    Progress, RetryOptions, RetryReport, SkippedJob, WaitingFor,
+    ProcessId, Progress, RetryOptions, RetryReport, SkippedJob, WaitingFor, WorkerRecord,
 };
 pub use fairing::{Batch, BatchFairing};
 pub use http::{MergeError, Right, catchers};

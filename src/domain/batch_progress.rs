@@ -50,11 +50,14 @@ pub struct Progress {
 }
 
 /// A reason why jobs can't run. No attempt is counted meanwhile.
+///
+/// If there are several, the first of these is given: the database, a pause of the batch, its
+/// finish hook, the queue or its pause, another leader, no workers, the rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum WaitingFor {
-    /// The database does not respond.
+    /// The database does not respond, or refuses writes.
     Database,
     /// The queue does not respond: Redis can't be reached.
     Queue,
@@ -69,6 +72,31 @@ pub enum WaitingFor {
     /// Another process works on this database, and this one is on standby: without Redis, one
     /// process at a time runs the jobs. The batch advances as soon as that process gets to it.
     Leader,
+    /// No process runs jobs: none with workers has reported itself or inserted an item for 13
+    /// seconds. Start a process with the role `worker` or `all`.
+    Workers,
+}
+
+/// Why the jobs of batches do not advance, as this process sees it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct JobsWaitFor {
+    /// Why this process starts no waiting job.
+    pub to_start: Option<WaitingFor>,
+    /// Whether no process runs jobs.
+    pub is_nobody_left: bool,
+}
+
+impl JobsWaitFor {
+    /// Why the open jobs of `batch` do not advance. Active jobs only wait for a process: the one
+    /// that runs them, or one that takes them over.
+    pub fn of(self, batch: &BatchRecord) -> Option<WaitingFor> {
+        let to_start = self.to_start.filter(|_| batch.has_only_waiting_jobs());
+        let nobody = (self.is_nobody_left && batch.has_open_jobs()).then_some(WaitingFor::Workers);
+        match to_start {
+            None | Some(WaitingFor::RateLimit) => nobody.or(to_start),
+            reason => reason,
+        }
+    }
 }
 
 /// What is known when progress is computed, besides the batch.
@@ -152,6 +180,11 @@ impl BatchRecord {
     /// Whether only the host's finish hook keeps the batch from finishing.
     const fn waits_for_hook(&self) -> bool {
         self.hook_error.is_some() && self.jobs.open() == 0
+    }
+
+    /// Whether jobs of the batch are to be run.
+    pub(crate) fn has_open_jobs(&self) -> bool {
+        matches!(self.status, BatchStatus::Pending | BatchStatus::Running) && self.jobs.open() > 0
     }
 
     /// Returns whether jobs of the batch may start, and none is active.

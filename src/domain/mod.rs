@@ -5,6 +5,7 @@
 //!   job/              id, tasks, attempts, pace of the queue
 //!   code.rs           (batch, ordinal) <-> the code on the item
 //!   record.rs         batches, jobs and items as callers see them
+//!   process.rs        the processes that share a ledger
 //!   retry.rs          which failed jobs to retry, and the report
 //!   event.rs          the events of hooks
 //!   progress.rs       job counts, estimates
@@ -27,12 +28,14 @@ mod invalid;
 mod job;
 mod launch_failed;
 mod panic_message;
+mod process;
 mod progress;
 mod record;
 mod request;
 mod retry;
 
 pub use batch::{BatchId, BatchStatus, Change, ChangeRefused, ItemOptions, Limits, Plan};
+pub(crate) use batch_progress::JobsWaitFor;
 pub use batch_progress::{Observation, Progress, WaitingFor};
 pub use code::{CodeKey, CodeScheme};
 pub use error_chain::error_chain;
@@ -46,6 +49,7 @@ pub use job::{
 };
 pub(crate) use launch_failed::LaunchFailed;
 pub use panic_message::panic_message;
+pub use process::{ProcessId, WorkerRecord};
 pub use progress::{Activity, JobCounts, Measured, estimate, in_words};
 pub use record::{BatchRecord, FailedJob, FailureExample, FailureGroup, Item, JobMap, JobRecord};
 pub use request::{CreateRequest, IdempotencyKey};

@@ -31,3 +31,7 @@ pub(super) const ACQUIRE_LEADERSHIP: &str = "acquire the leadership";
 pub(super) const PING: &str = "ping";
 pub(super) const IDENTITY: &str = "store the identity of the ledger";
 pub(super) const OPEN_HOOKS: &str = "count open hooks";
+pub(super) const REPORT_WORKER: &str = "report this process";
+pub(super) const REMOVE_WORKER: &str = "remove this process from the workers";
+pub(super) const WORKERS: &str = "list workers";
+pub(super) const HAS_WORKERS: &str = "look for workers";

@@ -29,7 +29,7 @@ use super::{
     refusal::{HistoryRemoved, HookFailed, IdTaken, NoFailedJobs, Refusal, WrongStatus},
 };
 use crate::{
-    domain::{BatchRecord, FailedJob, FailureGroup, Item, JobMap, JobRecord, Progress, RetryReport},
+    domain::{BatchRecord, FailedJob, FailureGroup, Item, JobMap, JobRecord, Progress, RetryReport, WorkerRecord},
     service::{BatchAccepted, BatchPreview, BatchService, Page},
 };
 
@@ -41,6 +41,7 @@ pub(super) fn guarded() -> Vec<Endpoint> {
         create_batch, preview_batch, list_batches, watch_batches, get_batch, get_progress, watch_batch, list_jobs,
         show_job_map, list_failed_jobs, list_failure_groups, retry_batch, cancel_batch, pause_batch, resume_batch];
     all.extend(endpoints![Tag::Items => list_items]);
+    all.extend(endpoints![Tag::Workers => list_workers]);
     // `/items/<code>` collides with `/<id>/items` and must be tried first. Rocket's attribute does
     // not accept a negative rank.
     all.extend(endpoints![Tag::Items => find_item].into_iter().map(|endpoint| endpoint.ranked(-20)));
@@ -276,6 +277,18 @@ endpoint! {
     #[get("/items/<code>")]
     async fn find_item(batches: BatchService, code: PathCode<'_>) -> Result<JsonResponse<Item>> {
         Ok(JsonResponse(batches.item_by_code(code.0).await?))
+    }
+}
+
+endpoint! {
+    /// Lists the processes that use the ledger, the oldest first: those that run jobs, and those
+    /// that only serve requests.
+    ///
+    /// Each process reports itself every ten seconds. One that ends is gone at once, one that was
+    /// killed within a minute. There is one page of at most 1,000 processes.
+    #[get("/workers")]
+    async fn list_workers(batches: BatchService) -> Result<JsonResponse<Page<WorkerRecord>>> {
+        Ok(JsonResponse(batches.workers().await?))
     }
 }
 

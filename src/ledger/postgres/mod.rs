@@ -58,6 +58,7 @@ mod setup_lock;
 mod summarize;
 mod tls;
 mod token;
+mod workers;
 
 use std::{sync::Arc, time::Duration};
 
@@ -90,10 +91,11 @@ use super::{
         HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, PlanInput, Planned, Pruned, Rules,
     },
     verbs::{JobRecords, Ledger, Records},
+    worker_records::{WorkerRecords, WorkerReport},
 };
 use crate::domain::{
     Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, FailureGroup, HookId, InvalidFields,
-    Item, JobMap, JobRecord, JobState, RetryOptions, RetryReport, StatusTask,
+    Item, JobMap, JobRecord, JobState, ProcessId, RetryOptions, RetryReport, StatusTask, WorkerRecord,
 };
 
 /// The ledger in a PostgreSQL database.
@@ -204,6 +206,25 @@ impl JobRecords for PostgresLedger {
 
     async fn job_map(&self, batch: BatchId) -> Result<JobMap> {
         self.pool.run(jobs::Map(batch)).await
+    }
+}
+
+#[async_trait]
+impl WorkerRecords for PostgresLedger {
+    async fn report_worker(&self, report: WorkerReport) -> Result<()> {
+        self.pool.run(workers::ReportWorker(report)).await
+    }
+
+    async fn remove_worker(&self, process: ProcessId) -> Result<()> {
+        self.pool.run(workers::RemoveWorker(process)).await
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerRecord>> {
+        self.pool.run(workers::Workers).await
+    }
+
+    async fn has_workers(&self, span: Duration) -> Result<bool> {
+        self.pool.run(workers::HasWorkers(span)).await
     }
 }
 

@@ -41,6 +41,7 @@ mod read;
 mod readers;
 mod retry;
 mod summarize;
+mod workers;
 mod writer;
 
 use std::{sync::Arc, time::Duration};
@@ -71,10 +72,11 @@ use super::{
         HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, PlanInput, Planned, Pruned, Rules,
     },
     verbs::{JobRecords, Ledger, Records},
+    worker_records::{WorkerRecords, WorkerReport},
 };
 use crate::domain::{
     Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, FailureGroup, HookId, InvalidFields,
-    Item, JobMap, JobRecord, JobState, RetryOptions, RetryReport, StatusTask,
+    Item, JobMap, JobRecord, JobState, ProcessId, RetryOptions, RetryReport, StatusTask, WorkerRecord,
 };
 
 /// The ledger in a SQLite database.
@@ -183,6 +185,25 @@ impl JobRecords for SqliteLedger {
 
     async fn job_map(&self, batch: BatchId) -> Result<JobMap> {
         self.pool.read(operation::JOB_MAP, move |conn| jobs::job_map(conn, batch)).await
+    }
+}
+
+#[async_trait]
+impl WorkerRecords for SqliteLedger {
+    async fn report_worker(&self, report: WorkerReport) -> Result<()> {
+        self.pool.write(operation::REPORT_WORKER, move |conn| workers::report_worker(conn, &report)).await
+    }
+
+    async fn remove_worker(&self, process: ProcessId) -> Result<()> {
+        self.pool.write(operation::REMOVE_WORKER, move |conn| workers::remove_worker(conn, process)).await
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerRecord>> {
+        self.pool.read(operation::WORKERS, |conn| workers::workers(conn)).await
+    }
+
+    async fn has_workers(&self, span: Duration) -> Result<bool> {
+        self.pool.read(operation::HAS_WORKERS, move |conn| workers::has_workers(conn, span)).await
     }
 }
 
