@@ -257,6 +257,31 @@ mod tests {
     }
 
     #[test]
+    fn nobody_left_is_given_unless_a_waiting_job_could_not_start_anyway() {
+        let waits = |to_start, is_nobody_left, jobs| {
+            JobsWaitFor { to_start, is_nobody_left }.of(&BatchRecord { jobs, ..running() })
+        };
+        let waiting = JobCounts { waiting: 2, completed: 1, ..JobCounts::default() };
+        let active = JobCounts { waiting: 1, active: 1, ..JobCounts::default() };
+        let delayed = JobCounts { delayed: 1, ..JobCounts::default() };
+        let done = JobCounts { completed: 3, ..JobCounts::default() };
+
+        for reason in [WaitingFor::Queue, WaitingFor::Paused, WaitingFor::Leader] {
+            assert_eq!(waits(Some(reason), true, waiting), Some(reason));
+            assert_eq!(waits(Some(reason), true, active), Some(WaitingFor::Workers));
+            assert_eq!(waits(Some(reason), false, active), None);
+        }
+        for reason in [None, Some(WaitingFor::RateLimit)] {
+            assert_eq!(waits(reason, true, waiting), Some(WaitingFor::Workers));
+            assert_eq!(waits(reason, false, waiting), reason);
+            assert_eq!(waits(reason, true, delayed), Some(WaitingFor::Workers));
+            assert_eq!(waits(reason, true, done), None);
+        }
+        let paused = BatchRecord { status: BatchStatus::Paused, jobs: waiting, ..running() };
+        assert_eq!(JobsWaitFor { to_start: None, is_nobody_left: true }.of(&paused), None);
+    }
+
+    #[test]
     fn a_batch_stalls_without_a_new_item_for_a_minute_or_ten_chunks() {
         let silent = |seconds| BatchRecord {
             started_at: Some(NOW - TimeDelta::hours(1)),
