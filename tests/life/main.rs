@@ -14,8 +14,11 @@ mod orders;
 mod pair;
 #[cfg(feature = "redis")]
 mod redis;
+mod refused;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(feature = "redis")]
+mod workers;
 
 use std::{
     collections::HashSet,

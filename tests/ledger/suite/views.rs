@@ -114,7 +114,8 @@ pub async fn a_host_reads_workers(harness: impl Harness) -> TestResult {
     assert_eq!(rows, [row("000000000000000a"), row("fffffffffffffff0")]);
 
     let listed = ledger.workers().await?;
-    let times = ledger.host_reads("SELECT started_at, reported_at, last_fetch_at FROM batch_workers ORDER BY 1").await?;
+    let times =
+        ledger.host_reads("SELECT started_at, reported_at, last_fetch_at FROM batch_workers ORDER BY 1").await?;
     let expected = |worker: &WorkerRecord| {
         [Some(worker.started_at), Some(worker.reported_at), worker.last_fetch_at].map(iso).to_vec()
     };

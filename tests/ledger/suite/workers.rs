@@ -60,9 +60,7 @@ pub async fn a_process_is_listed_as_it_last_reported_until_it_is_removed(harness
     Ok(())
 }
 
-pub async fn only_a_recent_report_of_a_process_that_runs_jobs_counts_as_a_worker(
-    harness: impl Harness,
-) -> TestResult {
+pub async fn only_a_recent_report_of_a_process_that_runs_jobs_counts_as_a_worker(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     assert!(!ledger.has_workers(SPAN).await?);
 
