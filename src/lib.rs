@@ -154,7 +154,8 @@ pub use deadpool_redis;
 pub use domain::{
     AuditAction, AuditEntry, BatchFinished, BatchId, BatchRecord, BatchStatus, Change, ChangeRefused, FailedChunk,
     FailedJob, FailureExample, FailureGroup, Invalid, InvalidFields, InvalidTraceParent, Item, ItemOptions, JobCounts,
-    JobFinished, JobMap, JobRecord, JobState, Progress, RetryOptions, RetryReport, SkippedJob, TraceParent, WaitingFor,
+    JobFinished, JobMap, JobRecord, JobState, ProcessId, Progress, RetryOptions, RetryReport, SkippedJob, TraceParent,
+    WaitingFor, WorkerRecord,
 };
 pub use fairing::{Batch, BatchFairing};
 pub use http::{MergeError, Right, catchers};

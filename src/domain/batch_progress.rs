@@ -50,11 +50,14 @@ pub struct Progress {
 }
 
 /// A reason why jobs can't run. No attempt is counted meanwhile.
+///
+/// If there are several, the first of these is given: the database, a pause of the batch, its
+/// finish hook, the queue or its pause, another leader, no workers, the rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum WaitingFor {
-    /// The database does not respond.
+    /// The database does not respond, or refuses writes.
     Database,
     /// The queue does not respond: Redis can't be reached.
     Queue,
@@ -69,6 +72,31 @@ pub enum WaitingFor {
     /// Another process works on this database, and this one is on standby: without Redis, one
     /// process at a time runs the jobs. The batch advances as soon as that process gets to it.
     Leader,
+    /// No process runs jobs: none with workers has reported itself or inserted an item for 13
+    /// seconds. Start a process with the role `worker` or `all`.
+    Workers,
+}
+
+/// Why the jobs of batches do not advance, as this process sees it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct JobsWaitFor {
+    /// Why this process starts no waiting job.
+    pub to_start: Option<WaitingFor>,
+    /// Whether no process runs jobs.
+    pub is_nobody_left: bool,
+}
+
+impl JobsWaitFor {
+    /// Why the open jobs of `batch` do not advance. Active jobs only wait for a process: the one
+    /// that runs them, or one that takes them over.
+    pub fn of(self, batch: &BatchRecord) -> Option<WaitingFor> {
+        let to_start = self.to_start.filter(|_| batch.has_only_waiting_jobs());
+        let nobody = (self.is_nobody_left && batch.has_open_jobs()).then_some(WaitingFor::Workers);
+        match to_start {
+            None | Some(WaitingFor::RateLimit) => nobody.or(to_start),
+            reason => reason,
+        }
+    }
 }
 
 /// What is known when progress is computed, besides the batch.
@@ -154,6 +182,11 @@ impl BatchRecord {
         self.hook_error.is_some() && self.jobs.open() == 0
     }
 
+    /// Whether jobs of the batch are to be run.
+    pub(crate) fn has_open_jobs(&self) -> bool {
+        matches!(self.status, BatchStatus::Pending | BatchStatus::Running) && self.jobs.open() > 0
+    }
+
     /// Returns whether jobs of the batch may start, and none is active.
     pub(crate) fn has_only_waiting_jobs(&self) -> bool {
         let may_start = matches!(self.status, BatchStatus::Pending | BatchStatus::Running);
@@ -221,6 +254,31 @@ mod tests {
             assert_eq!(waits(&hook, process), own(Some(WaitingFor::Hook)));
             assert_eq!(waits(&completed, process), own(None));
         }
+    }
+
+    #[test]
+    fn nobody_left_is_given_unless_a_waiting_job_could_not_start_anyway() {
+        let waits = |to_start, is_nobody_left, jobs| {
+            JobsWaitFor { to_start, is_nobody_left }.of(&BatchRecord { jobs, ..running() })
+        };
+        let waiting = JobCounts { waiting: 2, completed: 1, ..JobCounts::default() };
+        let active = JobCounts { waiting: 1, active: 1, ..JobCounts::default() };
+        let delayed = JobCounts { delayed: 1, ..JobCounts::default() };
+        let done = JobCounts { completed: 3, ..JobCounts::default() };
+
+        for reason in [WaitingFor::Queue, WaitingFor::Paused, WaitingFor::Leader] {
+            assert_eq!(waits(Some(reason), true, waiting), Some(reason));
+            assert_eq!(waits(Some(reason), true, active), Some(WaitingFor::Workers));
+            assert_eq!(waits(Some(reason), false, active), None);
+        }
+        for reason in [None, Some(WaitingFor::RateLimit)] {
+            assert_eq!(waits(reason, true, waiting), Some(WaitingFor::Workers));
+            assert_eq!(waits(reason, false, waiting), reason);
+            assert_eq!(waits(reason, true, delayed), Some(WaitingFor::Workers));
+            assert_eq!(waits(reason, true, done), None);
+        }
+        let paused = BatchRecord { status: BatchStatus::Paused, jobs: waiting, ..running() };
+        assert_eq!(JobsWaitFor { to_start: None, is_nobody_left: true }.of(&paused), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //!   job/              id, tasks, attempts, pace of the queue
 //!   code.rs           (batch, ordinal) <-> the code on the item
 //!   record.rs         batches, jobs and items as callers see them
+//!   process.rs        the processes that share a ledger
 //!   retry.rs          which failed jobs to retry, and the report
 //!   event.rs          the events of hooks
 //!   caller.rs         who asks for a change
@@ -32,6 +33,7 @@ mod invalid;
 mod job;
 mod launch_failed;
 mod panic_message;
+mod process;
 mod progress;
 mod record;
 mod request;
@@ -41,6 +43,7 @@ mod trace_parent;
 pub(crate) use audit::check_actor;
 pub use audit::{AuditAction, AuditEntry};
 pub use batch::{BatchId, BatchStatus, Change, ChangeRefused, ItemOptions, Limits, Plan};
+pub(crate) use batch_progress::JobsWaitFor;
 pub use batch_progress::{Observation, Progress, WaitingFor};
 pub use caller::Caller;
 pub use code::{CodeKey, CodeScheme};
@@ -55,6 +58,7 @@ pub use job::{
 };
 pub(crate) use launch_failed::LaunchFailed;
 pub use panic_message::panic_message;
+pub use process::{ProcessId, WorkerRecord};
 pub use progress::{Activity, JobCounts, Measured, estimate, in_words};
 pub use record::{BatchRecord, FailedJob, FailureExample, FailureGroup, Item, JobMap, JobRecord};
 pub use request::{CreateRequest, IdempotencyKey};

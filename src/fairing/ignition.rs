@@ -18,9 +18,12 @@ use crate::{
     http::{self, Check, Rights},
     ledger::{BatchDb, BatchPool, BoxError, Estimator, HostTransactions, Ledger, Outage, Rules},
     queue::Queues,
-    service::{BatchService, HookContext, LateContext, Parts, Reads},
+    service::{BatchService, HookContext, LateContext, Parts, Reads, WorkerCheck},
     trace::Traces,
-    worker::{BatchLog, CodeParametersCache, Context, FinishedJobs, Hooks, LaunchSummary, Runtime, Summaries, Wakeup},
+    worker::{
+        BatchLog, CodeParametersCache, Context, FinishedJobs, Hooks, LaunchSummary, Presence, Runtime, Summaries,
+        Wakeup,
+    },
 };
 
 /// What a successful ignition creates.
@@ -106,6 +109,7 @@ impl BatchFairing {
 
 /// What the workers share, without the hooks of the host.
 fn context(config: &Arc<Config>, store: &Store, queues: &Queues) -> Context {
+    let presence = Presence::new(config.role);
     Context {
         ledger: store.ledger.clone(),
         generate: queues.generate.clone(),
@@ -117,8 +121,9 @@ fn context(config: &Arc<Config>, store: &Store, queues: &Queues) -> Context {
         estimator: Arc::new(Estimator::new(store.ledger.clone())),
         code_parameters: CodeParametersCache::default(),
         finished_jobs: FinishedJobs::default(),
-        summaries: Summaries::default(),
+        summaries: Summaries::new(presence.process),
         batch_log: BatchLog::default(),
+        presence,
         delayed: AtomicU64::new(0),
         wakeup: Arc::new(Wakeup::default()),
         draining: CancellationToken::new(),
@@ -159,6 +164,7 @@ fn service(workers: &Context, pool: &BatchPool, rights: &Rights) -> BatchService
         outage: workers.outage.clone(),
         live: workers.live.clone(),
         standby: workers.standby.clone(),
+        worker_check: WorkerCheck::default(),
         finished: workers.finished.clone(),
         hook_ended: workers.hook_ended.clone(),
         traces: workers.traces.clone(),

@@ -18,6 +18,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `verbs.rs`, `verbs/` | the traits [`Ledger`], [`Records`], [`JobRecords`] and [`AuditRecords`] |
+//! | `worker_records.rs` | the trait [`WorkerRecords`](worker_records::WorkerRecords): the processes that use the ledger |
 //! | `types.rs`, `query.rs`, `error.rs` | their types |
 //! | `columns.rs`, `rows.rs` | the rows of either database as these types |
 //! | `decide/` | the rules that both databases follow, pure |
@@ -39,11 +40,13 @@ mod outage;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod query;
+mod refusal;
 mod rows;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod types;
 mod verbs;
+mod worker_records;
 
 pub use self::{
     database::{BatchConnection, BatchDb, BatchPool, HostTransactions, WrongDatabaseKind},
@@ -56,16 +59,19 @@ pub use self::{
         AuditFilter, BatchChange, COUNT_INTERVAL, ChangeQuery, JobQuery, OpenJob, OpenJobs, OpenTasks, PageRequest,
         Portion, RecentWork, TaskQuery,
     },
+    refusal::WriteRefusal,
     types::{
         AttemptResult, BatchCommand, BatchInfo, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk,
         Hook, HookKinds, HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, NewItemRow, PlanInput, Planned, Pruned,
         Rules, Unplanned, Work,
     },
     verbs::Ledger,
+    worker_records::WorkerReport,
 };
 
 #[cfg(rocket_batch_internals)]
 pub use self::{
     query::Backlog,
     verbs::{AuditRecords, JobRecords, Records},
+    worker_records::WorkerRecords,
 };

@@ -34,3 +34,7 @@ pub(super) const AUDIT: &str = "read the audit of a batch";
 pub(super) const AUDIT_LOG: &str = "search the audit";
 pub(super) const PRUNE_AUDIT: &str = "remove old entries of the audit";
 pub(super) const OPEN_HOOKS: &str = "count open hooks";
+pub(super) const REPORT_WORKER: &str = "report this process";
+pub(super) const REMOVE_WORKER: &str = "remove this process from the workers";
+pub(super) const WORKERS: &str = "list workers";
+pub(super) const HAS_WORKERS: &str = "look for workers";

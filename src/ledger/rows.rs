@@ -12,8 +12,8 @@ use super::{
 };
 use crate::domain::{
     Activity, AuditEntry, BatchId, BatchRecord, Caller, ErrorGroup, FailedChunks, FailedJob, FailureExample,
-    FailureGroup, HookId, Item, ItemOptions, JobCounts, JobFinished, JobId, JobRecord, JobState, Measured, StatusTask,
-    TraceParent,
+    FailureGroup, HookId, Item, ItemOptions, JobCounts, JobFinished, JobId, JobRecord, JobState, Measured, ProcessId,
+    StatusTask, TraceParent, WorkerRecord,
 };
 
 /// Reads a batch with its counts.
@@ -37,6 +37,22 @@ pub(super) fn batch<R: Columns>(row: &R) -> Result<BatchRecord, R::Error> {
             recent_items: row.number("recent_items")?,
             last_item_at: row.optional_time("last_item_at")?,
         },
+    })
+}
+
+/// Reads a process. Its id is an integer of 64 bits, which a database stores with a sign.
+pub(super) fn worker<R: Columns>(row: &R) -> Result<WorkerRecord, R::Error> {
+    Ok(WorkerRecord {
+        id: ProcessId(row.integer("id")?.cast_unsigned()),
+        host: row.string("host")?,
+        role: row.string("role")?,
+        version: row.string("version")?,
+        started_at: row.time("started_at")?,
+        reported_at: row.time("reported_at")?,
+        last_fetch_at: row.optional_time("last_fetch_at")?,
+        active_jobs: row.number("active_jobs")?,
+        standby: row.flag("standby")?,
+        memory_bytes: row.optional_number("memory_bytes")?,
     })
 }
 

@@ -18,6 +18,7 @@ use super::{
         AttemptResult, BatchCommand, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook,
         HookOutcome, LastChunk, NewBatch, NewItem, PlanInput, Planned, Pruned,
     },
+    worker_records::WorkerRecords,
 };
 use crate::domain::{
     BatchId, BatchRecord, BatchStatus, Caller, CodeKey, Delivery, FailedJob, FailureGroup, HookId, InvalidFields, Item,
@@ -128,7 +129,7 @@ pub trait JobRecords: Send + Sync {
 /// took effect is then unknown, and repeating it is safe, except for [`Ledger::create`] without an
 /// id and without a request.
 #[async_trait]
-pub trait Ledger: Records + JobRecords + AuditRecords {
+pub trait Ledger: Records + JobRecords + AuditRecords + WorkerRecords {
     /// Inserts a batch, its jobs and its entry in the audit in one transaction.
     ///
     /// A request whose key is still remembered gets its first result again, whatever has changed

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     error::{BatchError, Result},
     reads::Reads,
+    worker_check::WorkerCheck,
 };
 use crate::{
     config::Config,
@@ -70,6 +71,8 @@ pub(crate) struct Parts {
     pub live: Arc<Live>,
     /// Whether another process works on this ledger, and this one waits to take over.
     pub standby: Arc<AtomicBool>,
+    /// Whether any process runs jobs, as last read.
+    pub worker_check: WorkerCheck,
     /// Notified when a batch finishes in this process.
     pub finished: Arc<Notify>,
     /// Notified when a call of a hook ends in this process.

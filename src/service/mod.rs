@@ -17,8 +17,9 @@
 //!   waiting.rs       wait for the end of a batch, and for its hooks
 //!   commands.rs      retry, cancel, pause, resume
 //!   hook_context.rs  what hooks and item writers reach
+//!   workers.rs       which processes there are, and whether any of them runs jobs
 //!   readiness.rs     whether this process can take requests
-//!   error.rs, page.rs, accepted.rs, reads.rs
+//!   error.rs, page.rs, accepted.rs, reads.rs, worker_check.rs
 //! ```
 
 mod accepted;
@@ -36,6 +37,8 @@ mod reads;
 mod transactions;
 mod waiting;
 mod watching;
+mod worker_check;
+mod workers;
 
 pub(crate) use self::{
     accepted::Answered,
@@ -43,6 +46,7 @@ pub(crate) use self::{
     handle::Parts,
     hook_context::{LateContext, States},
     reads::Reads,
+    worker_check::WorkerCheck,
 };
 pub use self::{
     accepted::BatchAccepted,

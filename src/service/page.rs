@@ -56,6 +56,11 @@ impl PageQuery {
 }
 
 impl<T> Page<T> {
+    /// The only page of a list.
+    pub(super) const fn complete(items: Vec<T>) -> Self {
+        Self { items, next_cursor: None }
+    }
+
     /// Makes the page of a list whose key is the number of entries up to the end of a page.
     pub(super) fn by_position(portion: Portion<T>, list: &str, request: PageRequest) -> Self {
         let entries = (portion.rows.len() as u64).min(request.limit - 1);

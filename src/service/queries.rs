@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     domain::{
-        BatchRecord, BatchStatus, FailedJob, FailureGroup, Item, JobMap, JobRecord, JobState, Observation, Progress,
-        WaitingFor, check_group,
+        BatchRecord, BatchStatus, FailedJob, FailureGroup, Item, JobMap, JobRecord, JobState, JobsWaitFor, Observation,
+        Progress, WaitingFor, check_group,
     },
     ledger::{PageRequest, Portion},
     queue::QueueCondition,
@@ -39,11 +39,16 @@ impl BatchService {
         if self.parts().outage.is_on() {
             return Some(WaitingFor::Database);
         }
-        if batch.has_only_waiting_jobs() { self.process_waits_for().await } else { None }
+        if batch.has_open_jobs() { self.jobs_wait_for().await.of(batch) } else { None }
+    }
+
+    /// Why no job advances now, or why this process starts no waiting job.
+    pub(super) async fn jobs_wait_for(&self) -> JobsWaitFor {
+        JobsWaitFor { to_start: self.process_waits_for().await, is_nobody_left: self.is_nobody_left().await }
     }
 
     /// Why this process starts no waiting job now.
-    pub(super) async fn process_waits_for(&self) -> Option<WaitingFor> {
+    async fn process_waits_for(&self) -> Option<WaitingFor> {
         if self.parts().standby.load(Relaxed) {
             return Some(WaitingFor::Leader);
         }

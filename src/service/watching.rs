@@ -15,7 +15,7 @@ use super::{
     handle::{BatchService, to_batch_id},
 };
 use crate::{
-    domain::{BatchRecord, Progress, WaitingFor, error_chain},
+    domain::{Progress, WaitingFor, error_chain},
     ledger::ChangeQuery,
     live::{EVENT_INTERVAL, Live, TooManyWatchers, Watch, WatchAll},
 };
@@ -169,8 +169,7 @@ impl BatchService {
         if !is_read || self.parts().outage.is_on() {
             return live.publish(is_read, |batch| self.progress(batch, Some(WaitingFor::Database)));
         }
-        let waiting_for = self.process_waits_for().await;
-        let waits = |batch: &BatchRecord| waiting_for.filter(|_| batch.has_only_waiting_jobs());
-        live.publish(true, |batch| self.progress(batch, waits(batch)));
+        let waits = self.jobs_wait_for().await;
+        live.publish(true, |batch| self.progress(batch, waits.of(batch)));
     }
 }

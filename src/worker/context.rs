@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     batch_log::BatchLog, code_parameters::CodeParametersCache, finished_jobs::FinishedJobs, hooks::Hooks,
-    summaries::Summaries, wakeup::Wakeup,
+    presence::Presence, summaries::Summaries, wakeup::Wakeup,
 };
 use crate::{
     config::Config,
@@ -40,6 +40,8 @@ pub(crate) struct Context {
     pub finished_jobs: FinishedJobs,
     pub summaries: Summaries,
     pub batch_log: BatchLog,
+    /// What this process reports about itself.
+    pub presence: Arc<Presence>,
     /// Number of delayed jobs in the queue, as last read by the feeder.
     pub delayed: AtomicU64,
     /// Wakes the feeder.

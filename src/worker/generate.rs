@@ -28,6 +28,7 @@ pub(crate) struct Generate(pub Arc<Context>);
 #[async_trait]
 impl Handler for Generate {
     async fn handle(&self, delivery: Delivery<Task>, progress: &dyn ProgressSink) -> Disposition {
+        let _active = self.0.presence.start_job();
         let (delivery, range) = match delivery {
             Delivery::Enqueued { task: Task::Generate { job, first, quantity }, acknowledged } => {
                 (Delivery::Enqueued { task: job, acknowledged }, first..first.saturating_add(quantity))

@@ -26,9 +26,11 @@ pub(crate) mod failpoints;
 mod feeder;
 mod finished_jobs;
 mod generate;
+mod heartbeat;
 mod hooks;
 mod offers;
 mod planner;
+mod presence;
 mod report;
 mod runtime;
 mod stall_check;
@@ -43,6 +45,7 @@ pub(crate) use self::{
     context::Context,
     finished_jobs::FinishedJobs,
     hooks::{Callback, Hooks},
+    presence::Presence,
     runtime::Runtime,
     summaries::Summaries,
     summary::LaunchSummary,

@@ -21,6 +21,7 @@ use super::{
     counter::{count_before_exit, keep_summaries},
     feeder::Feeder,
     generate::Generate,
+    heartbeat::{remove_presence, report_presence},
     stall_check::log_stalls,
     status::Status,
     summary::LaunchSummary,
@@ -49,6 +50,8 @@ impl Runtime {
     /// Returns at once.
     pub fn start(&self) {
         let cx = self.cx.clone();
+        let reporting = cx.clone();
+        drop(self.tasks.spawn(async move { report_presence(&reporting).await }));
         match (cx.generate.is_shared(), cx.config.role.runs_jobs()) {
             (false, true) => drop(self.tasks.spawn(lead_and_feed(cx, self.summary.clone()))),
             (false, false) => self.summary.log_without_workers(),
@@ -75,6 +78,7 @@ impl Runtime {
         );
         // Counts the jobs that were released last.
         let _ = tokio::time::timeout_at(deadline, count_before_exit(&self.cx)).await;
+        let _ = tokio::time::timeout_at(deadline, remove_presence(&self.cx)).await;
         for (queue, drained) in [(&self.cx.generate, generate), (&self.cx.status, status)] {
             if let Drained::Left(left) = drained {
                 let queue = queue.name();
@@ -115,10 +119,15 @@ async fn acquire_leadership(cx: &Context, summary: &LaunchSummary) -> Option<Lea
     loop {
         match cx.retry_until_drain(|| cx.ledger.try_acquire_leadership()).await? {
             Ok(Some(leadership)) => {
-                cx.standby.store(false, Relaxed);
+                if cx.standby.swap(false, Relaxed) {
+                    cx.presence.changed.notify_one();
+                }
                 return Some(leadership);
             }
-            Ok(None) if !cx.standby.swap(true, Relaxed) => summary.log_standby(),
+            Ok(None) if !cx.standby.swap(true, Relaxed) => {
+                cx.presence.changed.notify_one();
+                summary.log_standby();
+            }
             Ok(None) => {}
             Err(error) => {
                 let error = &error as &dyn std::error::Error;

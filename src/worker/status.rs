@@ -27,6 +27,7 @@ pub(crate) struct Status(pub Arc<Context>);
 #[async_trait]
 impl Handler for Status {
     async fn handle(&self, delivery: Delivery<Task>, _: &dyn ProgressSink) -> Disposition {
+        self.0.presence.fetched();
         let Delivery::Enqueued { task, .. } = delivery else {
             return Disposition::Fail(format!("{delivery} is not a status task"));
         };

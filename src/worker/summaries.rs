@@ -27,7 +27,7 @@ use chrono::{DateTime, Utc};
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
-    domain::BatchId,
+    domain::{BatchId, ProcessId},
     ledger::{LedgerError, RecentWork},
 };
 
@@ -48,10 +48,11 @@ pub(crate) struct Summaries {
     start: Instant,
 }
 
-impl Default for Summaries {
-    fn default() -> Self {
+impl Summaries {
+    /// No changes yet. `process` identifies this run of the process.
+    pub fn new(process: ProcessId) -> Self {
         Self {
-            process: fastrand::u64(1..),
+            process: process.0,
             batches: Mutex::default(),
             changed: Notify::new(),
             failed: AtomicBool::new(false),
@@ -217,7 +218,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn counts_a_changed_batch_once_and_removes_it_later() {
-        let (summaries, batch) = (Summaries::default(), BatchId::new(7).unwrap());
+        let (summaries, batch) = (Summaries::new(ProcessId(1)), BatchId::new(7).unwrap());
 
         summaries.changed(batch);
         summaries.inserted(batch, 50);
@@ -233,7 +234,7 @@ mod tests {
 
     #[test]
     fn does_not_count_a_finished_batch() {
-        let (summaries, [finished, open]) = (Summaries::default(), [7, 8].map(|id| BatchId::new(id).unwrap()));
+        let (summaries, [finished, open]) = (Summaries::new(ProcessId(1)), [7, 8].map(|id| BatchId::new(id).unwrap()));
 
         [finished, open].into_iter().for_each(|batch| summaries.inserted(batch, 50));
         summaries.finished(finished);
@@ -247,7 +248,7 @@ mod tests {
 
     #[tokio::test]
     async fn keeps_a_batch_marked_until_it_is_counted() {
-        let (summaries, batch) = (Summaries::default(), BatchId::new(7).unwrap());
+        let (summaries, batch) = (Summaries::new(ProcessId(1)), BatchId::new(7).unwrap());
         summaries.changed(batch);
 
         let failed = summaries.count_with(async |_, _| Err(rejected())).await;
@@ -263,7 +264,7 @@ mod tests {
     /// A statement over several batches may never succeed because of one of them.
     #[tokio::test]
     async fn counts_other_batches_beside_one_that_always_fails() {
-        let (summaries, failing) = (Summaries::default(), BatchId::new(1).unwrap());
+        let (summaries, failing) = (Summaries::new(ProcessId(1)), BatchId::new(1).unwrap());
         (1..=100).for_each(|id| summaries.changed(BatchId::new(id).unwrap()));
 
         for _ in 0..1_000 {

@@ -23,3 +23,4 @@ mod shop;
 #[path = "../support/mod.rs"]
 mod support;
 mod unplanned;
+mod workers;

@@ -219,7 +219,7 @@ async fn guarded_operations_require_the_security_scheme_of_the_host() {
     let writes = ["cancelBatch", "createBatch", "pauseBatch", "previewBatch", "resumeBatch", "retryBatch"];
 
     let (all, schemes) = secured(&shop).await;
-    assert!(all.len() == 19 && !all.contains("probeReady"), "{all:?}");
+    assert!(all.len() == 20 && !all.contains("probeReady"), "{all:?}");
     assert_eq!(schemes, json!({ "key": by_key }));
 
     let shop = guarded_by(Batch::fairing().public().write_guard::<Writer>()).open().await;
@@ -421,6 +421,7 @@ async fn every_documented_status_occurs() {
             (Get, "/batches?limit=0", None, 422),
             (Get, "/batches?status=x", None, 422),
             (Get, "/batches/rights", None, 200),
+            (Get, "/batches/workers", None, 200),
             (Get, "/batches/1", None, 200),
             (Get, "/batches/2", None, 200),
             (Get, "/batches/9", None, 404),

@@ -14,10 +14,12 @@ mod orders;
 mod pair;
 #[cfg(feature = "redis")]
 mod redis;
+mod refused;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(feature = "redis")]
 mod traces;
+mod workers;
 
 use std::{
     collections::HashSet,

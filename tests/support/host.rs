@@ -117,9 +117,14 @@ impl Home {
         Ok(Self::on(store)?.and_redis(port))
     }
 
+    /// Makes a home on a PostgreSQL server of its own.
+    pub fn on_server(url: &str) -> TestResult<Self> {
+        Self::at(Some((url.to_owned(), "rocket_batch".to_owned())))
+    }
+
     /// Makes a home on a PostgreSQL server of its own and a Redis server.
     pub fn on_servers(url: &str, port: u16) -> TestResult<Self> {
-        Ok(Self::at(Some((url.to_owned(), "rocket_batch".to_owned())))?.and_redis(port))
+        Ok(Self::on_server(url)?.and_redis(port))
     }
 
     /// Returns the PostgreSQL server and the schema of the ledger.
@@ -351,6 +356,11 @@ impl Host {
     pub async fn get(&self, path: &str) -> TestResult<Value> {
         let response = self.client.get(self.url(path)).bearer_auth(TOKEN).send().await?;
         Ok(response.error_for_status()?.json().await?)
+    }
+
+    /// Returns the body of the response to a GET request, whatever its status.
+    pub async fn body(&self, path: &str) -> TestResult<Value> {
+        Ok(self.client.get(self.url(path)).bearer_auth(TOKEN).send().await?.json().await?)
     }
 
     /// Returns the status of the response to a GET request.

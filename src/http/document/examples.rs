@@ -14,7 +14,7 @@ pub(super) fn insert_into(schemas: &mut Map<String, Value>) {
     }
 }
 
-fn all() -> [(&'static str, Value); 21] {
+fn all() -> [(&'static str, Value); 22] {
     [
         ("CreateBatch", json!({ "quantity": 250, "batchId": 42, "batchSize": 100, "qrCodePrefix": "QR" })),
         ("BatchAccepted", accepted()),
@@ -35,6 +35,8 @@ fn all() -> [(&'static str, Value); 21] {
         ("PageOfAuditEntry", page(audit_entry())),
         ("RetryJobs", json!({ "group": "9c5638d5bf0dab6e", "dryRun": true })),
         ("RetryReport", retry_report()),
+        ("Worker", worker()),
+        ("PageOfWorker", page(worker())),
         ("CallerRights", json!({ "read": true, "write": false })),
         ("Ready", json!({ "ready": false, "problems": ["the database does not respond"] })),
     ]
@@ -112,6 +114,21 @@ fn progress() -> Value {
         "lastItemAt": "2026-01-31T12:00:02.125Z",
         "waitingFor": null,
         "stalled": false,
+    })
+}
+
+fn worker() -> Value {
+    json!({
+        "id": "5f0c1be8a94d7632",
+        "host": "shop-worker-1",
+        "role": "worker",
+        "version": "0.1.0",
+        "startedAt": "2026-01-31T06:00:00Z",
+        "reportedAt": "2026-01-31T12:00:02Z",
+        "lastFetchAt": "2026-01-31T12:00:01.5Z",
+        "activeJobs": 1,
+        "standby": false,
+        "memoryBytes": 25_165_824,
     })
 }
 

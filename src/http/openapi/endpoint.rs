@@ -52,16 +52,18 @@ pub(in crate::http) use endpoints;
 pub(in crate::http) enum Tag {
     Batches,
     Items,
+    Workers,
     Health,
 }
 
 impl Tag {
-    pub(in crate::http) const ALL: [Self; 3] = [Self::Batches, Self::Items, Self::Health];
+    pub(in crate::http) const ALL: [Self; 4] = [Self::Batches, Self::Items, Self::Workers, Self::Health];
 
     pub(in crate::http) const fn name(self) -> &'static str {
         match self {
             Self::Batches => "batches",
             Self::Items => "items",
+            Self::Workers => "workers",
             Self::Health => "health",
         }
     }
@@ -70,6 +72,7 @@ impl Tag {
         match self {
             Self::Batches => "Create, inspect and control batches, which are requests for items.",
             Self::Items => "Read the items that batches have created.",
+            Self::Workers => "See which processes run jobs.",
             Self::Health => "Health probes, open without credentials.",
         }
     }

@@ -31,7 +31,9 @@ use super::{
     refusal::{HistoryRemoved, HookFailed, IdTaken, NoFailedJobs, Refusal, WrongStatus},
 };
 use crate::{
-    domain::{AuditEntry, BatchRecord, FailedJob, FailureGroup, Item, JobMap, JobRecord, Progress, RetryReport},
+    domain::{
+        AuditEntry, BatchRecord, FailedJob, FailureGroup, Item, JobMap, JobRecord, Progress, RetryReport, WorkerRecord,
+    },
     service::{BatchAccepted, BatchPreview, BatchService, Page},
 };
 
@@ -44,6 +46,7 @@ pub(super) fn guarded() -> Vec<Endpoint> {
         show_job_map, list_failed_jobs, list_failure_groups, list_audit, search_audit, retry_batch, cancel_batch,
         pause_batch, resume_batch];
     all.extend(endpoints![Tag::Items => list_items]);
+    all.extend(endpoints![Tag::Workers => list_workers]);
     // `/items/<code>` collides with `/<id>/items` and must be tried first. Rocket's attribute does
     // not accept a negative rank.
     all.extend(endpoints![Tag::Items => find_item].into_iter().map(|endpoint| endpoint.ranked(-20)));
@@ -306,6 +309,18 @@ endpoint! {
     #[get("/items/<code>")]
     async fn find_item(batches: BatchService, code: PathCode<'_>) -> Result<JsonResponse<Item>> {
         Ok(JsonResponse(batches.item_by_code(code.0).await?))
+    }
+}
+
+endpoint! {
+    /// Lists the processes that use the ledger, the oldest first: those that run jobs, and those
+    /// that only serve requests.
+    ///
+    /// Each process reports itself every ten seconds. One that ends is gone at once, one that was
+    /// killed within a minute. There is one page of at most 1,000 processes.
+    #[get("/workers")]
+    async fn list_workers(batches: BatchService) -> Result<JsonResponse<Page<WorkerRecord>>> {
+        Ok(JsonResponse(batches.workers().await?))
     }
 }
 

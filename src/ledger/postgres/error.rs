@@ -4,6 +4,7 @@
 //!   rolled back by the server     40001 40P01 55P03         repeated here
 //!   the connection was lost       08… 57P01 57P02 57P03     repeated here, if the verb is REPEATABLE
 //!   the server is unable          53… 25006 57014 58…       Unavailable
+//!   the right to write was lost   42501                     Unavailable, but Rejected for the host
 //!   the rows were rejected        22… 23… P0…               Rejected
 //!   anything else                                           Failed
 //! ```
@@ -16,7 +17,10 @@ use std::{error::Error as _, io};
 use tokio_postgres::{Error, error::SqlState};
 
 use crate::domain::ChangeRefused;
-use crate::ledger::error::{BoxError, LedgerError, failed, unavailable};
+use crate::ledger::{
+    error::{BoxError, LedgerError, failed, unavailable},
+    refusal::{WriteRefusal, refused},
+};
 
 /// The result of a verb's function.
 pub(super) type Result<T, E = VerbError> = std::result::Result<T, E>;
@@ -45,6 +49,8 @@ enum Kind {
     ConnectionLost,
     /// The server is unable to do it now.
     ServerUnable,
+    /// The user has no right to do it. A ledger that was launched had it.
+    Forbidden,
     /// The rows were rejected.
     RowsRejected,
     /// A defect.
@@ -85,7 +91,11 @@ impl EndsVerb for ChangeRefused {
 
 /// The ledger's error for an error of PostgreSQL in a statement of the host.
 pub(crate) fn classified(error: Error, operation: &'static str) -> LedgerError {
-    VerbError::Database(error).into_ledger_error(operation)
+    match kind(&error) {
+        // The host's own right, which the ledger does not need.
+        Kind::Forbidden => failed(operation, message_of(&error)),
+        _ => VerbError::Database(error).into_ledger_error(operation),
+    }
 }
 
 impl VerbError {
@@ -97,8 +107,11 @@ impl VerbError {
             Self::Race => unavailable(operation, "other sessions kept inserting the same items"),
             Self::NoResponse => unavailable(operation, "the server does not respond"),
             Self::Database(error) => match kind(&error) {
-                Kind::RolledBack | Kind::ConnectionLost | Kind::ServerUnable => {
-                    unavailable(operation, message_of(&error))
+                Kind::RolledBack | Kind::ConnectionLost | Kind::ServerUnable | Kind::Forbidden => {
+                    match write_refusal(&error) {
+                        Some(refusal) => refused(operation, refusal, message_of(&error)),
+                        None => unavailable(operation, message_of(&error)),
+                    }
                 }
                 Kind::RowsRejected => LedgerError::Rejected { why: message_of(&error) },
                 Kind::Defect => failed(operation, message_of(&error)),
@@ -129,7 +142,9 @@ impl VerbError {
     pub(super) fn spoils_connection(&self) -> bool {
         match self {
             Self::NoResponse => true,
-            Self::Database(error) => matches!(kind(error), Kind::ConnectionLost | Kind::ServerUnable | Kind::Defect),
+            Self::Database(error) => {
+                matches!(kind(error), Kind::ConnectionLost | Kind::ServerUnable | Kind::Forbidden | Kind::Defect)
+            }
             Self::Verb(_) | Self::NoConnection(_) | Self::Race => false,
         }
     }
@@ -152,6 +167,21 @@ pub(super) fn message_of(error: &Error) -> String {
 /// Whether the host's own statement failed for a reason other than its rows.
 pub(super) fn is_unavailable(error: &Error) -> bool {
     matches!(kind(error), Kind::RolledBack | Kind::ConnectionLost | Kind::ServerUnable)
+}
+
+/// Why the server refuses every write, if it does.
+fn write_refusal(error: &Error) -> Option<WriteRefusal> {
+    error.code().and_then(refusal_of)
+}
+
+fn refusal_of(code: &SqlState) -> Option<WriteRefusal> {
+    match code.code() {
+        "53100" => Some(WriteRefusal::DiskFull),
+        "25006" => Some(WriteRefusal::ReadOnly),
+        "42501" => Some(WriteRefusal::NoPermission),
+        "58030" => Some(WriteRefusal::DiskError),
+        _ => None,
+    }
 }
 
 fn kind(error: &Error) -> Kind {
@@ -177,6 +207,7 @@ fn kind_of(code: &SqlState) -> Kind {
         "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Kind::ConnectionLost,
         // A former primary that is now a standby: the next connection finds the new primary.
         "25006" | "57014" | "55000" => Kind::ServerUnable,
+        "42501" => Kind::Forbidden,
         code => match code.get(..2).unwrap_or_default() {
             "08" => Kind::ConnectionLost,
             "28" | "53" | "58" | "3D" => Kind::ServerUnable,
@@ -197,6 +228,7 @@ mod tests {
             (Kind::ConnectionLost, &["08006", "08003", "57P01", "57P02", "57P03"]),
             (Kind::ServerUnable, &["53100", "53200", "53300", "25006", "57014", "58030", "28P01"]),
             (Kind::RowsRejected, &["22001", "22021", "23505", "23514", "P0001"]),
+            (Kind::Forbidden, &["42501"]),
             (Kind::Defect, &["42601", "42P01", "25P02", "XX000", "0A000"]),
         ];
 
@@ -204,6 +236,21 @@ mod tests {
             for code in codes {
                 assert_eq!(kind_of(&SqlState::from_code(code)), expected, "{code}");
             }
+        }
+    }
+
+    #[test]
+    fn a_refused_write_says_why() {
+        let table = [
+            ("53100", Some(WriteRefusal::DiskFull)),
+            ("25006", Some(WriteRefusal::ReadOnly)),
+            ("42501", Some(WriteRefusal::NoPermission)),
+            ("58030", Some(WriteRefusal::DiskError)),
+            ("53300", None),
+            ("23505", None),
+        ];
+        for (code, expected) in table {
+            assert_eq!(refusal_of(&SqlState::from_code(code)), expected, "{code}");
         }
     }
 }

@@ -59,6 +59,7 @@ mod setup_lock;
 mod summarize;
 mod tls;
 mod token;
+mod workers;
 
 use std::{sync::Arc, time::Duration};
 
@@ -92,10 +93,11 @@ use super::{
         HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, PlanInput, Planned, Pruned, Rules,
     },
     verbs::{AuditRecords, JobRecords, Ledger, Records},
+    worker_records::{WorkerRecords, WorkerReport},
 };
 use crate::domain::{
     AuditEntry, Backoff, BatchId, BatchRecord, BatchStatus, Caller, CodeKey, Delivery, FailedJob, FailureGroup, HookId,
-    InvalidFields, Item, JobMap, JobRecord, JobState, RetryOptions, RetryReport, StatusTask,
+    InvalidFields, Item, JobMap, JobRecord, JobState, ProcessId, RetryOptions, RetryReport, StatusTask, WorkerRecord,
 };
 
 /// The ledger in a PostgreSQL database.
@@ -221,6 +223,25 @@ impl AuditRecords for PostgresLedger {
 
     async fn prune_audit(&self, age: Duration, max: u64) -> Result<u64> {
         self.pool.run(audit::PruneAudit { age, max }).await
+    }
+}
+
+#[async_trait]
+impl WorkerRecords for PostgresLedger {
+    async fn report_worker(&self, report: WorkerReport) -> Result<()> {
+        self.pool.run(workers::ReportWorker(report)).await
+    }
+
+    async fn remove_worker(&self, process: ProcessId) -> Result<()> {
+        self.pool.run(workers::RemoveWorker(process)).await
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerRecord>> {
+        self.pool.run(workers::Workers).await
+    }
+
+    async fn has_workers(&self, span: Duration) -> Result<bool> {
+        self.pool.run(workers::HasWorkers(span)).await
     }
 }
 

@@ -6,7 +6,10 @@
 use rusqlite::{Error, ErrorCode};
 
 use crate::domain::{ChangeRefused, error_chain};
-use crate::ledger::error::{BoxError, LedgerError, failed, unavailable};
+use crate::ledger::{
+    error::{BoxError, LedgerError, failed, unavailable},
+    refusal::{WriteRefusal, refused},
+};
 
 /// The result of a verb's function.
 pub(super) type Result<T, E = VerbError> = std::result::Result<T, E>;
@@ -70,16 +73,16 @@ pub(super) fn closed(operation: &'static str) -> LedgerError {
 /// The ledger's error for an error of SQLite.
 pub(crate) fn classified(error: Error, operation: &'static str) -> LedgerError {
     use ErrorCode as Code;
+    if let Some(refusal) = write_refusal(&error) {
+        return refused(operation, refusal, error);
+    }
     match error.sqlite_error_code() {
         Some(
             Code::DatabaseBusy
             | Code::DatabaseLocked
             | Code::FileLockingProtocolFailed
-            | Code::DiskFull
             | Code::SystemIoFailure
             | Code::CannotOpen
-            | Code::ReadOnly
-            | Code::PermissionDenied
             | Code::OutOfMemory
             | Code::OperationInterrupted
             | Code::OperationAborted,
@@ -88,6 +91,21 @@ pub(crate) fn classified(error: Error, operation: &'static str) -> LedgerError {
             LedgerError::Rejected { why: error.to_string() }
         }
         _ => failed(operation, error),
+    }
+}
+
+/// Why SQLite refuses every write, if it does.
+pub(super) fn write_refusal(error: &Error) -> Option<WriteRefusal> {
+    const IOERR_WRITE: i32 = 778;
+    const IOERR_FSYNC: i32 = 1_034;
+    match error.sqlite_error()? {
+        failure if [IOERR_WRITE, IOERR_FSYNC].contains(&failure.extended_code) => Some(WriteRefusal::DiskError),
+        failure => match failure.code {
+            ErrorCode::DiskFull => Some(WriteRefusal::DiskFull),
+            ErrorCode::ReadOnly => Some(WriteRefusal::ReadOnly),
+            ErrorCode::PermissionDenied => Some(WriteRefusal::NoPermission),
+            _ => None,
+        },
     }
 }
 
@@ -128,6 +146,24 @@ mod tests {
         }
         let shape = VerbError::from(Error::QueryReturnedNoRows).into_ledger_error("test");
         assert!(matches!(shape, LedgerError::Failed { .. }));
+    }
+
+    #[test]
+    fn a_refused_write_is_unavailable_and_says_why() {
+        let table = [
+            (ffi::SQLITE_FULL, Some(WriteRefusal::DiskFull)),
+            (ffi::SQLITE_READONLY, Some(WriteRefusal::ReadOnly)),
+            (ffi::SQLITE_READONLY_DIRECTORY, Some(WriteRefusal::ReadOnly)),
+            (ffi::SQLITE_PERM, Some(WriteRefusal::NoPermission)),
+            (ffi::SQLITE_IOERR_WRITE, Some(WriteRefusal::DiskError)),
+            (ffi::SQLITE_IOERR_FSYNC, Some(WriteRefusal::DiskError)),
+            (ffi::SQLITE_IOERR_READ, None),
+            (ffi::SQLITE_BUSY, None),
+            (ffi::SQLITE_CONSTRAINT, None),
+        ];
+        for (code, expected) in table {
+            assert_eq!(classified_code(code).write_refusal(), expected, "{code}");
+        }
     }
 
     /// It was "CHECK constraint failed: stock: Error code 275: constraint failed".

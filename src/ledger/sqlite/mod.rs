@@ -42,6 +42,7 @@ mod read;
 mod readers;
 mod retry;
 mod summarize;
+mod workers;
 mod writer;
 
 use std::{sync::Arc, time::Duration};
@@ -73,10 +74,11 @@ use super::{
         HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, PlanInput, Planned, Pruned, Rules,
     },
     verbs::{AuditRecords, JobRecords, Ledger, Records},
+    worker_records::{WorkerRecords, WorkerReport},
 };
 use crate::domain::{
     AuditEntry, Backoff, BatchId, BatchRecord, BatchStatus, Caller, CodeKey, Delivery, FailedJob, FailureGroup, HookId,
-    InvalidFields, Item, JobMap, JobRecord, JobState, RetryOptions, RetryReport, StatusTask,
+    InvalidFields, Item, JobMap, JobRecord, JobState, ProcessId, RetryOptions, RetryReport, StatusTask, WorkerRecord,
 };
 
 /// The ledger in a SQLite database.
@@ -200,6 +202,25 @@ impl AuditRecords for SqliteLedger {
 
     async fn prune_audit(&self, age: Duration, max: u64) -> Result<u64> {
         self.pool.write(operation::PRUNE_AUDIT, move |conn| audit::prune_audit(conn, age, max)).await
+    }
+}
+
+#[async_trait]
+impl WorkerRecords for SqliteLedger {
+    async fn report_worker(&self, report: WorkerReport) -> Result<()> {
+        self.pool.write(operation::REPORT_WORKER, move |conn| workers::report_worker(conn, &report)).await
+    }
+
+    async fn remove_worker(&self, process: ProcessId) -> Result<()> {
+        self.pool.write(operation::REMOVE_WORKER, move |conn| workers::remove_worker(conn, process)).await
+    }
+
+    async fn workers(&self) -> Result<Vec<WorkerRecord>> {
+        self.pool.read(operation::WORKERS, |conn| workers::workers(conn)).await
+    }
+
+    async fn has_workers(&self, span: Duration) -> Result<bool> {
+        self.pool.read(operation::HAS_WORKERS, move |conn| workers::has_workers(conn, span)).await
     }
 }
 

@@ -27,10 +27,13 @@ use tokio::sync::{
     oneshot,
 };
 
-use super::error::closed;
+use super::error::{closed, write_refusal};
 use crate::{
     domain::panic_message,
-    ledger::error::{LedgerError, failed, unavailable},
+    ledger::{
+        error::{LedgerError, failed, unavailable},
+        refusal::{WriteRefusal, refused},
+    },
 };
 
 /// The capacity of the queue. Further calls wait until it has capacity, with a timeout.
@@ -91,7 +94,29 @@ impl Writer {
 }
 
 /// The outcome of a shared transaction: committed, or why its effects are lost or unknown.
-type Outcome = std::result::Result<(), String>;
+type Outcome = std::result::Result<(), Cause>;
+
+/// Why a shared transaction was not committed.
+#[derive(Clone)]
+struct Cause {
+    message: String,
+    refusal: Option<WriteRefusal>,
+}
+
+impl Cause {
+    fn into_ledger_error(self, operation: &'static str) -> LedgerError {
+        match self.refusal {
+            Some(refusal) => refused(operation, refusal, self.message),
+            None => unavailable(operation, self.message),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Cause {
+    fn from(error: rusqlite::Error) -> Self {
+        Self { message: error.to_string(), refusal: write_refusal(&error) }
+    }
+}
 
 /// One queued call.
 trait QueuedCall: Send {
@@ -132,7 +157,7 @@ where
         let answer = match (result, outcome) {
             (Some(Err(error)), _) => Err(error),
             (Some(Ok(answer)), Ok(())) => Ok(answer),
-            (Some(Ok(_)) | None, Err(why)) => Err(unavailable(operation, why.clone()).into()),
+            (Some(Ok(_)) | None, Err(why)) => Err(why.clone().into_ledger_error(operation).into()),
             (None, Ok(())) => Err(failed(operation, "the call did not run").into()),
         };
         // An error means that the future of the call was dropped; the work is done anyway.
@@ -195,7 +220,7 @@ impl Thread {
         // A full or failing disk and `RAISE(ROLLBACK)` end the whole transaction, and so may the
         // host's work.
         if self.conn.is_autocommit() {
-            return Err("the shared transaction was ended early".into());
+            return Err(Cause { message: "the shared transaction was ended early".into(), refusal: None });
         }
         if !keep {
             self.execute("ROLLBACK TO turn")?;
@@ -205,7 +230,7 @@ impl Thread {
 
     fn execute(&self, sql: &'static str) -> Outcome {
         let done = self.conn.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
-        done.map(drop).map_err(|error| error.to_string())
+        done.map(drop).map_err(Cause::from)
     }
 
     /// Writes the log into the file and deletes it, unless other processes use it.

@@ -23,6 +23,7 @@ pub mod retry;
 pub mod stateful;
 pub mod summarize;
 pub mod views;
+pub mod workers;
 
 /// Every test, run against the ledgers of one harness.
 macro_rules! every_ledger {
@@ -194,6 +195,11 @@ macro_rules! every_ledger {
             views::a_host_reads_jobs
             views::a_host_reads_items
             views::a_host_can_change_nothing_through_a_view
+            views::a_host_reads_workers
+
+            workers::a_process_is_listed_as_it_last_reported_until_it_is_removed
+            workers::only_a_recent_report_of_a_process_that_runs_jobs_counts_as_a_worker
+            workers::a_process_that_inserted_an_item_counts_as_a_worker
 
             lifecycle::the_first_code_key_is_stored
             lifecycle::a_ledger_keeps_its_identity_and_no_other_has_it

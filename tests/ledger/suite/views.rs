@@ -1,7 +1,12 @@
 //! The views that hosts read. Each query has one text for every database.
 
+use std::time::Duration;
+
 use chrono::{DateTime, SecondsFormat, Utc};
-use rocket_batch::ledger::{ChunkInserted, Claimed};
+use rocket_batch::{
+    domain::{ProcessId, WorkerRecord},
+    ledger::{ChunkInserted, Claimed, WorkerReport},
+};
 
 use crate::subject::*;
 
@@ -87,6 +92,37 @@ pub async fn a_host_reads_items(harness: impl Harness) -> TestResult {
 }
 
 /// In PostgreSQL a view of one table would pass changes on to it.
+pub async fn a_host_reads_workers(harness: impl Harness) -> TestResult {
+    let ledger = harness.ledger().await;
+    let report = WorkerReport {
+        process: ProcessId(u64::MAX - 15),
+        host: "shelf".into(),
+        role: "all",
+        version: "1.2.3",
+        uptime: Duration::from_secs(9),
+        since_last_fetch: Some(Duration::from_secs(1)),
+        active_jobs: 2,
+        standby: true,
+        memory_bytes: Some(4_096),
+    };
+    ledger.report_worker(report.clone()).await?;
+    ledger.report_worker(WorkerReport { process: ProcessId(10), since_last_fetch: None, ..report }).await?;
+
+    let columns = "worker_id, host, role, version, active_jobs, standby, memory_bytes";
+    let rows = ledger.host_reads(&format!("SELECT {columns} FROM batch_workers ORDER BY worker_id")).await?;
+    let row = |id| [id, "shelf", "all", "1.2.3", "2", "1", "4096"];
+    assert_eq!(rows, [row("000000000000000a"), row("fffffffffffffff0")]);
+
+    let listed = ledger.workers().await?;
+    let times =
+        ledger.host_reads("SELECT started_at, reported_at, last_fetch_at FROM batch_workers ORDER BY 1").await?;
+    let expected = |worker: &WorkerRecord| {
+        [Some(worker.started_at), Some(worker.reported_at), worker.last_fetch_at].map(iso).to_vec()
+    };
+    assert_eq!(times, listed.iter().map(expected).collect::<Vec<_>>());
+    Ok(())
+}
+
 pub async fn a_host_can_change_nothing_through_a_view(harness: impl Harness) -> TestResult {
     let ledger = harness.ledger().await;
     let bystander = ledger.bystander().await?;

@@ -242,6 +242,22 @@ $$;
 CREATE TRIGGER keep_audit BEFORE UPDATE OR DELETE ON audit FOR EACH ROW EXECUTE FUNCTION keep_audit();
 CREATE TRIGGER keep_whole_audit BEFORE TRUNCATE ON audit FOR EACH STATEMENT EXECUTE FUNCTION keep_audit();
 
+-- The processes that use the ledger. Each reports itself every ten seconds and removes its row when
+-- it ends; a row that was not renewed is of a process that died.
+CREATE TABLE workers (
+    -- A random number for each start of a process, as in the summaries.
+    id                  bigint      PRIMARY KEY,
+    host                text        NOT NULL,
+    role                text        NOT NULL CHECK (role IN ('all', 'web', 'worker')),
+    version             text        NOT NULL,
+    started_at          timestamptz NOT NULL,
+    reported_at         timestamptz NOT NULL,
+    last_fetch_at       timestamptz,
+    active_jobs         bigint      NOT NULL CHECK (active_jobs >= 0),
+    standby             boolean     NOT NULL,
+    memory_bytes        bigint      CHECK (memory_bytes >= 0)
+) WITH (fillfactor = 70);
+
 -- The views that hosts may read: see docs/guide/tables.md. SQLite has views of the same names with
 -- the same columns, so that one query serves both. All numbers are `bigint`.
 --
@@ -266,6 +282,12 @@ CROSS JOIN (SELECT) AS read_only;
 CREATE VIEW batch_items AS
 SELECT i.batch AS batch_id, i.ordinal, i.code, i.created_at
 FROM items i
+CROSS JOIN (SELECT) AS read_only;
+
+CREATE VIEW batch_workers AS
+SELECT lpad(to_hex(w.id), 16, '0') AS worker_id, w.host, w.role, w.version, w.started_at, w.reported_at,
+       w.last_fetch_at, w.active_jobs, w.standby::int::bigint AS standby, w.memory_bytes
+FROM workers w
 CROSS JOIN (SELECT) AS read_only;
 
 -- Creates a batch in a transaction of the host, with any driver. It has no jobs; the feeder plans

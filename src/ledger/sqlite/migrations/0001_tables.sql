@@ -231,6 +231,22 @@ BEGIN
     SELECT raise(ABORT, 'an entry of the audit can not be changed');
 END;
 
+-- The processes that use the ledger. Each reports itself every ten seconds and removes its row when
+-- it ends; a row that was not renewed is of a process that died.
+CREATE TABLE rocket_batch_workers (
+    -- A random number for each start of a process, as in the summaries.
+    id                  INTEGER PRIMARY KEY,
+    host                TEXT    NOT NULL,
+    role                TEXT    NOT NULL CHECK (role IN ('all', 'web', 'worker')),
+    version             TEXT    NOT NULL,
+    started_at          INTEGER NOT NULL,
+    reported_at         INTEGER NOT NULL,
+    last_fetch_at       INTEGER,
+    active_jobs         INTEGER NOT NULL CHECK (active_jobs >= 0),
+    standby             INTEGER NOT NULL CHECK (standby IN (0, 1)),
+    memory_bytes        INTEGER CHECK (memory_bytes >= 0)
+) STRICT;
+
 -- The views that hosts may read: see docs/guide/tables.md. PostgreSQL has views of the same names
 -- with the same columns, so that one query serves both. Times are text, `2026-11-30T06:00:00.000Z`,
 -- which sorts in the order of time. The views are read-only.
@@ -259,6 +275,14 @@ CREATE VIEW batch_items AS
 SELECT batch AS batch_id, ordinal, code,
        strftime('%Y-%m-%dT%H:%M:%fZ', created_at / 1000.0, 'unixepoch') AS created_at
 FROM rocket_batch_items;
+
+CREATE VIEW batch_workers AS
+SELECT printf('%016x', id) AS worker_id, host, role, version,
+       strftime('%Y-%m-%dT%H:%M:%fZ', started_at / 1000.0, 'unixepoch') AS started_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', reported_at / 1000.0, 'unixepoch') AS reported_at,
+       strftime('%Y-%m-%dT%H:%M:%fZ', last_fetch_at / 1000.0, 'unixepoch') AS last_fetch_at,
+       active_jobs, standby, memory_bytes
+FROM rocket_batch_workers;
 
 -- Insert a row here to create a batch in a transaction of the host, with any driver. It has no
 -- jobs; the feeder plans it after the commit. Without a `batch_id` it gets the next free id,
