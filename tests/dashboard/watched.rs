@@ -1,5 +1,6 @@
 //! The workers, and the history of a batch.
 
+use reqwest::Method;
 use serde_json::json;
 
 use crate::{Fixture, RATE_LIMIT, TestResult};
@@ -41,7 +42,7 @@ async fn the_history_of_a_batch_says_who_did_what() -> TestResult {
     page.until("Paused by manager").await?;
     page.press_button("Resume").await?;
     page.until("Resumed by manager").await?;
-    fixture.shop.control(batch, "cancel").await?;
+    fixture.shop.send(Method::POST, &format!("/batches/{batch}/cancel")).await?;
 
     page.until("Cancelled by manager").await?;
     page.is_accessible("the history").await?;

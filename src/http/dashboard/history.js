@@ -35,7 +35,7 @@ function Entry({ entry }) {
   const what = factsOf(entry);
   return html`
     <li>
-      <b>${WORDS[action] ?? action}</b> <span>by ${actor}${address && html` from <code>${address}</code>`}</span>
+      <span><b>${WORDS[action] ?? action}</b> by ${actor}${address && html` from <code>${address}</code>`}</span>
       <${Time} at=${at} />
       ${what && html`<span class="hint">${what}</span>`}
     </li>
