@@ -32,7 +32,7 @@ macro_rules! assets {
 
 const INDEX: &[u8] = include_bytes!("dashboard/index.html");
 
-const ASSETS: [Asset; 42] = assets![
+const ASSETS: [Asset; 44] = assets![
     "LICENSES.txt",
     "actions.js",
     "announce.js",
@@ -48,6 +48,7 @@ const ASSETS: [Asset; 42] = assets![
     "failures.js",
     "format.js",
     "header.js",
+    "history.js",
     "icon.svg",
     "items.js",
     "job-map.js",
@@ -75,6 +76,7 @@ const ASSETS: [Asset; 42] = assets![
     "style.css",
     "theme.js",
     "waiting.js",
+    "workers.js",
 ];
 
 /// The routes of all files, below the base.

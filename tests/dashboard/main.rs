@@ -10,6 +10,7 @@
 //!   outage.rs      the server is killed under the page
 //!   hostile.rs     data with markup stays text
 //!   access.rs      axe-core, and everything by keyboard
+//!   watched.rs     the workers, and the history of a batch
 //!   speed.rs       time of scripts and size of the page
 //!   mounted.rs     other bases, and behind a reverse proxy
 //!   pictures.rs    the screenshots of the documentation
@@ -31,6 +32,7 @@ mod pictures;
 mod speed;
 #[path = "../support/mod.rs"]
 mod support;
+mod watched;
 
 use crate::{
     page::{Page, UNAUTHORIZED},

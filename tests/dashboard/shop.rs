@@ -107,7 +107,13 @@ fn rocket() -> _ {
     let faults = Faults::default();
     let settings = rocket::Config::figment().join(Serialized::global("batch.generate.rate_limit", "off"));
     rocket::custom(settings)
-        .attach(Batch::fairing().read_guard::<Reader>().write_guard::<Manager>().sqlite_item_writer(faults.clone()))
+        .attach(
+            Batch::fairing()
+                .read_guard::<Reader>()
+                .write_guard::<Manager>()
+                .actor(|request| Some(if token(request)? == MANAGER { "manager" } else { "visitor" }.to_owned()))
+                .sqlite_item_writer(faults.clone()),
+        )
         .attach(AdHoc::on_liftoff("Welcome", |rocket| Box::pin(async move { welcome(rocket.config()) })))
         .manage(faults)
         .manage(Closed::default())

@@ -16,6 +16,7 @@ import { Waiting } from "./waiting.js";
 await loadStyle("./batch.css");
 
 const Failures = lazy("./failures.js", "Failures");
+const History = lazy("./history.js", "History");
 const Items = lazy("./items.js", "Items");
 const JobMap = lazy("./job-map.js", "JobMap");
 const Job = lazy("./job.js", "Job");
@@ -67,6 +68,7 @@ export function Batch({ id, mayWrite }) {
           actions=${canRetry ? actions : { busy: null }} />`
       }
       <${Items} id=${id} progress=${progress} turns=${turns} code=${item} />
+      <${History} id=${id} progress=${progress} turns=${turns} />
     </article>
   `;
 }

@@ -2,7 +2,7 @@
 
 import { connection } from "./connection.js";
 import { clock } from "./format.js";
-import { goTo, linkTo, plainLink } from "./location.js";
+import { goTo, linkTo, place, plainLink } from "./location.js";
 import { html, useState } from "./preact.js";
 import { Search } from "./search.js";
 import { setToken } from "./session.js";
@@ -14,12 +14,13 @@ export function Header({ settings, mayRead, mayWrite, hasToken }) {
     <header class="top">
       <div class="name">
         <${Back} to=${settings.back} />
-        <h1><a href=${linkTo({ batch: null, new: null })}>${settings.title}</a></h1>
+        <h1><a href=${linkTo({ batch: null, new: null, workers: null })}>${settings.title}</a></h1>
       </div>
       ${mayRead && html`<${Search} />`}
       <div class="tools">
         ${mayRead && mayWrite && html`<button type="button" class="primary" onClick=${create}>New batch</button>`}
         ${mayRead && !mayWrite && html`<span class="read-only">Read only</span>`}
+        ${mayRead && html`<${WorkersLink} />`}
         <${Theme} />
         <button type="button" class="quiet keys-button" aria-label="Keys" title="Keys (?)" onClick=${showHelp}>
           ?
@@ -28,6 +29,11 @@ export function Header({ settings, mayRead, mayWrite, hasToken }) {
       </div>
     </header>
   `;
+}
+
+function WorkersLink() {
+  const { workers } = useStore(place);
+  return html`<a href=${linkTo({ workers: "1" })} aria-current=${workers === null ? null : "page"}>Workers</a>`;
 }
 
 const create = () => goTo({ new: "1" });

@@ -8,8 +8,10 @@ const RETRY_MS = 5_000;
 
 const FAILED = "A part of this page can't be loaded. Trying again. If this takes long, reload the page.";
 
-// Loads a style sheet of this folder, for a module that needs it.
+// Loads a style sheet of this folder, for the modules that need it.
 export function loadStyle(path) {
+  const loaded = document.querySelector(`link[href="${new URL(path, import.meta.url).href}"]`);
+  if (loaded?.sheet) return Promise.resolve();
   const link = document.createElement("link");
   link.rel = "stylesheet";
   link.href = new URL(path, import.meta.url).href;

@@ -3,7 +3,7 @@
 
 import { createStore } from "./store.js";
 
-const NAMES = ["status", "batch", "group", "job", "item", "new"];
+const NAMES = ["status", "batch", "group", "job", "item", "new", "workers"];
 
 function read() {
   const values = new URLSearchParams(location.hash.slice(1));
@@ -18,7 +18,7 @@ addEventListener("hashchange", () => place.set(read()));
 export function linkTo(change) {
   const here = place.get();
   const other = "batch" in change && change.batch !== here.batch;
-  const next = { ...here, ...(other && { group: null, job: null, item: null, new: null }), ...change };
+  const next = { ...here, ...(other && { group: null, job: null, item: null, new: null, workers: null }), ...change };
   const values = new URLSearchParams();
   for (const name of NAMES) if (next[name] !== null && next[name] !== undefined) values.set(name, next[name]);
   return `#${values}`;
@@ -26,7 +26,7 @@ export function linkTo(change) {
 
 // A batch of the list with this filter, and nothing of it open.
 export const linkToBatch = (id, status) =>
-  linkTo({ batch: String(id), status, group: null, job: null, item: null, new: null });
+  linkTo({ batch: String(id), status, group: null, job: null, item: null, new: null, workers: null });
 
 export function goTo(change) {
   const link = linkTo(change);

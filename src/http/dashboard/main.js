@@ -17,6 +17,7 @@ import { useStore } from "./store.js";
 const Batch = lazy("./batch.js", "Batch");
 const CreateDialog = lazy("./create.js", "CreateDialog");
 const SignIn = lazy("./sign-in.js", "SignIn");
+const Workers = lazy("./workers.js", "Workers");
 
 // So long after a failure the rights are asked for again.
 const RETRY_MS = 5_000;
@@ -65,15 +66,17 @@ function useRights(rights, isReachable) {
 }
 
 function Columns({ mayWrite }) {
-  const { batch, new: creates } = useStore(place);
+  const { batch, workers, new: creates } = useStore(place);
   useEffect(followBatches, []);
   useFirstBatch();
   const id = batch !== null && /^\d+$/.test(batch) ? Number(batch) : null;
   return html`
-    <div class="columns" data-view=${id === null ? "list" : "batch"}>
+    <div class="columns" data-view=${id === null && workers === null ? "list" : "batch"}>
       <nav class="list" aria-labelledby="list-title"><${Batches} mayWrite=${mayWrite} /></nav>
       <main id="main" tabindex="-1">
-        ${id === null ? html`<${Nothing} mayWrite=${mayWrite} />` : html`<${Batch} id=${id} mayWrite=${mayWrite} />`}
+        ${workers !== null && html`<${Workers} />`}
+        ${workers === null && id === null && html`<${Nothing} mayWrite=${mayWrite} />`}
+        ${workers === null && id !== null && html`<${Batch} id=${id} mayWrite=${mayWrite} />`}
       </main>
     </div>
     ${creates !== null && mayWrite && html`<${CreateDialog} />`}
@@ -88,7 +91,8 @@ function useFirstBatch() {
     if (isDone.current || isLoading) return;
     const { open, finished } = rowsInOrder();
     const first = open[0] ?? finished[0];
-    const isFree = place.get().batch === null && place.get().new === null;
+    const { batch, workers, new: creates } = place.get();
+    const isFree = batch === null && workers === null && creates === null;
     isDone.current = !isFree || first !== undefined;
     if (isFree && first !== undefined && matchMedia("(min-width: 800px)").matches)
       replaceWith({ batch: String(first.id) });

@@ -33,6 +33,11 @@ export const WAITING_FOR = {
     "Another process runs the jobs of this database. Several processes can run jobs together once they share Redis:",
     "redis",
   ],
+  workers: [
+    "No process runs jobs.",
+    "Start one whose role is all or worker:",
+    "role",
+  ],
   hook: [
     "All jobs are finished, but the finish hook of your app returned an error.",
     "It is called again until it succeeds.",
