@@ -22,6 +22,7 @@ pub mod read;
 pub mod retry;
 pub mod stateful;
 pub mod summarize;
+pub mod traces;
 pub mod views;
 pub mod workers;
 
@@ -45,6 +46,8 @@ macro_rules! every_ledger {
             create::a_refused_request_does_not_use_up_its_key
             create::an_expired_key_can_be_used_again
             create::only_one_of_fifty_equal_concurrent_requests_creates_the_batch
+
+            traces::every_attempt_and_hook_has_the_position_of_the_request
 
             plan::a_requested_batch_has_no_jobs_before_it_is_planned
             plan::plan_inserts_the_jobs_of_a_batch
