@@ -59,7 +59,6 @@ pub use self::{
         AuditFilter, BatchChange, COUNT_INTERVAL, ChangeQuery, JobQuery, OpenJob, OpenJobs, OpenTasks, PageRequest,
         Portion, RecentWork, TaskQuery,
     },
-    refusal::WriteRefusal,
     types::{
         AttemptResult, BatchCommand, BatchInfo, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk,
         Hook, HookKinds, HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, NewItemRow, PlanInput, Planned, Pruned,
@@ -72,6 +71,7 @@ pub use self::{
 #[cfg(rocket_batch_internals)]
 pub use self::{
     query::Backlog,
+    refusal::WriteRefusal,
     verbs::{AuditRecords, JobRecords, Records},
     worker_records::WorkerRecords,
 };

@@ -90,7 +90,7 @@ fn the_merged_document_has_the_routes_of_both_as_configured() {
     assert_eq!(components["schemas"]["CreateBatch"]["properties"]["quantity"]["maximum"], 77);
     assert!(components["schemas"]["Order"].is_object() && components["schemas"]["Batch"].is_object());
     let tags: Vec<_> = document["tags"].as_array().unwrap().iter().map(|tag| &tag["name"]).collect();
-    assert_eq!(tags, ["health", "batches", "items"]);
+    assert_eq!(tags, ["health", "batches", "items", "workers"]);
     assert_eq!(document["tags"][0]["description"], "Of the shop.");
     assert_eq!(merged(document.clone(), &guarded()).unwrap(), document, "merging twice changes nothing");
 }

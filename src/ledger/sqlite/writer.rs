@@ -104,17 +104,15 @@ struct Cause {
 }
 
 impl Cause {
+    fn of(error: &rusqlite::Error) -> Self {
+        Self { message: error.to_string(), refusal: write_refusal(error) }
+    }
+
     fn into_ledger_error(self, operation: &'static str) -> LedgerError {
         match self.refusal {
             Some(refusal) => refused(operation, refusal, self.message),
             None => unavailable(operation, self.message),
         }
-    }
-}
-
-impl From<rusqlite::Error> for Cause {
-    fn from(error: rusqlite::Error) -> Self {
-        Self { message: error.to_string(), refusal: write_refusal(&error) }
     }
 }
 
@@ -230,7 +228,7 @@ impl Thread {
 
     fn execute(&self, sql: &'static str) -> Outcome {
         let done = self.conn.prepare_cached(sql).and_then(|mut statement| statement.execute([]));
-        done.map(drop).map_err(Cause::from)
+        done.map(drop).map_err(|error| Cause::of(&error))
     }
 
     /// Writes the log into the file and deletes it, unless other processes use it.

@@ -1,8 +1,11 @@
 -- report_worker: stores what a process reports about itself, and deletes old reports.
 --
---   $1 process      $4 version                       $7 active jobs                 $10 age of an old
---   $2 host name    $5 time since its start, ms      $8 whether it is on standby        report, ms
---   $3 role         $6 time since its last task, ms  $9 memory in bytes             $11 maximum number
+--   $1 process                    $7 active jobs
+--   $2 host name                  $8 whether it is on standby
+--   $3 role                       $9 memory in bytes
+--   $4 version                    $10 age of an old report, ms
+--   $5 time since its start, ms   $11 maximum number of old reports
+--   $6 time since its last task, ms
 --
 -- Waits for no lock: rows that another process deletes now are left out.
 
