@@ -46,9 +46,9 @@ impl TracePropagator for () {
 pub enum Relation {
     /// The span serves the request that sent the position: make the position its parent.
     Request,
-    /// The span is part of the work on a batch that was created there, maybe long ago and on another
-    /// process. The conventions want a link; make it the parent as well to have one trace of the
-    /// whole batch.
+    /// The span is part of the work on a batch that was created there, maybe long ago and on
+    /// another process. The conventions want a link; make it the parent as well to have one trace
+    /// of the whole batch.
     Batch,
 }
 
@@ -68,9 +68,10 @@ impl Traces {
         if self.0.is_none() {
             return Span::none();
         }
+        let name = format!("{method} {route}");
         let span = tracing::info_span!(
             "request",
-            otel.name = format!("{method} {route}"),
+            otel.name = name,
             otel.kind = "server",
             http.request.method = method,
             http.route = route,
@@ -88,9 +89,10 @@ impl Traces {
             return Span::none();
         }
         let is_inside = !Span::current().is_none();
+        let name = format!("send {destination}");
         let span = tracing::info_span!(
             "create",
-            otel.name = format!("send {destination}"),
+            otel.name = name,
             otel.kind = "producer",
             messaging.system = SYSTEM,
             messaging.operation.name = "send",
@@ -110,12 +112,13 @@ impl Traces {
         if self.0.is_none() {
             return tracing::info_span!("attempt", %batch, %job, attempt = number);
         }
+        let name = format!("process {destination}");
         let span = tracing::info_span!(
             "attempt",
             %batch,
             %job,
             attempt = number,
-            otel.name = format!("process {destination}"),
+            otel.name = name,
             otel.kind = "consumer",
             messaging.system = SYSTEM,
             messaging.operation.name = "process",
@@ -142,9 +145,10 @@ impl Traces {
         if self.0.is_none() {
             return Span::none();
         }
+        let name = format!("process {destination}");
         let span = tracing::info_span!(
             "hook",
-            otel.name = format!("process {destination}"),
+            otel.name = name,
             otel.kind = "consumer",
             messaging.system = SYSTEM,
             messaging.operation.name = "process",

@@ -24,8 +24,8 @@ impl TracePropagator for OpenTelemetry {
         if relation == Relation::Batch {
             span.add_link(remote.clone());
         }
-        // One trace has the request, and all work on its batch. Without this line, each attempt is a
-        // trace of its own that is linked with the one of the request.
+        // One trace has the request, and all work on its batch. Without this line, each attempt is
+        // a trace of its own that is linked with the one of the request.
         let _ = span.set_parent(Context::new().with_remote_span_context(remote));
     }
 

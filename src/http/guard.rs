@@ -7,9 +7,9 @@ use rocket::{
     request::{self, FromRequest},
 };
 
-use super::{problem::Problem, rights::Rights};
+use super::{problem::Problem, rights::Rights, span::position};
 use crate::{
-    domain::{Caller, TraceParent},
+    domain::Caller,
     service::{BatchError, BatchService},
 };
 
@@ -42,13 +42,6 @@ fn caller(request: &Request<'_>, with_address: bool) -> Caller {
     let actor = request.rocket().state::<Rights>().and_then(|rights| rights.actor(request));
     let address = if with_address { request.client_ip() } else { None };
     Caller::named(actor.as_deref()).at(address).in_trace(position(request))
-}
-
-/// Where the request stands in a distributed trace. Several headers are as good as none.
-pub(super) fn position(request: &Request<'_>) -> Option<TraceParent> {
-    let mut headers = request.headers().get("traceparent");
-    let position = headers.next()?.parse().ok()?;
-    headers.next().is_none().then_some(position)
 }
 
 #[rocket::async_trait]

@@ -33,6 +33,7 @@ mod problem;
 mod refusal;
 mod rights;
 mod routes;
+mod span;
 
 use rocket::{Build, Catcher, Rocket, Route};
 

@@ -14,10 +14,9 @@ use rocket::{
     route::{self, Handler},
 };
 use serde_json::{Value, json};
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 
-use super::guard::position;
-use crate::{service::BatchService, trace::record_error};
+use super::span::{record_status, request_span};
 
 /// What a request is about to do, for [`BatchFairing::authorize`](crate::BatchFairing::authorize).
 //
@@ -216,25 +215,6 @@ impl Handler for Guarded {
         let outcome = handled.instrument(span.clone()).await;
         record_status(&span, &outcome);
         outcome
-    }
-}
-
-/// The span of a request, if the host wants spans.
-fn request_span(request: &Request<'_>) -> Span {
-    let (Some(service), Some(route)) = (BatchService::fetch(request.rocket()), request.route()) else {
-        return Span::none();
-    };
-    service.traces().request(request.method().as_str(), &route.uri.to_string(), position(request).as_ref())
-}
-
-fn record_status(span: &Span, outcome: &route::Outcome<'_>) {
-    let status = match outcome {
-        Outcome::Success(response) => response.status(),
-        Outcome::Error(status) | Outcome::Forward((_, status)) => *status,
-    };
-    span.record("http.response.status_code", status.code);
-    if status.code >= 500 {
-        record_error(span, &status.code.to_string());
     }
 }
 

@@ -17,8 +17,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `verbs.rs`, `verbs/` | the traits [`Ledger`], [`Records`], [`JobRecords`] and [`AuditRecords`] |
-//! | `worker_records.rs` | the trait [`WorkerRecords`](worker_records::WorkerRecords): the processes that use the ledger |
+//! | `verbs.rs`, `verbs/` | the traits [`Ledger`], [`Records`], [`JobRecords`], [`AuditRecords`] and [`WorkerRecords`](verbs::WorkerRecords) |
 //! | `types.rs`, `query.rs`, `error.rs` | their types |
 //! | `columns.rs`, `rows.rs` | the rows of either database as these types |
 //! | `decide/` | the rules that both databases follow, pure |
@@ -46,7 +45,6 @@ mod rows;
 pub mod sqlite;
 mod types;
 mod verbs;
-mod worker_records;
 
 pub use self::{
     database::{BatchConnection, BatchDb, BatchPool, HostTransactions, WrongDatabaseKind},
@@ -64,14 +62,12 @@ pub use self::{
         Hook, HookKinds, HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, NewItemRow, PlanInput, Planned, Pruned,
         Rules, Unplanned, Work,
     },
-    verbs::Ledger,
-    worker_records::WorkerReport,
+    verbs::{Ledger, WorkerReport},
 };
 
 #[cfg(rocket_batch_internals)]
 pub use self::{
     query::Backlog,
     refusal::WriteRefusal,
-    verbs::{AuditRecords, JobRecords, Records},
-    worker_records::WorkerRecords,
+    verbs::{AuditRecords, JobRecords, Records, WorkerRecords},
 };

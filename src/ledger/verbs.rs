@@ -1,13 +1,19 @@
 //! The contract that every database implements: [`Records`] and [`JobRecords`] read, [`Ledger`]
-//! changes, and [`AuditRecords`] knows who changed what.
+//! changes. [`AuditRecords`] reads who changed what, and
+//! [`WorkerRecords`] keeps the table of processes.
 
 mod audit;
+mod workers;
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-pub use self::audit::AuditRecords;
+pub(in crate::ledger) use self::workers::{FORGOTTEN, FORGOTTEN_ROWS, LISTED, LISTED_WORKERS};
+pub use self::{
+    audit::AuditRecords,
+    workers::{WorkerRecords, WorkerReport},
+};
 use super::{
     error::Result,
     leadership::Leadership,
@@ -18,7 +24,6 @@ use super::{
         AttemptResult, BatchCommand, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook,
         HookOutcome, LastChunk, NewBatch, NewItem, PlanInput, Planned, Pruned,
     },
-    worker_records::WorkerRecords,
 };
 use crate::domain::{
     BatchId, BatchRecord, BatchStatus, Caller, CodeKey, Delivery, FailedJob, FailureGroup, HookId, InvalidFields, Item,

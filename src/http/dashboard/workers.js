@@ -38,8 +38,10 @@ const runsJobs = ({ role, standby }) => role !== "web" && !standby;
 
 function summary(items, working) {
   const active = working.reduce((sum, worker) => sum + worker.activeJobs, 0);
-  return `${count(working.length, "process runs", "processes run")} jobs, ${count(active, "job")} now. \
-A process that stops reporting leaves this list within a minute. ${count(items.length, "process", "processes")} in all.`;
+  const others = items.length - working.length;
+  const more = others === 0 ? "" : ` ${count(others, "other process", "other processes")} run none.`;
+  return `${count(working.length, "process runs", "processes run")} jobs, ${count(active, "job")} now.${more} \
+A process that stopped leaves this list within a minute.`;
 }
 
 // Reads the list again and again while it is in view. What was read last stays when a try fails.

@@ -15,7 +15,7 @@ use crate::{
     ledger::{
         columns::{key, millis},
         operation, rows,
-        worker_records::{FORGOTTEN, FORGOTTEN_ROWS, LISTED, LISTED_WORKERS, WorkerReport},
+        verbs::{FORGOTTEN, FORGOTTEN_ROWS, LISTED, LISTED_WORKERS, WorkerReport},
     },
 };
 
@@ -26,7 +26,7 @@ const WORKERS: &str = "SELECT id, host, role, version, started_at, reported_at, 
     FROM workers WHERE reported_at > now() - $1::bigint * interval '1 millisecond' ORDER BY started_at, id LIMIT $2";
 const HAS_WORKERS: &str = include_str!("sql/has_workers.sql");
 
-/// See [`WorkerRecords::report_worker`](crate::ledger::worker_records::WorkerRecords).
+/// See [`WorkerRecords::report_worker`](crate::ledger::verbs::WorkerRecords).
 pub(super) struct ReportWorker(pub WorkerReport);
 
 impl Verb for ReportWorker {
@@ -53,7 +53,7 @@ impl Verb for ReportWorker {
     }
 }
 
-/// See [`WorkerRecords::remove_worker`](crate::ledger::worker_records::WorkerRecords).
+/// See [`WorkerRecords::remove_worker`](crate::ledger::verbs::WorkerRecords).
 pub(super) struct RemoveWorker(pub ProcessId);
 
 impl Verb for RemoveWorker {
@@ -66,7 +66,7 @@ impl Verb for RemoveWorker {
     }
 }
 
-/// See [`WorkerRecords::workers`](crate::ledger::worker_records::WorkerRecords).
+/// See [`WorkerRecords::workers`](crate::ledger::verbs::WorkerRecords).
 pub(super) struct Workers;
 
 impl Verb for Workers {
@@ -81,7 +81,7 @@ impl Verb for Workers {
     }
 }
 
-/// See [`WorkerRecords::has_workers`](crate::ledger::worker_records::WorkerRecords).
+/// See [`WorkerRecords::has_workers`](crate::ledger::verbs::WorkerRecords).
 pub(super) struct HasWorkers(pub Duration);
 
 impl Verb for HasWorkers {

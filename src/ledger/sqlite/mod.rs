@@ -73,8 +73,7 @@ use super::{
         AttemptResult, BatchCommand, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook,
         HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, PlanInput, Planned, Pruned, Rules,
     },
-    verbs::{AuditRecords, JobRecords, Ledger, Records},
-    worker_records::{WorkerRecords, WorkerReport},
+    verbs::{AuditRecords, JobRecords, Ledger, Records, WorkerRecords, WorkerReport},
 };
 use crate::domain::{
     AuditEntry, Backoff, BatchId, BatchRecord, BatchStatus, Caller, CodeKey, Delivery, FailedJob, FailureGroup, HookId,

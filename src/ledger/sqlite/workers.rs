@@ -10,7 +10,7 @@ use crate::{
     ledger::{
         columns::{key, millis},
         rows,
-        worker_records::{FORGOTTEN, FORGOTTEN_ROWS, LISTED, LISTED_WORKERS, WorkerReport},
+        verbs::{FORGOTTEN, FORGOTTEN_ROWS, LISTED, LISTED_WORKERS, WorkerReport},
     },
 };
 

@@ -4,17 +4,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::error::Result;
-use crate::domain::{ProcessId, WorkerRecord};
+use crate::{
+    domain::{ProcessId, WorkerRecord},
+    ledger::error::Result,
+};
 
 /// How long a process is listed after its last report. It reports itself every ten seconds.
-pub(super) const LISTED: Duration = Duration::from_secs(45);
+pub(in crate::ledger) const LISTED: Duration = Duration::from_secs(45);
 /// The maximum number of listed processes.
-pub(super) const LISTED_WORKERS: u64 = 1_000;
+pub(in crate::ledger) const LISTED_WORKERS: u64 = 1_000;
 /// The age of a report after which its row is deleted.
-pub(super) const FORGOTTEN: Duration = Duration::from_secs(3_600);
+pub(in crate::ledger) const FORGOTTEN: Duration = Duration::from_secs(3_600);
 /// The maximum number of rows deleted at a time.
-pub(super) const FORGOTTEN_ROWS: u64 = 100;
+pub(in crate::ledger) const FORGOTTEN_ROWS: u64 = 100;
 
 /// What a process reports about itself. Times are ages, because the clocks of the process and of
 /// the database may differ.
