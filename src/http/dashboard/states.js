@@ -35,7 +35,7 @@ export const WAITING_FOR = {
   ],
   workers: [
     "No process runs jobs.",
-    "Start one whose role is all or worker:",
+    "Start one whose role is all or worker. The setting:",
     "role",
   ],
   hook: [
