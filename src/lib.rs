@@ -144,6 +144,7 @@ pub mod queue;
 mod service;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod telemetry;
 mod worker;
 
 pub use config::Config;

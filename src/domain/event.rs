@@ -20,6 +20,18 @@ pub enum HookEvent {
     JobCompleted(JobFinished),
 }
 
+impl HookEvent {
+    /// Returns the word for the kind of this event in JSON and in the ledger.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::BatchFinished(_) => "batch_finished",
+            Self::JobFailed(_) => "job_failed",
+            Self::JobCompleted(_) => "job_completed",
+        }
+    }
+}
+
 /// The event of a finished batch, with its state at that time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]

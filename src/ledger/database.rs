@@ -18,6 +18,8 @@ use rocket_db_pools::{Database, Error, Pool};
 use super::postgres::{self, PostgresConnection, PostgresPool, SetupLock as PostgresSetupLock};
 #[cfg(feature = "sqlite")]
 use super::sqlite::{self, SqliteConnection, SqlitePool};
+#[cfg(feature = "metrics")]
+use super::pool_usage::PoolUsage;
 use super::{
     error::LedgerError,
     open::{OpenError, url_scheme},
@@ -172,6 +174,28 @@ impl BatchPool {
             Self::Sqlite(pool) => pool.place(),
             #[cfg(feature = "postgres")]
             Self::Postgres(pool) => pool.place(),
+        }
+    }
+
+    /// Returns how many connections are in use.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn usage(&self) -> PoolUsage {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(pool) => pool.usage(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(pool) => pool.usage(),
+        }
+    }
+
+    /// Returns the kind of the database.
+    #[cfg(feature = "metrics")]
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => "sqlite",
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => "postgres",
         }
     }
 

@@ -1,10 +1,13 @@
 //! The contract that every database implements: [`Records`] and [`JobRecords`] read, [`Ledger`]
 //! changes.
 
+mod totals;
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
+pub use self::totals::Totals;
 use super::{
     error::Result,
     leadership::Leadership,
@@ -125,7 +128,7 @@ pub trait JobRecords: Send + Sync {
 /// took effect is then unknown, and repeating it is safe, except for [`Ledger::create`] without an
 /// id and without a request.
 #[async_trait]
-pub trait Ledger: Records + JobRecords {
+pub trait Ledger: Records + JobRecords + Totals {
     /// Inserts a batch and its jobs in one transaction.
     ///
     /// A request whose key is still remembered gets its first result again, whatever has changed

@@ -32,6 +32,10 @@ mod run_handler;
 pub use self::contract::{
     Disposition, Drained, Handler, Offer, ProgressSink, ProgressUpdate, Queue, QueueCondition, QueueError,
 };
+#[cfg(feature = "metrics")]
+pub(crate) use self::contract::Result as QueueResult;
+#[cfg(all(feature = "metrics", not(rocket_batch_internals)))]
+pub(crate) use self::contract::QueueCounts;
 pub(crate) use self::open::Queues;
 
 #[cfg(rocket_batch_internals)]

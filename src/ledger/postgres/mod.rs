@@ -58,6 +58,7 @@ mod setup_lock;
 mod summarize;
 mod tls;
 mod token;
+mod totals;
 
 use std::{sync::Arc, time::Duration};
 
@@ -84,12 +85,13 @@ use super::{
     leadership::Leadership,
     query::{
         Backlog, BatchChange, ChangeQuery, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery,
+        TotalCounts,
     },
     types::{
         AttemptResult, BatchCommand, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook,
         HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, PlanInput, Planned, Pruned, Rules,
     },
-    verbs::{JobRecords, Ledger, Records},
+    verbs::{JobRecords, Ledger, Records, Totals},
 };
 use crate::domain::{
     Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, FailureGroup, HookId, InvalidFields,
@@ -204,6 +206,13 @@ impl JobRecords for PostgresLedger {
 
     async fn job_map(&self, batch: BatchId) -> Result<JobMap> {
         self.pool.run(jobs::Map(batch)).await
+    }
+}
+
+#[async_trait]
+impl Totals for PostgresLedger {
+    async fn totals(&self) -> Result<TotalCounts> {
+        self.pool.run(totals::CountTotals).await
     }
 }
 

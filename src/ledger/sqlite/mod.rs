@@ -41,6 +41,7 @@ mod read;
 mod readers;
 mod retry;
 mod summarize;
+mod totals;
 mod writer;
 
 use std::{sync::Arc, time::Duration};
@@ -65,12 +66,13 @@ use super::{
     operation,
     query::{
         Backlog, BatchChange, ChangeQuery, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery,
+        TotalCounts,
     },
     types::{
         AttemptResult, BatchCommand, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook,
         HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, PlanInput, Planned, Pruned, Rules,
     },
-    verbs::{JobRecords, Ledger, Records},
+    verbs::{JobRecords, Ledger, Records, Totals},
 };
 use crate::domain::{
     Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, FailureGroup, HookId, InvalidFields,
@@ -183,6 +185,13 @@ impl JobRecords for SqliteLedger {
 
     async fn job_map(&self, batch: BatchId) -> Result<JobMap> {
         self.pool.read(operation::JOB_MAP, move |conn| jobs::job_map(conn, batch)).await
+    }
+}
+
+#[async_trait]
+impl Totals for SqliteLedger {
+    async fn totals(&self) -> Result<TotalCounts> {
+        self.pool.read(operation::TOTALS, |conn| totals::totals(conn)).await
     }
 }
 
