@@ -25,6 +25,7 @@ page!(settings);
 page!(redis);
 page!(operating);
 page!(dashboard);
+page!(metrics);
 page!(logs);
 page!(guarantees);
 page!(coming_from_node);

@@ -229,7 +229,8 @@ impl BatchFairing {
         let is_open = |check: &Option<http::Check>| check.as_ref().is_some_and(|check| !check.is_guarded());
         let security = http::Security::new(!is_open(&self.read), !is_open(&self.write), self.scheme.clone());
         #[cfg(feature = "prometheus")]
-        let security = security.with_metrics(Some(!is_open(if self.metrics.is_some() { &self.metrics } else { &self.read })));
+        let security =
+            security.with_metrics(Some(!is_open(if self.metrics.is_some() { &self.metrics } else { &self.read })));
         http::merge(document, &http::document(&config, &security))
     }
 

@@ -68,6 +68,6 @@ impl<'r> Responder<'r, 'static> for MetricsText {
 
 impl Output for MetricsText {
     fn describe(operation: &mut Operation<'_>) {
-        operation.text_response("The metrics.");
+        operation.text_response("text/plain; version=0.0.4; charset=utf-8", "The metrics.");
     }
 }

@@ -230,7 +230,8 @@ impl Security {
 
     /// The schemes that the document defines.
     pub(super) fn schemes(&self) -> Option<Value> {
-        (self.read || self.write || self.has_guarded_metrics()).then(|| json!({ &self.scheme.name: self.scheme.scheme }))
+        (self.read || self.write || self.has_guarded_metrics())
+            .then(|| json!({ &self.scheme.name: self.scheme.scheme }))
     }
 }
 

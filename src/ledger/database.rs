@@ -14,12 +14,12 @@ use rocket::{
 };
 use rocket_db_pools::{Database, Error, Pool};
 
+#[cfg(feature = "metrics")]
+use super::pool_usage::PoolUsage;
 #[cfg(feature = "postgres")]
 use super::postgres::{self, PostgresConnection, PostgresPool, SetupLock as PostgresSetupLock};
 #[cfg(feature = "sqlite")]
 use super::sqlite::{self, SqliteConnection, SqlitePool};
-#[cfg(feature = "metrics")]
-use super::pool_usage::PoolUsage;
 use super::{
     error::LedgerError,
     open::{OpenError, url_scheme},

@@ -57,8 +57,8 @@ pub use self::{
     open::OpenError,
     outage::{Outage, Waiting},
     query::{
-        Backlog, BatchChange, COUNT_INTERVAL, ChangeQuery, JobQuery, OpenJob, OpenJobs, OpenTasks, PageRequest, Portion,
-        RecentWork, TaskQuery, TotalCounts,
+        Backlog, BatchChange, COUNT_INTERVAL, ChangeQuery, JobQuery, OpenJob, OpenJobs, OpenTasks, PageRequest,
+        Portion, RecentWork, TaskQuery, TotalCounts,
     },
     types::{
         AttemptResult, BatchCommand, BatchInfo, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk,

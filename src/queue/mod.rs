@@ -29,13 +29,13 @@ pub mod local;
 mod open;
 mod run_handler;
 
+#[cfg(all(feature = "metrics", not(rocket_batch_internals)))]
+pub(crate) use self::contract::QueueCounts;
+#[cfg(feature = "metrics")]
+pub(crate) use self::contract::Result as QueueResult;
 pub use self::contract::{
     Disposition, Drained, Handler, Offer, ProgressSink, ProgressUpdate, Queue, QueueCondition, QueueError,
 };
-#[cfg(feature = "metrics")]
-pub(crate) use self::contract::Result as QueueResult;
-#[cfg(all(feature = "metrics", not(rocket_batch_internals)))]
-pub(crate) use self::contract::QueueCounts;
 pub(crate) use self::open::Queues;
 
 #[cfg(rocket_batch_internals)]

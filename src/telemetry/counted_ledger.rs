@@ -226,9 +226,5 @@ counted! {
     fn ping() -> ();
 }
 
-#[cfg(test)]
-mod tests;
-
 #[cfg(all(test, feature = "sqlite"))]
-#[path = "tests.rs"]
 mod tests;

@@ -5,8 +5,7 @@ use std::{sync::OnceLock, time::Duration};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// The buckets of durations, in seconds: 1 ms to 10 min.
-const BUCKETS: [f64; 14] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0, 60.0, 180.0, 600.0];
+const BUCKETS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0, 60.0, 180.0, 600.0];
 
 /// The buckets of chunks, which are single transactions.
 const CHUNK_BUCKETS: [f64; 14] =

@@ -13,6 +13,8 @@ mod idempotency;
 mod input;
 mod life;
 mod merging;
+#[cfg(feature = "prometheus")]
+mod metrics;
 mod openapi;
 mod origin;
 mod preview;

@@ -138,10 +138,10 @@ impl<'a> Operation<'a> {
         media.insert("schema".to_owned(), schema);
     }
 
-    /// Adds a response of plain text.
+    /// Adds a response of text of this media type.
     #[cfg(feature = "prometheus")]
-    pub(in crate::http) fn text_response(&mut self, description: &str) {
-        let media = media_type(self.response(Status::Ok, description), "text/plain");
+    pub(in crate::http) fn text_response(&mut self, name: &str, description: &str) {
+        let media = media_type(self.response(Status::Ok, description), name);
         media.insert("schema".to_owned(), json!({ "type": "string" }));
     }
 

@@ -93,7 +93,8 @@ impl RoundTrips {
             self.failures.fetch_add(1, Ordering::SeqCst);
             self.is_away.store(true, Ordering::Relaxed);
             self.pool.current().retain(|_, _| false);
-        } else if result.is_ok() && self.is_away.load(Ordering::Relaxed) && self.is_away.swap(false, Ordering::Relaxed) {
+        } else if result.is_ok() && self.is_away.load(Ordering::Relaxed) && self.is_away.swap(false, Ordering::Relaxed)
+        {
             events::reconnected("redis");
         }
         result
