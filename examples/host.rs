@@ -3,6 +3,8 @@
 //! Run `cargo run --release --example host` and follow what it prints. You install nothing: the
 //! ledger is the file `batch.db` in the working directory, and the queues are in this process.
 //!
+//! With `--features prometheus` each process serves its metrics at `/batches/metrics`.
+//!
 //! Environment variables scale it out:
 //!
 //! | variable | effect |

@@ -27,6 +27,7 @@ page!(operating);
 page!(dashboard);
 page!(watching);
 page!(traces);
+page!(metrics);
 page!(logs);
 page!(audit);
 page!(guarantees);

@@ -55,7 +55,7 @@
 //! [hooks](guide::hooks), [tables](guide::tables), [rights](guide::rights),
 //! [OpenAPI](guide::openapi), [testing](guide::testing), [configuration](guide::configuration),
 //! [settings](guide::settings), [Redis](guide::redis), [operating](guide::operating),
-//! [log](guide::logs), [guarantees](guide::guarantees),
+//! [metrics](guide::metrics), [log](guide::logs), [guarantees](guide::guarantees),
 //! [coming from Node](guide::coming_from_node).
 //!
 //! # What it offers
@@ -96,7 +96,8 @@
 //!
 //! # Features
 //!
-//! All are enabled by default. At least one of `sqlite` and `postgres` is required.
+//! All but `prometheus` are enabled by default. At least one of `sqlite` and `postgres` is
+//! required.
 //!
 //! - `sqlite`: the embedded ledger in a SQLite file. It uses the same `libsqlite3-sys` as your own
 //!   database library, see [start](guide::start).
@@ -107,6 +108,9 @@
 //!   1.8 MB to the binary.
 //! - `dashboard`: the live page at `<base>/dashboard`, see [its guide](guide::dashboard). It adds
 //!   about 0.15 MB to the binary.
+//! - `metrics`: counts what the process does, for the recorder that your app installs, see
+//!   [its guide](guide::metrics).
+//! - `prometheus`: serves the metrics at `<base>/metrics` if your app installs no recorder.
 
 #![deny(missing_docs)]
 // Whatever a host can receive it can name.
@@ -144,6 +148,7 @@ pub mod queue;
 mod service;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod telemetry;
 mod trace;
 mod worker;
 

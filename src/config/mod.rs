@@ -165,6 +165,14 @@ pub struct Config {
     #[schemars(with = "String")]
     pub hook_timeout: Duration,
 
+    /// The interval at which the gauges of the [metrics](crate::guide::metrics) are read: the counts
+    /// of the whole ledger, which every process reads, and those of this process. `"0s"` reads none
+    /// of them. Without the feature `metrics` it has no effect. 0 or 1 second to 30 days. Default:
+    /// `"15s"`.
+    #[serde(with = "duration")]
+    #[schemars(with = "String")]
+    pub metrics_interval: Duration,
+
     /// How long the history of a finished batch is kept: `"90days"`, or `"forever"`. After that,
     /// the rows of its jobs and of hooks whose last call failed are deleted in small portions. The
     /// items, counts and times of the batch stay, but its failed jobs can no longer be listed or
@@ -235,6 +243,7 @@ impl Default for Config {
             drain: Duration::from_secs(25),
             hook_timeout: Duration::from_secs(30),
             keep_history: KeepSetting(None), keep_audit: KeepSetting(None), audit_addresses: false,
+            metrics_interval: Duration::from_secs(15),
             code_key: None,
             index_codes: false,
             generate: QueueSettings::default(),
@@ -296,6 +305,9 @@ impl Config {
         check_duration("feed_pause", self.feed_pause, Duration::ZERO)?;
         check_duration("chunk_backoff", self.chunk_backoff, Duration::ZERO)?;
         check_duration("drain", self.drain, Duration::ZERO)?;
+        if !self.metrics_interval.is_zero() {
+            check_duration("metrics_interval", self.metrics_interval, Duration::from_secs(1))?;
+        }
         check_duration("hook_timeout", self.hook_timeout, Duration::from_millis(1))
     }
 

@@ -21,7 +21,7 @@ pub enum HookEvent {
 }
 
 impl HookEvent {
-    /// The kind of the event, such as `batch_finished`.
+    /// Returns the word for the kind of this event in JSON and in the ledger.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {

@@ -37,6 +37,8 @@ impl Batch {
         BatchFairing {
             read: None,
             write: None,
+            #[cfg(feature = "prometheus")]
+            metrics: None,
             scheme: http::SecurityScheme::default(),
             actor: None,
             propagator: None,
@@ -76,6 +78,8 @@ type Configure = Box<dyn Fn(&mut Config) + Send + Sync>;
 pub struct BatchFairing {
     pub(super) read: Option<http::Check>,
     pub(super) write: Option<http::Check>,
+    #[cfg(feature = "prometheus")]
+    pub(super) metrics: Option<http::Check>,
     pub(super) scheme: http::SecurityScheme,
     pub(super) actor: Option<http::Actor>,
     pub(super) propagator: Option<Arc<dyn TracePropagator>>,
@@ -112,6 +116,17 @@ impl BatchFairing {
         G: for<'r> FromRequest<'r> + Send + 'static,
     {
         self.write = Some(http::by_guard::<G>());
+        self
+    }
+
+    /// Requires the guard `G` for the metrics at `<base>/metrics`, for example a token of the
+    /// scraper. Without it, they need the right to read.
+    #[cfg(feature = "prometheus")]
+    pub fn metrics_guard<G>(mut self) -> Self
+    where
+        G: for<'r> FromRequest<'r> + Send + 'static,
+    {
+        self.metrics = Some(http::by_guard::<G>());
         self
     }
 
@@ -236,6 +251,9 @@ impl BatchFairing {
         // A right without a guard stops the launch; until then it is described as guarded.
         let is_open = |check: &Option<http::Check>| check.as_ref().is_some_and(|check| !check.is_guarded());
         let security = http::Security::new(!is_open(&self.read), !is_open(&self.write), self.scheme.clone());
+        #[cfg(feature = "prometheus")]
+        let security =
+            security.with_metrics(Some(!is_open(if self.metrics.is_some() { &self.metrics } else { &self.read })));
         http::merge(document, &http::document(&config, &security))
     }
 

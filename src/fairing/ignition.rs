@@ -11,7 +11,11 @@ use rocket_db_pools::Pool;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "metrics")]
+use super::metrics::{self, ProcessMetrics};
 use super::{builder::BatchFairing, host_rows::LedgerParts, setup::prepare_tables};
+#[cfg(feature = "prometheus")]
+use crate::telemetry::Exporter;
 use crate::{
     config::{self, Config, RedisSettings},
     domain::{CodeKey, CodeScheme},
@@ -42,6 +46,8 @@ pub(super) struct Plugin {
     pub queues: Queues,
     pub config: Arc<Config>,
     pub draining: CancellationToken,
+    #[cfg(feature = "metrics")]
+    pub metrics: ProcessMetrics,
 }
 
 /// The open database, and what it stores.
@@ -59,11 +65,25 @@ impl BatchFairing {
         if BatchService::fetch(rocket).is_some() {
             return Err("the fairing is attached twice; attach it once".into());
         }
-        let rights = self.rights()?;
+        #[cfg_attr(not(feature = "prometheus"), expect(unused_mut, reason = "only the metrics are added"))]
+        let mut rights = self.rights()?;
         let config = Arc::new(self.settings(rocket.figment())?);
-        let store = self.open(rocket.figment(), &config).await?;
+        #[cfg_attr(not(feature = "metrics"), expect(unused_mut, reason = "only the counts are added"))]
+        let mut store = self.open(rocket.figment(), &config).await?;
         prepare_tables(&self.ledger_ready, &store.pool).await?;
         let queues = Queues::open(&config, &store.ledger.identity().await?).await?;
+        #[cfg(feature = "metrics")]
+        let queues = metrics::counted_queues(queues);
+        #[cfg(feature = "metrics")]
+        {
+            store.ledger = metrics::counted_ledger(store.ledger, &queues);
+        }
+        #[cfg(feature = "prometheus")]
+        let exporter = Exporter::install();
+        #[cfg(feature = "prometheus")]
+        {
+            rights.metrics = exporter.clone().map(|exporter| self.served_metrics(exporter, &rights));
+        }
         let mut context = context(&config, &store, &queues);
         context.traces = Traces::new(self.propagator.clone());
         let service = service(&context, &store.pool, &rights);
@@ -72,8 +92,24 @@ impl BatchFairing {
         context.hooks = self.hooks.with_context(&hook_context);
         context.host = hook_context.keep_alive();
         let draining = context.draining.clone();
+        #[cfg(feature = "metrics")]
+        let metrics = ProcessMetrics::new(
+            &context,
+            &store.pool,
+            #[cfg(feature = "prometheus")]
+            exporter,
+        );
         let runtime = Runtime::new(context, LaunchSummary::new(&config, store.pool.place()));
-        let plugin = Plugin { runtime, hook_context, ledger: store.ledger, queues, config, draining };
+        let plugin = Plugin {
+            runtime,
+            hook_context,
+            ledger: store.ledger,
+            queues,
+            config,
+            draining,
+            #[cfg(feature = "metrics")]
+            metrics,
+        };
         Ok(Ignited { plugin, service, db: BatchDb::from(store.pool), rights })
     }
 
@@ -83,7 +119,15 @@ impl BatchFairing {
             write: guarded("write", self.write.as_ref())?,
             scheme: self.scheme.clone(),
             actor: self.actor.clone(),
+            #[cfg(feature = "prometheus")]
+            metrics: None,
         })
+    }
+
+    #[cfg(feature = "prometheus")]
+    fn served_metrics(&self, exporter: Exporter, rights: &Rights) -> http::Metrics {
+        let check = self.metrics.clone().unwrap_or_else(|| rights.read.clone());
+        http::Metrics { check, render: Arc::new(move || exporter.render()) }
     }
 
     pub(super) fn settings(&self, host: &Figment) -> Result<Config, BoxError> {

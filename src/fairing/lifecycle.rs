@@ -52,6 +52,8 @@ impl Fairing for BatchFairing {
         if let Some(service) = rocket.state::<BatchService>() {
             rocket::tokio::spawn(service.clone().inform_watchers());
         }
+        #[cfg(feature = "metrics")]
+        plugin.metrics.start(&plugin.draining);
         plugin.runtime.start();
     }
 

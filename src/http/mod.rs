@@ -27,6 +27,8 @@ mod files;
 mod guard;
 mod headers;
 mod json_response;
+#[cfg(feature = "prometheus")]
+mod metrics;
 mod openapi;
 mod origin;
 mod problem;
@@ -39,6 +41,8 @@ use rocket::{Build, Catcher, Rocket, Route};
 
 pub use self::document::MergeError;
 pub(crate) use self::document::{document, merge};
+#[cfg(feature = "prometheus")]
+pub(crate) use self::metrics::Metrics;
 pub use self::rights::Right;
 pub(crate) use self::rights::{Actor, Check, Rights, Security, SecurityScheme, by_closure, by_guard};
 
@@ -48,10 +52,15 @@ use crate::config::Config;
 /// Mounts all routes at the base, each behind the right it needs, and registers a catcher that
 /// returns problems for all errors under the base.
 ///
-/// A process with the role `worker` has the health probes only. The caller manages the
+/// A process with the role `worker` has the health probes and its metrics only. The caller manages the
 /// [`BatchService`](crate::BatchService).
 pub(crate) fn mount(rocket: Rocket<Build>, rights: Rights, config: &Config) -> Rocket<Build> {
     let mut routes: Vec<_> = routes::open().into_iter().map(Endpoint::open).collect();
+    #[cfg(feature = "prometheus")]
+    if let Some(of_process) = &rights.metrics {
+        let guard = |endpoint: Endpoint| endpoint.guarded_by(of_process.check.clone());
+        routes.extend(metrics::routes().into_iter().map(guard));
+    }
     if config.role.serves_routes() {
         routes.extend(routes::guarded().into_iter().map(|endpoint| endpoint.guarded(&rights)));
         routes.extend(routes::unguarded().into_iter().map(Endpoint::open));

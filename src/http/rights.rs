@@ -61,6 +61,12 @@ impl Check {
         }
     }
 
+    /// Puts `route` behind this check.
+    pub(super) fn guard(self, mut route: Route) -> Route {
+        route.handler = Box::new(Guarded { check: self, inner: route.handler });
+        route
+    }
+
     pub(crate) const fn is_guarded(&self) -> bool {
         matches!(self, Self::Host(_))
     }
@@ -113,17 +119,19 @@ pub(crate) struct Rights {
     pub scheme: SecurityScheme,
     /// Without it, all callers count as one.
     pub actor: Option<Actor>,
+    /// The metrics to serve, if the host has no recorder of its own.
+    #[cfg(feature = "prometheus")]
+    pub metrics: Option<super::metrics::Metrics>,
 }
 
 impl Rights {
     /// Adds the check for the right that the method of `route` needs.
-    pub(crate) fn guard(&self, mut route: Route) -> Route {
+    pub(crate) fn guard(&self, route: Route) -> Route {
         let check = match Right::of(route.method) {
             Right::Read => self.read.clone(),
             Right::Write => self.write.clone(),
         };
-        route.handler = Box::new(Guarded { check, inner: route.handler });
-        route
+        check.guard(route)
     }
 
     /// The caller of `request`, if the host identifies callers.
@@ -143,7 +151,10 @@ impl Rights {
 
     /// The security section of the OpenAPI document.
     pub(crate) fn security(&self) -> Security {
-        Security::new(self.read.is_guarded(), self.write.is_guarded(), self.scheme.clone())
+        let security = Security::new(self.read.is_guarded(), self.write.is_guarded(), self.scheme.clone());
+        #[cfg(feature = "prometheus")]
+        let security = security.with_metrics(self.metrics.as_ref().map(|metrics| metrics.check.is_guarded()));
+        security
     }
 }
 
@@ -166,19 +177,49 @@ impl Default for SecurityScheme {
 pub(crate) struct Security {
     read: bool,
     write: bool,
+    /// Whether the metrics are guarded; `None` if they are not served.
+    #[cfg(feature = "prometheus")]
+    metrics: Option<bool>,
     scheme: SecurityScheme,
 }
 
 impl Default for Security {
     fn default() -> Self {
-        Self { read: true, write: true, scheme: SecurityScheme::default() }
+        Self::new(true, true, SecurityScheme::default())
     }
 }
 
 impl Security {
-    /// Whether reading and writing are guarded, and how callers authenticate.
+    /// Whether reading and writing are guarded, and how callers authenticate. Metrics need the
+    /// right to read.
     pub(crate) const fn new(read: bool, write: bool, scheme: SecurityScheme) -> Self {
-        Self { read, write, scheme }
+        Self {
+            read,
+            write,
+            #[cfg(feature = "prometheus")]
+            metrics: Some(read),
+            scheme,
+        }
+    }
+
+    /// Whether the metrics are guarded; `None` if they are not served.
+    #[cfg(feature = "prometheus")]
+    pub(crate) fn with_metrics(self, metrics: Option<bool>) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// Whether the metrics are served and, if so, the name of the scheme that they require.
+    #[cfg(feature = "prometheus")]
+    pub(super) fn of_metrics(&self) -> Option<Option<&str>> {
+        self.metrics.map(|guarded| guarded.then_some(self.scheme.name.as_str()))
+    }
+
+    fn has_guarded_metrics(&self) -> bool {
+        #[cfg(feature = "prometheus")]
+        let guarded = self.metrics == Some(true);
+        #[cfg(not(feature = "prometheus"))]
+        let guarded = false;
+        guarded
     }
 
     /// The name of the scheme that a route with this method requires, if it is guarded.
@@ -192,7 +233,8 @@ impl Security {
 
     /// The schemes that the document defines.
     pub(super) fn schemes(&self) -> Option<Value> {
-        (self.read || self.write).then(|| json!({ &self.scheme.name: self.scheme.scheme }))
+        (self.read || self.write || self.has_guarded_metrics())
+            .then(|| json!({ &self.scheme.name: self.scheme.scheme }))
     }
 }
 

@@ -14,6 +14,8 @@ use rocket::{
 };
 use rocket_db_pools::{Database, Error, Pool};
 
+#[cfg(feature = "metrics")]
+use super::pool_usage::PoolUsage;
 #[cfg(feature = "postgres")]
 use super::postgres::{self, PostgresConnection, PostgresPool, SetupLock as PostgresSetupLock};
 #[cfg(feature = "sqlite")]
@@ -172,6 +174,28 @@ impl BatchPool {
             Self::Sqlite(pool) => pool.place(),
             #[cfg(feature = "postgres")]
             Self::Postgres(pool) => pool.place(),
+        }
+    }
+
+    /// Returns how many connections are in use.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn usage(&self) -> PoolUsage {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(pool) => pool.usage(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(pool) => pool.usage(),
+        }
+    }
+
+    /// Returns the kind of the database.
+    #[cfg(feature = "metrics")]
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => "sqlite",
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => "postgres",
         }
     }
 

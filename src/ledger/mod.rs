@@ -17,7 +17,7 @@
 //!
 //! | file | what it holds |
 //! |---|---|
-//! | `verbs.rs`, `verbs/` | the traits [`Ledger`], [`Records`], [`JobRecords`], [`AuditRecords`] and [`WorkerRecords`](verbs::WorkerRecords) |
+//! | `verbs.rs`, `verbs/` | the traits [`Ledger`], [`Records`], [`JobRecords`], [`AuditRecords`], [`WorkerRecords`](verbs::WorkerRecords) and [`Totals`] |
 //! | `types.rs`, `query.rs`, `error.rs` | their types |
 //! | `columns.rs`, `rows.rs` | the rows of either database as these types |
 //! | `decide/` | the rules that both databases follow, pure |
@@ -36,6 +36,8 @@ mod leadership;
 mod open;
 mod operation;
 mod outage;
+#[cfg(feature = "metrics")]
+mod pool_usage;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 mod query;
@@ -46,6 +48,8 @@ pub mod sqlite;
 mod types;
 mod verbs;
 
+#[cfg(feature = "metrics")]
+pub use self::pool_usage::PoolUsage;
 pub use self::{
     database::{BatchConnection, BatchDb, BatchPool, HostTransactions, WrongDatabaseKind},
     error::{BoxError, LedgerError, Result},
@@ -54,20 +58,16 @@ pub use self::{
     open::OpenError,
     outage::{Outage, Waiting},
     query::{
-        AuditFilter, BatchChange, COUNT_INTERVAL, ChangeQuery, JobQuery, OpenJob, OpenJobs, OpenTasks, PageRequest,
-        Portion, RecentWork, TaskQuery,
+        AuditFilter, Backlog, BatchChange, COUNT_INTERVAL, ChangeQuery, JobQuery, OpenJob, OpenJobs, OpenTasks,
+        PageRequest, Portion, RecentWork, TaskQuery, TotalCounts,
     },
     types::{
         AttemptResult, BatchCommand, BatchInfo, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk,
         Hook, HookKinds, HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, NewItemRow, PlanInput, Planned, Pruned,
         Rules, Unplanned, Work,
     },
-    verbs::{Ledger, WorkerReport},
+    verbs::{AuditRecords, JobRecords, Ledger, Records, Totals, WorkerRecords, WorkerReport},
 };
 
 #[cfg(rocket_batch_internals)]
-pub use self::{
-    query::Backlog,
-    refusal::WriteRefusal,
-    verbs::{AuditRecords, JobRecords, Records, WorkerRecords},
-};
+pub use self::refusal::WriteRefusal;

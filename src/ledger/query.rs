@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use chrono::{DateTime, Utc};
 
 use super::types::Unplanned;
-use crate::domain::{AuditAction, BatchId, BatchRecord, JobId, Measured, QueueCapacity, StatusTask};
+use crate::domain::{AuditAction, BatchId, BatchRecord, BatchStatus, JobId, Measured, QueueCapacity, StatusTask};
 
 /// The jobs to find, for [`Ledger::open_jobs`](super::Ledger::open_jobs).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -93,6 +93,29 @@ pub struct Backlog {
     pub open: Vec<u64>,
     /// The measured work of the batch that finished last.
     pub measured: Measured,
+}
+
+/// The maximum number of started batches whose open jobs [`Totals::totals`](super::Totals::totals)
+/// counts.
+pub const MAX_COUNTED_BATCHES: u64 = 10_000;
+
+/// The counts of a whole ledger, see [`Totals::totals`](super::Totals::totals).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TotalCounts {
+    /// The number of batches of each status. A status without a batch is missing.
+    pub batches: Vec<(BatchStatus, u64)>,
+    /// Waiting jobs of open batches.
+    pub waiting: u64,
+    /// Active jobs of open batches.
+    pub active: u64,
+    /// Delayed jobs of open batches.
+    pub delayed: u64,
+    /// When the oldest pending or running batch was created.
+    pub oldest_open: Option<DateTime<Utc>>,
+    /// When about the last item was inserted.
+    pub last_item_at: Option<DateTime<Utc>>,
+    /// Hooks that will not be called again.
+    pub hooks_given_up: u64,
 }
 
 /// How long a count of a batch stays fresh, whichever process made it.

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::{
     columns::Columns,
     decide::{Candidate, EarlierRequest, FailedJobRow, JobSnapshot, rank},
-    query::{BatchChange, OpenJob},
+    query::{BatchChange, OpenJob, TotalCounts},
     types::{BatchInfo, Created, Hook, Unplanned},
 };
 use crate::domain::{
@@ -15,6 +15,19 @@ use crate::domain::{
     FailureGroup, HookId, Item, ItemOptions, JobCounts, JobFinished, JobId, JobRecord, JobState, Measured, ProcessId,
     StatusTask, TraceParent, WorkerRecord,
 };
+
+/// Reads the counts of the whole ledger, without those of batches by status.
+pub(super) fn totals<R: Columns>(row: &R) -> Result<TotalCounts, R::Error> {
+    Ok(TotalCounts {
+        batches: Vec::new(),
+        waiting: row.number("waiting")?,
+        active: row.number("active")?,
+        delayed: row.number("delayed")?,
+        oldest_open: row.optional_time("oldest_open")?,
+        last_item_at: row.optional_time("last_item_at")?,
+        hooks_given_up: row.number("hooks_given_up")?,
+    })
+}
 
 /// Reads a batch with its counts.
 pub(super) fn batch<R: Columns>(row: &R) -> Result<BatchRecord, R::Error> {

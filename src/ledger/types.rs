@@ -143,6 +143,8 @@ pub struct Work {
     /// Items that [`Ledger::claim_and_insert`](super::Ledger::claim_and_insert) inserted with the
     /// claim. 0 if that was done by an earlier try of the same call, whose response was lost.
     pub inserted: u64,
+    /// Whether this claim counted a crash: the worker of the claim before was lost.
+    pub crashed: bool,
     /// The number of failed attempts before this one.
     pub attempts_made: u32,
     /// The number of jobs of the batch.
@@ -323,6 +325,18 @@ pub enum HookOutcome {
         /// The host's error.
         error: String,
     },
+}
+
+impl HookOutcome {
+    /// Returns the word for this outcome in metrics.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::RetryLater { .. } => "failed",
+            Self::GivenUp { .. } => "given_up",
+        }
+    }
 }
 
 /// The rows that [`Ledger::prune_history`](super::Ledger::prune_history) removed.

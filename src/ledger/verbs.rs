@@ -5,6 +5,8 @@
 mod audit;
 mod workers;
 
+mod totals;
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
@@ -12,6 +14,7 @@ use async_trait::async_trait;
 pub(in crate::ledger) use self::workers::{FORGOTTEN, FORGOTTEN_ROWS, LISTED, LISTED_WORKERS};
 pub use self::{
     audit::AuditRecords,
+    totals::Totals,
     workers::{WorkerRecords, WorkerReport},
 };
 use super::{
@@ -134,7 +137,7 @@ pub trait JobRecords: Send + Sync {
 /// took effect is then unknown, and repeating it is safe, except for [`Ledger::create`] without an
 /// id and without a request.
 #[async_trait]
-pub trait Ledger: Records + JobRecords + AuditRecords + WorkerRecords {
+pub trait Ledger: Records + JobRecords + AuditRecords + WorkerRecords + Totals {
     /// Inserts a batch, its jobs and its entry in the audit in one transaction.
     ///
     /// A request whose key is still remembered gets its first result again, whatever has changed

@@ -143,6 +143,12 @@ impl Live {
         all || watched.topics.values().any(Topic::is_unread)
     }
 
+    /// Returns the number of watchers.
+    #[cfg(feature = "metrics")]
+    pub fn watchers(&self) -> usize {
+        self.limits.watchers().0
+    }
+
     /// Waits until all watchers are gone, at most `limit`, and a moment longer for their
     /// connections to close. They end by themselves when a shutdown starts.
     ///

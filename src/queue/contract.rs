@@ -80,6 +80,10 @@ pub trait Handler: Send + Sync {
     /// Runs one task. A panic counts as [`Disposition::Retry`]. Progress for display goes to
     /// `progress`.
     async fn handle(&self, delivery: Delivery<Task>, progress: &dyn ProgressSink) -> Disposition;
+
+    /// Called before [`Handler::handle`] with how long the task could have started, where the queue
+    /// can tell. Does nothing by default.
+    fn waited(&self, _waited: Duration) {}
 }
 
 /// Progress of an attempt, shown by tools that display the queue.

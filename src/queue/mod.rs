@@ -29,6 +29,10 @@ pub mod local;
 mod open;
 mod run_handler;
 
+#[cfg(all(feature = "metrics", not(rocket_batch_internals)))]
+pub(crate) use self::contract::QueueCounts;
+#[cfg(feature = "metrics")]
+pub(crate) use self::contract::Result as QueueResult;
 pub use self::contract::{
     Disposition, Drained, Handler, Offer, ProgressSink, ProgressUpdate, Queue, QueueCondition, QueueError,
 };

@@ -9,6 +9,7 @@ use super::{context::Context, failpoints};
 use crate::{
     domain::{Backoff, BatchId, FailedChunk, Outcome, error_chain},
     ledger::{ChunkInserted, Claim, LastChunk, LedgerError, NewItem},
+    telemetry::events,
     trace::record_error,
 };
 
@@ -67,6 +68,7 @@ impl ChunkWriter<'_> {
     async fn back_off(&self, ordinals: &Range<u64>, tries: u32, error: String) {
         let (from, to) = (ordinals.start, ordinals.end - 1);
         tracing::debug!(from, to, tries, error, "chunk rejected; it will be tried again");
+        events::chunk_retried();
         let backoff = Backoff { first: self.cx.config.chunk_backoff, max: MAX_CHUNK_BACKOFF };
         self.cx.sleep_unless_draining(backoff.jittered(tries, fastrand::f64())).await;
     }
@@ -122,6 +124,7 @@ fn stop_unless_rejected(error: LedgerError) -> Result<ChunkResult, String> {
 fn failed(ordinals: &Range<u64>, tries: u32, error: String) -> ChunkResult {
     let (from, to) = (ordinals.start, ordinals.end - 1);
     tracing::warn!(from, to, tries, error, "chunk failed");
+    events::chunk_failed();
     ChunkResult::Failed(FailedChunk::new(from, to, tries, error))
 }
 

@@ -33,8 +33,9 @@ use super::{
 };
 use crate::{
     domain::{Backoff, BatchId, BatchStatus, QueueCapacity, error_chain},
-    ledger::{JobQuery, OpenJobs, OpenTasks, TaskQuery},
+    ledger::{JobQuery, OpenJob, OpenJobs, OpenTasks, TaskQuery},
     queue::QueueError,
+    telemetry::events,
 };
 
 /// Fills the queues until the drain starts.
@@ -43,6 +44,9 @@ pub(crate) struct Feeder {
     /// The `seq` of the next job to offer, for each batch of the window. A batch without an entry
     /// is new in the window.
     offered_to: HashMap<BatchId, u64>,
+    /// What `offered_to` was when the queue was found to have lost jobs. Empty once all jobs were
+    /// offered again.
+    lost_to: HashMap<BatchId, u64>,
     /// Number of waiting and active jobs in the queue: the last count, plus the jobs added since.
     queued: u64,
     /// Where the next read of batches to close continues.
@@ -107,6 +111,7 @@ impl Feeder {
         Self {
             cx,
             offered_to: HashMap::new(),
+            lost_to: HashMap::new(),
             queued: 0,
             close_after: None,
             check_at: Instant::now(),
@@ -209,8 +214,10 @@ impl Feeder {
         let head = JobQuery { capacity, free: Self::HEAD_JOBS, offered_to: HashMap::new(), ..self.query(true) };
         let Some(mut open) = self.open_jobs(head).await else { return Ok(()) };
         open.jobs.retain(|open| self.offered_to.get(&open.job.batch).is_some_and(|to| open.job.seq < *to));
-        if offer_jobs(&self.cx, &open.jobs).await? > 0 {
-            self.offered_to.clear();
+        let lost = offer_jobs(&self.cx, &open.jobs).await?;
+        if lost > 0 {
+            events::jobs_repaired(lost);
+            self.lost_to = std::mem::take(&mut self.offered_to);
         }
         Ok(())
     }
@@ -226,7 +233,10 @@ impl Feeder {
         let query = JobQuery { free: self.free(), ..self.query(refill) };
         let Some(open) = self.open_jobs(query).await else { return Ok(()) };
         let started = Instant::now();
-        let added = offer_jobs(&self.cx, &open.due).await? + offer_jobs(&self.cx, &open.jobs).await?;
+        let due = offer_jobs(&self.cx, &open.due).await?;
+        let jobs = offer_jobs(&self.cx, &open.jobs).await?;
+        self.count_repairs(&open, jobs);
+        let added = due + jobs;
         self.queued += added;
         self.record_offers(&open);
         if added > 0 && started.elapsed() > Self::LONG_OFFER {
@@ -237,6 +247,16 @@ impl Feeder {
             self.schedule_count(open.has_more);
         }
         Ok(())
+    }
+
+    /// Counts the repairs when all jobs were offered again. Jobs that were not offered before are
+    /// all absent; the others that were `added` had been lost.
+    fn count_repairs(&mut self, offered: &OpenJobs, added: u64) {
+        let lost_to = std::mem::take(&mut self.lost_to);
+        if !lost_to.is_empty() {
+            let is_first = |open: &&OpenJob| lost_to.get(&open.job.batch).is_none_or(|to| open.job.seq >= *to);
+            events::jobs_repaired(added.saturating_sub(offered.jobs.iter().filter(is_first).count() as u64));
+        }
     }
 
     /// Returns the number of jobs to offer. When all jobs are offered again, those that are already

@@ -9,6 +9,7 @@ use crate::{
     domain::{BatchId, BatchRecord, Observation, Progress},
     ledger::ChangeQuery,
     queue::QueueCondition,
+    telemetry::events,
 };
 
 /// Checks the open batches every `feed_interval`, and logs each one that stalls, until the drain
@@ -20,7 +21,9 @@ pub(super) async fn log_stalls(cx: &Context) {
         if cx.draining.is_cancelled() {
             return;
         }
-        if let Some(stalled) = stalled_batches(cx).await {
+        let stalled = stalled_batches(cx).await;
+        events::stalled_batches(stalled.as_ref().map_or(0, Vec::len));
+        if let Some(stalled) = stalled {
             for batch in stalled.iter().filter(|batch| !logged.contains(&batch.batch_id)) {
                 let (id, items, quantity) = (batch.batch_id, batch.items_created, batch.quantity);
                 let last_item_at = batch.activity.last_item_at.map(|at| at.to_rfc3339());

@@ -18,6 +18,7 @@ use crate::{
     domain::{Attempt, BatchId, BatchRecord, BatchStatus, Delivery, HookId, StatusTask, Task, error_chain},
     ledger::{Closed, Hook, HookOutcome, HookRetry, LedgerError},
     queue::{Disposition, Handler, ProgressSink},
+    telemetry::events,
     trace::record_error,
 };
 
@@ -82,7 +83,7 @@ impl Status {
     }
 
     async fn call_hook(&self, batch: BatchId, id: HookId, hook: Hook) -> Disposition {
-        let failed_before = hook.attempts;
+        let (failed_before, kind) = (hook.attempts, hook.event.kind());
         let attempt = Attempt { failed: failed_before, max: self.0.config.status.attempts };
         let span = self.0.traces.hook(self.0.status.name(), hook.event.kind(), id.0, hook.trace.as_ref());
         let called = self.0.hooks.call(hook.event, self.0.config.hook_timeout).instrument(span.clone()).await;
@@ -96,6 +97,7 @@ impl Status {
         let record = || self.0.ledger.record_hook_outcome(id, failed_before, outcome.clone());
         match self.0.retry_forever(record).await {
             Ok(()) => {
+                events::hook_called(kind, outcome.as_str());
                 self.0.hook_ended.notify_waiters();
                 disposition
             }

@@ -14,6 +14,8 @@ mod idempotency;
 mod input;
 mod life;
 mod merging;
+#[cfg(feature = "prometheus")]
+mod metrics;
 mod openapi;
 mod origin;
 mod preview;

@@ -1421,3 +1421,25 @@ async fn a_table_of_the_host_in_public_comes_before_the_ledgers_table() -> TestR
     assert_eq!(schema.ledger.items_of(job.batch).await?, (0..20).collect::<Vec<_>>());
     Ok(())
 }
+
+/// Totals are read every few seconds in every process.
+#[tokio::test]
+async fn totals_read_indexes_and_no_job_or_item() -> TestResult {
+    let schema = Schema::new().await;
+    let finished =
+        "INSERT INTO batches (id, quantity, batch_size, jobs, key_fingerprint, estimated_ms, status, created_at,
+            finished_at, completed, failed, cancelled, items_created, worked_ms)
+        SELECT n, 1, 1, 1, 'f00d', 1, 'completed', now(), now() + n * interval '1 ms', 1, 0, 0, 1, 1
+        FROM generate_series(1, 50000) n";
+    schema.outsider.batch_execute(finished).await?;
+    schema.outsider.batch_execute("VACUUM ANALYZE batches").await?;
+    let totals = include_str!("../../src/ledger/postgres/sql/totals.sql").replace("$1", "10000");
+
+    for query in [&*totals, "SELECT status, count(*) AS batches FROM batches GROUP BY status"] {
+        let plan = schema.outsider.query(&format!("EXPLAIN {query}"), &[]).await?;
+        let plan = plan.iter().map(|row| row.get::<_, String>(0)).collect::<Vec<_>>().join("\n");
+        assert!(!plan.contains("Seq Scan on batches"), "{plan}");
+        assert!(!plan.contains(" on jobs") && !plan.contains(" on items"), "{plan}");
+    }
+    Ok(())
+}

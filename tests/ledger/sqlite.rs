@@ -989,3 +989,21 @@ async fn a_view_shows_the_exact_millisecond_of_a_time() -> TestResult {
     assert_eq!(rows, expected);
     Ok(())
 }
+
+/// Totals are read every few seconds in every process.
+#[tokio::test]
+async fn totals_read_indexes_and_no_job_or_item() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("batch.db");
+    let _pool = SqlitePool::init(&figment(&format!("sqlite://{}", path.display()), 1)).await?;
+    let file = Connection::open(path)?;
+
+    let plan = plan(&file, include_str!("../../src/ledger/sqlite/sql/totals.sql"))?;
+
+    for step in plan.lines().filter(|step| step.starts_with("SCAN") || step.starts_with("SEARCH")) {
+        let is_indexed = step.contains("INDEX") || step.contains("PRIMARY KEY") || step.contains("CONSTANT ROW");
+        let is_result = ["SCAN counted", "SCAN started", "SCAN (subquery"].iter().any(|own| step.starts_with(own));
+        assert!((is_indexed || is_result) && !step.contains("_jobs") && !step.contains("_items"), "{step} in:\n{plan}");
+    }
+    Ok(())
+}

@@ -40,6 +40,10 @@ pub(crate) fn document(config: &Config, security: &Security) -> Value {
     for endpoint in routes::open() {
         builder.add(&endpoint, None);
     }
+    #[cfg(feature = "prometheus")]
+    if let Some(scheme) = security.of_metrics() {
+        super::metrics::routes().iter().for_each(|endpoint| builder.add(endpoint, scheme));
+    }
     builder.finish(config, security)
 }
 

@@ -3,6 +3,8 @@
 use rocket::{Route, http::Method};
 
 use super::operation::Operation;
+#[cfg(feature = "prometheus")]
+use crate::http::rights::Check;
 use crate::http::rights::Rights;
 
 /// A route that describes its purpose, its input and its output.
@@ -73,7 +75,7 @@ impl Tag {
             Self::Batches => "Create, inspect and control batches, which are requests for items.",
             Self::Items => "Read the items that batches have created.",
             Self::Workers => "See which processes run jobs.",
-            Self::Health => "Health probes, open without credentials.",
+            Self::Health => "Health probes, open without credentials, and metrics.",
         }
     }
 }
@@ -110,6 +112,12 @@ impl Endpoint {
     /// The route behind the right that its method needs.
     pub(in crate::http) fn guarded(self, rights: &Rights) -> Route {
         rights.guard(self.route)
+    }
+
+    /// The route behind `check`.
+    #[cfg(feature = "prometheus")]
+    pub(in crate::http) fn guarded_by(self, check: Check) -> Route {
+        check.guard(self.route)
     }
 
     pub(in crate::http) fn method(&self) -> Method {

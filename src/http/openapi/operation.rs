@@ -138,6 +138,13 @@ impl<'a> Operation<'a> {
         media.insert("schema".to_owned(), schema);
     }
 
+    /// Adds a response of text of this media type.
+    #[cfg(feature = "prometheus")]
+    pub(in crate::http) fn text_response(&mut self, name: &str, description: &str) {
+        let media = media_type(self.response(Status::Ok, description), name);
+        media.insert("schema".to_owned(), json!({ "type": "string" }));
+    }
+
     /// Adds a response of Server-Sent Events, whose data is usually a `T` as JSON.
     pub(in crate::http) fn event_response<T: JsonSchema>(&mut self, description: &str) {
         // OpenAPI 3.1 can't describe single events. This only adds the schema of their data.

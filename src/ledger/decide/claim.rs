@@ -105,6 +105,8 @@ impl JobSnapshot {
             claim: Claim { job: self.job(delivery), epoch: self.epoch + claims },
             missing,
             inserted: 0,
+            // Without a further claim, the active one is this call's own.
+            crashed: claims > 0 && self.lost_its_worker(),
             range: self.range,
             attempts_made: self.attempts,
             jobs_in_batch: self.jobs_in_batch,

@@ -212,6 +212,7 @@ fn read_work(row: &Row, job: JobId, inserted: u64) -> Result<Work> {
         claim: Claim { job, epoch: row.small("epoch")? },
         missing: missing_after(&range, inserted),
         inserted,
+        crashed: false,
         range,
         attempts_made: row.small("attempts")?,
         jobs_in_batch: row.number("jobs_in_batch")?,

@@ -59,6 +59,7 @@ mod setup_lock;
 mod summarize;
 mod tls;
 mod token;
+mod totals;
 mod workers;
 
 use std::{sync::Arc, time::Duration};
@@ -86,13 +87,13 @@ use super::{
     leadership::Leadership,
     query::{
         AuditFilter, Backlog, BatchChange, ChangeQuery, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion,
-        RecentWork, TaskQuery,
+        RecentWork, TaskQuery, TotalCounts,
     },
     types::{
         AttemptResult, BatchCommand, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook,
         HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, PlanInput, Planned, Pruned, Rules,
     },
-    verbs::{AuditRecords, JobRecords, Ledger, Records, WorkerRecords, WorkerReport},
+    verbs::{AuditRecords, JobRecords, Ledger, Records, Totals, WorkerRecords, WorkerReport},
 };
 use crate::domain::{
     AuditEntry, Backoff, BatchId, BatchRecord, BatchStatus, Caller, CodeKey, Delivery, FailedJob, FailureGroup, HookId,
@@ -241,6 +242,13 @@ impl WorkerRecords for PostgresLedger {
 
     async fn has_workers(&self, span: Duration) -> Result<bool> {
         self.pool.run(workers::HasWorkers(span)).await
+    }
+}
+
+#[async_trait]
+impl Totals for PostgresLedger {
+    async fn totals(&self) -> Result<TotalCounts> {
+        self.pool.run(totals::CountTotals).await
     }
 }
 

@@ -37,6 +37,8 @@ use super::{
     search_path, tls,
 };
 use crate::domain::{Backoff, panic_message};
+#[cfg(feature = "metrics")]
+use crate::ledger::PoolUsage;
 use crate::ledger::{
     error::{LedgerError, Result, failed},
     open::{OpenError, SchemaOptions},
@@ -253,6 +255,17 @@ impl PostgresPool {
         let Inner { address, schema, .. } = &*self.0;
         let database = address.config.get_dbname().map(|name| format!("/{name}")).unwrap_or_default();
         format!("PostgreSQL at {address}{database}, schema {schema}")
+    }
+
+    /// How many connections are in use, over all pools.
+    #[cfg(feature = "metrics")]
+    pub(in crate::ledger) fn usage(&self) -> PoolUsage {
+        let pools = self.0.pools().into_iter().map(deadpool_postgres::Pool::status);
+        pools.fold(PoolUsage::default(), |sum, pool| PoolUsage {
+            used: sum.used + pool.size.saturating_sub(pool.available),
+            idle: sum.idle + pool.available,
+            waiting: sum.waiting + pool.waiting,
+        })
     }
 
     pub(super) fn is_closed(&self) -> bool {

@@ -42,6 +42,7 @@ mod read;
 mod readers;
 mod retry;
 mod summarize;
+mod totals;
 mod workers;
 mod writer;
 
@@ -67,13 +68,13 @@ use super::{
     operation,
     query::{
         AuditFilter, Backlog, BatchChange, ChangeQuery, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion,
-        RecentWork, TaskQuery,
+        RecentWork, TaskQuery, TotalCounts,
     },
     types::{
         AttemptResult, BatchCommand, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook,
         HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, PlanInput, Planned, Pruned, Rules,
     },
-    verbs::{AuditRecords, JobRecords, Ledger, Records, WorkerRecords, WorkerReport},
+    verbs::{AuditRecords, JobRecords, Ledger, Records, Totals, WorkerRecords, WorkerReport},
 };
 use crate::domain::{
     AuditEntry, Backoff, BatchId, BatchRecord, BatchStatus, Caller, CodeKey, Delivery, FailedJob, FailureGroup, HookId,
@@ -220,6 +221,13 @@ impl WorkerRecords for SqliteLedger {
 
     async fn has_workers(&self, span: Duration) -> Result<bool> {
         self.pool.read(operation::HAS_WORKERS, move |conn| workers::has_workers(conn, span)).await
+    }
+}
+
+#[async_trait]
+impl Totals for SqliteLedger {
+    async fn totals(&self) -> Result<TotalCounts> {
+        self.pool.read(operation::TOTALS, |conn| totals::totals(conn)).await
     }
 }
 

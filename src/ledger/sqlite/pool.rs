@@ -18,6 +18,8 @@ use super::{
     readers::Readers,
     writer::Writer,
 };
+#[cfg(feature = "metrics")]
+use crate::ledger::PoolUsage;
 use crate::ledger::{
     error::LedgerError,
     open::{OpenError, SchemaOptions},
@@ -226,6 +228,18 @@ impl SqlitePool {
                 self.0.writer.call(operation, read_only).await
             }
         }
+    }
+
+    /// How many connections are in use: the readers, and the one that writes.
+    #[cfg(feature = "metrics")]
+    pub(in crate::ledger) fn usage(&self) -> PoolUsage {
+        let readers = self.0.readers.iter().flat_map(|lanes| [&lanes.work, &lanes.requests]);
+        let all = readers.map(Readers::usage).chain([self.0.writer.usage()]);
+        all.fold(PoolUsage::default(), |sum, one| PoolUsage {
+            used: sum.used + one.used,
+            idle: sum.idle + one.idle,
+            waiting: sum.waiting + one.waiting,
+        })
     }
 
     pub(super) fn address(&self) -> &Address {

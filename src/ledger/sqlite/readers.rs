@@ -2,7 +2,10 @@
 
 use std::{
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -17,6 +20,8 @@ use super::{
     address::reader,
     error::{classified, closed},
 };
+#[cfg(feature = "metrics")]
+use crate::ledger::PoolUsage;
 use crate::ledger::error::{LedgerError, failed, unavailable};
 
 /// A pool of reading connections, each opened when it is first needed.
@@ -25,6 +30,8 @@ pub(super) struct Readers {
     free: Arc<Semaphore>,
     max: u32,
     wait_timeout: Duration,
+    /// Calls that wait for a reader.
+    waiting: AtomicUsize,
 }
 
 struct Idle {
@@ -37,7 +44,7 @@ impl Readers {
     /// Up to `max` readers of the database at `path`. A call waits at most `wait_timeout` for one.
     pub(super) fn new(path: PathBuf, max: u32, wait_timeout: Duration) -> Self {
         let idle = Arc::new(Idle { path, wait_timeout, connections: Mutex::default() });
-        Self { idle, free: Arc::new(Semaphore::new(max as usize)), max, wait_timeout }
+        Self { idle, free: Arc::new(Semaphore::new(max as usize)), max, wait_timeout, waiting: AtomicUsize::new(0) }
     }
 
     /// Runs `work` on one snapshot of the database. An error of `work` comes back as it is.
@@ -60,11 +67,18 @@ impl Readers {
     }
 
     async fn permit(&self, operation: &'static str) -> Result<OwnedSemaphorePermit, LedgerError> {
+        let _waiting = Counted::new(&self.waiting);
         match timeout(self.wait_timeout, Arc::clone(&self.free).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_closed)) => Err(closed(operation)),
             Err(_elapsed) => Err(unavailable(operation, "all readers are busy")),
         }
+    }
+
+    #[cfg(feature = "metrics")]
+    pub(super) fn usage(&self) -> PoolUsage {
+        let used = (self.max as usize).saturating_sub(self.free.available_permits());
+        PoolUsage { used, idle: self.idle.connections().len(), waiting: self.waiting.load(Relaxed) }
     }
 
     /// Accepts no more calls, and closes the connections when running calls have ended.
@@ -74,6 +88,22 @@ impl Readers {
         let _all = timeout(self.wait_timeout, self.free.acquire_many(self.max)).await;
         self.free.close();
         self.idle.connections().clear();
+    }
+}
+
+/// Counts a call until this is dropped, also when its future is.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 

@@ -28,6 +28,8 @@ use tokio::sync::{
 };
 
 use super::error::{closed, write_refusal};
+#[cfg(feature = "metrics")]
+use crate::ledger::PoolUsage;
 use crate::{
     domain::panic_message,
     ledger::{
@@ -77,6 +79,16 @@ impl Writer {
             SendTimeoutError::Timeout(_) => unavailable(operation, "the queue of the writer is full"),
             SendTimeoutError::Closed(_) => closed(operation),
         })
+    }
+
+    /// The connection counts as used while calls are in the queue.
+    #[cfg(feature = "metrics")]
+    pub(super) fn usage(&self) -> PoolUsage {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(queue) = queue else { return PoolUsage::default() };
+        let waiting = QUEUED.saturating_sub(queue.capacity());
+        let used = usize::from(waiting > 0);
+        PoolUsage { used, idle: 1 - used, waiting }
     }
 
     /// Accepts no more calls, and waits until queued calls have returned and the thread has ended.

@@ -79,7 +79,7 @@ impl AttemptRunner {
         if self.closing.is_cancelled() {
             return release_now();
         }
-        let disposition = self.call_handler(delivery, &JobProgress::new(job)).await;
+        let disposition = self.call_handler((delivery, waited(job)), &JobProgress::new(job)).await;
         drop(permit);
         self.conclude(job, disposition).await
     }
@@ -96,7 +96,11 @@ impl AttemptRunner {
         Err(Error::Unrecoverable(unreadable.to_string()))
     }
 
-    async fn call_handler(&self, delivery: Delivery<Task>, progress: &JobProgress<'_>) -> Disposition {
+    async fn call_handler(
+        &self,
+        delivery: (Delivery<Task>, Option<Duration>),
+        progress: &JobProgress<'_>,
+    ) -> Disposition {
         let running = (RunningGuard::new(&self.shared.running), self.running.token());
         let disposition = run_handler(&self.shared.name, &*self.handler, delivery, progress).await;
         drop(running);
@@ -131,6 +135,17 @@ impl AttemptRunner {
         }
         delayed
     }
+}
+
+/// How long a job could have started, by the clock of the process that added it. Only known at its
+/// first start: of a later one the queue keeps no time.
+fn waited(job: &Job) -> Option<Duration> {
+    if job.attempts_started() > 1 {
+        return None;
+    }
+    let ready = Duration::from_millis(job.timestamp().saturating_add(job.delay()));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Some(now.saturating_sub(ready))
 }
 
 /// Returns the job to the queue at once. The crate does so for this error.

@@ -6,7 +6,7 @@
 
 use std::{
     future::Future,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use redis::{Client, Cmd, FromRedisValue, Pipeline, ScriptInvocation};
@@ -18,17 +18,20 @@ use super::{
     pool::RedisPool,
     timeouts::ROUND_TRIP_TIMEOUT,
 };
+use crate::telemetry::events;
 
 /// Sends commands over the connections of a pool.
 pub(super) struct RoundTrips {
     pool: RedisPool,
     /// Failed round trips, and moves to another server.
     failures: AtomicU64,
+    /// Whether the last round trip failed.
+    is_away: AtomicBool,
 }
 
 impl RoundTrips {
     pub const fn new(pool: RedisPool) -> Self {
-        Self { pool, failures: AtomicU64::new(0) }
+        Self { pool, failures: AtomicU64::new(0), is_away: AtomicBool::new(false) }
     }
 
     pub const fn pool(&self) -> &RedisPool {
@@ -88,7 +91,11 @@ impl RoundTrips {
         {
             // The cause may affect every connection.
             self.failures.fetch_add(1, Ordering::SeqCst);
+            self.is_away.store(true, Ordering::Relaxed);
             self.pool.current().retain(|_, _| false);
+        } else if result.is_ok() && self.is_away.load(Ordering::Relaxed) && self.is_away.swap(false, Ordering::Relaxed)
+        {
+            events::reconnected("redis");
         }
         result
     }

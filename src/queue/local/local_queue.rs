@@ -11,6 +11,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -146,26 +147,28 @@ impl Shared {
 
     /// Runs one worker until the queue is closed.
     async fn work(self: Arc<Self>, handler: Arc<dyn Handler>) {
-        while let Some(task) = self.next().await {
+        while let Some((task, waited)) = self.next().await {
             // A finished task leaves this queue, so no earlier end was ever acknowledged.
             let delivery = Delivery::Enqueued { task, acknowledged: 0 };
-            let disposition = run_handler(&self.name, &*handler, delivery, &()).await;
+            let disposition = run_handler(&self.name, &*handler, (delivery, waited), &()).await;
             self.scheduler().finish(&task, disposition, Instant::now(), fastrand::f64());
             // A handler that never yields must not block the other tasks of its thread.
             consume_budget().await;
         }
     }
 
-    /// Waits for the next task; `None` after the queue was closed.
-    async fn next(&self) -> Option<Task> {
+    /// Waits for the next task, and returns how long it could have started; `None` after the queue
+    /// was closed.
+    async fn next(&self) -> Option<(Task, Option<Duration>)> {
         loop {
             // Subscribes before it asks the scheduler, so it misses no change in between.
             let mut changed = pin!(self.changed.notified());
-            let next = self.scheduler().next(Instant::now());
+            let now = Instant::now();
+            let next = self.scheduler().next(now);
             match next {
                 Next::Take(task) => {
                     self.changed.notify_one();
-                    return Some(task);
+                    return Some((task, self.scheduler().waited(&task, now)));
                 }
                 Next::At(due) => tokio::select! {
                     () = &mut changed => {}

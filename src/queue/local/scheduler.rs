@@ -88,6 +88,8 @@ struct Entry {
     task: Task,
     priority: u64,
     attempts_made: u32,
+    /// When it could start, or can start later.
+    ready_at: Instant,
 }
 
 impl Scheduler {
@@ -121,7 +123,8 @@ impl Scheduler {
         let mut added = 0;
         for &Offer { task, rank, delay, attempts_made } in offers {
             if self.known.insert(Id::of(&task)) {
-                let entry = Entry { task, priority: fair_priority(head, rank), attempts_made };
+                let priority = fair_priority(head, rank);
+                let entry = Entry { task, priority, attempts_made, ready_at: now };
                 self.enqueue(entry, now, delay);
                 added += 1;
             }
@@ -143,6 +146,11 @@ impl Scheduler {
             return self.delayed.keys().next().map_or(Next::AfterChange, |&(due, _)| Next::At(due));
         }
         self.window.closed_until(now).map_or_else(|| self.take(now), Next::At)
+    }
+
+    /// Returns how long an active task could have started when it was taken, at `now`.
+    pub(super) fn waited(&self, task: &Task, now: Instant) -> Option<Duration> {
+        self.active.get(&Id::of(task)).map(|entry| now.saturating_duration_since(entry.ready_at))
     }
 
     /// Applies a handler's disposition. `jitter` is a random number, 0 to 1, which shortens the
@@ -188,8 +196,9 @@ impl Scheduler {
     }
 
     /// Adds `entry` behind the waiting tasks of its priority, after `delay`.
-    fn enqueue(&mut self, entry: Entry, now: Instant, delay: Duration) {
+    fn enqueue(&mut self, mut entry: Entry, now: Instant, delay: Duration) {
         self.arrivals += 1;
+        entry.ready_at = add_span(now, delay);
         if delay.is_zero() {
             self.waiting.insert(Position { priority: entry.priority, arrival: self.arrivals }, entry);
         } else {
@@ -202,8 +211,8 @@ impl Scheduler {
         while let Some(first) = self.delayed.first_entry()
             && first.key().0 <= now
         {
-            let entry = first.remove();
-            self.enqueue(entry, now, Duration::ZERO);
+            let (due, entry) = (first.key().0, first.remove());
+            self.enqueue(entry, due, Duration::ZERO);
         }
     }
 

@@ -22,6 +22,7 @@ pub mod read;
 pub mod retry;
 pub mod stateful;
 pub mod summarize;
+pub mod totals;
 pub mod traces;
 pub mod views;
 pub mod workers;
@@ -176,6 +177,11 @@ macro_rules! every_ledger {
 
             hooks::a_hook_exists_until_it_is_delivered
             hooks::a_hook_that_failed_is_due_again_later
+            totals::an_empty_ledger_has_no_totals
+            totals::totals_count_batches_by_status_and_open_jobs
+            totals::totals_include_unplanned_and_paused_batches
+            totals::totals_count_only_hooks_that_were_given_up
+
             hooks::open_hooks_counts_those_that_wait_for_a_call
             hooks::a_hook_that_was_given_up_is_not_returned_again
             hooks::a_hook_call_counts_once_however_often_its_outcome_is_recorded
