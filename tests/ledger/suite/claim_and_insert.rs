@@ -21,10 +21,10 @@ pub async fn a_first_chunk_is_inserted_with_the_claim(harness: impl Harness) -> 
     let claimed = ledger.claim_and_insert(jobs[1].into(), first).await?;
 
     let Claimed::Work(work) = claimed else { return Err(format!("{claimed:?}").into()) };
-    let Work { claim, range, missing, inserted, prefix, key_fingerprint, attempts_made, jobs_in_batch } = work;
+    let Work { claim, range, missing, inserted, crashed, prefix, key_fingerprint, attempts_made, jobs_in_batch } = work;
     assert_eq!((claim.job, claim.epoch, range, missing, inserted), (jobs[1], 1, 100..200, vec![150..200], 50));
     assert_eq!((prefix.as_deref(), key_fingerprint.as_str(), attempts_made), (Some("QR"), "f00d", 0));
-    assert_eq!(jobs_in_batch, 3);
+    assert_eq!((jobs_in_batch, crashed), (3, false));
     assert_eq!(ledger.items_of(jobs[0].batch).await?, (100..150).collect::<Vec<_>>());
     assert_eq!(ledger.batch(jobs[0].batch).await?.items_created, 50);
     assert_eq!(ledger.insert_chunk(&claim, chunk(150..200)).await?, ChunkInserted::New(50));
