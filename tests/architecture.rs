@@ -23,7 +23,8 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("queue", &["domain", "config", "telemetry/events"]),
     ("live", &["domain", "ledger"]),
     ("telemetry/events", &[]),
-    ("telemetry", &["domain", "ledger", "queue"]),
+    // Its tests use a ledger in memory.
+    ("telemetry", &["domain", "ledger", "ledger/sqlite", "queue", "telemetry/events"]),
     ("worker", &["domain", "trace", "config", "ledger", "queue", "live", "telemetry/events"]),
     ("service", &["domain", "trace", "config", "ledger", "queue", "live"]),
     ("sqlite", &["domain", "ledger", "ledger/sqlite", "service"]),

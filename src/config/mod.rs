@@ -165,10 +165,9 @@ pub struct Config {
     #[schemars(with = "String")]
     pub hook_timeout: Duration,
 
-    /// The interval at which the gauges of the [metrics](crate::guide::metrics) are read: the counts
-    /// of the whole ledger, which every process reads, and those of this process. `"0s"` reads none
-    /// of them. Without the feature `metrics` it has no effect. 0 or 1 second to 30 days. Default:
-    /// `"15s"`.
+    /// The interval at which the gauges among the metrics are read: the counts of the whole ledger,
+    /// which every process reads, and those of this process. `"0s"` reads none of them. Without the
+    /// feature `metrics` it has no effect. 0, or 1 second to 30 days. Default: `"15s"`.
     #[serde(with = "duration")]
     #[schemars(with = "String")]
     pub metrics_interval: Duration,
@@ -235,15 +234,16 @@ impl Default for Config {
             chunk_backoff: Duration::from_millis(100),
             max_crashes: 5,
             feed_interval: Duration::from_secs(10),
-            feed_pause: Duration::ZERO,
+            feed_pause: Duration::ZERO, metrics_interval: Duration::from_secs(15),
             concurrent_reads: 4,
             feed_window: 64,
             queued_per_batch: 1_000,
             queued: 10_000,
             drain: Duration::from_secs(25),
             hook_timeout: Duration::from_secs(30),
-            keep_history: KeepSetting(None), keep_audit: KeepSetting(None), audit_addresses: false,
-            metrics_interval: Duration::from_secs(15),
+            keep_history: KeepSetting(None),
+            keep_audit: KeepSetting(None),
+            audit_addresses: false,
             code_key: None,
             index_codes: false,
             generate: QueueSettings::default(),

@@ -65,25 +65,15 @@ impl BatchFairing {
         if BatchService::fetch(rocket).is_some() {
             return Err("the fairing is attached twice; attach it once".into());
         }
-        #[cfg_attr(not(feature = "prometheus"), expect(unused_mut, reason = "only the metrics are added"))]
-        let mut rights = self.rights()?;
+        let rights = self.rights()?;
         let config = Arc::new(self.settings(rocket.figment())?);
-        #[cfg_attr(not(feature = "metrics"), expect(unused_mut, reason = "only the counts are added"))]
-        let mut store = self.open(rocket.figment(), &config).await?;
+        let store = self.open(rocket.figment(), &config).await?;
         prepare_tables(&self.ledger_ready, &store.pool).await?;
         let queues = Queues::open(&config, &store.ledger.identity().await?).await?;
         #[cfg(feature = "metrics")]
-        let queues = metrics::counted_queues(queues);
-        #[cfg(feature = "metrics")]
-        {
-            store.ledger = metrics::counted_ledger(store.ledger, &queues);
-        }
+        let (store, queues) = counted(store, queues);
         #[cfg(feature = "prometheus")]
-        let exporter = Exporter::install();
-        #[cfg(feature = "prometheus")]
-        {
-            rights.metrics = exporter.clone().map(|exporter| self.served_metrics(exporter, &rights));
-        }
+        let rights = self.with_metrics(rights);
         let mut context = context(&config, &store, &queues);
         context.traces = Traces::new(self.propagator.clone());
         let service = service(&context, &store.pool, &rights);
@@ -91,25 +81,7 @@ impl BatchFairing {
         store.context.set(&hook_context);
         context.hooks = self.hooks.with_context(&hook_context);
         context.host = hook_context.keep_alive();
-        let draining = context.draining.clone();
-        #[cfg(feature = "metrics")]
-        let metrics = ProcessMetrics::new(
-            &context,
-            &store.pool,
-            #[cfg(feature = "prometheus")]
-            exporter,
-        );
-        let runtime = Runtime::new(context, LaunchSummary::new(&config, store.pool.place()));
-        let plugin = Plugin {
-            runtime,
-            hook_context,
-            ledger: store.ledger,
-            queues,
-            config,
-            draining,
-            #[cfg(feature = "metrics")]
-            metrics,
-        };
+        let plugin = plugin(context, store.pool.clone(), hook_context, queues);
         Ok(Ignited { plugin, service, db: BatchDb::from(store.pool), rights })
     }
 
@@ -124,10 +96,12 @@ impl BatchFairing {
         })
     }
 
+    /// Adds the metrics of the process, unless the host has a recorder of its own.
     #[cfg(feature = "prometheus")]
-    fn served_metrics(&self, exporter: Exporter, rights: &Rights) -> http::Metrics {
+    fn with_metrics(&self, rights: Rights) -> Rights {
         let check = self.metrics.clone().unwrap_or_else(|| rights.read.clone());
-        http::Metrics { check, render: Arc::new(move || exporter.render()) }
+        let served = |exporter: Exporter| http::Metrics { check, render: Arc::new(move || exporter.render()) };
+        Rights { metrics: Exporter::install().map(served), ..rights }
     }
 
     pub(super) fn settings(&self, host: &Figment) -> Result<Config, BoxError> {
@@ -148,6 +122,29 @@ impl BatchFairing {
         let ledger = self.host_rows.ledger(&pool, &LedgerParts { rules, config, context: &context })?;
         let codes = code_scheme(config, &*ledger).await?;
         Ok(Store { pool, ledger, codes, context })
+    }
+}
+
+/// The same store and queues, with counted calls.
+#[cfg(feature = "metrics")]
+fn counted(store: Store, queues: Queues) -> (Store, Queues) {
+    let queues = metrics::counted_queues(queues);
+    (Store { ledger: metrics::counted_ledger(store.ledger, &queues), ..store }, queues)
+}
+
+fn plugin(context: Context, pool: BatchPool, hook_context: HookContext, queues: Queues) -> Plugin {
+    Plugin {
+        #[cfg(feature = "metrics")]
+        metrics: ProcessMetrics::new(&context, &pool),
+        ledger: context.ledger.clone(),
+        config: context.config.clone(),
+        draining: context.draining.clone(),
+        hook_context,
+        queues,
+        runtime: {
+            let summary = LaunchSummary::new(&context.config, pool.place());
+            Runtime::new(context, summary)
+        },
     }
 }
 

@@ -10,7 +10,7 @@ use crate::telemetry::Exporter;
 use crate::{
     ledger::{BatchPool, Ledger},
     queue::Queues,
-    telemetry::{CountedLedger, CountedQueue, Gauges, Tasks, describe},
+    telemetry::{CountedLedger, CountedQueue, Gauges, Tasks, describe, start_at_zero},
     worker::Context,
 };
 
@@ -30,12 +30,10 @@ pub(super) fn counted_queues(mut queues: Queues) -> Queues {
 pub(super) struct ProcessMetrics {
     gauges: Arc<Gauges>,
     interval: Duration,
-    #[cfg(feature = "prometheus")]
-    exporter: Option<Exporter>,
 }
 
 impl ProcessMetrics {
-    pub fn new(cx: &Context, pool: &BatchPool, #[cfg(feature = "prometheus")] exporter: Option<Exporter>) -> Self {
+    pub fn new(cx: &Context, pool: &BatchPool) -> Self {
         let live = cx.live.clone();
         let gauges = Gauges {
             ledger: cx.ledger.clone(),
@@ -44,23 +42,20 @@ impl ProcessMetrics {
             status: cx.status.clone(),
             event_streams: Box::new(move || live.watchers()),
         };
-        Self {
-            gauges: Arc::new(gauges),
-            interval: cx.config.metrics_interval,
-            #[cfg(feature = "prometheus")]
-            exporter,
-        }
+        Self { gauges: Arc::new(gauges), interval: cx.config.metrics_interval }
     }
 
     /// Describes the metrics to the recorder, and keeps the gauges until the drain starts.
     pub fn start(&self, draining: &CancellationToken) {
+        let Gauges { generate, status, .. } = &*self.gauges;
         describe();
+        start_at_zero([generate.name(), status.name()], generate.is_shared());
         if !self.interval.is_zero() {
             let (gauges, interval) = (self.gauges.clone(), self.interval);
             tokio::spawn(draining.clone().run_until_cancelled_owned(async move { gauges.keep(interval).await }));
         }
         #[cfg(feature = "prometheus")]
-        if let Some(exporter) = self.exporter.clone() {
+        if let Some(exporter) = Exporter::install() {
             tokio::spawn(draining.clone().run_until_cancelled_owned(exporter.upkeep()));
         }
     }

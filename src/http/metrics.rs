@@ -1,7 +1,5 @@
 //! Serves the metrics of this process, if the host has no recorder of its own.
 
-use std::sync::Arc;
-
 use rocket::{
     Request, Response, get,
     http::{ContentType, Status},
@@ -13,15 +11,8 @@ use rocket::{
 use super::{
     headers::NO_STORE,
     openapi::{Endpoint, Input, Operation, Output, Tag, endpoint, endpoints},
-    rights::{Check, Rights},
+    rights::Rights,
 };
-
-/// The metrics of this process as text, and who may read them.
-#[derive(Clone)]
-pub(crate) struct Metrics {
-    pub check: Check,
-    pub render: Arc<dyn Fn() -> String + Send + Sync>,
-}
 
 /// The route of the metrics.
 pub(super) fn routes() -> Vec<Endpoint> {

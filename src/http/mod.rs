@@ -42,7 +42,7 @@ use rocket::{Build, Catcher, Rocket, Route};
 pub use self::document::MergeError;
 pub(crate) use self::document::{document, merge};
 #[cfg(feature = "prometheus")]
-pub(crate) use self::metrics::Metrics;
+pub(crate) use self::rights::Metrics;
 pub use self::rights::Right;
 pub(crate) use self::rights::{Actor, Check, Rights, Security, SecurityScheme, by_closure, by_guard};
 
@@ -52,8 +52,8 @@ use crate::config::Config;
 /// Mounts all routes at the base, each behind the right it needs, and registers a catcher that
 /// returns problems for all errors under the base.
 ///
-/// A process with the role `worker` has the health probes and its metrics only. The caller manages the
-/// [`BatchService`](crate::BatchService).
+/// A process with the role `worker` has the health probes and its metrics only. The caller manages
+/// the [`BatchService`](crate::BatchService).
 pub(crate) fn mount(rocket: Rocket<Build>, rights: Rights, config: &Config) -> Rocket<Build> {
     let mut routes: Vec<_> = routes::open().into_iter().map(Endpoint::open).collect();
     #[cfg(feature = "prometheus")]

@@ -121,7 +121,7 @@ pub(crate) struct Rights {
     pub actor: Option<Actor>,
     /// The metrics to serve, if the host has no recorder of its own.
     #[cfg(feature = "prometheus")]
-    pub metrics: Option<super::metrics::Metrics>,
+    pub metrics: Option<Metrics>,
 }
 
 impl Rights {
@@ -156,6 +156,14 @@ impl Rights {
         let security = security.with_metrics(self.metrics.as_ref().map(|metrics| metrics.check.is_guarded()));
         security
     }
+}
+
+/// The metrics of this process as text, and who may read them.
+#[cfg(feature = "prometheus")]
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    pub check: Check,
+    pub render: Arc<dyn Fn() -> String + Send + Sync>,
 }
 
 /// An OpenAPI security scheme and its name. It documents how callers authenticate and does not

@@ -7,7 +7,8 @@ use futures_util::FutureExt as _;
 use super::contract::{Disposition, Handler, ProgressSink};
 use crate::domain::{Delivery, Task, panic_message};
 
-/// Runs one task, which has `waited` if that is known, and turns a panic of the handler into [`Disposition::Retry`].
+/// Runs one task, which has `waited` if that is known, and turns a panic of the handler into
+/// [`Disposition::Retry`].
 pub(super) async fn run_handler(
     queue: &str,
     handler: &dyn Handler,

@@ -5,11 +5,18 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use metrics::gauge;
+use tokio::time::timeout;
 
-use crate::ledger::{BatchPool, Ledger, TotalCounts};
-use crate::{domain::BatchStatus, queue::Queue};
+use crate::{
+    domain::{BatchStatus, WorkerRecord},
+    ledger::{BatchPool, Ledger, TotalCounts},
+    queue::Queue,
+};
+
+/// How long each read may take.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the gauges are read from.
 pub(crate) struct Gauges {
@@ -31,16 +38,22 @@ impl Gauges {
         }
     }
 
-    /// Reads all gauges. Those that can't be read keep their values.
+    /// Reads all gauges. Those that can't be read become NaN, which `max` over processes ignores: a
+    /// process that lost its database must not report old counts.
     pub async fn read(&self) {
         self.set_process();
-        if let Ok(counts) = self.status.counts().await {
-            self.set_jobs(&*self.status, [counts.waiting, counts.active, counts.delayed]);
+        let status = timeout(READ_TIMEOUT, self.status.counts()).await;
+        let counts = status.ok().and_then(Result::ok).map(|counts| [counts.waiting, counts.active, counts.delayed]);
+        self.set_jobs(&*self.status, counts);
+        if self.status.is_shared() {
+            set_reachable("redis", counts.is_some());
         }
-        if let Ok(totals) = self.ledger.totals().await {
-            self.set_jobs(&*self.generate, [totals.waiting, totals.active, totals.delayed]);
-            set_ledger(&totals);
-        }
+        let totals = timeout(READ_TIMEOUT, self.ledger.totals()).await.ok().and_then(Result::ok);
+        set_reachable("database", totals.is_some());
+        self.set_jobs(&*self.generate, totals.as_ref().map(|totals| [totals.waiting, totals.active, totals.delayed]));
+        set_ledger(totals.as_ref());
+        let workers = timeout(READ_TIMEOUT, self.ledger.workers()).await.ok().and_then(Result::ok);
+        gauge!("rocket_batch_workers").set(workers.map_or(f64::NAN, |workers| running_jobs(&workers)));
     }
 
     /// Sets the gauges of this process.
@@ -55,23 +68,36 @@ impl Gauges {
         gauge!("rocket_batch_build_info", "version" => version, "ledger" => ledger, "queue" => queue).set(1.0);
     }
 
-    fn set_jobs(&self, queue: &dyn Queue, counts: [u64; 3]) {
-        for (state, count) in ["waiting", "active", "delayed"].into_iter().zip(counts) {
-            gauge!("rocket_batch_jobs", "queue" => queue.name().to_owned(), "state" => state).set(count as f64);
+    fn set_jobs(&self, queue: &dyn Queue, counts: Option<[u64; 3]>) {
+        for (at, state) in ["waiting", "active", "delayed"].into_iter().enumerate() {
+            let count = counts.and_then(|counts| counts.get(at).copied()).map_or(f64::NAN, |count| count as f64);
+            gauge!("rocket_batch_jobs", "queue" => queue.name().to_owned(), "state" => state).set(count);
         }
     }
 }
 
-/// Sets the gauges of the whole ledger. The number of living workers belongs here too.
-fn set_ledger(totals: &TotalCounts) {
+/// Whether this process reached the database or the server of the queues just now.
+fn set_reachable(part: &'static str, is_reachable: bool) {
+    gauge!("rocket_batch_reachable", "part" => part).set(f64::from(u8::from(is_reachable)));
+}
+
+/// The number of processes that run jobs.
+fn running_jobs(workers: &[WorkerRecord]) -> f64 {
+    workers.iter().filter(|worker| worker.role != "web" && !worker.standby).count() as f64
+}
+
+/// Sets the gauges of the whole ledger, to NaN without `totals`.
+fn set_ledger(totals: Option<&TotalCounts>) {
+    let value = |read: &dyn Fn(&TotalCounts) -> f64| totals.map_or(f64::NAN, read);
     for status in BatchStatus::ALL {
-        let count = totals.batches.iter().find(|(found, _)| *found == status).map_or(0, |(_, count)| *count);
-        gauge!("rocket_batch_batches", "status" => status.as_str()).set(count as f64);
+        let count =
+            |totals: &TotalCounts| totals.batches.iter().find(|(found, _)| *found == status).map_or(0, |of| of.1);
+        gauge!("rocket_batch_batches", "status" => status.as_str()).set(value(&|totals| count(totals) as f64));
     }
-    let age = totals.oldest_open.map(|at| (Utc::now() - at).to_std().unwrap_or_default());
-    gauge!("rocket_batch_oldest_open_batch_seconds").set(age.unwrap_or_default());
-    if let Some(at) = totals.last_item_at {
-        gauge!("rocket_batch_last_item_timestamp_seconds").set(at.timestamp_millis() as f64 / 1_000.0);
-    }
-    gauge!("rocket_batch_hooks_given_up").set(totals.hooks_given_up as f64);
+    let age = |at: DateTime<Utc>| (Utc::now() - at).to_std().unwrap_or_default().as_secs_f64();
+    let oldest = value(&|totals| totals.oldest_open.map_or(0.0, age));
+    gauge!("rocket_batch_oldest_open_batch_seconds").set(oldest);
+    let last = value(&|totals| totals.last_item_at.map_or(f64::NAN, |at| at.timestamp_millis() as f64 / 1_000.0));
+    gauge!("rocket_batch_last_item_timestamp_seconds").set(last);
+    gauge!("rocket_batch_hooks_given_up").set(value(&|totals| totals.hooks_given_up as f64));
 }

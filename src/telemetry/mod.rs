@@ -34,5 +34,5 @@ pub(crate) use self::{
     counted_ledger::CountedLedger,
     counted_queue::{CountedQueue, Tasks},
     gauges::Gauges,
-    names::describe,
+    names::{describe, start_at_zero},
 };

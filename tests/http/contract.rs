@@ -68,7 +68,7 @@ impl Contract {
         let kind = reply.content_type.as_deref().unwrap_or_default();
         let schema = &response["content"][kind]["schema"];
         assert!(schema.is_object(), "{id} has no documented {} with {kind}: {reply:?}", reply.status);
-        let body = if kind == "text/event-stream" { json!(reply.body) } else { reply.json() };
+        let body = if kind.starts_with("text/") { json!(reply.body) } else { reply.json() };
         self.fits(schema, &body).unwrap_or_else(|why| panic!("{id} {}: {why}: {}", reply.status, reply.body));
         for (header, documented) in response["headers"].as_object().into_iter().flatten() {
             let there = reply.header(header).is_some();

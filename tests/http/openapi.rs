@@ -86,6 +86,7 @@ fn every_operation_is_described_completely() {
             let kind = match operation["operationId"].as_str() {
                 _ if !status.starts_with('2') => "application/problem+json",
                 Some("watchBatch" | "watchBatches") => "text/event-stream",
+                Some("getMetrics") => "text/plain; version=0.0.4; charset=utf-8",
                 _ => "application/json",
             };
             let probe = operation["operationId"] == "probeReady" && status == "503";
@@ -219,7 +220,7 @@ async fn guarded_operations_require_the_security_scheme_of_the_host() {
     let writes = ["cancelBatch", "createBatch", "pauseBatch", "previewBatch", "resumeBatch", "retryBatch"];
 
     let (all, schemes) = secured(&shop).await;
-    assert!(all.len() == 20 && !all.contains("probeReady"), "{all:?}");
+    assert!(all.len() == 20 + usize::from(cfg!(feature = "prometheus")) && !all.contains("probeReady"), "{all:?}");
     assert_eq!(schemes, json!({ "key": by_key }));
 
     let shop = guarded_by(Batch::fairing().public().write_guard::<Writer>()).open().await;
@@ -485,6 +486,9 @@ async fn every_documented_status_occurs() {
             Asked(&idle).by(None, method.parse().unwrap(), &path, None).await.problem(401, &[]);
             Asked(&idle).by(Some("guest"), method.parse().unwrap(), &path, None).await.problem(403, &[]);
         }
+    }
+    if cfg!(feature = "prometheus") {
+        Asked(&idle).all(&[(Get, "/batches/metrics", None, 200)]).await;
     }
     idle.client.rocket().shutdown().notify();
     idle.until_answered("/batches/health/ready", 503).await;

@@ -1002,7 +1002,9 @@ async fn totals_read_indexes_and_no_job_or_item() -> TestResult {
 
     for step in plan.lines().filter(|step| step.starts_with("SCAN") || step.starts_with("SEARCH")) {
         let is_indexed = step.contains("INDEX") || step.contains("PRIMARY KEY") || step.contains("CONSTANT ROW");
-        let is_result = ["SCAN counted", "SCAN started", "SCAN (subquery"].iter().any(|own| step.starts_with(own));
+        let is_result = ["counted", "started", "(subquery"]
+            .iter()
+            .any(|own| step.split(' ').nth(1).is_some_and(|of| of.starts_with(own)));
         assert!((is_indexed || is_result) && !step.contains("_jobs") && !step.contains("_items"), "{step} in:\n{plan}");
     }
     Ok(())

@@ -4,7 +4,9 @@
 --
 -- Open jobs come from the latest summary of each started batch. Of a pending batch all jobs wait,
 -- and the index has their number. The last item is that of a started batch, or of one of the
--- batches that finished last.
+-- batches that finished last. A batch that finished before it was counted has no time of its last
+-- item, but finished right after it. One index has the batches with working time, the other one
+-- those with a history.
 
 WITH started AS (
     SELECT id, jobs FROM rocket_batch_batches INDEXED BY rocket_batch_batches_started
@@ -39,8 +41,16 @@ SELECT coalesce((SELECT sum(waiting) FROM counted), 0) + coalesce((
            ), 0),
            coalesce((
                SELECT max(last_item_at) FROM (
-                   SELECT last_item_at FROM rocket_batch_batches INDEXED BY rocket_batch_batches_measured
+                   SELECT coalesce(last_item_at, iif(items_created > 0, finished_at, NULL)) AS last_item_at
+                   FROM rocket_batch_batches INDEXED BY rocket_batch_batches_measured
                    WHERE finished_at IS NOT NULL AND worked_ms > 0 ORDER BY finished_at DESC LIMIT 100
+               )
+           ), 0),
+           coalesce((
+               SELECT max(last_item_at) FROM (
+                   SELECT coalesce(last_item_at, iif(items_created > 0, finished_at, NULL)) AS last_item_at
+                   FROM rocket_batch_batches INDEXED BY rocket_batch_batches_with_history
+                   WHERE finished_at IS NOT NULL AND history <> 'pruned' ORDER BY finished_at DESC LIMIT 100
                )
            ), 0)
        ), 0) AS last_item_at,
