@@ -35,10 +35,10 @@ impl Gauges {
     pub async fn read(&self) {
         self.set_process();
         if let Ok(counts) = self.status.counts().await {
-            self.set_jobs(&*self.status, [counts.waiting, counts.active, counts.delayed]);
+            set_jobs(&*self.status, [counts.waiting, counts.active, counts.delayed]);
         }
         if let Ok(totals) = self.ledger.totals().await {
-            self.set_jobs(&*self.generate, [totals.waiting, totals.active, totals.delayed]);
+            set_jobs(&*self.generate, [totals.waiting, totals.active, totals.delayed]);
             set_ledger(&totals);
         }
     }
@@ -54,11 +54,11 @@ impl Gauges {
         let queue = if self.generate.is_shared() { "redis" } else { "local" };
         gauge!("rocket_batch_build_info", "version" => version, "ledger" => ledger, "queue" => queue).set(1.0);
     }
+}
 
-    fn set_jobs(&self, queue: &dyn Queue, counts: [u64; 3]) {
-        for (state, count) in ["waiting", "active", "delayed"].into_iter().zip(counts) {
-            gauge!("rocket_batch_jobs", "queue" => queue.name().to_owned(), "state" => state).set(count as f64);
-        }
+fn set_jobs(queue: &dyn Queue, counts: [u64; 3]) {
+    for (state, count) in ["waiting", "active", "delayed"].into_iter().zip(counts) {
+        gauge!("rocket_batch_jobs", "queue" => queue.name().to_owned(), "state" => state).set(count as f64);
     }
 }
 
