@@ -218,6 +218,7 @@ impl Security {
 
     /// Whether the metrics are served and, if so, the name of the scheme that they require.
     #[cfg(feature = "prometheus")]
+    #[expect(clippy::option_option, reason = "not served, served to all, or behind a scheme")]
     pub(super) fn of_metrics(&self) -> Option<Option<&str>> {
         self.metrics.map(|guarded| guarded.then_some(self.scheme.name.as_str()))
     }

@@ -44,13 +44,13 @@ impl Gauges {
         self.set_process();
         let status = timeout(READ_TIMEOUT, self.status.counts()).await;
         let counts = status.ok().and_then(Result::ok).map(|counts| [counts.waiting, counts.active, counts.delayed]);
-        self.set_jobs(&*self.status, counts);
+        set_jobs(&*self.status, counts);
         if self.status.is_shared() {
             set_reachable("redis", counts.is_some());
         }
         let totals = timeout(READ_TIMEOUT, self.ledger.totals()).await.ok().and_then(Result::ok);
         set_reachable("database", totals.is_some());
-        self.set_jobs(&*self.generate, totals.as_ref().map(|totals| [totals.waiting, totals.active, totals.delayed]));
+        set_jobs(&*self.generate, totals.as_ref().map(|totals| [totals.waiting, totals.active, totals.delayed]));
         set_ledger(totals.as_ref());
         let workers = timeout(READ_TIMEOUT, self.ledger.workers()).await.ok().and_then(Result::ok);
         gauge!("rocket_batch_workers").set(workers.map_or(f64::NAN, |workers| running_jobs(&workers)));
@@ -67,12 +67,12 @@ impl Gauges {
         let queue = if self.generate.is_shared() { "redis" } else { "local" };
         gauge!("rocket_batch_build_info", "version" => version, "ledger" => ledger, "queue" => queue).set(1.0);
     }
+}
 
-    fn set_jobs(&self, queue: &dyn Queue, counts: Option<[u64; 3]>) {
-        for (at, state) in ["waiting", "active", "delayed"].into_iter().enumerate() {
-            let count = counts.and_then(|counts| counts.get(at).copied()).map_or(f64::NAN, |count| count as f64);
-            gauge!("rocket_batch_jobs", "queue" => queue.name().to_owned(), "state" => state).set(count);
-        }
+fn set_jobs(queue: &dyn Queue, counts: Option<[u64; 3]>) {
+    for (at, state) in ["waiting", "active", "delayed"].into_iter().enumerate() {
+        let count = counts.and_then(|counts| counts.get(at).copied()).map_or(f64::NAN, |count| count as f64);
+        gauge!("rocket_batch_jobs", "queue" => queue.name().to_owned(), "state" => state).set(count);
     }
 }
 
