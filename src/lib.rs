@@ -151,9 +151,10 @@ pub use config::Config;
 #[cfg(feature = "redis")]
 pub use deadpool_redis;
 pub use domain::{
-    BatchFinished, BatchId, BatchRecord, BatchStatus, Change, ChangeRefused, FailedChunk, FailedJob, FailureExample,
-    FailureGroup, Invalid, InvalidFields, Item, ItemOptions, JobCounts, JobFinished, JobMap, JobRecord, JobState,
-    Progress, RetryOptions, RetryReport, SkippedJob, WaitingFor,
+    BatchFinished, BatchId, BatchRecord, BatchStatus, Change, ChangeRefused, CheckState, CodeCheck, FailedChunk,
+    FailedJob, FailureExample, FailureGroup, Invalid, InvalidFields, Item, ItemOptions, JobCounts, JobFinished, JobMap,
+    JobRecord, JobState, OrdinalRange, Progress, Reconciliation, ReconciliationOptions, RepairReport, RetryOptions,
+    RetryReport, SkippedJob, WaitingFor, WrongCode,
 };
 pub use fairing::{Batch, BatchFairing};
 pub use http::{MergeError, Right, catchers};

@@ -5,6 +5,7 @@
 //!   job/              id, tasks, attempts, pace of the queue
 //!   code.rs           (batch, ordinal) <-> the code on the item
 //!   record.rs         batches, jobs and items as callers see them
+//!   reconciliation/   the items of a batch compared with its plan
 //!   retry.rs          which failed jobs to retry, and the report
 //!   event.rs          the events of hooks
 //!   progress.rs       job counts, estimates
@@ -28,6 +29,7 @@ mod job;
 mod launch_failed;
 mod panic_message;
 mod progress;
+mod reconciliation;
 mod record;
 mod request;
 mod retry;
@@ -47,6 +49,10 @@ pub use job::{
 pub(crate) use launch_failed::LaunchFailed;
 pub use panic_message::panic_message;
 pub use progress::{Activity, JobCounts, Measured, estimate, in_words};
+pub use reconciliation::{
+    CheckState, CodeCheck, ItemPage, JobSpan, OrdinalRange, PAGE_ITEMS, Reconciliation, ReconciliationOptions,
+    RepairReport, Tally, WrongCode, absent_job,
+};
 pub use record::{BatchRecord, FailedJob, FailureExample, FailureGroup, Item, JobMap, JobRecord};
 pub use request::{CreateRequest, IdempotencyKey};
 pub(crate) use retry::{MAX_LISTED_JOBS, check_group};

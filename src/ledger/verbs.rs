@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use super::{
     error::Result,
+    item_checks::ItemChecks,
     leadership::Leadership,
     query::{
         Backlog, BatchChange, ChangeQuery, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery,
@@ -125,7 +126,7 @@ pub trait JobRecords: Send + Sync {
 /// took effect is then unknown, and repeating it is safe, except for [`Ledger::create`] without an
 /// id and without a request.
 #[async_trait]
-pub trait Ledger: Records + JobRecords {
+pub trait Ledger: Records + JobRecords + ItemChecks {
     /// Inserts a batch and its jobs in one transaction.
     ///
     /// A request whose key is still remembered gets its first result again, whatever has changed

@@ -37,7 +37,8 @@ use crate::{
 /// Every method except `create_product_items_in` is cancel safe: once a change has started, it is
 /// completed even if its future is dropped. Each call of the ledger is limited to 30 seconds, after
 /// which the method returns [`BatchError::Unavailable`]. A method makes at most two such calls,
-/// except [`until_finished`](Self::until_finished), which repeats reads until its `limit`.
+/// except [`until_finished`](Self::until_finished), which repeats reads until its `limit`, and
+/// [`reconciliation`](Self::reconciliation) and [`repair`](Self::repair), which read portions.
 #[derive(Clone)]
 pub struct BatchService(Arc<Parts>);
 

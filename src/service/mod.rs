@@ -31,6 +31,7 @@ mod preview;
 mod queries;
 mod readiness;
 mod reads;
+mod reconciliation;
 mod transactions;
 mod waiting;
 mod watching;

@@ -14,7 +14,7 @@ pub(super) fn insert_into(schemas: &mut Map<String, Value>) {
     }
 }
 
-fn all() -> [(&'static str, Value); 19] {
+fn all() -> [(&'static str, Value); 21] {
     [
         ("CreateBatch", json!({ "quantity": 250, "batchId": 42, "batchSize": 100, "qrCodePrefix": "QR" })),
         ("BatchAccepted", accepted()),
@@ -33,6 +33,8 @@ fn all() -> [(&'static str, Value); 19] {
         ("JobMap", json!({ "jobs": 3, "jobsPerCell": 1, "cells": ["completed", "completed", "failed"] })),
         ("RetryJobs", json!({ "group": "9c5638d5bf0dab6e", "dryRun": true })),
         ("RetryReport", retry_report()),
+        ("Reconciliation", reconciliation()),
+        ("RepairReport", repair_report()),
         ("CallerRights", json!({ "read": true, "write": false })),
         ("Ready", json!({ "ready": false, "problems": ["the database does not respond"] })),
     ]
@@ -179,6 +181,45 @@ fn retry_report() -> Value {
         "skipped": [],
         "skippedTruncated": false,
         "jobIds": ["b42-j2-g1"],
+        "jobIdsTruncated": false,
+        "status": "running",
+    })
+}
+
+fn reconciliation() -> Value {
+    json!({
+        "batchId": 42,
+        "state": "finished",
+        "startedAt": "2026-01-31T13:00:00Z",
+        "checkedAt": "2026-01-31T13:00:00.012Z",
+        "checkedItems": 198,
+        "codes": "checked",
+        "planned": 250,
+        "written": 197,
+        "failedChunks": 50,
+        "toDo": 0,
+        "cancelled": 0,
+        "missing": 3,
+        "gaps": [{ "from": 17, "to": 19 }],
+        "gapsFound": 1,
+        "gapsTruncated": false,
+        "strangers": [{ "from": 250, "to": 250 }],
+        "strangersFound": 1,
+        "strangersTruncated": false,
+        "wrongCodes": [
+            { "ordinal": 250, "code": "QR-1", "expected": "QR-7K3MPRR2Q4G9DV8WY1Z5XCNH6E" },
+        ],
+        "wrongCodesFound": 1,
+        "wrongCodesTruncated": false,
+    })
+}
+
+fn repair_report() -> Value {
+    json!({
+        "batchId": 42,
+        "found": 3,
+        "recreated": 1,
+        "jobIds": ["b42-j0-g1"],
         "jobIdsTruncated": false,
         "status": "running",
     })

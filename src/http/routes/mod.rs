@@ -16,20 +16,26 @@ pub(super) use self::input::limits_in_schemas;
 use self::{
     caller_rights::CallerRights,
     idempotency::Idempotency,
-    input::{BatchesQuery, CreateBatch, FailedJobsQuery, JobsQuery, MayRead, PageParams, PathCode, PathId},
+    input::{
+        BatchesQuery, CreateBatch, FailedJobsQuery, JobsQuery, MayRead, PageParams, PathCode, PathId,
+        ReconciliationQuery,
+    },
     retry::RetryJobs,
 };
 use super::{
     body::{JsonBody, OptionalJsonBody},
     event_stream::{Caller, Events},
     fields::Fields,
-    json_response::{Accepted, JsonResponse, Probe},
+    json_response::{Accepted, JsonResponse, Probe, Report},
     openapi::{Endpoint, Tag, endpoint, endpoints},
     problem::Problem,
-    refusal::{HistoryRemoved, HookFailed, IdTaken, NoFailedJobs, Refusal, WrongStatus},
+    refusal::{HistoryRemoved, HookFailed, IdTaken, NoFailedJobs, NoGaps, Refusal, WrongStatus},
 };
 use crate::{
-    domain::{BatchRecord, FailedJob, FailureGroup, Item, JobMap, JobRecord, Progress, RetryReport},
+    domain::{
+        BatchRecord, CheckState, FailedJob, FailureGroup, Item, JobMap, JobRecord, Progress, Reconciliation,
+        RepairReport, RetryReport,
+    },
     service::{BatchAccepted, BatchPreview, BatchService, Page},
 };
 
@@ -39,7 +45,8 @@ type Result<T, E = Problem> = std::result::Result<T, E>;
 pub(super) fn guarded() -> Vec<Endpoint> {
     let mut all = endpoints![Tag::Batches =>
         create_batch, preview_batch, list_batches, watch_batches, get_batch, get_progress, watch_batch, list_jobs,
-        show_job_map, list_failed_jobs, list_failure_groups, retry_batch, cancel_batch, pause_batch, resume_batch];
+        show_job_map, list_failed_jobs, list_failure_groups, reconcile_batch, retry_batch, repair_batch, cancel_batch,
+        pause_batch, resume_batch];
     all.extend(endpoints![Tag::Items => list_items]);
     // `/items/<code>` collides with `/<id>/items` and must be tried first. Rocket's attribute does
     // not accept a negative rank.
@@ -225,6 +232,41 @@ endpoint! {
         body: OptionalJsonBody<Fields<RetryJobs>>,
     ) -> Result<JsonResponse<RetryReport>, Refusal<(WrongStatus, (NoFailedJobs, HistoryRemoved))>> {
         Ok(JsonResponse(batches.retry_selected_jobs(id.id()?, RetryJobs::read(body.0)?).await?))
+    }
+}
+
+endpoint! {
+    /// Compares the items of a batch with its plan: what is missing, what is too much, and with
+    /// `codes` which codes are wrong.
+    ///
+    /// Reads the items themselves, not the counts. A batch of more than 100,000 items is checked in
+    /// the background: the response is 202 until the report is finished. A finished report is
+    /// returned for 10 minutes; `checkedAt` says when it was made. Each list has at most 1,000
+    /// entries; the totals are exact.
+    #[get("/<id>/reconciliation?<query..>")]
+    async fn reconcile_batch(
+        batches: BatchService,
+        id: PathId,
+        query: ReconciliationQuery,
+    ) -> Result<Report<Reconciliation>> {
+        let body = batches.reconciliation(id.id()?, query.validate()?).await?;
+        Ok(Report { is_finished: body.state == CheckState::Finished, body })
+    }
+}
+
+endpoint! {
+    /// Repairs a batch: writes the missing items of completed jobs again.
+    ///
+    /// Each of these jobs is recreated with a full number of attempts. Only its missing items are
+    /// created, with the same codes as before. A completed batch runs again; a paused one stays
+    /// paused. Items beyond the quantity and wrong codes are left as they are; failed jobs are for
+    /// a retry.
+    #[post("/<id>/reconciliation/repair")]
+    async fn repair_batch(
+        batches: BatchService,
+        id: PathId,
+    ) -> Result<JsonResponse<RepairReport>, Refusal<(WrongStatus, (NoGaps, HistoryRemoved))>> {
+        Ok(JsonResponse(batches.repair(id.id()?).await?))
     }
 }
 

@@ -42,6 +42,7 @@ mod hooks;
 mod host;
 mod identity;
 mod insert_chunk;
+mod item_checks;
 mod item_writer;
 mod jobs;
 mod leadership;
@@ -52,6 +53,7 @@ mod pool;
 mod prune_history;
 mod read;
 mod redacted;
+mod repair;
 mod retry;
 mod search_path;
 mod setup_lock;
@@ -81,6 +83,7 @@ use super::{
     decide::portions,
     error::{LedgerError, Result},
     identity::random_identity,
+    item_checks::{ItemChecks, JobGaps, StoredCheck},
     leadership::Leadership,
     query::{
         Backlog, BatchChange, ChangeQuery, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery,
@@ -93,7 +96,7 @@ use super::{
 };
 use crate::domain::{
     Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, FailureGroup, HookId, InvalidFields,
-    Item, JobMap, JobRecord, JobState, RetryOptions, RetryReport, StatusTask,
+    Item, ItemPage, JobMap, JobRecord, JobState, RepairReport, RetryOptions, RetryReport, StatusTask,
 };
 
 /// The ledger in a PostgreSQL database.
@@ -204,6 +207,33 @@ impl JobRecords for PostgresLedger {
 
     async fn job_map(&self, batch: BatchId) -> Result<JobMap> {
         self.pool.run(jobs::Map(batch)).await
+    }
+}
+
+#[async_trait]
+impl ItemChecks for PostgresLedger {
+    async fn item_page(&self, batch: BatchId, from: u64, codes: bool) -> Result<ItemPage> {
+        self.pool.run(item_checks::Page { batch, from, codes }).await
+    }
+
+    async fn start_check(&self, batch: BatchId, codes: bool, max_age: Duration) -> Result<StoredCheck> {
+        self.pool.run(item_checks::Start { batch, codes, max_age }).await
+    }
+
+    async fn stored_check(&self, batch: BatchId, codes: bool) -> Result<Option<StoredCheck>> {
+        self.pool.run(item_checks::Stored { batch, codes }).await
+    }
+
+    async fn store_check(&self, check: &StoredCheck, from: u64) -> Result<bool> {
+        self.pool.run(item_checks::Store { check: check.clone(), from }).await
+    }
+
+    async fn jobs_with_gaps(&self, batch: BatchId, from: u64) -> Result<JobGaps> {
+        self.pool.run(repair::JobsWithGaps { batch, from }).await
+    }
+
+    async fn repair(&self, batch: BatchId, seqs: Vec<u64>) -> Result<RepairReport> {
+        self.pool.run(repair::Repair { batch, seqs }).await
     }
 }
 

@@ -29,6 +29,7 @@ mod host;
 mod identity;
 mod insert_chunk;
 mod interact;
+mod item_checks;
 mod item_writer;
 mod jobs;
 mod leadership;
@@ -39,6 +40,7 @@ mod pool;
 mod prune_history;
 mod read;
 mod readers;
+mod repair;
 mod retry;
 mod summarize;
 mod writer;
@@ -61,6 +63,7 @@ use super::{
     decide::portions,
     error::{LedgerError, Result},
     identity::random_identity,
+    item_checks::{ItemChecks, JobGaps, StoredCheck},
     leadership::Leadership,
     operation,
     query::{
@@ -74,7 +77,7 @@ use super::{
 };
 use crate::domain::{
     Backoff, BatchId, BatchRecord, BatchStatus, CodeKey, Delivery, FailedJob, FailureGroup, HookId, InvalidFields,
-    Item, JobMap, JobRecord, JobState, RetryOptions, RetryReport, StatusTask,
+    Item, ItemPage, JobMap, JobRecord, JobState, RepairReport, RetryOptions, RetryReport, StatusTask,
 };
 
 /// The ledger in a SQLite database.
@@ -183,6 +186,37 @@ impl JobRecords for SqliteLedger {
 
     async fn job_map(&self, batch: BatchId) -> Result<JobMap> {
         self.pool.read(operation::JOB_MAP, move |conn| jobs::job_map(conn, batch)).await
+    }
+}
+
+#[async_trait]
+impl ItemChecks for SqliteLedger {
+    async fn item_page(&self, batch: BatchId, from: u64, codes: bool) -> Result<ItemPage> {
+        let read = move |conn: &mut _| item_checks::item_page(conn, batch, from, codes);
+        self.pool.read_for_work(operation::ITEM_PAGE, read).await
+    }
+
+    async fn start_check(&self, batch: BatchId, codes: bool, max_age: Duration) -> Result<StoredCheck> {
+        let work = move |conn: &mut _| item_checks::start_check(conn, batch, codes, max_age);
+        self.pool.write(operation::START_CHECK, work).await
+    }
+
+    async fn stored_check(&self, batch: BatchId, codes: bool) -> Result<Option<StoredCheck>> {
+        let read = move |conn: &mut _| item_checks::stored_check(conn, batch, codes);
+        self.pool.read_for_work(operation::STORED_CHECK, read).await
+    }
+
+    async fn store_check(&self, check: &StoredCheck, from: u64) -> Result<bool> {
+        let check = check.clone();
+        self.pool.write(operation::STORE_CHECK, move |conn| item_checks::store_check(conn, &check, from)).await
+    }
+
+    async fn jobs_with_gaps(&self, batch: BatchId, from: u64) -> Result<JobGaps> {
+        self.pool.read(operation::JOBS_WITH_GAPS, move |conn| repair::jobs_with_gaps(conn, batch, from)).await
+    }
+
+    async fn repair(&self, batch: BatchId, seqs: Vec<u64>) -> Result<RepairReport> {
+        self.pool.write(operation::REPAIR, move |conn| repair::repair(conn, batch, &seqs)).await
     }
 }
 
