@@ -55,6 +55,7 @@
 //! [hooks](guide::hooks), [tables](guide::tables), [rights](guide::rights),
 //! [OpenAPI](guide::openapi), [testing](guide::testing), [configuration](guide::configuration),
 //! [settings](guide::settings), [Redis](guide::redis), [operating](guide::operating),
+//! [reconciliation](guide::reconciliation),
 //! [log](guide::logs), [guarantees](guide::guarantees),
 //! [coming from Node](guide::coming_from_node).
 //!

@@ -20,7 +20,7 @@ use super::{
     openapi::{Operation, Output, ProblemExample, ProblemHeader},
 };
 use crate::{
-    domain::{BatchStatus, IdempotencyKey, RetryReport},
+    domain::{BatchStatus, IdempotencyKey, RepairReport, RetryReport},
     service::BatchError,
 };
 
@@ -193,7 +193,7 @@ impl Problem {
             BatchError::NotAllowed(refused) => problem.with("batchStatus", refused.status.as_str()),
             BatchError::IdInUse(id) | BatchError::HistoryRemoved(id) => problem.with("batchId", id.get()),
             BatchError::NothingToRetry(report) => problem.with("report", json!(report)),
-            BatchError::NothingToRepair(report) => problem.with("report", json!(report)),
+            BatchError::NothingToRepair(report) => problem.with("repair", json!(report)),
             BatchError::NotFinished(progress) => problem.with("progress", json!(progress)),
             BatchError::HooksPending { batch_id, open } => {
                 problem.with("batchId", batch_id.get()).with("openHooks", open)
@@ -307,6 +307,9 @@ struct ProblemSchema {
     /// The report of the retry.
     #[schemars(with = "RetryReport", skip_serializing_if = "Option::is_none")]
     report: Option<RetryReport>,
+    /// The report of the repair.
+    #[schemars(with = "RepairReport", skip_serializing_if = "Option::is_none")]
+    repair: Option<RepairReport>,
 }
 
 #[derive(JsonSchema)]

@@ -1,6 +1,6 @@
 //! The status task that compares the items of a large batch with its plan, page by page.
 //!
-//! The tally is stored about once a second, so another process continues there if this one dies.
+//! The tally is stored every few pages, so another process continues there if this one dies.
 //! Only the process whose earlier tally is the stored one may store the next, so two processes
 //! never add up one page twice.
 
@@ -8,15 +8,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::context::Context;
+use super::{context::Context, failpoints};
 use crate::{
     domain::{BatchId, error_chain},
     ledger::{LedgerError, StoredCheck},
     queue::Disposition,
 };
 
-/// How often the tally is stored.
+/// The longest interval at which the tally is stored.
 const STORE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The maximum number of pages between two stored tallies: 50,000 items.
+const PAGES_PER_STORE: usize = 5;
 
 /// Continues the check `run` of a batch to its end, or until the drain starts.
 pub(super) async fn reconcile(cx: &Context, batch: BatchId, codes: bool, run: u32) -> Disposition {
@@ -43,7 +46,11 @@ async fn continue_check(cx: &Context, mut check: StoredCheck) -> Disposition {
             Ok(false) => return Disposition::Ack,
             Err(error) => return failed(batch, &error),
         }
-        if !check.tally.is_finished() && cx.draining.is_cancelled() {
+        if check.tally.is_finished() {
+            break;
+        }
+        failpoints::reach(failpoints::CHECK_STORED).await;
+        if cx.draining.is_cancelled() {
             return Disposition::Release;
         }
     }
@@ -54,7 +61,8 @@ async fn continue_check(cx: &Context, mut check: StoredCheck) -> Disposition {
 /// Adds pages for a while, at least one.
 async fn add_pages(cx: &Context, check: &mut StoredCheck) -> Result<(), Disposition> {
     let started = Instant::now();
-    while let Some(from) = check.tally.next {
+    for _ in 0..PAGES_PER_STORE {
+        let Some(from) = check.tally.next else { break };
         match cx.retry_until_drain(|| cx.ledger.item_page(check.batch, from, check.codes)).await {
             None => return Err(Disposition::Release),
             Some(Ok(page)) => check.tally.add(&page, &cx.codes),
