@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::{columns::now, error::Result, item_checks::checked_batch, read::batch, summarize::count_batch};
 use crate::{
-    domain::{BatchId, BatchStatus, RepairReport},
+    domain::{BatchId, BatchStatus, Plan, RepairReport},
     ledger::{
         columns::{Columns, key},
         decide::{CheckedBatch, CountedJob, add_recreated, repaired_status},
@@ -70,7 +70,7 @@ fn recreate_jobs(
 fn remake_jobs(conn: &Connection, batch: &CheckedBatch) -> Result<()> {
     let mut insert = conn.prepare_cached(REMAKE)?;
     let (generation, now) = (batch.remade_generation(), now());
-    for job in batch.plan.iter().flat_map(|plan| plan.slices()) {
+    for job in batch.plan.iter().flat_map(Plan::slices) {
         insert.execute((batch.batch.get(), key(job.seq), key(job.first), key(job.quantity), generation, now))?;
     }
     Ok(())
