@@ -166,6 +166,7 @@ fn contracts_stay_narrow() {
     assert!(verbs("Ledger") <= 20);
     assert!(verbs("Records") <= 10);
     assert!(verbs("JobRecords") <= 10);
+    assert!(verbs("ItemChecks") <= 10);
     assert!(verbs("Queue") <= 10);
 }
 

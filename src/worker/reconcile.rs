@@ -81,7 +81,10 @@ fn log_report(check: StoredCheck) {
     let (items, missing) = (report.checked_items, report.missing);
     let (strangers, wrong_codes) = (report.strangers_found, report.wrong_codes_found);
     if missing + strangers + wrong_codes > 0 {
-        tracing::warn!(%batch, items, missing, strangers, wrong_codes, "The items of batch {batch} differ from its plan");
+        tracing::warn!(
+            %batch, items, missing, strangers, wrong_codes,
+            "The items of batch {batch} differ from its plan",
+        );
     } else {
         tracing::info!(%batch, items, "The items of batch {batch} were checked");
     }

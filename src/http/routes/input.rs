@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::{
     config::Config,
-    domain::{BatchId, BatchStatus, Invalid, ItemOptions, JobState, Limits, ReconciliationOptions, RetryOptions},
+    domain::{BatchId, BatchStatus, Invalid, ItemOptions, JobState, Limits, RetryOptions},
     http::{
         fields::{Fields, WrongFields},
         openapi::{Input, Operation},
@@ -209,9 +209,9 @@ impl de::Visitor<'_> for WholeVisitor {
 
 /// All values of a query parameter. [`at_most_one`] rejects more than one. With an `Option`, Rocket
 /// would silently ignore a parameter that occurs several times.
-type RepeatedParam = Vec<String>;
+pub(super) type RepeatedParam = Vec<String>;
 
-fn at_most_one(field: &'static str, mut values: RepeatedParam) -> Result<Option<String>, Invalid> {
+pub(super) fn at_most_one(field: &'static str, mut values: RepeatedParam) -> Result<Option<String>, Invalid> {
     match values.len() {
         0 | 1 => Ok(values.pop()),
         count => Err(Invalid::new(field, format!("must occur once, but occurs {count} times"))),
@@ -328,39 +328,6 @@ impl FailedJobsQuery {
     pub(super) fn validate(self) -> Result<(Option<String>, PageQuery), Invalid> {
         Ok((at_most_one("group", self.group)?, page(self.cursor, self.limit)?))
     }
-}
-
-/// How to check the items of a batch.
-#[derive(Debug, FromForm, JsonSchema)]
-pub(super) struct ReconciliationQuery {
-    /// Whether to check each code as well.
-    #[schemars(with = "Option<bool>", extend("default" = false))]
-    codes: RepeatedParam,
-    /// Whether to start a new check although a recent report exists. Joins a running check.
-    #[schemars(with = "Option<bool>", extend("default" = false))]
-    refresh: RepeatedParam,
-}
-
-impl Input for ReconciliationQuery {
-    fn describe(_: &str, operation: &mut Operation<'_>) {
-        operation.query::<Self>();
-        operation.problem("A parameter is not valid.", &Problem::from(wrong_flag("codes", "yes")));
-    }
-}
-
-impl ReconciliationQuery {
-    pub(super) fn validate(self) -> Result<ReconciliationOptions, Invalid> {
-        Ok(ReconciliationOptions { codes: flag("codes", self.codes)?, refresh: flag("refresh", self.refresh)? })
-    }
-}
-
-fn flag(field: &'static str, values: RepeatedParam) -> Result<bool, Invalid> {
-    let text = at_most_one(field, values)?;
-    text.map_or(Ok(false), |text| text.parse().map_err(|_| wrong_flag(field, &text)))
-}
-
-fn wrong_flag(field: &'static str, text: &str) -> Invalid {
-    Invalid::new(field, format!("must be `true` or `false`, but is {text:?}"))
 }
 
 fn page(cursor: RepeatedParam, limit: RepeatedParam) -> Result<PageQuery, Invalid> {

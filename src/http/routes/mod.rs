@@ -1,11 +1,12 @@
 //! The routes. Each handler reads its request, calls the service once and returns the result.
 //!
 //! The OpenAPI document is built from the signatures of the handlers. The types of paths, queries
-//! and bodies are in [`input`], those of the header `Idempotency-Key` in [`idempotency`].
+//! and bodies are in [`input`] and in files of their own, those of the header `Idempotency-Key` in [`idempotency`].
 
 mod caller_rights;
 mod idempotency;
 mod input;
+mod reconciliation;
 mod retry;
 
 use rocket::{get, post};
@@ -16,10 +17,8 @@ pub(super) use self::input::limits_in_schemas;
 use self::{
     caller_rights::CallerRights,
     idempotency::Idempotency,
-    input::{
-        BatchesQuery, CreateBatch, FailedJobsQuery, JobsQuery, MayRead, PageParams, PathCode, PathId,
-        ReconciliationQuery,
-    },
+    input::{BatchesQuery, CreateBatch, FailedJobsQuery, JobsQuery, MayRead, PageParams, PathCode, PathId},
+    reconciliation::ReconciliationQuery,
     retry::RetryJobs,
 };
 use super::{

@@ -25,7 +25,7 @@ pub(super) use self::{
     hook::{batch_event, hook_retry, job_event, wants_job_hook},
     page::{JobWindow, PageBuilder},
     prune::Sweep,
-    reconcile::{CHECKS, CheckedBatch, CountedJob, add_recreated, jobs_per_portion, repaired_status},
+    reconcile::{CHECKS, CheckedBatch, CountedJob, add_recreated, repaired_status},
     request::{EarlierRequest, Recall},
     retry::{FailedJobRow, Selection, reopened_status},
     summary::{LEFT_BEHIND_AFTER, LEFT_BEHIND_BATCHES, NO_PROCESS, OLD_AFTER, OLD_ROWS, OpenBatch, no_work, portions},

@@ -56,7 +56,12 @@ impl CheckedBatch {
     /// The jobs of the portion that starts with number `from`.
     pub(in crate::ledger) fn portion(&self, from: u64) -> Range<u64> {
         let Some(plan) = self.plan else { return from..from };
-        from..(from + jobs_per_portion(&plan)).min(plan.jobs()).max(from)
+        from..(from + self.jobs_per_portion()).min(plan.jobs()).max(from)
+    }
+
+    /// The number of jobs of a portion, which have about 100,000 items.
+    pub(in crate::ledger) fn jobs_per_portion(&self) -> u64 {
+        self.plan.map_or(1, |plan| (100_000 / plan.items_per_job()).clamp(1, 10_000))
     }
 
     /// Where the portion after `portion` starts.
@@ -70,11 +75,6 @@ impl CheckedBatch {
     pub(in crate::ledger) const fn remade_generation(&self) -> u32 {
         self.round.saturating_mul(1_000)
     }
-}
-
-/// Counts at most about 100,000 items at a time.
-pub(in crate::ledger) fn jobs_per_portion(plan: &Plan) -> u64 {
-    (100_000 / plan.items_per_job()).clamp(1, 10_000)
 }
 
 /// A job with the number of its items.

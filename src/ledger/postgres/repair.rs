@@ -17,7 +17,7 @@ use crate::{
     domain::{BatchId, BatchStatus, RepairReport},
     ledger::{
         columns::{Columns, key},
-        decide::{CheckedBatch, CountedJob, add_recreated, jobs_per_portion, repaired_status},
+        decide::{CheckedBatch, CountedJob, add_recreated, repaired_status},
         item_checks::JobGaps,
         operation,
     },
@@ -127,7 +127,7 @@ async fn count_items(conn: &impl GenericClient, batch: &CheckedBatch, seqs: &[u6
     let Some(plan) = &batch.plan else { return Ok(Vec::new()) };
     let statement = conn.prepare_cached(COUNT).await?;
     let mut jobs = Vec::new();
-    for portion in seqs.chunks(jobs_per_portion(plan) as usize) {
+    for portion in seqs.chunks(batch.jobs_per_portion() as usize) {
         let slices: Vec<_> = portion.iter().flat_map(|seq| plan.slices_from(*seq..*seq + 1)).collect();
         let [seqs, firsts, quantities]: [Vec<i64>; 3] = [
             slices.iter().map(|job| key(job.seq)).collect(),
