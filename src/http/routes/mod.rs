@@ -1,7 +1,8 @@
 //! The routes. Each handler reads its request, calls the service once and returns the result.
 //!
 //! The OpenAPI document is built from the signatures of the handlers. The types of paths, queries
-//! and bodies are in [`input`] and in files of their own, those of the header `Idempotency-Key` in [`idempotency`].
+//! and bodies are in [`input`] and in files of their own, those of the header `Idempotency-Key` in
+//! [`idempotency`].
 
 mod caller_rights;
 mod idempotency;
