@@ -24,6 +24,7 @@ page!(configuration);
 page!(settings);
 page!(redis);
 page!(operating);
+page!(reconciliation);
 page!(dashboard);
 page!(watching);
 page!(traces);

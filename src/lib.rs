@@ -55,6 +55,7 @@
 //! [hooks](guide::hooks), [tables](guide::tables), [rights](guide::rights),
 //! [OpenAPI](guide::openapi), [testing](guide::testing), [configuration](guide::configuration),
 //! [settings](guide::settings), [Redis](guide::redis), [operating](guide::operating),
+//! [reconciliation](guide::reconciliation),
 //! [metrics](guide::metrics), [log](guide::logs), [guarantees](guide::guarantees),
 //! [coming from Node](guide::coming_from_node).
 //!
@@ -157,10 +158,11 @@ pub use config::Config;
 #[cfg(feature = "redis")]
 pub use deadpool_redis;
 pub use domain::{
-    AuditAction, AuditEntry, BatchFinished, BatchId, BatchRecord, BatchStatus, Change, ChangeRefused, FailedChunk,
-    FailedJob, FailureExample, FailureGroup, Invalid, InvalidFields, InvalidTraceParent, Item, ItemOptions, JobCounts,
-    JobFinished, JobMap, JobRecord, JobState, ProcessId, Progress, RetryOptions, RetryReport, SkippedJob, TraceParent,
-    WaitingFor, WorkerRecord,
+    AuditAction, AuditEntry, BatchFinished, BatchId, BatchRecord, BatchStatus, Change, ChangeRefused, CheckState,
+    CodeCheck, FailedChunk, FailedJob, FailureExample, FailureGroup, Invalid, InvalidFields, InvalidTraceParent, Item,
+    ItemOptions, JobCounts, JobFinished, JobMap, JobRecord, JobState, OrdinalRange, ProcessId, Progress,
+    Reconciliation, ReconciliationOptions, RepairReport, RetryOptions, RetryReport, SkippedJob, TraceParent,
+    WaitingFor, WorkerRecord, WrongCode,
 };
 pub use fairing::{Batch, BatchFairing};
 pub use http::{MergeError, Right, catchers};

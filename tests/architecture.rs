@@ -171,6 +171,7 @@ fn contracts_stay_narrow() {
     assert!(verbs("Records") <= 10);
     assert!(verbs("JobRecords") <= 10);
     assert!(verbs("Totals") <= 10);
+    assert!(verbs("ItemChecks") <= 10);
     assert!(verbs("Queue") <= 10);
 }
 

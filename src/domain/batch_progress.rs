@@ -220,6 +220,7 @@ mod tests {
             error: None,
             hook_error: None,
             history_removed: false,
+            repaired: false,
             measured: Measured { items: 900, worked: Duration::from_secs(9) },
             activity: Activity { recent_items: 25, last_item_at: Some(NOW - TimeDelta::seconds(2)) },
         }

@@ -52,6 +52,10 @@ pub struct BatchFinished {
     /// Number of failed jobs.
     #[serde(default)]
     pub failed_jobs: u64,
+    /// Whether a repair recreated jobs since the batch was closed before: some items were missing,
+    /// and exist again.
+    #[serde(default)]
+    pub repaired: bool,
 }
 
 impl BatchFinished {
@@ -71,7 +75,7 @@ impl BatchFinished {
     #[must_use]
     pub const fn new(batch_id: BatchId, status: BatchStatus, quantity: u64) -> Self {
         let items_created = if matches!(status, BatchStatus::Completed) { quantity } else { 0 };
-        Self { batch_id, round: 1, status, quantity, items_created, failed_jobs: 0 }
+        Self { batch_id, round: 1, status, quantity, items_created, failed_jobs: 0, repaired: false }
     }
 
     /// Makes the event of a batch that was just closed.
@@ -83,6 +87,7 @@ impl BatchFinished {
             quantity: closed.quantity,
             items_created: closed.items_created,
             failed_jobs: closed.jobs.failed,
+            repaired: closed.repaired,
         }
     }
 }

@@ -6,6 +6,7 @@
 //!   code.rs           (batch, ordinal) <-> the code on the item
 //!   record.rs         batches, jobs and items as callers see them
 //!   process.rs        the processes that share a ledger
+//!   reconciliation/   the items of a batch compared with its plan
 //!   retry.rs          which failed jobs to retry, and the report
 //!   event.rs          the events of hooks
 //!   caller.rs         who asks for a change
@@ -35,6 +36,7 @@ mod launch_failed;
 mod panic_message;
 mod process;
 mod progress;
+mod reconciliation;
 mod record;
 mod request;
 mod retry;
@@ -60,6 +62,10 @@ pub(crate) use launch_failed::LaunchFailed;
 pub use panic_message::panic_message;
 pub use process::{ProcessId, WorkerRecord};
 pub use progress::{Activity, JobCounts, Measured, estimate, in_words};
+pub use reconciliation::{
+    CheckState, CodeCheck, ItemPage, JobSpan, OrdinalRange, PAGE_ITEMS, Reconciliation, ReconciliationOptions,
+    RepairReport, Tally, WrongCode, absent_job,
+};
 pub use record::{BatchRecord, FailedJob, FailureExample, FailureGroup, Item, JobMap, JobRecord};
 pub use request::{CreateRequest, IdempotencyKey};
 pub(crate) use retry::{MAX_LISTED_JOBS, check_group};

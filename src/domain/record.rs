@@ -46,6 +46,10 @@ pub struct BatchRecord {
     /// Whether the rows of the jobs were removed after `keep_history`. The failed jobs can then no
     /// longer be listed or retried.
     pub history_removed: bool,
+    /// Whether a repair recreated jobs of the latest round.
+    #[serde(skip)]
+    #[doc(hidden)]
+    pub repaired: bool,
     /// The work done so far.
     #[serde(skip)]
     #[doc(hidden)]

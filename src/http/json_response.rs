@@ -71,6 +71,25 @@ impl<T: JsonSchema> Output for Accepted<T> {
     }
 }
 
+/// 200 with a finished report, or 202 with one that a background task works on.
+pub(super) struct Report<T> {
+    pub is_finished: bool,
+    pub body: T,
+}
+
+impl<'r, T: Serialize> Responder<'r, 'static> for Report<T> {
+    fn respond_to(self, request: &'r Request<'_>) -> response::Result<'static> {
+        json(if self.is_finished { Status::Ok } else { Status::Accepted }, self.body, request)
+    }
+}
+
+impl<T: JsonSchema> Output for Report<T> {
+    fn describe(operation: &mut Operation<'_>) {
+        operation.json_response::<T>(Status::Ok, "The finished report.");
+        operation.json_response::<T>(Status::Accepted, "A background task works on it; request it again later.");
+    }
+}
+
 /// 200 or 503 with the same JSON body.
 pub(super) struct Probe<T> {
     pub is_ready: bool,

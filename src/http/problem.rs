@@ -20,7 +20,7 @@ use super::{
     openapi::{Operation, Output, ProblemExample, ProblemHeader},
 };
 use crate::{
-    domain::{BatchStatus, IdempotencyKey, RetryReport},
+    domain::{BatchStatus, IdempotencyKey, RepairReport, RetryReport},
     service::BatchError,
 };
 
@@ -193,6 +193,7 @@ impl Problem {
             BatchError::NotAllowed(refused) => problem.with("batchStatus", refused.status.as_str()),
             BatchError::IdInUse(id) | BatchError::HistoryRemoved(id) => problem.with("batchId", id.get()),
             BatchError::NothingToRetry(report) => problem.with("report", json!(report)),
+            BatchError::NothingToRepair(report) => problem.with("repair", json!(report)),
             BatchError::NotFinished(progress) => problem.with("progress", json!(progress)),
             BatchError::HooksPending { batch_id, open } => {
                 problem.with("batchId", batch_id.get()).with("openHooks", open)
@@ -222,6 +223,7 @@ const fn classify(error: &BatchError) -> (Status, &'static str, &'static str) {
         BatchError::NotAllowed(_) => (Status::Conflict, "urn:rocket-batch:not-allowed", "Not allowed in this status"),
         BatchError::HookFailed(_) => (Status::Conflict, "urn:rocket-batch:hook-failed", "Refused by a hook"),
         BatchError::NothingToRetry(_) => (Status::Conflict, "urn:rocket-batch:nothing-to-retry", "Nothing to retry"),
+        BatchError::NothingToRepair(_) => (Status::Conflict, "urn:rocket-batch:nothing-to-repair", "Nothing to repair"),
         BatchError::HistoryRemoved(_) => (Status::Conflict, "urn:rocket-batch:history-removed", "History removed"),
         BatchError::NotFinished(_) => (Status::ServiceUnavailable, "urn:rocket-batch:not-finished", "Not finished yet"),
         BatchError::HooksPending { .. } => {
@@ -305,6 +307,9 @@ struct ProblemSchema {
     /// The report of the retry.
     #[schemars(with = "RetryReport", skip_serializing_if = "Option::is_none")]
     report: Option<RetryReport>,
+    /// The report of the repair.
+    #[schemars(with = "RepairReport", skip_serializing_if = "Option::is_none")]
+    repair: Option<RepairReport>,
 }
 
 #[derive(JsonSchema)]

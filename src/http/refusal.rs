@@ -13,7 +13,7 @@ use super::{
     problem::Problem,
 };
 use crate::{
-    domain::{BatchId, BatchStatus, Change, ChangeRefused, RetryReport},
+    domain::{BatchId, BatchStatus, Change, ChangeRefused, RepairReport, RetryReport},
     service::BatchError,
 };
 
@@ -86,6 +86,20 @@ impl Output for NoFailedJobs {
         let error = BatchError::NothingToRetry(Box::new(report));
         operation.problem(
             "The batch has no failed jobs. Of two retries at the same time, the second one gets this.",
+            &Problem::from(error),
+        );
+    }
+}
+
+/// No completed job misses items.
+pub(super) struct NoGaps;
+
+impl Output for NoGaps {
+    fn describe(operation: &mut Operation<'_>) {
+        let report = RepairReport::empty(example_id(), BatchStatus::Completed);
+        let error = BatchError::NothingToRepair(Box::new(report));
+        operation.problem(
+            "No completed job misses items. Of two repairs at the same time, the second one gets this.",
             &Problem::from(error),
         );
     }

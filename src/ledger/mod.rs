@@ -18,6 +18,7 @@
 //! | file | what it holds |
 //! |---|---|
 //! | `verbs.rs`, `verbs/` | the traits [`Ledger`], [`Records`], [`JobRecords`], [`AuditRecords`], [`WorkerRecords`](verbs::WorkerRecords) and [`Totals`] |
+//! | `item_checks.rs` | the trait [`ItemChecks`](item_checks::ItemChecks), which compares items with the plan |
 //! | `types.rs`, `query.rs`, `error.rs` | their types |
 //! | `columns.rs`, `rows.rs` | the rows of either database as these types |
 //! | `decide/` | the rules that both databases follow, pure |
@@ -32,6 +33,7 @@ mod decide;
 mod error;
 mod estimate;
 mod identity;
+mod item_checks;
 mod leadership;
 mod open;
 mod operation;
@@ -54,6 +56,7 @@ pub use self::{
     database::{BatchConnection, BatchDb, BatchPool, HostTransactions, WrongDatabaseKind},
     error::{BoxError, LedgerError, Result},
     estimate::Estimator,
+    item_checks::{ItemChecks, JobGaps, StoredCheck},
     leadership::Leadership,
     open::OpenError,
     outage::{Outage, Waiting},

@@ -6,14 +6,15 @@ use chrono::{DateTime, Utc};
 
 use super::{
     columns::Columns,
-    decide::{Candidate, EarlierRequest, FailedJobRow, JobSnapshot, rank},
+    decide::{Candidate, CheckedBatch, EarlierRequest, FailedJobRow, JobSnapshot, rank},
+    item_checks::StoredCheck,
     query::{BatchChange, OpenJob, TotalCounts},
     types::{BatchInfo, Created, Hook, Unplanned},
 };
 use crate::domain::{
     Activity, AuditEntry, BatchId, BatchRecord, Caller, ErrorGroup, FailedChunks, FailedJob, FailureExample,
-    FailureGroup, HookId, Item, ItemOptions, JobCounts, JobFinished, JobId, JobRecord, JobState, Measured, ProcessId,
-    StatusTask, TraceParent, WorkerRecord,
+    FailureGroup, HookId, Item, ItemOptions, JobCounts, JobFinished, JobId, JobRecord, JobState, Measured, Plan,
+    ProcessId, StatusTask, TraceParent, WorkerRecord,
 };
 
 /// Reads the counts of the whole ledger, without those of batches by status.
@@ -45,6 +46,7 @@ pub(super) fn batch<R: Columns>(row: &R) -> Result<BatchRecord, R::Error> {
         error: row.optional_string("error")?,
         hook_error: row.optional_string("close_error")?,
         history_removed: row.flag("history_removed")?,
+        repaired: row.flag("repaired")?,
         measured: measured(row)?,
         activity: Activity {
             recent_items: row.number("recent_items")?,
@@ -301,6 +303,38 @@ pub(super) fn open_job<R: Columns>(row: &R) -> Result<OpenJob, R::Error> {
         rank: rank(job.seq, row.number("head")?),
         attempts_made: row.small("attempts")?,
     })
+}
+
+/// Reads the batch `batch`, for a check of its items.
+pub(super) fn checked_batch<R: Columns>(row: &R, batch: BatchId) -> Result<CheckedBatch, R::Error> {
+    let (quantity, batch_size) = (row.number("quantity")?, row.number("batch_size")?);
+    let jobs = row.optional_number("jobs")?.filter(|jobs| *jobs > 0);
+    Ok(CheckedBatch {
+        batch,
+        status: row.status("status")?,
+        quantity,
+        plan: jobs.map(|jobs| Plan::of_stored(quantity, batch_size, jobs)),
+        prefix: row.optional_string("prefix")?,
+        key_fingerprint: row.optional_string("key_fingerprint")?,
+        round: row.small("round")?,
+    })
+}
+
+/// Reads a check of items.
+pub(super) fn stored_check<R: Columns>(row: &R) -> Result<StoredCheck, R::Error> {
+    Ok(StoredCheck {
+        batch: row.batch_id("batch")?,
+        codes: row.flag("codes")?,
+        run: row.small("run")?,
+        tally: row.json("tally")?,
+        started_at: row.time("started_at")?,
+        finished_at: row.optional_time("finished_at")?,
+    })
+}
+
+/// Reads the task of an unfinished check.
+pub(super) fn check_task<R: Columns>(row: &R) -> Result<StatusTask, R::Error> {
+    Ok(StatusTask::Reconcile { batch: row.batch_id("batch")?, codes: row.flag("codes")?, run: row.small("run")? })
 }
 
 /// Reads a batch without jobs.

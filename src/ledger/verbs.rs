@@ -19,6 +19,7 @@ pub use self::{
 };
 use super::{
     error::Result,
+    item_checks::ItemChecks,
     leadership::Leadership,
     query::{
         Backlog, BatchChange, ChangeQuery, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion, RecentWork, TaskQuery,
@@ -137,7 +138,7 @@ pub trait JobRecords: Send + Sync {
 /// took effect is then unknown, and repeating it is safe, except for [`Ledger::create`] without an
 /// id and without a request.
 #[async_trait]
-pub trait Ledger: Records + JobRecords + AuditRecords + WorkerRecords + Totals {
+pub trait Ledger: Records + JobRecords + AuditRecords + WorkerRecords + Totals + ItemChecks {
     /// Inserts a batch, its jobs and its entry in the audit in one transaction.
     ///
     /// A request whose key is still remembered gets its first result again, whatever has changed

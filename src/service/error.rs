@@ -1,7 +1,7 @@
 //! The errors of the service, by what the caller can do.
 
 use crate::{
-    domain::{BatchId, ChangeRefused, Invalid, InvalidFields, Progress, RetryReport, error_chain},
+    domain::{BatchId, ChangeRefused, Invalid, InvalidFields, Progress, RepairReport, RetryReport, error_chain},
     ledger::{BoxError, LedgerError, WrongDatabaseKind},
 };
 
@@ -42,6 +42,10 @@ pub enum BatchError {
     /// The batch has no failed jobs.
     #[error("batch {} has no failed jobs to retry, or none that the request selects", .0.batch_id)]
     NothingToRetry(Box<RetryReport>),
+
+    /// No completed job of the batch misses items.
+    #[error("no completed job of batch {} misses items", .0.batch_id)]
+    NothingToRepair(Box<RepairReport>),
 
     /// The batch did not finish in time; contains its progress.
     #[error("batch {} is {} and has not finished yet", .0.batch_id, .0.status)]

@@ -39,7 +39,8 @@ use crate::{
 /// Every method except `create_product_items_in` is cancel safe: once a change has started, it is
 /// completed even if its future is dropped. Each call of the ledger is limited to 30 seconds, after
 /// which the method returns [`BatchError::Unavailable`]. A method makes at most two such calls,
-/// except [`until_finished`](Self::until_finished), which repeats reads until its `limit`.
+/// except [`until_finished`](Self::until_finished), which repeats reads until its `limit`, and
+/// [`reconciliation`](Self::reconciliation) and [`repair`](Self::repair), which read portions.
 ///
 /// A change is recorded in the audit with its caller: in a handler the one that
 /// [`actor`](crate::BatchFairing::actor) names, elsewhere the one of

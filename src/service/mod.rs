@@ -34,6 +34,7 @@ mod preview;
 mod queries;
 mod readiness;
 mod reads;
+mod reconciliation;
 mod transactions;
 mod waiting;
 mod watching;

@@ -18,14 +18,15 @@ use super::events;
 use crate::{
     domain::{
         AuditEntry, BatchId, BatchRecord, BatchStatus, Caller, CodeKey, Delivery, FailedJob, FailureGroup, HookId,
-        InvalidFields, Item, JobMap, JobRecord, JobState, ProcessId, RetryOptions, RetryReport, StatusTask,
-        WorkerRecord,
+        InvalidFields, Item, ItemPage, JobMap, JobRecord, JobState, ProcessId, RepairReport, RetryOptions, RetryReport,
+        StatusTask, WorkerRecord,
     },
     ledger::{
         AttemptResult, AuditFilter, AuditRecords, Backlog, BatchChange, BatchCommand, ChangeQuery, ChunkInserted,
-        Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook, HookOutcome, JobQuery, JobRecords, LastChunk,
-        Leadership, Ledger, LedgerError, NewBatch, NewItem, OpenJobs, OpenTasks, PageRequest, PlanInput, Planned,
-        Portion, Pruned, RecentWork, Records, Result, TaskQuery, TotalCounts, Totals, WorkerRecords, WorkerReport,
+        Claim, Claimed, Closed, Created, Finished, FirstChunk, Hook, HookOutcome, ItemChecks, JobGaps, JobQuery,
+        JobRecords, LastChunk, Leadership, Ledger, LedgerError, NewBatch, NewItem, OpenJobs, OpenTasks, PageRequest,
+        PlanInput, Planned, Portion, Pruned, RecentWork, Records, Result, StoredCheck, TaskQuery, TotalCounts, Totals,
+        WorkerRecords, WorkerReport,
     },
 };
 
@@ -142,6 +143,16 @@ counted! {
     fn remove_worker(process: ProcessId) -> ();
     fn workers() -> Vec<WorkerRecord>;
     fn has_workers(span: Duration) -> bool;
+}
+
+counted! {
+    ItemChecks {}
+    fn item_page(batch: BatchId, from: u64, codes: bool) -> ItemPage;
+    fn start_check(batch: BatchId, codes: bool, max_age: Duration) -> StoredCheck;
+    fn stored_check(batch: BatchId, codes: bool) -> Option<StoredCheck>;
+    fn store_check(check: &StoredCheck, from: u64) -> bool;
+    fn jobs_with_gaps(batch: BatchId, from: u64) -> JobGaps;
+    fn repair(batch: BatchId, seqs: Vec<u64>, caller: &Caller) -> RepairReport;
 }
 
 counted! {

@@ -15,6 +15,8 @@ pub const BEFORE_HOOK: &str = "before-hook";
 pub const AFTER_FIRST_CHUNK: &str = "after-first-chunk";
 /// The finish hook of the host returned, and its transaction is not committed yet.
 pub const AFTER_FINISH_HOOK: &str = "after-finish-hook";
+/// A part of a check of items is stored, and the next part is not read yet.
+pub const CHECK_STORED: &str = "check-stored";
 /// A chunk is about to be inserted.
 pub const BEFORE_INSERT: &str = "before-insert";
 

@@ -5,6 +5,7 @@
 //!   generate.rs          queue  ──▶ items        claims a job; attempt.rs inserts its missing items
 //!   batches_to_close.rs  ledger ──▶ queue        offers to close batches whose last job finished in this process
 //!   status.rs            queue  ──▶ batch, host  closes a batch, calls a hook
+//!   reconcile.rs         items  ──▶ report       compares the items of a large batch with its plan
 //!   summaries.rs         ledger ──▶ lists        counts open batches
 //!   cleaner.rs           ledger                  removes old history
 //!   runtime.rs           start, standby, drain; logs summary.rs
@@ -31,6 +32,7 @@ mod hooks;
 mod offers;
 mod planner;
 mod presence;
+mod reconcile;
 mod report;
 mod runtime;
 mod stall_check;

@@ -1,4 +1,4 @@
-//! The handler of status tasks: closes a batch, or calls a hook.
+//! The handler of status tasks: closes a batch, calls a hook, or checks items.
 //!
 //! Closing a batch calls the host's finish hook in the same transaction. If that fails, the batch
 //! stays open, and the task is offered again later.
@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use chrono::Utc;
 use tracing::Instrument as _;
 
-use super::{context::Context, failpoints};
+use super::{context::Context, failpoints, reconcile::reconcile};
 use crate::{
     domain::{Attempt, BatchId, BatchRecord, BatchStatus, Delivery, HookId, StatusTask, Task, error_chain},
     ledger::{Closed, Hook, HookOutcome, HookRetry, LedgerError},
@@ -35,6 +35,7 @@ impl Handler for Status {
         match task {
             Task::Status(StatusTask::Close { batch, round }) => self.close(batch, round).await,
             Task::Status(StatusTask::Hook { batch, hook }) => self.hook(batch, hook).await,
+            Task::Status(StatusTask::Reconcile { batch, codes, run }) => reconcile(&self.0, batch, codes, run).await,
             Task::Generate { .. } => Disposition::Fail(format!("{task} is not a status task")),
         }
     }

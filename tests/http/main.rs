@@ -20,6 +20,7 @@ mod openapi;
 mod origin;
 mod preview;
 mod problems;
+mod reconciliation;
 mod rights;
 mod shop;
 #[path = "../support/mod.rs"]

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     contract::Contract,
     control::{refuse_items, take_items},
+    reconciliation::delete_items,
     shop::{Admin, Reader, Reply, Shop, Writer, a_shop, from, guarded_by},
 };
 
@@ -217,10 +218,11 @@ async fn secured(shop: &Shop) -> (BTreeSet<String>, Value) {
 async fn guarded_operations_require_the_security_scheme_of_the_host() {
     let by_key = json!({ "type": "apiKey", "in": "header", "name": "X-Who" });
     let shop = guarded_by(Batch::fairing().guard::<Admin>().security_scheme("key", by_key.clone())).open().await;
-    let writes = ["cancelBatch", "createBatch", "pauseBatch", "previewBatch", "resumeBatch", "retryBatch"];
+    let writes =
+        ["cancelBatch", "createBatch", "pauseBatch", "previewBatch", "repairBatch", "resumeBatch", "retryBatch"];
 
     let (all, schemes) = secured(&shop).await;
-    assert!(all.len() == 20 + usize::from(cfg!(feature = "prometheus")) && !all.contains("probeReady"), "{all:?}");
+    assert!(all.len() == 22 + usize::from(cfg!(feature = "prometheus")) && !all.contains("probeReady"), "{all:?}");
     assert_eq!(schemes, json!({ "key": by_key }));
 
     let shop = guarded_by(Batch::fairing().public().write_guard::<Writer>()).open().await;
@@ -348,6 +350,7 @@ async fn asked_without_history() -> Shop {
             (Get, "/batches/1/failure-groups", None, 409),
             (Get, "/batches/1/job-map", None, 409),
             (Post, "/batches/1/retry", None, 409),
+            (Post, "/batches/1/reconciliation/repair", None, 409),
         ])
         .await;
     forgetful
@@ -391,6 +394,22 @@ async fn asked_to_retry(shop: &Shop) {
             (Post, "/batches/1/retry", None, 409),
             (Post, "/batches/9/retry", None, 404),
             (Post, "/batches/2/retry", None, 200),
+        ])
+        .await;
+}
+
+/// Requests each status of a check and of a repair. Batch 1 is completed.
+async fn asked_to_repair(shop: &Shop) {
+    use Method::{Get, Post};
+    let repair = "/batches/1/reconciliation/repair";
+    Asked(shop).all(&[(Post, repair, None, 409), (Post, "/batches/9/reconciliation/repair", None, 404)]).await;
+    delete_items(shop, "batch = 1 AND ordinal = 7");
+    Asked(shop)
+        .all(&[
+            (Get, "/batches/1/reconciliation?codes=true", None, 200),
+            (Get, "/batches/1/reconciliation?codes=yes", None, 422),
+            (Get, "/batches/9/reconciliation", None, 404),
+            (Post, repair, None, 200),
         ])
         .await;
 }
@@ -461,6 +480,7 @@ async fn every_documented_status_occurs() {
         ])
         .await;
     asked_to_retry(&working).await;
+    asked_to_repair(&working).await;
     let forgetful = asked_without_history().await;
     Asked(&idle)
         .all(&[
@@ -472,6 +492,9 @@ async fn every_documented_status_occurs() {
             (Post, "/batches/1/resume", None, 200),
             (Post, "/batches/1/cancel", None, 200),
             (Post, "/batches/1/cancel", None, 409),
+            (Post, "/batches/1/reconciliation/repair", None, 409),
+            (Post, "/batches", Some(r#"{"quantity":100001,"batchId":2,"batchSize":10000}"#), 202),
+            (Get, "/batches/2/reconciliation?refresh=true", None, 202),
             (Post, "/batches/9/pause", None, 404),
             (Post, "/batches/9/resume", None, 404),
             (Post, "/batches/9/cancel", None, 404),

@@ -625,7 +625,7 @@ impl Subject {
 fn hook_about(task: StatusTask, batch: BatchId) -> Option<HookId> {
     match task {
         StatusTask::Hook { batch: of, hook } if of == batch => Some(hook),
-        StatusTask::Hook { .. } | StatusTask::Close { .. } => None,
+        StatusTask::Hook { .. } | StatusTask::Close { .. } | StatusTask::Reconcile { .. } => None,
     }
 }
 

@@ -12,6 +12,7 @@ mod drain;
 mod launch;
 mod orders;
 mod pair;
+mod reconciliation;
 #[cfg(feature = "redis")]
 mod redis;
 mod refused;
@@ -29,6 +30,7 @@ use std::{
 use orders::{
     an_order_is_incomplete_until_a_retry_writes_its_last_label, an_order_is_ready_if_and_only_if_its_batch_is_completed,
 };
+use reconciliation::a_check_continues_after_a_kill;
 use reqwest::Method;
 use serde_json::{Value, json};
 use support::{
@@ -59,14 +61,16 @@ on_each_ledger! {
         counts_no_crash_after_all_items_are_inserted
         completes_without_an_item_writer_despite_kills_between_statements
         an_order_is_ready_if_and_only_if_its_batch_is_completed
-        an_order_is_incomplete_until_a_retry_writes_its_last_label;
+        an_order_is_incomplete_until_a_retry_writes_its_last_label
+        a_check_continues_after_a_kill;
     postgres: Store::Postgres,
         completes_a_batch_despite_twenty_kills uses_up_nothing_at_a_stop_in_the_middle
         takes_over_on_standby_when_the_leader_dies records_the_changes_of_two_processes_in_order
         counts_no_crash_after_all_items_are_inserted
         completes_without_an_item_writer_despite_kills_between_statements
         an_order_is_ready_if_and_only_if_its_batch_is_completed
-        an_order_is_incomplete_until_a_retry_writes_its_last_label;
+        an_order_is_incomplete_until_a_retry_writes_its_last_label
+        a_check_continues_after_a_kill;
 }
 
 /// Twenty SIGKILLs in the middle of a batch: at random times, and at each named point. No item is

@@ -273,6 +273,20 @@ impl Home {
         Ok(postgres::client(url).await.batch_execute(sql).await?)
     }
 
+    /// Runs a statement in the ledger, which uses the table names of SQLite.
+    pub async fn change(&self, sql: &str) -> TestResult {
+        if self.postgres.is_none() {
+            let connection = rusqlite::Connection::open(self.database())?;
+            connection.busy_timeout(Duration::from_secs(10))?;
+            return Ok(connection.execute_batch(sql)?);
+        }
+        self.execute(&format!("SET search_path = {}; {}", self.schema(), sql.replace("rocket_batch_", ""))).await
+    }
+
+    fn schema(&self) -> &str {
+        self.postgres.as_ref().map_or("", |(_, schema)| schema)
+    }
+
     /// Returns how many printed lines contain `words`.
     pub fn lines_with(&self, words: &str) -> usize {
         self.printed.0.lock().unwrap().iter().filter(|line| line.contains(words)).count()

@@ -1,5 +1,7 @@
 //! How a batch is split into jobs.
 
+use std::ops::Range;
+
 use super::options::{ItemOptions, Limits};
 use crate::domain::invalid::{Invalid, InvalidFields};
 
@@ -45,6 +47,31 @@ impl Plan {
         Ok(Self { quantity, items_per_job: options.batch_size.max(quantity.div_ceil(max_jobs)) })
     }
 
+    /// Reads the plan of a batch back from its row: with `jobs` jobs, at least one.
+    ///
+    /// Jobs have `batch_size` items, or more if there would be too many jobs. In that case they
+    /// have as few as `jobs` jobs allow.
+    pub(crate) const fn of_stored(quantity: u64, batch_size: u64, jobs: u64) -> Self {
+        let has_batch_size = quantity.div_ceil(batch_size) == jobs;
+        let items_per_job = if has_batch_size { batch_size } else { quantity.div_ceil(jobs) };
+        Self { quantity, items_per_job }
+    }
+
+    /// Returns the jobs of `ordinals`, which are not empty, in order.
+    pub(crate) fn slices_within(&self, ordinals: &Range<u64>) -> impl Iterator<Item = JobSlice> + use<> {
+        let seqs = ordinals.start / self.items_per_job..ordinals.end.div_ceil(self.items_per_job).min(self.jobs());
+        self.slices_from(seqs)
+    }
+
+    /// Returns the jobs with these numbers.
+    pub(crate) fn slices_from(&self, seqs: Range<u64>) -> impl Iterator<Item = JobSlice> + use<> {
+        let Self { quantity, items_per_job } = *self;
+        seqs.map(move |seq| {
+            let first = seq * items_per_job;
+            JobSlice { seq, first, quantity: items_per_job.min(quantity - first) }
+        })
+    }
+
     /// Returns the number of jobs.
     #[must_use]
     pub const fn jobs(&self) -> u64 {
@@ -73,11 +100,7 @@ impl Plan {
 
     /// Returns every job in order.
     pub fn slices(&self) -> impl Iterator<Item = JobSlice> + use<> {
-        let Self { quantity, items_per_job } = *self;
-        (0..self.jobs()).map(move |seq| {
-            let first = seq * items_per_job;
-            JobSlice { seq, first, quantity: items_per_job.min(quantity - first) }
-        })
+        self.slices_from(0..self.jobs())
     }
 }
 
@@ -176,6 +199,7 @@ mod tests {
                 prop_assert!((1..=LIMITS.max_items_per_job).contains(&slice.quantity));
                 next += slice.quantity;
             }
+            prop_assert_eq!(Plan::of_stored(quantity, batch_size, plan.jobs()).items_per_job(), plan.items_per_job());
             prop_assert_eq!(next, quantity);
             prop_assert!(plan.jobs() <= max_jobs);
             prop_assert_eq!(plan.items_per_job(), plan.slices().next().unwrap().quantity);

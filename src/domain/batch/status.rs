@@ -7,6 +7,8 @@
 //!   failed           ──retry───▶ running
 //!   running          ──retry───▶ running
 //!   paused           ──retry───▶ paused
+//!   completed | failed | running ──repair──▶ running
+//!   paused | pending ──repair──▶ the same
 //!   pending | running          ──pause──▶ paused
 //!   paused           ──resume──▶ pending      (no job was ever claimed)
 //!   paused           ──resume──▶ running      (a job was claimed)
@@ -68,6 +70,8 @@ pub enum Change {
     },
     /// Its failed jobs are recreated.
     Retry,
+    /// Its completed jobs with missing items are recreated.
+    Repair,
 }
 
 /// The error for a change that the status of a batch does not allow.
@@ -91,6 +95,7 @@ impl Change {
             Self::Cancel => "cancelled",
             Self::Close { .. } => "closed",
             Self::Retry => "retried",
+            Self::Repair => "repaired",
         }
     }
 }
@@ -110,9 +115,10 @@ impl BatchStatus {
         Ok(match (self, change) {
             (Pending | Running, Change::Claim)
             | (Running | Failed, Change::Retry)
+            | (Running | Completed | Failed, Change::Repair)
             | (Paused, Change::Resume { claimed: true }) => Running,
-            (Pending | Running, Change::Pause) | (Paused, Change::Retry) => Paused,
-            (Paused, Change::Resume { claimed: false }) => Pending,
+            (Pending | Running, Change::Pause) | (Paused, Change::Retry | Change::Repair) => Paused,
+            (Paused, Change::Resume { claimed: false }) | (Pending, Change::Repair) => Pending,
             (Pending | Running | Paused, Change::Cancel) => Cancelled,
             (Running | Paused, Change::Close { failed: false }) => Completed,
             (Running | Paused, Change::Close { failed: true }) | (Pending | Paused, Change::Refuse) => Failed,

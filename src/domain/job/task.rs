@@ -83,7 +83,7 @@ pub enum Task {
         /// Number of items.
         quantity: u64,
     },
-    /// Close a batch, or call a hook.
+    /// Close a batch, call a hook, or check items.
     Status(StatusTask),
 }
 
@@ -104,6 +104,15 @@ pub enum StatusTask {
         /// The row with the event.
         hook: HookId,
     },
+    /// Compare the items of a batch with its plan.
+    Reconcile {
+        /// The batch.
+        batch: BatchId,
+        /// Whether to check the codes.
+        codes: bool,
+        /// The number of the check, among those of the batch with the same `codes`.
+        run: u32,
+    },
 }
 
 impl Task {
@@ -112,7 +121,9 @@ impl Task {
     pub const fn batch(&self) -> BatchId {
         match self {
             Self::Generate { job, .. } => job.batch,
-            Self::Status(StatusTask::Close { batch, .. } | StatusTask::Hook { batch, .. }) => *batch,
+            Self::Status(
+                StatusTask::Close { batch, .. } | StatusTask::Hook { batch, .. } | StatusTask::Reconcile { batch, .. },
+            ) => *batch,
         }
     }
 }
@@ -125,6 +136,9 @@ impl fmt::Display for Task {
             Self::Generate { job, .. } => job.fmt(f),
             Self::Status(StatusTask::Close { batch, round }) => write!(f, "b{batch}-end-r{round}"),
             Self::Status(StatusTask::Hook { batch, hook }) => write!(f, "b{batch}-hook-h{}", hook.0),
+            Self::Status(StatusTask::Reconcile { batch, codes, run }) => {
+                write!(f, "b{batch}-{}-r{run}", if *codes { "codes" } else { "items" })
+            }
         }
     }
 }

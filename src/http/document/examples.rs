@@ -14,7 +14,7 @@ pub(super) fn insert_into(schemas: &mut Map<String, Value>) {
     }
 }
 
-fn all() -> [(&'static str, Value); 23] {
+fn all() -> [(&'static str, Value); 25] {
     [
         ("CreateBatch", json!({ "quantity": 250, "batchId": 42, "batchSize": 100, "qrCodePrefix": "QR" })),
         ("BatchAccepted", accepted()),
@@ -37,6 +37,8 @@ fn all() -> [(&'static str, Value); 23] {
         ("RetryReport", retry_report()),
         ("Worker", worker()),
         ("PageOfWorker", page(worker())),
+        ("Reconciliation", reconciliation()),
+        ("RepairReport", repair_report()),
         ("CallerRights", json!({ "read": true, "write": false })),
         ("Ready", json!({ "ready": false, "problems": ["the database does not respond"] })),
     ]
@@ -215,6 +217,45 @@ fn retry_report() -> Value {
         "skipped": [],
         "skippedTruncated": false,
         "jobIds": ["b42-j2-g1"],
+        "jobIdsTruncated": false,
+        "status": "running",
+    })
+}
+
+fn reconciliation() -> Value {
+    json!({
+        "batchId": 42,
+        "state": "finished",
+        "startedAt": "2026-01-31T13:00:00Z",
+        "checkedAt": "2026-01-31T13:00:00.012Z",
+        "checkedItems": 198,
+        "codes": "checked",
+        "planned": 250,
+        "written": 197,
+        "failedChunks": 50,
+        "toDo": 0,
+        "cancelled": 0,
+        "missing": 3,
+        "gaps": [{ "from": 17, "to": 19 }],
+        "gapsFound": 1,
+        "gapsTruncated": false,
+        "strangers": [{ "from": 250, "to": 250 }],
+        "strangersFound": 1,
+        "strangersTruncated": false,
+        "wrongCodes": [
+            { "ordinal": 250, "code": "QR-1", "expected": "QR-7K3MPRR2Q4G9DV8WY1Z5XCNH6E" },
+        ],
+        "wrongCodesFound": 1,
+        "wrongCodesTruncated": false,
+    })
+}
+
+fn repair_report() -> Value {
+    json!({
+        "batchId": 42,
+        "found": 3,
+        "recreated": 1,
+        "jobIds": ["b42-j0-g1"],
         "jobIdsTruncated": false,
         "status": "running",
     })

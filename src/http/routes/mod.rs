@@ -1,12 +1,14 @@
 //! The routes. Each handler reads its request, calls the service once and returns the result.
 //!
 //! The OpenAPI document is built from the signatures of the handlers. The types of paths, queries
-//! and bodies are in [`input`], those of the header `Idempotency-Key` in [`idempotency`].
+//! and bodies are in [`input`] and in files of their own, those of the header `Idempotency-Key` in
+//! [`idempotency`].
 
 mod audit;
 mod caller_rights;
 mod idempotency;
 mod input;
+mod reconciliation;
 mod retry;
 
 use rocket::{get, post};
@@ -19,20 +21,22 @@ use self::{
     caller_rights::CallerRights,
     idempotency::Idempotency,
     input::{BatchesQuery, CreateBatch, FailedJobsQuery, JobsQuery, MayRead, PageParams, PathCode, PathId},
+    reconciliation::ReconciliationQuery,
     retry::RetryJobs,
 };
 use super::{
     body::{JsonBody, OptionalJsonBody},
     event_stream::{Caller, Events},
     fields::Fields,
-    json_response::{Accepted, JsonResponse, Probe},
+    json_response::{Accepted, JsonResponse, Probe, Report},
     openapi::{Endpoint, Tag, endpoint, endpoints},
     problem::Problem,
-    refusal::{HistoryRemoved, HookFailed, IdTaken, NoFailedJobs, Refusal, WrongStatus},
+    refusal::{HistoryRemoved, HookFailed, IdTaken, NoFailedJobs, NoGaps, Refusal, WrongStatus},
 };
 use crate::{
     domain::{
-        AuditEntry, BatchRecord, FailedJob, FailureGroup, Item, JobMap, JobRecord, Progress, RetryReport, WorkerRecord,
+        AuditEntry, BatchRecord, CheckState, FailedJob, FailureGroup, Item, JobMap, JobRecord, Progress,
+        Reconciliation, RepairReport, RetryReport, WorkerRecord,
     },
     service::{BatchAccepted, BatchPreview, BatchService, Page},
 };
@@ -43,7 +47,8 @@ type Result<T, E = Problem> = std::result::Result<T, E>;
 pub(super) fn guarded() -> Vec<Endpoint> {
     let mut all = endpoints![Tag::Batches =>
         create_batch, preview_batch, list_batches, watch_batches, get_batch, get_progress, watch_batch, list_jobs,
-        show_job_map, list_failed_jobs, list_failure_groups, list_audit, search_audit, retry_batch, cancel_batch,
+        show_job_map, list_failed_jobs, list_failure_groups, list_audit, search_audit, reconcile_batch, retry_batch,
+        repair_batch, cancel_batch,
         pause_batch, resume_batch];
     all.extend(endpoints![Tag::Items => list_items]);
     all.extend(endpoints![Tag::Workers => list_workers]);
@@ -258,6 +263,41 @@ endpoint! {
         body: OptionalJsonBody<Fields<RetryJobs>>,
     ) -> Result<JsonResponse<RetryReport>, Refusal<(WrongStatus, (NoFailedJobs, HistoryRemoved))>> {
         Ok(JsonResponse(batches.retry_selected_jobs(id.id()?, RetryJobs::read(body.0)?).await?))
+    }
+}
+
+endpoint! {
+    /// Compares the items of a batch with its plan: what is missing, what is too much, and with
+    /// `codes` which codes are wrong.
+    ///
+    /// Reads the items themselves, not the counts. A batch of more than 100,000 items is checked in
+    /// the background: the response is 202 until the report is finished. A finished report is
+    /// returned for 10 minutes; `checkedAt` says when it was made. Each list has at most 1,000
+    /// entries; the totals are exact.
+    #[get("/<id>/reconciliation?<query..>")]
+    async fn reconcile_batch(
+        batches: BatchService,
+        id: PathId,
+        query: ReconciliationQuery,
+    ) -> Result<Report<Reconciliation>> {
+        let body = batches.reconciliation(id.id()?, query.validate()?).await?;
+        Ok(Report { is_finished: body.state == CheckState::Finished, body })
+    }
+}
+
+endpoint! {
+    /// Repairs a batch: writes the missing items of completed jobs again.
+    ///
+    /// Each of these jobs is recreated with a full number of attempts. Only its missing items are
+    /// created, with the same codes as before. A completed batch runs again; a paused one stays
+    /// paused. Items beyond the quantity and wrong codes are left as they are; failed jobs are for
+    /// a retry.
+    #[post("/<id>/reconciliation/repair")]
+    async fn repair_batch(
+        batches: BatchService,
+        id: PathId,
+    ) -> Result<JsonResponse<RepairReport>, Refusal<(WrongStatus, (NoGaps, HistoryRemoved))>> {
+        Ok(JsonResponse(batches.repair(id.id()?).await?))
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    domain::{AuditAction, BatchId, BatchStatus, Caller, JobId, RetryOptions, RetryReport},
+    domain::{AuditAction, BatchId, BatchStatus, Caller, JobId, RepairReport, RetryOptions, RetryReport},
     ledger::{
         query::{PageRequest, Portion},
         types::{BatchCommand, NewBatch},
@@ -69,6 +69,12 @@ impl<'a> NewAuditEntry<'a> {
     pub(in crate::ledger) fn of_manual_retry(job: JobId, caller: &'a Caller, before: BatchStatus) -> Self {
         let details = json!({ "statusBefore": before, "source": "queue", "job": job.to_string() });
         Self::new(job.batch, AuditAction::Retried, caller, details)
+    }
+
+    /// The entry of a repair.
+    pub(in crate::ledger) fn of_repair(report: &RepairReport, caller: &'a Caller, before: BatchStatus) -> Self {
+        let details = json!({ "statusBefore": before, "recreated": report.recreated, "missingItems": report.found });
+        Self::new(report.batch_id, AuditAction::Repaired, caller, details)
     }
 
     /// The details as JSON.

@@ -11,6 +11,7 @@ mod feed;
 mod hook;
 mod page;
 mod prune;
+mod reconcile;
 mod request;
 mod retry;
 mod summary;
@@ -26,6 +27,7 @@ pub(super) use self::{
     hook::{batch_event, hook_retry, job_event, wants_job_hook},
     page::{JobWindow, PageBuilder},
     prune::Sweep,
+    reconcile::{CHECKS, CheckedBatch, CountedJob, add_recreated, repaired_status},
     request::{EarlierRequest, Recall},
     retry::{FailedJobRow, Selection, reopened_status},
     summary::{LEFT_BEHIND_AFTER, LEFT_BEHIND_BATCHES, NO_PROCESS, OLD_AFTER, OLD_ROWS, OpenBatch, no_work, portions},

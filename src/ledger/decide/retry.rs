@@ -221,6 +221,7 @@ mod tests {
             error: None,
             hook_error: None,
             history_removed,
+            repaired: false,
             measured: Measured::default(),
             activity: Activity::default(),
         }

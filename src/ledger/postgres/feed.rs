@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::Utc;
 use deadpool_postgres::{Client, GenericClient};
 
-use super::{close::batches_to_close, error::Result, pool::Verb, summarize::stale_batches};
+use super::{close::batches_to_close, error::Result, item_checks::open_checks, pool::Verb, summarize::stale_batches};
 use crate::domain::{BatchId, StatusTask};
 use crate::ledger::{
     columns::{Columns, key, millis},
@@ -106,7 +106,8 @@ impl Verb for Tasks {
         let tasks = batches_to_close(conn, self.max_delay, &started).await?;
         let tasks = tasks.into_iter().map(|task| (task, Duration::ZERO));
         let (unplanned, stale) = (unplanned(conn, self.max_delay).await?, stale_batches(conn).await?);
-        let (status, next) = (tasks.chain(hooks.status).collect(), next_page(&started));
+        let checks = open_checks(conn).await?.into_iter().map(|task| (task, Duration::ZERO));
+        let (status, next) = (tasks.chain(hooks.status).chain(checks).collect(), next_page(&started));
         Ok(OpenTasks { status, unplanned, stale, next, has_more: hooks.has_more })
     }
 }

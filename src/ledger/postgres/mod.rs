@@ -43,6 +43,7 @@ mod hooks;
 mod host;
 mod identity;
 mod insert_chunk;
+mod item_checks;
 mod item_writer;
 mod jobs;
 mod leadership;
@@ -53,6 +54,7 @@ mod pool;
 mod prune_history;
 mod read;
 mod redacted;
+mod repair;
 mod retry;
 mod search_path;
 mod setup_lock;
@@ -84,6 +86,7 @@ use super::{
     decide::portions,
     error::{LedgerError, Result},
     identity::random_identity,
+    item_checks::{ItemChecks, JobGaps, StoredCheck},
     leadership::Leadership,
     query::{
         AuditFilter, Backlog, BatchChange, ChangeQuery, JobQuery, OpenJobs, OpenTasks, PageRequest, Portion,
@@ -97,7 +100,8 @@ use super::{
 };
 use crate::domain::{
     AuditEntry, Backoff, BatchId, BatchRecord, BatchStatus, Caller, CodeKey, Delivery, FailedJob, FailureGroup, HookId,
-    InvalidFields, Item, JobMap, JobRecord, JobState, ProcessId, RetryOptions, RetryReport, StatusTask, WorkerRecord,
+    InvalidFields, Item, ItemPage, JobMap, JobRecord, JobState, ProcessId, RepairReport, RetryOptions, RetryReport,
+    StatusTask, WorkerRecord,
 };
 
 /// The ledger in a PostgreSQL database.
@@ -249,6 +253,33 @@ impl WorkerRecords for PostgresLedger {
 impl Totals for PostgresLedger {
     async fn totals(&self) -> Result<TotalCounts> {
         self.pool.run(totals::CountTotals).await
+    }
+}
+
+#[async_trait]
+impl ItemChecks for PostgresLedger {
+    async fn item_page(&self, batch: BatchId, from: u64, codes: bool) -> Result<ItemPage> {
+        self.pool.run(item_checks::Page { batch, from, codes }).await
+    }
+
+    async fn start_check(&self, batch: BatchId, codes: bool, max_age: Duration) -> Result<StoredCheck> {
+        self.pool.run(item_checks::Start { batch, codes, max_age }).await
+    }
+
+    async fn stored_check(&self, batch: BatchId, codes: bool) -> Result<Option<StoredCheck>> {
+        self.pool.run(item_checks::Stored { batch, codes }).await
+    }
+
+    async fn store_check(&self, check: &StoredCheck, from: u64) -> Result<bool> {
+        self.pool.run(item_checks::Store { check: check.clone(), from }).await
+    }
+
+    async fn jobs_with_gaps(&self, batch: BatchId, from: u64) -> Result<JobGaps> {
+        self.pool.run(repair::JobsWithGaps { batch, from }).await
+    }
+
+    async fn repair(&self, batch: BatchId, seqs: Vec<u64>, caller: &Caller) -> Result<RepairReport> {
+        self.pool.run(repair::Repair { batch, seqs, caller: caller.clone() }).await
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
     close::{batches_to_close, now_and_latest},
     columns::now,
     error::Result,
+    item_checks::open_checks,
     summarize::stale_batches,
 };
 use crate::domain::{BatchId, StatusTask};
@@ -126,7 +127,8 @@ pub(super) fn open_tasks(conn: &Connection, max_delay: Duration, query: TaskQuer
     let started = started.collect::<Result<Vec<_>, _>>()?;
     let tasks = batches_to_close(conn, max_delay, &started)?.into_iter().map(|task| (task, Duration::ZERO));
     let (unplanned, stale) = (unplanned(conn, max_delay)?, stale_batches(conn)?);
-    let (status, next) = (tasks.chain(hooks.status).collect(), next_page(&started));
+    let checks = open_checks(conn)?.into_iter().map(|task| (task, Duration::ZERO));
+    let (status, next) = (tasks.chain(hooks.status).chain(checks).collect(), next_page(&started));
     Ok(OpenTasks { status, unplanned, stale, next, has_more: hooks.has_more })
 }
 

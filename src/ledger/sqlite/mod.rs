@@ -30,6 +30,7 @@ mod host;
 mod identity;
 mod insert_chunk;
 mod interact;
+mod item_checks;
 mod item_writer;
 mod jobs;
 mod leadership;
@@ -40,6 +41,7 @@ mod pool;
 mod prune_history;
 mod read;
 mod readers;
+mod repair;
 mod retry;
 mod summarize;
 mod totals;
@@ -64,6 +66,7 @@ use super::{
     decide::portions,
     error::{LedgerError, Result},
     identity::random_identity,
+    item_checks::{ItemChecks, JobGaps, StoredCheck},
     leadership::Leadership,
     operation,
     query::{
@@ -78,7 +81,8 @@ use super::{
 };
 use crate::domain::{
     AuditEntry, Backoff, BatchId, BatchRecord, BatchStatus, Caller, CodeKey, Delivery, FailedJob, FailureGroup, HookId,
-    InvalidFields, Item, JobMap, JobRecord, JobState, ProcessId, RetryOptions, RetryReport, StatusTask, WorkerRecord,
+    InvalidFields, Item, ItemPage, JobMap, JobRecord, JobState, ProcessId, RepairReport, RetryOptions, RetryReport,
+    StatusTask, WorkerRecord,
 };
 
 /// The ledger in a SQLite database.
@@ -228,6 +232,38 @@ impl WorkerRecords for SqliteLedger {
 impl Totals for SqliteLedger {
     async fn totals(&self) -> Result<TotalCounts> {
         self.pool.read(operation::TOTALS, |conn| totals::totals(conn)).await
+    }
+}
+
+#[async_trait]
+impl ItemChecks for SqliteLedger {
+    async fn item_page(&self, batch: BatchId, from: u64, codes: bool) -> Result<ItemPage> {
+        let read = move |conn: &mut _| item_checks::item_page(conn, batch, from, codes);
+        self.pool.read_for_work(operation::ITEM_PAGE, read).await
+    }
+
+    async fn start_check(&self, batch: BatchId, codes: bool, max_age: Duration) -> Result<StoredCheck> {
+        let work = move |conn: &mut _| item_checks::start_check(conn, batch, codes, max_age);
+        self.pool.write(operation::START_CHECK, work).await
+    }
+
+    async fn stored_check(&self, batch: BatchId, codes: bool) -> Result<Option<StoredCheck>> {
+        let read = move |conn: &mut _| item_checks::stored_check(conn, batch, codes);
+        self.pool.read_for_work(operation::STORED_CHECK, read).await
+    }
+
+    async fn store_check(&self, check: &StoredCheck, from: u64) -> Result<bool> {
+        let check = check.clone();
+        self.pool.write(operation::STORE_CHECK, move |conn| item_checks::store_check(conn, &check, from)).await
+    }
+
+    async fn jobs_with_gaps(&self, batch: BatchId, from: u64) -> Result<JobGaps> {
+        self.pool.read(operation::JOBS_WITH_GAPS, move |conn| repair::jobs_with_gaps(conn, batch, from)).await
+    }
+
+    async fn repair(&self, batch: BatchId, seqs: Vec<u64>, caller: &Caller) -> Result<RepairReport> {
+        let caller = caller.clone();
+        self.pool.write(operation::REPAIR, move |conn| repair::repair(conn, batch, &seqs, &caller)).await
     }
 }
 

@@ -30,6 +30,7 @@ fn batch(batch: i64, items: u64) -> BatchRecord {
         error: None,
         hook_error: None,
         history_removed: false,
+        repaired: false,
         measured: Measured::default(),
         activity: Activity::default(),
     }

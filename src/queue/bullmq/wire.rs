@@ -4,6 +4,7 @@
 //! {"v": 1, "ledger": "1f0c2a9be0d4c713", "batch": 7, "seq": 0, "generation": 0, "first": 0, "quantity": 100}
 //! {"v": 1, "ledger": "1f0c2a9be0d4c713", "batch": 7, "round": 0}
 //! {"v": 1, "ledger": "1f0c2a9be0d4c713", "batch": 7, "hook": 3}
+//! {"v": 1, "ledger": "1f0c2a9be0d4c713", "batch": 7, "codes": true, "run": 1}
 //! ```
 //!
 //! Another client may add a job of a batch by its batch and number alone; the ledger has the rest:
@@ -45,6 +46,7 @@ enum Data {
     Generate { batch: i64, seq: u64, generation: Option<u32>, first: Option<u64>, quantity: Option<u64> },
     Close { batch: i64, round: u32 },
     Hook { batch: i64, hook: i64 },
+    Reconcile { batch: i64, codes: bool, run: u32 },
 }
 
 /// Returns the job name of a task, which tools show in lists.
@@ -53,6 +55,7 @@ pub(super) const fn name(task: &Task) -> &'static str {
         Task::Generate { .. } => "generate",
         Task::Status(StatusTask::Close { .. }) => "end",
         Task::Status(StatusTask::Hook { .. }) => "hook",
+        Task::Status(StatusTask::Reconcile { .. }) => "reconcile",
     }
 }
 
@@ -76,6 +79,9 @@ fn data_of(task: &Task) -> Value {
         }
         Task::Status(StatusTask::Close { round, .. }) => json!({"v": VERSION, "batch": batch, "round": round}),
         Task::Status(StatusTask::Hook { hook, .. }) => json!({"v": VERSION, "batch": batch, "hook": hook.0}),
+        Task::Status(StatusTask::Reconcile { codes, run, .. }) => {
+            json!({"v": VERSION, "batch": batch, "codes": codes, "run": run})
+        }
     }
 }
 
@@ -131,6 +137,9 @@ fn task_of(data: &Data, id: Option<JobId>) -> Result<Task, Unreadable> {
         }
         Data::Close { batch, round } => Task::Status(StatusTask::Close { batch: batch_of(batch)?, round }),
         Data::Hook { batch, hook } => Task::Status(StatusTask::Hook { batch: batch_of(batch)?, hook: HookId(hook) }),
+        Data::Reconcile { batch, codes, run } => {
+            Task::Status(StatusTask::Reconcile { batch: batch_of(batch)?, codes, run })
+        }
     })
 }
 
@@ -142,10 +151,11 @@ mod tests {
 
     fn tasks() -> impl Strategy<Value = Task> {
         let batch = (1_i64..=BatchId::MAX).prop_map(|id| BatchId::new(id).unwrap());
-        (batch, any::<(u64, u32, u64, u64, i64)>(), 0..3).prop_map(
+        (batch, any::<(u64, u32, u64, u64, i64)>(), 0..4).prop_map(
             |(batch, (seq, count, first, quantity, hook), kind)| match kind {
                 0 => Task::Generate { job: JobId { batch, seq, generation: count }, first, quantity },
                 1 => Task::Status(StatusTask::Close { batch, round: count }),
+                2 => Task::Status(StatusTask::Reconcile { batch, codes: hook > 0, run: count }),
                 _ => Task::Status(StatusTask::Hook { batch, hook: HookId(hook) }),
             },
         )

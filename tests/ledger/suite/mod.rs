@@ -14,6 +14,7 @@ pub mod finish_hook;
 pub mod hooks;
 pub mod insert_and_complete;
 pub mod insert_chunk;
+pub mod item_checks;
 pub mod lifecycle;
 pub mod manual_retry;
 pub mod plan;
@@ -199,6 +200,19 @@ macro_rules! every_ledger {
             prune_history::concurrent_removals_share_the_work
             prune_history::given_up_hooks_are_removed_with_the_history_and_open_ones_stay
             prune_history::a_hook_given_up_during_a_removal_is_removed_too
+
+            item_checks::a_whole_batch_has_no_gap_and_no_stranger
+            item_checks::gaps_are_found_and_repaired_exactly
+            item_checks::wrong_codes_are_found
+            item_checks::missing_items_are_explained_by_the_state_of_their_job
+            item_checks::a_repair_leaves_a_paused_batch_paused
+            item_checks::a_pruned_batch_is_repaired
+            item_checks::a_pruned_failed_batch_is_not_repaired
+            item_checks::only_one_of_two_concurrent_repairs_finds_gaps
+            item_checks::a_concurrent_worker_never_makes_a_false_gap
+            item_checks::a_check_is_joined_continued_and_answered_again
+            item_checks::a_large_batch_is_checked_and_repaired_in_bounded_memory
+            item_checks::random_deletions_are_found_and_repaired
 
             views::a_host_reads_batches
             views::a_host_reads_jobs

@@ -56,6 +56,9 @@ CREATE TABLE batches (
     -- finished batch is pruned. Once rows were removed, it can't be reopened.
     history             text        NOT NULL DEFAULT 'complete' CHECK (history IN ('complete', 'pruning', 'pruned')),
 
+    -- The round in which a repair recreated jobs. NULL if none did.
+    repaired_round      integer     CHECK (repaired_round >= 0),
+
     -- The request that created the batch. Key and fingerprint are NULL without an idempotency key,
     -- and once it has expired.
     caller              text        NOT NULL DEFAULT '',
@@ -257,6 +260,25 @@ CREATE TABLE workers (
     standby             boolean     NOT NULL,
     memory_bytes        bigint      CHECK (memory_bytes >= 0)
 ) WITH (fillfactor = 70);
+
+-- The latest checks of items, without and with their codes. A status task continues a check at
+-- `position`, which is NULL once it has finished.
+CREATE TABLE reconciliations (
+    batch               bigint      NOT NULL REFERENCES batches (id),
+    codes               boolean     NOT NULL,
+    -- Increases with each new check.
+    run                 integer     NOT NULL CHECK (run >= 1),
+    position            bigint      CHECK (position >= 0),
+    -- The result so far.
+    tally               json        NOT NULL,
+    started_at          timestamptz NOT NULL DEFAULT now(),
+    finished_at         timestamptz,
+
+    PRIMARY KEY (batch, codes),
+    CHECK ((position IS NULL) = (finished_at IS NOT NULL))
+);
+
+CREATE INDEX reconciliations_open ON reconciliations (batch) WHERE finished_at IS NULL;
 
 -- The views that hosts may read: see docs/guide/tables.md. SQLite has views of the same names with
 -- the same columns, so that one query serves both. All numbers are `bigint`.

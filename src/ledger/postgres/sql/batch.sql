@@ -6,6 +6,7 @@
 
 SELECT b.id, b.status, b.quantity, b.batch_size, b.prefix, b.max_jobs, b.round, b.error, b.close_error,
        b.created_at, b.started_at, b.finished_at, b.history <> 'complete' AS history_removed,
+       coalesce(b.repaired_round = b.round - CASE WHEN b.finished_at IS NULL THEN 0 ELSE 1 END, false) AS repaired,
        coalesce(j.waiting, 0) AS waiting, coalesce(j.active, 0) AS active, coalesce(j.delayed, 0) AS delayed,
        coalesce(b.completed, j.completed, 0) AS completed,
        coalesce(b.failed, j.failed, 0) AS failed,

@@ -6,6 +6,7 @@
 
 SELECT b.id, b.status, b.quantity, b.batch_size, b.prefix, b.max_jobs, b.round, b.error, b.close_error,
        b.created_at, b.started_at, b.finished_at, b.history <> 'complete' AS history_removed,
+       coalesce(b.repaired_round = b.round - CASE WHEN b.finished_at IS NULL THEN 0 ELSE 1 END, false) AS repaired,
        CASE WHEN b.finished_at IS NULL THEN coalesce(s.waiting, b.jobs, 0) ELSE 0 END AS waiting,
        coalesce(s.active, 0) AS active, coalesce(s.delayed, 0) AS delayed,
        coalesce(b.completed, s.completed, 0) AS completed,

@@ -21,5 +21,6 @@ SET status = $2, error = $3, finished_at = now(), completed = $4, failed = $5, c
 WHERE id = $1
 RETURNING id, status, quantity, batch_size, prefix, max_jobs, round, error, close_error,
           created_at, started_at, finished_at, history <> 'complete' AS history_removed,
+          coalesce(repaired_round = round - 1, false) AS repaired,
           0::bigint AS waiting, 0::bigint AS active, 0::bigint AS delayed,
           completed, failed, cancelled, items_created, worked_ms, 0::bigint AS recent_items, last_item_at

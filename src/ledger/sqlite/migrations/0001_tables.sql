@@ -48,6 +48,9 @@ CREATE TABLE rocket_batch_batches (
     -- finished batch is pruned. Once rows were removed, it can't be reopened.
     history             TEXT    NOT NULL DEFAULT 'complete' CHECK (history IN ('complete', 'pruning', 'pruned')),
 
+    -- The round in which a repair recreated jobs. NULL if none did.
+    repaired_round      INTEGER CHECK (repaired_round >= 0),
+
     -- The request that created the batch. Key and fingerprint are NULL without an idempotency key,
     -- and once it has expired.
     caller              TEXT    NOT NULL DEFAULT '',
@@ -246,6 +249,25 @@ CREATE TABLE rocket_batch_workers (
     standby             INTEGER NOT NULL CHECK (standby IN (0, 1)),
     memory_bytes        INTEGER CHECK (memory_bytes >= 0)
 ) STRICT;
+
+-- The latest checks of items, without and with their codes. A status task continues a check at
+-- `position`, which is NULL once it has finished.
+CREATE TABLE rocket_batch_reconciliations (
+    batch               INTEGER NOT NULL REFERENCES rocket_batch_batches (id),
+    codes               INTEGER NOT NULL CHECK (codes IN (0, 1)),
+    -- Increases with each new check.
+    run                 INTEGER NOT NULL CHECK (run >= 1),
+    position            INTEGER CHECK (position >= 0),
+    -- The result so far.
+    tally               TEXT    NOT NULL CHECK (json_valid(tally)),
+    started_at          INTEGER NOT NULL,
+    finished_at         INTEGER,
+
+    PRIMARY KEY (batch, codes),
+    CHECK ((position IS NULL) = (finished_at IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX rocket_batch_reconciliations_open ON rocket_batch_reconciliations (batch) WHERE finished_at IS NULL;
 
 -- The views that hosts may read: see docs/guide/tables.md. PostgreSQL has views of the same names
 -- with the same columns, so that one query serves both. Times are text, `2026-11-30T06:00:00.000Z`,
