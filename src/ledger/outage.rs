@@ -8,11 +8,13 @@ use std::sync::{
 use super::refusal::WriteRefusal;
 
 /// Counts the tasks of this process that wait for the database to come back, and keeps why it
-/// refused the last report of this process.
+/// refuses writes: the last report of this process, or a write of a waiting task. A full disk may
+/// have room for a report and none for items.
 #[derive(Debug, Default)]
 pub struct Outage {
     waiting: AtomicUsize,
-    refusal: Mutex<Option<WriteRefusal>>,
+    refused_report: Mutex<Option<WriteRefusal>>,
+    refused_task: Mutex<Option<WriteRefusal>>,
 }
 
 /// One waiting task, counted until this is dropped.
@@ -31,19 +33,33 @@ impl Outage {
         self.waiting.load(Ordering::Relaxed) > 0 || self.refusal().is_some()
     }
 
-    /// Why the database refused the last report of this process; `None` if it did not.
+    /// Why the database refuses writes; `None` if it does not, as far as is known.
     pub fn refusal(&self) -> Option<WriteRefusal> {
-        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner)
+        let refused_report = *self.refused_report.lock().unwrap_or_else(PoisonError::into_inner);
+        refused_report.or_else(|| *self.refused_task.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Stores why the database refused the report of this process, and returns what it was before.
     pub fn set_refusal(&self, refusal: Option<WriteRefusal>) -> Option<WriteRefusal> {
-        std::mem::replace(&mut *self.refusal.lock().unwrap_or_else(PoisonError::into_inner), refusal)
+        std::mem::replace(&mut *self.refused_report.lock().unwrap_or_else(PoisonError::into_inner), refusal)
+    }
+
+    fn set_refused_task(&self, refusal: Option<WriteRefusal>) {
+        *self.refused_task.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
+    }
+}
+
+impl Waiting<'_> {
+    /// Stores why the database refused the write of this task, until no task waits any more.
+    pub fn refused(&self, refusal: WriteRefusal) {
+        self.0.set_refused_task(Some(refusal));
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+        if self.0.waiting.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.0.set_refused_task(None);
+        }
     }
 }

@@ -253,5 +253,6 @@ counted! {
     fn ping() -> ();
 }
 
-#[cfg(all(test, feature = "sqlite"))]
+#[cfg(test)]
+#[cfg(feature = "sqlite")]
 mod tests;

@@ -139,33 +139,50 @@ struct DatabaseWait<'a> {
     outage: &'a Outage,
     /// Marks the outage while it lasts.
     waiting: Option<Waiting<'a>>,
+    /// Whether the database refused a write, rather than not responding.
+    was_refused: bool,
     failures: u32,
 }
 
 impl<'a> DatabaseWait<'a> {
     const fn new(outage: &'a Outage) -> Self {
-        Self { outage, waiting: None, failures: 0 }
+        Self { outage, waiting: None, was_refused: false, failures: 0 }
     }
 
     /// Returns the result of a call, or `None` when the database was unavailable.
     fn check<T>(&mut self, result: Result<T>) -> Option<Result<T>> {
         match result {
-            Err(LedgerError::Unavailable { operation, source }) => {
-                if self.waiting.is_none() {
-                    let error = error_chain(&*source);
-                    tracing::warn!(operation, error, "the database does not respond; work waits for it");
-                    self.waiting = Some(self.outage.wait());
-                }
-                self.failures += 1;
+            Err(ref error @ LedgerError::Unavailable { operation, .. }) => {
+                self.wait(operation, error);
                 None
             }
             result => {
-                if self.waiting.is_some() {
-                    tracing::info!(tries = self.failures + 1, "the database responds again");
+                match self.waiting {
+                    Some(_) if self.was_refused => tracing::info!("the database accepts writes again"),
+                    Some(_) => tracing::info!(tries = self.failures + 1, "the database responds again"),
+                    None => {}
                 }
                 Some(result)
             }
         }
+    }
+
+    fn wait(&mut self, operation: &str, error: &LedgerError) {
+        let refusal = error.write_refusal();
+        if self.waiting.is_none() {
+            let error = error_chain(error);
+            if refusal.is_some() {
+                tracing::error!(error, "the database refuses writes; work waits for it");
+            } else {
+                tracing::warn!(operation, error, "the database does not respond; work waits for it");
+            }
+        }
+        let waiting = self.waiting.get_or_insert_with(|| self.outage.wait());
+        if let Some(refusal) = refusal {
+            waiting.refused(refusal);
+            self.was_refused = true;
+        }
+        self.failures += 1;
     }
 
     /// Returns the delay before the next try.

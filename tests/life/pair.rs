@@ -133,22 +133,26 @@ async fn watchers_of_every_process_see_a_batch_advance_and_end() -> TestResult {
 
 /// No process with workers runs.
 #[tokio::test]
-async fn a_batch_that_nobody_works_on_is_reported_as_stalled_and_logged_once() -> TestResult {
+async fn a_batch_whose_worker_hangs_is_reported_as_stalled_and_logged_once_by_each_process() -> TestResult {
     let redis = Redis::start().await;
     let home = Home::on_redis(Store::Postgres, redis.port)?.quick().with("ROCKET_BATCH__FEED_INTERVAL", "100ms");
     let web = home.start_as("web").await?;
     let batch = web.post(&json!({ "quantity": 1_000 })).await?;
     assert_eq!(web.progress(batch).await?["stalled"], false, "it has not started");
 
-    // A worker has started it two minutes ago, and is gone.
-    let start = "UPDATE rocket_batch.batches SET status = 'running', started_at = now() - interval '2 minutes'";
-    home.execute(start).await?;
+    // Its jobs do not advance, and the process reports itself nevertheless.
+    let hangs = [("ROCKET_BATCH__ROLE", "worker"), ("ROCKET_BATCH_FAILPOINT", "before-insert")];
+    let mut hanging = home.start_with(&hangs).await?;
+    hanging.until_printed("failpoint before-insert reached").await?;
+    home.execute("UPDATE rocket_batch.batches SET started_at = now() - interval '2 minutes'").await?;
 
     let progress = web.until(batch, |progress| progress["stalled"] == true).await?;
     assert_eq!((&progress["status"], &progress["waitingFor"]), (&json!("running"), &json!(null)));
     web.until_printed("batch stalled").await?;
+    hanging.until_printed("batch stalled").await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(home.lines_with("batch stalled"), 1);
+    assert_eq!(home.lines_with("batch stalled"), 2);
+    hanging.kill().await?;
     let worker = home.start_as("worker").await?;
     is_complete(&web, batch, 1_000).await?;
     all_exit([web, worker]).await
