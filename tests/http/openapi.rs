@@ -414,7 +414,7 @@ async fn asked_to_repair(shop: &Shop) {
         .await;
 }
 
-async fn asked_for_audit(shop: async fn asked_for_audit(shop: &Shop)Shop) {
+async fn asked_for_audit(shop: &Shop) {
     use Method::Get;
     Asked(shop)
         .all(&[
