@@ -3,6 +3,9 @@
 //! The OpenAPI document is built from the signatures of the handlers. The types of paths, queries
 //! and bodies are in [`input`] and in files of their own, those of the header `Idempotency-Key` in
 //! [`idempotency`].
+//!
+//! Longer than other files, because the handlers are a list: each has a few lines and its
+//! description.
 
 mod audit;
 mod caller_rights;
