@@ -223,12 +223,15 @@ impl Security {
         self.metrics.map(|guarded| guarded.then_some(self.scheme.name.as_str()))
     }
 
+    #[cfg(feature = "prometheus")]
     fn has_guarded_metrics(&self) -> bool {
-        #[cfg(feature = "prometheus")]
-        let guarded = self.metrics == Some(true);
-        #[cfg(not(feature = "prometheus"))]
-        let guarded = false;
-        guarded
+        self.metrics == Some(true)
+    }
+
+    #[cfg(not(feature = "prometheus"))]
+    #[expect(clippy::unused_self, reason = "with the feature `prometheus` it is used")]
+    const fn has_guarded_metrics(&self) -> bool {
+        false
     }
 
     /// The name of the scheme that a route with this method requires, if it is guarded.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::error::Result;
-use crate::domain::{BatchId, Caller, ItemPage, RepairReport, StatusTask, Tally};
+use crate::domain::{BatchId, Caller, ItemPage, RepairReport, Tally};
 
 /// A check that is kept in the ledger, so that any process can continue it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,14 +23,6 @@ pub struct StoredCheck {
     pub started_at: DateTime<Utc>,
     /// When the check finished.
     pub finished_at: Option<DateTime<Utc>>,
-}
-
-impl StoredCheck {
-    /// The task that continues the check.
-    #[must_use]
-    pub const fn task(&self) -> StatusTask {
-        StatusTask::Reconcile { batch: self.batch, codes: self.codes, run: self.run }
-    }
 }
 
 /// A portion of the jobs of a batch.

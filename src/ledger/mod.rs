@@ -56,20 +56,27 @@ pub use self::{
     database::{BatchConnection, BatchDb, BatchPool, HostTransactions, WrongDatabaseKind},
     error::{BoxError, LedgerError, Result},
     estimate::Estimator,
-    item_checks::{ItemChecks, JobGaps, StoredCheck},
+    item_checks::StoredCheck,
     leadership::Leadership,
     open::OpenError,
     outage::{Outage, Waiting},
     query::{
-        AuditFilter, Backlog, BatchChange, COUNT_INTERVAL, ChangeQuery, JobQuery, OpenJob, OpenJobs, OpenTasks,
-        PageRequest, Portion, RecentWork, TaskQuery, TotalCounts,
+        AuditFilter, BatchChange, COUNT_INTERVAL, ChangeQuery, JobQuery, OpenJob, OpenJobs, OpenTasks, PageRequest,
+        Portion, RecentWork, TaskQuery,
     },
     types::{
         AttemptResult, BatchCommand, BatchInfo, ChunkInserted, Claim, Claimed, Closed, Created, Finished, FirstChunk,
         Hook, HookKinds, HookOutcome, HookRetry, LastChunk, NewBatch, NewItem, NewItemRow, PlanInput, Planned, Pruned,
         Rules, Unplanned, Work,
     },
-    verbs::{AuditRecords, JobRecords, Ledger, Records, Totals, WorkerRecords, WorkerReport},
+    verbs::{Ledger, WorkerReport},
+};
+/// What the counting decorator passes on.
+#[cfg(any(feature = "metrics", rocket_batch_internals))]
+pub use self::{
+    item_checks::{ItemChecks, JobGaps},
+    query::{Backlog, TotalCounts},
+    verbs::{AuditRecords, JobRecords, Records, Totals, WorkerRecords},
 };
 
 #[cfg(rocket_batch_internals)]

@@ -9,6 +9,7 @@ pub(super) const JOB_MAP: &str = "map jobs";
 pub(super) const JOBS: &str = "list jobs";
 pub(super) const BACKLOG: &str = "read the backlog";
 pub(super) const CHANGES: &str = "read the changes of batches";
+#[cfg_attr(not(any(feature = "metrics", rocket_batch_internals)), allow(dead_code, reason = "gauges show it"))]
 pub(super) const TOTALS: &str = "count the whole ledger";
 pub(super) const SUMMARIZE: &str = "count the jobs of batches";
 pub(super) const CREATE: &str = "create a batch";

@@ -97,10 +97,12 @@ pub struct Backlog {
 
 /// The maximum number of started batches whose open jobs [`Totals::totals`](super::Totals::totals)
 /// counts.
+#[cfg_attr(not(any(feature = "metrics", rocket_batch_internals)), allow(dead_code, reason = "gauges show it"))]
 pub const MAX_COUNTED_BATCHES: u64 = 10_000;
 
 /// The counts of a whole ledger, see [`Totals::totals`](super::Totals::totals).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(not(any(feature = "metrics", rocket_batch_internals)), allow(dead_code, reason = "gauges show it"))]
 pub struct TotalCounts {
     /// The number of batches of each status. A status without a batch is missing.
     pub batches: Vec<(BatchStatus, u64)>,

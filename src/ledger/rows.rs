@@ -18,6 +18,7 @@ use crate::domain::{
 };
 
 /// Reads the counts of the whole ledger, without those of batches by status.
+#[cfg_attr(not(any(feature = "metrics", rocket_batch_internals)), allow(dead_code, reason = "gauges show it"))]
 pub(super) fn totals<R: Columns>(row: &R) -> Result<TotalCounts, R::Error> {
     Ok(TotalCounts {
         batches: Vec::new(),

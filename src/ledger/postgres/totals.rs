@@ -1,4 +1,5 @@
 //! totals: counts the whole ledger.
+#![cfg_attr(not(any(feature = "metrics", rocket_batch_internals)), allow(dead_code, reason = "gauges show it"))]
 
 use deadpool_postgres::Client;
 
