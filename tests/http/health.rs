@@ -35,13 +35,15 @@ async fn readiness_problems_are_shown_only_to_callers_who_may_read() {
 }
 
 #[rocket::async_test]
-async fn a_process_with_the_role_worker_serves_only_the_probes() {
+async fn a_process_with_the_role_worker_serves_only_the_probes_and_the_metrics() {
     let shop = guarded_by(Batch::fairing().public()).with("batch.role", "worker").open().await;
 
     let mut paths: Vec<_> = shop.client.rocket().routes().map(|route| route.uri.path().to_owned()).collect();
     paths.sort();
 
-    assert_eq!(paths, ["/batches/health/live", "/batches/health/ready"]);
+    let mut expected = vec!["/batches/health/live", "/batches/health/ready"];
+    expected.extend(cfg!(feature = "prometheus").then_some("/batches/metrics"));
+    assert_eq!(paths, expected);
     shop.get("/batches/health/live").await.expect(200);
     shop.get("/batches/health/ready").await.expect(200);
     shop.get("/batches").await.problem(404, &["/batches"]);

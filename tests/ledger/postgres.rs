@@ -1432,7 +1432,10 @@ async fn totals_read_indexes_and_no_job_or_item() -> TestResult {
         SELECT n, 1, 1, 1, 'f00d', 1, 'completed', now(), now() + n * interval '1 ms', 1, 0, 0, 1, 1
         FROM generate_series(1, 50000) n";
     schema.outsider.batch_execute(finished).await?;
-    schema.outsider.batch_execute("VACUUM ANALYZE batches").await?;
+    schema.outsider.batch_execute("ANALYZE batches").await?;
+    // Whether the index is cheaper depends on which rows other sessions may still see, so the
+    // question is whether there is one.
+    schema.outsider.batch_execute("SET enable_seqscan = off").await?;
     let totals = include_str!("../../src/ledger/postgres/sql/totals.sql").replace("$1", "10000");
 
     for query in [&*totals, "SELECT status, count(*) AS batches FROM batches GROUP BY status"] {
